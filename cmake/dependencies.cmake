@@ -1,0 +1,17 @@
+# GRAFT_DEPS_PREFIX: a folder with include/ and lib/ of everything graft links.
+if(NOT GRAFT_DEPS_PREFIX)
+  message(FATAL_ERROR "Set GRAFT_DEPS_PREFIX, or use ./run build")
+endif()
+add_library(graft_headers INTERFACE)   # FlatBuffers, xxHash, doctest, nlohmann-json, CLI11, Highway: headers
+target_include_directories(graft_headers SYSTEM INTERFACE ${GRAFT_DEPS_PREFIX}/include)
+foreach(name XNNPACK microkernels-prod pthreadpool cpuinfo pcre2-8 utf8proc hwy)
+  add_library(graft_dep_${name} STATIC IMPORTED)
+  set_target_properties(graft_dep_${name} PROPERTIES IMPORTED_LOCATION ${GRAFT_DEPS_PREFIX}/lib/lib${name}.a)
+endforeach()
+find_package(Threads REQUIRED)
+add_library(graft_xnnpack INTERFACE)
+target_link_libraries(graft_xnnpack INTERFACE graft_headers graft_dep_XNNPACK graft_dep_microkernels-prod graft_dep_pthreadpool
+  graft_dep_cpuinfo Threads::Threads m)
+add_library(graft_text_dependencies INTERFACE)
+target_link_libraries(graft_text_dependencies INTERFACE graft_headers graft_dep_pcre2-8 graft_dep_utf8proc)
+target_compile_definitions(graft_text_dependencies INTERFACE PCRE2_CODE_UNIT_WIDTH=8 PCRE2_STATIC UTF8PROC_STATIC)

@@ -1,0 +1,6 @@
+option(GRAFT_BUILD_CONVERTER "Build graft-convert" ON)
+option(GRAFT_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(GRAFT_BUILD_BENCH "Build the benchmarks" OFF)
+option(GRAFT_BUILD_FUZZ "Build the fuzz targets (clang)" OFF)
+option(GRAFT_WERROR "Treat warnings as errors" OFF)
+set(GRAFT_SANITIZE "" CACHE STRING "address, thread or empty")

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// TensorSource: named matrices handed out row by row as the exact numbers they are, whatever file or merge they come from.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "schema/result.h"
+
+namespace graft::converter {
+
+/// Element types a checkpoint stores. kFloat64 and the integers are read, never written by a merge.
+enum class DType : uint8_t { kFloat64, kFloat32, kFloat16, kBFloat16, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool };
+
+struct TensorInfo {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  std::vector<int64_t> shape;
+
+  /// shape[0], or 1 for a scalar; what ReadRows counts.
+  int64_t rows() const { return shape.empty() ? 1 : shape[0]; }
+  /// Elements of one row: the product of the dimensions after the first.
+  int64_t row_elements() const;
+};
+
+/// Numbers are handed out in float64: every stored type converts exactly, and a merged tensor is not rounded on the way.
+/// Thread-safe for concurrent ReadRows.
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+
+  /// All tensors, in name order.
+  virtual std::span<const TensorInfo> tensors() const = 0;
+
+  /// Null if there is none of that name.
+  virtual const TensorInfo* Find(std::string_view name) const = 0;
+
+  /// Fills out[(row_end - row_begin) * row_elements] with rows [row_begin, row_end) of the tensor called `name`.
+  /// Errors   kNotFound, kOutOfRange, kIo, kCorrupt, each naming file and tensor.
+  virtual Status ReadRows(std::string_view name, int64_t row_begin, int64_t row_end, std::span<double> out) const = 0;
+
+  /// The same rows before any adapter: what delta measures compare with. For a source without adapter: ReadRows.
+  virtual Status ReadBaseRows(std::string_view name, int64_t row_begin, int64_t row_end, std::span<double> out) const = 0;
+};
+
+}  // namespace graft::converter

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Model: a verified file and the weights packed from it. Immutable and shared by any number of sessions and threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "runtime/data_source.h"
+#include "schema/result.h"
+#include "schema/verify.h"
+
+namespace graft::runtime {
+
+class PackedWeights;
+
+struct ModelOptions {
+  unsigned threads = 0;          ///< while loading; 0: DefaultThreads()
+  bool verify_contents = false;  ///< also check every segment's checksum
+};
+
+class Model {
+ public:
+  /// Verifies the source's bytes and packs the weights for this CPU.
+  /// Errors   those of schema::Verify; kOutOfMemory; kUnsupported when the CPU has no kernel for a format.
+  static Result<std::shared_ptr<const Model>> Open(std::unique_ptr<DataSource> source, const ModelOptions& options);
+  ~Model();
+
+  const schema::VerifiedModel& verified() const { return verified_; }
+  const DataSource& source() const { return *source_; }
+  /// The weights of linear ops in the layout this CPU's kernels read.
+  const PackedWeights& packed_weights() const { return *packed_weights_; }
+
+  bool is_text_generation() const;
+  uint32_t context_tokens() const;            ///< 0: unbounded
+  uint32_t vocabulary() const;                ///< rows of the embedding of token ids; 0: not a token model
+  std::span<const uint32_t> end_tokens() const;
+  schema::Hash128 identity() const;           ///< equal for files of equal graph and weights
+  unsigned threads() const { return threads_; }
+
+ private:
+  Model(std::unique_ptr<DataSource> source, schema::VerifiedModel verified);
+
+  std::unique_ptr<DataSource> source_;
+  schema::VerifiedModel verified_;
+  std::unique_ptr<PackedWeights> packed_weights_;
+  unsigned threads_ = 1;
+};
+
+}  // namespace graft::runtime

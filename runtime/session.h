@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Session: one conversation with a model. Owns the activations, the KV cache and the threads; one caller at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/model.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+enum class KvFormat : uint8_t { kAuto, kFloat32, kFloat16 };
+
+struct SessionOptions {
+  unsigned threads = 0;          ///< 0: the model's
+  uint32_t context_tokens = 0;   ///< 0: the model's, at most 4096
+  uint32_t prefill_chunk = 0;    ///< 0: 128
+  KvFormat kv_format = KvFormat::kAuto;
+};
+
+enum class ElementType : uint8_t { kFloat32 = 0, kInt32 = 1 };
+
+/// A dense row-major tensor that someone else owns.
+struct TensorView {
+  std::string name;
+  ElementType type = ElementType::kFloat32;
+  std::vector<int64_t> shape;
+  const void* data = nullptr;
+};
+
+class Session {
+ public:
+  static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model, const SessionOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const Model& model() const;
+  uint32_t context_tokens() const;   ///< positions there is room for
+  size_t position() const;           ///< tokens held
+
+  /// Forgets everything from position `tokens` on. Errors   kOutOfRange if fewer are held.
+  Status Rewind(size_t tokens);
+
+  /// Appends ids in chunks. *logits (may be null) receives vocabulary() floats of the last id, valid until the next call.
+  /// On failure nothing was appended. Errors   kOutOfRange, kCancelled.
+  Status Append(std::span<const int32_t> ids, const float** logits);
+
+  /// Computes the whole graph from position 0 on named inputs, every output row. The views returned live until the next call.
+  /// Errors   kInvalidArgument, kOutOfRange, kCancelled; each names the input and what was expected.
+  Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
+
+  /// Makes what runs now, or the next call if none does, return kCancelled within one op... see ClearCancel. Any thread.
+  void Cancel();
+  /// Forgets a Cancel that came while nothing ran. Called at the start of each C API call.
+  void ClearCancel();
+  bool cancelled() const;
+
+ private:
+  class Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace graft::runtime

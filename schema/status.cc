@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "schema/status.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <new>
+
+namespace graft {
+
+const char* StatusCodeName(StatusCode code) {
+  switch (code) {
+    case StatusCode::kOk: return "ok";
+    case StatusCode::kInvalidArgument: return "invalid argument";
+    case StatusCode::kOutOfRange: return "out of range";
+    case StatusCode::kFailedPrecondition: return "failed precondition";
+    case StatusCode::kUnsupported: return "unsupported";
+    case StatusCode::kCorrupt: return "corrupt";
+    case StatusCode::kUnsupportedVersion: return "unsupported version";
+    case StatusCode::kMismatch: return "mismatch";
+    case StatusCode::kNotFound: return "not found";
+    case StatusCode::kIo: return "i/o error";
+    case StatusCode::kOutOfMemory: return "out of memory";
+    case StatusCode::kCancelled: return "cancelled";
+    case StatusCode::kInternal: return "internal error";
+  }
+  return "unknown status";
+}
+
+Status::Status(StatusCode code, std::string_view message) : code_(code) {
+  if (code != StatusCode::kOk) text_.reset(new (std::nothrow) std::string(message));
+}
+
+Status::Status(const Status& other) : Status(other.code_, other.message()) {}
+
+Status& Status::operator=(const Status& other) {
+  if (this != &other) *this = Status(other.code_, other.message());
+  return *this;
+}
+
+Status Status::WithContext(std::string_view context) const {
+  if (ok()) return Status();
+  std::string text(context);
+  text += ": ";
+  text += message();
+  return Status(code_, text);
+}
+
+Status Error(StatusCode code, const char* format, ...) {
+  char text[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof(text), format, arguments);
+  va_end(arguments);
+  return Status(code, text);
+}
+
+}  // namespace graft

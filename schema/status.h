@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Status: what went wrong, as a stable code and a sentence that travels up to whoever can show it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace graft {
+
+/// Numbered in blocks and never renumbered: the same values cross the C interface.
+enum class StatusCode : int32_t {
+  kOk = 0,
+  // 1-19: the caller
+  kInvalidArgument = 1,   ///< An argument is null, out of its range, or contradicts another.
+  kOutOfRange = 2,        ///< More tokens than the context holds, an id beyond the vocabulary, and the like.
+  kFailedPrecondition = 3,///< The call is right, the moment is not.
+  kUnsupported = 4,       ///< Well formed, but this build does not do it.
+  // 20-39: bytes from outside
+  kCorrupt = 20,          ///< The bytes contradict themselves or their checksum.
+  kUnsupportedVersion = 21,///< A file of a format version this build does not read.
+  kMismatch = 22,         ///< Two inputs that do not belong together (adapter and base, file and tokenizer).
+  // 40-59: the machine
+  kNotFound = 40,         ///< No such file or folder.
+  kIo = 41,               ///< Reading or writing failed.
+  kOutOfMemory = 42,      ///< An allocation failed, or a budget would be exceeded.
+  // 60-79: the run
+  kCancelled = 60,        ///< Someone asked it to stop.
+  kInternal = 61,         ///< A fault of graft's own.
+};
+
+/// "ok", "invalid argument", ...: one for each code, in lower case, for messages.
+const char* StatusCodeName(StatusCode code);
+
+/// A code and, unless ok, a sentence. Ok allocates nothing; if the sentence cannot be allocated the code survives.
+class [[nodiscard]] Status {
+ public:
+  Status() = default;
+  Status(StatusCode code, std::string_view message);
+  Status(Status&&) noexcept = default;
+  Status& operator=(Status&&) noexcept = default;
+  Status(const Status& other);
+  Status& operator=(const Status& other);
+  ~Status() = default;
+
+  bool ok() const { return code_ == StatusCode::kOk; }
+  StatusCode code() const { return code_; }
+  std::string_view message() const { return text_ ? std::string_view(*text_) : std::string_view(); }
+
+  /// The same code with "context: " put before the message.
+  Status WithContext(std::string_view context) const;
+
+ private:
+  StatusCode code_ = StatusCode::kOk;
+  std::unique_ptr<std::string> text_;
+};
+
+inline Status OkStatus() { return Status(); }
+
+/// Builds the status of `code` from a printf format.
+[[gnu::format(printf, 2, 3)]] Status Error(StatusCode code, const char* format, ...);
+
+}  // namespace graft
+
+/// Returns from the calling function if `expression` is a Status that is not ok.
+#define GRAFT_RETURN_IF_ERROR(expression)                   \
+  do {                                                      \
+    if (::graft::Status graft_status_ = (expression); !graft_status_.ok()) return graft_status_; \
+  } while (false)
