@@ -24,7 +24,8 @@ template <typename T>
   return offset <= limit && size <= limit - offset;
 }
 
-/// The smallest multiple of `alignment` (a power of two) that is >= value; false if it does not fit.
+/// The smallest multiple of `alignment` (a power of two) that is >= value; false if it does not
+/// fit.
 [[nodiscard]] inline bool CheckedAlignUp(uint64_t value, uint64_t alignment, uint64_t* out) {
   uint64_t sum = 0;
   if (!CheckedAdd(value, alignment - 1, &sum)) return false;

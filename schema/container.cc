@@ -74,22 +74,26 @@ std::array<uint8_t, kPreambleBytes> EncodePreamble(const Preamble& preamble) {
 
 Result<Preamble> DecodePreamble(std::span<const uint8_t> bytes, uint64_t available_bytes) {
   if (bytes.size() < kPreambleBytes || available_bytes < kPreambleBytes) {
-    return Error(StatusCode::kCorrupt, "file is %" PRIu64 " bytes, shorter than the %" PRIu64
-                 "-byte preamble", available_bytes, kPreambleBytes);
+    return Error(StatusCode::kCorrupt,
+                 "file is %" PRIu64 " bytes, shorter than the %" PRIu64 "-byte preamble",
+                 available_bytes, kPreambleBytes);
   }
   if (std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0) {
-    return Error(StatusCode::kCorrupt, "not a .graft file: the first 8 bytes are not the magic number");
+    return Error(StatusCode::kCorrupt,
+                 "not a .graft file: the first 8 bytes are not the magic number");
   }
   const uint64_t stored = GetU64(&bytes[56]);
   const uint64_t computed = Checksum64(bytes.first(56));
   if (stored != computed) {
-    return Error(StatusCode::kCorrupt, "preamble checksum is %016" PRIx64 ", its bytes give %016" PRIx64,
-                 stored, computed);
+    return Error(StatusCode::kCorrupt,
+                 "preamble checksum is %016" PRIx64 ", its bytes give %016" PRIx64, stored,
+                 computed);
   }
   Preamble preamble;
   preamble.format_version = GetU32(&bytes[8]);
   if (preamble.format_version != kFormatVersion) {
-    return Error(StatusCode::kUnsupportedVersion, "format version %" PRIu32 "; this build reads version %" PRIu32,
+    return Error(StatusCode::kUnsupportedVersion,
+                 "format version %" PRIu32 "; this build reads version %" PRIu32,
                  preamble.format_version, kFormatVersion);
   }
   preamble.file_bytes = GetU64(&bytes[16]);
@@ -98,7 +102,8 @@ Result<Preamble> DecodePreamble(std::span<const uint8_t> bytes, uint64_t availab
   preamble.header_checksum = GetU64(&bytes[40]);
   if (GetU32(&bytes[12]) != kPreambleBytes || preamble.header_offset != kPreambleBytes ||
       GetU64(&bytes[48]) != 0) {
-    return Error(StatusCode::kCorrupt, "preamble has sizes or reserved bytes that version %" PRIu32 " does not allow",
+    return Error(StatusCode::kCorrupt,
+                 "preamble has sizes or reserved bytes that version %" PRIu32 " does not allow",
                  kFormatVersion);
   }
   if (preamble.file_bytes != available_bytes) {
@@ -106,11 +111,14 @@ Result<Preamble> DecodePreamble(std::span<const uint8_t> bytes, uint64_t availab
                  available_bytes, preamble.file_bytes);
   }
   if (preamble.header_bytes > kMaxHeaderBytes) {
-    return Error(StatusCode::kCorrupt, "header of %" PRIu64 " bytes is larger than the limit of %" PRIu64,
+    return Error(StatusCode::kCorrupt,
+                 "header of %" PRIu64 " bytes is larger than the limit of %" PRIu64,
                  preamble.header_bytes, kMaxHeaderBytes);
   }
   if (!RangeFits(preamble.header_offset, preamble.header_bytes, available_bytes)) {
-    return Error(StatusCode::kCorrupt, "header of %" PRIu64 " bytes at %" PRIu64 " ends past the file's %" PRIu64 " bytes",
+    return Error(StatusCode::kCorrupt,
+                 "header of %" PRIu64 " bytes at %" PRIu64 " ends past the file's %" PRIu64
+                 " bytes",
                  preamble.header_bytes, preamble.header_offset, available_bytes);
   }
   return preamble;

@@ -12,9 +12,12 @@ namespace graft {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}            // NOLINT(google-explicit-constructor): return value;
-  Result(Status status) : status_(std::move(status)) {     // NOLINT(google-explicit-constructor): return status;
-    if (status_.ok()) status_ = Status(StatusCode::kInternal, "a Result was built from an ok Status");
+  Result(T value)
+      : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor): return value;
+  Result(Status status)
+      : status_(std::move(status)) {  // NOLINT(google-explicit-constructor): return status;
+    if (status_.ok())
+      status_ = Status(StatusCode::kInternal, "a Result was built from an ok Status");
   }
 
   bool ok() const { return value_.has_value(); }
@@ -38,9 +41,10 @@ class [[nodiscard]] Result {
 #define GRAFT_CONCAT_INNER(a, b) a##b
 #define GRAFT_CONCAT(a, b) GRAFT_CONCAT_INNER(a, b)
 
-/// GRAFT_ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or the calling function returns F()'s status.
-#define GRAFT_ASSIGN_OR_RETURN(declaration, expression)                               \
-  auto GRAFT_CONCAT(graft_result_, __LINE__) = (expression);                          \
-  if (!GRAFT_CONCAT(graft_result_, __LINE__).ok())                                    \
-    return GRAFT_CONCAT(graft_result_, __LINE__).status();                            \
+/// GRAFT_ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or the calling function returns F()'s
+/// status.
+#define GRAFT_ASSIGN_OR_RETURN(declaration, expression)      \
+  auto GRAFT_CONCAT(graft_result_, __LINE__) = (expression); \
+  if (!GRAFT_CONCAT(graft_result_, __LINE__).ok())           \
+    return GRAFT_CONCAT(graft_result_, __LINE__).status();   \
   declaration = std::move(GRAFT_CONCAT(graft_result_, __LINE__)).value()

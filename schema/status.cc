@@ -9,19 +9,32 @@ namespace graft {
 
 const char* StatusCodeName(StatusCode code) {
   switch (code) {
-    case StatusCode::kOk: return "ok";
-    case StatusCode::kInvalidArgument: return "invalid argument";
-    case StatusCode::kOutOfRange: return "out of range";
-    case StatusCode::kFailedPrecondition: return "failed precondition";
-    case StatusCode::kUnsupported: return "unsupported";
-    case StatusCode::kCorrupt: return "corrupt";
-    case StatusCode::kUnsupportedVersion: return "unsupported version";
-    case StatusCode::kMismatch: return "mismatch";
-    case StatusCode::kNotFound: return "not found";
-    case StatusCode::kIo: return "i/o error";
-    case StatusCode::kOutOfMemory: return "out of memory";
-    case StatusCode::kCancelled: return "cancelled";
-    case StatusCode::kInternal: return "internal error";
+    case StatusCode::kOk:
+      return "ok";
+    case StatusCode::kInvalidArgument:
+      return "invalid argument";
+    case StatusCode::kOutOfRange:
+      return "out of range";
+    case StatusCode::kFailedPrecondition:
+      return "failed precondition";
+    case StatusCode::kUnsupported:
+      return "unsupported";
+    case StatusCode::kCorrupt:
+      return "corrupt";
+    case StatusCode::kUnsupportedVersion:
+      return "unsupported version";
+    case StatusCode::kMismatch:
+      return "mismatch";
+    case StatusCode::kNotFound:
+      return "not found";
+    case StatusCode::kIo:
+      return "i/o error";
+    case StatusCode::kOutOfMemory:
+      return "out of memory";
+    case StatusCode::kCancelled:
+      return "cancelled";
+    case StatusCode::kInternal:
+      return "internal error";
   }
   return "unknown status";
 }

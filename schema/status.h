@@ -14,27 +14,30 @@ namespace graft {
 enum class StatusCode : int32_t {
   kOk = 0,
   // 1-19: the caller
-  kInvalidArgument = 1,   ///< An argument is null, out of its range, or contradicts another.
-  kOutOfRange = 2,        ///< More tokens than the context holds, an id beyond the vocabulary, and the like.
-  kFailedPrecondition = 3,///< The call is right, the moment is not.
-  kUnsupported = 4,       ///< Well formed, but this build does not do it.
+  kInvalidArgument = 1,  ///< An argument is null, out of its range, or contradicts another.
+  kOutOfRange =
+      2,  ///< More tokens than the context holds, an id beyond the vocabulary, and the like.
+  kFailedPrecondition = 3,  ///< The call is right, the moment is not.
+  kUnsupported = 4,         ///< Well formed, but this build does not do it.
   // 20-39: bytes from outside
-  kCorrupt = 20,          ///< The bytes contradict themselves or their checksum.
-  kUnsupportedVersion = 21,///< A file of a format version this build does not read.
-  kMismatch = 22,         ///< Two inputs that do not belong together (adapter and base, file and tokenizer).
+  kCorrupt = 20,             ///< The bytes contradict themselves or their checksum.
+  kUnsupportedVersion = 21,  ///< A file of a format version this build does not read.
+  kMismatch =
+      22,  ///< Two inputs that do not belong together (adapter and base, file and tokenizer).
   // 40-59: the machine
-  kNotFound = 40,         ///< No such file or folder.
-  kIo = 41,               ///< Reading or writing failed.
-  kOutOfMemory = 42,      ///< An allocation failed, or a budget would be exceeded.
+  kNotFound = 40,     ///< No such file or folder.
+  kIo = 41,           ///< Reading or writing failed.
+  kOutOfMemory = 42,  ///< An allocation failed, or a budget would be exceeded.
   // 60-79: the run
-  kCancelled = 60,        ///< Someone asked it to stop.
-  kInternal = 61,         ///< A fault of graft's own.
+  kCancelled = 60,  ///< Someone asked it to stop.
+  kInternal = 61,   ///< A fault of graft's own.
 };
 
 /// "ok", "invalid argument", ...: one for each code, in lower case, for messages.
 const char* StatusCodeName(StatusCode code);
 
-/// A code and, unless ok, a sentence. Ok allocates nothing; if the sentence cannot be allocated the code survives.
+/// A code and, unless ok, a sentence. Ok allocates nothing; if the sentence cannot be allocated the
+/// code survives.
 class [[nodiscard]] Status {
  public:
   Status() = default;
@@ -65,7 +68,7 @@ inline Status OkStatus() { return Status(); }
 }  // namespace graft
 
 /// Returns from the calling function if `expression` is a Status that is not ok.
-#define GRAFT_RETURN_IF_ERROR(expression)                   \
-  do {                                                      \
+#define GRAFT_RETURN_IF_ERROR(expression)                                                        \
+  do {                                                                                           \
     if (::graft::Status graft_status_ = (expression); !graft_status_.ok()) return graft_status_; \
   } while (false)

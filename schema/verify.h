@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Turns the bytes of a .graft file into a VerifiedModel, or says which byte, tensor or op is wrong.
 //
-// This is the only place that runs the FlatBuffers verifier. Whoever holds a VerifiedModel may follow every index, offset
-// and size in it without checking again: operands are in range and defined before use, shapes agree with each op's rule,
-// every tensor's bytes lie inside its segment and are exactly as many as its shape and format need.
+// This is the only place that runs the FlatBuffers verifier. Whoever holds a VerifiedModel may
+// follow every index, offset and size in it without checking again: operands are in range and
+// defined before use, shapes agree with each op's rule, every tensor's bytes lie inside its segment
+// and are exactly as many as its shape and format need.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ struct TensorBytes {
   std::span<const uint8_t> scales;
 };
 
-/// A model whose header passed every check. Borrows the file's bytes, which must outlive it. Cheap to copy.
+/// A model whose header passed every check. Borrows the file's bytes, which must outlive it. Cheap
+/// to copy.
 class VerifiedModel {
  public:
   const fb::Model& model() const { return *model_; }
@@ -37,24 +39,25 @@ class VerifiedModel {
 
  private:
   friend Result<VerifiedModel> Verify(std::span<const uint8_t> bytes);
-  VerifiedModel(const fb::Model* model, std::span<const uint8_t> bytes) : model_(model), bytes_(bytes) {}
+  VerifiedModel(const fb::Model* model, std::span<const uint8_t> bytes)
+      : model_(model), bytes_(bytes) {}
 
   const fb::Model* model_;
   std::span<const uint8_t> bytes_;
 };
 
-/// Checks the preamble, the header's checksum, the FlatBuffer and what it means. `bytes` is the whole file, aligned to 8.
-/// Reads the header and not the segments, so a mapped file stays unread.
-/// Errors   kCorrupt, kUnsupportedVersion, kUnsupported (an op, format or task this build does not know).
-/// Cost     linear in the header; allocates one byte of state for each value and op.
+/// Checks the preamble, the header's checksum, the FlatBuffer and what it means. `bytes` is the
+/// whole file, aligned to 8. Reads the header and not the segments, so a mapped file stays unread.
+/// Errors   kCorrupt, kUnsupportedVersion, kUnsupported (an op, format or task this build does not
+/// know). Cost     linear in the header; allocates one byte of state for each value and op.
 Result<VerifiedModel> Verify(std::span<const uint8_t> bytes);
 
 /// Checks every segment's checksum and every tensor's content hash: reads the whole file.
 /// Errors   kCorrupt, naming the segment or tensor.
 Status VerifyContents(const VerifiedModel& model);
 
-/// Bytes that `elements` of the format's codes take, and its scales; false on overflow or a shape the format cannot have.
-/// Shapes are those of fb::Tensor; see FORMAT.md, "Tensor formats".
+/// Bytes that `elements` of the format's codes take, and its scales; false on overflow or a shape
+/// the format cannot have. Shapes are those of fb::Tensor; see FORMAT.md, "Tensor formats".
 struct TensorSizes {
   uint64_t elements = 0;
   uint64_t data_bytes = 0;
