@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "schema/verify_graph.h"
+
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "schema/verify.h"
+#include "tests/support/model_builder.h"
+
+namespace graft::schema {
+namespace {
+
+using test::Fixed;
+using test::ModelBuilder;
+using test::Symbolic;
+
+constexpr int64_t kWidth = 12;   // 3 heads of 4
+constexpr int64_t kKvWidth = 4;  // 1 kv head of 4
+constexpr int64_t kVocabulary = 11;
+
+// The numbers of a one-layer decoder, each of which a test can spoil before it is built.
+struct Decoder {
+  uint32_t heads = 3, kv_heads = 1, head_dim = 4, rotary_dim = 4;
+  uint32_t cache_heads = 1;
+  int32_t cache = 0, table = 0, norm_weight = 1, bias = -1;
+  int64_t embedded_width = kWidth, key_width = kKvWidth, logits_width = kVocabulary;
+  float epsilon = 1e-5f, scale = 0.5f, soft_cap = 0.0f;
+  bool causal = true, read_early = false, write_twice = false, wrong_positions = false,
+       no_attributes = false;
+  fb::ActivationKind activation = fb::ActivationKind::Silu;
+  fb::InputRole last_role = fb::InputRole::OutputRows;
+  fb::TaskKind task = fb::TaskKind::TextGeneration;
+  std::vector<uint32_t> end_tokens = {0};
+};
+
+Status Check(const Decoder& d) {
+  ModelBuilder model;
+  auto& b = model.builder();
+  const auto sequence = Symbolic(model.Symbol("sequence"));
+  const auto rows = Symbolic(model.Symbol("output_rows"));
+  const int32_t ids = model.Input("ids", {sequence}, fb::InputRole::TokenIds);
+  const int32_t positions = model.Input("positions", {sequence}, fb::InputRole::Positions);
+  const int32_t output_rows = model.Input("rows", {rows}, d.last_role);
+  const std::vector<float> numbers(kVocabulary * kWidth, 0.5f);
+  const auto tensor = [&](const char* name, std::vector<int64_t> shape) {
+    int64_t elements = 1;
+    for (const int64_t dimension : shape) elements *= dimension;
+    return model.FloatTensor(name, std::move(shape),
+                             std::span(numbers).first(static_cast<size_t>(elements)));
+  };
+  tensor("table", {kVocabulary, kWidth});  // 0
+  tensor("norm", {kWidth});                // 1
+  tensor("frequencies", {2});              // 2
+  const int32_t key_weight = tensor("key", {kKvWidth, kWidth});
+  model.KvCache(d.cache_heads, 4);
+
+  const int32_t x = model.Value("x", {sequence, Fixed(d.embedded_width)});
+  const int32_t normed = model.Value("normed", {sequence, Fixed(kWidth)});
+  const int32_t rotated = model.Value("rotated", {sequence, Fixed(kWidth)});
+  const int32_t key = model.Value("key", {sequence, Fixed(d.key_width)});
+  const int32_t attended = model.Value("attended", {sequence, Fixed(kWidth)});
+  const int32_t gated = model.Value("gated", {sequence, Fixed(kWidth)});
+  const int32_t selected = model.Value("selected", {rows, Fixed(kWidth)});
+  const int32_t logits = model.Value("logits", {rows, Fixed(d.logits_width)});
+
+  model.Op("embed", {ids}, {x}, fb::OpAttributes::Embedding,
+           fb::CreateEmbedding(b, d.table).Union());
+  model.Op("norm", {d.read_early ? gated : x}, {normed}, fb::OpAttributes::RmsNorm,
+           d.no_attributes ? 0 : fb::CreateRmsNorm(b, d.norm_weight, d.epsilon).Union());
+  model.Op("rope", {normed, d.wrong_positions ? ids : positions}, {rotated}, fb::OpAttributes::Rope,
+           fb::CreateRope(b, 2, d.head_dim, d.rotary_dim).Union());
+  model.Op("key", {normed}, {key}, fb::OpAttributes::Linear,
+           fb::CreateLinear(b, key_weight, d.bias).Union());
+  model.Op("attention", {rotated, key, key, positions}, {d.write_twice ? normed : attended},
+           fb::OpAttributes::Attention,
+           fb::CreateAttention(b, d.heads, d.kv_heads, d.head_dim, d.scale, d.soft_cap, 0, d.cache,
+                               d.causal)
+               .Union());
+  model.Op("gate", {attended, normed}, {gated}, fb::OpAttributes::GatedActivation,
+           fb::CreateGatedActivation(b, d.activation).Union());
+  model.Op("select", {gated, output_rows}, {selected}, fb::OpAttributes::SelectRows,
+           fb::CreateSelectRows(b).Union());
+  model.Op("head", {selected}, {logits}, fb::OpAttributes::Linear, fb::CreateLinear(b, 0).Union());
+  model.Output(logits);
+  model.SetTask(d.task, 64, d.end_tokens);
+  const test::AlignedBytes file = model.Finish();
+  return Verify(file.span()).status();
+}
+
+Status Spoiled(const std::function<void(Decoder&)>& spoil) {
+  Decoder decoder;
+  spoil(decoder);
+  return Check(decoder);
+}
+
+#define CHECK_REFUSED(needle, ...)                                                 \
+  do {                                                                             \
+    const Status status = Spoiled([](Decoder& d) { __VA_ARGS__; });                \
+    CHECK_MESSAGE(std::string(status.message()).find(needle) != std::string::npos, \
+                  std::string(status.message()));                                  \
+  } while (false)
+
+TEST_SUITE("schema/graph") {
+  TEST_CASE("accepts a small decoder") {
+    const Status status = Check(Decoder());
+    CHECK_MESSAGE(status.ok(), std::string(status.message()));
+  }
+
+  TEST_CASE("operands are defined once and before they are read") {
+    CHECK_REFUSED("op 1 (norm, RmsNorm) reads gated before anything computes it",
+                  d.read_early = true);
+    CHECK_REFUSED("op 4 (attention, Attention) writes normed, which is defined already",
+                  d.write_twice = true);
+    CHECK_REFUSED("has no attributes", d.no_attributes = true);
+  }
+
+  TEST_CASE("tensor indices are in range") {
+    CHECK_REFUSED("op 0 (embed, Embedding) has tensor 4 of 4 as its table", d.table = 4);
+    CHECK_REFUSED("has tensor -2 of 4 as its bias", d.bias = -2);
+    CHECK_REFUSED("has tensor -1 of 4 as its weight", d.norm_weight = -1);
+    CHECK_REFUSED("needs its weight (table) to be f32 of", d.norm_weight = 0);
+    CHECK_REFUSED("needs its bias (norm) to be f32 of [4]", d.bias = 1);
+  }
+
+  TEST_CASE("shapes agree with tensors and attributes") {
+    CHECK_REFUSED("op 0 (embed, Embedding) needs x to have a width of 12, it has 13",
+                  d.embedded_width = 13);
+    CHECK_REFUSED("needs key to have a width of 4, it has 8", d.key_width = 8);
+    CHECK_REFUSED("needs logits to have a width of 11, it has 12", d.logits_width = 12);
+    CHECK_REFUSED("not a multiple of head_dim 5", d.head_dim = 5);
+    CHECK_REFUSED("it must be even and at most head_dim 4", d.rotary_dim = 6);
+    CHECK_REFUSED("it must be even", d.rotary_dim = 3);
+    CHECK_REFUSED("heads must be a multiple of kv_heads", d.kv_heads = 0);
+    CHECK_REFUSED("heads must be a multiple of kv_heads", d.kv_heads = 2);
+    CHECK_REFUSED("not a multiple of head_dim 0", d.head_dim = 0);
+  }
+
+  TEST_CASE("caches fit the attention that uses them") {
+    CHECK_REFUSED("uses kv_cache 1 of 1", d.cache = 1);
+    CHECK_REFUSED("uses kv_cache -2 of 1", d.cache = -2);
+    CHECK_REFUSED("its kv_cache 3 of 4", d.cache_heads = 3);
+    CHECK_REFUSED("has 0 heads", d.cache_heads = 0);
+    CHECK_REFUSED("not causal", d.causal = false);
+  }
+
+  TEST_CASE("numbers are usable") {
+    CHECK_REFUSED("epsilon", d.epsilon = 0.0f);
+    CHECK_REFUSED("epsilon", d.epsilon = std::numeric_limits<float>::quiet_NaN());
+    CHECK_REFUSED("scale", d.scale = std::numeric_limits<float>::infinity());
+    CHECK_REFUSED("soft_cap", d.soft_cap = -1.0f);
+  }
+
+  TEST_CASE("roles are what the ops need") {
+    CHECK_REFUSED("role Positions", d.wrong_positions = true);
+    CHECK_REFUSED("role OutputRows", d.last_role = fb::InputRole::Tensor);
+    CHECK_REFUSED("two graph inputs have the role TokenIds", d.last_role = fb::InputRole::TokenIds);
+  }
+
+  TEST_CASE("what this build does not know is unsupported, by name") {
+    const Status activation =
+        Spoiled([](Decoder& d) { d.activation = static_cast<fb::ActivationKind>(99); });
+    CHECK(activation.code() == StatusCode::kUnsupported);
+    CHECK(std::string(activation.message()).find("activation 99") != std::string::npos);
+    const Status task = Spoiled([](Decoder& d) { d.task = static_cast<fb::TaskKind>(99); });
+    CHECK(task.code() == StatusCode::kUnsupported);
+  }
+
+  TEST_CASE("end tokens are in the vocabulary") {
+    CHECK_REFUSED("end token 11", d.end_tokens = {3, 11});
+  }
+}
+
+}  // namespace
+}  // namespace graft::schema
