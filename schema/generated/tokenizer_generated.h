@@ -109,28 +109,25 @@ inline const char *EnumNameNormalizerKind(NormalizerKind e) {
 
 enum class PreTokenizerKind : uint8_t {
   Split = 0,
-  ByteLevel = 1,
-  Digits = 2,
-  Metaspace = 3,
+  PrefixSpace = 1,
+  Metaspace = 2,
   MIN = Split,
   MAX = Metaspace
 };
 
-inline const PreTokenizerKind (&EnumValuesPreTokenizerKind())[4] {
+inline const PreTokenizerKind (&EnumValuesPreTokenizerKind())[3] {
   static const PreTokenizerKind values[] = {
     PreTokenizerKind::Split,
-    PreTokenizerKind::ByteLevel,
-    PreTokenizerKind::Digits,
+    PreTokenizerKind::PrefixSpace,
     PreTokenizerKind::Metaspace
   };
   return values;
 }
 
 inline const char * const *EnumNamesPreTokenizerKind() {
-  static const char * const names[5] = {
+  static const char * const names[4] = {
     "Split",
-    "ByteLevel",
-    "Digits",
+    "PrefixSpace",
     "Metaspace",
     nullptr
   };
@@ -378,12 +375,9 @@ struct PreTokenizerStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_PATTERN_IS_REGEX = 8,
     VT_BEHAVIOR = 10,
     VT_INVERT = 12,
-    VT_ADD_PREFIX_SPACE = 14,
-    VT_USE_REGEX = 16,
-    VT_INDIVIDUAL_DIGITS = 18,
-    VT_REPLACEMENT = 20,
-    VT_PREPEND_SCHEME = 22,
-    VT_SPLIT = 24
+    VT_CONTENT = 14,
+    VT_PREPEND_SCHEME = 16,
+    VT_SPLIT = 18
   };
   graft::schema::fb::PreTokenizerKind kind() const {
     return static_cast<graft::schema::fb::PreTokenizerKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -400,17 +394,8 @@ struct PreTokenizerStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   bool invert() const {
     return GetField<uint8_t>(VT_INVERT, 0) != 0;
   }
-  bool add_prefix_space() const {
-    return GetField<uint8_t>(VT_ADD_PREFIX_SPACE, 0) != 0;
-  }
-  bool use_regex() const {
-    return GetField<uint8_t>(VT_USE_REGEX, 0) != 0;
-  }
-  bool individual_digits() const {
-    return GetField<uint8_t>(VT_INDIVIDUAL_DIGITS, 0) != 0;
-  }
-  const flatbuffers::String *replacement() const {
-    return GetPointer<const flatbuffers::String *>(VT_REPLACEMENT);
+  const flatbuffers::String *content() const {
+    return GetPointer<const flatbuffers::String *>(VT_CONTENT);
   }
   graft::schema::fb::PrependScheme prepend_scheme() const {
     return static_cast<graft::schema::fb::PrependScheme>(GetField<uint8_t>(VT_PREPEND_SCHEME, 0));
@@ -426,11 +411,8 @@ struct PreTokenizerStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_PATTERN_IS_REGEX, 1) &&
            VerifyField<uint8_t>(verifier, VT_BEHAVIOR, 1) &&
            VerifyField<uint8_t>(verifier, VT_INVERT, 1) &&
-           VerifyField<uint8_t>(verifier, VT_ADD_PREFIX_SPACE, 1) &&
-           VerifyField<uint8_t>(verifier, VT_USE_REGEX, 1) &&
-           VerifyField<uint8_t>(verifier, VT_INDIVIDUAL_DIGITS, 1) &&
-           VerifyOffset(verifier, VT_REPLACEMENT) &&
-           verifier.VerifyString(replacement()) &&
+           VerifyOffset(verifier, VT_CONTENT) &&
+           verifier.VerifyString(content()) &&
            VerifyField<uint8_t>(verifier, VT_PREPEND_SCHEME, 1) &&
            VerifyField<uint8_t>(verifier, VT_SPLIT, 1) &&
            verifier.EndTable();
@@ -456,17 +438,8 @@ struct PreTokenizerStepBuilder {
   void add_invert(bool invert) {
     fbb_.AddElement<uint8_t>(PreTokenizerStep::VT_INVERT, static_cast<uint8_t>(invert), 0);
   }
-  void add_add_prefix_space(bool add_prefix_space) {
-    fbb_.AddElement<uint8_t>(PreTokenizerStep::VT_ADD_PREFIX_SPACE, static_cast<uint8_t>(add_prefix_space), 0);
-  }
-  void add_use_regex(bool use_regex) {
-    fbb_.AddElement<uint8_t>(PreTokenizerStep::VT_USE_REGEX, static_cast<uint8_t>(use_regex), 0);
-  }
-  void add_individual_digits(bool individual_digits) {
-    fbb_.AddElement<uint8_t>(PreTokenizerStep::VT_INDIVIDUAL_DIGITS, static_cast<uint8_t>(individual_digits), 0);
-  }
-  void add_replacement(flatbuffers::Offset<flatbuffers::String> replacement) {
-    fbb_.AddOffset(PreTokenizerStep::VT_REPLACEMENT, replacement);
+  void add_content(flatbuffers::Offset<flatbuffers::String> content) {
+    fbb_.AddOffset(PreTokenizerStep::VT_CONTENT, content);
   }
   void add_prepend_scheme(graft::schema::fb::PrependScheme prepend_scheme) {
     fbb_.AddElement<uint8_t>(PreTokenizerStep::VT_PREPEND_SCHEME, static_cast<uint8_t>(prepend_scheme), 0);
@@ -492,20 +465,14 @@ inline flatbuffers::Offset<PreTokenizerStep> CreatePreTokenizerStep(
     bool pattern_is_regex = false,
     graft::schema::fb::SplitBehavior behavior = graft::schema::fb::SplitBehavior::Removed,
     bool invert = false,
-    bool add_prefix_space = false,
-    bool use_regex = false,
-    bool individual_digits = false,
-    flatbuffers::Offset<flatbuffers::String> replacement = 0,
+    flatbuffers::Offset<flatbuffers::String> content = 0,
     graft::schema::fb::PrependScheme prepend_scheme = graft::schema::fb::PrependScheme::Always,
     bool split = false) {
   PreTokenizerStepBuilder builder_(_fbb);
-  builder_.add_replacement(replacement);
+  builder_.add_content(content);
   builder_.add_pattern(pattern);
   builder_.add_split(split);
   builder_.add_prepend_scheme(prepend_scheme);
-  builder_.add_individual_digits(individual_digits);
-  builder_.add_use_regex(use_regex);
-  builder_.add_add_prefix_space(add_prefix_space);
   builder_.add_invert(invert);
   builder_.add_behavior(behavior);
   builder_.add_pattern_is_regex(pattern_is_regex);
@@ -520,14 +487,11 @@ inline flatbuffers::Offset<PreTokenizerStep> CreatePreTokenizerStepDirect(
     bool pattern_is_regex = false,
     graft::schema::fb::SplitBehavior behavior = graft::schema::fb::SplitBehavior::Removed,
     bool invert = false,
-    bool add_prefix_space = false,
-    bool use_regex = false,
-    bool individual_digits = false,
-    const char *replacement = nullptr,
+    const char *content = nullptr,
     graft::schema::fb::PrependScheme prepend_scheme = graft::schema::fb::PrependScheme::Always,
     bool split = false) {
   auto pattern__ = pattern ? _fbb.CreateString(pattern) : 0;
-  auto replacement__ = replacement ? _fbb.CreateString(replacement) : 0;
+  auto content__ = content ? _fbb.CreateString(content) : 0;
   return graft::schema::fb::CreatePreTokenizerStep(
       _fbb,
       kind,
@@ -535,10 +499,7 @@ inline flatbuffers::Offset<PreTokenizerStep> CreatePreTokenizerStepDirect(
       pattern_is_regex,
       behavior,
       invert,
-      add_prefix_space,
-      use_regex,
-      individual_digits,
-      replacement__,
+      content__,
       prepend_scheme,
       split);
 }
@@ -551,7 +512,8 @@ struct DecoderStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_CONTENT = 8,
     VT_STRIP_LEFT = 10,
     VT_STRIP_RIGHT = 12,
-    VT_PREPEND_SCHEME = 14
+    VT_PREPEND_SCHEME = 14,
+    VT_PATTERN_IS_REGEX = 16
   };
   graft::schema::fb::DecoderKind kind() const {
     return static_cast<graft::schema::fb::DecoderKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -571,6 +533,9 @@ struct DecoderStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   graft::schema::fb::PrependScheme prepend_scheme() const {
     return static_cast<graft::schema::fb::PrependScheme>(GetField<uint8_t>(VT_PREPEND_SCHEME, 0));
   }
+  bool pattern_is_regex() const {
+    return GetField<uint8_t>(VT_PATTERN_IS_REGEX, 0) != 0;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -581,6 +546,7 @@ struct DecoderStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint32_t>(verifier, VT_STRIP_LEFT, 4) &&
            VerifyField<uint32_t>(verifier, VT_STRIP_RIGHT, 4) &&
            VerifyField<uint8_t>(verifier, VT_PREPEND_SCHEME, 1) &&
+           VerifyField<uint8_t>(verifier, VT_PATTERN_IS_REGEX, 1) &&
            verifier.EndTable();
   }
 };
@@ -607,6 +573,9 @@ struct DecoderStepBuilder {
   void add_prepend_scheme(graft::schema::fb::PrependScheme prepend_scheme) {
     fbb_.AddElement<uint8_t>(DecoderStep::VT_PREPEND_SCHEME, static_cast<uint8_t>(prepend_scheme), 0);
   }
+  void add_pattern_is_regex(bool pattern_is_regex) {
+    fbb_.AddElement<uint8_t>(DecoderStep::VT_PATTERN_IS_REGEX, static_cast<uint8_t>(pattern_is_regex), 0);
+  }
   explicit DecoderStepBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -625,12 +594,14 @@ inline flatbuffers::Offset<DecoderStep> CreateDecoderStep(
     flatbuffers::Offset<flatbuffers::String> content = 0,
     uint32_t strip_left = 0,
     uint32_t strip_right = 0,
-    graft::schema::fb::PrependScheme prepend_scheme = graft::schema::fb::PrependScheme::Always) {
+    graft::schema::fb::PrependScheme prepend_scheme = graft::schema::fb::PrependScheme::Always,
+    bool pattern_is_regex = false) {
   DecoderStepBuilder builder_(_fbb);
   builder_.add_strip_right(strip_right);
   builder_.add_strip_left(strip_left);
   builder_.add_content(content);
   builder_.add_pattern(pattern);
+  builder_.add_pattern_is_regex(pattern_is_regex);
   builder_.add_prepend_scheme(prepend_scheme);
   builder_.add_kind(kind);
   return builder_.Finish();
@@ -643,7 +614,8 @@ inline flatbuffers::Offset<DecoderStep> CreateDecoderStepDirect(
     const char *content = nullptr,
     uint32_t strip_left = 0,
     uint32_t strip_right = 0,
-    graft::schema::fb::PrependScheme prepend_scheme = graft::schema::fb::PrependScheme::Always) {
+    graft::schema::fb::PrependScheme prepend_scheme = graft::schema::fb::PrependScheme::Always,
+    bool pattern_is_regex = false) {
   auto pattern__ = pattern ? _fbb.CreateString(pattern) : 0;
   auto content__ = content ? _fbb.CreateString(content) : 0;
   return graft::schema::fb::CreateDecoderStep(
@@ -653,7 +625,8 @@ inline flatbuffers::Offset<DecoderStep> CreateDecoderStepDirect(
       content__,
       strip_left,
       strip_right,
-      prepend_scheme);
+      prepend_scheme,
+      pattern_is_regex);
 }
 
 struct AddedToken FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -797,7 +770,8 @@ struct Tokenizer FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_UNKNOWN_ID = 26,
     VT_BYTE_FALLBACK = 28,
     VT_FUSE_UNKNOWN = 30,
-    VT_IGNORE_MERGES = 32
+    VT_IGNORE_MERGES = 32,
+    VT_SYMBOLS_ARE_BYTES = 34
   };
   graft::schema::fb::TokenizerKind kind() const {
     return static_cast<graft::schema::fb::TokenizerKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -844,6 +818,9 @@ struct Tokenizer FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   bool ignore_merges() const {
     return GetField<uint8_t>(VT_IGNORE_MERGES, 0) != 0;
   }
+  bool symbols_are_bytes() const {
+    return GetField<uint8_t>(VT_SYMBOLS_ARE_BYTES, 0) != 0;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -863,18 +840,19 @@ struct Tokenizer FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            verifier.VerifyVector(prefix_ids()) &&
            VerifyOffset(verifier, VT_SUFFIX_IDS) &&
            verifier.VerifyVector(suffix_ids()) &&
-           VerifyOffset(verifier, VT_TOKEN_BYTES) &&
+           VerifyOffsetRequired(verifier, VT_TOKEN_BYTES) &&
            verifier.VerifyVector(token_bytes()) &&
-           VerifyOffset(verifier, VT_TOKEN_OFFSETS) &&
+           VerifyOffsetRequired(verifier, VT_TOKEN_OFFSETS) &&
            verifier.VerifyVector(token_offsets()) &&
-           VerifyOffset(verifier, VT_MERGES) &&
+           VerifyOffsetRequired(verifier, VT_MERGES) &&
            verifier.VerifyVector(merges()) &&
-           VerifyOffset(verifier, VT_MERGE_RESULTS) &&
+           VerifyOffsetRequired(verifier, VT_MERGE_RESULTS) &&
            verifier.VerifyVector(merge_results()) &&
            VerifyField<int32_t>(verifier, VT_UNKNOWN_ID, 4) &&
            VerifyField<uint8_t>(verifier, VT_BYTE_FALLBACK, 1) &&
            VerifyField<uint8_t>(verifier, VT_FUSE_UNKNOWN, 1) &&
            VerifyField<uint8_t>(verifier, VT_IGNORE_MERGES, 1) &&
+           VerifyField<uint8_t>(verifier, VT_SYMBOLS_ARE_BYTES, 1) &&
            verifier.EndTable();
   }
 };
@@ -928,6 +906,9 @@ struct TokenizerBuilder {
   void add_ignore_merges(bool ignore_merges) {
     fbb_.AddElement<uint8_t>(Tokenizer::VT_IGNORE_MERGES, static_cast<uint8_t>(ignore_merges), 0);
   }
+  void add_symbols_are_bytes(bool symbols_are_bytes) {
+    fbb_.AddElement<uint8_t>(Tokenizer::VT_SYMBOLS_ARE_BYTES, static_cast<uint8_t>(symbols_are_bytes), 0);
+  }
   explicit TokenizerBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -935,6 +916,10 @@ struct TokenizerBuilder {
   flatbuffers::Offset<Tokenizer> Finish() {
     const auto end = fbb_.EndTable(start_);
     auto o = flatbuffers::Offset<Tokenizer>(end);
+    fbb_.Required(o, Tokenizer::VT_TOKEN_BYTES);
+    fbb_.Required(o, Tokenizer::VT_TOKEN_OFFSETS);
+    fbb_.Required(o, Tokenizer::VT_MERGES);
+    fbb_.Required(o, Tokenizer::VT_MERGE_RESULTS);
     return o;
   }
 };
@@ -955,7 +940,8 @@ inline flatbuffers::Offset<Tokenizer> CreateTokenizer(
     int32_t unknown_id = -1,
     bool byte_fallback = false,
     bool fuse_unknown = false,
-    bool ignore_merges = false) {
+    bool ignore_merges = false,
+    bool symbols_are_bytes = false) {
   TokenizerBuilder builder_(_fbb);
   builder_.add_unknown_id(unknown_id);
   builder_.add_merge_results(merge_results);
@@ -968,6 +954,7 @@ inline flatbuffers::Offset<Tokenizer> CreateTokenizer(
   builder_.add_decoder(decoder);
   builder_.add_pre_tokenizer(pre_tokenizer);
   builder_.add_normalizer(normalizer);
+  builder_.add_symbols_are_bytes(symbols_are_bytes);
   builder_.add_ignore_merges(ignore_merges);
   builder_.add_fuse_unknown(fuse_unknown);
   builder_.add_byte_fallback(byte_fallback);
@@ -991,7 +978,8 @@ inline flatbuffers::Offset<Tokenizer> CreateTokenizerDirect(
     int32_t unknown_id = -1,
     bool byte_fallback = false,
     bool fuse_unknown = false,
-    bool ignore_merges = false) {
+    bool ignore_merges = false,
+    bool symbols_are_bytes = false) {
   auto normalizer__ = normalizer ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::NormalizerStep>>(*normalizer) : 0;
   auto pre_tokenizer__ = pre_tokenizer ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::PreTokenizerStep>>(*pre_tokenizer) : 0;
   auto decoder__ = decoder ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::DecoderStep>>(*decoder) : 0;
@@ -1018,7 +1006,8 @@ inline flatbuffers::Offset<Tokenizer> CreateTokenizerDirect(
       unknown_id,
       byte_fallback,
       fuse_unknown,
-      ignore_merges);
+      ignore_merges,
+      symbols_are_bytes);
 }
 
 }  // namespace fb
