@@ -17,6 +17,23 @@ constexpr int kMaxTensorRank = 8;
 constexpr flatbuffers::uoffset_t kMaxTableDepth = 16;
 constexpr flatbuffers::uoffset_t kMaxTables = 4'000'000;
 
+// The FlatBuffers verifier checks how a vector's length is aligned, but not its 8-byte elements.
+template <typename T>
+bool ElementsAligned(const flatbuffers::Vector<T>* vector) {
+  return reinterpret_cast<uintptr_t>(vector->Data()) % alignof(uint64_t) == 0;
+}
+
+Status CheckAlignment(const fb::Model& model) {
+  bool aligned = ElementsAligned(model.segments());
+  for (const fb::Tensor* tensor : *model.tensors())
+    aligned = aligned && ElementsAligned(tensor->shape());
+  for (const fb::Value* value : *model.graph()->values())
+    aligned = aligned && ElementsAligned(value->shape());
+  if (!aligned)
+    return Error(StatusCode::kCorrupt, "header has 8-byte numbers that are not aligned to 8");
+  return OkStatus();
+}
+
 Status CheckSegments(const fb::Model& model, uint64_t header_end, uint64_t file_bytes) {
   uint64_t previous_end = header_end;
   for (uint32_t i = 0; i < model.segments()->size(); ++i) {
