@@ -208,6 +208,7 @@ Result<VerifiedModel> Verify(std::span<const uint8_t> bytes) {
   }
   const fb::Model& model = *fb::GetModel(header.data());
 
+  GRAFT_RETURN_IF_ERROR(CheckAlignment(model));
   GRAFT_RETURN_IF_ERROR(
       CheckSegments(model, preamble.header_offset + preamble.header_bytes, bytes.size()));
   for (uint32_t i = 0; i < model.tensors()->size(); ++i) {
