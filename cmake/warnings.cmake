@@ -1,7 +1,10 @@
-# graft_add_library(name sources...) / graft_add_executable(name sources...): a target with the project's warnings and floating-point rules.
+# Every target of graft links graft_build_flags; those of the device side link graft_device_flags, which adds to it.
 # -ffp-contract=off: the merge and the quantizers round where the source says so, on every CPU.
+# Sections: a program keeps only the functions that it reaches.
 add_library(graft_build_flags INTERFACE)
-target_compile_options(graft_build_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -ffp-contract=off)
+target_compile_options(graft_build_flags INTERFACE -Wall -Wextra -Wno-unused-parameter -ffp-contract=off
+  -ffunction-sections -fdata-sections)
+target_link_options(graft_build_flags INTERFACE $<$<NOT:$<PLATFORM_ID:Darwin>>:-Wl,--gc-sections>)
 if(GRAFT_WERROR)
   target_compile_options(graft_build_flags INTERFACE -Werror)
 endif()
