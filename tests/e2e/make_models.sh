@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Converts the fixtures that the end-to-end tests run, with the real command.
+#   make_models.sh GRAFT_CONVERT DATA OUT [EMULATOR...]
+set -euo pipefail
+convert=$1 data=$2 out=$3
+shift 3
+emulator=("$@")
+mkdir -p "$out"
+
+# make NAME ARGUMENTS...: OUT/NAME.graft
+make() {
+  local name=$1
+  shift
+  "${emulator[@]}" "$convert" convert "$@" -o "$out/$name.graft" >"$out/$name.log" 2>&1 || { cat "$out/$name.log"; echo "cannot make $name"; exit 1; }
+}
+
+for quant in f32 f16 int8 int4 int4-channel; do
+  make "tales-base-$quant" --base "$data/tales/base" --quant "$quant"
+  make "tales-holmes-$quant" --base "$data/tales/base" --adapter "$data/tales/holmes" --quant "$quant"
+done
+make tales-holmes_dora-f32 --base "$data/tales/base" --adapter "$data/tales/holmes_dora" --quant f32
+make stories260k-f32 --base "$data/stories260k" --quant f32
+make lora_layer-f32 --base "$data/lora_layer" --quant f32
+make mlp-f32 --base "$data/adapters/base_mlp" --adapter "$data/adapters/mlp_100x10" --quant f32
+for name in llama llama_rope_llama3 mistral_sliding qwen2; do
+  make "architecture-$name-f32" --base "$data/architectures/$name" --quant f32
+  make "architecture-$name-int8" --base "$data/architectures/$name" --quant int8
+done
+# Adapters through conversion and the runtime: case:base
+for pair in lora_qv:llama embedding:llama embedding_tied:llama_tied lm_head_tied:llama_tied bias_all:qwen2; do
+  make "adapter-${pair%:*}-f32" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant f32
+done
+
+# The same input gives the same bytes, whatever the number of threads.
+make again-1 --base "$data/tales/base" --adapter "$data/tales/holmes" --quant int4 --threads 1
+make again-2 --base "$data/tales/base" --adapter "$data/tales/holmes" --quant int4 --threads 2
+cmp "$out/again-1.graft" "$out/again-2.graft"
+cmp "$out/again-1.graft" "$out/tales-holmes-int4.graft"
+rm "$out"/again-*
+(cd "$out" && sha256sum ./*.graft >checksums.txt)

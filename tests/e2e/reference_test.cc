@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Converted fixtures answer as the systems that made them: PyTorch, transformers, PEFT and
+// llama2.c.
+#include "tests/e2e/reference.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "converter/json.h"
+
+namespace graft::test {
+namespace {
+
+using converter::JsonDocument;
+using converter::JsonValue;
+
+// float32 sums in another order differ by about this much on logits of tens.
+constexpr double kLogitsTolerance = 3e-4;
+// Of the largest reference value.
+constexpr double kRelativeTolerance = 1e-3;
+
+std::unique_ptr<JsonDocument> ReadJson(const std::string& name) {
+  auto document = JsonDocument::Read(DataPath(name));
+  REQUIRE_MESSAGE(document.ok(), std::string(document.status().message()));
+  return std::move(document).value();
+}
+
+std::vector<int32_t> Ids(const JsonValue& array) {
+  std::vector<int32_t> ids;
+  for (size_t i = 0; i < array.size(); ++i)
+    ids.push_back(static_cast<int32_t>(*array.at(i).AsInt()));
+  return ids;
+}
+
+void CheckTales(const std::string& variant) {
+  const auto reference = ReadJson("tales/reference.json");
+  const ModelPtr model = OpenModel("tales-" + variant + "-f32");
+  const SessionPtr session = NewSession(model.get());
+  const JsonValue prompts = reference->root().Find(variant).Find("prompts");
+  REQUIRE(prompts.size() == 4);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    CAPTURE(i);
+    const std::vector<int32_t> prompt = Ids(prompts.at(i).Find("ids"));
+    const std::vector<int32_t> expected = Ids(prompts.at(i).Find("greedy_ids"));
+    REQUIRE(expected.size() == 64);
+
+    const Numbers logits = ReadNumbers(DataPath("tales/logits.safetensors"),
+                                       variant + "." + std::to_string(i) + ".logits");
+    CHECK(LargestDifference(Logits(session.get(), prompt), logits.values) <= kLogitsTolerance);
+    CHECK(Greedy(session.get(), prompt, 64) == expected);
+
+    const std::string text(*prompts.at(i).Find("text").AsString());
+    std::vector<int32_t> ids(text.size() + 8);
+    size_t count = 0;
+    REQUIRE(graft_tokenize(model.get(), text.data(), text.size(), 1, ids.data(), ids.size(), &count,
+                           nullptr) == GRAFT_OK);
+    ids.resize(count);
+    CHECK(ids == prompt);
+  }
+}
+
+// input_ids [batch, tokens] of the file, against its tensor `expected` [batch, tokens, vocabulary].
+void CheckLogits(const std::string& model_name, const std::string& io_file,
+                 const std::string& input, const std::string& expected) {
+  const ModelPtr model = OpenModel(model_name);
+  const SessionPtr session = NewSession(model.get());
+  const Numbers ids = ReadNumbers(DataPath(io_file), input);
+  const Numbers logits = ReadNumbers(DataPath(io_file), expected);
+  REQUIRE(ids.shape.size() == 2);
+  const std::vector<int32_t> all = ids.ids();
+  const auto tokens = static_cast<size_t>(ids.shape[1]);
+  std::vector<float> computed;
+  for (size_t begin = 0; begin < all.size(); begin += tokens) {
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(begin);
+    const std::vector<float> row =
+        Logits(session.get(), {first, first + static_cast<std::ptrdiff_t>(tokens)});
+    computed.insert(computed.end(), row.begin(), row.end());
+  }
+  const double tolerance = kRelativeTolerance * LargestMagnitude(logits.values);
+  CHECK(LargestDifference(computed, logits.values) <= tolerance);
+}
+
+std::vector<float> ForwardFloats(const std::string& model_name, const Numbers& input,
+                                 const std::string& output_name) {
+  const ModelPtr model = OpenModel(model_name);
+  const SessionPtr session = NewSession(model.get());
+  const std::vector<float> numbers(input.values.begin(), input.values.end());
+  graft_tensor tensor = {};
+  tensor.name = "input";
+  tensor.type = GRAFT_TYPE_F32;
+  tensor.rank = 2;
+  tensor.shape[0] = input.shape[0];
+  tensor.shape[1] = input.shape[1];
+  tensor.data = numbers.data();
+  const graft_tensor* outputs = nullptr;
+  size_t count = 0;
+  graft_error error = {};
+  const graft_status status =
+      graft_session_forward(session.get(), &tensor, 1, &outputs, &count, &error);
+  REQUIRE_MESSAGE(status == GRAFT_OK, std::string(error.message));
+  REQUIRE(count == 1);
+  CHECK(std::string(outputs[0].name) == output_name);
+  const auto* data = static_cast<const float*>(outputs[0].data);
+  return {data, data + outputs[0].shape[0] * outputs[0].shape[1]};
+}
+
+TEST_SUITE("e2e/reference") {
+  TEST_CASE("stories260k repeats its 256 published greedy tokens") {
+    const auto golden = ReadJson("stories260k/golden_greedy.json");
+    const std::vector<int32_t> ids = Ids(golden->root().Find("ids"));
+    REQUIRE(ids.size() == 257);  // the first is the prompt
+    const ModelPtr model = OpenModel("stories260k-f32");
+    const SessionPtr session = NewSession(model.get());
+    CHECK(Greedy(session.get(), {ids[0]}, 256) == std::vector<int32_t>(ids.begin() + 1, ids.end()));
+  }
+
+  TEST_CASE("tales base gives PyTorch's logits and greedy tokens") { CheckTales("base"); }
+  TEST_CASE("tales with a LoRA adapter gives PEFT's logits and greedy tokens") {
+    CheckTales("holmes");
+  }
+  TEST_CASE("tales with a DoRA adapter gives PEFT's logits and greedy tokens") {
+    CheckTales("holmes_dora");
+  }
+
+  TEST_CASE("one thread and two give the same greedy tokens") {
+    const ModelPtr model = OpenModel("tales-holmes-int4");
+    const SessionPtr one = NewSession(model.get(), 1);
+    const SessionPtr two = NewSession(model.get(), 2);
+    const std::vector<int32_t> prompt = {1672, 364, 485, 259};
+    CHECK(Greedy(one.get(), prompt, 48) == Greedy(two.get(), prompt, 48));
+  }
+
+  TEST_CASE("decoder families give transformers' logits and greedy tokens") {
+    for (const char* name : {"llama", "llama_rope_llama3", "mistral_sliding", "qwen2"}) {
+      CAPTURE(name);
+      const std::string io = std::string("architectures/") + name + "/io.safetensors";
+      const std::string model_name = std::string("architecture-") + name + "-f32";
+      CheckLogits(model_name, io, "input_ids", "logits");
+      const ModelPtr model = OpenModel(model_name);
+      const SessionPtr session = NewSession(model.get());
+      const std::vector<int32_t> prompt = ReadNumbers(DataPath(io), "input_ids").ids();
+      const std::vector<int32_t> expected = ReadNumbers(DataPath(io), "greedy_ids").ids();
+      CHECK(Greedy(session.get(), prompt, static_cast<uint32_t>(expected.size())) == expected);
+    }
+  }
+
+  TEST_CASE(
+      "adapters give the logits of PEFT with the adapter attached, tied embeddings included") {
+    for (const char* name :
+         {"lora_qv", "embedding", "embedding_tied", "lm_head_tied", "bias_all"}) {
+      CAPTURE(name);
+      CheckLogits(std::string("adapter-") + name + "-f32",
+                  std::string("adapters/") + name + "/io.safetensors", "input", "logits_adapter");
+    }
+  }
+
+  TEST_CASE("a single LoRA layer gives x (W + B A)^T") {
+    const Numbers input = ReadNumbers(DataPath("lora_layer/io.safetensors"), "input");
+    const Numbers output = ReadNumbers(DataPath("lora_layer/io.safetensors"), "output_f64");
+    const std::vector<float> computed = ForwardFloats("lora_layer-f32", input, "output");
+    CHECK(LargestDifference(computed, output.values) <= 1e-4 * LargestMagnitude(output.values));
+  }
+
+  TEST_CASE("a small multilayer perceptron with an adapter gives PEFT's output") {
+    const Numbers input = ReadNumbers(DataPath("adapters/mlp_100x10/io.safetensors"), "input");
+    const Numbers output =
+        ReadNumbers(DataPath("adapters/mlp_100x10/io.safetensors"), "logits_adapter");
+    const std::vector<float> computed = ForwardFloats("mlp-f32", input, "output");
+    CHECK(LargestDifference(computed, output.values) <= 1e-4 * LargestMagnitude(output.values));
+  }
+}
+
+TEST_SUITE("e2e/quality") {
+  // Bounds on what quantization, with int8 activations, may cost on held-out text.
+  TEST_CASE("perplexity of quantized models stays near that of float32") {
+    const auto reference = ReadJson("tales/reference.json");
+    for (const std::string variant : {"base", "holmes"}) {
+      CAPTURE(variant);
+      const double expected = *reference->root().Find(variant).Find("perplexity_f32").AsDouble();
+      const auto measure = [&](const std::string& quantization) {
+        const ModelPtr model = OpenModel("tales-" + variant + "-" + quantization);
+        const SessionPtr session = NewSession(model.get());
+        const double perplexity =
+            Perplexity(model.get(), session.get(), DataPath("tales/heldout.txt"), 256);
+        MESSAGE(variant << " " << quantization << ": " << perplexity << " ("
+                        << 100 * (perplexity / expected - 1) << " % of float32's " << expected
+                        << ")");
+        return perplexity / expected;
+      };
+      CHECK(std::abs(measure("f32") - 1) <= 1e-4);
+      CHECK(std::abs(measure("f16") - 1) <= 1e-3);
+      CHECK(measure("int8") <= 1.01);
+      CHECK(measure("int4") <= 1.06);
+      CHECK(measure("int4-channel") <= 1.12);
+    }
+  }
+
+  TEST_CASE("int8 logits keep their direction") {
+    for (const char* name : {"llama", "llama_rope_llama3", "mistral_sliding", "qwen2"}) {
+      CAPTURE(name);
+      const std::string io = std::string("architectures/") + name + "/io.safetensors";
+      const ModelPtr model = OpenModel(std::string("architecture-") + name + "-int8");
+      const SessionPtr session = NewSession(model.get());
+      const std::vector<float> a =
+          Logits(session.get(), ReadNumbers(DataPath(io), "input_ids").ids());
+      const Numbers b = ReadNumbers(DataPath(io), "logits");
+      REQUIRE(a.size() == b.values.size());
+      double ab = 0, aa = 0, bb = 0;
+      for (size_t i = 0; i < a.size(); ++i) {
+        ab += a[i] * b.values[i];
+        aa += static_cast<double>(a[i]) * a[i];
+        bb += b.values[i] * b.values[i];
+      }
+      CHECK(ab / std::sqrt(aa * bb) >= 0.995);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace graft::test
