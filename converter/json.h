@@ -23,6 +23,8 @@ const char* JsonKindName(JsonKind kind);
 struct JsonLimits {
   uint64_t max_bytes = uint64_t{64} << 20;
   int max_depth = 64;
+  /// Values of any kind, containers included.
+  uint64_t max_values = uint64_t{16} << 20;
 };
 
 class JsonDocument;

@@ -29,34 +29,38 @@ class JsonBuilder {
   using string_t = nlohmann::json::string_t;
   using binary_t = nlohmann::json::binary_t;
 
-  JsonBuilder(JsonDocument* document, int max_depth) : document_(document), max_depth_(max_depth) {}
+  JsonBuilder(JsonDocument* document, const JsonLimits& limits)
+      : document_(document), limits_(limits) {}
 
-  bool null() { return Push(JsonKind::kNull) != nullptr; }
+  bool null() {
+    Push(JsonKind::kNull);
+    return Within();
+  }
   bool boolean(bool value) {
     Push(JsonKind::kBool)->integer = value ? 1 : 0;
-    return true;
+    return Within();
   }
   bool number_integer(number_integer_t value) {
     Push(JsonKind::kInteger)->integer = value;
-    return true;
+    return Within();
   }
   bool number_unsigned(number_unsigned_t value) {
     if (value <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
       return number_integer(static_cast<int64_t>(value));
     }
     Push(JsonKind::kNumber)->number = static_cast<double>(value);
-    return true;
+    return Within();
   }
   bool number_float(number_float_t value, const string_t&) {
     Push(JsonKind::kNumber)->number = value;
-    return true;
+    return Within();
   }
   bool string(string_t& value) {
     JsonDocument::Node* node = Push(JsonKind::kString);
     node->text_offset = static_cast<uint32_t>(document_->text_.size());
     node->text_bytes = static_cast<uint32_t>(value.size());
     document_->text_ += value;
-    return true;
+    return Within();
   }
   bool binary(binary_t&) { return Stop("holds binary data"); }
   bool key(string_t& value) {
@@ -103,12 +107,12 @@ class JsonBuilder {
   }
 
   bool Open(JsonKind kind) {
-    if (static_cast<int>(open_.size()) >= max_depth_) {
-      return Stop("is nested deeper than " + std::to_string(max_depth_) + " levels");
+    if (static_cast<int>(open_.size()) >= limits_.max_depth) {
+      return Stop("is nested deeper than " + std::to_string(limits_.max_depth) + " levels");
     }
     Push(kind);
     open_.push_back(static_cast<uint32_t>(pending_.size() - 1));
-    return true;
+    return Within();
   }
 
   bool Close() {
@@ -147,13 +151,18 @@ class JsonBuilder {
     for (uint32_t i = 0; i < node.count; ++i) document_->nodes_[node.first + i].parent = index;
   }
 
+  bool Within() {
+    if (document_->nodes_.size() + pending_.size() <= limits_.max_values) return true;
+    return Stop("holds more than " + std::to_string(limits_.max_values) + " values");
+  }
+
   bool Stop(std::string fault) {
     if (fault_.empty()) fault_ = std::move(fault);
     return false;
   }
 
   JsonDocument* document_;
-  int max_depth_;
+  const JsonLimits& limits_;
   uint32_t key_offset_ = 0;
   uint32_t key_bytes_ = 0;
   std::vector<JsonDocument::Node> pending_;
@@ -172,7 +181,7 @@ Result<std::unique_ptr<JsonDocument>> JsonDocument::Parse(std::string_view text,
                  document->name_.c_str(), text.size(), static_cast<unsigned long long>(limit));
   }
   document->nodes_.emplace_back();
-  JsonBuilder builder(document.get(), limits.max_depth);
+  JsonBuilder builder(document.get(), limits);
   const bool parsed = nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
   GRAFT_RETURN_IF_ERROR(builder.Finish(parsed));
   return document;

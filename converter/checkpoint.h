@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoint: a model's tensors on disk, in one safetensors file or in shards named by an index.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/safetensors.h"
+#include "converter/tensor_source.h"
+
+namespace graft::converter {
+
+class Checkpoint final : public TensorSource {
+ public:
+  /// Opens `path`: a .safetensors file, or a folder with model.safetensors, with
+  /// model.safetensors.index.json and the shards it names, or with a single file of either ending
+  /// under another name. Errors   kNotFound: no such file or folder, nothing to read in it, a
+  /// missing shard. kCorrupt: an index that contradicts its
+  ///          shards, a tensor in two shards, any fault of a file. Messages name file and tensor.
+  static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path);
+
+  std::span<const TensorInfo> tensors() const override { return infos_; }
+  const TensorInfo* Find(std::string_view name) const override;
+  Status ReadRows(std::string_view name, int64_t row_begin, int64_t row_end,
+                  std::span<double> out) const override;
+  Status ReadBaseRows(std::string_view name, int64_t row_begin, int64_t row_end,
+                      std::span<double> out) const override;
+
+  /// Where a tensor lies; null if there is none of that name.
+  struct Location {
+    size_t shard = 0;
+    const SafetensorsFile::Entry* entry = nullptr;
+  };
+  const Location* Locate(std::string_view name) const;
+
+  /// The weight files in name order.
+  std::span<const std::unique_ptr<SafetensorsFile>> shards() const { return shards_; }
+  /// The index the shards were found by; empty for a single file.
+  const std::filesystem::path& index_file() const { return index_file_; }
+  /// The folder the files lie in.
+  const std::filesystem::path& folder() const { return folder_; }
+
+  /// XXH3-128 over the weight files in name order. Reads them whole.
+  Result<schema::Hash128> Hash() const;
+
+ private:
+  Checkpoint() = default;
+  Status OpenIndexed();
+  Status Gather();
+
+  std::filesystem::path folder_;
+  std::filesystem::path index_file_;
+  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::vector<TensorInfo> infos_;
+  std::vector<Location> locations_;  // beside infos_
+};
+
+}  // namespace graft::converter

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// GraphBuilder: writes a model down as ops over values, checking every tensor it mentions against
+// the checkpoint.
+#pragma once
+
+#include <flatbuffers/flatbuffers.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/tensor_source.h"
+#include "schema/result.h"
+
+namespace graft::schema::fb {
+enum class ActivationKind : uint8_t;
+enum class InputRole : uint8_t;
+enum class ElementType : uint8_t;
+struct Graph;
+struct GraphInput;
+struct KvCache;
+struct Op;
+struct Value;
+}  // namespace graft::schema::fb
+
+namespace graft::converter {
+
+/// Where the numbers of one tensor in the file come from.
+struct Constant {
+  std::string name;              ///< In the file; unique.
+  std::vector<int64_t> shape;    ///< In the file.
+  std::string source;            ///< The checkpoint's tensor; empty if `literal` holds the numbers.
+  int64_t source_row_begin = 0;  ///< The tensor is shape[0] rows of the source from here on.
+  std::vector<float> literal;
+  bool is_weight_matrix = false;  ///< Stored in the format the user asked for; others stay f32.
+};
+
+/// Handles that GraphBuilder gives out. Default-made ones mean "none".
+struct ValueId {
+  int32_t index = -1;
+};
+struct TensorId {
+  int32_t index = -1;
+};
+
+struct AttentionShape {
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  float scale = 0.0f;     ///< Usually 1 / sqrt(head_dim).
+  int64_t window = 0;     ///< Positions a row looks back over, itself included; 0: all.
+  float soft_cap = 0.0f;  ///< 0: none.
+};
+
+struct RopeShape {
+  TensorId inverse_frequencies;  ///< f32 [rotary_dim / 2].
+  int64_t head_dim = 0;
+  int64_t rotary_dim = 0;
+  float magnitude = 1.0f;
+  bool interleaved = false;
+};
+
+/// Every activation is [rows, width]; rows is one of the symbols below. A missing tensor or a wrong
+/// shape does not stop the description: the first such fault is kept and Finish returns it, so that
+/// a lowering reads as the model does.
+class GraphBuilder {
+ public:
+  /// `source` and `header` must outlive the builder. `source_name` is what messages call the
+  /// source.
+  GraphBuilder(const TensorSource& source, std::string source_name,
+               flatbuffers::FlatBufferBuilder& header);
+
+  // Graph inputs.
+  ValueId TokenIds();                                         ///< i32 ["sequence"]
+  ValueId Positions();                                        ///< i32 ["sequence"]
+  ValueId OutputRows();                                       ///< i32 ["output_rows"]
+  ValueId TensorInput(std::string_view name, int64_t width);  ///< f32 ["sequence", width]
+
+  // Tensors. Asking twice for the same one gives the same TensorId.
+  bool Has(std::string_view source) const;
+  /// A [out_features, in_features] matrix, stored in the format the user asked for.
+  TensorId Matrix(std::string_view source, int64_t out_features, int64_t in_features);
+  /// A vector, stored as f32.
+  TensorId Vector(std::string_view source, int64_t elements);
+  /// Numbers that the lowering itself computed.
+  TensorId Literal(std::string_view name, std::vector<float> numbers);
+
+  // Ops. `name` becomes the name of the op and of the value it computes.
+  ValueId Embedding(std::string_view name, ValueId ids, TensorId table, float scale = 1.0f);
+  ValueId Linear(std::string_view name, ValueId x, TensorId weight, TensorId bias = {});
+  ValueId RmsNorm(std::string_view name, ValueId x, TensorId weight, float epsilon);
+  ValueId LayerNorm(std::string_view name, ValueId x, TensorId weight, TensorId bias,
+                    float epsilon);
+  ValueId Rope(std::string_view name, ValueId x, ValueId positions, const RopeShape& shape);
+  /// Causal attention over a KV cache of its own.
+  ValueId CachedAttention(std::string_view name, ValueId query, ValueId key, ValueId value,
+                          ValueId positions, const AttentionShape& shape);
+  ValueId Add(std::string_view name, ValueId a, ValueId b);
+  ValueId Multiply(std::string_view name, ValueId a, ValueId b);
+  ValueId Activation(std::string_view name, ValueId x, schema::fb::ActivationKind kind);
+  ValueId GatedActivation(std::string_view name, ValueId gate, ValueId up,
+                          schema::fb::ActivationKind kind);
+  ValueId SelectRows(std::string_view name, ValueId x, ValueId rows);
+
+  void Output(ValueId value);
+
+  /// Keeps `status` as the builder's fault, unless it has one or `status` is ok.
+  void Fail(Status status);
+  const Status& status() const { return status_; }
+
+  /// Writes the graph into `header`. Errors   the first fault met while building.
+  Result<flatbuffers::Offset<schema::fb::Graph>> Finish();
+
+  /// What the ops' TensorIds index. Whole once Finish has succeeded.
+  const std::vector<Constant>& constants() const { return constants_; }
+  size_t op_count() const { return ops_.size(); }
+
+ private:
+  struct ValueShape {
+    int32_t rows_symbol = -1;
+    int64_t width = 0;  // 0: one-dimensional, as ids and positions are
+  };
+
+  int32_t Symbol(std::string_view name);
+  ValueId AddValue(std::string_view name, ValueShape shape, schema::fb::ElementType type);
+  ValueId AddInput(std::string_view name, ValueShape shape, schema::fb::ElementType type,
+                   schema::fb::InputRole role);
+  TensorId AddConstant(Constant constant);
+  const ValueShape& ShapeOf(ValueId value) const { return value_shapes_[value.index]; }
+  /// Records an op of the given union type whose only output is a new value.
+  ValueId AddOp(std::string_view name, std::vector<ValueId> inputs, ValueShape output,
+                uint8_t attributes_type, flatbuffers::Offset<void> attributes);
+  void CheckShape(std::string_view source, const std::vector<int64_t>& expected);
+
+  const TensorSource& source_;
+  const std::string source_name_;
+  flatbuffers::FlatBufferBuilder& header_;
+  Status status_;
+  std::vector<std::string> symbols_;
+  std::vector<flatbuffers::Offset<schema::fb::Value>> values_;
+  std::vector<ValueShape> value_shapes_;
+  std::vector<flatbuffers::Offset<schema::fb::GraphInput>> inputs_;
+  std::vector<int32_t> outputs_;
+  std::vector<flatbuffers::Offset<schema::fb::KvCache>> kv_caches_;
+  std::vector<flatbuffers::Offset<schema::fb::Op>> ops_;
+  std::vector<Constant> constants_;
+  std::map<std::string, int32_t, std::less<>> constant_index_;
+};
+
+}  // namespace graft::converter

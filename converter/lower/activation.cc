@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/lower/activation.h"
+
+#include <string>
+
+#include "schema/generated/model_generated.h"
+
+namespace graft::converter {
+namespace {
+
+using schema::fb::ActivationKind;
+
+struct Name {
+  const char* name;
+  ActivationKind kind;
+};
+
+// transformers has several names for one function.
+constexpr Name kNames[] = {
+    {"silu", ActivationKind::Silu},
+    {"swish", ActivationKind::Silu},
+    {"gelu", ActivationKind::Gelu},
+    {"gelu_python", ActivationKind::Gelu},
+    {"gelu_new", ActivationKind::GeluTanh},
+    {"gelu_fast", ActivationKind::GeluTanh},
+    {"gelu_pytorch_tanh", ActivationKind::GeluTanh},
+    {"relu", ActivationKind::Relu},
+    {"tanh", ActivationKind::Tanh},
+    {"sigmoid", ActivationKind::Sigmoid},
+    {"quick_gelu", ActivationKind::QuickGelu},
+};
+
+}  // namespace
+
+Result<ActivationKind> ReadActivation(const JsonValue& object, std::string_view key) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string wanted, object.GetString(key));
+  std::string known;
+  for (const Name& entry : kNames) {
+    if (wanted == entry.name) return entry.kind;
+    if (!known.empty()) known += ", ";
+    known += entry.name;
+  }
+  return object.Find(key).Fail("is \"" + wanted + "\"; this version knows " + known,
+                               StatusCode::kUnsupported);
+}
+
+}  // namespace graft::converter

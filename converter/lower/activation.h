@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of activation functions, as configurations write them.
+#pragma once
+
+#include <string_view>
+
+#include "converter/json.h"
+#include "schema/result.h"
+
+namespace graft::schema::fb {
+enum class ActivationKind : uint8_t;
+}
+
+namespace graft::converter {
+
+/// The activation that member `key` of `object` names, such as "silu" or "gelu_pytorch_tanh".
+/// Errors   kUnsupported: an unknown name; the message lists the known ones. kCorrupt: missing or not a string.
+Result<schema::fb::ActivationKind> ReadActivation(const JsonValue& object, std::string_view key);
+
+}  // namespace graft::converter

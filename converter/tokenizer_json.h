@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// tokenizer.json, as Hugging Face tokenizers writes it, compiled to the tables of a .graft file.
+#pragma once
+
+#include <flatbuffers/flatbuffers.h>
+
+#include <string>
+
+#include "schema/result.h"
+
+namespace graft::schema::fb {
+struct Tokenizer;
+}  // namespace graft::schema::fb
+
+namespace graft::converter {
+
+class JsonValue;
+
+/// Reads `model_folder`/tokenizer.json and writes its tables into `builder`; a null offset if the
+/// folder has no such file. Must not be called while a table of `builder` is being built.
+/// Errors   kIo; kCorrupt: not what the file format says; kUnsupported: a component of a type that
+///          graft does not know. The message names the file, the place in it and the type.
+Result<flatbuffers::Offset<schema::fb::Tokenizer>> BuildTokenizer(
+    flatbuffers::FlatBufferBuilder& builder, const std::string& model_folder);
+
+/// The same from the root of a parsed tokenizer.json.
+Result<flatbuffers::Offset<schema::fb::Tokenizer>> BuildTokenizer(
+    flatbuffers::FlatBufferBuilder& builder, const JsonValue& root);
+
+}  // namespace graft::converter

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The components of tokenizer.json around its model: what is done to text before the merges and to
+// tokens after them, lowered to the few kinds of step that a .graft file knows.
+#pragma once
+
+#include <flatbuffers/flatbuffers.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "converter/json.h"
+#include "schema/generated/tokenizer_generated.h"
+#include "schema/result.h"
+
+namespace graft::converter {
+
+template <typename T>
+using StepList = std::vector<flatbuffers::Offset<T>>;
+
+struct PreTokenizerSteps {
+  StepList<schema::fb::PreTokenizerStep> steps;
+  bool is_byte_level = false;  ///< the vocabulary spells bytes by the characters of ByteChars()
+};
+
+struct DecoderSteps {
+  StepList<schema::fb::DecoderStep> steps;
+  bool is_byte_level = false;
+};
+
+/// What a post-processor puts around one text.
+struct SpecialIds {
+  std::vector<uint32_t> prefix;
+  std::vector<uint32_t> suffix;
+};
+
+/// Each takes the member of that name, which may be null, and fails with kCorrupt or kUnsupported,
+/// naming file, path and type.
+Result<StepList<schema::fb::NormalizerStep>> LowerNormalizer(
+    flatbuffers::FlatBufferBuilder& builder, const JsonValue& normalizer);
+Result<PreTokenizerSteps> LowerPreTokenizer(flatbuffers::FlatBufferBuilder& builder,
+                                            const JsonValue& pre_tokenizer);
+Result<DecoderSteps> LowerDecoder(flatbuffers::FlatBufferBuilder& builder,
+                                  const JsonValue& decoder);
+Result<SpecialIds> LowerPostProcessor(const JsonValue& post_processor);
+
+}  // namespace graft::converter
