@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by ./run: installs Debian packages that are missing, and downloads the pinned sources through Debian's source packages.
+
+compiler_packages=(g++ cmake ninja-build ccache)
+library_packages=(libflatbuffers-dev doctest-dev nlohmann-json3-dev libcli11-dev libxxhash-dev)   # the "headers" lines of dependencies.txt
+build_packages=(ca-certificates xz-utils "${compiler_packages[@]}" "${library_packages[@]}")
+arm_packages=(g++-aarch64-linux-gnu qemu-user-static)
+lint_packages=(clang-format-14 clang-tidy-14)
+schema_packages=(flatbuffers-compiler)
+bench_packages=(libbenchmark-dev)
+fuzz_packages=(clang-14 libclang-rt-14-dev libfuzzer-14-dev)
+
+# retry COMMAND...: mirrors fail now and then; three tries, then the last one's status.
+retry() {
+  local try
+  for try in 1 2; do
+    "$@" && return
+    printf 'run: try %s of "%s" failed, again in %s s\n' "$try" "$*" "$((try * 5))" >&2
+    sleep $((try * 5))
+  done
+  "$@"
+}
+
+apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Dpkg::Use-Pty=0 "$@"; }
+
+# need PACKAGE...: installs those that are missing.
+lists_updated=
+need() {
+  local package missing=()
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    die "this is not Debian, so ./run cannot install $*. Install a C++20 compiler, CMake 3.25 and Ninja, then:" \
+      "cmake --preset release -DGRAFT_FETCH_DEPENDENCIES=ON && cmake --build --preset release"
+  fi
+  for package; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  [[ $(id -u) == 0 ]] || die "missing Debian packages: ${missing[*]}. Run this as root, or install them: apt-get install ${missing[*]}"
+  say "Installing from Debian: ${missing[*]}"
+  local log=$GRAFT_CACHE_DIR/apt.log
+  mkdir -p "$GRAFT_CACHE_DIR"
+  if [[ -z $lists_updated ]]; then
+    retry apt_get update >"$log" 2>&1 || { tail -20 "$log" >&2; die "apt-get update failed"; }
+    lists_updated=1
+  fi
+  retry apt_get install --no-install-recommends "${missing[@]}" >"$log" 2>&1 ||
+    { tail -20 "$log" >&2; die "apt-get install failed for: ${missing[*]}"; }
+}
+
+# The address this machine already takes Debian's main archive from.
+debian_mirror() {
+  apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' 'Label: Debian' 'Component: main' | head -n 1
+}
+
+# fetch_with_apt FOLDER SOURCE/SUITE...: upstream tarballs of Debian source packages, into FOLDER. Everything apt writes stays in a folder
+# of ours, so the machine's own lists and sources are untouched, and no root is needed.
+fetch_with_apt() {
+  local folder=$1 mirror suite private=$GRAFT_CACHE_DIR/apt
+  shift
+  mirror=$(debian_mirror)
+  if [[ -z $mirror && $(id -u) == 0 ]]; then
+    retry apt_get update >/dev/null 2>&1 || true
+    mirror=$(debian_mirror)
+  fi
+  [[ -n $mirror ]] || { echo "run: no Debian archive among this machine's apt sources" >&2; return 1; }
+  mkdir -p "$private/lists/partial" "$private/cache/archives/partial"
+  : >"$private/status"
+  for suite in $(printf '%s\n' "${@#*/}" | sort -u); do
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
+  done >"$private/sources.list"
+  local options=(-q -o Dir::Etc::sourcelist="$private/sources.list" -o Dir::Etc::sourceparts=/dev/null -o Dir::State::Lists="$private/lists"
+    -o Dir::State::status="$private/status" -o Dir::Cache="$private/cache" -o APT::Sandbox::User=root -o Debug::NoLocking=1
+    -o APT::Get::List-Cleanup=1)
+  retry apt-get "${options[@]}" update >"$private/log" 2>&1 || { tail -5 "$private/log" >&2; return 1; }
+  # One source at a time: a mirror that lacks one must not keep the others away.
+  local source status=0
+  for source; do
+    (cd "$folder" && retry apt-get "${options[@]}" source --download-only --tar-only "$source" >"$private/log" 2>&1) ||
+      { tail -3 "$private/log" >&2; status=1; }
+  done
+  rm -rf "$private"
+  return $status
+}
+
+# download_sources: puts every tarball of dependencies.txt, checked, into the cache. Sets fetch_options for what Debian does not have (any more).
+fetch_options=()
+download_sources() {
+  local kind name debian tarball sha256 url commit wanted=()
+  local folder=$GRAFT_CACHE_DIR/downloads
+  mkdir -p "$folder"
+  while read -r kind name debian tarball sha256 url commit; do
+    [[ $kind == source ]] || continue
+    echo "$sha256  $folder/$tarball" | sha256sum --check --status 2>/dev/null || wanted+=("$debian")
+  done <cmake/dependencies.txt
+  ((${#wanted[@]})) || return 0
+  say "Downloading sources through Debian: ${wanted[*]}"
+  rm -rf "$folder.partial"
+  mkdir "$folder.partial"
+  fetch_with_apt "$folder.partial" "${wanted[@]}" || true
+  while read -r kind name debian tarball sha256 url commit; do
+    [[ $kind == source && " ${wanted[*]} " == *" $debian "* ]] || continue
+    if echo "$sha256  $folder.partial/$tarball" | sha256sum --check --status 2>/dev/null; then
+      mv "$folder.partial/$tarball" "$folder/"
+    elif [[ -e $folder.partial/$tarball ]]; then
+      die "$tarball from Debian does not have the SHA-256 that cmake/dependencies.txt names ($sha256)"
+    else
+      say "$tarball could not be had from Debian; its commit will be fetched from $url"
+      fetch_options=(-DGRAFT_FETCH_DEPENDENCIES=ON)
+    fi
+  done <cmake/dependencies.txt
+  rm -rf "$folder.partial"
+  if ((${#fetch_options[@]})); then need git ca-certificates; fi
+}
