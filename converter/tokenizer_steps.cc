@@ -26,7 +26,7 @@ Status UnknownType(const JsonValue& component, const char* what, const std::stri
 }
 
 /// Calls visit(component, type) for `component`, or for each element of `list_key` if it is a
-/// Sequence. `last` says whether nothing follows.
+/// Sequence.
 Status ForEach(const JsonValue& component, const char* list_key, int depth,
                const std::function<Status(const JsonValue&, const std::string&)>& visit) {
   if (component.IsNull()) return OkStatus();
