@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Maps model files, or parts of them, read-only.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cinttypes>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <string>
+
+#include "runtime/data_source.h"
+#include "schema/checked_math.h"
+
+namespace graft::runtime {
+namespace {
+
+constexpr uint64_t kSourceAlignment = 64;
+
+uint64_t PageBytes() { return static_cast<uint64_t>(sysconf(_SC_PAGESIZE)); }
+
+/// A range of a mapping, given back to the system when it goes.
+class MappedSource final : public DataSource {
+ public:
+  MappedSource(void* mapping, size_t mapping_bytes, std::span<const uint8_t> bytes)
+      : mapping_(mapping), mapping_bytes_(mapping_bytes), bytes_(bytes) {}
+  ~MappedSource() override { munmap(mapping_, mapping_bytes_); }
+  MappedSource(const MappedSource&) = delete;
+  MappedSource& operator=(const MappedSource&) = delete;
+
+  std::span<const uint8_t> bytes() const override { return bytes_; }
+
+  void Release(uint64_t offset, uint64_t size) const override {
+    // Only pages that lie wholly inside: their neighbours may still be wanted.
+    const uint64_t page = PageBytes();
+    if (!RangeFits(offset, size, bytes_.size())) return;
+    const uint64_t first = OffsetInMapping(offset);
+    uint64_t begin = 0;
+    if (!CheckedAlignUp(first, page, &begin)) return;
+    const uint64_t end = (first + size) / page * page;
+    if (begin < end) Advise(begin, end - begin, MADV_DONTNEED);
+  }
+
+  void WillRead(uint64_t offset, uint64_t size) const override {
+    if (!RangeFits(offset, size, bytes_.size())) return;
+    const uint64_t first = OffsetInMapping(offset);
+    const uint64_t begin = first / PageBytes() * PageBytes();
+    Advise(begin, first + size - begin, MADV_WILLNEED);
+  }
+
+ private:
+  uint64_t OffsetInMapping(uint64_t offset) const {
+    return static_cast<uint64_t>(bytes_.data() - static_cast<const uint8_t*>(mapping_)) + offset;
+  }
+  void Advise(uint64_t begin, uint64_t size, int advice) const {
+    madvise(static_cast<uint8_t*>(mapping_) + begin, size, advice);  // a hint: failing is fine
+  }
+
+  void* mapping_;
+  size_t mapping_bytes_;
+  std::span<const uint8_t> bytes_;
+};
+
+Status SystemError(StatusCode code, const char* what) {
+  const int reason = errno;
+  return Error(code, "%s: %s", what, std::strerror(reason));
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+  ~Descriptor() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<DataSource>> OpenPath(const char* path) {
+  // Not blocking: a named pipe is turned away below rather than waited for.
+  const Descriptor descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (descriptor.get() < 0) {
+    const bool is_missing = errno == ENOENT || errno == ENOTDIR;
+    return SystemError(is_missing ? StatusCode::kNotFound : StatusCode::kIo, path);
+  }
+  Result<std::unique_ptr<DataSource>> source = OpenDescriptor(descriptor.get(), 0, 0);
+  if (!source.ok()) return source.status().WithContext(path);
+  return source;
+}
+
+Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offset, uint64_t size) {
+  struct stat facts {};
+  if (fstat(descriptor, &facts) != 0)
+    return SystemError(StatusCode::kIo, "cannot look at the file");
+  if (S_ISDIR(facts.st_mode)) return Status(StatusCode::kIo, "is a folder, not a model file");
+  if (!S_ISREG(facts.st_mode)) return Status(StatusCode::kIo, "is not a file that can be mapped");
+  const auto file_bytes = static_cast<uint64_t>(facts.st_size);
+  if (file_bytes == 0) return Status(StatusCode::kCorrupt, "is empty");
+  if (size == 0 && offset < file_bytes) size = file_bytes - offset;
+  if (size == 0 || !RangeFits(offset, size, file_bytes)) {
+    return Error(StatusCode::kInvalidArgument,
+                 "%" PRIu64 " bytes at offset %" PRIu64 " lie outside of its %" PRIu64 " bytes",
+                 size, offset, file_bytes);
+  }
+  if (offset % kSourceAlignment != 0) {
+    return Error(StatusCode::kInvalidArgument, "offset %" PRIu64 " is not a multiple of %" PRIu64,
+                 offset, kSourceAlignment);
+  }
+  const uint64_t lead = offset % PageBytes();
+  if (size > std::numeric_limits<size_t>::max() - lead) {
+    return Error(StatusCode::kOutOfMemory, "%" PRIu64 " bytes exceed the address space", size);
+  }
+  const auto mapping_bytes = static_cast<size_t>(lead + size);
+  void* mapping = mmap(nullptr, mapping_bytes, PROT_READ, MAP_SHARED, descriptor,
+                       static_cast<off_t>(offset - lead));
+  if (mapping == MAP_FAILED) {
+    return SystemError(errno == ENOMEM ? StatusCode::kOutOfMemory : StatusCode::kIo,
+                       "cannot be mapped");
+  }
+  const std::span bytes(static_cast<const uint8_t*>(mapping) + lead, static_cast<size_t>(size));
+  auto* source = new (std::nothrow) MappedSource(mapping, mapping_bytes, bytes);
+  if (source == nullptr) {
+    munmap(mapping, mapping_bytes);
+    return Status(StatusCode::kOutOfMemory, "no memory for a mapping's record");
+  }
+  return std::unique_ptr<DataSource>(source);
+}
+
+}  // namespace graft::runtime
