@@ -18,6 +18,7 @@
 namespace graft::runtime {
 namespace {
 
+// Files in archives can start anywhere; what DataSource promises is this.
 constexpr uint64_t kSourceAlignment = 64;
 
 uint64_t PageBytes() { return static_cast<uint64_t>(sysconf(_SC_PAGESIZE)); }
@@ -69,6 +70,46 @@ Status SystemError(StatusCode code, const char* what) {
   return Error(code, "%s: %s", what, std::strerror(reason));
 }
 
+/// Bytes read into memory of our own, for a range that cannot be mapped with the alignment
+/// promised.
+class ReadSource final : public DataSource {
+ public:
+  ReadSource(void* memory, size_t size) : memory_(memory), size_(size) {}
+  ~ReadSource() override { munmap(memory_, size_); }
+  ReadSource(const ReadSource&) = delete;
+  ReadSource& operator=(const ReadSource&) = delete;
+
+  std::span<const uint8_t> bytes() const override {
+    return {static_cast<const uint8_t*>(memory_), size_};
+  }
+  void Release(uint64_t, uint64_t) const override {}
+  void WillRead(uint64_t, uint64_t) const override {}
+
+ private:
+  void* memory_;
+  size_t size_;
+};
+
+Result<std::unique_ptr<DataSource>> ReadRange(int descriptor, uint64_t offset, size_t size) {
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return SystemError(StatusCode::kOutOfMemory, "cannot be read whole");
+  auto* source = new (std::nothrow) ReadSource(memory, size);
+  if (source == nullptr) {
+    munmap(memory, size);
+    return Status(StatusCode::kOutOfMemory, "no memory for a file's record");
+  }
+  std::unique_ptr<DataSource> owner(source);
+  for (size_t done = 0; done < size;) {
+    const ssize_t count = pread(descriptor, static_cast<uint8_t*>(memory) + done, size - done,
+                                static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return SystemError(StatusCode::kIo, "cannot be read");
+    if (count == 0) return Status(StatusCode::kIo, "became shorter while it was read");
+    done += static_cast<size_t>(count);
+  }
+  return owner;
+}
+
 class Descriptor {
  public:
   explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
@@ -111,13 +152,12 @@ Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offs
                  "%" PRIu64 " bytes at offset %" PRIu64 " lie outside of its %" PRIu64 " bytes",
                  size, offset, file_bytes);
   }
-  if (offset % kSourceAlignment != 0) {
-    return Error(StatusCode::kInvalidArgument, "offset %" PRIu64 " is not a multiple of %" PRIu64,
-                 offset, kSourceAlignment);
-  }
   const uint64_t lead = offset % PageBytes();
   if (size > std::numeric_limits<size_t>::max() - lead) {
     return Error(StatusCode::kOutOfMemory, "%" PRIu64 " bytes exceed the address space", size);
+  }
+  if (offset % kSourceAlignment != 0) {
+    return ReadRange(descriptor, offset, static_cast<size_t>(size));
   }
   const auto mapping_bytes = static_cast<size_t>(lead + size);
   void* mapping = mmap(nullptr, mapping_bytes, PROT_READ, MAP_SHARED, descriptor,
