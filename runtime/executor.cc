@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/executor.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <limits>
+#include <new>
+
+#include "runtime/kernels/rope.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+namespace {
+
+namespace fb = schema::fb;
+
+// Packed bytes of a slice: enough to be worth a ticket, few enough to stay in a core's L2 while all
+// rows pass over it.
+constexpr uint64_t kMinSliceBytes = 24 << 10;
+constexpr uint64_t kMaxSliceBytes = 256 << 10;
+constexpr size_t kSlicesPerWorker = 4;
+// Rows that go through a stage together, so that they are still in the L1 cache at the next step.
+constexpr size_t kRowBlock = 8;
+// Query vectors (rows x heads of a group) of one attention task.
+constexpr size_t kAttentionBlock = 48;
+// A decoded token's attention is split between threads over the context when there are too few
+// heads to go round.
+constexpr size_t kMinSplitPositions = 256;
+constexpr size_t kMaxSplits = 16;
+constexpr uint32_t kNever = std::numeric_limits<uint32_t>::max();
+
+Activation ActivationOf(fb::ActivationKind kind) {
+  switch (kind) {
+    case fb::ActivationKind::Silu:
+      return Activation::kSilu;
+    case fb::ActivationKind::Gelu:
+      return Activation::kGelu;
+    case fb::ActivationKind::GeluTanh:
+      return Activation::kGeluTanh;
+    case fb::ActivationKind::Relu:
+      return Activation::kRelu;
+    case fb::ActivationKind::Tanh:
+      return Activation::kTanh;
+    case fb::ActivationKind::Sigmoid:
+      return Activation::kSigmoid;
+    case fb::ActivationKind::QuickGelu:
+      return Activation::kQuickGelu;
+  }
+  return Activation::kSilu;
+}
+
+const float* FloatsOf(const schema::VerifiedModel& model, int32_t tensor) {
+  if (tensor < 0) return nullptr;
+  const fb::Tensor& stored = *model.model().tensors()->Get(static_cast<uint32_t>(tensor));
+  return reinterpret_cast<const float*>(model.tensor_bytes(stored).data.data());
+}
+
+uint64_t Now() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
+}  // namespace
+
+// One weight matrix and the operators on its slices.
+struct Executor::LinearState {
+  const LinearWeights* weights = nullptr;
+  size_t slice_rows = 0;
+  size_t slice_count = 0;
+  std::unique_ptr<LinearOperator[]> slices;
+  bool runs = false;
+};
+
+struct Executor::StepState {
+  // What the graph says.
+  StoredMatrix table;             // kEmbedding
+  float factor = 0;               // kEmbedding: scale; kAngles: magnitude; norms: epsilon
+  const float* weight = nullptr;  // norms; kAngles: inverse frequencies
+  const float* bias = nullptr;    // kLayerNorm
+  size_t group = 0;               // kRmsNorm: elements; kRope: head_dim
+  size_t half = 0;                // kAngles, kRope: rotary_dim / 2
+  bool interleaved = false;       // kRope
+  Activation activation = Activation::kSilu;
+  AttentionShape attention;
+  bool cached = false;  // kStoreKv, kAttention: view is of a cache
+  KvView view;          // kStoreKv, kAttention
+  std::vector<LinearState> linears;
+  std::vector<uint32_t> tasks;  // kLinears: linear << 16 | slice, those that run
+
+  // What the sizes say.
+  size_t rows = 0;
+  size_t width = 0;  // elements of an output row
+  const float* in0 = nullptr;
+  const float* in1 = nullptr;
+  const int32_t* indices = nullptr;  // kEmbedding, kAngles, kSelectRows
+  float* out = nullptr;
+  int8_t* codes = nullptr;  // kQuantize
+  RowQuantization* quantization = nullptr;
+};
+
+Executor::Executor(const Plan& plan, WorkerTeam& team) : plan_(plan), team_(team) {}
+Executor::~Executor() = default;
+
+Result<std::unique_ptr<Executor>> Executor::Create(const Plan& plan, const PackedWeights& weights,
+                                                   std::span<const KvView> caches,
+                                                   WorkerTeam& team) {
+  std::unique_ptr<Executor> executor(new (std::nothrow) Executor(plan, team));
+  if (!executor) return Error(StatusCode::kOutOfMemory, "cannot allocate an executor");
+  GRAFT_RETURN_IF_ERROR(executor->CreateSteps(weights, caches));
+  return executor;
+}
+
+Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvView> caches) {
+  const schema::VerifiedModel& model = plan_.model();
+  states_.resize(plan_.steps().size());
+
+  size_t most_scales = 0;
+  for (const Step& step : plan_.steps()) {
+    if (step.kind != StepKind::kLinears) continue;
+    for (const uint32_t op : step.ops) {
+      const LinearWeights& linear = weights.linear(op);
+      if (linear.format != WeightFormat::kInt4Block) continue;
+      most_scales =
+          std::max(most_scales, linear.out_features * (linear.in_features / linear.block_size));
+    }
+  }
+  GRAFT_ASSIGN_OR_RETURN(
+      const PageMemory unit_scales,
+      PageMemory::Allocate(most_scales * sizeof(uint16_t), "the checks of int4 scales"));
+  auto* ones = reinterpret_cast<uint16_t*>(unit_scales.data());
+  std::fill(ones, ones + most_scales, uint16_t{0x3F80});
+
+  size_t partial_floats = 0;
+  size_t most_kv_heads = 1;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const Step& step = plan_.steps()[i];
+    StepState& state = states_[i];
+    const fb::Op* op = step.ops.empty() ? nullptr : &plan_.op(step.ops[0]);
+    switch (step.kind) {
+      case StepKind::kEmbedding: {
+        const fb::Embedding& embedding = *op->attributes_as_Embedding();
+        state.table = MatrixOf(
+            model, *model.model().tensors()->Get(static_cast<uint32_t>(embedding.table())));
+        state.factor = embedding.scale();
+        break;
+      }
+      case StepKind::kAngles: {
+        const fb::Rope& rope = *op->attributes_as_Rope();
+        state.weight = FloatsOf(model, rope.inverse_frequencies());
+        state.half = rope.rotary_dim() / 2;
+        state.factor = rope.magnitude();
+        break;
+      }
+      case StepKind::kRope: {
+        const fb::Rope& rope = *op->attributes_as_Rope();
+        state.group = rope.head_dim();
+        state.half = rope.rotary_dim() / 2;
+        state.interleaved = rope.interleaved();
+        break;
+      }
+      case StepKind::kRmsNorm: {
+        const fb::RmsNorm& norm = *op->attributes_as_RmsNorm();
+        state.weight = FloatsOf(model, norm.weight());
+        state.group = static_cast<size_t>(
+            model.model().tensors()->Get(static_cast<uint32_t>(norm.weight()))->shape()->Get(0));
+        state.factor = norm.epsilon();
+        break;
+      }
+      case StepKind::kLayerNorm: {
+        const fb::LayerNorm& norm = *op->attributes_as_LayerNorm();
+        state.weight = FloatsOf(model, norm.weight());
+        state.bias = FloatsOf(model, norm.bias());
+        state.factor = norm.epsilon();
+        break;
+      }
+      case StepKind::kStoreKv:
+      case StepKind::kAttention: {
+        const fb::Attention& attention = *op->attributes_as_Attention();
+        state.attention = {attention.heads(), attention.kv_heads(), attention.head_dim(),
+                           attention.scale(), attention.soft_cap(), attention.window(),
+                           attention.causal()};
+        state.cached = attention.kv_cache() >= 0;
+        if (state.cached) {
+          state.view = caches[static_cast<size_t>(attention.kv_cache())];
+        } else {
+          state.view.kv_heads = attention.kv_heads();
+          state.view.head_dim = attention.head_dim();
+        }
+        worker_scratch_floats_ =
+            std::max(worker_scratch_floats_, AttentionScratchFloats(state.attention));
+        partial_floats = std::max(
+            partial_floats, attention.kv_heads() * kMaxSplits * PartialFloats(state.attention));
+        most_kv_heads = std::max<size_t>(most_kv_heads, attention.kv_heads());
+        break;
+      }
+      case StepKind::kActivation:
+        state.activation = ActivationOf(op->attributes_as_Activation()->kind());
+        break;
+      case StepKind::kGatedActivation:
+        state.activation = ActivationOf(op->attributes_as_GatedActivation()->kind());
+        break;
+      case StepKind::kLinears:
+        GRAFT_RETURN_IF_ERROR(CreateLinears(step, weights, ones, &state));
+        break;
+      case StepKind::kQuantize:
+      case StepKind::kAdd:
+      case StepKind::kMultiply:
+      case StepKind::kSelectRows:
+        break;
+    }
+  }
+  // Apart by a cache line, so that workers do not share one.
+  worker_scratch_floats_ = (worker_scratch_floats_ + 31) / 16 * 16;
+  GRAFT_ASSIGN_OR_RETURN(
+      scratch_,
+      PageMemory::Allocate((worker_scratch_floats_ * team_.size() + partial_floats) * sizeof(float),
+                           "attention's scratch"));
+  splits_done_.reset(new (std::nothrow) std::atomic<uint32_t>[most_kv_heads]());
+  if (!splits_done_)
+    return Error(StatusCode::kOutOfMemory, "cannot allocate %zu counters", most_kv_heads);
+  return OkStatus();
+}
+
+Status Executor::CreateLinears(const Step& step, const PackedWeights& weights,
+                               const uint16_t* unit_scales, StepState* state) {
+  uint64_t group_bytes = 0;
+  for (const uint32_t op : step.ops) group_bytes += weights.linear(op).packed_bytes;
+  const uint64_t slice_bytes =
+      std::clamp(group_bytes / (team_.size() * kSlicesPerWorker), kMinSliceBytes, kMaxSliceBytes);
+  for (const uint32_t op : step.ops) {
+    const auto tensor = static_cast<uint32_t>(plan_.op(op).attributes_as_Linear()->weight());
+    const char* name = plan_.model().model().tensors()->Get(tensor)->name()->c_str();
+    LinearState linear;
+    linear.weights = &weights.linear(op);
+    linear.slice_rows = linear.weights->out_features;
+    linear.slice_count = 1;
+    if (const size_t tile = linear.weights->tile_rows; tile != 0) {
+      // As even as tiles allow; the last slice takes the rest, which may be more or less but is
+      // never below a tile.
+      const size_t wanted =
+          std::max<uint64_t>(1, (linear.weights->packed_bytes + slice_bytes / 2) / slice_bytes);
+      const size_t tiles = linear.weights->out_features / tile;
+      const size_t slice_tiles = std::max<size_t>(1, (tiles + wanted - 1) / wanted);
+      linear.slice_rows = slice_tiles * tile;
+      linear.slice_count = std::max<size_t>(1, (tiles + slice_tiles - 1) / slice_tiles);
+      linear.slice_count = std::min<size_t>(linear.slice_count, 0xFFFF);
+    }
+    linear.slices.reset(new (std::nothrow) LinearOperator[linear.slice_count]);
+    if (!linear.slices)
+      return Error(StatusCode::kOutOfMemory, "tensor %.200s: cannot allocate operators", name);
+    for (size_t slice = 0; slice < linear.slice_count; ++slice) {
+      const size_t begin = slice * linear.slice_rows;
+      const size_t end = slice + 1 == linear.slice_count ? linear.weights->out_features
+                                                         : begin + linear.slice_rows;
+      GRAFT_RETURN_IF_ERROR(
+          linear.slices[slice].Create(name, *linear.weights, begin, end, unit_scales));
+    }
+    state->linears.push_back(std::move(linear));
+  }
+  return OkStatus();
+}
+
+Status Executor::Prepare(const Binding& binding) {
+  if (prepared_ && binding == binding_) return OkStatus();
+  prepared_ = false;
+  GRAFT_RETURN_IF_ERROR(MakeSchedule(plan_, binding, &schedule_));
+  if (schedule_.arena_bytes > arena_.size()) {
+    arena_ = PageMemory();
+    GRAFT_ASSIGN_OR_RETURN(arena_, PageMemory::Allocate(schedule_.arena_bytes, "activations"));
+  }
+  binding_ = binding;
+  for (const uint32_t index : schedule_.steps) {
+    GRAFT_RETURN_IF_ERROR(PrepareStep(plan_.steps()[index], states_[index]));
+  }
+  prepared_ = true;
+  return OkStatus();
+}
+
+void* Executor::data(int32_t value) const {
+  const ValuePlace& place = schedule_.places[static_cast<size_t>(value)];
+  return place.bytes == 0 ? nullptr : arena_.data() + place.offset;
+}
+
+Status Executor::PrepareStep(const Step& step, StepState& state) {
+  const int32_t measured = step.outputs.empty() ? step.inputs[0] : step.outputs[0];
+  state.rows = plan_.rows(measured, binding_);
+  state.width = plan_.row_elements(measured, binding_);
+  state.in0 = static_cast<const float*>(data(step.inputs[0]));
+  const int32_t second = step.inputs.size() > 1 ? step.inputs[1] : -1;
+  state.in1 = second >= 0 ? static_cast<const float*>(data(second)) : nullptr;
+  state.out = step.outputs.empty() ? nullptr : static_cast<float*>(data(step.outputs[0]));
+  switch (step.kind) {
+    case StepKind::kEmbedding:
+    case StepKind::kAngles:
+      state.indices = static_cast<const int32_t*>(data(step.inputs[0]));
+      break;
+    case StepKind::kSelectRows:
+      state.indices = static_cast<const int32_t*>(data(step.inputs[1]));
+      break;
+    case StepKind::kQuantize: {
+      auto* bytes = static_cast<uint8_t*>(data(step.outputs[0]));
+      state.codes = reinterpret_cast<int8_t*>(bytes);
+      state.quantization =
+          reinterpret_cast<RowQuantization*>(bytes + QuantizedCodesBytes(state.rows, state.width));
+      break;
+    }
+    case StepKind::kStoreKv:
+    case StepKind::kAttention:
+      if (!state.cached) {
+        const int32_t stored = step.kind == StepKind::kStoreKv ? step.outputs[0] : step.inputs[1];
+        state.view.capacity = KeyValuesCapacity(plan_.rows(stored, binding_));
+        state.view.keys = static_cast<uint8_t*>(data(stored));
+        state.view.values = state.view.keys + state.view.keys_bytes();
+      }
+      state.rows = plan_.rows(step.inputs[0], binding_);
+      break;
+    case StepKind::kLinears: {
+      const RowQuantization* quantization = nullptr;
+      const auto* codes = reinterpret_cast<const uint8_t*>(state.in1);
+      if (codes != nullptr) {
+        const size_t in_features = state.linears[0].weights->in_features;
+        quantization = reinterpret_cast<const RowQuantization*>(
+            codes + QuantizedCodesBytes(state.rows, in_features));
+      }
+      state.tasks.clear();
+      for (size_t i = 0; i < state.linears.size(); ++i) {
+        LinearState& linear = state.linears[i];
+        auto* out = static_cast<float*>(data(step.outputs[i]));
+        linear.runs = out != nullptr;
+        if (!linear.runs) continue;
+        const void* input =
+            linear.weights->quantizes_input() ? static_cast<const void*>(codes) : state.in0;
+        for (size_t slice = 0; slice < linear.slice_count; ++slice) {
+          GRAFT_RETURN_IF_ERROR(linear.slices[slice].Prepare(state.rows, input, quantization,
+                                                             out + slice * linear.slice_rows));
+          state.tasks.push_back(static_cast<uint32_t>(i << 16 | slice));
+        }
+      }
+      break;
+    }
+    case StepKind::kRmsNorm:
+    case StepKind::kLayerNorm:
+    case StepKind::kRope:
+    case StepKind::kAdd:
+    case StepKind::kMultiply:
+    case StepKind::kActivation:
+    case StepKind::kGatedActivation:
+      break;
+  }
+  return OkStatus();
+}
+
+void Executor::RunRows(StepState& s, StepKind kind, size_t begin, size_t end) {
+  const size_t width = s.width;
+  for (size_t row = begin; row < end; ++row) {
+    const size_t at = row * width;
+    switch (kind) {
+      case StepKind::kEmbedding:
+        ReadRow(s.table, static_cast<size_t>(s.indices[row]), s.factor, s.out + at);
+        break;
+      case StepKind::kAngles:
+        RopeAngles(s.indices[row], s.weight, s.half, s.factor, s.out + at, s.out + at + s.half);
+        break;
+      case StepKind::kQuantize:
+        QuantizeRow(s.in0 + at, width, s.codes + at, s.quantization + row);
+        break;
+      case StepKind::kRmsNorm:
+        RmsNormRow(s.in0 + at, width, s.weight, s.group, s.factor, s.out + at);
+        break;
+      case StepKind::kLayerNorm:
+        LayerNormRow(s.in0 + at, width, s.weight, s.bias, s.factor, s.out + at);
+        break;
+      case StepKind::kRope: {
+        const float* angles = s.in1 + row * 2 * s.half;
+        RopeRow(s.in0 + at, width / s.group, s.group, s.half, s.interleaved, angles,
+                angles + s.half, s.out + at);
+        break;
+      }
+      case StepKind::kStoreKv: {
+        const size_t kv_width = s.view.kv_heads * s.view.head_dim;
+        StoreKv(s.view, (s.cached ? first_position_ : 0) + row, s.in0 + row * kv_width,
+                s.in1 + row * kv_width);
+        break;
+      }
+      case StepKind::kAdd:
+        AddRow(s.in0 + at, s.in1 + at, width, s.out + at);
+        break;
+      case StepKind::kMultiply:
+        MultiplyRow(s.in0 + at, s.in1 + at, width, s.out + at);
+        break;
+      case StepKind::kActivation:
+        ActivationRow(s.activation, s.in0 + at, width, s.out + at);
+        break;
+      case StepKind::kGatedActivation:
+        GatedActivationRow(s.activation, s.in0 + at, s.in1 + at, width, s.out + at);
+        break;
+      case StepKind::kSelectRows:
+        std::memcpy(s.out + at, s.in0 + static_cast<size_t>(s.indices[row]) * width,
+                    width * sizeof(float));
+        break;
+      case StepKind::kLinears:
+      case StepKind::kAttention:
+        break;
+    }
+  }
+}
+
+void Executor::RunStageRows(const Stage& stage) {
+  const size_t block =
+      std::clamp<size_t>((stage.rows + team_.size() - 1) / team_.size(), 1, kRowBlock);
+  const size_t blocks = (stage.rows + block - 1) / block;
+  for (size_t ticket = team_.NextTicket(); ticket < blocks; ticket = team_.NextTicket()) {
+    const size_t begin = ticket * block;
+    const size_t end = std::min(stage.rows, begin + block);
+    for (uint32_t i = stage.first; i < stage.first + stage.count; ++i) {
+      const uint32_t index = schedule_.steps[i];
+      RunRows(states_[index], plan_.steps()[index].kind, begin, end);
+    }
+  }
+}
+
+void Executor::RunLinears(StepState& state) {
+  for (size_t ticket = team_.NextTicket(); ticket < state.tasks.size();
+       ticket = team_.NextTicket()) {
+    const uint32_t task = state.tasks[ticket];
+    if (!state.linears[task >> 16].slices[task & 0xFFFF].Run().ok())
+      failed_.store(true, std::memory_order_relaxed);
+  }
+}
+
+void Executor::RunAttention(StepState& s, unsigned worker) {
+  const AttentionShape& shape = s.attention;
+  auto* scratch = reinterpret_cast<float*>(scratch_.data());
+  float* own = scratch + worker * worker_scratch_floats_;
+  float* partials = scratch + team_.size() * worker_scratch_floats_;
+  AttentionRows rows;
+  rows.query = s.in0;
+  rows.out = s.out;
+  rows.first_position = s.cached ? first_position_ : 0;
+  rows.kv_positions = rows.first_position + s.rows;
+
+  if (s.rows == 1 && team_.size() > 1) {
+    const size_t first =
+        shape.window > 0 && rows.kv_positions > shape.window ? rows.kv_positions - shape.window : 0;
+    const size_t visible = rows.kv_positions - first;
+    const size_t wanted = (2 * team_.size() + shape.kv_heads - 1) / shape.kv_heads;
+    const size_t splits = std::min({wanted, visible / kMinSplitPositions, kMaxSplits});
+    if (splits > 1) {
+      const size_t start = first / kKeyBlock * kKeyBlock;
+      const size_t share =
+          ((rows.kv_positions - start) / splits + kKeyBlock) / kKeyBlock * kKeyBlock;
+      for (size_t ticket = team_.NextTicket(); ticket < shape.kv_heads * splits;
+           ticket = team_.NextTicket()) {
+        const size_t head = ticket / splits;
+        const size_t split = ticket % splits;
+        float* of_head = partials + head * kMaxSplits * PartialFloats(shape);
+        const size_t begin = start + split * share;
+        AttendPartial(shape, s.view, rows, 0, head, begin,
+                      std::min(rows.kv_positions, begin + share), own,
+                      of_head + split * PartialFloats(shape));
+        // Whoever finishes a head last puts its parts together.
+        if (splits_done_[head].fetch_add(1, std::memory_order_acq_rel) + 1 == splits) {
+          splits_done_[head].store(0, std::memory_order_relaxed);
+          CombinePartials(shape, rows, 0, head, of_head, splits);
+        }
+      }
+      return;
+    }
+  }
+  const size_t block = std::max<size_t>(1, kAttentionBlock / (shape.heads / shape.kv_heads));
+  const size_t blocks = (s.rows + block - 1) / block;
+  for (size_t ticket = team_.NextTicket(); ticket < shape.kv_heads * blocks;
+       ticket = team_.NextTicket()) {
+    // Later rows see more: they go first, so that the short tasks even out the end.
+    const size_t at = blocks - 1 - ticket / shape.kv_heads;
+    AttendRows(shape, s.view, rows, ticket % shape.kv_heads, at * block,
+               std::min(s.rows, (at + 1) * block), own);
+  }
+}
+
+void Executor::Work(unsigned worker) {
+  const auto count = static_cast<uint32_t>(schedule_.stages.size());
+  uint64_t started = profile_ != nullptr && worker == 0 ? Now() : 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const Stage& stage = schedule_.stages[i];
+    const uint32_t last = schedule_.steps[stage.first + stage.count - 1];
+    const StepKind kind = plan_.steps()[last].kind;
+    if (stage.by_rows) {
+      RunStageRows(stage);
+    } else if (kind == StepKind::kLinears) {
+      RunLinears(states_[last]);
+    } else {
+      RunAttention(states_[last], worker);
+    }
+    // All must stop after the same stage, so the first worker decides before the barrier, for the
+    // stage just done.
+    if (worker == 0 && cancel_->load(std::memory_order_relaxed) &&
+        stop_after_.load(std::memory_order_relaxed) == kNever)
+      stop_after_.store(i, std::memory_order_relaxed);
+    if (i + 1 < count) team_.Barrier();
+    if (profile_ != nullptr && worker == 0) {
+      const uint64_t now = Now();
+      profile_->nanoseconds[static_cast<size_t>(kind)] += now - started;
+      started = now;
+    }
+    if (stop_after_.load(std::memory_order_relaxed) <= i) return;
+  }
+}
+
+Status Executor::Run(size_t first_position, const std::atomic<bool>& cancel) {
+  first_position_ = first_position;
+  cancel_ = &cancel;
+  stop_after_.store(kNever, std::memory_order_relaxed);
+  failed_.store(false, std::memory_order_relaxed);
+  team_.Run([](void* self, unsigned worker) { static_cast<Executor*>(self)->Work(worker); }, this);
+  if (profile_ != nullptr) ++profile_->runs;
+  if (failed_.load(std::memory_order_relaxed))
+    return Error(StatusCode::kInternal, "a prepared operator did not run");
+  if (stop_after_.load(std::memory_order_relaxed) != kNever)
+    return Error(StatusCode::kCancelled, "cancelled");
+  return OkStatus();
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Executor: runs a plan. Holds the activations and one operator for each slice of each linear's
+// weights.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/kernels/attention.h"
+#include "runtime/packed_weights.h"
+#include "runtime/page_memory.h"
+#include "runtime/plan.h"
+#include "runtime/schedule.h"
+#include "runtime/worker_team.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+/// Time spent in each kind of step; a stage's time goes to its last step's kind.
+struct Profile {
+  std::array<uint64_t, static_cast<size_t>(StepKind::kSelectRows) + 1> nanoseconds = {};
+  uint64_t runs = 0;
+};
+
+class Executor {
+ public:
+  /// caches: one for each of the graph's. Everything passed must outlive the executor.
+  /// Errors   kOutOfMemory, kUnsupported; each names the tensor.
+  static Result<std::unique_ptr<Executor>> Create(const Plan& plan, const PackedWeights& weights,
+                                                  std::span<const KvView> caches, WorkerTeam& team);
+  ~Executor();
+
+  /// Makes everything ready for these sizes. Costs next to nothing if they are those of the last
+  /// call. Errors   kOutOfMemory.
+  Status Prepare(const Binding& binding);
+
+  /// Where a value lies, after Prepare; null if it is neither read nor computed.
+  void* data(int32_t value) const;
+
+  /// Computes all outputs. first_position: positions that the caches hold already. Allocates
+  /// nothing. Errors   kCancelled: *cancel became true. kInternal.
+  Status Run(size_t first_position, const std::atomic<bool>& cancel);
+
+  /// Starts adding up times in *profile, or stops (null).
+  void set_profile(Profile* profile) { profile_ = profile; }
+
+ private:
+  struct StepState;
+  struct LinearState;
+  Executor(const Plan& plan, WorkerTeam& team);
+
+  Status CreateSteps(const PackedWeights& weights, std::span<const KvView> caches);
+  Status CreateLinears(const Step& step, const PackedWeights& weights, const uint16_t* unit_scales,
+                       StepState* state);
+  Status PrepareStep(const Step& step, StepState& state);
+  void RunRows(StepState& state, StepKind kind, size_t begin, size_t end);
+  void RunStageRows(const Stage& stage);
+  void RunLinears(StepState& state);
+  void RunAttention(StepState& state, unsigned worker);
+  void Work(unsigned worker);
+
+  const Plan& plan_;
+  WorkerTeam& team_;
+  std::vector<StepState> states_;  // one for each of the plan's steps
+  PageMemory arena_;
+  PageMemory scratch_;  // attention: each worker's, then the partial results of split heads
+  size_t worker_scratch_floats_ = 0;
+  std::unique_ptr<std::atomic<uint32_t>[]> splits_done_;  // for each key/value head
+  Schedule schedule_;
+  Binding binding_;
+  bool prepared_ = false;
+  Profile* profile_ = nullptr;
+
+  // Of the running call.
+  size_t first_position_ = 0;
+  const std::atomic<bool>* cancel_ = nullptr;
+  std::atomic<uint32_t> stop_after_{0};  // the stage after which all stop
+  std::atomic<bool> failed_{false};
+};
+
+}  // namespace graft::runtime

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/kernels/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/kernels/attention.cc"  // NOLINT
+#include "hwy/foreach_target.h"                            // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "runtime/kernels/vector_math-inl.h"
+
+#ifndef GRAFT_RUNTIME_KERNELS_ATTENTION_ONCE_
+#define GRAFT_RUNTIME_KERNELS_ATTENTION_ONCE_
+namespace graft::runtime {
+namespace {
+constexpr size_t kPanel = kKeyBlock;  // columns that the inner kernel computes together
+constexpr size_t kTile = 64;          // positions between two updates of the running softmax
+constexpr size_t kMaxVectors = 8;     // query vectors that share one pass over keys and values
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+}  // namespace
+}  // namespace graft::runtime
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace graft::runtime::HWY_NAMESPACE {
+namespace {
+
+using Floats = hn::CappedTag<float, kPanel>;
+using Vector = hn::Vec<Floats>;
+constexpr size_t kLanes = hn::MaxLanes(Floats());
+constexpr size_t kPanelVectors = kPanel / kLanes;
+// As many accumulators as the register file holds beside the operands.
+constexpr size_t kRowsAtOnce = kLanes == 16 ? kMaxVectors : (kLanes == 8 || HWY_ARCH_ARM) ? 4 : 2;
+
+HWY_INLINE Vector LoadElements(Floats d, const float* p) { return hn::LoadU(d, p); }
+HWY_INLINE Vector LoadElements(Floats d, const hwy::float16_t* p) {
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::float16_t, Floats>(), p));
+}
+
+// c[i][panel] = c_scale[i] * c[i][panel] + sum over k of a[i][k] * b[k][panel], for kRows rows and
+// kPanels panels, which are panel_stride elements apart in b and kPanel apart in c. c_scale null: c
+// is not read.
+template <size_t kRows, size_t kPanels, typename T>
+HWY_INLINE void PanelProduct(const float* HWY_RESTRICT a, size_t a_stride, const T* HWY_RESTRICT b,
+                             size_t b_stride, size_t panel_stride, size_t depth,
+                             const float* c_scale, float* HWY_RESTRICT c, size_t c_stride) {
+  const Floats d;
+  constexpr size_t kColumns = kPanels * kPanelVectors;
+  Vector sum[kRows][kColumns];
+  for (size_t i = 0; i < kRows; ++i) {
+    for (size_t v = 0; v < kColumns; ++v) {
+      sum[i][v] = c_scale == nullptr ? hn::Zero(d)
+                                     : hn::Mul(hn::Set(d, c_scale[i]),
+                                               hn::LoadU(d, c + i * c_stride + v * kLanes));
+    }
+  }
+  for (size_t k = 0; k < depth; ++k, b += b_stride) {
+    Vector operand[kColumns];
+    for (size_t v = 0; v < kColumns; ++v) {
+      operand[v] =
+          LoadElements(d, b + v / kPanelVectors * panel_stride + v % kPanelVectors * kLanes);
+    }
+    for (size_t i = 0; i < kRows; ++i) {
+      const Vector factor = hn::Set(d, a[i * a_stride + k]);
+      for (size_t v = 0; v < kColumns; ++v) sum[i][v] = hn::MulAdd(factor, operand[v], sum[i][v]);
+    }
+  }
+  for (size_t i = 0; i < kRows; ++i) {
+    for (size_t v = 0; v < kColumns; ++v) hn::StoreU(sum[i][v], d, c + i * c_stride + v * kLanes);
+  }
+}
+
+// All `columns` (a multiple of kPanel) of up to kRows rows.
+template <size_t kRows, typename T>
+HWY_INLINE void RowsProduct(const float* a, size_t a_stride, const T* b, size_t b_stride,
+                            size_t panel_stride, size_t depth, size_t columns, const float* c_scale,
+                            float* c, size_t c_stride) {
+  size_t column = 0;
+  if constexpr (kLanes == 16) {
+    for (; column + 2 * kPanel <= columns;
+         column += 2 * kPanel, b += 2 * panel_stride, c += 2 * kPanel) {
+      PanelProduct<kRows, 2>(a, a_stride, b, b_stride, panel_stride, depth, c_scale, c, c_stride);
+    }
+  }
+  for (; column < columns; column += kPanel, b += panel_stride, c += kPanel) {
+    PanelProduct<kRows, 1>(a, a_stride, b, b_stride, panel_stride, depth, c_scale, c, c_stride);
+  }
+}
+
+template <typename T>
+void Product(size_t rows, const float* a, size_t a_stride, const T* b, size_t b_stride,
+             size_t panel_stride, size_t depth, size_t columns, const float* c_scale, float* c,
+             size_t c_stride) {
+  while (rows > 0) {
+    const size_t now = std::min(rows, kRowsAtOnce);
+    const auto run = [&](auto constant) HWY_ATTR {
+      constexpr size_t kRows = decltype(constant)::value;
+      if constexpr (kRows <= kRowsAtOnce) {
+        RowsProduct<kRows>(a, a_stride, b, b_stride, panel_stride, depth, columns, c_scale, c,
+                           c_stride);
+      }
+    };
+    switch (now) {
+      case 1:
+        run(std::integral_constant<size_t, 1>());
+        break;
+      case 2:
+        run(std::integral_constant<size_t, 2>());
+        break;
+      case 3:
+        run(std::integral_constant<size_t, 3>());
+        break;
+      case 4:
+        run(std::integral_constant<size_t, 4>());
+        break;
+      case 5:
+        run(std::integral_constant<size_t, 5>());
+        break;
+      case 6:
+        run(std::integral_constant<size_t, 6>());
+        break;
+      case 7:
+        run(std::integral_constant<size_t, 7>());
+        break;
+      default:
+        run(std::integral_constant<size_t, 8>());
+        break;
+    }
+    rows -= now;
+    a += now * a_stride;
+    c += now * c_stride;
+    if (c_scale != nullptr) c_scale += now;
+  }
+}
+
+// Up to kMaxVectors query vectors on their way over keys and values.
+struct Block {
+  float* query;    // [kMaxVectors][head_dim], scaled
+  float* weights;  // [kMaxVectors][kTile]
+  float* sums;     // [kMaxVectors][padded_dim], unnormalized
+  size_t count = 0;
+  size_t first[kMaxVectors];  // visible positions: [first, last)
+  size_t last[kMaxVectors];
+  float maximum[kMaxVectors];
+  float total[kMaxVectors];
+};
+
+HWY_INLINE Block MakeBlock(const AttentionShape& shape, float* scratch) {
+  Block block;
+  block.query = scratch;
+  block.weights = block.query + kMaxVectors * shape.head_dim;
+  block.sums = block.weights + kMaxVectors * kTile;
+  return block;
+}
+
+void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row, size_t head,
+              Block& block) {
+  const size_t i = block.count++;
+  const float* query = rows.query + (row * shape.heads + head) * shape.head_dim;
+  float* scaled = block.query + i * shape.head_dim;
+  for (size_t k = 0; k < shape.head_dim; ++k) scaled[k] = shape.scale * query[k];
+  const size_t position = rows.first_position + row;
+  block.last[i] = shape.causal ? std::min(rows.kv_positions, position + 1) : rows.kv_positions;
+  block.first[i] =
+      shape.window > 0 && position + 1 > shape.window ? position + 1 - shape.window : 0;
+}
+
+// Turns a tile's scores into weights under the running maximum; returns in scale[i] what earlier
+// sums must be multiplied by.
+HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t columns,
+                              Block& block, float* scale) {
+  const Floats d;
+  for (size_t i = 0; i < block.count; ++i) {
+    float* weights = block.weights + i * kTile;
+    if (shape.soft_cap > 0.0f) {
+      const Vector cap = hn::Set(d, shape.soft_cap);
+      const Vector inverse = hn::Set(d, 1.0f / shape.soft_cap);
+      for (size_t j = 0; j < columns; j += kLanes) {
+        hn::StoreU(hn::Mul(cap, VectorTanh(d, hn::Mul(hn::LoadU(d, weights + j), inverse))), d,
+                   weights + j);
+      }
+    }
+    for (size_t j = tile; j < block.first[i] && j < tile + columns; ++j)
+      weights[j - tile] = kMinusInfinity;
+    for (size_t j = std::max(tile, block.last[i]); j < tile + columns; ++j)
+      weights[j - tile] = kMinusInfinity;
+    Vector highest = hn::Set(d, block.maximum[i]);
+    for (size_t j = 0; j < columns; j += kLanes)
+      highest = hn::Max(highest, hn::LoadU(d, weights + j));
+    const float maximum = hn::ReduceMax(d, highest);
+    if (maximum == kMinusInfinity) {  // nothing visible yet
+      std::fill(weights, weights + columns, 0.0f);
+      scale[i] = 1.0f;
+      continue;
+    }
+    const Vector reference = hn::Set(d, maximum);
+    Vector total = hn::Zero(d);
+    for (size_t j = 0; j < columns; j += kLanes) {
+      const Vector weight = VectorExp(d, hn::Sub(hn::LoadU(d, weights + j), reference));
+      hn::StoreU(weight, d, weights + j);
+      total = hn::Add(total, weight);
+    }
+    scale[i] = maximum == block.maximum[i] ? 1.0f : std::exp(block.maximum[i] - maximum);
+    block.total[i] = block.total[i] * scale[i] + hn::ReduceSum(d, total);
+    block.maximum[i] = maximum;
+  }
+}
+
+template <typename T>
+HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, size_t kv_head,
+                            size_t begin, size_t end, Block& block) {
+  const size_t padded_dim = view.padded_dim();
+  const T* keys = reinterpret_cast<const T*>(view.keys) + kv_head * view.capacity * view.head_dim;
+  const T* values = reinterpret_cast<const T*>(view.values) + kv_head * view.capacity * padded_dim;
+  std::fill(block.sums, block.sums + block.count * padded_dim, 0.0f);
+  size_t first = block.first[0];
+  size_t last = block.last[0];
+  for (size_t i = 0; i < block.count; ++i) {
+    block.maximum[i] = kMinusInfinity;
+    block.total[i] = 0.0f;
+    first = std::min(first, block.first[i]);
+    last = std::max(last, block.last[i]);
+  }
+  begin = std::max(begin, first / kKeyBlock * kKeyBlock);
+  end = std::min(end, last);
+  float scale[kMaxVectors];
+  for (size_t tile = begin; tile < end; tile += kTile) {
+    const size_t positions = std::min(kTile, end - tile);
+    const size_t columns = (positions + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+    Product(block.count, block.query, shape.head_dim, keys + tile * shape.head_dim, kKeyBlock,
+            kKeyBlock * shape.head_dim, shape.head_dim, columns, nullptr, block.weights, kTile);
+    UpdateSoftmax(shape, tile, columns, block, scale);
+    Product(block.count, block.weights, kTile, values + tile * padded_dim, padded_dim, kPanel,
+            positions, padded_dim, scale, block.sums, padded_dim);
+  }
+}
+
+void AttendBlockOfView(const AttentionShape& shape, const KvView& view, size_t kv_head,
+                       size_t begin, size_t end, Block& block) {
+  if (view.half) {
+    AttendBlock<hwy::float16_t>(shape, view, kv_head, begin, end, block);
+  } else {
+    AttendBlock<float>(shape, view, kv_head, begin, end, block);
+  }
+}
+
+void AttendRowsImpl(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
+                    size_t kv_head, size_t begin, size_t end, float* scratch) {
+  const size_t group = shape.heads / shape.kv_heads;
+  const size_t total = (end - begin) * group;
+  for (size_t start = 0; start < total; start += kMaxVectors) {
+    Block block = MakeBlock(shape, scratch);
+    const size_t stop = std::min(total, start + kMaxVectors);
+    for (size_t i = start; i < stop; ++i) {
+      AddQuery(shape, rows, begin + i / group, kv_head * group + i % group, block);
+    }
+    AttendBlockOfView(shape, view, kv_head, 0, rows.kv_positions, block);
+    for (size_t i = start; i < stop; ++i) {
+      const size_t vector = i - start;
+      const float* sums = block.sums + vector * view.padded_dim();
+      float* out = rows.out + ((begin + i / group) * shape.heads + kv_head * group + i % group) *
+                                  shape.head_dim;
+      const float inverse = 1.0f / block.total[vector];
+      for (size_t k = 0; k < shape.head_dim; ++k) out[k] = sums[k] * inverse;
+    }
+  }
+}
+
+void AttendPartialImpl(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
+                       size_t row, size_t kv_head, size_t kv_begin, size_t kv_end, float* scratch,
+                       float* partial) {
+  const size_t group = shape.heads / shape.kv_heads;
+  for (size_t start = 0; start < group; start += kMaxVectors) {
+    Block block = MakeBlock(shape, scratch);
+    const size_t stop = std::min(group, start + kMaxVectors);
+    for (size_t i = start; i < stop; ++i) AddQuery(shape, rows, row, kv_head * group + i, block);
+    AttendBlockOfView(shape, view, kv_head, kv_begin, kv_end, block);
+    for (size_t i = start; i < stop; ++i) {
+      float* record = partial + i * (shape.head_dim + 2);
+      record[0] = block.maximum[i - start];
+      record[1] = block.total[i - start];
+      const float* sums = block.sums + (i - start) * view.padded_dim();
+      std::copy(sums, sums + shape.head_dim, record + 2);
+    }
+  }
+}
+
+template <typename T>
+HWY_INLINE void StoreElements(const KvView& view, size_t position, const float* key,
+                              const float* value) {
+  const size_t padded_dim = view.padded_dim();
+  const auto convert = [](float number) {
+    if constexpr (sizeof(T) == 2) {
+      return hwy::F16FromF32(number);
+    } else {
+      return number;
+    }
+  };
+  const Floats d;
+  for (size_t head = 0; head < view.kv_heads;
+       ++head, key += view.head_dim, value += view.head_dim) {
+    T* keys = reinterpret_cast<T*>(view.keys) + head * view.capacity * view.head_dim +
+              position / kKeyBlock * kKeyBlock * view.head_dim + position % kKeyBlock;
+    T* values = reinterpret_cast<T*>(view.values) + (head * view.capacity + position) * padded_dim;
+    size_t k = 0;
+    for (; k + kLanes <= view.head_dim; k += kLanes) {
+      const Vector numbers = hn::LoadU(d, value + k);
+      const Vector key_numbers = hn::LoadU(d, key + k);
+      T lane[kLanes];
+      if constexpr (sizeof(T) == 2) {
+        const hn::Rebind<hwy::float16_t, Floats> dh;
+        hn::StoreU(hn::DemoteTo(dh, numbers), dh, values + k);
+        hn::StoreU(hn::DemoteTo(dh, key_numbers), dh, lane);
+      } else {
+        hn::StoreU(numbers, d, values + k);
+        hn::StoreU(key_numbers, d, lane);
+      }
+      for (size_t i = 0; i < kLanes; ++i) keys[(k + i) * kKeyBlock] = lane[i];
+    }
+    for (; k < view.head_dim; ++k) {
+      values[k] = convert(value[k]);
+      keys[k * kKeyBlock] = convert(key[k]);
+    }
+    // The padding takes part in the products: it must be a number.
+    for (k = view.head_dim; k < padded_dim; ++k) values[k] = convert(0.0f);
+  }
+}
+
+void StoreKvImpl(const KvView& view, size_t position, const float* key, const float* value) {
+  if (view.half) {
+    StoreElements<hwy::float16_t>(view, position, key, value);
+  } else {
+    StoreElements<float>(view, position, key, value);
+  }
+}
+
+}  // namespace
+}  // namespace graft::runtime::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace graft::runtime {
+HWY_EXPORT(AttendRowsImpl);
+HWY_EXPORT(AttendPartialImpl);
+HWY_EXPORT(StoreKvImpl);
+
+void StoreKv(const KvView& view, size_t position, const float* key, const float* value) {
+  HWY_DYNAMIC_DISPATCH(StoreKvImpl)(view, position, key, value);
+}
+
+size_t AttentionScratchFloats(const AttentionShape& shape) {
+  const size_t padded_dim = (shape.head_dim + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+  return kMaxVectors * (shape.head_dim + kTile + padded_dim);
+}
+
+void AttendRows(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
+                size_t kv_head, size_t begin, size_t end, float* scratch) {
+  HWY_DYNAMIC_DISPATCH(AttendRowsImpl)(shape, view, rows, kv_head, begin, end, scratch);
+}
+
+void AttendPartial(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
+                   size_t row, size_t kv_head, size_t kv_begin, size_t kv_end, float* scratch,
+                   float* partial) {
+  HWY_DYNAMIC_DISPATCH(AttendPartialImpl)
+  (shape, view, rows, row, kv_head, kv_begin, kv_end, scratch, partial);
+}
+
+size_t PartialFloats(const AttentionShape& shape) {
+  return shape.heads / shape.kv_heads * (shape.head_dim + 2);
+}
+
+void CombinePartials(const AttentionShape& shape, const AttentionRows& rows, size_t row,
+                     size_t kv_head, const float* partials, size_t count) {
+  const size_t group = shape.heads / shape.kv_heads;
+  for (size_t i = 0; i < group; ++i) {
+    float* out = rows.out + (row * shape.heads + kv_head * group + i) * shape.head_dim;
+    const float* record = partials + i * (shape.head_dim + 2);
+    float maximum = kMinusInfinity;
+    for (size_t p = 0; p < count; ++p)
+      maximum = std::max(maximum, record[p * PartialFloats(shape)]);
+    float total = 0.0f;
+    std::fill(out, out + shape.head_dim, 0.0f);
+    for (size_t p = 0; p < count; ++p) {
+      const float* part = record + p * PartialFloats(shape);
+      if (part[0] == kMinusInfinity) continue;
+      const float factor = std::exp(part[0] - maximum);
+      total += factor * part[1];
+      for (size_t k = 0; k < shape.head_dim; ++k) out[k] += factor * part[2 + k];
+    }
+    const float inverse = 1.0f / total;
+    for (size_t k = 0; k < shape.head_dim; ++k) out[k] *= inverse;
+  }
+}
+
+}  // namespace graft::runtime
+#endif  // HWY_ONCE

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention over stored keys and values, and the layout they are stored in.
+//
+// Keys of one head lie in blocks of 16 positions, transposed: [position / 16][head_dim][16], so
+// that a vector holds one dimension of many positions and scores need no horizontal sums. Values
+// lie as [position][padded head_dim].
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace graft::runtime {
+
+inline constexpr size_t kKeyBlock = 16;
+
+/// Keys and values of one attention op. All heads' keys come first, then all heads' values.
+struct KvView {
+  uint8_t* keys = nullptr;
+  uint8_t* values = nullptr;
+  size_t kv_heads = 0;
+  size_t head_dim = 0;
+  size_t capacity = 0;  ///< positions there is room for, a multiple of kKeyBlock
+  bool half = false;    ///< f16 elements instead of f32
+
+  size_t element_bytes() const { return half ? 2 : 4; }
+  size_t padded_dim() const { return (head_dim + kKeyBlock - 1) / kKeyBlock * kKeyBlock; }
+  size_t keys_bytes() const { return kv_heads * capacity * head_dim * element_bytes(); }
+  size_t values_bytes() const { return kv_heads * capacity * padded_dim() * element_bytes(); }
+};
+
+struct AttentionShape {
+  size_t heads = 0;
+  size_t kv_heads = 0;
+  size_t head_dim = 0;
+  float scale = 1.0f;
+  float soft_cap = 0.0f;  ///< 0: none
+  size_t window = 0;      ///< 0: none
+  bool causal = true;
+};
+
+/// Stores one row's key and value, [kv_heads * head_dim] each, at `position` < view.capacity.
+void StoreKv(const KvView& view, size_t position, const float* key, const float* value);
+
+/// Floats of scratch that a worker needs, whatever the op's number of rows.
+size_t AttentionScratchFloats(const AttentionShape& shape);
+
+/// What a call of attention works on. Row i of the call is at position first_position + i and sees
+/// positions [0, kv_positions), less what causality and window hide.
+struct AttentionRows {
+  const float* query = nullptr;  ///< [rows, heads * head_dim]
+  float* out = nullptr;          ///< like query
+  size_t first_position = 0;
+  size_t kv_positions = 0;
+};
+
+/// Computes rows [begin, end) of all query heads that share key/value head `kv_head`.
+/// Cost   two multiply-adds for each query head, visible position and dimension. Keys and values
+/// are read once for up
+///        to 8 query vectors. Allocates nothing.
+/// Source Dao et al. 2022, "FlashAttention" (online softmax by tiles).
+void AttendRows(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
+                size_t kv_head, size_t begin, size_t end, float* scratch);
+
+/// The same for one row and the positions [kv_begin, kv_end) only (kv_begin a multiple of
+/// kKeyBlock): the unnormalized sum, the maximum and the sum of weights of each query head of the
+/// group go to `partial`, to be merged by CombinePartials. partial has PartialFloats() floats.
+void AttendPartial(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
+                   size_t row, size_t kv_head, size_t kv_begin, size_t kv_end, float* scratch,
+                   float* partial);
+size_t PartialFloats(const AttentionShape& shape);
+/// Merges `count` partials, PartialFloats() apart, into the output of `row` and `kv_head`'s group
+/// of query heads.
+void CombinePartials(const AttentionShape& shape, const AttentionRows& rows, size_t row,
+                     size_t kv_head, const float* partials, size_t count);
+
+}  // namespace graft::runtime

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/kernels/row_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/kernels/row_kernels.cc"  // NOLINT
+#include "hwy/foreach_target.h"                              // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "runtime/kernels/vector_math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace graft::runtime::HWY_NAMESPACE {
+namespace {
+
+using Floats = hn::ScalableTag<float>;
+using Vector = hn::Vec<Floats>;
+
+// Applies f(index, lanes) so that every element is covered: whole vectors first, then a partial
+// one.
+template <class Whole, class Partial>
+HWY_INLINE void ForEachVector(size_t width, Whole whole, Partial partial) {
+  const size_t lanes = hn::Lanes(Floats());
+  size_t i = 0;
+  for (; i + lanes <= width; i += lanes) whole(i);
+  if (i < width) partial(i, width - i);
+}
+
+template <class F>
+HWY_INLINE void Map1(const float* HWY_RESTRICT x, size_t width, float* y, F f) {
+  const Floats d;
+  ForEachVector(
+      width, [&](size_t i) HWY_ATTR { hn::StoreU(f(hn::LoadU(d, x + i)), d, y + i); },
+      [&](size_t i, size_t n) HWY_ATTR { hn::StoreN(f(hn::LoadN(d, x + i, n)), d, y + i, n); });
+}
+
+template <class F>
+HWY_INLINE void Map2(const float* a, const float* b, size_t width, float* y, F f) {
+  const Floats d;
+  ForEachVector(
+      width,
+      [&](size_t i) HWY_ATTR { hn::StoreU(f(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, y + i); },
+      [&](size_t i, size_t n)
+          HWY_ATTR { hn::StoreN(f(hn::LoadN(d, a + i, n), hn::LoadN(d, b + i, n)), d, y + i, n); });
+}
+
+// Sum of f over a row, in four independent partial sums: the adds overlap and the rounding error
+// stays small.
+template <class F>
+HWY_INLINE float SumOf(const float* x, size_t width, F f) {
+  const Floats d;
+  const size_t lanes = hn::Lanes(d);
+  Vector s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  size_t i = 0;
+  for (; i + 4 * lanes <= width; i += 4 * lanes) {
+    s0 = f(s0, hn::LoadU(d, x + i), lanes);
+    s1 = f(s1, hn::LoadU(d, x + i + lanes), lanes);
+    s2 = f(s2, hn::LoadU(d, x + i + 2 * lanes), lanes);
+    s3 = f(s3, hn::LoadU(d, x + i + 3 * lanes), lanes);
+  }
+  for (; i + lanes <= width; i += lanes) s0 = f(s0, hn::LoadU(d, x + i), lanes);
+  if (i < width) s1 = f(s1, hn::LoadN(d, x + i, width - i), width - i);
+  return hn::ReduceSum(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)));
+}
+
+void RmsNormImpl(const float* x, size_t width, const float* weight, size_t group, float epsilon,
+                 float* y) {
+  const Floats d;
+  for (size_t start = 0; start < width; start += group) {
+    const float squares = SumOf(x + start, group, [](Vector sum, Vector v, size_t) HWY_ATTR {
+      return hn::MulAdd(v, v, sum);
+    });
+    const Vector factor =
+        hn::Set(d, 1.0f / std::sqrt(squares / static_cast<float>(group) + epsilon));
+    Map2(x + start, weight, group, y + start,
+         [&](Vector v, Vector w) HWY_ATTR { return hn::Mul(hn::Mul(v, factor), w); });
+  }
+}
+
+void LayerNormImpl(const float* x, size_t width, const float* weight, const float* bias,
+                   float epsilon, float* y) {
+  const Floats d;
+  const auto count = static_cast<float>(width);
+  const float mean =
+      SumOf(x, width, [](Vector sum, Vector v, size_t) HWY_ATTR { return hn::Add(sum, v); }) /
+      count;
+  const Vector mean_v = hn::Set(d, mean);
+  const float squares = SumOf(x, width, [&](Vector sum, Vector v, size_t n) HWY_ATTR {
+    const Vector centered = hn::IfThenElseZero(hn::FirstN(Floats(), n), hn::Sub(v, mean_v));
+    return hn::MulAdd(centered, centered, sum);
+  });
+  const Vector factor = hn::Set(d, 1.0f / std::sqrt(squares / count + epsilon));
+  Map2(x, weight, width, y, [&](Vector v, Vector w) HWY_ATTR {
+    return hn::Mul(hn::Mul(hn::Sub(v, mean_v), factor), w);
+  });
+  if (bias != nullptr)
+    Map2(y, bias, width, y, [](Vector v, Vector b) HWY_ATTR { return hn::Add(v, b); });
+}
+
+void AddImpl(const float* a, const float* b, size_t width, float* y) {
+  Map2(a, b, width, y, [](Vector u, Vector v) HWY_ATTR { return hn::Add(u, v); });
+}
+
+void MultiplyImpl(const float* a, const float* b, size_t width, float* y) {
+  Map2(a, b, width, y, [](Vector u, Vector v) HWY_ATTR { return hn::Mul(u, v); });
+}
+
+// Calls use(f) with the function of one vector that `kind` names.
+template <class Use>
+HWY_INLINE void WithActivation(Activation kind, Use use) {
+  const Floats d;
+  switch (kind) {
+    case Activation::kSilu:
+      return use([d](Vector x) HWY_ATTR { return hn::Mul(x, VectorSigmoid(d, x)); });
+    case Activation::kGelu:
+      return use([d](Vector x) HWY_ATTR {
+        const Vector half = hn::Mul(x, hn::Set(d, 0.5f));
+        return hn::MulAdd(half, VectorErf(d, hn::Mul(x, hn::Set(d, 0.70710678118654752f))), half);
+      });
+    case Activation::kGeluTanh:
+      return use([d](Vector x) HWY_ATTR {
+        const Vector cube = hn::Mul(hn::Mul(x, x), x);
+        const Vector inner =
+            hn::Mul(hn::Set(d, 0.79788456080286536f), hn::MulAdd(cube, hn::Set(d, 0.044715f), x));
+        const Vector half = hn::Mul(x, hn::Set(d, 0.5f));
+        return hn::MulAdd(half, VectorTanh(d, inner), half);
+      });
+    case Activation::kRelu:
+      return use([d](Vector x) HWY_ATTR { return hn::Max(x, hn::Zero(d)); });
+    case Activation::kTanh:
+      return use([d](Vector x) HWY_ATTR { return VectorTanh(d, x); });
+    case Activation::kSigmoid:
+      return use([d](Vector x) HWY_ATTR { return VectorSigmoid(d, x); });
+    case Activation::kQuickGelu:
+      return use([d](Vector x) HWY_ATTR {
+        return hn::Mul(x, VectorSigmoid(d, hn::Mul(x, hn::Set(d, 1.702f))));
+      });
+  }
+}
+
+void ActivationImpl(Activation kind, const float* x, size_t width, float* y) {
+  WithActivation(kind, [&](auto f) HWY_ATTR { Map1(x, width, y, f); });
+}
+
+void GatedActivationImpl(Activation kind, const float* gate, const float* up, size_t width,
+                         float* y) {
+  WithActivation(kind, [&](auto f) HWY_ATTR {
+    Map2(gate, up, width, y, [&](Vector g, Vector u) HWY_ATTR { return hn::Mul(f(g), u); });
+  });
+}
+
+void QuantizeImpl(const float* x, size_t width, int8_t* codes, RowQuantization* quantization) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const hn::Rebind<int8_t, Floats> d8;
+  const size_t lanes = hn::Lanes(d);
+  // The range starts at 0, which must be representable.
+  Vector low0 = hn::Zero(d), high0 = low0, low1 = low0, high1 = low0;
+  size_t i = 0;
+  for (; i + 2 * lanes <= width; i += 2 * lanes) {
+    const Vector u = hn::LoadU(d, x + i);
+    const Vector v = hn::LoadU(d, x + i + lanes);
+    low0 = hn::Min(low0, u);
+    high0 = hn::Max(high0, u);
+    low1 = hn::Min(low1, v);
+    high1 = hn::Max(high1, v);
+  }
+  for (; i < width; i += lanes) {
+    const Vector u = hn::LoadN(d, x + i, std::min(lanes, width - i));
+    low0 = hn::Min(low0, u);
+    high0 = hn::Max(high0, u);
+  }
+  const float low = hn::ReduceMin(d, hn::Min(low0, low1));
+  const float high = hn::ReduceMax(d, hn::Max(high0, high1));
+
+  const float steps = low == high ? 1.0f : 255.0f / (high - low);  // codes for each unit
+  const float low_code = low * steps;
+  const float high_code = high * steps;
+  // Of the two ends, the one that leaves the smaller rounding error places the zero.
+  const float zero =
+      (-128.0f + low_code) + (127.0f + high_code) > 0 ? -128.0f - low_code : 127.0f - high_code;
+  const auto zero_point = static_cast<int32_t>(std::lrint(std::clamp(zero, -128.0f, 127.0f)));
+  quantization->zero_point = zero_point;
+  quantization->scale = 1.0f / steps;
+
+  const Vector factor = hn::Set(d, 1.0f / quantization->scale);
+  const auto offset = hn::Set(di, zero_point);
+  // 127 - zero_point bounds the product before it becomes an integer, as infinities would not fit
+  // one.
+  const Vector most = hn::Set(d, 127.0f - static_cast<float>(zero_point));
+  const Vector least = hn::Set(d, -128.0f - static_cast<float>(zero_point));
+  const auto code = [&](Vector v) HWY_ATTR {
+    const Vector scaled = hn::Max(hn::Min(hn::Mul(v, factor), most), least);
+    return hn::DemoteTo(d8, hn::Add(hn::NearestInt(scaled), offset));
+  };
+  for (i = 0; i + lanes <= width; i += lanes) hn::StoreU(code(hn::LoadU(d, x + i)), d8, codes + i);
+  if (i < width) hn::StoreN(code(hn::LoadN(d, x + i, width - i)), d8, codes + i, width - i);
+}
+
+}  // namespace
+}  // namespace graft::runtime::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace graft::runtime {
+HWY_EXPORT(RmsNormImpl);
+HWY_EXPORT(LayerNormImpl);
+HWY_EXPORT(AddImpl);
+HWY_EXPORT(MultiplyImpl);
+HWY_EXPORT(ActivationImpl);
+HWY_EXPORT(GatedActivationImpl);
+HWY_EXPORT(QuantizeImpl);
+
+void RmsNormRow(const float* x, size_t width, const float* weight, size_t group, float epsilon,
+                float* y) {
+  HWY_DYNAMIC_DISPATCH(RmsNormImpl)(x, width, weight, group, epsilon, y);
+}
+void LayerNormRow(const float* x, size_t width, const float* weight, const float* bias,
+                  float epsilon, float* y) {
+  HWY_DYNAMIC_DISPATCH(LayerNormImpl)(x, width, weight, bias, epsilon, y);
+}
+void AddRow(const float* a, const float* b, size_t width, float* y) {
+  HWY_DYNAMIC_DISPATCH(AddImpl)(a, b, width, y);
+}
+void MultiplyRow(const float* a, const float* b, size_t width, float* y) {
+  HWY_DYNAMIC_DISPATCH(MultiplyImpl)(a, b, width, y);
+}
+void ActivationRow(Activation kind, const float* x, size_t width, float* y) {
+  HWY_DYNAMIC_DISPATCH(ActivationImpl)(kind, x, width, y);
+}
+void GatedActivationRow(Activation kind, const float* gate, const float* up, size_t width,
+                        float* y) {
+  HWY_DYNAMIC_DISPATCH(GatedActivationImpl)(kind, gate, up, width, y);
+}
+void QuantizeRow(const float* x, size_t width, int8_t* codes, RowQuantization* quantization) {
+  HWY_DYNAMIC_DISPATCH(QuantizeImpl)(x, width, codes, quantization);
+}
+
+}  // namespace graft::runtime
+#endif  // HWY_ONCE

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels that work on one row at a time: norms, elementwise arithmetic, dynamic quantization.
+// All rows are dense f32; buffers may be the same where input and output are of one shape.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace graft::runtime {
+
+/// How one row of int8 codes maps to numbers: (code - zero_point) * scale. The layout is the one
+/// XNNPACK reads.
+struct RowQuantization {
+  int32_t zero_point;
+  float scale;
+};
+
+enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu, kTanh, kSigmoid, kQuickGelu };
+
+/// y = x / sqrt(mean(x^2) + epsilon) * weight for each run of `group` elements. weight [group];
+/// width % group == 0.
+void RmsNormRow(const float* x, size_t width, const float* weight, size_t group, float epsilon,
+                float* y);
+
+/// y = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias. bias may be null.
+void LayerNormRow(const float* x, size_t width, const float* weight, const float* bias,
+                  float epsilon, float* y);
+
+void AddRow(const float* a, const float* b, size_t width, float* y);
+void MultiplyRow(const float* a, const float* b, size_t width, float* y);
+void ActivationRow(Activation kind, const float* x, size_t width, float* y);
+/// y = activation(gate) * up
+void GatedActivationRow(Activation kind, const float* gate, const float* up, size_t width,
+                        float* y);
+
+/// Asymmetric int8 over the row's own range, widened to hold 0: codes[i] = round(x[i] / scale) +
+/// zero_point. The same arithmetic as XNNPACK's convert_nc_f32_qd8, so that either may feed its
+/// kernels.
+void QuantizeRow(const float* x, size_t width, int8_t* codes, RowQuantization* quantization);
+
+}  // namespace graft::runtime

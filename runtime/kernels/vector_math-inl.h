@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Exponential and what follows from it, on Highway vectors of f32. Included once for each target.
+#if defined(GRAFT_RUNTIME_KERNELS_VECTOR_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef GRAFT_RUNTIME_KERNELS_VECTOR_MATH_INL_H_
+#undef GRAFT_RUNTIME_KERNELS_VECTOR_MATH_INL_H_
+#else
+#define GRAFT_RUNTIME_KERNELS_VECTOR_MATH_INL_H_
+#endif
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace graft::runtime::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// e^x within 2 units in the last place, 0 below -87.3 (where f32 turns subnormal), inf above 88.7.
+// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7, whose rest is
+// below 1e-8.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V VectorExp(D d, V x) {
+  const hn::RebindToSigned<D> di;
+  const V clamped = hn::Min(hn::Max(x, hn::Set(d, -87.3f)), hn::Set(d, 88.3f));
+  const V n = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504088896341f)));
+  V r = hn::NegMulAdd(n, hn::Set(d, 0.693145751953125f),
+                      clamped);  // ln 2 in 15 bits: the product is exact
+  r = hn::NegMulAdd(n, hn::Set(d, 1.42860682030941723e-6f), r);
+  V p = hn::Set(d, 1.0f / 5040);
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 720));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 120));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 24));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 6));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  const V result = hn::Mul(p, hn::BitCast(d, exponent));
+  const V large = hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.7f)), hn::Inf(d), result);
+  const V small = hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3f)), large);
+  return hn::IfThenElse(hn::IsNaN(x), x, small);
+}
+
+// 1 / (1 + e^-x)
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V VectorSigmoid(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  return hn::Div(one, hn::Add(one, VectorExp(d, hn::Neg(x))));
+}
+
+// tanh x = sign(x) (1 - 2 / (e^2|x| + 1)); below 0.25 by its odd series, where that form would
+// cancel.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V VectorTanh(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  const V magnitude = hn::Abs(x);
+  const V e = VectorExp(d, hn::Add(magnitude, magnitude));
+  const V large = hn::Sub(one, hn::Div(hn::Set(d, 2.0f), hn::Add(e, one)));
+  const V square = hn::Mul(x, x);
+  V series = hn::Set(d, -1382.0f / 155925);
+  series = hn::MulAdd(series, square, hn::Set(d, 62.0f / 2835));
+  series = hn::MulAdd(series, square, hn::Set(d, -17.0f / 315));
+  series = hn::MulAdd(series, square, hn::Set(d, 2.0f / 15));
+  series = hn::MulAdd(series, square, hn::Set(d, -1.0f / 3));
+  series = hn::MulAdd(series, hn::Mul(square, x), x);
+  return hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.25f)), series, hn::CopySign(large, x));
+}
+
+// erf x within 3e-7. Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V VectorErf(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  const V magnitude = hn::Abs(x);
+  const V t = hn::Div(one, hn::MulAdd(magnitude, hn::Set(d, 0.3275911f), one));
+  V p = hn::Set(d, 1.061405429f);
+  p = hn::MulAdd(p, t, hn::Set(d, -1.453152027f));
+  p = hn::MulAdd(p, t, hn::Set(d, 1.421413741f));
+  p = hn::MulAdd(p, t, hn::Set(d, -0.284496736f));
+  p = hn::MulAdd(p, t, hn::Set(d, 0.254829592f));
+  const V tail = hn::Mul(hn::Mul(p, t), VectorExp(d, hn::Neg(hn::Mul(x, x))));
+  return hn::CopySign(hn::Sub(one, tail), x);
+}
+
+}  // namespace graft::runtime::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard, toggled for each target

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/model.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "runtime/packed_weights.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+
+namespace fb = schema::fb;
+
+Model::Model(std::unique_ptr<DataSource> source, schema::VerifiedModel verified)
+    : source_(std::move(source)), verified_(verified) {}
+
+Model::~Model() = default;
+
+Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> source,
+                                                 const ModelOptions& options) {
+  GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel verified, schema::Verify(source->bytes()));
+  if (options.verify_contents) GRAFT_RETURN_IF_ERROR(schema::VerifyContents(verified));
+  std::unique_ptr<Model> model(new (std::nothrow) Model(std::move(source), verified));
+  if (!model) return Error(StatusCode::kOutOfMemory, "cannot allocate a model");
+  model->threads_ = std::max(1u, options.threads != 0 ? options.threads : DefaultThreads());
+  GRAFT_ASSIGN_OR_RETURN(model->packed_weights_,
+                         PackedWeights::Pack(verified, *model->source_, model->threads_));
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+bool Model::is_text_generation() const {
+  return verified_.model().task()->kind() == fb::TaskKind::TextGeneration;
+}
+
+uint32_t Model::context_tokens() const { return verified_.model().task()->context_tokens(); }
+
+uint32_t Model::vocabulary() const {
+  // Ids must be rows of every table that looks them up.
+  uint32_t rows = 0;
+  for (const fb::Op* op : *verified_.model().graph()->ops()) {
+    const fb::Embedding* embedding = op->attributes_as_Embedding();
+    if (embedding == nullptr) continue;
+    const fb::Tensor& table =
+        *verified_.model().tensors()->Get(static_cast<uint32_t>(embedding->table()));
+    const auto table_rows = static_cast<uint32_t>(table.shape()->Get(0));
+    rows = rows == 0 ? table_rows : std::min(rows, table_rows);
+  }
+  return rows;
+}
+
+std::span<const uint32_t> Model::end_tokens() const {
+  const auto* tokens = verified_.model().task()->end_tokens();
+  return tokens == nullptr ? std::span<const uint32_t>()
+                           : std::span(tokens->data(), tokens->size());
+}
+
+schema::Hash128 Model::identity() const {
+  // The header holds the graph, the tokenizer and the content hash of every tensor.
+  const std::span<const uint8_t> bytes = verified_.file_bytes();
+  const Result<schema::Preamble> preamble = schema::DecodePreamble(bytes, bytes.size());
+  if (!preamble.ok()) return {};
+  return schema::ContentHash(bytes.subspan(preamble->header_offset, preamble->header_bytes), {});
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// PageMemory: zeroed memory straight from the system, for everything whose size follows a model's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+/// Owns a run of pages. Untouched pages cost nothing. Move-only.
+class PageMemory {
+ public:
+  enum class Pages : uint8_t {
+    kDefault,
+    kHuge
+  };  ///< kHuge: a hint, for what is read from end to end
+
+  PageMemory() = default;
+  PageMemory(PageMemory&& other) noexcept;
+  PageMemory& operator=(PageMemory&& other) noexcept;
+  ~PageMemory();
+
+  /// `bytes` zeros, aligned to a page. Errors   kOutOfMemory, with the size and `purpose`.
+  static Result<PageMemory> Allocate(uint64_t bytes, const char* purpose,
+                                     Pages pages = Pages::kDefault);
+
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace graft::runtime

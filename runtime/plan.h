@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plan: what to compute, in which order. A verified graph with the steps it leaves unsaid:
+// quantizing an activation once for all linears that read it, turning positions into angles once
+// for all layers, storing keys and values.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "schema/verify.h"
+
+namespace graft::schema::fb {
+struct Op;
+}  // namespace graft::schema::fb
+
+namespace graft::runtime {
+
+/// Sizes of the graph's symbols.
+using Binding = std::vector<int64_t>;
+
+struct PlanDimension {
+  int64_t size = 0;
+  int32_t symbol = -1;  ///< the size is the symbol's, if not negative
+};
+
+enum class ValueKind : uint8_t {
+  kFloat,      ///< f32
+  kInt,        ///< i32
+  kQuantized,  ///< int8 codes, and a RowQuantization for each row
+  kAngles,     ///< for each row, the cosines and then the sines of its position
+  kKeyValues,  ///< keys and values of this call, for attention that keeps no cache
+};
+
+struct PlanValue {
+  std::string_view name;  ///< the graph's; empty for values that only the plan knows
+  ValueKind kind = ValueKind::kFloat;
+  std::vector<PlanDimension> shape;  ///< of kAngles and kKeyValues: rows alone
+  size_t width = 0;                  ///< kAngles: rotary_dim; kKeyValues: head_dim
+  size_t kv_heads = 0;               ///< kKeyValues
+  bool is_output = false;
+};
+
+enum class StepKind : uint8_t {
+  kEmbedding,
+  kAngles,
+  kQuantize,
+  kLinears,
+  kRmsNorm,
+  kLayerNorm,
+  kRope,
+  kStoreKv,
+  kAttention,
+  kAdd,
+  kMultiply,
+  kActivation,
+  kGatedActivation,
+  kSelectRows,
+};
+/// "linears", "attention", ...: for messages and profiles.
+const char* StepKindName(StepKind kind);
+
+struct Step {
+  StepKind kind;
+  std::vector<uint32_t> ops;    ///< the graph's ops it stands for; of kLinears one for each output
+  std::vector<int32_t> inputs;  ///< plan values. kLinears: the input, and its quantized form or -1
+  std::vector<int32_t> outputs;
+  /// Row i of the outputs depends on no other rows than i of the inputs.
+  bool row_local = true;
+  /// Changes a cache: runs even if nothing reads its outputs.
+  bool keeps_state = false;
+};
+
+class Plan {
+ public:
+  explicit Plan(const schema::VerifiedModel& model);
+
+  std::span<const PlanValue> values() const { return values_; }
+  std::span<const Step> steps() const { return steps_; }
+  std::span<const int32_t> outputs() const { return outputs_; }
+  size_t symbols() const { return symbols_; }
+
+  /// The graph input of each role, as a value; -1 if there is none.
+  int32_t token_ids() const { return token_ids_; }
+  int32_t positions() const { return positions_; }
+  int32_t output_rows() const { return output_rows_; }
+  /// The inputs that the caller brings by name, token ids aside.
+  std::span<const int32_t> tensor_inputs() const { return tensor_inputs_; }
+
+  /// Whether tokens may be computed a chunk at a time: what later ones see of earlier ones is in a
+  /// cache.
+  bool can_chunk() const { return can_chunk_; }
+  /// Whether some op keeps a cache.
+  bool has_state() const { return has_state_; }
+
+  const schema::fb::Op& op(uint32_t index) const;
+  const schema::VerifiedModel& model() const { return model_; }
+
+  size_t rows(int32_t value, const Binding& binding) const;
+  /// Elements in a row: all dimensions but the first.
+  size_t row_elements(int32_t value, const Binding& binding) const;
+
+ private:
+  int32_t AddValue(ValueKind kind, const PlanDimension& rows, size_t width);
+  int32_t QuantizedFormOf(int32_t value);
+  int32_t AnglesFor(uint32_t op_index);
+  void AddLinears(uint32_t op_index, std::vector<bool>& done);
+  void AddAttention(uint32_t op_index);
+
+  schema::VerifiedModel model_;
+  std::vector<PlanValue> values_;
+  std::vector<Step> steps_;
+  std::vector<int32_t> outputs_;
+  std::vector<int32_t> tensor_inputs_;
+  std::vector<int32_t> quantized_form_;  // of each value of the graph, -1 before it is needed
+  struct Angles {
+    int32_t inverse_frequencies;
+    float magnitude;
+    int32_t value;
+  };
+  std::vector<Angles> angles_;
+  size_t symbols_ = 0;
+  int32_t token_ids_ = -1;
+  int32_t positions_ = -1;
+  int32_t output_rows_ = -1;
+  bool can_chunk_ = true;
+  bool has_state_ = false;
+};
+
+}  // namespace graft::runtime

@@ -1,0 +1,450 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/session.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cinttypes>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "runtime/executor.h"
+#include "runtime/packed_weights.h"
+#include "runtime/page_memory.h"
+#include "runtime/plan.h"
+#include "runtime/worker_team.h"
+#include "schema/checked_math.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+namespace {
+
+namespace fb = schema::fb;
+
+constexpr uint32_t kDefaultContextTokens = 4096;
+constexpr uint32_t kDefaultPrefillChunk = 128;
+// Positions are i32 in the graph, and rows times a width must stay addressable.
+constexpr uint32_t kMaxContextTokens = 1u << 30;
+
+bool AllFloat32(const schema::VerifiedModel& model) {
+  for (const fb::Op* op : *model.model().graph()->ops()) {
+    const fb::Linear* linear = op->attributes_as_Linear();
+    if (linear == nullptr) continue;
+    const fb::Tensor& weight =
+        *model.model().tensors()->Get(static_cast<uint32_t>(linear->weight()));
+    if (weight.format() != fb::TensorFormat::Float32) return false;
+  }
+  return true;
+}
+
+// Gives each cache its place in one run of memory.
+Result<PageMemory> AllocateCaches(const fb::Graph& graph, uint32_t context_tokens, bool half,
+                                  std::vector<KvView>* views) {
+  constexpr uint64_t kCacheAlignment = 64;
+  uint64_t total = 0;
+  std::vector<uint64_t> offsets;
+  if (graph.kv_caches() != nullptr) {
+    for (const fb::KvCache* cache : *graph.kv_caches()) {
+      KvView view;
+      view.kv_heads = cache->kv_heads();
+      view.head_dim = cache->head_dim();
+      view.capacity = (context_tokens + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+      view.half = half;
+      // Heads are at most 2^16 of 2^14, positions at most 2^30: the product fits 64 bits, the sum
+      // may not.
+      const uint64_t bytes = uint64_t{view.keys_bytes()} + view.values_bytes();
+      uint64_t offset = 0;
+      if (!CheckedAlignUp(total, kCacheAlignment, &offset) || !CheckedAdd(offset, bytes, &total)) {
+        return Error(StatusCode::kOutOfMemory,
+                     "the cache of %u tokens does not fit the address space", context_tokens);
+      }
+      offsets.push_back(offset);
+      views->push_back(view);
+    }
+  }
+  GRAFT_ASSIGN_OR_RETURN(PageMemory memory,
+                         PageMemory::Allocate(total + kReadableTailBytes, "the key/value cache"));
+  for (size_t i = 0; i < views->size(); ++i) {
+    KvView& view = (*views)[i];
+    view.keys = memory.data() + offsets[i];
+    view.values = view.keys + view.keys_bytes();
+  }
+  return memory;
+}
+
+std::string ShapeText(std::span<const int64_t> shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+class Session::Impl {
+ public:
+  Impl(std::shared_ptr<const Model> model_in)
+      : model(std::move(model_in)), plan(model->verified()), vocabulary(model->vocabulary()) {}
+
+  Status Initialize(const SessionOptions& options);
+  Status CheckIds(std::span<const int32_t> ids) const;
+  Status RunChunk(std::span<const int32_t> ids, size_t outputs);
+  Status Append(std::span<const int32_t> ids, const float** logits);
+  Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
+  Status ForwardTokens(std::span<const int32_t> ids);
+  Status BindInputs(std::span<const TensorView> inputs);
+  Status ForwardAtOnce(std::span<const TensorView> inputs);
+  Status CollectOutputs(size_t rows_before, size_t rows_all);
+
+  std::shared_ptr<const Model> model;
+  Plan plan;
+  uint32_t vocabulary;
+  uint32_t context_tokens = 0;
+  uint32_t prefill_chunk = 0;
+  std::unique_ptr<WorkerTeam> team;
+  std::vector<KvView> caches;
+  PageMemory cache_memory;
+  std::unique_ptr<Executor> executor;
+  size_t position = 0;
+  std::atomic<bool> cancelled{false};
+  Binding binding;
+
+  // Outputs of Forward: gathered over chunks, or left in the executor's arena.
+  std::vector<TensorView> views;
+  std::vector<PageMemory> gathered;
+};
+
+Status Session::Impl::Initialize(const SessionOptions& options) {
+  context_tokens = options.context_tokens;
+  if (context_tokens == 0) {
+    const uint32_t trained = model->context_tokens();
+    context_tokens =
+        trained == 0 ? kDefaultContextTokens : std::min(trained, kDefaultContextTokens);
+  }
+  if (context_tokens > kMaxContextTokens) {
+    return Error(StatusCode::kInvalidArgument,
+                 "a context of %u tokens asked for; at most %u are possible", context_tokens,
+                 kMaxContextTokens);
+  }
+  prefill_chunk = std::min(
+      options.prefill_chunk == 0 ? kDefaultPrefillChunk : options.prefill_chunk, context_tokens);
+  GRAFT_ASSIGN_OR_RETURN(
+      team, WorkerTeam::Create(options.threads == 0 ? model->threads() : options.threads));
+  const bool half = options.kv_format == KvFormat::kFloat16 ||
+                    (options.kv_format == KvFormat::kAuto && !AllFloat32(model->verified()));
+  GRAFT_ASSIGN_OR_RETURN(cache_memory, AllocateCaches(*model->verified().model().graph(),
+                                                      context_tokens, half, &caches));
+  GRAFT_ASSIGN_OR_RETURN(executor, Executor::Create(plan, model->packed_weights(), caches, *team));
+  binding.assign(plan.symbols(), 0);
+  return OkStatus();
+}
+
+Status Session::Impl::CheckIds(std::span<const int32_t> ids) const {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || static_cast<uint32_t>(ids[i]) >= vocabulary) {
+      return Error(StatusCode::kOutOfRange, "token %zu is id %" PRId32 ", the vocabulary has %u", i,
+                   ids[i], vocabulary);
+    }
+  }
+  return OkStatus();
+}
+
+// Computes ids after what the caches hold, with the last `outputs` rows out.
+Status Session::Impl::RunChunk(std::span<const int32_t> ids, size_t outputs) {
+  const auto rows = static_cast<int64_t>(ids.size());
+  const auto bind = [&](int32_t value, int64_t size) {
+    if (value < 0) return;
+    const PlanDimension& dimension = plan.values()[static_cast<size_t>(value)].shape[0];
+    binding[static_cast<size_t>(dimension.symbol)] = size;
+  };
+  bind(plan.output_rows(), static_cast<int64_t>(outputs));
+  bind(plan.token_ids(), rows);
+  bind(plan.positions(), rows);
+  GRAFT_RETURN_IF_ERROR(executor->Prepare(binding));
+  if (auto* to = static_cast<int32_t*>(executor->data(plan.token_ids()))) {
+    std::memcpy(to, ids.data(), ids.size_bytes());
+  }
+  if (plan.positions() >= 0) {
+    if (auto* to = static_cast<int32_t*>(executor->data(plan.positions()))) {
+      for (size_t i = 0; i < ids.size(); ++i) to[i] = static_cast<int32_t>(position + i);
+    }
+  }
+  if (plan.output_rows() >= 0) {
+    if (auto* to = static_cast<int32_t*>(executor->data(plan.output_rows()))) {
+      const size_t count = plan.rows(plan.output_rows(), binding);
+      for (size_t i = 0; i < count; ++i) to[i] = static_cast<int32_t>(ids.size() - count + i);
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(executor->Run(position, cancelled));
+  position += ids.size();
+  return OkStatus();
+}
+
+Status Session::Impl::Append(std::span<const int32_t> ids, const float** logits) {
+  if (!model->is_text_generation() || !plan.can_chunk()) {
+    return Error(StatusCode::kUnsupported, "the model does not generate text: use forward");
+  }
+  if (ids.empty()) return Error(StatusCode::kInvalidArgument, "no tokens to append");
+  if (ids.size() > context_tokens - position) {
+    return Error(StatusCode::kOutOfRange, "%zu tokens after %zu do not fit the context of %u",
+                 ids.size(), position, context_tokens);
+  }
+  GRAFT_RETURN_IF_ERROR(CheckIds(ids));
+  const size_t before = position;
+  for (size_t done = 0; done < ids.size();) {
+    const size_t count = std::min<size_t>(prefill_chunk, ids.size() - done);
+    const bool last = done + count == ids.size();
+    if (Status status = RunChunk(ids.subspan(done, count), last && logits != nullptr ? 1 : 0);
+        !status.ok()) {
+      position = before;
+      return status;
+    }
+    done += count;
+  }
+  if (logits != nullptr) {
+    const int32_t output = plan.outputs()[0];
+    const size_t last_row = plan.rows(output, binding) - 1;
+    *logits = static_cast<const float*>(executor->data(output)) +
+              last_row * plan.row_elements(output, binding);
+  }
+  return OkStatus();
+}
+
+// Copies what the last chunk computed behind the rows gathered so far.
+Status Session::Impl::CollectOutputs(size_t rows_before, size_t rows_all) {
+  for (size_t i = 0; i < plan.outputs().size(); ++i) {
+    const int32_t output = plan.outputs()[i];
+    const size_t rows = plan.rows(output, binding);
+    const size_t row_bytes = plan.row_elements(output, binding) * sizeof(float);
+    if (rows_before == 0) {
+      uint64_t bytes = 0;
+      if (!CheckedMultiply<uint64_t>(row_bytes, rows_all, &bytes))
+        bytes = std::numeric_limits<uint64_t>::max();
+      GRAFT_ASSIGN_OR_RETURN(PageMemory memory,
+                             PageMemory::Allocate(bytes, "the outputs of all positions"));
+      gathered.push_back(std::move(memory));
+      TensorView view;
+      view.name = plan.values()[static_cast<size_t>(output)].name;
+      view.shape = {static_cast<int64_t>(rows_all)};
+      for (size_t d = 1; d < plan.values()[static_cast<size_t>(output)].shape.size(); ++d) {
+        const PlanDimension& dimension = plan.values()[static_cast<size_t>(output)].shape[d];
+        view.shape.push_back(dimension.symbol >= 0 ? binding[static_cast<size_t>(dimension.symbol)]
+                                                   : dimension.size);
+      }
+      view.data = gathered.back().data();
+      views.push_back(std::move(view));
+    }
+    std::memcpy(gathered[i].data() + rows_before * row_bytes, executor->data(output),
+                rows * row_bytes);
+  }
+  return OkStatus();
+}
+
+Status Session::Impl::ForwardTokens(std::span<const int32_t> ids) {
+  for (size_t done = 0; done < ids.size();) {
+    const size_t count = std::min<size_t>(prefill_chunk, ids.size() - done);
+    GRAFT_RETURN_IF_ERROR(RunChunk(ids.subspan(done, count), count));
+    GRAFT_RETURN_IF_ERROR(CollectOutputs(done, ids.size()));
+    done += count;
+  }
+  return OkStatus();
+}
+
+// Checks the caller's tensors against the graph's inputs and learns the symbols' sizes from them.
+Status Session::Impl::BindInputs(std::span<const TensorView> inputs) {
+  std::fill(binding.begin(), binding.end(), int64_t{-1});
+  std::vector<int32_t> expected(plan.tensor_inputs().begin(), plan.tensor_inputs().end());
+  if (plan.token_ids() >= 0) expected.push_back(plan.token_ids());
+  for (const TensorView& input : inputs) {
+    const auto named = [&](int32_t value) {
+      return plan.values()[static_cast<size_t>(value)].name == input.name;
+    };
+    if (std::none_of(expected.begin(), expected.end(), named)) {
+      std::string names;
+      for (const int32_t value : expected) {
+        names += (names.empty() ? "" : ", ") +
+                 std::string(plan.values()[static_cast<size_t>(value)].name);
+      }
+      return Error(StatusCode::kInvalidArgument, "the model has no input %.200s; it has %.300s",
+                   input.name.c_str(), names.c_str());
+    }
+  }
+  for (const int32_t value : expected) {
+    const PlanValue& planned = plan.values()[static_cast<size_t>(value)];
+    const auto input = std::find_if(inputs.begin(), inputs.end(), [&](const TensorView& view) {
+      return view.name == planned.name;
+    });
+    const std::string name(planned.name);
+    if (input == inputs.end()) {
+      return Error(StatusCode::kInvalidArgument, "input %.200s is missing", name.c_str());
+    }
+    const ElementType type =
+        planned.kind == ValueKind::kInt ? ElementType::kInt32 : ElementType::kFloat32;
+    if (input->type != type) {
+      return Error(StatusCode::kInvalidArgument, "input %.200s must be %s", name.c_str(),
+                   type == ElementType::kInt32 ? "i32" : "f32");
+    }
+    bool fits = input->shape.size() == planned.shape.size() && input->data != nullptr;
+    std::string wanted = "[";
+    for (size_t d = 0; d < planned.shape.size(); ++d) {
+      const PlanDimension& dimension = planned.shape[d];
+      const int64_t given = d < input->shape.size() ? input->shape[d] : -1;
+      int64_t size = dimension.size;
+      if (dimension.symbol >= 0) {
+        int64_t& bound = binding[static_cast<size_t>(dimension.symbol)];
+        if (bound < 0 && given > 0 && given <= std::numeric_limits<int32_t>::max()) bound = given;
+        size = bound;
+      }
+      fits = fits && given == size && given > 0;
+      wanted += (d == 0 ? "" : ", ") + (size > 0 ? std::to_string(size) : std::string("any"));
+    }
+    if (!fits) {
+      return Error(StatusCode::kInvalidArgument, "input %.200s must have the shape %s], not %s",
+                   name.c_str(), wanted.c_str(), ShapeText(input->shape).c_str());
+    }
+  }
+  return OkStatus();
+}
+
+Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
+  const auto symbol_of = [&](int32_t value) {
+    return static_cast<size_t>(plan.values()[static_cast<size_t>(value)].shape[0].symbol);
+  };
+  // What the caller does not bring follows from the tokens there are.
+  const int64_t tokens = plan.token_ids() >= 0 ? binding[symbol_of(plan.token_ids())] : 1;
+  if (plan.positions() >= 0 && binding[symbol_of(plan.positions())] < 0)
+    binding[symbol_of(plan.positions())] = tokens;
+  if (plan.output_rows() >= 0 && binding[symbol_of(plan.output_rows())] < 0)
+    binding[symbol_of(plan.output_rows())] = tokens;
+  for (size_t symbol = 0; symbol < binding.size(); ++symbol) {
+    if (binding[symbol] < 0) {
+      const auto* names = model->verified().model().graph()->symbols();
+      return Error(StatusCode::kInvalidArgument, "no input gives the size of %.200s",
+                   names->Get(static_cast<uint32_t>(symbol))->c_str());
+    }
+  }
+  if (plan.has_state()) {
+    const size_t rows =
+        plan.positions() >= 0 ? plan.rows(plan.positions(), binding) : static_cast<size_t>(tokens);
+    if (rows > context_tokens) {
+      return Error(StatusCode::kOutOfRange, "%zu tokens do not fit the context of %u", rows,
+                   context_tokens);
+    }
+  }
+  if (plan.output_rows() >= 0 &&
+      plan.rows(plan.output_rows(), binding) > static_cast<size_t>(tokens)) {
+    return Error(StatusCode::kInvalidArgument, "%zu output rows asked for of %" PRId64 " tokens",
+                 plan.rows(plan.output_rows(), binding), tokens);
+  }
+  GRAFT_RETURN_IF_ERROR(executor->Prepare(binding));
+  for (const TensorView& input : inputs) {
+    const auto values = plan.values();
+    for (size_t value = 0; value < values.size(); ++value) {
+      if (values[value].name != input.name) continue;
+      const auto index = static_cast<int32_t>(value);
+      const bool is_input = index == plan.token_ids() ||
+                            std::find(plan.tensor_inputs().begin(), plan.tensor_inputs().end(),
+                                      index) != plan.tensor_inputs().end();
+      void* to = is_input ? executor->data(index) : nullptr;
+      if (to == nullptr) continue;
+      std::memcpy(to, input.data,
+                  plan.rows(index, binding) * plan.row_elements(index, binding) * sizeof(float));
+    }
+  }
+  for (const int32_t counting : {plan.positions(), plan.output_rows()}) {
+    if (counting < 0) continue;
+    auto* to = static_cast<int32_t*>(executor->data(counting));
+    for (size_t i = 0; to != nullptr && i < plan.rows(counting, binding); ++i)
+      to[i] = static_cast<int32_t>(i);
+  }
+  GRAFT_RETURN_IF_ERROR(executor->Run(0, cancelled));
+  for (const int32_t output : plan.outputs()) {
+    const PlanValue& planned = plan.values()[static_cast<size_t>(output)];
+    TensorView view;
+    view.name = planned.name;
+    for (const PlanDimension& dimension : planned.shape) {
+      view.shape.push_back(dimension.symbol >= 0 ? binding[static_cast<size_t>(dimension.symbol)]
+                                                 : dimension.size);
+    }
+    view.data = executor->data(output);
+    views.push_back(std::move(view));
+  }
+  return OkStatus();
+}
+
+Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const TensorView> inputs) {
+  views.clear();
+  gathered.clear();
+  GRAFT_RETURN_IF_ERROR(BindInputs(inputs));
+  std::span<const int32_t> ids;
+  if (plan.token_ids() >= 0) {
+    const PlanValue& planned = plan.values()[static_cast<size_t>(plan.token_ids())];
+    const auto input = std::find_if(inputs.begin(), inputs.end(), [&](const TensorView& view) {
+      return view.name == planned.name;
+    });
+    ids = {static_cast<const int32_t*>(input->data), static_cast<size_t>(input->shape[0])};
+    GRAFT_RETURN_IF_ERROR(CheckIds(ids));
+    if (plan.has_state() && ids.size() > context_tokens) {
+      return Error(StatusCode::kOutOfRange, "%zu tokens do not fit the context of %u", ids.size(),
+                   context_tokens);
+    }
+  }
+  position = 0;
+  // Outputs that keep one row for each token can be put together from chunks.
+  const bool chunked =
+      plan.can_chunk() &&
+      std::all_of(plan.outputs().begin(), plan.outputs().end(), [&](int32_t output) {
+        const int32_t symbol = plan.values()[static_cast<size_t>(output)].shape[0].symbol;
+        const auto is_of = [&](int32_t value) {
+          return value >= 0 && symbol == plan.values()[static_cast<size_t>(value)].shape[0].symbol;
+        };
+        return symbol >= 0 && (is_of(plan.token_ids()) || is_of(plan.output_rows()));
+      });
+  const Status status = chunked ? ForwardTokens(ids) : ForwardAtOnce(inputs);
+  if (!status.ok()) {
+    position = 0;
+    return status;
+  }
+  return std::span<const TensorView>(views);
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> model,
+                                                 const SessionOptions& options) {
+  if (model == nullptr) return Error(StatusCode::kInvalidArgument, "no model");
+  std::unique_ptr<Impl> impl(new (std::nothrow) Impl(std::move(model)));
+  if (!impl) return Error(StatusCode::kOutOfMemory, "cannot allocate a session");
+  GRAFT_RETURN_IF_ERROR(impl->Initialize(options));
+  std::unique_ptr<Session> session(new (std::nothrow) Session(std::move(impl)));
+  if (!session) return Error(StatusCode::kOutOfMemory, "cannot allocate a session");
+  return session;
+}
+
+const Model& Session::model() const { return *impl_->model; }
+uint32_t Session::context_tokens() const { return impl_->context_tokens; }
+size_t Session::position() const { return impl_->position; }
+
+Status Session::Rewind(size_t tokens) {
+  if (tokens > impl_->position) {
+    return Error(StatusCode::kOutOfRange, "cannot go back to %zu tokens, only %zu are held", tokens,
+                 impl_->position);
+  }
+  impl_->position = tokens;
+  return OkStatus();
+}
+
+Status Session::Append(std::span<const int32_t> ids, const float** logits) {
+  return impl_->Append(ids, logits);
+}
+
+Result<std::span<const TensorView>> Session::Forward(std::span<const TensorView> inputs) {
+  return impl_->Forward(inputs);
+}
+
+void Session::Cancel() { impl_->cancelled.store(true, std::memory_order_relaxed); }
+void Session::ClearCancel() { impl_->cancelled.store(false, std::memory_order_relaxed); }
+bool Session::cancelled() const { return impl_->cancelled.load(std::memory_order_relaxed); }
+
+}  // namespace graft::runtime
