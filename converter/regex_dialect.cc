@@ -238,9 +238,18 @@ class Translator {
   Status Escape() {
     const char c = at_ + 1 < in_.size() ? in_[at_ + 1] : '\0';
     if (c == 'b' || c == 'B') {
-      const std::string word = "[" + std::string(Look(kClasses, "word")) + "]";
-      out_ += c == 'b' ? "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))"
-                       : "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))";
+      std::string word = "[";
+      word.append(Look(kClasses, "word")).append("]");
+      // A place with a word character on one side only; \B: on both or neither.
+      const auto sides = [&](const char* behind, const char* ahead) {
+        out_.append("(?<").append(behind).append(word).append(")(?");
+        out_.append(ahead).append(word).append(")");
+      };
+      out_ += "(?:";
+      sides("=", c == 'b' ? "!" : "=");
+      out_ += '|';
+      sides("!", c == 'b' ? "=" : "!");
+      out_ += ')';
       at_ += 2;
       return OkStatus();
     }

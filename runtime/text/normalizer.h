@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Normalizer: the rewriting of text that comes before it is cut into pieces.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/text/pattern.h"
+#include "schema/result.h"
+
+namespace graft::schema::fb {
+struct NormalizerStep;
+struct Tokenizer;
+}  // namespace graft::schema::fb
+
+namespace graft::runtime {
+
+/// Immutable: any number of threads may use it. Borrows the tokenizer's tables.
+class Normalizer {
+ public:
+  static Result<Normalizer> Create(const schema::fb::Tokenizer& tables);
+
+  bool empty() const { return steps_.empty(); }
+
+  /// Rewrites *text, which is valid UTF-8 and stays so. *lost_start is set if characters went from
+  /// its start.
+  Status Apply(std::string* text, PatternScratch& scratch, bool* lost_start) const;
+
+ private:
+  struct Step {
+    const schema::fb::NormalizerStep* table = nullptr;
+    std::vector<Pattern> pattern;  // one for Replace, else none
+  };
+
+  std::vector<Step> steps_;
+};
+
+/// `text` with every match of `pattern`, from left to right, replaced by `content`.
+Status ReplaceMatches(std::string_view text, const Pattern& pattern, std::string_view content,
+                      PatternScratch& scratch, std::string* out);
+
+}  // namespace graft::runtime

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tokenizer: text to the ids a model was trained on, and ids to text, as Hugging Face's tokenizers
+// does it, from the tables of a .graft file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/text/added_tokens.h"
+#include "runtime/text/bpe.h"
+#include "runtime/text/normalizer.h"
+#include "runtime/text/pre_tokenizer.h"
+#include "runtime/text/token_decoder.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+class Tokenizer {
+ public:
+  /// `tables` has passed schema::VerifyTokenizer and must outlive this.
+  /// Errors   kCorrupt: a pattern that does not compile, tables made to collide.
+  static Result<std::unique_ptr<const Tokenizer>> Create(const schema::fb::Tokenizer& tables);
+  ~Tokenizer();
+
+  /// Ids of `text`; bytes that are no UTF-8 count as U+FFFD. add_special: with the tokens that go
+  /// before and after a text. Any thread.
+  /// Errors   kOutOfRange: more than 1 GiB of text. kCorrupt: a pattern that backtracks beyond all
+  ///          bounds.
+  Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
+
+  /// Text of `ids`. Ids at and beyond size() stand for nothing. Any thread.
+  /// Errors   kOutOfRange: a negative id.
+  Result<std::string> Decode(std::span<const int32_t> ids, bool skip_special) const;
+
+  uint32_t size() const { return size_; }  ///< ids are below this
+  bool IsSpecial(uint32_t id) const;
+  const DecoderSteps& decoder() const { return decoder_; }
+
+ private:
+  struct Scratch;
+  class Encoding;
+
+  explicit Tokenizer(const schema::fb::Tokenizer& tables);
+  Status Prepare();
+  std::unique_ptr<Scratch> TakeScratch() const;
+  void ReturnScratch(std::unique_ptr<Scratch> scratch) const;
+
+  const schema::fb::Tokenizer& tables_;
+  uint32_t size_ = 0;
+  AddedTokens raw_tokens_;         // looked for in the text as it comes
+  AddedTokens normalized_tokens_;  // looked for in normalized text
+  Normalizer normalizer_;
+  PreTokenizer pre_tokenizer_;
+  std::unique_ptr<const BytePairEncoder> encoder_;
+  DecoderSteps decoder_;
+  std::vector<uint32_t> special_ids_;  // in order
+
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Scratch>> idle_scratch_;
+};
+
+/// Text of a growing row of ids: what Decode gives for all of them, in parts.
+class TextStream {
+ public:
+  /// `tokenizer` must outlive this.
+  TextStream(const Tokenizer& tokenizer, bool skip_special)
+      : tokenizer_(tokenizer), decoder_(tokenizer.decoder()), skip_special_(skip_special) {}
+
+  /// Appends to *out the text that `id` makes certain, whole characters only.
+  Status Append(int32_t id, std::string* out);
+  Status Finish(std::string* out) { return decoder_.Finish(out); }
+
+ private:
+  const Tokenizer& tokenizer_;
+  TokenDecoder decoder_;
+  bool skip_special_;
+};
+
+}  // namespace graft::runtime
