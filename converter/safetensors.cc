@@ -215,29 +215,37 @@ Status SafetensorsFile::ReadRows(const Entry& entry, int64_t row_begin, int64_t 
                  static_cast<long long>(row_begin), static_cast<long long>(row_end));
   }
   if (entry.size_bytes == 0) return OkStatus();
-  const uint64_t row_elements = static_cast<uint64_t>(entry.info.row_elements());
-  const uint64_t element_bytes = static_cast<uint64_t>(DTypeBytes(entry.info.dtype));
-  uint64_t elements = static_cast<uint64_t>(row_end - row_begin) * row_elements;
+  const int64_t row_elements = entry.info.row_elements();
+  const uint64_t elements = static_cast<uint64_t>((row_end - row_begin) * row_elements);
   if (out.size() < elements) {
     return Error(StatusCode::kInternal, "%s: tensor '%s': the buffer holds %zu of %llu elements",
                  path().c_str(), entry.info.name.c_str(), out.size(),
                  static_cast<unsigned long long>(elements));
   }
+  return ReadElements(entry, row_begin * row_elements, out.first(elements));
+}
+
+Status SafetensorsFile::ReadElements(const Entry& entry, int64_t first,
+                                     std::span<double> out) const {
+  const uint64_t element_bytes = static_cast<uint64_t>(DTypeBytes(entry.info.dtype));
+  if (first < 0 ||
+      !RangeFits(static_cast<uint64_t>(first), out.size(), entry.size_bytes / element_bytes)) {
+    return Error(StatusCode::kOutOfRange, "%s: tensor '%s' has no %zu elements from %lld on",
+                 path().c_str(), entry.info.name.c_str(), out.size(),
+                 static_cast<long long>(first));
+  }
   // Through a buffer small enough to stay in the cache.
-  constexpr uint64_t kChunkBytes = 128 << 10;
+  constexpr size_t kChunkBytes = 128 << 10;
   thread_local std::vector<uint8_t> chunk(kChunkBytes);
-  uint64_t offset =
-      entry.file_offset + static_cast<uint64_t>(row_begin) * row_elements * element_bytes;
-  double* next = out.data();
-  while (elements > 0) {
-    const uint64_t count = std::min(elements, kChunkBytes / element_bytes);
+  uint64_t offset = entry.file_offset + static_cast<uint64_t>(first) * element_bytes;
+  while (!out.empty()) {
+    const size_t count = std::min<size_t>(out.size(), kChunkBytes / element_bytes);
     const std::span<uint8_t> stored = std::span(chunk).first(count * element_bytes);
     const Status status = file_->ReadAt(offset, stored);
     if (!status.ok()) return status.WithContext("tensor '" + entry.info.name + "'");
-    Widen(entry.info.dtype, stored.data(), count, next);
+    Widen(entry.info.dtype, stored.data(), count, out.data());
     offset += stored.size();
-    next += count;
-    elements -= count;
+    out = out.subspan(count);
   }
   return OkStatus();
 }

@@ -53,6 +53,8 @@ class SafetensorsFile {
   /// Thread-safe.
   Status ReadRows(const Entry& entry, int64_t row_begin, int64_t row_end,
                   std::span<double> out) const;
+  /// Elements [first, first + out.size()) of a tensor in row-major order, widened. Thread-safe.
+  Status ReadElements(const Entry& entry, int64_t first, std::span<double> out) const;
 
  private:
   explicit SafetensorsFile(std::unique_ptr<InputFile> file) : file_(std::move(file)) {}

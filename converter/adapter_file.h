@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// AdapterFile: an adapter on disk, its tensors sorted by the module they belong to and ticked off
+// as they are used.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/adapter_config.h"
+#include "converter/module_pattern.h"
+#include "converter/safetensors.h"
+
+namespace graft::converter {
+
+/// One tensor of an adapter: "layers.0.q_proj" + "lora_A", or, with an empty role, a whole tensor
+/// that replaces "norm.weight".
+struct AdapterTensor {
+  std::string module;  ///< The module's name in the model, without PEFT's wrappers; for a
+                       ///< replacement, the tensor's name.
+  std::string role;    ///< "lora_A", "lora_B", "lora_B.bias", "base_layer.weight", ...; empty for a
+                       ///< replacement.
+  const SafetensorsFile::Entry* entry = nullptr;
+  mutable bool used = false;
+};
+
+/// The tensors of one module by role.
+struct AdapterModule {
+  std::string name;
+  std::map<std::string, AdapterTensor, std::less<>> tensors;
+
+  /// The tensor of that role, ticked off as used; null if there is none.
+  const AdapterTensor* Use(std::string_view role) const;
+  bool Has(std::string_view role) const { return tensors.find(role) != tensors.end(); }
+};
+
+class AdapterFile {
+ public:
+  /// Reads `folder`/adapter_config.json and the header of `folder`/adapter_model.safetensors, and
+  /// every number of it once. Errors   those of AdapterConfig::Read and SafetensorsFile::Open.
+  /// kCorrupt: a tensor with a value that is not finite or not a
+  ///          floating-point number, two tensors for one place. Messages name file and tensor.
+  static Result<std::unique_ptr<AdapterFile>> Open(const std::filesystem::path& folder);
+
+  const AdapterConfig& config() const { return config_; }
+  const ModuleRules& rules() const { return *rules_; }
+  const SafetensorsFile& weights() const { return *weights_; }
+  /// Modules with tensors of the adapter's own, in name order.
+  const std::map<std::string, AdapterModule, std::less<>>& modules() const { return modules_; }
+  /// Whole tensors by the name they replace.
+  const std::map<std::string, AdapterTensor, std::less<>>& replacements() const {
+    return replacements_;
+  }
+
+  /// kMismatch naming the first tensor nobody used, if there is one.
+  Status CheckAllUsed() const;
+  /// An error that names this file and a tensor of it.
+  Status Fail(StatusCode code, const AdapterTensor& tensor, const std::string& what) const;
+
+ private:
+  AdapterFile() = default;
+  Status Sort();
+  Status CheckFinite() const;
+
+  AdapterConfig config_;
+  std::unique_ptr<ModuleRules> rules_;
+  std::unique_ptr<SafetensorsFile> weights_;
+  std::map<std::string, AdapterModule, std::less<>> modules_;
+  std::map<std::string, AdapterTensor, std::less<>> replacements_;
+};
+
+/// Splits an adapter key into module and role as AdapterTensor describes them.
+AdapterTensor SplitAdapterKey(std::string_view key);
+
+}  // namespace graft::converter

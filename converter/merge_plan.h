@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// MergePlan: which tensors the merged model has and, for each, the steps that lead there from the
+// base.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/adapter_file.h"
+#include "converter/module_names.h"
+#include "converter/row_update.h"
+#include "converter/tensor_source.h"
+#include "converter/tied_embeddings.h"
+
+namespace graft::converter {
+
+/// What one adapter does to one tensor.
+struct PlannedPart {
+  size_t adapter = 0;  ///< Which adapter, in the order given.
+  double weight = 1;
+  std::vector<std::unique_ptr<RowUpdate>> updates;
+};
+
+struct PlannedTensor {
+  TensorInfo info;        ///< As the merged model has it.
+  std::string base_name;  ///< The base tensor it starts from; empty if it starts from zeros.
+  int64_t base_rows = 0;  ///< Rows the base has; further rows start from zeros.
+  std::vector<PlannedPart> parts;
+  std::string kind;  ///< "lora", "dora", "saved", ...
+  int64_t rank = 0;
+  double scale = 0;
+};
+
+/// How many modules an adapter changed, and how many its configuration asked for.
+struct ModuleCount {
+  int64_t merged = 0;
+  int64_t expected = 0;
+  std::vector<std::string> missing;  ///< Targeted base tensors the adapter has nothing for.
+};
+
+/// Collects what the adapters do. Planning reads headers, shapes and configurations, no weights.
+class MergePlan {
+ public:
+  /// `base` and `tie` must outlive the plan.
+  MergePlan(const TensorSource& base, const TiedEmbeddings& tie);
+
+  /// Plans one more adapter, which must outlive the plan.
+  /// Errors   kMismatch: a tensor of the adapter matches nothing, matches several, does not fit, or
+  /// is left over.
+  ///          kUnsupported: the adapter changes something that cannot be merged. Messages name file
+  ///          and tensor.
+  Status Add(const AdapterFile& adapter, double weight);
+
+  const std::map<std::string, std::unique_ptr<PlannedTensor>, std::less<>>& tensors() const {
+    return tensors_;
+  }
+  const std::vector<ModuleCount>& counts() const { return counts_; }
+  bool unties_embeddings() const { return unties_embeddings_; }
+
+  // For the planners of the kinds of adapter (plan_*.cc):
+
+  const AdapterFile& adapter() const { return *adapter_; }
+  const TensorSource& base() const { return *base_; }
+  /// The planned tensor for `module`.`leaf`, with a part for the current adapter. A module that is
+  /// a tied output head becomes a tensor of its own. Errors   kMismatch: the base has no such
+  /// tensor; `user` is the adapter's tensor that asks.
+  Result<PlannedTensor*> Tensor(std::string_view module, std::string_view leaf,
+                                const AdapterTensor& user);
+  /// The part of the current adapter.
+  PlannedPart& Part(PlannedTensor* tensor);
+  /// Reads rows of `tensor` as the next update of the current adapter will find them.
+  RowReader ReaderSoFar(const PlannedTensor* tensor) const;
+  /// Counts a module as merged and notes what was done for the report. Errors   kMismatch: done
+  /// twice.
+  Status NoteModule(PlannedTensor* tensor, std::string kind, int64_t rank, double scale);
+  /// Whether a base weight is stored [in_features, out_features], as the Conv1D layers of GPT-2
+  /// are, when it is asked to hold out_features x in_features. Errors   kMismatch naming the tensor
+  /// and both shapes, if it can hold neither.
+  Result<bool> IsTransposed(const PlannedTensor& tensor, std::string_view module,
+                            int64_t out_features, int64_t in_features,
+                            const AdapterTensor& user) const;
+
+ private:
+  // The output head as a tensor of its own, if `module` is one and the base has none; else null.
+  Result<PlannedTensor*> TiedHead(std::string_view module);
+  Status Replace(PlannedTensor* tensor, std::string_view module, const AdapterTensor& by);
+  Status AddReplacements();
+  // The weight and bias of a wrapped layer that were saved beside its adapter.
+  Status AddBaseLayer(const AdapterModule& module);
+  // Gives a tied head its own matrix where only the input embedding changed.
+  Status UntieHead();
+  Status CountModules();
+  PlannedTensor* Plan(const TensorInfo& base_info);
+
+  const TensorSource* base_;
+  const TiedEmbeddings* tie_;
+  ModuleNames names_;
+  std::map<std::string, std::unique_ptr<PlannedTensor>, std::less<>> tensors_;
+  std::vector<ModuleCount> counts_;
+  bool unties_embeddings_ = false;
+
+  // The adapter being planned.
+  const AdapterFile* adapter_ = nullptr;
+  double weight_ = 1;
+  std::set<std::string, std::less<>> merged_modules_;  // by planned tensor
+  const AdapterTensor* tied_weight_ = nullptr;         // saved weight of a tied embedding or head
+};
+
+/// Reads the rows a planned tensor starts from: the base's, and zeros beyond them.
+Status ReadStartingRows(const TensorSource& base, const PlannedTensor& tensor, int64_t row_begin,
+                        int64_t row_end, std::span<double> out);
+
+/// The planners. Each uses the tensors of `module` it understands and leaves the others unticked.
+Status PlanLora(const AdapterModule& module, MergePlan* plan);
+
+}  // namespace graft::converter

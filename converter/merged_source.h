@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// MergedSource: a base and its adapters seen as one model, whose rows are computed, unrounded, as
+// they are asked for.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/adapter_file.h"
+#include "converter/checkpoint.h"
+#include "converter/merge_plan.h"
+#include "converter/merge_report.h"
+#include "converter/tensor_source.h"
+
+namespace graft::converter {
+
+/// An adapter to merge, and how much of it.
+struct AdapterSpec {
+  std::filesystem::path folder;  ///< With adapter_config.json and adapter_model.safetensors.
+  double weight = 1;
+};
+
+/// Tensors of one file that make up an adapted layer between them: target + scale * b * a.
+/// Shapes   target [out_features, in_features], a [rank, in_features], b [out_features, rank].
+struct LowRankUpdate {
+  std::string target;
+  std::string a;
+  std::string b;
+  double scale = 1;
+};
+
+class MergedSource final : public TensorSource {
+ public:
+  /// Merges the adapters into `base`: W + the sum of weight * (what the adapter makes of W - W),
+  /// all in float64. The values do not depend on threads, row blocks or the CPU. Errors   those of
+  /// AdapterFile::Open and MergePlan::Add.
+  static Result<std::unique_ptr<MergedSource>> Open(std::shared_ptr<const Checkpoint> base,
+                                                    std::span<const AdapterSpec> adapters);
+
+  /// Merges products of the checkpoint's own tensors. The factors are no longer among tensors().
+  /// Errors   kNotFound, kMismatch: a tensor that is not there or does not fit, naming it and the
+  /// shapes.
+  static Result<std::unique_ptr<MergedSource>> FromFactors(std::shared_ptr<const Checkpoint> base,
+                                                           std::span<const LowRankUpdate> updates);
+
+  ~MergedSource() override;
+
+  std::span<const TensorInfo> tensors() const override { return infos_; }
+  const TensorInfo* Find(std::string_view name) const override;
+  Status ReadRows(std::string_view name, int64_t row_begin, int64_t row_end,
+                  std::span<double> out) const override;
+  Status ReadBaseRows(std::string_view name, int64_t row_begin, int64_t row_end,
+                      std::span<double> out) const override;
+  Status ReadRowsAndBase(std::string_view name, int64_t row_begin, int64_t row_end,
+                         std::span<double> merged, std::span<double> base) const override;
+  bool IsAdapted(std::string_view name) const override;
+
+  const Checkpoint& base() const { return *base_; }
+  const MergeReport& report() const { return report_; }
+  /// What was done to one tensor; null if nothing.
+  const TensorReport* ReportOf(std::string_view name) const;
+  /// Whether the merged model has an output head of its own where the base shared its input
+  /// embedding: tie_word_embeddings in its config must become false.
+  bool unties_embeddings() const { return unties_embeddings_; }
+
+ private:
+  explicit MergedSource(std::shared_ptr<const Checkpoint> base);
+  void Gather(std::span<const std::string> hidden);
+  const PlannedTensor* Planned(std::string_view name) const;
+  Status CheckRange(std::string_view name, int64_t row_begin, int64_t row_end, size_t room) const;
+  Status ApplyParts(const PlannedTensor& tensor, int64_t row_begin, int64_t row_end,
+                    std::span<double> rows) const;
+
+  std::shared_ptr<const Checkpoint> base_;
+  std::vector<std::unique_ptr<AdapterFile>> adapters_;
+  TiedEmbeddings tie_;
+  std::unique_ptr<MergePlan> plan_;
+  std::map<std::string, std::unique_ptr<PlannedTensor>, std::less<>> own_;  // for FromFactors
+  std::vector<TensorInfo> infos_;
+  MergeReport report_;
+  bool unties_embeddings_ = false;
+};
+
+}  // namespace graft::converter
