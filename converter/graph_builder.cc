@@ -81,6 +81,8 @@ ValueId GraphBuilder::TensorInput(std::string_view name, int64_t width) {
 
 bool GraphBuilder::Has(std::string_view source) const { return source_.Find(source) != nullptr; }
 
+bool GraphBuilder::IsAdapted(std::string_view source) const { return source_.IsAdapted(source); }
+
 void GraphBuilder::CheckShape(std::string_view source, const std::vector<int64_t>& expected) {
   const TensorInfo* info = source_.Find(source);
   if (info == nullptr) {

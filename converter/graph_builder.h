@@ -80,6 +80,8 @@ class GraphBuilder {
 
   // Tensors. Asking twice for the same one gives the same TensorId.
   bool Has(std::string_view source) const;
+  /// Whether an adapter changes it; see TensorSource.
+  bool IsAdapted(std::string_view source) const;
   /// A [out_features, in_features] matrix, stored in the format the user asked for.
   TensorId Matrix(std::string_view source, int64_t out_features, int64_t in_features);
   /// A vector, stored as f32.

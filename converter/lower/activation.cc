@@ -32,16 +32,22 @@ constexpr Name kNames[] = {
 
 }  // namespace
 
-Result<ActivationKind> ReadActivation(const JsonValue& object, std::string_view key) {
-  GRAFT_ASSIGN_OR_RETURN(const std::string wanted, object.GetString(key));
+Result<ActivationKind> ActivationFromName(std::string_view name) {
   std::string known;
   for (const Name& entry : kNames) {
-    if (wanted == entry.name) return entry.kind;
+    if (name == entry.name) return entry.kind;
     if (!known.empty()) known += ", ";
     known += entry.name;
   }
-  return object.Find(key).Fail("is \"" + wanted + "\"; this version knows " + known,
-                               StatusCode::kUnsupported);
+  return Error(StatusCode::kUnsupported, "is \"%.*s\"; this version knows %s",
+               static_cast<int>(name.size()), name.data(), known.c_str());
+}
+
+Result<ActivationKind> ReadActivation(const JsonValue& object, std::string_view key) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string name, object.GetString(key));
+  auto kind = ActivationFromName(name);
+  if (!kind.ok()) return object.Find(key).Fail(kind.status().message(), kind.status().code());
+  return kind;
 }
 
 }  // namespace graft::converter

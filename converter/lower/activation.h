@@ -13,8 +13,12 @@ enum class ActivationKind : uint8_t;
 
 namespace graft::converter {
 
-/// The activation that member `key` of `object` names, such as "silu" or "gelu_pytorch_tanh".
-/// Errors   kUnsupported: an unknown name; the message lists the known ones. kCorrupt: missing or not a string.
+/// The activation called `name`, such as "silu" or "gelu_pytorch_tanh".
+/// Errors   kUnsupported: an unknown name; the message lists the known ones.
+Result<schema::fb::ActivationKind> ActivationFromName(std::string_view name);
+
+/// The activation that member `key` of `object` names. Errors   those of ActivationFromName, naming
+/// file and key; kCorrupt: missing or not a string.
 Result<schema::fb::ActivationKind> ReadActivation(const JsonValue& object, std::string_view key);
 
 }  // namespace graft::converter

@@ -44,8 +44,8 @@ Result<LlamaConfig> ReadConfig(const JsonValue& config) {
 
   AttentionShape& attention = c.attention;
   GRAFT_ASSIGN_OR_RETURN(attention.heads, config.GetIntIn("num_attention_heads", 1, kMaxHeads));
-  GRAFT_ASSIGN_OR_RETURN(attention.kv_heads, config.GetIntIn("num_key_value_heads", 1, kMaxHeads,
-                                                             attention.heads));
+  GRAFT_ASSIGN_OR_RETURN(attention.kv_heads,
+                         config.GetIntIn("num_key_value_heads", 1, kMaxHeads, attention.heads));
   if (attention.heads % attention.kv_heads != 0) {
     return config.Find("num_key_value_heads")
         .Fail("is " + std::to_string(attention.kv_heads) + ", which does not divide the " +
@@ -56,9 +56,8 @@ Result<LlamaConfig> ReadConfig(const JsonValue& config) {
         .Fail("is " + std::to_string(attention.heads) + ", which does not divide hidden_size " +
               std::to_string(c.hidden) + ", and there is no head_dim");
   }
-  GRAFT_ASSIGN_OR_RETURN(
-      attention.head_dim,
-      config.GetIntIn("head_dim", 1, kMaxHeadDim, c.hidden / attention.heads));
+  GRAFT_ASSIGN_OR_RETURN(attention.head_dim,
+                         config.GetIntIn("head_dim", 1, kMaxHeadDim, c.hidden / attention.heads));
   attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(attention.head_dim)));
 
   GRAFT_ASSIGN_OR_RETURN(const double epsilon, config.GetDouble("rms_norm_eps", 1e-6));
@@ -92,7 +91,8 @@ Result<bool> ReadLayerTypes(const JsonValue& config, int64_t window, LlamaConfig
           StatusCode::kUnsupported);
     }
     if (type != "sliding_attention") continue;
-    if (window == 0) return types.at(i).Fail("is sliding_attention, but there is no sliding_window");
+    if (window == 0)
+      return types.at(i).Fail("is sliding_attention, but there is no sliding_window");
     c->windows[i] = window;
   }
   return true;
@@ -122,10 +122,9 @@ ValueId DecoderLayer(const LlamaConfig& c, int64_t layer, ValueId x, ValueId pos
   const ValueId query = linear("self_attn.q_proj", h, query_width, c.hidden, c.qkv_bias);
   const ValueId key = linear("self_attn.k_proj", h, kv_width, c.hidden, c.qkv_bias);
   const ValueId value = linear("self_attn.v_proj", h, kv_width, c.hidden, c.qkv_bias);
-  h = g.CachedAttention(prefix + "self_attn",
-                        g.Rope(prefix + "self_attn.q_rope", query, positions, rope),
-                        g.Rope(prefix + "self_attn.k_rope", key, positions, rope), value, positions,
-                        attention);
+  h = g.CachedAttention(
+      prefix + "self_attn", g.Rope(prefix + "self_attn.q_rope", query, positions, rope),
+      g.Rope(prefix + "self_attn.k_rope", key, positions, rope), value, positions, attention);
   h = linear("self_attn.o_proj", h, c.hidden, query_width, c.output_bias);
   x = g.Add(prefix + "attention_residual", x, h);
 
@@ -152,8 +151,7 @@ Status Describe(const LlamaConfig& c, const JsonValue& config, GraphBuilder& g,
   rope.head_dim = c.attention.head_dim;
   rope.rotary_dim = static_cast<int64_t>(2 * frequencies.inverse.size());
   rope.magnitude = frequencies.magnitude;
-  rope.inverse_frequencies =
-      g.Literal("rope.inverse_frequencies", std::move(frequencies.inverse));
+  rope.inverse_frequencies = g.Literal("rope.inverse_frequencies", std::move(frequencies.inverse));
 
   const TensorId table = g.Matrix("model.embed_tokens.weight", c.vocabulary, c.hidden);
   ValueId x = g.Embedding("model.embed_tokens", ids, table);
@@ -163,9 +161,12 @@ Status Describe(const LlamaConfig& c, const JsonValue& config, GraphBuilder& g,
   // Only rows whose logits are wanted go through the head.
   x = g.SelectRows("last_hidden", x, output_rows);
   x = g.RmsNorm("model.norm", x, g.Vector("model.norm.weight", c.hidden), c.epsilon);
-  // An adapter that changed one of two tied matrices leaves a head of its own.
-  const bool tied = c.tied_head && !g.Has("lm_head.weight");
-  const TensorId head = tied ? table : g.Matrix("lm_head.weight", c.vocabulary, c.hidden);
+  // A tied model may store its head all the same, and an adapter that changed one of the two
+  // matrices unties them.
+  const bool untied =
+      !c.tied_head || (g.Has("lm_head.weight") &&
+                       (g.IsAdapted("lm_head.weight") || g.IsAdapted("model.embed_tokens.weight")));
+  const TensorId head = untied ? g.Matrix("lm_head.weight", c.vocabulary, c.hidden) : table;
   g.Output(g.Linear("logits", x, head));
   return OkStatus();
 }
@@ -182,8 +183,8 @@ Status LowerMistral(const JsonValue& config, GraphBuilder& graph, TaskDescriptio
   // A file that says null has no window; one that says nothing has the first Mistral's.
   bool mentioned = false;
   for (size_t i = 0; i < config.size(); ++i) mentioned |= config.key(i) == "sliding_window";
-  GRAFT_ASSIGN_OR_RETURN(const int64_t window, config.GetIntIn("sliding_window", 1, kMaxContext,
-                                                               mentioned ? 0 : 4096));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t window,
+                         config.GetIntIn("sliding_window", 1, kMaxContext, mentioned ? 0 : 4096));
   GRAFT_ASSIGN_OR_RETURN(const bool listed, ReadLayerTypes(config, window, &c));
   if (!listed) c.windows.assign(c.windows.size(), window);
   return Describe(c, config, graph, task);

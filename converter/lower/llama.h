@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Llama family: pre-norm decoders with rotary positions, grouped-query attention and a gated MLP.
+// The Llama family: pre-norm decoders with rotary positions, grouped-query attention and a gated
+// MLP.
 #pragma once
 
 #include "converter/lower/lowering.h"
@@ -12,7 +13,8 @@ Status LowerLlama(const JsonValue& config, GraphBuilder& graph, TaskDescription*
 /// Llama with a sliding attention window. Source   Jiang et al. 2023.
 Status LowerMistral(const JsonValue& config, GraphBuilder& graph, TaskDescription* task);
 
-/// Llama with biases on query, key and value, and windows on some layers. Source   Yang et al. 2024.
+/// Llama with biases on query, key and value, and windows on some layers. Source   Yang et al.
+/// 2024.
 Status LowerQwen2(const JsonValue& config, GraphBuilder& graph, TaskDescription* task);
 
 }  // namespace graft::converter

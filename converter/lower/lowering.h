@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a lowering is: a function that reads a model's configuration and writes the model down as ops.
+// What a lowering is: a function that reads a model's configuration and writes the model down as
+// ops.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ struct TaskDescription {
 };
 
 /// Describes the model of `config` in `graph` and fills `task`.
-/// Errors   kUnsupported, kCorrupt: a configuration it cannot follow, naming file, key and value. Missing or misshapen
+/// Errors   kUnsupported, kCorrupt: a configuration it cannot follow, naming file, key and value.
+/// Missing or misshapen
 ///          tensors are faults of `graph`, which its Finish returns.
 using LowerFunction = Status (*)(const JsonValue& config, GraphBuilder& graph,
                                  TaskDescription* task);

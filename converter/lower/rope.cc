@@ -18,8 +18,8 @@ Result<double> Positive(const JsonValue& object, std::string_view key) {
   return value;
 }
 
-// Wavelengths that the training context shows often stay as they are, those it never shows whole are stretched by
-// `factor`, and those between are blended.
+// Wavelengths that the training context shows often stay as they are, those it never shows whole
+// are stretched by `factor`, and those between are blended.
 Status ScaleAsLlama3(const JsonValue& scaling, std::vector<double>* inverse) {
   GRAFT_ASSIGN_OR_RETURN(const double factor, Positive(scaling, "factor"));
   GRAFT_ASSIGN_OR_RETURN(const double low, Positive(scaling, "low_freq_factor"));

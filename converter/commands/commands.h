@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of graft-convert: options in, exit code out, words on standard output, errors in one
+// line on standard error.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "schema/status.h"
+
+namespace graft::converter {
+
+// Exit codes.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitInterrupted = 130;  ///< 128 + SIGINT, as shells count.
+
+struct ConvertOptions {
+  std::string base;
+  std::string adapter;  ///< Empty: none.
+  std::string quant = "int4";
+  int64_t block_size = 32;
+  std::string output;
+  int threads = 0;  ///< 0: all.
+  bool exact_delta = false;
+  bool report = false;
+  bool json = false;
+  bool quiet = false;
+};
+
+struct MergeOptions {
+  std::string base;
+  std::string adapter;
+  std::string dtype = "keep";
+  std::string output;
+  int threads = 0;
+  bool json = false;
+  bool quiet = false;
+};
+
+struct InspectOptions {
+  std::string file;
+  bool tensors = false;
+  bool json = false;
+};
+
+struct VerifyOptions {
+  std::string file;
+  bool json = false;
+};
+
+int RunConvert(const ConvertOptions& options);
+int RunMerge(const MergeOptions& options);
+int RunInspect(const InspectOptions& options);
+int RunVerify(const VerifyOptions& options);
+
+/// Prints `status` on standard error as "graft-convert: MESSAGE" and returns the exit code that
+/// goes with it.
+int ReportFailure(const Status& status);
+
+}  // namespace graft::converter

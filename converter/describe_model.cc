@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/describe_model.h"
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "converter/json.h"
+#include "converter/lower/linear_stack.h"
+#include "converter/tokenizer_json.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::converter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxChatTemplateBytes = uint64_t{1} << 20;
+constexpr size_t kMaxEndTokens = 1024;
+
+bool Exists(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+// eos_token_id: an id, a list of ids, or nothing.
+Result<std::vector<uint32_t>> ReadEndTokens(const JsonValue& config) {
+  std::vector<uint32_t> tokens;
+  if (!config.Has("eos_token_id")) return tokens;
+  const JsonValue member = config.Find("eos_token_id");
+  const size_t count = member.IsArray() ? member.size() : 1;
+  if (count > kMaxEndTokens) return member.Fail("lists more than 1024 tokens");
+  for (size_t i = 0; i < count; ++i) {
+    const JsonValue element = member.IsArray() ? member.at(i) : member;
+    GRAFT_ASSIGN_OR_RETURN(const int64_t id, element.AsInt());
+    if (id < 0 || id > std::numeric_limits<int32_t>::max()) {
+      return element.Fail("is " + std::to_string(id) + ", which is not a token id");
+    }
+    tokens.push_back(static_cast<uint32_t>(id));
+  }
+  return tokens;
+}
+
+// The generation configuration knows best which tokens end an answer; the model's own is older.
+Result<std::vector<uint32_t>> FindEndTokens(const fs::path& folder, const JsonValue& config) {
+  if (const fs::path path = folder / "generation_config.json"; Exists(path)) {
+    GRAFT_ASSIGN_OR_RETURN(const auto generation, JsonDocument::Read(path));
+    GRAFT_ASSIGN_OR_RETURN(auto tokens, ReadEndTokens(generation->root()));
+    if (!tokens.empty()) return tokens;
+  }
+  return ReadEndTokens(config);
+}
+
+// A file of its own, or a member of tokenizer_config.json: one template, or a list of named ones of
+// which "default" is meant.
+Result<std::string> FindChatTemplate(const fs::path& folder) {
+  if (const fs::path path = folder / "chat_template.jinja"; Exists(path)) {
+    return ReadTextFile(path, kMaxChatTemplateBytes);
+  }
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!Exists(path)) return std::string();
+  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(path));
+  const JsonValue templates = document->root().Find("chat_template");
+  if (templates.IsString()) return document->root().GetString("chat_template");
+  for (size_t i = 0; i < templates.size() && templates.IsArray(); ++i) {
+    GRAFT_ASSIGN_OR_RETURN(const std::string name, templates.at(i).GetString("name"));
+    if (name == "default") return templates.at(i).GetString("template");
+  }
+  return std::string();
+}
+
+Status CheckEndTokens(const std::vector<uint32_t>& tokens, const JsonValue& config) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
+                         config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
+  for (const uint32_t token : tokens) {
+    if (token >= vocabulary) {
+      return config.Find("eos_token_id")
+          .Fail("is " + std::to_string(token) + ", outside the vocabulary of " +
+                std::to_string(vocabulary));
+    }
+  }
+  return OkStatus();
+}
+
+Result<ModelDescription> DescribeConfigured(const fs::path& folder, const TensorSource& source,
+                                            const std::string& source_name,
+                                            flatbuffers::FlatBufferBuilder& header) {
+  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(folder / "config.json"));
+  const JsonValue config = document->root();
+  if (config.Has("quantization_config")) {
+    return config.Find("quantization_config")
+        .Fail("says that the weights are quantized already; convert the model they were made from",
+              StatusCode::kUnsupported);
+  }
+  GRAFT_ASSIGN_OR_RETURN(const LowerFunction lower, FindLowering(config));
+  ModelDescription description;
+  GRAFT_ASSIGN_OR_RETURN(description.end_tokens, FindEndTokens(folder, config));
+  GRAFT_RETURN_IF_ERROR(CheckEndTokens(description.end_tokens, config));
+  GRAFT_ASSIGN_OR_RETURN(description.chat_template, FindChatTemplate(folder));
+
+  GraphBuilder graph(source, source_name, header);
+  GRAFT_RETURN_IF_ERROR(lower(config, graph, &description.task));
+  GRAFT_ASSIGN_OR_RETURN(description.graph, graph.Finish());
+  description.constants = graph.constants();
+  GRAFT_ASSIGN_OR_RETURN(description.tokenizer, BuildTokenizer(header, folder.string()));
+  return description;
+}
+
+Result<DescribedModel> DescribeStack(const LinearStack& stack, const TensorSource& source,
+                                     const std::string& source_name,
+                                     flatbuffers::FlatBufferBuilder& header) {
+  DescribedModel model;
+  GRAFT_ASSIGN_OR_RETURN(model.own_source, MergeInlineLoras(stack, source, source_name));
+  GraphBuilder graph(source, source_name, header);
+  GRAFT_RETURN_IF_ERROR(LowerLinearStack(stack, source, graph, &model.description.task));
+  GRAFT_ASSIGN_OR_RETURN(model.description.graph, graph.Finish());
+  model.description.constants = graph.constants();
+  for (const LinearStackLayer& layer : stack.layers) {
+    if (!layer.lora) continue;
+    const int64_t rank = source.Find(layer.lora->a)->shape[0];
+    const double scale =
+        layer.lora->alpha ? *layer.lora->alpha / static_cast<double>(rank) : layer.lora->scale;
+    model.description.adapted[layer.weight] = AdaptedTensor{"lora", rank, scale};
+  }
+  return model;
+}
+
+}  // namespace
+
+Result<DescribedModel> DescribeModel(const fs::path& base, const TensorSource& source,
+                                     flatbuffers::FlatBufferBuilder& header) {
+  std::error_code ignored;
+  const fs::path folder = fs::is_directory(base, ignored) ? base : base.parent_path();
+  const std::string name = base.string();
+  if (const fs::path path = folder / "graft.json"; Exists(path)) {
+    GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(path));
+    GRAFT_ASSIGN_OR_RETURN(const LinearStack stack, ReadLinearStack(document->root()));
+    return DescribeStack(stack, source, name, header);
+  }
+  if (Exists(folder / "config.json")) {
+    DescribedModel model;
+    GRAFT_ASSIGN_OR_RETURN(model.description, DescribeConfigured(folder, source, name, header));
+    return model;
+  }
+  if (const auto stack = GuessLinearStack(source)) {
+    return DescribeStack(*stack, source, name, header);
+  }
+  return Error(StatusCode::kNotFound,
+               "%s: has neither config.json nor graft.json to say what the model computes",
+               name.c_str());
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What storing numbers in fewer bits did to them, and what is left of an adapter's change
+// afterwards.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace graft::converter {
+
+/// Sums over the elements of a tensor, or of some of its rows. Add parts in a fixed order:
+/// floating-point sums depend on it.
+struct Damage {
+  int64_t elements = 0;
+  int64_t zeros_made = 0;       ///< Numbers that were not zero and are stored as zero.
+  double max_error = 0.0;       ///< Largest |stored - number|.
+  double error_squares = 0.0;   ///< Sum of (stored - number)^2.
+  double number_squares = 0.0;  ///< Sum of number^2.
+
+  void Add(const Damage& other);
+  /// 10 log10(number_squares / error_squares), at most 200; 200 if nothing was lost.
+  double SnrDb() const;
+};
+
+/// Adds what was lost between `numbers` and what is `stored` for them. Same size.
+void MeasureDamage(std::span<const double> numbers, std::span<const double> stored, Damage* damage);
+
+/// How an adapter's change d = merged - base compares with the base, over all elements, and with
+/// the change q that is left between the stored forms of both, over a sample of rows.
+struct DeltaSurvival {
+  double delta_squares = 0.0;  ///< Sum of d^2.
+  double base_squares = 0.0;   ///< Sum of base^2.
+
+  int64_t sampled = 0;
+  double sampled_delta = 0.0;  ///< Sum of d.
+  double sampled_delta_squares = 0.0;
+  double sampled_stored = 0.0;  ///< Sum of q.
+  double sampled_stored_squares = 0.0;
+  double sampled_products = 0.0;       ///< Sum of d * q.
+  double sampled_noise_squares = 0.0;  ///< Sum of (stored merged - merged)^2.
+
+  void Add(const DeltaSurvival& other);
+  /// |d| / |base|; 0 if the base is all zeros.
+  double DeltaRatio() const;
+  /// Pearson correlation of q and d; 0 if either is constant or nothing was sampled.
+  double Correlation() const;
+  /// |stored - merged| / |d|: above 1, rounding is louder than the adapter. 0 if nothing was
+  /// sampled.
+  double NoiseRatio() const;
+};
+
+void MeasureDelta(std::span<const double> merged, std::span<const double> base,
+                  DeltaSurvival* survival);
+void MeasureSurvival(std::span<const double> merged, std::span<const double> base,
+                     std::span<const double> stored_merged, std::span<const double> stored_base,
+                     DeltaSurvival* survival);
+
+}  // namespace graft::converter

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scale search and rounding: one source, compiled once for each instruction set.
+#include "converter/quantize/quantize_kernels.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "converter/float_formats.h"
+
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_AVX3_ZEN4 | HWY_AVX3_SPR | HWY_SVE_256 | HWY_SVE2_128)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "converter/quantize/quantize_kernels.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace graft::converter::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Blocks, or parts of a row, are searched sixteen at a time, each in a lane of its own: element i
+// of lane l lies at x[16 i + l]. Sums then run along a lane in element order, whatever the width of
+// a vector.
+constexpr size_t kLanes = 16;
+constexpr float kLowestCode = -8.0f;
+constexpr float kHighestCode = 7.0f;
+using Tag = hn::CappedTag<float, kLanes>;
+using Vector = hn::Vec<Tag>;
+
+// Adding it to a small integer in float64 leaves that integer in the low bits.
+constexpr double kIntegerAtLowBits = 6755399441055744.0;  // 1.5 * 2^52
+
+// For codes of x * steps: xq[l] = sum of x q, qq[l] = sum of q q, for `count` candidates of steps
+// side by side.
+template <size_t kCount>
+void SumCodes(const float* HWY_RESTRICT x, size_t elements, const float* steps,
+              float (*HWY_RESTRICT xq)[kLanes], float (*HWY_RESTRICT qq)[kLanes]) {
+  static_assert(kCount == 4);
+  const Tag d;
+  const Vector low = hn::Set(d, kLowestCode);
+  const Vector high = hn::Set(d, kHighestCode);
+  const Vector s0 = hn::Set(d, steps[0]), s1 = hn::Set(d, steps[1]);
+  const Vector s2 = hn::Set(d, steps[2]), s3 = hn::Set(d, steps[3]);
+  for (size_t lane = 0; lane < kLanes; lane += hn::Lanes(d)) {
+    Vector a0 = hn::Zero(d), a1 = hn::Zero(d), a2 = hn::Zero(d), a3 = hn::Zero(d);
+    Vector b0 = hn::Zero(d), b1 = hn::Zero(d), b2 = hn::Zero(d), b3 = hn::Zero(d);
+    for (size_t i = 0; i < elements; ++i) {
+      const Vector v = hn::LoadU(d, x + i * kLanes + lane);
+      const auto one = [&](Vector s, Vector& a, Vector& b) HWY_ATTR {
+        const Vector q = hn::Round(hn::Min(hn::Max(hn::Mul(v, s), low), high));
+        a = hn::Add(a, hn::Mul(v, q));
+        b = hn::Add(b, hn::Mul(q, q));
+      };
+      one(s0, a0, b0);
+      one(s1, a1, b1);
+      one(s2, a2, b2);
+      one(s3, a3, b3);
+    }
+    hn::StoreU(a0, d, xq[0] + lane);
+    hn::StoreU(a1, d, xq[1] + lane);
+    hn::StoreU(a2, d, xq[2] + lane);
+    hn::StoreU(a3, d, xq[3] + lane);
+    hn::StoreU(b0, d, qq[0] + lane);
+    hn::StoreU(b1, d, qq[1] + lane);
+    hn::StoreU(b2, d, qq[2] + lane);
+    hn::StoreU(b3, d, qq[3] + lane);
+  }
+}
+
+bool AllWithinKernel(const double* numbers, size_t count, double limit) {
+  const hn::ScalableTag<double> d;
+  const size_t lanes = hn::Lanes(d);
+  const auto most = hn::Set(d, limit);
+  auto bad = hn::MaskFalse(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    bad = hn::Or(bad, hn::Not(hn::Le(hn::Abs(hn::LoadU(d, numbers + i)), most)));
+  }
+  bool all = hn::AllFalse(d, bad);
+  for (; i < count; ++i) all = all && std::fabs(numbers[i]) <= limit;
+  return all;
+}
+
+double LargestKernel(const double* numbers, size_t count) {
+  const hn::ScalableTag<double> d;
+  const size_t lanes = hn::Lanes(d);
+  auto largest = hn::Zero(d);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    largest = hn::Max(largest, hn::Abs(hn::LoadU(d, numbers + i)));
+  }
+  double result = hn::ReduceMax(d, largest);
+  for (; i < count; ++i) result = std::max(result, std::fabs(numbers[i]));
+  return result;
+}
+
+// Spreads `parts` runs of `length` numbers over the lanes of x [length, 16]; lanes and elements
+// without numbers become 0.
+void SpreadOverLanes(const double* numbers, size_t count, size_t length, float* x) {
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    const size_t begin = std::min(lane * length, count);
+    const size_t here = std::min(length, count - begin);
+    for (size_t i = 0; i < here; ++i) {
+      x[i * kLanes + lane] = static_cast<float>(numbers[begin + i]);
+    }
+    for (size_t i = here; i < length; ++i) x[i * kLanes + lane] = 0.0f;
+  }
+}
+
+// Divides each lane by its largest magnitude, which goes to `largest`; a lane of zeros stays.
+void NormalizeLanes(float* x, size_t length, float* largest) {
+  const Tag d;
+  for (size_t lane = 0; lane < kLanes; lane += hn::Lanes(d)) {
+    Vector most = hn::Zero(d);
+    for (size_t i = 0; i < length; ++i) {
+      most = hn::Max(most, hn::Abs(hn::LoadU(d, x + i * kLanes + lane)));
+    }
+    const Vector divisor = hn::IfThenElse(hn::Gt(most, hn::Zero(d)), most, hn::Set(d, 1.0f));
+    for (size_t i = 0; i < length; ++i) {
+      float* place = x + i * kLanes + lane;
+      hn::StoreU(hn::Div(hn::LoadU(d, place), divisor), d, place);
+    }
+    hn::StoreU(most, d, largest + lane);
+  }
+}
+
+// For each of sixteen blocks: steps so that the block's largest magnitude is `ratio` steps of the
+// best scale.
+void SearchBlocksKernel(const float* x, size_t block_size, const float* steps, size_t step_count,
+                        float* best_ratio) {
+  const Tag d;
+  float xq[4][kLanes];
+  float qq[4][kLanes];
+  float best_gain[kLanes] = {};
+  for (size_t c = 0; c < step_count; c += 4) {
+    SumCodes<4>(x, block_size, steps + c, xq, qq);
+    for (size_t k = 0; k < 4; ++k) {
+      for (size_t lane = 0; lane < kLanes; lane += hn::Lanes(d)) {
+        const Vector a = hn::LoadU(d, xq[k] + lane);
+        const Vector b = hn::LoadU(d, qq[k] + lane);
+        // A lane of zeros gives 0 / 0, which is not greater than anything.
+        const Vector ratio = hn::Div(a, b);
+        const Vector gain = hn::Mul(a, ratio);
+        const Vector old = hn::LoadU(d, best_gain + lane);
+        const auto better = hn::Gt(gain, old);
+        hn::StoreU(hn::IfThenElse(better, gain, old), d, best_gain + lane);
+        hn::StoreU(hn::IfThenElse(better, ratio, hn::LoadU(d, best_ratio + lane)), d,
+                   best_ratio + lane);
+      }
+    }
+  }
+}
+
+void SumCodesKernel(const float* x, size_t elements, const float* steps, float (*xq)[kLanes],
+                    float (*qq)[kLanes]) {
+  SumCodes<4>(x, elements, steps, xq, qq);
+}
+
+// codes[i] = low byte of (number / scale to the nearest integer in [low, high]) + offset.
+void RoundKernel(const double* HWY_RESTRICT numbers, size_t count, double scale, double low,
+                 double high, double offset, uint8_t* HWY_RESTRICT codes,
+                 double* HWY_RESTRICT stored) {
+  const hn::ScalableTag<double> d;
+  const hn::RebindToUnsigned<decltype(d)> d_bits;
+  const hn::Rebind<uint8_t, decltype(d)> d_codes;
+  const size_t lanes = hn::Lanes(d);
+  const auto s = hn::Set(d, scale);
+  const auto lowest = hn::Set(d, low);
+  const auto highest = hn::Set(d, high);
+  const auto shift = hn::Set(d, kIntegerAtLowBits + offset);
+  size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto quotient = hn::Div(hn::LoadU(d, numbers + i), s);
+    const auto q = hn::Round(hn::Min(hn::Max(quotient, lowest), highest));
+    hn::StoreU(hn::Mul(q, s), d, stored + i);
+    hn::StoreU(hn::TruncateTo(d_codes, hn::BitCast(d_bits, hn::Add(q, shift))), d_codes, codes + i);
+  }
+  for (; i < count; ++i) {
+    const double q = std::nearbyint(std::min(std::max(numbers[i] / scale, low), high));
+    stored[i] = q * scale;
+    codes[i] = static_cast<uint8_t>(static_cast<int32_t>(q + offset));
+  }
+}
+
+void PackKernel(const uint8_t* HWY_RESTRICT codes, size_t pairs, uint8_t* HWY_RESTRICT packed) {
+  for (size_t i = 0; i < pairs; ++i) {
+    uint16_t pair;
+    std::memcpy(&pair, codes + 2 * i, sizeof pair);
+    packed[i] = static_cast<uint8_t>(pair | pair >> 4);
+  }
+}
+
+}  // namespace
+}  // namespace graft::converter::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace graft::converter {
+
+HWY_EXPORT(AllWithinKernel);
+HWY_EXPORT(LargestKernel);
+HWY_EXPORT(SpreadOverLanes);
+HWY_EXPORT(NormalizeLanes);
+HWY_EXPORT(SearchBlocksKernel);
+HWY_EXPORT(SumCodesKernel);
+HWY_EXPORT(RoundKernel);
+HWY_EXPORT(PackKernel);
+
+namespace {
+
+constexpr size_t kBlocksAtOnce = 16;
+// Stands for a scale where every code is zero anyway.
+constexpr float kScaleOfZeros = 1.0f;
+
+// Where the largest magnitude of a block may come to lie, in steps. Small blocks seldom gain by
+// clipping much.
+constexpr std::array<float, 12> kBlockSteps = {6.60f, 6.85f, 7.10f, 7.35f, 7.60f, 7.85f,
+                                               8.10f, 8.35f, 8.60f, 8.85f, 9.10f, 9.35f};
+constexpr std::array<float, 12> kLongBlockSteps = {6.60f, 7.00f, 7.40f, 7.80f,  8.20f,  8.60f,
+                                                   9.00f, 9.50f, 10.0f, 10.70f, 11.50f, 12.50f};
+// A whole row has outliers worth clipping: each candidate is 6 % beyond the one before.
+constexpr size_t kRowSteps = 40;
+
+float UsableScale(float scale, float largest) {
+  if (largest == 0.0f) return kScaleOfZeros;
+  return std::max(scale, std::numeric_limits<float>::min());
+}
+
+}  // namespace
+
+bool AllWithin(std::span<const double> numbers, double limit) {
+  return HWY_DYNAMIC_DISPATCH(AllWithinKernel)(numbers.data(), numbers.size(), limit);
+}
+
+float Int8ChannelScale(std::span<const double> row) {
+  const double largest = HWY_DYNAMIC_DISPATCH(LargestKernel)(row.data(), row.size());
+  if (largest == 0.0) return kScaleOfZeros;
+  return std::max(static_cast<float>(largest / 127.0), std::numeric_limits<float>::min());
+}
+
+void Int4BlockScales(std::span<const double> numbers, size_t block_size, std::span<float> scales) {
+  const auto spread = HWY_DYNAMIC_DISPATCH(SpreadOverLanes);
+  const auto normalize = HWY_DYNAMIC_DISPATCH(NormalizeLanes);
+  const auto search = HWY_DYNAMIC_DISPATCH(SearchBlocksKernel);
+  const auto& steps = block_size <= 64 ? kBlockSteps : kLongBlockSteps;
+  std::vector<float> x(block_size * kBlocksAtOnce);
+  for (size_t first = 0; first < scales.size(); first += kBlocksAtOnce) {
+    const size_t here = std::min(kBlocksAtOnce, scales.size() - first);
+    float largest[kBlocksAtOnce];
+    float ratio[kBlocksAtOnce] = {};
+    spread(numbers.data() + first * block_size, here * block_size, block_size, x.data());
+    normalize(x.data(), block_size, largest);
+    search(x.data(), block_size, steps.data(), steps.size(), ratio);
+    for (size_t i = 0; i < here; ++i) {
+      const float scale = Bf16BitsToFloat(FloatToBf16Bits(largest[i] * ratio[i]));
+      scales[first + i] = UsableScale(scale, largest[i]);
+    }
+  }
+}
+
+float Int4ChannelScale(std::span<const double> row) {
+  const size_t part = (row.size() + kBlocksAtOnce - 1) / kBlocksAtOnce;
+  std::vector<float> x(part * kBlocksAtOnce);
+  HWY_DYNAMIC_DISPATCH(SpreadOverLanes)(row.data(), row.size(), part, x.data());
+  const double largest = HWY_DYNAMIC_DISPATCH(LargestKernel)(row.data(), row.size());
+  if (largest == 0.0) return kScaleOfZeros;
+  const auto to_unit = static_cast<float>(1.0 / largest);
+  for (float& number : x) number *= to_unit;
+
+  double best_gain = 0.0;
+  double best_ratio = 0.0;
+  float step = 6.5f;
+  for (size_t c = 0; c < kRowSteps; c += 4) {
+    std::array<float, 4> steps;
+    for (float& s : steps) {
+      s = step;
+      step *= 1.06f;
+    }
+    float xq[4][kBlocksAtOnce];
+    float qq[4][kBlocksAtOnce];
+    HWY_DYNAMIC_DISPATCH(SumCodesKernel)(x.data(), part, steps.data(), xq, qq);
+    for (size_t k = 0; k < 4; ++k) {
+      double a = 0.0;
+      double b = 0.0;
+      for (size_t lane = 0; lane < kBlocksAtOnce; ++lane) {
+        a += static_cast<double>(xq[k][lane]);
+        b += static_cast<double>(qq[k][lane]);
+      }
+      if (b > 0.0 && a * a / b > best_gain) {
+        best_gain = a * a / b;
+        best_ratio = a / b;
+      }
+    }
+  }
+  return UsableScale(static_cast<float>(largest * best_ratio), 1.0f);
+}
+
+void EncodeInt8(std::span<const double> numbers, float scale, int8_t* codes, double* stored) {
+  HWY_DYNAMIC_DISPATCH(RoundKernel)
+  (numbers.data(), numbers.size(), static_cast<double>(scale), -127.0, 127.0, 0.0,
+   reinterpret_cast<uint8_t*>(codes), stored);
+}
+
+void EncodeInt4(std::span<const double> numbers, size_t group, std::span<const float> scales,
+                uint8_t* codes, double* stored) {
+  const auto round = HWY_DYNAMIC_DISPATCH(RoundKernel);
+  const auto pack = HWY_DYNAMIC_DISPATCH(PackKernel);
+  std::vector<uint8_t> one_each(group);
+  for (size_t i = 0; i < scales.size(); ++i) {
+    round(numbers.data() + i * group, group, static_cast<double>(scales[i]), -8.0, 7.0, 8.0,
+          one_each.data(), stored + i * group);
+    pack(one_each.data(), group / 2, codes + i * group / 2);
+  }
+}
+
+}  // namespace graft::converter
+#endif  // HWY_ONCE

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/write_model.h"
+
+#include <memory>
+
+#include "converter/output_file.h"
+#include "converter/write_weights.h"
+#include "schema/verify.h"
+
+namespace graft::converter {
+namespace {
+
+std::vector<StoredFormat> ChooseFormats(const ModelDescription& description,
+                                        const StoredFormat& wanted) {
+  std::vector<StoredFormat> formats;
+  formats.reserve(description.constants.size());
+  for (const Constant& constant : description.constants) {
+    formats.push_back(constant.is_weight_matrix ? FormatFor(wanted, constant.shape.back())
+                                                : StoredFormat{});
+  }
+  return formats;
+}
+
+WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& header,
+                       const std::vector<LayerMeasures>& measures, const StoredFormat& wanted) {
+  WriteOutcome outcome;
+  outcome.file_bytes = header.file_bytes();
+  outcome.tensors = description.constants.size();
+  for (size_t i = 0; i < description.constants.size(); ++i) {
+    const Constant& constant = description.constants[i];
+    if (!constant.is_weight_matrix) continue;
+    const TensorPlace& place = header.tensors()[i];
+    LayerOutcome layer;
+    layer.name = constant.name;
+    layer.shape = constant.shape;
+    layer.format = place.format;
+    layer.fell_back = !(place.format == wanted);
+    layer.bytes = place.data_bytes + place.scales_bytes;
+    if (const auto found = description.adapted.find(constant.source);
+        found != description.adapted.end()) {
+      layer.adapted = true;
+      layer.change = found->second;
+    }
+    layer.measures = measures[i];
+    outcome.layers.push_back(std::move(layer));
+  }
+  return outcome;
+}
+
+// The same checks a device makes, and the checksums it leaves out.
+Status VerifyOwnFile(std::span<const uint8_t> bytes) {
+  GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel model, schema::Verify(bytes));
+  return schema::VerifyContents(model);
+}
+
+}  // namespace
+
+Result<WriteOutcome> WriteModel(const ModelDescription& description, const TensorSource& source,
+                                const WriteOptions& options,
+                                flatbuffers::FlatBufferBuilder& builder) {
+  const std::vector<StoredFormat> formats = ChooseFormats(description, options.format);
+  GRAFT_ASSIGN_OR_RETURN(ModelHeader header,
+                         ModelHeader::Build(description, formats, options.format.Name(), builder));
+  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file,
+                         OutputFile::Create(options.path, header.file_bytes()));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerMeasures> measures,
+                         WriteWeights(description, header, source, options, *file));
+  GRAFT_ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, file->Map());
+  GRAFT_RETURN_IF_ERROR(HashWeights(bytes, options.threads, &header));
+  for (size_t i = 0; i < description.constants.size(); ++i) {
+    if (description.constants[i].is_weight_matrix) header.SetMeasures(i, measures[i]);
+  }
+  const std::vector<uint8_t> head = header.Bytes();
+  GRAFT_RETURN_IF_ERROR(file->WriteAt(0, head));
+  if (Status status = VerifyOwnFile(bytes); !status.ok()) {
+    return Error(status.code(), "%s: does not pass its own check: %.*s", options.path.c_str(),
+                 static_cast<int>(status.message().size()), status.message().data());
+  }
+  GRAFT_RETURN_IF_ERROR(file->Commit());
+  WriteOutcome outcome = Summarize(description, header, measures, options.format);
+  outcome.header_bytes = head.size();
+  return outcome;
+}
+
+}  // namespace graft::converter
