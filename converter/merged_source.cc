@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "converter/low_rank_rows.h"
-
 namespace graft::converter {
 
 MergedSource::MergedSource(std::shared_ptr<const Checkpoint> base) : base_(std::move(base)) {}
@@ -39,76 +37,21 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
     report.missing = merged->plan_->counts()[i].missing;
   }
   merged->unties_embeddings_ = merged->plan_->unties_embeddings();
-  merged->Gather({});
-  return merged;
-}
-
-Result<std::unique_ptr<MergedSource>> MergedSource::FromFactors(
-    std::shared_ptr<const Checkpoint> base, std::span<const LowRankUpdate> updates) {
-  std::unique_ptr<MergedSource> merged(new MergedSource(std::move(base)));
-  const Checkpoint& checkpoint = *merged->base_;
-  std::vector<std::string> hidden;
-  for (const LowRankUpdate& update : updates) {
-    for (const std::string* name : {&update.target, &update.a, &update.b}) {
-      const TensorInfo* info = checkpoint.Find(*name);
-      if (info == nullptr) {
-        return Error(StatusCode::kNotFound, "%s: has no tensor '%s'", checkpoint.folder().c_str(),
-                     name->c_str());
-      }
-      if (info->shape.size() != 2 || !IsFloat(info->dtype)) {
-        return Error(StatusCode::kMismatch,
-                     "%s: tensor '%s' %s of type %s is not a matrix of numbers",
-                     checkpoint.folder().c_str(), name->c_str(), info->ShapeText().c_str(),
-                     DTypeName(info->dtype));
-      }
-    }
-    const TensorInfo& target = *checkpoint.Find(update.target);
-    const TensorInfo& a = *checkpoint.Find(update.a);
-    const TensorInfo& b = *checkpoint.Find(update.b);
-    if (a.shape[0] != b.shape[1] || a.shape[1] != target.shape[1] ||
-        b.shape[0] != target.shape[0]) {
-      return Error(StatusCode::kMismatch, "%s: '%s' %s times '%s' %s does not fit '%s' %s",
-                   checkpoint.folder().c_str(), b.name.c_str(), b.ShapeText().c_str(),
-                   a.name.c_str(), a.ShapeText().c_str(), target.name.c_str(),
-                   target.ShapeText().c_str());
-    }
-    std::unique_ptr<PlannedTensor>& tensor = merged->own_[update.target];
-    if (tensor == nullptr) {
-      tensor = std::make_unique<PlannedTensor>();
-      tensor->info = target;
-      tensor->base_name = target.name;
-      tensor->base_rows = target.rows();
-      tensor->parts.emplace_back();
-    }
-    tensor->kind = "lora";
-    tensor->rank = a.shape[0];
-    tensor->scale = update.scale;
-    const auto stored = [&checkpoint](const std::string& name) {
-      const Checkpoint::Location* location = checkpoint.Locate(name);
-      return StoredFactor{checkpoint.shards()[location->shard].get(), location->entry};
-    };
-    tensor->parts[0].updates.push_back(std::make_unique<LowRankRows>(
-        ProductFactors(stored(update.a), stored(update.b), update.scale)));
-    hidden.push_back(update.a);
-    hidden.push_back(update.b);
-  }
-  merged->Gather(hidden);
+  merged->Gather();
   return merged;
 }
 
 const PlannedTensor* MergedSource::Planned(std::string_view name) const {
-  const auto& tensors = plan_ != nullptr ? plan_->tensors() : own_;
-  const auto found = tensors.find(name);
-  return found != tensors.end() ? found->second.get() : nullptr;
+  const auto found = plan_->tensors().find(name);
+  return found != plan_->tensors().end() ? found->second.get() : nullptr;
 }
 
-void MergedSource::Gather(std::span<const std::string> hidden) {
+void MergedSource::Gather() {
   for (const TensorInfo& info : base_->tensors()) {
-    if (std::find(hidden.begin(), hidden.end(), info.name) != hidden.end()) continue;
     const PlannedTensor* planned = Planned(info.name);
     infos_.push_back(planned != nullptr ? planned->info : info);
   }
-  for (const auto& [name, planned] : plan_ != nullptr ? plan_->tensors() : own_) {
+  for (const auto& [name, planned] : plan_->tensors()) {
     if (base_->Find(name) == nullptr) infos_.push_back(planned->info);
     report_.tensors.push_back(
         {name, planned->kind.empty() ? "untied" : planned->kind, planned->rank, planned->scale});

@@ -24,15 +24,6 @@ struct AdapterSpec {
   double weight = 1;
 };
 
-/// Tensors of one file that make up an adapted layer between them: target + scale * b * a.
-/// Shapes   target [out_features, in_features], a [rank, in_features], b [out_features, rank].
-struct LowRankUpdate {
-  std::string target;
-  std::string a;
-  std::string b;
-  double scale = 1;
-};
-
 class MergedSource final : public TensorSource {
  public:
   /// Merges the adapters into `base`: W + the sum of weight * (what the adapter makes of W - W),
@@ -40,12 +31,6 @@ class MergedSource final : public TensorSource {
   /// AdapterFile::Open and MergePlan::Add.
   static Result<std::unique_ptr<MergedSource>> Open(std::shared_ptr<const Checkpoint> base,
                                                     std::span<const AdapterSpec> adapters);
-
-  /// Merges products of the checkpoint's own tensors. The factors are no longer among tensors().
-  /// Errors   kNotFound, kMismatch: a tensor that is not there or does not fit, naming it and the
-  /// shapes.
-  static Result<std::unique_ptr<MergedSource>> FromFactors(std::shared_ptr<const Checkpoint> base,
-                                                           std::span<const LowRankUpdate> updates);
 
   ~MergedSource() override;
 
@@ -60,6 +45,7 @@ class MergedSource final : public TensorSource {
   bool IsAdapted(std::string_view name) const override;
 
   const Checkpoint& base() const { return *base_; }
+  const TiedEmbeddings& tied_embeddings() const { return tie_; }
   const MergeReport& report() const { return report_; }
   /// What was done to one tensor; null if nothing.
   const TensorReport* ReportOf(std::string_view name) const;
@@ -69,7 +55,7 @@ class MergedSource final : public TensorSource {
 
  private:
   explicit MergedSource(std::shared_ptr<const Checkpoint> base);
-  void Gather(std::span<const std::string> hidden);
+  void Gather();
   const PlannedTensor* Planned(std::string_view name) const;
   Status CheckRange(std::string_view name, int64_t row_begin, int64_t row_end, size_t room) const;
   Status ApplyParts(const PlannedTensor& tensor, int64_t row_begin, int64_t row_end,
@@ -79,7 +65,6 @@ class MergedSource final : public TensorSource {
   std::vector<std::unique_ptr<AdapterFile>> adapters_;
   TiedEmbeddings tie_;
   std::unique_ptr<MergePlan> plan_;
-  std::map<std::string, std::unique_ptr<PlannedTensor>, std::less<>> own_;  // for FromFactors
   std::vector<TensorInfo> infos_;
   MergeReport report_;
   bool unties_embeddings_ = false;

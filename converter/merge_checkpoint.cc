@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lays the shards out, fills them on all cores, carries the other files over, and renames the
+// folder into place.
+#include "converter/merge_checkpoint.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "converter/cancellation.h"
+#include "converter/checkpoint_files.h"
+#include "converter/merge_kernels.h"
+#include "converter/output_folder.h"
+#include "converter/parallel.h"
+#include "converter/safetensors_writer.h"
+
+namespace graft::converter {
+namespace {
+
+// One block of work: rows to merge, or bytes to copy.
+struct Piece {
+  size_t shard = 0;
+  size_t index = 0;                                // within the shard
+  const SafetensorsFile::Entry* source = nullptr;  // set: copy these bytes as they are
+  int64_t begin = 0;                               // rows, or bytes
+  int64_t end = 0;
+};
+
+struct ShardLayout {
+  std::string file_name;
+  std::vector<TensorInfo> tensors;
+  std::vector<std::pair<std::string, std::string>> metadata;
+};
+
+constexpr int64_t kPieceBytes = int64_t{1} << 20;
+constexpr int64_t kPieceElements = 131072;
+
+// The shards of the base, in each the order of its file; tensors the base does not have go to the
+// last.
+std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merged,
+                                std::optional<DType> dtype) {
+  const auto as_written = [&](TensorInfo info) {
+    if (dtype.has_value() && IsFloat(info.dtype)) info.dtype = *dtype;
+    return info;
+  };
+  std::vector<ShardLayout> shards;
+  for (const auto& file : base.shards()) {
+    ShardLayout& shard = shards.emplace_back();
+    shard.file_name = std::filesystem::path(file->path()).filename();
+    shard.metadata.assign(file->metadata().begin(), file->metadata().end());
+    const bool has_format = std::any_of(shard.metadata.begin(), shard.metadata.end(),
+                                        [](const auto& pair) { return pair.first == "format"; });
+    if (!has_format) shard.metadata.emplace_back("format", "pt");
+    std::vector<const SafetensorsFile::Entry*> by_offset;
+    for (const SafetensorsFile::Entry& entry : file->entries()) by_offset.push_back(&entry);
+    std::stable_sort(by_offset.begin(), by_offset.end(),
+                     [](const auto* a, const auto* b) { return a->file_offset < b->file_offset; });
+    for (const SafetensorsFile::Entry* entry : by_offset) {
+      if (const TensorInfo* info = merged.Find(entry->info.name); info != nullptr) {
+        shard.tensors.push_back(as_written(*info));
+      }
+    }
+  }
+  for (const TensorInfo& info : merged.tensors()) {
+    if (base.Find(info.name) == nullptr) shards.back().tensors.push_back(as_written(info));
+  }
+  return shards;
+}
+
+std::vector<Piece> Cut(const Checkpoint& base, const MergedSource& merged,
+                       std::span<const ShardLayout> shards) {
+  std::vector<Piece> pieces;
+  for (size_t s = 0; s < shards.size(); ++s) {
+    for (size_t i = 0; i < shards[s].tensors.size(); ++i) {
+      const TensorInfo& info = shards[s].tensors[i];
+      const int64_t row_elements = info.row_elements();
+      if (info.rows() == 0 || row_elements == 0) continue;
+      Piece piece{s, i, nullptr, 0, 0};
+      const Checkpoint::Location* location = base.Locate(info.name);
+      int64_t length = info.rows();
+      int64_t step = std::max<int64_t>(1, kPieceElements / row_elements);
+      if (location != nullptr && !merged.IsAdapted(info.name) &&
+          location->entry->info.dtype == info.dtype) {
+        piece.source = location->entry;
+        length = static_cast<int64_t>(location->entry->size_bytes);
+        step = kPieceBytes;
+      }
+      for (int64_t begin = 0; begin < length; begin += step) {
+        piece.begin = begin;
+        piece.end = std::min(length, begin + step);
+        pieces.push_back(piece);
+      }
+    }
+  }
+  return pieces;
+}
+
+Status WritePiece(const Checkpoint& base, const MergedSource& merged, const TensorInfo& info,
+                  const Piece& piece, SafetensorsWriter* writer, uint64_t* written_bytes) {
+  thread_local std::vector<double> rows;
+  thread_local std::vector<uint8_t> stored;
+  if (piece.source != nullptr) {
+    stored.resize(static_cast<size_t>(piece.end - piece.begin));
+    const InputFile& file = base.shards()[base.Locate(info.name)->shard]->file();
+    GRAFT_RETURN_IF_ERROR(
+        file.ReadAt(piece.source->file_offset + static_cast<uint64_t>(piece.begin), stored));
+    *written_bytes = stored.size();
+    return writer->WriteAt(piece.index, static_cast<uint64_t>(piece.begin), stored);
+  }
+  rows.resize(static_cast<size_t>((piece.end - piece.begin) * info.row_elements()));
+  GRAFT_RETURN_IF_ERROR(merged.ReadRows(info.name, piece.begin, piece.end, rows));
+  const size_t element_bytes = static_cast<size_t>(DTypeBytes(info.dtype));
+  stored.resize(rows.size() * element_bytes);
+  Narrow(info.dtype, rows.data(), rows.size(), stored.data());
+  *written_bytes = stored.size();
+  return writer->WriteAt(piece.index,
+                         static_cast<uint64_t>(piece.begin * info.row_elements()) * element_bytes,
+                         stored);
+}
+
+Status WriteShards(const MergeRequest& request, const Checkpoint& base, const MergedSource& merged,
+                   std::span<const ShardLayout> shards, const std::filesystem::path& folder) {
+  std::vector<std::unique_ptr<SafetensorsWriter>> writers;
+  uint64_t total = 0;
+  for (const ShardLayout& shard : shards) {
+    GRAFT_ASSIGN_OR_RETURN(auto writer, SafetensorsWriter::Create(folder / shard.file_name,
+                                                                  shard.tensors, shard.metadata));
+    writers.push_back(std::move(writer));
+    for (const TensorInfo& info : shard.tensors) {
+      GRAFT_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(info));
+      total += bytes;
+    }
+  }
+  const std::vector<Piece> pieces = Cut(base, merged, shards);
+  const int threads = request.threads > 0 ? request.threads : DefaultThreads();
+  std::mutex mutex;
+  uint64_t done = 0;
+  GRAFT_RETURN_IF_ERROR(
+      ParallelFor(threads, static_cast<int64_t>(pieces.size()), [&](int64_t i) -> Status {
+        const Piece& piece = pieces[static_cast<size_t>(i)];
+        uint64_t written_bytes = 0;
+        GRAFT_RETURN_IF_ERROR(WritePiece(base, merged, shards[piece.shard].tensors[piece.index],
+                                         piece, writers[piece.shard].get(), &written_bytes));
+        const std::lock_guard<std::mutex> lock(mutex);
+        done += written_bytes;
+        if (request.progress) request.progress(done, total);
+        return OkStatus();
+      }));
+  for (const auto& writer : writers) {
+    GRAFT_RETURN_IF_ERROR(CheckCancelled());
+    GRAFT_RETURN_IF_ERROR(writer->Finish());
+  }
+  if (base.index_file().empty()) return OkStatus();
+  std::vector<std::pair<std::string, std::string>> shard_of;
+  for (const ShardLayout& shard : shards) {
+    for (const TensorInfo& info : shard.tensors) shard_of.emplace_back(info.name, shard.file_name);
+  }
+  return WriteShardIndex(folder / base.index_file().filename(), std::move(shard_of), total);
+}
+
+ConfigChanges ChangesOf(const MergeRequest& request, const MergedSource& merged) {
+  ConfigChanges changes;
+  changes.untie_embeddings = merged.unties_embeddings();
+  changes.dtype = request.dtype;
+  const std::string& input = merged.tied_embeddings().input;
+  const TensorInfo* after = merged.Find(input);
+  const TensorInfo* before = merged.base().Find(input);
+  if (before != nullptr && after != nullptr && before->rows() != after->rows()) {
+    changes.vocabulary_size = after->rows();
+  }
+  return changes;
+}
+
+}  // namespace
+
+Result<MergeReport> MergeCheckpoint(const MergeRequest& request) {
+  GRAFT_ASSIGN_OR_RETURN(auto opened, Checkpoint::Open(request.base));
+  const std::shared_ptr<const Checkpoint> base = std::move(opened);
+  GRAFT_ASSIGN_OR_RETURN(const auto merged, MergedSource::Open(base, request.adapters));
+  GRAFT_ASSIGN_OR_RETURN(const auto folder, OutputFolder::Create(request.output));
+  GRAFT_RETURN_IF_ERROR(
+      WriteShards(request, *base, *merged, LayOut(*base, *merged, request.dtype), folder->path()));
+  std::error_code error;
+  if (std::filesystem::is_directory(request.base, error)) {
+    GRAFT_RETURN_IF_ERROR(
+        CarryOverFiles(request.base, folder->path(), ChangesOf(request, *merged)));
+    for (const AdapterSpec& adapter : request.adapters) {
+      GRAFT_RETURN_IF_ERROR(CarryOverTokenizer(adapter.folder, folder->path()));
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(CheckCancelled());
+  GRAFT_RETURN_IF_ERROR(folder->Finish());
+  return merged->report();
+}
+
+}  // namespace graft::converter
