@@ -103,9 +103,13 @@ Status PreTokenizer::Run(size_t step, std::string_view piece, bool is_start,
   switch (steps_[step].table->kind()) {
     case fb::PreTokenizerKind::Split:
       return RunSplit(step, piece, is_start, scratch, sink);
-    case fb::PreTokenizerKind::PrefixSpace:
+    case fb::PreTokenizerKind::PrefixSpace: {
       if (piece.starts_with(' ')) return Run(step + 1, piece, is_start, scratch, sink);
-      return Run(step + 1, " " + std::string(piece), is_start, scratch, sink);
+      std::string spaced;
+      spaced.reserve(piece.size() + 1);
+      spaced.append(1, ' ').append(piece);
+      return Run(step + 1, spaced, is_start, scratch, sink);
+    }
     case fb::PreTokenizerKind::Metaspace:
       return RunMetaspace(step, piece, is_start, scratch, sink);
   }

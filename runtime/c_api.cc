@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: Apache-2.0
+// graft.h in terms of the C++ below it: checks arguments, converts them, and passes the call on.
+#include <graft/graft.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "runtime/data_source.h"
+#include "runtime/model.h"
+#include "runtime/session.h"
+#include "runtime/text/generate.h"
+#include "runtime/text/text_model.h"
+#include "schema/generated/model_generated.h"
+#include "schema/status.h"
+
+using graft::Error;
+using graft::OkStatus;
+using graft::Result;
+using graft::Status;
+using graft::StatusCode;
+namespace runtime = graft::runtime;
+
+struct graft_model {
+  std::shared_ptr<const runtime::TextModel> shared;
+};
+
+struct graft_session {
+  std::shared_ptr<const runtime::TextModel> model;
+  std::unique_ptr<runtime::Session> session;
+  std::vector<graft_tensor> outputs;
+};
+
+namespace {
+
+constexpr size_t kMaxStructBytes = 4096;
+constexpr size_t kMemoryAlignment = 64;
+
+#define GRAFT_SAME_CODE(c_name, cc_name) \
+  static_assert(GRAFT_##c_name == static_cast<int32_t>(StatusCode::cc_name))
+GRAFT_SAME_CODE(OK, kOk);
+GRAFT_SAME_CODE(INVALID_ARGUMENT, kInvalidArgument);
+GRAFT_SAME_CODE(OUT_OF_RANGE, kOutOfRange);
+GRAFT_SAME_CODE(FAILED_PRECONDITION, kFailedPrecondition);
+GRAFT_SAME_CODE(UNSUPPORTED, kUnsupported);
+GRAFT_SAME_CODE(CORRUPT, kCorrupt);
+GRAFT_SAME_CODE(UNSUPPORTED_VERSION, kUnsupportedVersion);
+GRAFT_SAME_CODE(MISMATCH, kMismatch);
+GRAFT_SAME_CODE(NOT_FOUND, kNotFound);
+GRAFT_SAME_CODE(IO, kIo);
+GRAFT_SAME_CODE(OUT_OF_MEMORY, kOutOfMemory);
+GRAFT_SAME_CODE(CANCELLED, kCancelled);
+GRAFT_SAME_CODE(INTERNAL, kInternal);
+#undef GRAFT_SAME_CODE
+static_assert(GRAFT_TASK_TENSORS == static_cast<int>(graft::schema::fb::TaskKind::Tensors));
+static_assert(GRAFT_TASK_TEXT_GENERATION ==
+              static_cast<int>(graft::schema::fb::TaskKind::TextGeneration));
+static_assert(GRAFT_TYPE_F32 == static_cast<int>(runtime::ElementType::kFloat32));
+static_assert(GRAFT_TYPE_I32 == static_cast<int>(runtime::ElementType::kInt32));
+static_assert(GRAFT_STOP_END_TOKEN == static_cast<int>(runtime::StopReason::kEndToken));
+static_assert(GRAFT_STOP_STRING == static_cast<int>(runtime::StopReason::kStopString));
+static_assert(GRAFT_STOP_MAX_TOKENS == static_cast<int>(runtime::StopReason::kMaxTokens));
+static_assert(GRAFT_STOP_CONTEXT == static_cast<int>(runtime::StopReason::kContext));
+static_assert(GRAFT_STOP_CALLBACK == static_cast<int>(runtime::StopReason::kCallback));
+
+/// Tells the caller how it went, and returns the code.
+graft_status Report(const Status& status, graft_error* error) {
+  const auto code = static_cast<graft_status>(status.code());
+  if (error == nullptr) return code;
+  error->code = code;
+  const std::string_view message = status.message();
+  const size_t size = std::min(message.size(), sizeof(error->message) - 1);
+  std::memcpy(error->message, message.data(), size);
+  error->message[size] = '\0';
+  return code;
+}
+
+Status NullArgument(const char* name) {
+  return Error(StatusCode::kInvalidArgument, "%s is NULL", name);
+}
+
+/// Copies a struct whose caller may know fewer fields than this library, or more, as long as those
+/// are zero. `from` may be null, which means all defaults.
+template <typename T>
+Status ReadStruct(const T* from, const char* name, T* to) {
+  *to = T{};
+  if (from == nullptr) return OkStatus();
+  const size_t bytes = from->struct_size;
+  if (bytes < sizeof(size_t) || bytes > kMaxStructBytes) {
+    return Error(StatusCode::kInvalidArgument, "%s.struct_size is %zu; set it to sizeof", name,
+                 bytes);
+  }
+  std::memcpy(to, from, std::min(bytes, sizeof(T)));
+  const auto* raw = reinterpret_cast<const unsigned char*>(from);
+  if (bytes > sizeof(T) &&
+      std::any_of(raw + sizeof(T), raw + bytes, [](unsigned char byte) { return byte != 0; })) {
+    return Error(StatusCode::kUnsupported, "%s sets a field that this version does not know", name);
+  }
+  return OkStatus();
+}
+
+template <typename T>
+Status CheckOutStruct(const T* out, const char* name) {
+  if (out == nullptr) return NullArgument(name);
+  if (out->struct_size >= sizeof(size_t) && out->struct_size <= kMaxStructBytes) return OkStatus();
+  return Error(StatusCode::kInvalidArgument, "%s->struct_size is %zu; set it to sizeof", name,
+               out->struct_size);
+}
+
+/// Fills in as many fields as the caller knows; struct_size stays the caller's.
+template <typename T>
+void WriteStruct(T from, T* to) {
+  from.struct_size = to->struct_size;
+  std::memcpy(to, &from, std::min(from.struct_size, sizeof(T)));
+}
+
+Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char* name,
+                 const graft_model_options* options, graft_model** model) {
+  if (!source.ok()) return source.status();
+  graft_model_options given;
+  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+  runtime::ModelOptions model_options;
+  model_options.threads = given.threads;
+  model_options.verify_contents = given.verify_contents != 0;
+  GRAFT_ASSIGN_OR_RETURN(auto shared,
+                         runtime::TextModel::Open(std::move(source).value(), model_options, name));
+  auto* handle = new (std::nothrow) graft_model{std::move(shared)};
+  if (handle == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a model's handle");
+  *model = handle;
+  return OkStatus();
+}
+
+Status CreateSession(graft_model* model, const graft_session_options* options,
+                     graft_session** session) {
+  if (model == nullptr) return NullArgument("model");
+  if (session == nullptr) return NullArgument("session");
+  graft_session_options given;
+  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+  runtime::SessionOptions session_options;
+  session_options.threads = given.threads;
+  session_options.context_tokens = given.context_tokens;
+  session_options.prefill_chunk = given.prefill_chunk;
+  switch (given.kv_format) {
+    case GRAFT_KV_AUTO:
+      session_options.kv_format = runtime::KvFormat::kAuto;
+      break;
+    case GRAFT_KV_F32:
+      session_options.kv_format = runtime::KvFormat::kFloat32;
+      break;
+    case GRAFT_KV_F16:
+      session_options.kv_format = runtime::KvFormat::kFloat16;
+      break;
+    default:
+      return Error(StatusCode::kInvalidArgument, "options.kv_format is %d, which is no KV format",
+                   given.kv_format);
+  }
+  GRAFT_ASSIGN_OR_RETURN(auto created,
+                         runtime::Session::Create(model->shared->model(), session_options));
+  auto* handle = new (std::nothrow) graft_session{model->shared, std::move(created), {}};
+  if (handle == nullptr) {
+    return Status(StatusCode::kOutOfMemory, "no memory for a session's handle");
+  }
+  *session = handle;
+  return OkStatus();
+}
+
+Status GetInfo(const graft_model* model, graft_model_info* info) {
+  if (model == nullptr) return NullArgument("model");
+  GRAFT_RETURN_IF_ERROR(CheckOutStruct(info, "info"));
+  const runtime::Model& shared = *model->shared->model();
+  const graft::schema::fb::Task& task = *shared.verified().model().task();
+  graft_model_info filled{};
+  filled.task = static_cast<int32_t>(task.kind());
+  filled.architecture = task.architecture() == nullptr ? "" : task.architecture()->c_str();
+  filled.context_tokens = shared.context_tokens();
+  filled.vocabulary = shared.vocabulary();
+  filled.has_tokenizer = model->shared->tokenizer() != nullptr;
+  filled.file_bytes = shared.verified().file_bytes().size();
+  filled.identity_high = shared.identity().high;
+  filled.identity_low = shared.identity().low;
+  WriteStruct(filled, info);
+  return OkStatus();
+}
+
+/// Copies what fits of `from` and says how much there is.
+template <typename T, typename Source>
+Status CopyOut(const Source& from, const char* what, T* to, size_t capacity, size_t* count) {
+  std::copy_n(from.begin(), std::min(from.size(), capacity), to);
+  *count = from.size();
+  if (from.size() <= capacity) return OkStatus();
+  return Error(StatusCode::kOutOfRange, "%zu %s do not fit in a capacity of %zu", from.size(), what,
+               capacity);
+}
+
+Status Tokenize(const graft_model* model, const char* text, size_t size, bool add_special,
+                int32_t* ids, size_t capacity, size_t* count) {
+  if (model == nullptr) return NullArgument("model");
+  if (text == nullptr && size > 0) return NullArgument("text");
+  if (ids == nullptr && capacity > 0) return NullArgument("ids");
+  if (count == nullptr) return NullArgument("count");
+  GRAFT_ASSIGN_OR_RETURN(
+      const auto encoded,
+      model->shared->Encode(size == 0 ? std::string_view() : std::string_view(text, size),
+                            add_special));
+  return CopyOut(encoded, "ids", ids, capacity, count);
+}
+
+Status Detokenize(const graft_model* model, const int32_t* ids, size_t count, bool skip_special,
+                  char* text, size_t capacity, size_t* size) {
+  if (model == nullptr) return NullArgument("model");
+  if (ids == nullptr && count > 0) return NullArgument("ids");
+  if (text == nullptr && capacity > 0) return NullArgument("text");
+  if (size == nullptr) return NullArgument("size");
+  GRAFT_ASSIGN_OR_RETURN(const std::string decoded,
+                         model->shared->Decode({ids, count}, skip_special));
+  return CopyOut(decoded, "bytes", text, capacity, size);
+}
+
+Result<runtime::TensorView> ReadTensor(const graft_tensor& tensor, size_t index) {
+  runtime::TensorView view;
+  if (tensor.name == nullptr)
+    return Error(StatusCode::kInvalidArgument, "input %zu has no name", index);
+  view.name = tensor.name;
+  if (tensor.type != GRAFT_TYPE_F32 && tensor.type != GRAFT_TYPE_I32) {
+    return Error(StatusCode::kInvalidArgument, "input %s: %d is no tensor type", tensor.name,
+                 tensor.type);
+  }
+  if (tensor.rank > GRAFT_MAX_RANK) {
+    return Error(StatusCode::kInvalidArgument, "input %s: rank %u exceeds %d", tensor.name,
+                 tensor.rank, GRAFT_MAX_RANK);
+  }
+  if (tensor.data == nullptr) {
+    return Error(StatusCode::kInvalidArgument, "input %s has no data", tensor.name);
+  }
+  view.type = static_cast<runtime::ElementType>(tensor.type);
+  view.shape.assign(tensor.shape, tensor.shape + tensor.rank);
+  view.data = tensor.data;
+  return view;
+}
+
+Status Forward(graft_session* session, const graft_tensor* inputs, size_t input_count,
+               const graft_tensor** outputs, size_t* output_count) {
+  if (session == nullptr) return NullArgument("session");
+  if (inputs == nullptr && input_count > 0) return NullArgument("inputs");
+  if (outputs == nullptr) return NullArgument("outputs");
+  if (output_count == nullptr) return NullArgument("output_count");
+  std::vector<runtime::TensorView> views;
+  for (size_t i = 0; i < input_count; ++i) {
+    GRAFT_ASSIGN_OR_RETURN(runtime::TensorView view, ReadTensor(inputs[i], i));
+    views.push_back(std::move(view));
+  }
+  session->session->ClearCancel();
+  GRAFT_ASSIGN_OR_RETURN(const auto results, session->session->Forward(views));
+  std::vector<graft_tensor> tensors;
+  for (const runtime::TensorView& view : results) {
+    graft_tensor tensor{};
+    if (view.shape.size() > GRAFT_MAX_RANK) {
+      return Error(StatusCode::kInternal, "output %s has rank %zu, at most %d fits",
+                   view.name.c_str(), view.shape.size(), GRAFT_MAX_RANK);
+    }
+    tensor.name = view.name.c_str();
+    tensor.type = static_cast<int32_t>(view.type);
+    tensor.rank = static_cast<uint32_t>(view.shape.size());
+    std::copy(view.shape.begin(), view.shape.end(), tensor.shape);
+    tensor.data = view.data;
+    tensors.push_back(tensor);
+  }
+  session->outputs = std::move(tensors);
+  *outputs = session->outputs.data();
+  *output_count = session->outputs.size();
+  return OkStatus();
+}
+
+Status Append(graft_session* session, const int32_t* ids, size_t count, const float** logits) {
+  if (session == nullptr) return NullArgument("session");
+  if (ids == nullptr && count > 0) return NullArgument("ids");
+  session->session->ClearCancel();
+  const float* last = nullptr;
+  GRAFT_RETURN_IF_ERROR(
+      session->session->Append({ids, count}, logits == nullptr ? nullptr : &last));
+  if (logits != nullptr) *logits = last;
+  return OkStatus();
+}
+
+Status ReadGenerateOptions(const graft_generate_options* options, runtime::GenerateOptions* to) {
+  graft_generate_options given;
+  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+  to->max_tokens = given.max_tokens;
+  to->sampling.repeat_penalty = given.repeat_penalty;
+  to->sampling.repeat_window = given.repeat_window;
+  to->sampling.temperature = given.temperature;
+  to->sampling.top_k = given.top_k;
+  to->sampling.top_p = given.top_p;
+  to->sampling.min_p = given.min_p;
+  to->sampling.seed = given.seed;
+  to->ignore_end = given.ignore_end != 0;
+  if (given.stop == nullptr && given.stop_count > 0) return NullArgument("options.stop");
+  for (size_t i = 0; i < given.stop_count; ++i) {
+    if (given.stop[i] == nullptr) return NullArgument("a string in options.stop");
+    to->stop.emplace_back(given.stop[i]);
+  }
+  return OkStatus();
+}
+
+Status Generate(graft_session* session, std::span<const int32_t> prompt,
+                const graft_generate_options* options, graft_token_callback callback, void* user,
+                graft_generate_result* result) {
+  if (session == nullptr) return NullArgument("session");
+  if (prompt.data() == nullptr && !prompt.empty()) return NullArgument("prompt");
+  if (result != nullptr) GRAFT_RETURN_IF_ERROR(CheckOutStruct(result, "result"));
+  runtime::GenerateOptions generate_options;
+  GRAFT_RETURN_IF_ERROR(ReadGenerateOptions(options, &generate_options));
+  runtime::TokenCallback on_token;
+  if (callback != nullptr) {
+    on_token = [callback, user](int32_t id, std::string_view text) {
+      return callback(user, id, text.data(), text.size()) == 0;
+    };
+  }
+  session->session->ClearCancel();
+  GRAFT_ASSIGN_OR_RETURN(const runtime::GenerateResult outcome,
+                         runtime::Generate(*session->session, session->model->tokenizer(), prompt,
+                                           generate_options, on_token));
+  if (result == nullptr) return OkStatus();
+  graft_generate_result filled{};
+  filled.prompt_tokens = outcome.prompt_tokens;
+  filled.generated_tokens = outcome.generated_tokens;
+  filled.prefill_ns = outcome.prefill_ns;
+  filled.decode_ns = outcome.decode_ns;
+  filled.stop_reason = static_cast<int32_t>(outcome.stop_reason);
+  WriteStruct(filled, result);
+  return OkStatus();
+}
+
+Status Rewind(graft_session* session, size_t tokens) {
+  if (session == nullptr) return NullArgument("session");
+  return session->session->Rewind(tokens);
+}
+
+}  // namespace
+
+#define GRAFT_STRINGIZE_INNER(x) #x
+#define GRAFT_STRINGIZE(x) GRAFT_STRINGIZE_INNER(x)
+
+const char* graft_version(void) {
+  return GRAFT_STRINGIZE(GRAFT_VERSION_MAJOR) "." GRAFT_STRINGIZE(
+      GRAFT_VERSION_MINOR) "." GRAFT_STRINGIZE(GRAFT_VERSION_PATCH);
+}
+
+const char* graft_status_name(graft_status status) {
+  return graft::StatusCodeName(static_cast<StatusCode>(status));
+}
+
+graft_status graft_model_open(const char* path, const graft_model_options* options,
+                              graft_model** model, graft_error* error) {
+  if (path == nullptr) return Report(NullArgument("path"), error);
+  if (model == nullptr) return Report(NullArgument("model"), error);
+  return Report(OpenModel(runtime::OpenPath(path), path, options, model), error);
+}
+
+graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
+                                 const graft_model_options* options, graft_model** model,
+                                 graft_error* error) {
+  if (model == nullptr) return Report(NullArgument("model"), error);
+  return Report(
+      OpenModel(runtime::OpenDescriptor(fd, offset, size), "file descriptor", options, model),
+      error);
+}
+
+graft_status graft_model_open_memory(const void* data, size_t size,
+                                     const graft_model_options* options, graft_model** model,
+                                     graft_error* error) {
+  if (data == nullptr) return Report(NullArgument("data"), error);
+  if (model == nullptr) return Report(NullArgument("model"), error);
+  if (reinterpret_cast<uintptr_t>(data) % kMemoryAlignment != 0) {
+    return Report(
+        Error(StatusCode::kInvalidArgument, "data is not aligned to %zu bytes", kMemoryAlignment),
+        error);
+  }
+  std::unique_ptr<runtime::DataSource> source(
+      new (std::nothrow) runtime::MemorySource({static_cast<const uint8_t*>(data), size}));
+  if (source == nullptr) {
+    return Report(Status(StatusCode::kOutOfMemory, "no memory for a source"), error);
+  }
+  return Report(OpenModel(std::move(source), "memory", options, model), error);
+}
+
+void graft_model_destroy(graft_model* model) { delete model; }
+
+graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
+                                  graft_error* error) {
+  return Report(GetInfo(model, info), error);
+}
+
+graft_status graft_tokenize(const graft_model* model, const char* text, size_t size,
+                            uint8_t add_special, int32_t* ids, size_t capacity, size_t* count,
+                            graft_error* error) {
+  return Report(Tokenize(model, text, size, add_special != 0, ids, capacity, count), error);
+}
+
+graft_status graft_detokenize(const graft_model* model, const int32_t* ids, size_t count,
+                              uint8_t skip_special, char* text, size_t capacity, size_t* size,
+                              graft_error* error) {
+  return Report(Detokenize(model, ids, count, skip_special != 0, text, capacity, size), error);
+}
+
+graft_status graft_session_create(graft_model* model, const graft_session_options* options,
+                                  graft_session** session, graft_error* error) {
+  return Report(CreateSession(model, options, session), error);
+}
+
+void graft_session_destroy(graft_session* session) { delete session; }
+
+void graft_session_cancel(graft_session* session) {
+  if (session != nullptr) session->session->Cancel();
+}
+
+graft_status graft_session_reset(graft_session* session, graft_error* error) {
+  return Report(Rewind(session, 0), error);
+}
+
+graft_status graft_session_rewind(graft_session* session, size_t tokens, graft_error* error) {
+  return Report(Rewind(session, tokens), error);
+}
+
+size_t graft_session_position(const graft_session* session) {
+  return session == nullptr ? 0 : session->session->position();
+}
+
+graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,
+                                   size_t input_count, const graft_tensor** outputs,
+                                   size_t* output_count, graft_error* error) {
+  return Report(Forward(session, inputs, input_count, outputs, output_count), error);
+}
+
+graft_status graft_session_append(graft_session* session, const int32_t* ids, size_t count,
+                                  const float** logits, graft_error* error) {
+  return Report(Append(session, ids, count, logits), error);
+}
+
+graft_status graft_session_generate(graft_session* session, const int32_t* prompt,
+                                    size_t prompt_count, const graft_generate_options* options,
+                                    graft_token_callback callback, void* user,
+                                    graft_generate_result* result, graft_error* error) {
+  return Report(Generate(session, {prompt, prompt_count}, options, callback, user, result), error);
+}
