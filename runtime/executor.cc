@@ -365,6 +365,10 @@ void Executor::RunRows(StepState& s, StepKind kind, size_t begin, size_t end) {
         break;
       case StepKind::kQuantize:
         QuantizeRow(s.in0 + at, width, s.codes + at, s.quantization + row);
+        // A kernel that works on more rows than are left computes the last one again and again,
+        // each time with the next row's quantization, and keeps any of the results.
+        if (row + 1 == s.rows)
+          std::fill_n(s.quantization + s.rows, kExtraQuantizations, s.quantization[row]);
         break;
       case StepKind::kRmsNorm:
         RmsNormRow(s.in0 + at, width, s.weight, s.group, s.factor, s.out + at);

@@ -129,7 +129,7 @@ Plan::Plan(const schema::VerifiedModel& model) : model_(model) {
       default:
         break;
     }
-    Step step{.kind = KindOf(op.attributes_type()), .ops = {i}};
+    Step step{.kind = KindOf(op.attributes_type()), .ops = {i}, .inputs = {}, .outputs = {}};
     step.inputs.assign(op.inputs()->begin(), op.inputs()->end());
     step.outputs.assign(op.outputs()->begin(), op.outputs()->end());
     if (step.kind == StepKind::kRope) step.inputs[1] = AnglesFor(i);
