@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "converter/json.h"
-#include "converter/lower/linear_stack.h"
 #include "converter/tokenizer_json.h"
 #include "schema/generated/model_generated.h"
 
@@ -84,9 +83,8 @@ Status CheckEndTokens(const std::vector<uint32_t>& tokens, const JsonValue& conf
   return OkStatus();
 }
 
-Result<ModelDescription> DescribeConfigured(const fs::path& folder, const TensorSource& source,
-                                            const std::string& source_name,
-                                            flatbuffers::FlatBufferBuilder& header) {
+Status DescribeConfigured(const fs::path& folder, GraphBuilder& graph,
+                          ModelDescription* description) {
   GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(folder / "config.json"));
   const JsonValue config = document->root();
   if (config.Has("quantization_config")) {
@@ -95,61 +93,85 @@ Result<ModelDescription> DescribeConfigured(const fs::path& folder, const Tensor
               StatusCode::kUnsupported);
   }
   GRAFT_ASSIGN_OR_RETURN(const LowerFunction lower, FindLowering(config));
-  ModelDescription description;
-  GRAFT_ASSIGN_OR_RETURN(description.end_tokens, FindEndTokens(folder, config));
-  GRAFT_RETURN_IF_ERROR(CheckEndTokens(description.end_tokens, config));
-  GRAFT_ASSIGN_OR_RETURN(description.chat_template, FindChatTemplate(folder));
-
-  GraphBuilder graph(source, source_name, header);
-  GRAFT_RETURN_IF_ERROR(lower(config, graph, &description.task));
-  GRAFT_ASSIGN_OR_RETURN(description.graph, graph.Finish());
-  description.constants = graph.constants();
-  GRAFT_ASSIGN_OR_RETURN(description.tokenizer, BuildTokenizer(header, folder.string()));
-  return description;
+  GRAFT_ASSIGN_OR_RETURN(description->end_tokens, FindEndTokens(folder, config));
+  GRAFT_RETURN_IF_ERROR(CheckEndTokens(description->end_tokens, config));
+  GRAFT_ASSIGN_OR_RETURN(description->chat_template, FindChatTemplate(folder));
+  return lower(config, graph, &description->task);
 }
 
-Result<DescribedModel> DescribeStack(const LinearStack& stack, const TensorSource& source,
-                                     const std::string& source_name,
-                                     flatbuffers::FlatBufferBuilder& header) {
-  DescribedModel model;
-  GRAFT_ASSIGN_OR_RETURN(model.own_source, MergeInlineLoras(stack, source, source_name));
-  GraphBuilder graph(source, source_name, header);
-  GRAFT_RETURN_IF_ERROR(LowerLinearStack(stack, source, graph, &model.description.task));
-  GRAFT_ASSIGN_OR_RETURN(model.description.graph, graph.Finish());
-  model.description.constants = graph.constants();
-  for (const LinearStackLayer& layer : stack.layers) {
-    if (!layer.lora) continue;
-    const int64_t rank = source.Find(layer.lora->a)->shape[0];
-    const double scale =
-        layer.lora->alpha ? *layer.lora->alpha / static_cast<double>(rank) : layer.lora->scale;
-    model.description.adapted[layer.weight] = AdaptedTensor{"lora", rank, scale};
-  }
-  return model;
+fs::path FolderOf(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored) ? path : path.parent_path();
+}
+
+std::string NameOf(const fs::path& path) {
+  const fs::path clean = fs::absolute(path).lexically_normal();
+  return clean.has_filename() ? clean.filename().string() : clean.parent_path().filename().string();
 }
 
 }  // namespace
 
-Result<DescribedModel> DescribeModel(const fs::path& base, const TensorSource& source,
-                                     flatbuffers::FlatBufferBuilder& header) {
-  std::error_code ignored;
-  const fs::path folder = fs::is_directory(base, ignored) ? base : base.parent_path();
-  const std::string name = base.string();
-  if (const fs::path path = folder / "graft.json"; Exists(path)) {
-    GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(path));
-    GRAFT_ASSIGN_OR_RETURN(const LinearStack stack, ReadLinearStack(document->root()));
-    return DescribeStack(stack, source, name, header);
+Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec> adapters) {
+  OpenedModel model;
+  model.path = path;
+  GRAFT_ASSIGN_OR_RETURN(model.base, Checkpoint::Open(path));
+  const fs::path folder = FolderOf(path);
+  if (const fs::path description = folder / "graft.json"; Exists(description)) {
+    GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(description));
+    GRAFT_ASSIGN_OR_RETURN(model.stack, ReadLinearStack(document->root()));
+  } else if (!Exists(folder / "config.json")) {
+    model.stack = GuessLinearStack(*model.base);
+    if (!model.stack) {
+      return Error(StatusCode::kNotFound,
+                   "%s: has neither config.json nor graft.json to say what the model computes",
+                   path.c_str());
+    }
   }
-  if (Exists(folder / "config.json")) {
-    DescribedModel model;
-    GRAFT_ASSIGN_OR_RETURN(model.description, DescribeConfigured(folder, source, name, header));
-    return model;
+
+  if (!adapters.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(model.merged, MergedSource::Open(model.base, adapters));
   }
-  if (const auto stack = GuessLinearStack(source)) {
-    return DescribeStack(*stack, source, name, header);
+  if (model.stack) {
+    GRAFT_ASSIGN_OR_RETURN(model.with_inline_loras,
+                           MergeInlineLoras(*model.stack, model.source(), path.string()));
   }
-  return Error(StatusCode::kNotFound,
-               "%s: has neither config.json nor graft.json to say what the model computes",
-               name.c_str());
+  return model;
+}
+
+Result<ModelDescription> DescribeModel(const OpenedModel& model,
+                                       flatbuffers::FlatBufferBuilder& header) {
+  const std::string name = model.path.string();
+  ModelDescription description;
+  GraphBuilder graph(model.source(), name, header);
+  if (model.stack) {
+    GRAFT_RETURN_IF_ERROR(LowerLinearStack(*model.stack, model.source(), graph, &description.task));
+  } else {
+    GRAFT_RETURN_IF_ERROR(DescribeConfigured(FolderOf(model.path), graph, &description));
+  }
+  GRAFT_ASSIGN_OR_RETURN(description.graph, graph.Finish());
+  description.constants = graph.constants();
+  if (!model.stack) {
+    GRAFT_ASSIGN_OR_RETURN(description.tokenizer,
+                           BuildTokenizer(header, FolderOf(model.path).string()));
+  }
+  description.base_name = NameOf(model.path);
+  if (model.with_inline_loras) {
+    for (const LinearStackLayer& layer : model.stack->layers) {
+      if (!layer.lora) continue;
+      const int64_t rank = model.source().Find(layer.lora->a)->rows();
+      description.adapted[layer.weight] = AdaptedTensor{"lora", rank, layer.lora->ScaleFor(rank)};
+    }
+  }
+  if (model.merged == nullptr) return description;
+  for (const AdapterReport& adapter : model.merged->report().adapters) {
+    description.adapters.push_back(AdapterRecord{adapter.name, adapter.hash, adapter.kind,
+                                                 adapter.weight, adapter.modules_merged,
+                                                 adapter.modules_expected});
+  }
+  for (const TensorReport& tensor : model.merged->report().tensors) {
+    description.adapted[tensor.name] = AdaptedTensor{tensor.kind, tensor.rank, tensor.scale};
+  }
+  return description;
 }
 
 }  // namespace graft::converter

@@ -5,27 +5,45 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <span>
 
+#include "converter/checkpoint.h"
+#include "converter/lower/linear_stack.h"
+#include "converter/merged_source.h"
 #include "converter/model_header.h"
 #include "converter/tensor_source.h"
 #include "schema/result.h"
 
 namespace graft::converter {
 
-struct DescribedModel {
-  ModelDescription description;
-  /// What the description's constants are read from, if that is not the source it was made of but
-  /// something built on it.
-  std::unique_ptr<TensorSource> own_source;
+/// A base with whatever is merged into it.
+struct OpenedModel {
+  std::filesystem::path path;  ///< As given: a folder, or a .safetensors file.
+  std::shared_ptr<const Checkpoint> base;
+  std::unique_ptr<MergedSource> merged;  ///< Null if there is nothing to merge.
+  /// If the model is a plain stack of linear layers: by graft.json or, with no config.json either,
+  /// by its tensors' names.
+  std::optional<LinearStack> stack;
+  std::unique_ptr<TensorSource> with_inline_loras;  ///< Null if the stack has none.
+
+  const TensorSource& source() const {
+    if (with_inline_loras) return *with_inline_loras;
+    return merged ? static_cast<const TensorSource&>(*merged) : *base;
+  }
 };
 
-/// Reads what lies beside the weights of `base` (a folder, or a .safetensors file) and describes
-/// the model in `header`: graft.json, or config.json, or, with neither, a single layer whose
-/// tensors name themselves. For models with a config.json also tokenizer.json,
-/// generation_config.json and the chat template. Hashes and adapters are left to the caller.
-/// `source` must outlive the result. Requires header.ForceDefaults(true).
-/// Errors   kUnsupported, kCorrupt, kMismatch, kNotFound, kIo, each naming the file and what in it.
-Result<DescribedModel> DescribeModel(const std::filesystem::path& base, const TensorSource& source,
-                                     flatbuffers::FlatBufferBuilder& header);
+/// Errors   kNotFound: neither config.json nor graft.json, and tensors that do not explain
+/// themselves. Those of Checkpoint,
+///          MergedSource and MergeInlineLoras.
+Result<OpenedModel> OpenModel(const std::filesystem::path& path,
+                              std::span<const AdapterSpec> adapters);
+
+/// Describes the model in `header`. For models with a config.json also reads tokenizer.json,
+/// generation_config.json and the chat template beside it. base_hash is left to the caller.
+/// Requires header.ForceDefaults(true).
+/// Errors   kUnsupported, kCorrupt, kMismatch, kIo, each naming the file and what in it.
+Result<ModelDescription> DescribeModel(const OpenedModel& model,
+                                       flatbuffers::FlatBufferBuilder& header);
 
 }  // namespace graft::converter

@@ -2,6 +2,7 @@
 // graft-convert: argv to options, options to a command, and its exit code.
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <memory>
 #include <string>
 
 #include "converter/cancellation.h"
@@ -10,13 +11,117 @@
 
 namespace {
 
-using graft::converter::ConvertOptions;
+using namespace graft::converter;  // NOLINT(google-build-using-namespace): the program is this
+                                   // library's front door.
+
+constexpr int64_t kMaxThreads = 1024;
+
+constexpr char kExitCodes[] =
+    "Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage, 130 "
+    "interrupted.";
 
 // The first signal asks; work stops at the next block and removes what it began. A second one is
 // not waited for.
 void OnSignal(int signal) {
-  graft::converter::g_cancelled.store(true);
+  g_cancelled.store(true);
   std::signal(signal, SIG_DFL);
+}
+
+void AddThreads(CLI::App* command, int* threads) {
+  command->add_option("--threads", *threads, "Threads; all cores if not given")
+      ->check(CLI::Range(int64_t{1}, kMaxThreads))
+      ->type_name("N");
+}
+
+CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
+  CLI::App* command = app.add_subcommand(
+      "convert", "Write a model, with an adapter merged in or without, as one .graft file");
+  command
+      ->add_option("--base", options->base,
+                   "The model: a folder with config.json and safetensors, or a stack of layers "
+                   "with graft.json")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--adapter", options->adapter, "A PEFT adapter to merge into it")
+      ->type_name("DIR");
+  command->add_option("--quant", options->quant, "How weight matrices are stored")
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "int4-channel"}))
+      ->capture_default_str()
+      ->type_name("FORMAT");
+  command
+      ->add_option("--block-size", options->block_size,
+                   "Weights that share a scale, with --quant int4")
+      ->check(CLI::IsMember({32, 64, 128, 256}))
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_option("-o,--output", options->output, "The file to write")
+      ->required()
+      ->type_name("FILE.graft");
+  AddThreads(command, &options->threads);
+  command->add_flag("--report", options->report,
+                    "Add a table of all matrices: what rounding cost, what the adapter did");
+  command->add_flag("--exact-delta", options->exact_delta,
+                    "Measure what is left of the adapter on every row, not on every 16th; takes "
+                    "about twice the time");
+  command->add_flag("--json", options->json, "Print the whole report as JSON");
+  command->add_flag("-q,--quiet", options->quiet, "No progress bar, no report");
+  command->footer(
+      std::string("Examples:\n"
+                  "  graft-convert convert --base SmolLM2-135M --quant int4 -o smol.graft\n"
+                  "  graft-convert convert --base SmolLM2-135M --adapter my-lora --quant int8 -o "
+                  "mine.graft --report\n") +
+      kExitCodes);
+  return command;
+}
+
+CLI::App* AddMerge(CLI::App& app, MergeOptions* options) {
+  CLI::App* command = app.add_subcommand(
+      "merge", "Write the model with the adapter merged in, as a checkpoint like the base");
+  command->add_option("--base", options->base, "The model: a folder, or a .safetensors file")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--adapter", options->adapter, "The PEFT adapter to merge into it")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--dtype", options->dtype, "Element type of floating-point tensors")
+      ->check(CLI::IsMember({"keep", "f32", "f16", "bf16"}))
+      ->capture_default_str()
+      ->type_name("TYPE");
+  command
+      ->add_option("-o,--output", options->output,
+                   "The folder to write; it must not exist, or be empty")
+      ->required()
+      ->type_name("DIR");
+  AddThreads(command, &options->threads);
+  command->add_flag("--json", options->json, "Print the report as JSON");
+  command->add_flag("-q,--quiet", options->quiet, "No progress bar, no report");
+  command->footer(
+      std::string(
+          "Example:\n"
+          "  graft-convert merge --base SmolLM2-135M --adapter my-lora --dtype bf16 -o merged\n") +
+      kExitCodes);
+  return command;
+}
+
+CLI::App* AddInspect(CLI::App& app, InspectOptions* options) {
+  CLI::App* command = app.add_subcommand("inspect", "Say what a .graft file holds");
+  command->add_option("file", options->file, "The file")->required()->type_name("FILE.graft");
+  command->add_flag("--tensors", options->tensors, "List every tensor");
+  command->add_flag("--json", options->json, "Print everything as JSON");
+  command->footer(std::string("Examples:\n"
+                              "  graft-convert inspect mine.graft --tensors\n"
+                              "  graft-convert inspect mine.graft --json | jq .provenance\n") +
+                  kExitCodes);
+  return command;
+}
+
+CLI::App* AddVerify(CLI::App& app, VerifyOptions* options) {
+  CLI::App* command = app.add_subcommand(
+      "verify", "Check a .graft file whole: structure, graph, and the checksum of every byte");
+  command->add_option("file", options->file, "The file")->required()->type_name("FILE.graft");
+  command->add_flag("--json", options->json, "Print the result as JSON");
+  command->footer(std::string("Example:\n  graft-convert verify mine.graft\n") + kExitCodes);
+  return command;
 }
 
 }  // namespace
@@ -26,20 +131,32 @@ int main(int argc, char** argv) {
   std::signal(SIGTERM, OnSignal);
   std::signal(SIGPIPE, SIG_IGN);
 
-  CLI::App app("Merges adapters into models and writes files that graft runs.", "graft-convert");
-  app.set_version_flag("--version",
-                       std::string("graft-convert ") + graft::converter::ConverterVersion());
+  CLI::App app("Merges adapters into models and writes the files that graft runs.",
+               "graft-convert");
+  app.set_version_flag("--version", std::string("graft-convert ") + ConverterVersion());
   app.require_subcommand(1);
-
+  app.footer(kExitCodes);
   ConvertOptions convert;
-  CLI::App* command = app.add_subcommand(
-      "convert", "Write a model, with or without an adapter, as one .graft file");
-  command->add_option("--base", convert.base)->required();
-  command->add_option("--quant", convert.quant);
-  command->add_option("--block-size", convert.block_size);
-  command->add_option("-o,--output", convert.output)->required();
-  command->add_option("--threads", convert.threads);
+  MergeOptions merge;
+  InspectOptions inspect;
+  VerifyOptions verify;
+  const CLI::App* convert_command = AddConvert(app, &convert);
+  const CLI::App* merge_command = AddMerge(app, &merge);
+  const CLI::App* inspect_command = AddInspect(app, &inspect);
+  AddVerify(app, &verify);
 
-  CLI11_PARSE(app, argc, argv);
-  return graft::converter::RunConvert(convert);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version arrive here too, as successes.
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::string message = error.what();
+    for (char& c : message) c = c == '\n' ? ' ' : c;
+    std::fprintf(stderr, "graft-convert: %s (see graft-convert --help)\n", message.c_str());
+    return kExitUsage;
+  }
+  if (convert_command->parsed()) return RunConvert(convert);
+  if (merge_command->parsed()) return RunMerge(merge);
+  if (inspect_command->parsed()) return RunInspect(inspect);
+  return RunVerify(verify);
 }

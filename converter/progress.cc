@@ -23,8 +23,9 @@ bool IsTerminal() {
 
 }  // namespace
 
-Progress::Progress(std::string what, bool quiet)
+Progress::Progress(std::string what, std::string unit, bool quiet)
     : what_(std::move(what)),
+      unit_(std::move(unit)),
       visible_(!quiet && IsTerminal()),
       start_(Clock::now()),
       drawn_(start_) {}
@@ -47,8 +48,8 @@ void Progress::Update(int64_t done, int64_t total) {
   const double left = rate > 0 ? static_cast<double>(total - most_done_) / rate : 0;
   std::string bar(kBarWidth, '.');
   std::fill_n(bar.begin(), std::clamp(static_cast<int>(share * kBarWidth), 0, kBarWidth), '#');
-  std::fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %.0f M weights/s  %.0f s left", what_.c_str(),
-               bar.c_str(), share * 100, rate / 1e6, left);
+  std::fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %.0f M%s/s  %.0f s left", what_.c_str(),
+               bar.c_str(), share * 100, rate / 1e6, unit_.c_str(), left);
   std::fflush(stderr);
 }
 

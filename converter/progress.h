@@ -11,8 +11,8 @@ namespace graft::converter {
 
 class Progress {
  public:
-  /// `what` stands before the bar. `quiet`: never draw.
-  Progress(std::string what, bool quiet);
+  /// `what` stands before the bar, `unit` is what is counted. `quiet`: never draw.
+  Progress(std::string what, std::string unit, bool quiet);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -26,6 +26,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   const std::string what_;
+  const std::string unit_;
   const bool visible_;
   const Clock::time_point start_;
   std::mutex mutex_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/write_model.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "converter/output_file.h"
@@ -25,11 +26,18 @@ WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& h
                        const std::vector<LayerMeasures>& measures, const StoredFormat& wanted) {
   WriteOutcome outcome;
   outcome.file_bytes = header.file_bytes();
-  outcome.tensors = description.constants.size();
   for (size_t i = 0; i < description.constants.size(); ++i) {
     const Constant& constant = description.constants[i];
-    if (!constant.is_weight_matrix) continue;
     const TensorPlace& place = header.tensors()[i];
+    auto total =
+        std::find_if(outcome.formats.begin(), outcome.formats.end(),
+                     [&](const FormatTotal& known) { return known.format == place.format; });
+    if (total == outcome.formats.end()) {
+      total = outcome.formats.insert(total, FormatTotal{place.format, 0, 0});
+    }
+    total->tensors += 1;
+    total->bytes += place.data_bytes + place.scales_bytes;
+    if (!constant.is_weight_matrix) continue;
     LayerOutcome layer;
     layer.name = constant.name;
     layer.shape = constant.shape;

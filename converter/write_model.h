@@ -38,10 +38,17 @@ struct LayerOutcome {
   LayerMeasures measures;
 };
 
+/// All tensors of the file that share a format.
+struct FormatTotal {
+  StoredFormat format;
+  int64_t tensors = 0;
+  uint64_t bytes = 0;
+};
+
 struct WriteOutcome {
   uint64_t file_bytes = 0;
   uint64_t header_bytes = 0;
-  size_t tensors = 0;
+  std::vector<FormatTotal> formats;
   std::vector<LayerOutcome> layers;
 };
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <flatbuffers/flatbuffers.h>
 
+#include <chrono>
 #include <cstdio>
-#include <filesystem>
-#include <memory>
 #include <string>
+#include <vector>
 
-#include "converter/checkpoint.h"
 #include "converter/commands/commands.h"
+#include "converter/commands/convert_report.h"
 #include "converter/describe_model.h"
 #include "converter/parallel.h"
 #include "converter/progress.h"
@@ -16,39 +16,46 @@
 namespace graft::converter {
 namespace {
 
-std::string NameOf(const std::filesystem::path& path) {
-  const std::filesystem::path clean = path.lexically_normal();
-  return clean.has_filename() ? clean.filename().string() : clean.parent_path().filename().string();
-}
-
-Result<WriteOutcome> Convert(const ConvertOptions& options) {
+Status Convert(const ConvertOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
   WriteOptions write;
   GRAFT_ASSIGN_OR_RETURN(write.format, ParseStoredFormat(options.quant, options.block_size));
   write.path = options.output;
   write.threads = options.threads > 0 ? options.threads : DefaultThreads();
   if (options.exact_delta) write.delta_row_stride = 1;
 
-  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> base, Checkpoint::Open(options.base));
+  std::vector<AdapterSpec> adapters;
+  if (!options.adapter.empty()) adapters.push_back(AdapterSpec{options.adapter, 1.0});
+  GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(options.base, adapters));
   flatbuffers::FlatBufferBuilder header(1 << 16);
   header.ForceDefaults(true);
-  GRAFT_ASSIGN_OR_RETURN(DescribedModel model, DescribeModel(options.base, *base, header));
-  const TensorSource& source = model.own_source ? *model.own_source : *base;
-  ModelDescription& description = model.description;
-  description.base_name = NameOf(options.base);
-  GRAFT_ASSIGN_OR_RETURN(description.base_hash, base->Hash());
+  GRAFT_ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(model, header));
+  GRAFT_ASSIGN_OR_RETURN(description.base_hash, model.base->Hash());
 
-  Progress progress("converting", options.quiet || options.json);
+  Progress progress("converting", "weights", options.quiet);
   write.progress = [&progress](int64_t done, int64_t total) { progress.Update(done, total); };
-  return WriteModel(description, source, write, header);
+  GRAFT_ASSIGN_OR_RETURN(const WriteOutcome outcome,
+                         WriteModel(description, model.source(), write, header));
+  progress.Finish();
+
+  ConvertReport report{
+      options.output,
+      description,
+      model.merged ? &model.merged->report() : nullptr,
+      outcome,
+      write.format,
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
+  const std::string text =
+      options.json ? ConvertReportJson(report) : ConvertReportText(report, options.report);
+  if (!options.quiet || options.json) std::fputs(text.c_str(), stdout);
+  return OkStatus();
 }
 
 }  // namespace
 
 int RunConvert(const ConvertOptions& options) {
-  const auto outcome = Convert(options);
-  if (!outcome.ok()) return ReportFailure(outcome.status());
-  std::printf("%s: %s\n", options.output.c_str(), BytesText(outcome->file_bytes).c_str());
-  return kExitOk;
+  const Status status = Convert(options);
+  return status.ok() ? kExitOk : ReportFailure(status);
 }
 
 }  // namespace graft::converter

@@ -51,7 +51,7 @@ Result<std::unique_ptr<TensorSource>> InlineLoraSource::Create(
       return source.ReadRows(name, 0, rank, out);
     };
     factors.exact_products = a->dtype != DType::kFloat64 && b->dtype != DType::kFloat64;
-    factors.scale = lora.alpha ? *lora.alpha / static_cast<double>(rank) : lora.scale;
+    factors.scale = lora.ScaleFor(rank);
     result->updates_.emplace(weight, std::make_unique<LowRankRows>(std::move(factors)));
   }
   return std::unique_ptr<TensorSource>(std::move(result));

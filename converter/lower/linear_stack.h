@@ -32,6 +32,8 @@ struct InlineLora {
   std::string b;
   std::optional<double> alpha;  ///< scale = alpha / rank
   double scale = 1.0;           ///< If there is no alpha.
+
+  double ScaleFor(int64_t rank) const { return alpha ? *alpha / static_cast<double>(rank) : scale; }
 };
 
 struct LinearStackLayer {

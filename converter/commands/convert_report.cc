@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/commands/convert_report.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdarg>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "converter/commands/hash_text.h"
+#include "converter/progress.h"
+
+namespace graft::converter {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// More names than this make a list nobody reads.
+constexpr size_t kMaxNames = 4;
+
+[[gnu::format(printf, 2, 3)]] void Append(std::string* text, const char* format, ...) {
+  std::array<char, 1024> line{};
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(line.data(), line.size(), format, arguments);
+  va_end(arguments);
+  *text += line.data();
+}
+
+std::string NameList(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kMaxNames); ++i) {
+    text += (i > 0 ? ", " : "") + names[i];
+  }
+  if (names.size() > kMaxNames) {
+    text += " and " + std::to_string(names.size() - kMaxNames) + " more";
+  }
+  return text;
+}
+
+std::string ShapeOf(const LayerOutcome& layer) {
+  return std::to_string(layer.shape[0]) + "x" + std::to_string(layer.shape[1]);
+}
+
+bool Drowned(const LayerOutcome& layer) {
+  return layer.adapted && layer.measures.survival.NoiseRatio() > 1.0;
+}
+
+void AppendModel(const ConvertReport& report, std::string* text) {
+  const TaskDescription& task = report.description.task;
+  Append(text, "  %s", task.architecture.c_str());
+  if (task.generates_text) Append(text, ", text generation");
+  if (task.context_tokens > 0) {
+    Append(text, ", context %lld", static_cast<long long>(task.context_tokens));
+  }
+  if (task.generates_text && report.description.tokenizer.IsNull()) {
+    Append(text, ", no tokenizer.json");
+  }
+  *text += "\n";
+}
+
+void AppendFormats(const ConvertReport& report, std::string* text) {
+  for (const FormatTotal& total : report.outcome.formats) {
+    Append(text, "  %lld tensors %s, %s\n", static_cast<long long>(total.tensors),
+           total.format.Name().c_str(), BytesText(total.bytes).c_str());
+  }
+  std::vector<std::string> fallen;
+  for (const LayerOutcome& layer : report.outcome.layers) {
+    if (layer.fell_back) fallen.push_back(layer.name + " (" + ShapeOf(layer) + ")");
+  }
+  if (fallen.empty()) return;
+  *text += "  int8 instead of " + report.wanted.Name() + ", whose " +
+           (report.wanted.block_size > 0
+                ? "blocks of " + std::to_string(report.wanted.block_size) + " do"
+                : std::string("pairs of codes do")) +
+           " not divide the in_features: " + NameList(fallen) + "\n";
+}
+
+void AppendMerge(const ConvertReport& report, std::string* text) {
+  if (report.merge == nullptr) return;
+  for (const AdapterReport& adapter : report.merge->adapters) {
+    Append(text, "  adapter %s: %s, %lld of %lld modules merged\n", adapter.name.c_str(),
+           adapter.kind.c_str(), static_cast<long long>(adapter.modules_merged),
+           static_cast<long long>(adapter.modules_expected));
+    if (!adapter.missing.empty()) {
+      *text += "    targeted, but not in the adapter: " + NameList(adapter.missing) + "\n";
+    }
+  }
+  size_t tensors = 0;
+  double smallest = 0.0;
+  double largest = 0.0;
+  std::vector<std::string> drowned;
+  for (const LayerOutcome& layer : report.outcome.layers) {
+    if (!layer.adapted) continue;
+    const double ratio = layer.measures.survival.DeltaRatio();
+    smallest = tensors == 0 ? ratio : std::min(smallest, ratio);
+    largest = std::max(largest, ratio);
+    ++tensors;
+    if (Drowned(layer)) drowned.push_back(layer.name);
+  }
+  if (tensors == 0) return;
+  Append(text, "  %zu matrices changed by %.2g to %.2g of their norm\n", tensors, smallest,
+         largest);
+  if (drowned.empty()) return;
+  Append(text,
+         "  in %zu of them rounding to %s is louder than the adapter; int8 keeps more of it "
+         "(see --report): %s\n",
+         drowned.size(), report.wanted.Name().c_str(), NameList(drowned).c_str());
+}
+
+void AppendDamage(const ConvertReport& report, std::string* text) {
+  Damage all;
+  const LayerOutcome* worst = nullptr;
+  for (const LayerOutcome& layer : report.outcome.layers) {
+    all.Add(layer.measures.damage);
+    if (worst == nullptr || layer.measures.damage.SnrDb() < worst->measures.damage.SnrDb()) {
+      worst = &layer;
+    }
+  }
+  if (worst == nullptr || all.error_squares == 0.0) return;
+  Append(text, "  weights keep %.1f dB over the rounding; least in %s, %.1f dB\n", all.SnrDb(),
+         worst->name.c_str(), worst->measures.damage.SnrDb());
+}
+
+void AppendTable(const ConvertReport& report, std::string* text) {
+  int width = 6;
+  for (const LayerOutcome& layer : report.outcome.layers) {
+    width = std::max(width, static_cast<int>(layer.name.size()));
+  }
+  Append(text, "\n%-*s  %13s  %-13s  %7s  %10s  %8s  %4s  %9s  %8s  %6s  %6s\n", width, "matrix",
+         "shape", "format", "SNR dB", "max error", "zeros", "rank", "scale", "|d|/|W|", "corr",
+         "noise");
+  for (const LayerOutcome& layer : report.outcome.layers) {
+    const Damage& damage = layer.measures.damage;
+    Append(text, "%-*s  %13s  %-13s  %7.2f  %10.3g  %8lld", width, layer.name.c_str(),
+           ShapeOf(layer).c_str(), layer.format.Name().c_str(), damage.SnrDb(), damage.max_error,
+           static_cast<long long>(damage.zeros_made));
+    if (layer.adapted) {
+      const DeltaSurvival& survival = layer.measures.survival;
+      Append(text, "  %4lld  %9.4g  %8.4f", static_cast<long long>(layer.change.rank),
+             layer.change.scale, survival.DeltaRatio());
+      if (survival.sampled > 0) {
+        Append(text, "  %6.3f  %6.3f", survival.Correlation(), survival.NoiseRatio());
+      }
+    }
+    *text += "\n";
+  }
+  *text +=
+      "corr: correlation of the adapter's change with what quantization leaves of it. "
+      "noise: rounding error over the adapter's change.\n";
+}
+
+Json LayerJson(const LayerOutcome& layer) {
+  const Damage& damage = layer.measures.damage;
+  const DeltaSurvival& survival = layer.measures.survival;
+  Json json = {{"name", layer.name},
+               {"shape", layer.shape},
+               {"format", layer.format.Name()},
+               {"fell_back", layer.fell_back},
+               {"bytes", layer.bytes},
+               {"snr_db", damage.SnrDb()},
+               {"max_error", damage.max_error},
+               {"zeros_made", damage.zeros_made}};
+  if (layer.adapted) {
+    Json change = {{"kind", layer.change.kind},
+                   {"rank", layer.change.rank},
+                   {"scale", layer.change.scale},
+                   {"delta_ratio", survival.DeltaRatio()}};
+    if (survival.sampled > 0) {
+      change["delta_correlation"] = survival.Correlation();
+      change["delta_noise_ratio"] = survival.NoiseRatio();
+      change["sampled_elements"] = survival.sampled;
+    }
+    json["adapter"] = std::move(change);
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string ConvertReportText(const ConvertReport& report, bool per_layer) {
+  std::string text = report.file + ": " + BytesText(report.outcome.file_bytes) + "\n";
+  AppendModel(report, &text);
+  AppendFormats(report, &text);
+  AppendMerge(report, &text);
+  AppendDamage(report, &text);
+  Append(&text, "  verified; %.1f s\n", report.seconds);
+  if (per_layer) AppendTable(report, &text);
+  return text;
+}
+
+std::string ConvertReportJson(const ConvertReport& report) {
+  const TaskDescription& task = report.description.task;
+  Json json = {
+      {"file", report.file},
+      {"file_bytes", report.outcome.file_bytes},
+      {"header_bytes", report.outcome.header_bytes},
+      {"seconds", report.seconds},
+      {"task", task.generates_text ? "text-generation" : "tensors"},
+      {"architecture", task.architecture},
+      {"context_tokens", task.context_tokens},
+      {"has_tokenizer", !report.description.tokenizer.IsNull()},
+      {"quantization", report.wanted.Name()},
+      {"base",
+       {{"name", report.description.base_name}, {"hash", HashText(report.description.base_hash)}}}};
+  for (const FormatTotal& total : report.outcome.formats) {
+    json["formats"][total.format.Name()] = {{"tensors", total.tensors}, {"bytes", total.bytes}};
+  }
+  json["adapters"] = Json::array();
+  json["changed_tensors"] = Json::array();
+  if (report.merge != nullptr) {
+    for (const AdapterReport& adapter : report.merge->adapters) {
+      json["adapters"].push_back({{"name", adapter.name},
+                                  {"kind", adapter.kind},
+                                  {"hash", HashText(adapter.hash)},
+                                  {"weight", adapter.weight},
+                                  {"modules_merged", adapter.modules_merged},
+                                  {"modules_expected", adapter.modules_expected},
+                                  {"missing", adapter.missing}});
+    }
+    for (const TensorReport& tensor : report.merge->tensors) {
+      json["changed_tensors"].push_back({{"name", tensor.name},
+                                         {"kind", tensor.kind},
+                                         {"rank", tensor.rank},
+                                         {"scale", tensor.scale}});
+    }
+  }
+  json["layers"] = Json::array();
+  for (const LayerOutcome& layer : report.outcome.layers)
+    json["layers"].push_back(LayerJson(layer));
+  // Names come from files: bytes that are not UTF-8 are replaced, not refused.
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a conversion did, for people and for programs.
+#pragma once
+
+#include <string>
+
+#include "converter/describe_model.h"
+#include "converter/write_model.h"
+
+namespace graft::converter {
+
+struct ConvertReport {
+  std::string file;
+  const ModelDescription& description;
+  const MergeReport* merge = nullptr;  ///< Null: nothing was merged.
+  const WriteOutcome& outcome;
+  StoredFormat wanted;
+  double seconds = 0.0;
+};
+
+/// Some lines; with `per_layer` a table of all weight matrices too.
+std::string ConvertReportText(const ConvertReport& report, bool per_layer);
+
+/// Everything, as one JSON object and a line end.
+std::string ConvertReportJson(const ConvertReport& report);
+
+}  // namespace graft::converter

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "converter/commands/commands.h"
+#include "converter/commands/hash_text.h"
+#include "converter/merge_checkpoint.h"
+#include "converter/progress.h"
+
+namespace graft::converter {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Result<std::optional<DType>> ParseDType(const std::string& word) {
+  if (word == "keep") return std::optional<DType>();
+  if (word == "f32") return std::optional<DType>(DType::kFloat32);
+  if (word == "f16") return std::optional<DType>(DType::kFloat16);
+  if (word == "bf16") return std::optional<DType>(DType::kBFloat16);
+  return Error(StatusCode::kInvalidArgument, "--dtype is '%s'; it must be keep, f32, f16 or bf16",
+               word.c_str());
+}
+
+std::string ReportJson(const MergeOptions& options, const MergeReport& report) {
+  Json json = {{"output", options.output}, {"adapters", Json::array()}, {"tensors", Json::array()}};
+  for (const AdapterReport& adapter : report.adapters) {
+    json["adapters"].push_back({{"name", adapter.name},
+                                {"kind", adapter.kind},
+                                {"hash", HashText(adapter.hash)},
+                                {"weight", adapter.weight},
+                                {"modules_merged", adapter.modules_merged},
+                                {"modules_expected", adapter.modules_expected},
+                                {"missing", adapter.missing}});
+  }
+  for (const TensorReport& tensor : report.tensors) {
+    json["tensors"].push_back({{"name", tensor.name},
+                               {"kind", tensor.kind},
+                               {"rank", tensor.rank},
+                               {"scale", tensor.scale}});
+  }
+  return json.dump(1, ' ', false, Json::error_handler_t::replace);
+}
+
+Status Merge(const MergeOptions& options) {
+  MergeRequest request;
+  request.base = options.base;
+  request.adapters = {AdapterSpec{options.adapter, 1.0}};
+  request.output = options.output;
+  request.threads = options.threads;
+  GRAFT_ASSIGN_OR_RETURN(request.dtype, ParseDType(options.dtype));
+  Progress progress("merging", "B", options.quiet);
+  request.progress = [&progress](uint64_t done, uint64_t total) {
+    progress.Update(static_cast<int64_t>(done), static_cast<int64_t>(total));
+  };
+  GRAFT_ASSIGN_OR_RETURN(const MergeReport report, MergeCheckpoint(request));
+  progress.Finish();
+  if (options.json) {
+    std::printf("%s\n", ReportJson(options, report).c_str());
+    return OkStatus();
+  }
+  if (options.quiet) return OkStatus();
+  std::printf("%s: %zu tensors changed\n", options.output.c_str(), report.tensors.size());
+  for (const AdapterReport& adapter : report.adapters) {
+    std::printf("  adapter %s: %s, %lld of %lld modules merged\n", adapter.name.c_str(),
+                adapter.kind.c_str(), static_cast<long long>(adapter.modules_merged),
+                static_cast<long long>(adapter.modules_expected));
+    for (const std::string& name : adapter.missing) {
+      std::printf("    targeted, but not in the adapter: %s\n", name.c_str());
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+int RunMerge(const MergeOptions& options) {
+  const Status status = Merge(options);
+  return status.ok() ? kExitOk : ReportFailure(status);
+}
+
+}  // namespace graft::converter
