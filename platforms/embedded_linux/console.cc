@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platforms/embedded_linux/console.h"
+
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+
+namespace graft_run {
+namespace {
+
+void PrintLine(std::string line) {
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  }
+  std::fprintf(stderr, "%s\n", line.c_str());
+}
+
+}  // namespace
+
+int Fail(std::string_view subject, std::string_view message) {
+  std::string line = "graft-run: ";
+  if (!subject.empty() && !message.starts_with(subject)) line.append(subject).append(": ");
+  line.append(message);
+  PrintLine(std::move(line));
+  return kExitFailure;
+}
+
+int FailUsage(std::string_view message) {
+  std::string line = "graft-run: ";
+  line.append(message).append(" (see graft-run --help)");
+  PrintLine(std::move(line));
+  return kExitUsage;
+}
+
+std::string Format(const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  va_list again;
+  va_copy(again, arguments);
+  const int size = std::vsnprintf(nullptr, 0, format, arguments);
+  va_end(arguments);
+  std::string text(size > 0 ? static_cast<size_t>(size) : 0, '\0');
+  if (size > 0) std::vsnprintf(text.data(), text.size() + 1, format, again);
+  va_end(again);
+  return text;
+}
+
+std::string JoinIds(const std::vector<int32_t>& ids) {
+  std::string text;
+  for (const int32_t id : ids) {
+    if (!text.empty()) text += ',';
+    text += std::to_string(id);
+  }
+  return text;
+}
+
+void JsonObject::Key(const char* key) {
+  if (!fields_.empty()) fields_ += ", ";
+  fields_.append("\"").append(key).append("\": ");
+}
+
+JsonObject& JsonObject::Text(const char* key, std::string_view value) {
+  Key(key);
+  fields_ += '"';
+  for (const char c : value) {
+    switch (c) {
+      case '"':
+        fields_ += "\\\"";
+        break;
+      case '\\':
+        fields_ += "\\\\";
+        break;
+      case '\n':
+        fields_ += "\\n";
+        break;
+      case '\r':
+        fields_ += "\\r";
+        break;
+      case '\t':
+        fields_ += "\\t";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20) {
+          fields_ += Format("\\u%04x", static_cast<unsigned>(c));
+        } else {
+          fields_ += c;
+        }
+    }
+  }
+  fields_ += '"';
+  return *this;
+}
+
+JsonObject& JsonObject::Number(const char* key, double value) {
+  Key(key);
+  fields_ += std::isfinite(value) ? Format("%.10g", value) : "null";
+  return *this;
+}
+
+JsonObject& JsonObject::Whole(const char* key, uint64_t value) {
+  Key(key);
+  fields_ += std::to_string(value);
+  return *this;
+}
+
+JsonObject& JsonObject::Bool(const char* key, bool value) {
+  Key(key);
+  fields_ += value ? "true" : "false";
+  return *this;
+}
+
+JsonObject& JsonObject::Ids(const char* key, const std::vector<int32_t>& ids) {
+  Key(key);
+  fields_.append("[").append(JoinIds(ids)).append("]");
+  return *this;
+}
+
+void JsonObject::Print() const { std::printf("{%s}\n", fields_.c_str()); }
+
+}  // namespace graft_run

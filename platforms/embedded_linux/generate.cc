@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// graft-run generate: continues a text, showing it as it comes.
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "platforms/embedded_linux/commands.h"
+#include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/model_handle.h"
+#include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/text_input.h"
+
+namespace graft_run {
+namespace {
+
+constexpr uint64_t kMaxContext = uint64_t{1} << 24;
+
+struct Settings {
+  std::string file;
+  std::string prompt;
+  std::string prompt_file;
+  std::string prompt_ids;
+  bool has_prompt = false;
+  bool has_prompt_file = false;
+  bool has_prompt_ids = false;
+  uint64_t max_tokens = 256;
+  double temperature = 0;
+  uint64_t top_k = 0;
+  double top_p = 0;
+  double min_p = 0;
+  double repeat_penalty = 0;
+  uint64_t seed = 0;
+  std::vector<std::string> stop;
+  uint64_t threads = 0;
+  uint64_t context = 0;
+  bool ignore_eos = false;
+  bool json = false;
+};
+
+std::string ReadSettings(int argc, char** argv, Settings* settings) {
+  Options options;
+  options.Text("prompt", 'p', &settings->prompt, &settings->has_prompt);
+  options.Text("prompt-file", 'f', &settings->prompt_file, &settings->has_prompt_file);
+  options.Text("prompt-ids", 0, &settings->prompt_ids, &settings->has_prompt_ids);
+  options.Whole("max-tokens", 'n', &settings->max_tokens, 1, kMaxContext);
+  options.Real("temperature", &settings->temperature, 0, 1000);
+  options.Whole("top-k", 0, &settings->top_k, 0, UINT32_MAX);
+  options.Real("top-p", &settings->top_p, 0, 1);
+  options.Real("min-p", &settings->min_p, 0, 1);
+  options.Real("repeat-penalty", &settings->repeat_penalty, 0, 1000);
+  options.Whole("seed", 0, &settings->seed, 0, UINT64_MAX);
+  options.TextList("stop", &settings->stop);
+  options.Whole("threads", 't', &settings->threads, 1, 1024);
+  options.Whole("context", 'c', &settings->context, 1, kMaxContext);
+  options.Flag("ignore-eos", &settings->ignore_eos);
+  options.Flag("json", &settings->json);
+  if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
+    return problem;
+  }
+  if (settings->has_prompt + settings->has_prompt_file + settings->has_prompt_ids != 1) {
+    return "give one of --prompt, --prompt-file and --prompt-ids";
+  }
+  return {};
+}
+
+/// What the callback needs: the text so far, and whether to show it.
+struct Listener {
+  bool shows = false;
+  std::string text;
+  std::vector<int32_t> ids;
+};
+
+int32_t OnToken(void* user, int32_t id, const char* text, size_t size) {
+  auto* listener = static_cast<Listener*>(user);
+  if (id >= 0) listener->ids.push_back(id);
+  listener->text.append(text, size);
+  if (!listener->shows || size == 0) return 0;
+  std::fwrite(text, 1, size, stdout);
+  return std::fflush(stdout) == 0 ? 0 : 1;  // nobody reads any more
+}
+
+const char* StopReasonName(int32_t reason) {
+  switch (reason) {
+    case GRAFT_STOP_END_TOKEN:
+      return "end_token";
+    case GRAFT_STOP_STRING:
+      return "stop_string";
+    case GRAFT_STOP_MAX_TOKENS:
+      return "max_tokens";
+    case GRAFT_STOP_CONTEXT:
+      return "context";
+    default:
+      return "callback";
+  }
+}
+
+double PerSecond(uint64_t count, uint64_t nanoseconds) {
+  return nanoseconds == 0 ? 0 : static_cast<double>(count) * 1e9 / static_cast<double>(nanoseconds);
+}
+
+/// Positions to make room for: what was asked for, else what prompt and answer need, at most what
+/// the model was trained for.
+uint64_t ContextFor(const Settings& settings, const graft_model_info& info, size_t prompt_tokens) {
+  if (settings.context != 0) return settings.context;
+  const uint64_t wanted = std::min(prompt_tokens + settings.max_tokens, kMaxContext);
+  return info.context_tokens == 0 ? wanted : std::min<uint64_t>(wanted, info.context_tokens);
+}
+
+bool ReadPrompt(Settings* settings, const graft_model* model, std::vector<int32_t>* ids) {
+  if (settings->has_prompt_ids) return true;  // read already
+  if (settings->has_prompt_file && !ReadTextFile(settings->prompt_file, &settings->prompt)) {
+    return false;
+  }
+  if (!Tokenize(settings->file, model, settings->prompt, true, ids)) return false;
+  if (!ids->empty()) return true;
+  Fail(settings->file, "the prompt is empty, and this model puts no token before a text");
+  return false;
+}
+
+void ShowResult(const Settings& settings, const Listener& listener,
+                const graft_generate_result& result) {
+  const double prefill = PerSecond(result.prompt_tokens, result.prefill_ns);
+  const uint64_t steps = result.generated_tokens > 0 ? result.generated_tokens - 1 : 0;
+  const double decode =
+      PerSecond(steps, result.decode_ns);  // the first token comes with the prompt
+  if (settings.json) {
+    JsonObject()
+        .Text("text", listener.text)
+        .Ids("ids", listener.ids)
+        .Whole("prompt_tokens", result.prompt_tokens)
+        .Whole("generated_tokens", result.generated_tokens)
+        .Number("prefill_tokens_per_second", prefill)
+        .Number("decode_tokens_per_second", decode)
+        .Text("stop_reason", StopReasonName(result.stop_reason))
+        .Print();
+    return;
+  }
+  if (!listener.text.ends_with('\n')) std::fputc('\n', stdout);
+  std::fflush(stdout);
+  std::fprintf(stderr,
+               "prompt: %zu tokens, %.1f tok/s; generated: %zu tokens, %.1f tok/s; stopped: %s\n",
+               result.prompt_tokens, prefill, result.generated_tokens, decode,
+               StopReasonName(result.stop_reason));
+}
+
+}  // namespace
+
+int RunGenerate(int argc, char** argv) {
+  Settings settings;
+  std::vector<int32_t> prompt;
+  std::string problem = ReadSettings(argc, argv, &settings);
+  if (problem.empty() && settings.has_prompt_ids) problem = ParseIds(settings.prompt_ids, &prompt);
+  if (!problem.empty()) return FailUsage("generate: " + problem);
+
+  const ModelHandle model = OpenModel(settings.file, settings.threads);
+  if (model == nullptr) return kExitFailure;
+  const graft_model_info info = InfoOf(model.get());
+  if (info.task != GRAFT_TASK_TEXT_GENERATION) {
+    return Fail(settings.file, "the model does not generate text; see graft-run forward");
+  }
+  if (info.has_tokenizer == 0 && !settings.has_prompt_ids) {
+    return Fail(settings.file, "the model has no tokenizer; give the prompt as --prompt-ids");
+  }
+  if (!ReadPrompt(&settings, model.get(), &prompt)) return kExitFailure;
+  const uint64_t context = ContextFor(settings, info, prompt.size());
+  if (prompt.size() > context) {
+    return Fail(settings.file, Format("the prompt has %zu tokens, the context holds %" PRIu64,
+                                      prompt.size(), context));
+  }
+  const SessionHandle session = OpenSession(settings.file, model.get(), settings.threads, context);
+  if (session == nullptr) return kExitFailure;
+
+  std::vector<const char*> stop;
+  for (const std::string& string : settings.stop) stop.push_back(string.c_str());
+  graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
+  options.max_tokens = static_cast<uint32_t>(settings.max_tokens);
+  options.temperature = static_cast<float>(settings.temperature);
+  options.top_k = static_cast<uint32_t>(settings.top_k);
+  options.top_p = static_cast<float>(settings.top_p);
+  options.min_p = static_cast<float>(settings.min_p);
+  options.repeat_penalty = static_cast<float>(settings.repeat_penalty);
+  options.seed = settings.seed;
+  options.stop = stop.data();
+  options.stop_count = stop.size();
+  options.ignore_end = settings.ignore_eos;
+
+  Listener listener;
+  listener.shows = !settings.json;
+  graft_generate_result result{};
+  result.struct_size = sizeof(result);
+  graft_error error{};
+  const InterruptGuard guard(session.get());
+  if (graft_session_generate(session.get(), prompt.data(), prompt.size(), &options, OnToken,
+                             &listener, &result, &error) != GRAFT_OK) {
+    if (listener.shows && !listener.text.empty()) {
+      std::fputc('\n', stdout);
+      std::fflush(stdout);
+    }
+    return FailCall(settings.file, error);
+  }
+  ShowResult(settings, listener, result);
+  return std::ferror(stdout) == 0 ? kExitOk : Fail("standard output", "cannot be written");
+}
+
+}  // namespace graft_run

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// graft-run info: what a model is.
+#include <cinttypes>
+#include <cstdio>
+#include <string>
+
+#include "platforms/embedded_linux/commands.h"
+#include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/model_handle.h"
+#include "platforms/embedded_linux/options.h"
+
+namespace graft_run {
+
+int RunInfo(int argc, char** argv) {
+  std::string file;
+  bool json = false;
+  Options options;
+  options.Flag("json", &json);
+  if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
+    return FailUsage("info: " + problem);
+  }
+  const ModelHandle model = OpenModel(file, 0);
+  if (model == nullptr) return kExitFailure;
+  const graft_model_info info = InfoOf(model.get());
+  const char* task = info.task == GRAFT_TASK_TEXT_GENERATION ? "text generation" : "tensors";
+  const std::string identity =
+      Format("%016" PRIx64 "%016" PRIx64, info.identity_high, info.identity_low);
+  if (json) {
+    JsonObject()
+        .Text("task", task)
+        .Text("architecture", info.architecture)
+        .Whole("context_tokens", info.context_tokens)
+        .Whole("vocabulary", info.vocabulary)
+        .Bool("has_tokenizer", info.has_tokenizer != 0)
+        .Whole("file_bytes", info.file_bytes)
+        .Text("identity", identity)
+        .Print();
+    return kExitOk;
+  }
+  std::printf("task          %s\n", task);
+  std::printf("architecture  %s\n", info.architecture);
+  std::printf("context       %u tokens\n", info.context_tokens);
+  std::printf("vocabulary    %u\n", info.vocabulary);
+  std::printf("tokenizer     %s\n", info.has_tokenizer != 0 ? "yes" : "no");
+  std::printf("file          %" PRIu64 " bytes\n", info.file_bytes);
+  std::printf("identity      %s\n", identity.c_str());
+  return kExitOk;
+}
+
+}  // namespace graft_run

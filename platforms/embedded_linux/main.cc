@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// graft-run: runs .graft models from the command line.
+#include <graft/graft.h>
+
+#include <cstdio>
+#include <cstring>
+#include <string_view>
+
+#include "platforms/embedded_linux/commands.h"
+#include "platforms/embedded_linux/console.h"
+
+namespace {
+
+constexpr char kHelp[] = R"(graft-run runs .graft models.
+
+  graft-run generate FILE (--prompt TEXT | --prompt-file F | --prompt-ids 1,2,3) [--max-tokens N] [--temperature T]
+            [--top-k K] [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N]
+            [--context N] [--ignore-eos] [--json]
+      Continues a text. Without --temperature the likeliest token is always taken.
+  graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]
+      Computes the model on the tensor input_ids ([tokens] or [batch, tokens]) or input, and stores its outputs.
+  graft-run tokenize FILE (--text TEXT | --text-file F | --ids 1,2,3) [--no-special] [--json]
+      Shows the token ids of a text, or the text of ids.
+  graft-run perplexity FILE --text-file F [--context N] [--threads N] [--json]
+      How well the model predicts a text: e to the mean loss over windows of N tokens (256), each from an empty context.
+  graft-run bench FILE [-p 128] [-n 64] [-d 0] [-t THREADS] [-r 5] [--json]
+      Speed with a prompt of -p tokens and -n generated ones after -d tokens of context, each measured -r times.
+  graft-run info FILE [--json]
+      What the model is.
+  graft-run --help | --version
+
+--prompt-file, --text-file: "-" reads standard input. Ctrl-C stops cleanly, a second one at once.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+
+Examples
+  graft-run generate tales.graft --prompt "Once upon a time" --max-tokens 100 --temperature 0.8 --top-k 40
+  graft-run tokenize tales.graft --text "Hello" --json
+  graft-run bench tales.graft -p 128 -n 64 -t 2
+)";
+
+struct Command {
+  std::string_view name;
+  int (*run)(int argc, char** argv);
+};
+
+constexpr Command kCommands[] = {
+    {"generate", graft_run::RunGenerate}, {"forward", graft_run::RunForward},
+    {"tokenize", graft_run::RunTokenize}, {"perplexity", graft_run::RunPerplexity},
+    {"bench", graft_run::RunBench},       {"info", graft_run::RunInfo},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) return graft_run::FailUsage("no command is given");
+  for (int i = 1; i < argc; ++i) {
+    // Behind "--", and as the value of an option, it is not ours; the first word never is a value.
+    if (std::strcmp(argv[i], "--") == 0) break;
+    if (i <= 2 && (std::strcmp(argv[i], "--help") == 0 || std::strcmp(argv[i], "-h") == 0)) {
+      std::fputs(kHelp, stdout);
+      return graft_run::kExitOk;
+    }
+  }
+  const std::string_view name = argv[1];
+  if (name == "help") {
+    std::fputs(kHelp, stdout);
+    return graft_run::kExitOk;
+  }
+  if (name == "--version" || name == "version") {
+    std::printf("graft-run %s\n", graft_version());
+    return graft_run::kExitOk;
+  }
+  for (const Command& command : kCommands) {
+    if (command.name == name) return command.run(argc - 1, argv + 1);
+  }
+  return graft_run::FailUsage(graft_run::Format("unknown command \"%s\"", argv[1]));
+}

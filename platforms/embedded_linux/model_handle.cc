@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "platforms/embedded_linux/model_handle.h"
+
+#include <signal.h>
+
+#include <atomic>
+
+#include "platforms/embedded_linux/console.h"
+
+namespace graft_run {
+namespace {
+
+// Set while a guard lives; a signal handler has no other way to reach it.
+std::atomic<graft_session*> g_interrupted_session = nullptr;
+
+void OnInterrupt(int) {
+  graft_session_cancel(g_interrupted_session.load(std::memory_order_relaxed));
+}
+
+void Handle(void (*handler)(int), int flags) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+}  // namespace
+
+ModelHandle OpenModel(const std::string& file, uint64_t threads) {
+  graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
+  options.threads = static_cast<uint32_t>(threads);
+  graft_error error{};
+  graft_model* model = nullptr;
+  if (graft_model_open(file.c_str(), &options, &model, &error) != GRAFT_OK) {
+    Fail(file, error.message);
+  }
+  return ModelHandle(model);
+}
+
+SessionHandle OpenSession(const std::string& file, graft_model* model, uint64_t threads,
+                          uint64_t context_tokens) {
+  graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
+  options.threads = static_cast<uint32_t>(threads);
+  options.context_tokens = static_cast<uint32_t>(context_tokens);
+  graft_error error{};
+  graft_session* session = nullptr;
+  if (graft_session_create(model, &options, &session, &error) != GRAFT_OK) {
+    Fail(file, error.message);
+  }
+  return SessionHandle(session);
+}
+
+graft_model_info InfoOf(const graft_model* model) {
+  graft_model_info info{};
+  info.struct_size = sizeof(info);
+  graft_model_get_info(model, &info, nullptr);  // cannot fail with these arguments
+  return info;
+}
+
+bool Tokenize(const std::string& file, const graft_model* model, std::string_view text,
+              bool add_special, std::vector<int32_t>* ids) {
+  graft_error error{};
+  ids->resize(text.size() / 2 + 16);
+  for (;;) {
+    size_t count = 0;
+    const graft_status status = graft_tokenize(model, text.data(), text.size(), add_special,
+                                               ids->data(), ids->size(), &count, &error);
+    const bool is_short = status == GRAFT_OUT_OF_RANGE && count > ids->size();
+    if (status != GRAFT_OK && !is_short) {
+      Fail(file, error.message);
+      return false;
+    }
+    ids->resize(count);
+    if (!is_short) return true;
+  }
+}
+
+bool Detokenize(const std::string& file, const graft_model* model, const std::vector<int32_t>& ids,
+                bool skip_special, std::string* text) {
+  graft_error error{};
+  text->resize(ids.size() * 8 + 16);
+  for (;;) {
+    size_t size = 0;
+    const graft_status status = graft_detokenize(model, ids.data(), ids.size(), skip_special,
+                                                 text->data(), text->size(), &size, &error);
+    const bool is_short = status == GRAFT_OUT_OF_RANGE && size > text->size();
+    if (status != GRAFT_OK && !is_short) {
+      Fail(file, error.message);
+      return false;
+    }
+    text->resize(size);
+    if (!is_short) return true;
+  }
+}
+
+InterruptGuard::InterruptGuard(graft_session* session) {
+  g_interrupted_session.store(session);
+  Handle(OnInterrupt, static_cast<int>(SA_RESETHAND));
+}
+
+InterruptGuard::~InterruptGuard() {
+  Handle(SIG_DFL, 0);
+  g_interrupted_session.store(nullptr);
+}
+
+int FailCall(const std::string& file, const graft_error& error) {
+  Fail(file, error.message);
+  return error.code == GRAFT_CANCELLED ? kExitInterrupted : kExitFailure;
+}
+
+}  // namespace graft_run

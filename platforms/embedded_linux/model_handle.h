@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owners of graft.h's models and sessions, opened as the commands need them.
+#pragma once
+
+#include <graft/graft.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace graft_run {
+
+struct ModelDeleter {
+  void operator()(graft_model* model) const { graft_model_destroy(model); }
+};
+struct SessionDeleter {
+  void operator()(graft_session* session) const { graft_session_destroy(session); }
+};
+using ModelHandle = std::unique_ptr<graft_model, ModelDeleter>;
+using SessionHandle = std::unique_ptr<graft_session, SessionDeleter>;
+
+/// Null after a failure, which has been printed.
+ModelHandle OpenModel(const std::string& file, uint64_t threads);
+SessionHandle OpenSession(const std::string& file, graft_model* model, uint64_t threads,
+                          uint64_t context_tokens);
+
+graft_model_info InfoOf(const graft_model* model);
+
+/// Ids of `text`; false after a failure, which has been printed.
+bool Tokenize(const std::string& file, const graft_model* model, std::string_view text,
+              bool add_special, std::vector<int32_t>* ids);
+/// Text of `ids`; false after a failure, which has been printed.
+bool Detokenize(const std::string& file, const graft_model* model, const std::vector<int32_t>& ids,
+                bool skip_special, std::string* text);
+
+/// While it lives, the first Ctrl-C (or SIGTERM) cancels what runs in the session, the second
+/// kills.
+class InterruptGuard {
+ public:
+  explicit InterruptGuard(graft_session* session);
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+};
+
+/// Prints the failure of a call into the session and returns the exit code that goes with it.
+int FailCall(const std::string& file, const graft_error& error);
+
+}  // namespace graft_run
