@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,10 @@ Status Convert(const ConvertOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(options.base, adapters));
   flatbuffers::FlatBufferBuilder header(1 << 16);
   header.ForceDefaults(true);
+  // Hashing reads every weight once, and meanwhile the tokenizer is compiled.
+  auto base_hash = std::async(std::launch::async, [&model] { return model.base->Hash(); });
   GRAFT_ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(model, header));
-  GRAFT_ASSIGN_OR_RETURN(description.base_hash, model.base->Hash());
+  GRAFT_ASSIGN_OR_RETURN(description.base_hash, base_hash.get());
 
   Progress progress("converting", "weights", options.quiet);
   write.progress = [&progress](int64_t done, int64_t total) { progress.Update(done, total); };

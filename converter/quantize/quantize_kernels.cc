@@ -100,7 +100,7 @@ double LargestKernel(const double* numbers, size_t count) {
   return result;
 }
 
-// Spreads `parts` runs of `length` numbers over the lanes of x [length, 16]; lanes and elements
+// Spreads runs of `length` numbers over the lanes of x [length, 16]; lanes and elements
 // without numbers become 0.
 void SpreadOverLanes(const double* numbers, size_t count, size_t length, float* x) {
   for (size_t lane = 0; lane < kLanes; ++lane) {
@@ -113,18 +113,21 @@ void SpreadOverLanes(const double* numbers, size_t count, size_t length, float* 
   }
 }
 
-// Divides each lane by its largest magnitude, which goes to `largest`; a lane of zeros stays.
+// Divides each lane by its largest magnitude, which goes to `largest`. A lane too small to be
+// divided becomes zeros.
 void NormalizeLanes(float* x, size_t length, float* largest) {
   const Tag d;
+  const Vector smallest_normal = hn::Set(d, std::numeric_limits<float>::min());
   for (size_t lane = 0; lane < kLanes; lane += hn::Lanes(d)) {
     Vector most = hn::Zero(d);
     for (size_t i = 0; i < length; ++i) {
       most = hn::Max(most, hn::Abs(hn::LoadU(d, x + i * kLanes + lane)));
     }
-    const Vector divisor = hn::IfThenElse(hn::Gt(most, hn::Zero(d)), most, hn::Set(d, 1.0f));
+    const Vector to_unit =
+        hn::IfThenElseZero(hn::Ge(most, smallest_normal), hn::Div(hn::Set(d, 1.0f), most));
     for (size_t i = 0; i < length; ++i) {
       float* place = x + i * kLanes + lane;
-      hn::StoreU(hn::Div(hn::LoadU(d, place), divisor), d, place);
+      hn::StoreU(hn::Mul(hn::LoadU(d, place), to_unit), d, place);
     }
     hn::StoreU(most, d, largest + lane);
   }
