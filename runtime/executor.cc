@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <limits>
 #include <new>
 
 #include "runtime/kernels/rope.h"
@@ -28,7 +27,6 @@ constexpr size_t kAttentionBlock = 48;
 // heads to go round.
 constexpr size_t kMinSplitPositions = 256;
 constexpr size_t kMaxSplits = 16;
-constexpr uint32_t kNever = std::numeric_limits<uint32_t>::max();
 
 Activation ActivationOf(fb::ActivationKind kind) {
   switch (kind) {
@@ -98,6 +96,8 @@ struct Executor::StepState {
   float* out = nullptr;
   int8_t* codes = nullptr;  // kQuantize
   RowQuantization* quantization = nullptr;
+  size_t block = 1;                    // kAttention: rows of a task
+  size_t splits = 1;                   // kAttention: tasks that share one row's context
 };
 
 Executor::Executor(const Plan& plan, WorkerTeam& team) : plan_(plan), team_(team) {}
@@ -411,119 +411,118 @@ void Executor::RunRows(StepState& s, StepKind kind, size_t begin, size_t end) {
   }
 }
 
-void Executor::RunStageRows(const Stage& stage) {
-  const size_t block =
-      std::clamp<size_t>((stage.rows + team_.size() - 1) / team_.size(), 1, kRowBlock);
-  const size_t blocks = (stage.rows + block - 1) / block;
-  for (size_t ticket = team_.NextTicket(); ticket < blocks; ticket = team_.NextTicket()) {
-    const size_t begin = ticket * block;
-    const size_t end = std::min(stage.rows, begin + block);
-    for (uint32_t i = stage.first; i < stage.first + stage.count; ++i) {
-      const uint32_t index = schedule_.steps[i];
-      RunRows(states_[index], plan_.steps()[index].kind, begin, end);
-    }
-  }
+namespace {
+
+// Rows of a task of a stage by rows: at least a task for each worker if there are rows enough.
+size_t RowBlock(size_t rows, unsigned workers) {
+  const size_t block = std::clamp<size_t>((rows + workers - 1) / workers, 1, kRowBlock);
+  return std::max(block, rows / (WorkerTeam::kMaxTasks / 2) + 1);
 }
 
-void Executor::RunLinears(StepState& state) {
-  for (size_t ticket = team_.NextTicket(); ticket < state.tasks.size();
-       ticket = team_.NextTicket()) {
-    const uint32_t task = state.tasks[ticket];
-    if (!state.linears[task >> 16].slices[task & 0xFFFF].Run().ok())
-      failed_.store(true, std::memory_order_relaxed);
+}  // namespace
+
+// How this call's attention divides into tasks; returns how many.
+uint32_t Executor::PlanAttention(StepState& s) const {
+  const AttentionShape& shape = s.attention;
+  const size_t positions = (s.cached ? first_position_ : 0) + s.rows;
+  s.splits = 1;
+  if (s.rows == 1 && team_.size() > 1) {
+    const size_t visible = shape.window > 0 ? std::min(positions, shape.window) : positions;
+    const size_t wanted = (2 * team_.size() + shape.kv_heads - 1) / shape.kv_heads;
+    s.splits = std::max<size_t>(1, std::min({wanted, visible / kMinSplitPositions, kMaxSplits}));
+    return static_cast<uint32_t>(shape.kv_heads * s.splits);
   }
+  s.block = std::max<size_t>(1, kAttentionBlock / (shape.heads / shape.kv_heads));
+  s.block = std::max(s.block, s.rows * shape.kv_heads / (WorkerTeam::kMaxTasks / 2) + 1);
+  return static_cast<uint32_t>(shape.kv_heads * ((s.rows + s.block - 1) / s.block));
 }
 
-void Executor::RunAttention(StepState& s, unsigned worker) {
+void Executor::RunAttentionTask(StepState& s, uint32_t task, unsigned worker) {
   const AttentionShape& shape = s.attention;
   auto* scratch = reinterpret_cast<float*>(scratch_.data());
   float* own = scratch + worker * worker_scratch_floats_;
-  float* partials = scratch + team_.size() * worker_scratch_floats_;
   AttentionRows rows;
   rows.query = s.in0;
   rows.out = s.out;
   rows.first_position = s.cached ? first_position_ : 0;
   rows.kv_positions = rows.first_position + s.rows;
-
-  if (s.rows == 1 && team_.size() > 1) {
-    const size_t first =
-        shape.window > 0 && rows.kv_positions > shape.window ? rows.kv_positions - shape.window : 0;
-    const size_t visible = rows.kv_positions - first;
-    const size_t wanted = (2 * team_.size() + shape.kv_heads - 1) / shape.kv_heads;
-    const size_t splits = std::min({wanted, visible / kMinSplitPositions, kMaxSplits});
-    if (splits > 1) {
-      const size_t start = first / kKeyBlock * kKeyBlock;
-      const size_t share =
-          ((rows.kv_positions - start) / splits + kKeyBlock) / kKeyBlock * kKeyBlock;
-      for (size_t ticket = team_.NextTicket(); ticket < shape.kv_heads * splits;
-           ticket = team_.NextTicket()) {
-        const size_t head = ticket / splits;
-        const size_t split = ticket % splits;
-        float* of_head = partials + head * kMaxSplits * PartialFloats(shape);
-        const size_t begin = start + split * share;
-        AttendPartial(shape, s.view, rows, 0, head, begin,
-                      std::min(rows.kv_positions, begin + share), own,
-                      of_head + split * PartialFloats(shape));
-        // Whoever finishes a head last puts its parts together.
-        if (splits_done_[head].fetch_add(1, std::memory_order_acq_rel) + 1 == splits) {
-          splits_done_[head].store(0, std::memory_order_relaxed);
-          CombinePartials(shape, rows, 0, head, of_head, splits);
-        }
-      }
-      return;
-    }
-  }
-  const size_t block = std::max<size_t>(1, kAttentionBlock / (shape.heads / shape.kv_heads));
-  const size_t blocks = (s.rows + block - 1) / block;
-  for (size_t ticket = team_.NextTicket(); ticket < shape.kv_heads * blocks;
-       ticket = team_.NextTicket()) {
+  const size_t head = task % shape.kv_heads;
+  if (s.splits == 1) {
     // Later rows see more: they go first, so that the short tasks even out the end.
-    const size_t at = blocks - 1 - ticket / shape.kv_heads;
-    AttendRows(shape, s.view, rows, ticket % shape.kv_heads, at * block,
-               std::min(s.rows, (at + 1) * block), own);
+    const size_t blocks = (s.rows + s.block - 1) / s.block;
+    const size_t begin = (blocks - 1 - task / shape.kv_heads) * s.block;
+    AttendRows(shape, s.view, rows, head, begin, std::min(s.rows, begin + s.block), own);
+    return;
+  }
+  const size_t first = shape.window > 0 && rows.kv_positions > shape.window ? rows.kv_positions - shape.window : 0;
+  const size_t start = first / kKeyBlock * kKeyBlock;
+  const size_t share = ((rows.kv_positions - start) / s.splits + kKeyBlock) / kKeyBlock * kKeyBlock;
+  const size_t begin = start + task / shape.kv_heads * share;
+  float* partials = scratch + team_.size() * worker_scratch_floats_ + head * kMaxSplits * PartialFloats(shape);
+  AttendPartial(shape, s.view, rows, 0, head, begin, std::min(rows.kv_positions, begin + share), own,
+                partials + task / shape.kv_heads * PartialFloats(shape));
+  // Whoever finishes a head last puts its parts together.
+  if (splits_done_[head].fetch_add(1, std::memory_order_acq_rel) + 1 == s.splits) {
+    splits_done_[head].store(0, std::memory_order_relaxed);
+    CombinePartials(shape, rows, 0, head, partials, s.splits);
   }
 }
 
-void Executor::Work(unsigned worker) {
-  const auto count = static_cast<uint32_t>(schedule_.stages.size());
-  uint64_t started = profile_ != nullptr && worker == 0 ? Now() : 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    const Stage& stage = schedule_.stages[i];
-    const uint32_t last = schedule_.steps[stage.first + stage.count - 1];
-    const StepKind kind = plan_.steps()[last].kind;
-    if (stage.by_rows) {
-      RunStageRows(stage);
-    } else if (kind == StepKind::kLinears) {
-      RunLinears(states_[last]);
-    } else {
-      RunAttention(states_[last], worker);
-    }
-    // All must stop after the same stage, so the first worker decides before the barrier, for the
-    // stage just done.
-    if (worker == 0 && cancel_->load(std::memory_order_relaxed) &&
-        stop_after_.load(std::memory_order_relaxed) == kNever)
-      stop_after_.store(i, std::memory_order_relaxed);
-    if (i + 1 < count) team_.Barrier();
-    if (profile_ != nullptr && worker == 0) {
-      const uint64_t now = Now();
-      profile_->nanoseconds[static_cast<size_t>(kind)] += now - started;
-      started = now;
-    }
-    if (stop_after_.load(std::memory_order_relaxed) <= i) return;
+uint32_t Executor::TaskCount(uint32_t index) {
+  const Stage& stage = schedule_.stages[index];
+  if (stage.by_rows) {
+    const size_t block = RowBlock(stage.rows, team_.size());
+    return static_cast<uint32_t>((stage.rows + block - 1) / block);
   }
+  const uint32_t step = schedule_.steps[stage.first];
+  if (plan_.steps()[step].kind == StepKind::kLinears) return static_cast<uint32_t>(states_[step].tasks.size());
+  return PlanAttention(states_[step]);
+}
+
+void Executor::RunTask(uint32_t index, uint32_t task, unsigned worker) {
+  const Stage& stage = schedule_.stages[index];
+  if (stage.by_rows) {
+    const size_t block = RowBlock(stage.rows, team_.size());
+    const size_t begin = task * block;
+    const size_t end = std::min(stage.rows, begin + block);
+    for (uint32_t i = stage.first; i < stage.first + stage.count; ++i) {
+      const uint32_t step = schedule_.steps[i];
+      RunRows(states_[step], plan_.steps()[step].kind, begin, end);
+    }
+    return;
+  }
+  const uint32_t step = schedule_.steps[stage.first];
+  StepState& state = states_[step];
+  if (plan_.steps()[step].kind == StepKind::kLinears) {
+    const uint32_t slice = state.tasks[task];
+    if (!state.linears[slice >> 16].slices[slice & 0xFFFF].Run().ok()) failed_.store(true, std::memory_order_relaxed);
+  } else {
+    RunAttentionTask(state, task, worker);
+  }
+}
+
+bool Executor::FinishStage(uint32_t index) {
+  if (profile_ != nullptr) {
+    const Stage& stage = schedule_.stages[index];
+    const StepKind kind = plan_.steps()[schedule_.steps[stage.first + stage.count - 1]].kind;
+    const uint64_t now = Now();
+    profile_->nanoseconds[static_cast<size_t>(kind)] += now - stage_started_ns_;
+    stage_started_ns_ = now;
+  }
+  if (!cancel_->load(std::memory_order_relaxed)) return true;
+  cancelled_ = true;
+  return false;
 }
 
 Status Executor::Run(size_t first_position, const std::atomic<bool>& cancel) {
   first_position_ = first_position;
   cancel_ = &cancel;
-  stop_after_.store(kNever, std::memory_order_relaxed);
+  cancelled_ = false;
   failed_.store(false, std::memory_order_relaxed);
-  team_.Run([](void* self, unsigned worker) { static_cast<Executor*>(self)->Work(worker); }, this);
-  if (profile_ != nullptr) ++profile_->runs;
-  if (failed_.load(std::memory_order_relaxed))
-    return Error(StatusCode::kInternal, "a prepared operator did not run");
-  if (stop_after_.load(std::memory_order_relaxed) != kNever)
-    return Error(StatusCode::kCancelled, "cancelled");
+  if (profile_ != nullptr) stage_started_ns_ = Now();
+  team_.Run(*this, static_cast<uint32_t>(schedule_.stages.size()));
+  if (failed_.load(std::memory_order_relaxed)) return Error(StatusCode::kInternal, "a prepared operator did not run");
+  if (cancelled_) return Error(StatusCode::kCancelled, "cancelled");
   return OkStatus();
 }
 

@@ -24,10 +24,9 @@ namespace graft::runtime {
 /// Time spent in each kind of step; a stage's time goes to its last step's kind.
 struct Profile {
   std::array<uint64_t, static_cast<size_t>(StepKind::kSelectRows) + 1> nanoseconds = {};
-  uint64_t runs = 0;
 };
 
-class Executor {
+class Executor final : private StagedWork {
  public:
   /// caches: one for each of the graph's. Everything passed must outlive the executor.
   /// Errors   kOutOfMemory, kUnsupported; each names the tensor.
@@ -59,10 +58,13 @@ class Executor {
                        StepState* state);
   Status PrepareStep(const Step& step, StepState& state);
   void RunRows(StepState& state, StepKind kind, size_t begin, size_t end);
-  void RunStageRows(const Stage& stage);
-  void RunLinears(StepState& state);
-  void RunAttention(StepState& state, unsigned worker);
-  void Work(unsigned worker);
+  void RunAttentionTask(StepState& state, uint32_t task, unsigned worker);
+  uint32_t PlanAttention(StepState& state) const;
+
+  // StagedWork, for the team.
+  uint32_t TaskCount(uint32_t stage) override;
+  void RunTask(uint32_t stage, uint32_t task, unsigned worker) override;
+  bool FinishStage(uint32_t stage) override;
 
   const Plan& plan_;
   WorkerTeam& team_;
@@ -79,8 +81,9 @@ class Executor {
   // Of the running call.
   size_t first_position_ = 0;
   const std::atomic<bool>* cancel_ = nullptr;
-  std::atomic<uint32_t> stop_after_{0};  // the stage after which all stop
+  bool cancelled_ = false;
   std::atomic<bool> failed_{false};
+  uint64_t stage_started_ns_ = 0;
 };
 
 }  // namespace graft::runtime

@@ -175,22 +175,28 @@ Status PackedWeights::Fill(const schema::VerifiedModel& model, const DataSource&
     }
   };
 
+  class Packing final : public StagedWork {
+   public:
+    Packing(uint32_t tasks, const decltype(run)& function, const std::atomic<bool>& failed)
+        : tasks_(tasks), function_(function), failed_(failed) {}
+    // In stages of as many tasks as a team takes at once.
+    uint32_t Stages() const { return (tasks_ + WorkerTeam::kMaxTasks - 1) / WorkerTeam::kMaxTasks; }
+    uint32_t TaskCount(uint32_t stage) override {
+      return std::min(WorkerTeam::kMaxTasks, tasks_ - stage * WorkerTeam::kMaxTasks);
+    }
+    void RunTask(uint32_t stage, uint32_t task, unsigned) override {
+      if (!failed_.load(std::memory_order_relaxed)) function_(size_t{stage} * WorkerTeam::kMaxTasks + task);
+    }
+    bool FinishStage(uint32_t) override { return !failed_.load(std::memory_order_relaxed); }
+
+   private:
+    const uint32_t tasks_;
+    const decltype(run)& function_;
+    const std::atomic<bool>& failed_;
+  };
   GRAFT_ASSIGN_OR_RETURN(auto team, WorkerTeam::Create(std::max(1u, threads)));
-  struct Context {
-    WorkerTeam* team;
-    size_t count;
-    const decltype(run)* function;
-    std::atomic<bool>* failed;
-  } context{team.get(), tasks.size(), &run, &shared.failed};
-  team->Run(
-      [](void* argument, unsigned) {
-        auto& c = *static_cast<Context*>(argument);
-        for (size_t i = c.team->NextTicket(); i < c.count; i = c.team->NextTicket()) {
-          if (c.failed->load(std::memory_order_relaxed)) return;
-          (*c.function)(i);
-        }
-      },
-      &context);
+  Packing packing(static_cast<uint32_t>(tasks.size()), run, shared.failed);
+  team->Run(packing, packing.Stages());
   return std::move(shared.status);
 }
 

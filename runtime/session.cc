@@ -108,6 +108,7 @@ class Session::Impl {
   size_t position = 0;
   std::atomic<bool> cancelled{false};
   Binding binding;
+  Profile profile;
 
   // Outputs of Forward: gathered over chunks, or left in the executor's arena.
   std::vector<TensorView> views;
@@ -446,5 +447,21 @@ Result<std::span<const TensorView>> Session::Forward(std::span<const TensorView>
 void Session::Cancel() { impl_->cancelled.store(true, std::memory_order_relaxed); }
 void Session::ClearCancel() { impl_->cancelled.store(false, std::memory_order_relaxed); }
 bool Session::cancelled() const { return impl_->cancelled.load(std::memory_order_relaxed); }
+
+void Session::MeasureSteps(bool on) {
+  impl_->profile = Profile();
+  impl_->executor->set_profile(on ? &impl_->profile : nullptr);
+}
+
+std::vector<StepTime> Session::step_times() const {
+  std::vector<StepTime> times;
+  for (size_t kind = 0; kind < impl_->profile.nanoseconds.size(); ++kind) {
+    const uint64_t nanoseconds = impl_->profile.nanoseconds[kind];
+    if (nanoseconds > 0) times.push_back({StepKindName(static_cast<StepKind>(kind)), nanoseconds});
+  }
+  std::sort(times.begin(), times.end(),
+            [](const StepTime& a, const StepTime& b) { return a.nanoseconds > b.nanoseconds; });
+  return times;
+}
 
 }  // namespace graft::runtime

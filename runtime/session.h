@@ -33,6 +33,12 @@ struct TensorView {
   const void* data = nullptr;
 };
 
+/// Wall time of one kind of step, with all the steps that ran in one stage with it.
+struct StepTime {
+  const char* kind = "";
+  uint64_t nanoseconds = 0;
+};
+
 class Session {
  public:
   static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model, const SessionOptions& options);
@@ -60,6 +66,11 @@ class Session {
   /// Forgets a Cancel that came while nothing ran. Called at the start of each C API call.
   void ClearCancel();
   bool cancelled() const;
+
+  /// Starts measuring from zero, or stops. Measuring costs two readings of the clock for each stage.
+  void MeasureSteps(bool on);
+  /// What was measured so far, longest first.
+  std::vector<StepTime> step_times() const;
 
  private:
   class Impl;

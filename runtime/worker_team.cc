@@ -20,23 +20,35 @@ void CpuRelax() {
 #endif
 }
 
-// At a barrier the others are at most one stage away: spin, then give the core away in case one of
-// them has none.
-constexpr unsigned kBarrierSpins = 4000;
+// Within a pass the next stage is near: spin, then give the core away in case whoever works has none.
+constexpr unsigned kStageSpins = 2000;
 // Between two passes lies the choice of a token: spin about that long, then sleep.
 constexpr unsigned kIdleSpins = 20000;
+
+// 24 bits of stage, 20 of task count, 20 of next task. Threads that find no task left take tickets beyond the count: at
+// most one each a stage, so these never run into the count.
+constexpr unsigned kTaskBits = 20;
+constexpr uint64_t kTaskMask = (uint64_t{1} << kTaskBits) - 1;
+constexpr uint64_t kIdle = ~uint64_t{0} << (2 * kTaskBits);
+
+constexpr uint64_t Cursor(uint32_t stage, uint32_t tasks) {
+  return (static_cast<uint64_t>(stage) << (2 * kTaskBits)) | (static_cast<uint64_t>(tasks) << kTaskBits);
+}
+constexpr uint32_t StageOf(uint64_t cursor) { return static_cast<uint32_t>(cursor >> (2 * kTaskBits)); }
+constexpr uint32_t TasksOf(uint64_t cursor) { return static_cast<uint32_t>((cursor >> kTaskBits) & kTaskMask); }
+constexpr uint32_t TicketOf(uint64_t cursor) { return static_cast<uint32_t>(cursor & kTaskMask); }
+constexpr uint32_t kIdleStage = StageOf(kIdle);
 
 }  // namespace
 
 Result<std::unique_ptr<WorkerTeam>> WorkerTeam::Create(unsigned size) {
   if (size == 0 || size > kMaxWorkers) {
-    return Error(StatusCode::kInvalidArgument, "%u threads asked for; 1 to %u are possible", size,
-                 kMaxWorkers);
+    return Error(StatusCode::kInvalidArgument, "%u threads asked for; 1 to %u are possible", size, kMaxWorkers);
   }
   std::unique_ptr<WorkerTeam> team(new (std::nothrow) WorkerTeam(size));
   if (team) team->helpers_.reset(new (std::nothrow) Helper[size]);
-  if (!team || !team->helpers_)
-    return Error(StatusCode::kOutOfMemory, "cannot allocate a team of %u threads", size);
+  if (!team || !team->helpers_) return Error(StatusCode::kOutOfMemory, "cannot allocate a team of %u threads", size);
+  team->cursor_.store(kIdle);
   for (unsigned worker = 1; worker < size; ++worker) {
     Helper& helper = team->helpers_[worker];
     helper.team = team.get();
@@ -52,7 +64,6 @@ Result<std::unique_ptr<WorkerTeam>> WorkerTeam::Create(unsigned size) {
 WorkerTeam::~WorkerTeam() {
   if (!helpers_) return;
   quit_.store(true);
-  generation_.fetch_add(1);
   pthread_mutex_lock(&mutex_);
   pthread_cond_broadcast(&wake_);
   pthread_mutex_unlock(&mutex_);
@@ -61,75 +72,88 @@ WorkerTeam::~WorkerTeam() {
   }
 }
 
-void WorkerTeam::Run(Task task, void* context) {
+void WorkerTeam::Run(StagedWork& work, uint32_t stages) {
+  if (stages == 0) return;
   if (size_ == 1) {
-    task(context, 0);
-    ticket_.store(0, std::memory_order_relaxed);
+    for (uint32_t stage = 0; stage < stages; ++stage) {
+      const uint32_t tasks = work.TaskCount(stage);
+      for (uint32_t task = 0; task < tasks; ++task) work.RunTask(stage, task, 0);
+      if (!work.FinishStage(stage)) return;
+    }
     return;
   }
-  task_ = task;
-  context_ = context;
-  // Sequentially consistent, here and in AwaitGeneration: either this thread sees the sleeper or
-  // the sleeper the number.
-  generation_.fetch_add(1);
+  work_ = &work;
+  stages_ = stages;
+  finished_.store(0, std::memory_order_relaxed);
+  // Sequentially consistent, here and in AwaitWork: either this thread sees the sleeper or the sleeper the work.
+  cursor_.store(Cursor(0, work.TaskCount(0)));
   if (sleepers_.load() > 0) {
     pthread_mutex_lock(&mutex_);
     pthread_cond_broadcast(&wake_);
     pthread_mutex_unlock(&mutex_);
   }
-  task(context, 0);
-  Barrier();
+  TakeTasks(0);
 }
 
-void WorkerTeam::Barrier() {
-  if (size_ == 1) {
-    ticket_.store(0, std::memory_order_relaxed);
-    return;
-  }
-  const uint32_t phase = phase_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    ticket_.store(0, std::memory_order_relaxed);
-    phase_.store(phase + 1, std::memory_order_release);
-    return;
-  }
-  for (unsigned spins = 0; phase_.load(std::memory_order_acquire) == phase; ++spins) {
-    if (spins < kBarrierSpins) {
-      CpuRelax();
+// Works until the team is idle.
+void WorkerTeam::TakeTasks(unsigned worker) {
+  uint64_t cursor = cursor_.fetch_add(1, std::memory_order_acq_rel);
+  while (StageOf(cursor) != kIdleStage) {
+    const uint32_t stage = StageOf(cursor);
+    if (TicketOf(cursor) < TasksOf(cursor)) {
+      work_->RunTask(stage, TicketOf(cursor), worker);
+      if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 == TasksOf(cursor)) OpenStagesAfter(stage, worker);
     } else {
-      sched_yield();
+      // The stage's number alone would not do: a later Run may have opened a stage of the same number.
+      const auto closed = [&](uint64_t now) { return StageOf(now) == stage && TicketOf(now) >= TasksOf(now); };
+      for (unsigned spins = 0; closed(cursor_.load(std::memory_order_acquire)); ++spins) {
+        if (spins < kStageSpins) {
+          CpuRelax();
+        } else {
+          sched_yield();
+        }
+      }
     }
+    cursor = cursor_.fetch_add(1, std::memory_order_acq_rel);
+  }
+}
+
+// The calling thread has finished the last task of `stage`. Stages of one task it does at once, rather than hand them over.
+void WorkerTeam::OpenStagesAfter(uint32_t stage, unsigned worker) {
+  while (true) {
+    if (!work_->FinishStage(stage) || ++stage == stages_) {
+      cursor_.store(kIdle, std::memory_order_release);
+      return;
+    }
+    const uint32_t tasks = work_->TaskCount(stage);
+    if (tasks > 1) {
+      finished_.store(0, std::memory_order_relaxed);
+      cursor_.store(Cursor(stage, tasks), std::memory_order_release);
+      return;
+    }
+    work_->RunTask(stage, 0, worker);
   }
 }
 
 void* WorkerTeam::HelperMain(void* argument) {
   const auto* helper = static_cast<const Helper*>(argument);
-  helper->team->HelperLoop(helper->worker);
+  while (helper->team->AwaitWork()) helper->team->TakeTasks(helper->worker);
   return nullptr;
 }
 
-uint32_t WorkerTeam::AwaitGeneration(uint32_t seen) {
+// Returns whether there may be work; false: the team ends.
+bool WorkerTeam::AwaitWork() {
+  const auto idle = [this] { return StageOf(cursor_.load()) == kIdleStage && !quit_.load(); };
   for (unsigned spins = 0; spins < kIdleSpins; ++spins) {
-    if (generation_.load(std::memory_order_acquire) != seen)
-      return generation_.load(std::memory_order_acquire);
+    if (!idle()) return !quit_.load();
     CpuRelax();
   }
   pthread_mutex_lock(&mutex_);
   sleepers_.fetch_add(1);
-  while (generation_.load() == seen) pthread_cond_wait(&wake_, &mutex_);
+  while (idle()) pthread_cond_wait(&wake_, &mutex_);
   sleepers_.fetch_sub(1);
   pthread_mutex_unlock(&mutex_);
-  return generation_.load(std::memory_order_acquire);
-}
-
-void WorkerTeam::HelperLoop(unsigned worker) {
-  uint32_t seen = 0;
-  while (true) {
-    seen = AwaitGeneration(seen);
-    if (quit_.load()) return;
-    task_(context_, worker);
-    Barrier();
-  }
+  return !quit_.load();
 }
 
 }  // namespace graft::runtime

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// WorkerTeam: threads that enter a computation together and keep step through it with barriers.
+// WorkerTeam: threads that go through the stages of a computation together.
 //
-// A forward pass is a few hundred short stages. A pool that forks and joins for each of them pays a
-// wake-up and a system call a stage; a team is woken once for a whole pass and meets at a spinning
-// barrier between stages, which costs about as much as moving a cache line there and back.
+// A forward pass is a few hundred short stages, each a few tasks. A pool that forks and joins pays a wake-up and a system
+// call a stage. A team is woken once for a whole pass: its threads take tasks from one shared word, and whoever
+// finishes a stage's last task opens the next stage. Nobody waits for a thread that holds no task, so a thread that the
+// system has put aside (or that sits on a slow core) delays only what it has taken.
 #pragma once
 
 #include <pthread.h>
@@ -17,29 +18,37 @@
 
 namespace graft::runtime {
 
+/// What a team goes through. Called from the team's threads; what one stage wrote is visible to the next.
+class StagedWork {
+ public:
+  /// Tasks of stage `stage`, at least 1 and at most kMaxTasks.
+  virtual uint32_t TaskCount(uint32_t stage) = 0;
+  virtual void RunTask(uint32_t stage, uint32_t task, unsigned worker) = 0;
+  /// Called once, by one thread, after all tasks of a stage; false: no further stage runs.
+  virtual bool FinishStage(uint32_t stage) = 0;
+
+ protected:
+  ~StagedWork() = default;
+};
+
 class WorkerTeam {
  public:
-  using Task = void (*)(void* context, unsigned worker);
-
-  /// `size` workers, of which the caller of Run is the first. Errors   kInvalidArgument (0, or more
-  /// than kMaxWorkers), kOutOfMemory (the system gives no more threads).
-  static Result<std::unique_ptr<WorkerTeam>> Create(unsigned size);
   static constexpr unsigned kMaxWorkers = 256;
+  static constexpr uint32_t kMaxTasks = (1u << 20) - 2 * kMaxWorkers;
+  static constexpr uint32_t kMaxStages = (1u << 24) - 2;
+
+  /// `size` workers, of which the caller of Run is one. Errors   kInvalidArgument (0, or more than kMaxWorkers),
+  /// kOutOfMemory (the system gives no more threads).
+  static Result<std::unique_ptr<WorkerTeam>> Create(unsigned size);
   ~WorkerTeam();
   WorkerTeam(const WorkerTeam&) = delete;
   WorkerTeam& operator=(const WorkerTeam&) = delete;
 
   unsigned size() const { return size_; }
 
-  /// Calls task(context, worker) for worker 0 .. size()-1, each on a thread of its own, and returns
-  /// when all have returned. One caller at a time. Allocates nothing.
-  void Run(Task task, void* context);
-
-  /// Inside a task: waits until every worker is here. What any wrote before is visible to all
-  /// after. Starts a new round of NextTicket().
-  void Barrier();
-  /// Inside a task: 0, 1, 2, ... each to one worker, since the last barrier.
-  size_t NextTicket() { return ticket_.fetch_add(1, std::memory_order_relaxed); }
+  /// Runs all tasks of stages 0 .. stages-1 in order of stages. Worker 0 is the calling thread. One caller at a time.
+  /// Requires stages <= kMaxStages. Allocates nothing.
+  void Run(StagedWork& work, uint32_t stages);
 
  private:
   explicit WorkerTeam(unsigned size) : size_(size) {}
@@ -50,20 +59,20 @@ class WorkerTeam {
     bool started = false;
   };
   static void* HelperMain(void* argument);
-  void HelperLoop(unsigned worker);
-  uint32_t AwaitGeneration(uint32_t seen);
+  void TakeTasks(unsigned worker);
+  void OpenStagesAfter(uint32_t stage, unsigned worker);
+  bool AwaitWork();
 
   const unsigned size_;
   std::unique_ptr<Helper[]> helpers_;
-  Task task_ = nullptr;
-  void* context_ = nullptr;
+  StagedWork* work_ = nullptr;
+  uint32_t stages_ = 0;
 
-  alignas(64) std::atomic<size_t> ticket_{0};
-  alignas(64) std::atomic<unsigned> arrived_{0};
-  alignas(64) std::atomic<uint32_t> phase_{0};
-  alignas(64) std::atomic<uint32_t> generation_{
-      0};  // counts calls of Run; the helpers wait for it to move
-  std::atomic<unsigned> sleepers_{0};
+  // stage | tasks | next task: see Cursor in worker_team.cc. A thread decides by this word alone whether it holds a
+  // task; only one that does may look at the work.
+  alignas(64) std::atomic<uint64_t> cursor_;
+  alignas(64) std::atomic<uint32_t> finished_{0};  // tasks of the open stage
+  alignas(64) std::atomic<unsigned> sleepers_{0};
   std::atomic<bool> quit_{false};
   pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
   pthread_cond_t wake_ = PTHREAD_COND_INITIALIZER;
