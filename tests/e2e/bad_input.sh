@@ -15,8 +15,8 @@ cleanup() {
 trap cleanup EXIT
 passed=0 failed=0
 
-graft_convert() { "${emulator[@]}" "$convert" "$@"; }
-graft_run() { "${emulator[@]}" "$run" "$@"; }
+graft_convert=("${emulator[@]}" "$convert")
+graft_run=("${emulator[@]}" "$run")
 
 fail() { printf 'FAIL %s: %s\n' "$name" "$1"; sed 's/^/     | /' "$work/stderr" | head -5; failed=$((failed + 1)); }
 
@@ -45,28 +45,28 @@ copy_adapter() { rm -rf "$work/$1"; cp -r "$data/tales/holmes" "$work/$1"; chmod
 out=$work/out/model.graft
 
 # ---- bases ----
-expect_error "base folder that does not exist" "$work/nothing" -- graft_convert convert --base "$work/nothing" -o "$out"
+expect_error "base folder that does not exist" "$work/nothing" -- "${graft_convert[@]}" convert --base "$work/nothing" -o "$out"
 
 copy_base unknown
 sed -i 's/"model_type": *"llama"/"model_type": "zebra"/' "$work/unknown/config.json"
-expect_error "unknown model_type" config.json model_type zebra -- graft_convert convert --base "$work/unknown" -o "$out"
+expect_error "unknown model_type" config.json model_type zebra -- "${graft_convert[@]}" convert --base "$work/unknown" -o "$out"
 
 copy_base broken
 printf '{ "model_type": ' >"$work/broken/config.json"
-expect_error "config.json cut short" config.json -- graft_convert convert --base "$work/broken" -o "$out"
+expect_error "config.json cut short" config.json -- "${graft_convert[@]}" convert --base "$work/broken" -o "$out"
 
 copy_base rope
 sed -i 's/"rope_type": *"default"/"rope_type": "mystery"/' "$work/rope/config.json"
-expect_error "unknown rope type" config.json mystery -- graft_convert convert --base "$work/rope" -o "$out"
+expect_error "unknown rope type" config.json mystery -- "${graft_convert[@]}" convert --base "$work/rope" -o "$out"
 
 copy_base heads
 sed -i 's/"num_attention_heads": *6/"num_attention_heads": 5/' "$work/heads/config.json"
-expect_error "head count that contradicts the weights" q_proj -- graft_convert convert --base "$work/heads" -o "$out"
+expect_error "head count that contradicts the weights" q_proj -- "${graft_convert[@]}" convert --base "$work/heads" -o "$out"
 
 copy_base short
 size=$(stat -c %s "$work/short/model.safetensors")
 truncate -s $((size - 100)) "$work/short/model.safetensors"
-expect_error "truncated safetensors" model.safetensors -- graft_convert convert --base "$work/short" -o "$out"
+expect_error "truncated safetensors" model.safetensors -- "${graft_convert[@]}" convert --base "$work/short" -o "$out"
 
 copy_base shards
 mv "$work/shards/model.safetensors" "$work/shards/model-00001-of-00002.safetensors"
@@ -74,44 +74,44 @@ cat >"$work/shards/model.safetensors.index.json" <<'JSON'
 {"metadata": {}, "weight_map": {"model.embed_tokens.weight": "model-00001-of-00002.safetensors",
  "model.norm.weight": "model-00002-of-00002.safetensors"}}
 JSON
-expect_error "missing shard" model-00002-of-00002.safetensors -- graft_convert convert --base "$work/shards" -o "$out"
+expect_error "missing shard" model-00002-of-00002.safetensors -- "${graft_convert[@]}" convert --base "$work/shards" -o "$out"
 
 # ---- adapters ----
 expect_error "adapter of another base" adapter_model.safetensors lora_ -- \
-  graft_convert convert --base "$data/stories260k" --adapter "$data/tales/holmes" -o "$out"
+  "${graft_convert[@]}" convert --base "$data/stories260k" --adapter "$data/tales/holmes" -o "$out"
 
 copy_adapter stray
 sed -i 's/layers\.3\.self_attn\.q_proj/layers.3.self_attn.z_proj/g' "$work/stray/adapter_model.safetensors"
 expect_error "adapter key that matches nothing" z_proj -- \
-  graft_convert convert --base "$data/tales/base" --adapter "$work/stray" -o "$out"
+  "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/stray" -o "$out"
 
 copy_adapter nan
 header=$(od -An -tu8 -N8 "$work/nan/adapter_model.safetensors" | tr -d ' ')
 printf '\000\000\300\177' | dd of="$work/nan/adapter_model.safetensors" bs=1 seek=$((8 + header)) conv=notrunc status=none
 expect_error "NaN in an adapter" adapter_model.safetensors lora_ -- \
-  graft_convert convert --base "$data/tales/base" --adapter "$work/nan" -o "$out"
+  "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/nan" -o "$out"
 
 copy_adapter kind
 sed -i 's/"peft_type": *"LORA"/"peft_type": "XYZ"/' "$work/kind/adapter_config.json"
 expect_error "unknown adapter kind" adapter_config.json XYZ -- \
-  graft_convert convert --base "$data/tales/base" --adapter "$work/kind" -o "$out"
+  "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/kind" -o "$out"
 
 copy_adapter bare
 rm "$work/bare/adapter_config.json"
 expect_error "adapter without its config" adapter_config.json -- \
-  graft_convert convert --base "$data/tales/base" --adapter "$work/bare" -o "$out"
+  "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/bare" -o "$out"
 
 # ---- outputs ----
 touch "$work/file"
 expect_error "output below something that is not a folder" "$work/file" -- \
-  graft_convert convert --base "$data/tales/base" -o "$work/file/model.graft"
+  "${graft_convert[@]}" convert --base "$data/tales/base" -o "$work/file/model.graft"
 expect_error "output folder that does not exist" "$work/absent" -- \
-  graft_convert convert --base "$data/tales/base" -o "$work/absent/model.graft"
+  "${graft_convert[@]}" convert --base "$data/tales/base" -o "$work/absent/model.graft"
 
 mkdir "$work/full"
 if mount -t tmpfs -o size=1m tmpfs "$work/full" 2>/dev/null; then
   mounted=1
-  expect_error "disk full" "$work/full" -- graft_convert convert --base "$data/tales/base" --quant int8 -o "$work/full/model.graft"
+  expect_error "disk full" "$work/full" -- "${graft_convert[@]}" convert --base "$data/tales/base" --quant int8 -o "$work/full/model.graft"
   [[ -z $(ls -A "$work/full") ]] || { name="disk full"; fail "left $(ls -A "$work/full")"; }
   expect_error "disk full while merging" "$work/full" -- \
     graft_convert merge --base "$data/tales/base" --adapter "$data/tales/holmes" -o "$work/full/merged"
@@ -122,30 +122,30 @@ fi
 
 # ---- model files ----
 good=$work/good.graft
-graft_convert convert --base "$data/tales/base" --quant int4 -o "$good" >/dev/null 2>&1 || { name=good; echo "FAIL cannot convert tales"; exit 1; }
+"${graft_convert[@]}" convert --base "$data/tales/base" --quant int4 -o "$good" >/dev/null 2>&1 || { name=good; echo "FAIL cannot convert tales"; exit 1; }
 ids=1,2,3
-expect_error "model that does not exist" "$work/absent.graft" -- graft_run generate "$work/absent.graft" --prompt-ids $ids
-expect_error "folder as a model" "$work" -- graft_run generate "$work" --prompt-ids $ids
+expect_error "model that does not exist" "$work/absent.graft" -- "${graft_run[@]}" generate "$work/absent.graft" --prompt-ids $ids
+expect_error "folder as a model" "$work" -- "${graft_run[@]}" generate "$work" --prompt-ids $ids
 : >"$work/empty.graft"
-expect_error "empty model file" empty.graft -- graft_run generate "$work/empty.graft" --prompt-ids $ids
+expect_error "empty model file" empty.graft -- "${graft_run[@]}" generate "$work/empty.graft" --prompt-ids $ids
 head -c 4096 /dev/urandom >"$work/random.graft"
-expect_error "random bytes" random.graft "magic" -- graft_run generate "$work/random.graft" --prompt-ids $ids
-expect_error "random bytes to verify" random.graft "magic" -- graft_convert verify "$work/random.graft"
+expect_error "random bytes" random.graft "magic" -- "${graft_run[@]}" generate "$work/random.graft" --prompt-ids $ids
+expect_error "random bytes to verify" random.graft "magic" -- "${graft_convert[@]}" verify "$work/random.graft"
 head -c 100000 "$good" >"$work/cut.graft"
-expect_error "truncated model file" cut.graft 100000 -- graft_run generate "$work/cut.graft" --prompt-ids $ids
+expect_error "truncated model file" cut.graft 100000 -- "${graft_run[@]}" generate "$work/cut.graft" --prompt-ids $ids
 cp "$good" "$work/flip.graft"
 size=$(stat -c %s "$good")
 printf '\377\377\377\377' | dd of="$work/flip.graft" bs=1 seek=$((size - 400000)) conv=notrunc status=none
-expect_error "changed weights to verify" flip.graft checksum -- graft_convert verify "$work/flip.graft"
+expect_error "changed weights to verify" flip.graft checksum -- "${graft_convert[@]}" verify "$work/flip.graft"
 
 long=$(seq -s, 1 700)
-expect_error "prompt longer than the context" 700 512 -- graft_run generate "$good" --prompt-ids "$long"
-expect_error "token id outside the vocabulary" 5000 2048 -- graft_run generate "$good" --prompt-ids 1,5000
-expect_error "input file that is no safetensors" random.graft -- graft_run forward "$good" --input "$work/random.graft" -o "$out"
+expect_error "prompt longer than the context" 700 512 -- "${graft_run[@]}" generate "$good" --prompt-ids "$long"
+expect_error "token id outside the vocabulary" 5000 2048 -- "${graft_run[@]}" generate "$good" --prompt-ids 1,5000
+expect_error "input file that is no safetensors" random.graft -- "${graft_run[@]}" forward "$good" --input "$work/random.graft" -o "$out"
 
 # Not an error: a matrix that int4 cannot hold falls back to int8 and the report says so.
 name="int4 with in_features that no block divides"
-if graft_convert convert --base "$data/stories260k" --quant int4 -o "$work/fallback.graft" >"$work/stdout" 2>"$work/stderr" &&
+if "${graft_convert[@]}" convert --base "$data/stories260k" --quant int4 -o "$work/fallback.graft" >"$work/stdout" 2>"$work/stderr" &&
   cat "$work/stdout" "$work/stderr" | grep -q 'int8'; then
   passed=$((passed + 1))
 else
