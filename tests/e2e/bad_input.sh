@@ -60,7 +60,7 @@ sed -i 's/"rope_type": *"default"/"rope_type": "mystery"/' "$work/rope/config.js
 expect_error "unknown rope type" config.json mystery -- "${graft_convert[@]}" convert --base "$work/rope" -o "$out"
 
 copy_base heads
-sed -i 's/"num_attention_heads": *6/"num_attention_heads": 5/' "$work/heads/config.json"
+sed -i 's/"num_attention_heads": *6/"num_attention_heads": 4/' "$work/heads/config.json"
 expect_error "head count that contradicts the weights" q_proj -- "${graft_convert[@]}" convert --base "$work/heads" -o "$out"
 
 copy_base short
@@ -114,7 +114,7 @@ if mount -t tmpfs -o size=1m tmpfs "$work/full" 2>/dev/null; then
   expect_error "disk full" "$work/full" -- "${graft_convert[@]}" convert --base "$data/tales/base" --quant int8 -o "$work/full/model.graft"
   [[ -z $(ls -A "$work/full") ]] || { name="disk full"; fail "left $(ls -A "$work/full")"; }
   expect_error "disk full while merging" "$work/full" -- \
-    graft_convert merge --base "$data/tales/base" --adapter "$data/tales/holmes" -o "$work/full/merged"
+    "${graft_convert[@]}" merge --base "$data/tales/base" --adapter "$data/tales/holmes" -o "$work/full/merged"
   [[ -z $(ls -A "$work/full") ]] || { name="disk full while merging"; fail "left $(ls -A "$work/full")"; }
 else
   echo "skip disk full: mounting a tmpfs is not permitted here"
