@@ -152,7 +152,8 @@ class JsonBuilder {
   }
 
   bool Within() {
-    if (document_->nodes_.size() + pending_.size() <= limits_.max_values) return true;
+    // The first node is kept for the root, which still waits among the pending ones.
+    if (document_->nodes_.size() - 1 + pending_.size() <= limits_.max_values) return true;
     return Stop("holds more than " + std::to_string(limits_.max_values) + " values");
   }
 
