@@ -173,7 +173,7 @@ Status AdapterFile::CheckFinite() const {
                        "%s: tensor '%s' holds %s at element %lld; the adapter's training failed",
                        weights_->path().c_str(), entry.info.name.c_str(),
                        std::isnan(*bad) ? "a value that is not a number" : "an infinity",
-                       static_cast<long long>(row * row_elements + (bad - values.begin())));
+                       static_cast<long long>(row * row_elements) + (bad - values.begin()));
         }
         return OkStatus();
       });

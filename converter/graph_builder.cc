@@ -132,8 +132,9 @@ TensorId GraphBuilder::Literal(std::string_view name, std::vector<float> numbers
   return AddConstant(std::move(constant));
 }
 
-ValueId GraphBuilder::AddOp(std::string_view name, std::vector<ValueId> inputs, ValueShape output,
-                            uint8_t attributes_type, flatbuffers::Offset<void> attributes) {
+ValueId GraphBuilder::AddOp(std::string_view name, const std::vector<ValueId>& inputs,
+                            ValueShape output, uint8_t attributes_type,
+                            flatbuffers::Offset<void> attributes) {
   std::vector<int32_t> operands;
   operands.reserve(inputs.size());
   for (const ValueId input : inputs) operands.push_back(input.index);

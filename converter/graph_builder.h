@@ -132,7 +132,7 @@ class GraphBuilder {
   TensorId AddConstant(Constant constant);
   const ValueShape& ShapeOf(ValueId value) const { return value_shapes_[value.index]; }
   /// Records an op of the given union type whose only output is a new value.
-  ValueId AddOp(std::string_view name, std::vector<ValueId> inputs, ValueShape output,
+  ValueId AddOp(std::string_view name, const std::vector<ValueId>& inputs, ValueShape output,
                 uint8_t attributes_type, flatbuffers::Offset<void> attributes);
   void CheckShape(std::string_view source, const std::vector<int64_t>& expected);
 

@@ -126,6 +126,8 @@ CLI::App* AddVerify(CLI::App& app, VerifyOptions* options) {
 
 }  // namespace
 
+// Only running out of memory while the options are declared can throw here.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 int main(int argc, char** argv) {
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);

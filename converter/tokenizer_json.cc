@@ -256,6 +256,7 @@ Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const J
     token_offsets.push_back(static_cast<uint32_t>(token_bytes.size()));
   }
   std::vector<Offset<fb::AddedToken>> added_offsets;
+  added_offsets.reserve(added.size());
   for (const AddedToken& token : added) {
     added_offsets.push_back(fb::CreateAddedToken(
         builder, builder.CreateString(token.content.data(), token.content.size()), token.id,

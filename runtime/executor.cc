@@ -428,7 +428,7 @@ uint32_t Executor::PlanAttention(StepState& s) const {
   s.splits = 1;
   if (s.rows == 1 && team_.size() > 1) {
     const size_t visible = shape.window > 0 ? std::min(positions, shape.window) : positions;
-    const size_t wanted = (2 * team_.size() + shape.kv_heads - 1) / shape.kv_heads;
+    const size_t wanted = (size_t{2} * team_.size() + shape.kv_heads - 1) / shape.kv_heads;
     s.splits = std::max<size_t>(1, std::min({wanted, visible / kMinSplitPositions, kMaxSplits}));
     return static_cast<uint32_t>(shape.kv_heads * s.splits);
   }

@@ -43,8 +43,9 @@ class [[nodiscard]] Result {
 
 /// GRAFT_ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or the calling function returns F()'s
 /// status.
-#define GRAFT_ASSIGN_OR_RETURN(declaration, expression)      \
-  auto GRAFT_CONCAT(graft_result_, __LINE__) = (expression); \
-  if (!GRAFT_CONCAT(graft_result_, __LINE__).ok())           \
-    return GRAFT_CONCAT(graft_result_, __LINE__).status();   \
-  declaration = std::move(GRAFT_CONCAT(graft_result_, __LINE__)).value()
+#define GRAFT_ASSIGN_OR_RETURN(declaration, expression)                 \
+  auto GRAFT_CONCAT(graft_result_, __LINE__) = (expression);            \
+  if (!GRAFT_CONCAT(graft_result_, __LINE__).ok())                      \
+    return GRAFT_CONCAT(graft_result_, __LINE__).status();              \
+  declaration = /* NOLINT(bugprone-macro-parentheses): a declaration */ \
+      std::move(GRAFT_CONCAT(graft_result_, __LINE__)).value()

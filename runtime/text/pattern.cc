@@ -118,7 +118,7 @@ Status Pattern::FindRegex(std::string_view subject, size_t from, PatternScratch&
         std::min(kSlowSteps + kSlowStepsPerByte * uint64_t{subject.size()}, kMaxSteps);
     pcre2_set_match_limit(buffers->slow, static_cast<uint32_t>(steps));
     if (has_machine_code_ && buffers->stack == nullptr) {
-      buffers->stack = pcre2_jit_stack_create(32 * 1024, kMachineStackBytes, nullptr);
+      buffers->stack = pcre2_jit_stack_create(size_t{32} * 1024, kMachineStackBytes, nullptr);
       pcre2_jit_stack_assign(buffers->slow, nullptr, buffers->stack);
     }
     count = pcre2_match(code_.get(), Units(subject), subject.size(), from, PCRE2_NO_UTF_CHECK,
