@@ -1,7 +1,8 @@
 # The reading and merging side of the converter.
 set(GRAFT_MERGE_SOURCES
   json.cc json_parser.cc tensor_source.cc input_file.cc parallel.cc merge_kernels.cc
-  safetensors.cc safetensors_writer.cc checkpoint.cc
+  weight_file.cc strided_read.cc zip_archive.cc pickle.cc pickle_machine.cc pickle_names.cc pickle_values.cc
+  safetensors.cc torch_file.cc safetensors_writer.cc checkpoint.cc
   adapter_settings.cc adapter_config.cc adapter_file.cc module_pattern.cc module_names.cc newer_names.cc
   low_rank_rows.cc dora.cc tied_embeddings.cc merge_plan.cc plan_lora.cc merged_source.cc
   output_folder.cc checkpoint_files.cc merge_checkpoint.cc)

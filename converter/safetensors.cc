@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening in named steps: length, header text, entries, tiling; then rows on demand.
+// Opening in named steps: length, header text, entries, tiling.
 #include "converter/safetensors.h"
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
 
 #include "converter/json.h"
-#include "converter/merge_kernels.h"
-#include "schema/checked_math.h"
 
 namespace graft::converter {
 namespace {
-
-constexpr size_t kMaxDimensions = 16;
-constexpr size_t kMaxTensors = 1'000'000;
-constexpr size_t kMaxNameBytes = 4096;
 
 Status Corrupt(const std::string& file, std::string_view tensor, const std::string& what) {
   const std::string name(tensor.substr(0, 200));
@@ -118,29 +110,6 @@ Result<DType> DTypeFromName(std::string_view name) {
   return Status(StatusCode::kUnsupported, "unknown element type");
 }
 
-Result<uint64_t> TensorBytes(const TensorInfo& info) {
-  // The whole product must fit even where a zero among the dimensions hides it: row_elements()
-  // skips the first.
-  int64_t elements = DTypeBytes(info.dtype);
-  bool empty = false;
-  for (const int64_t dimension : info.shape) {
-    if (dimension == 0) {
-      empty = true;
-    } else if (dimension < 0 || !CheckedMultiply(elements, dimension, &elements)) {
-      return Error(StatusCode::kCorrupt, "tensor '%s' has the impossible shape %s",
-                   info.name.c_str(), info.ShapeText().c_str());
-    }
-  }
-  // Loops over the rows of a tensor without elements must end in this lifetime.
-  for (const int64_t dimension : info.shape) {
-    if (empty && dimension > std::numeric_limits<int32_t>::max()) {
-      return Error(StatusCode::kCorrupt, "tensor '%s' has the impossible shape %s",
-                   info.name.c_str(), info.ShapeText().c_str());
-    }
-  }
-  return empty ? 0 : static_cast<uint64_t>(elements);
-}
-
 Result<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(const std::filesystem::path& path) {
   GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<InputFile> file, InputFile::Open(path));
   std::unique_ptr<SafetensorsFile> opened(new SafetensorsFile(std::move(file)));
@@ -197,57 +166,6 @@ Status SafetensorsFile::ParseHeader() {
   std::sort(entries_.begin(), entries_.end(),
             [](const Entry& a, const Entry& b) { return a.info.name < b.info.name; });
   return CheckTiling(path(), entries_, data_begin, file_bytes);
-}
-
-const SafetensorsFile::Entry* SafetensorsFile::Find(std::string_view name) const {
-  const auto found =
-      std::lower_bound(entries_.begin(), entries_.end(), name,
-                       [](const Entry& e, std::string_view n) { return e.info.name < n; });
-  return found != entries_.end() && found->info.name == name ? &*found : nullptr;
-}
-
-Status SafetensorsFile::ReadRows(const Entry& entry, int64_t row_begin, int64_t row_end,
-                                 std::span<double> out) const {
-  if (row_begin < 0 || row_end < row_begin || row_end > entry.info.rows()) {
-    return Error(StatusCode::kOutOfRange,
-                 "%s: tensor '%s' has %lld rows; %lld to %lld were asked for", path().c_str(),
-                 entry.info.name.c_str(), static_cast<long long>(entry.info.rows()),
-                 static_cast<long long>(row_begin), static_cast<long long>(row_end));
-  }
-  if (entry.size_bytes == 0) return OkStatus();
-  const int64_t row_elements = entry.info.row_elements();
-  const uint64_t elements = static_cast<uint64_t>((row_end - row_begin) * row_elements);
-  if (out.size() < elements) {
-    return Error(StatusCode::kInternal, "%s: tensor '%s': the buffer holds %zu of %llu elements",
-                 path().c_str(), entry.info.name.c_str(), out.size(),
-                 static_cast<unsigned long long>(elements));
-  }
-  return ReadElements(entry, row_begin * row_elements, out.first(elements));
-}
-
-Status SafetensorsFile::ReadElements(const Entry& entry, int64_t first,
-                                     std::span<double> out) const {
-  const uint64_t element_bytes = static_cast<uint64_t>(DTypeBytes(entry.info.dtype));
-  if (first < 0 ||
-      !RangeFits(static_cast<uint64_t>(first), out.size(), entry.size_bytes / element_bytes)) {
-    return Error(StatusCode::kOutOfRange, "%s: tensor '%s' has no %zu elements from %lld on",
-                 path().c_str(), entry.info.name.c_str(), out.size(),
-                 static_cast<long long>(first));
-  }
-  // Through a buffer small enough to stay in the cache.
-  constexpr size_t kChunkBytes = 128 << 10;
-  thread_local std::vector<uint8_t> chunk(kChunkBytes);
-  uint64_t offset = entry.file_offset + static_cast<uint64_t>(first) * element_bytes;
-  while (!out.empty()) {
-    const size_t count = std::min<size_t>(out.size(), kChunkBytes / element_bytes);
-    const std::span<uint8_t> stored = std::span(chunk).first(count * element_bytes);
-    const Status status = file_->ReadAt(offset, stored);
-    if (!status.ok()) return status.WithContext("tensor '" + entry.info.name + "'");
-    Widen(entry.info.dtype, stored.data(), count, out.data());
-    offset += stored.size();
-    out = out.subspan(count);
-  }
-  return OkStatus();
 }
 
 }  // namespace graft::converter
