@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a model's bytes come from: a mapped file, a part of one, or memory the caller owns. platforms/ implements it.
+// Where a model's bytes come from: a mapped file, a part of one, or memory the caller owns.
+// platforms/ implements it.
 #pragma once
 
 #include <cstddef>
@@ -16,19 +17,22 @@ class DataSource {
  public:
   virtual ~DataSource() = default;
   virtual std::span<const uint8_t> bytes() const = 0;
-  /// Says that [offset, offset + size) will not be read soon, so its pages need not stay in memory. A hint.
+  /// Says that [offset, offset + size) will not be read soon, so its pages need not stay in memory.
+  /// A hint.
   virtual void Release(uint64_t offset, uint64_t size) const = 0;
   /// Says that [offset, offset + size) is about to be read once from its start to its end. A hint.
   virtual void WillRead(uint64_t offset, uint64_t size) const = 0;
 };
 
-// ---- What a platform supplies -------------------------------------------------------------------------------------
+// ---- What a platform supplies
+// -------------------------------------------------------------------------------------
 
 /// Maps a whole file read-only. Errors   kNotFound, kIo, kCorrupt (empty), each naming the path.
 Result<std::unique_ptr<DataSource>> OpenPath(const char* path);
 /// Maps `size` bytes at `offset` of an open file (size 0: to its end), which it does not take over.
 Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offset, uint64_t size);
-/// How many threads help on this machine by default: the big cores, as far as the platform can tell. At least 1.
+/// How many threads help on this machine by default: the big cores, as far as the platform can
+/// tell. At least 1.
 unsigned DefaultThreads();
 
 /// Borrows memory.

@@ -96,8 +96,8 @@ struct Executor::StepState {
   float* out = nullptr;
   int8_t* codes = nullptr;  // kQuantize
   RowQuantization* quantization = nullptr;
-  size_t block = 1;                    // kAttention: rows of a task
-  size_t splits = 1;                   // kAttention: tasks that share one row's context
+  size_t block = 1;   // kAttention: rows of a task
+  size_t splits = 1;  // kAttention: tasks that share one row's context
 };
 
 Executor::Executor(const Plan& plan, WorkerTeam& team) : plan_(plan), team_(team) {}
@@ -454,13 +454,15 @@ void Executor::RunAttentionTask(StepState& s, uint32_t task, unsigned worker) {
     AttendRows(shape, s.view, rows, head, begin, std::min(s.rows, begin + s.block), own);
     return;
   }
-  const size_t first = shape.window > 0 && rows.kv_positions > shape.window ? rows.kv_positions - shape.window : 0;
+  const size_t first =
+      shape.window > 0 && rows.kv_positions > shape.window ? rows.kv_positions - shape.window : 0;
   const size_t start = first / kKeyBlock * kKeyBlock;
   const size_t share = ((rows.kv_positions - start) / s.splits + kKeyBlock) / kKeyBlock * kKeyBlock;
   const size_t begin = start + task / shape.kv_heads * share;
-  float* partials = scratch + team_.size() * worker_scratch_floats_ + head * kMaxSplits * PartialFloats(shape);
-  AttendPartial(shape, s.view, rows, 0, head, begin, std::min(rows.kv_positions, begin + share), own,
-                partials + task / shape.kv_heads * PartialFloats(shape));
+  float* partials =
+      scratch + team_.size() * worker_scratch_floats_ + head * kMaxSplits * PartialFloats(shape);
+  AttendPartial(shape, s.view, rows, 0, head, begin, std::min(rows.kv_positions, begin + share),
+                own, partials + task / shape.kv_heads * PartialFloats(shape));
   // Whoever finishes a head last puts its parts together.
   if (splits_done_[head].fetch_add(1, std::memory_order_acq_rel) + 1 == s.splits) {
     splits_done_[head].store(0, std::memory_order_relaxed);
@@ -475,7 +477,8 @@ uint32_t Executor::TaskCount(uint32_t index) {
     return static_cast<uint32_t>((stage.rows + block - 1) / block);
   }
   const uint32_t step = schedule_.steps[stage.first];
-  if (plan_.steps()[step].kind == StepKind::kLinears) return static_cast<uint32_t>(states_[step].tasks.size());
+  if (plan_.steps()[step].kind == StepKind::kLinears)
+    return static_cast<uint32_t>(states_[step].tasks.size());
   return PlanAttention(states_[step]);
 }
 
@@ -495,7 +498,8 @@ void Executor::RunTask(uint32_t index, uint32_t task, unsigned worker) {
   StepState& state = states_[step];
   if (plan_.steps()[step].kind == StepKind::kLinears) {
     const uint32_t slice = state.tasks[task];
-    if (!state.linears[slice >> 16].slices[slice & 0xFFFF].Run().ok()) failed_.store(true, std::memory_order_relaxed);
+    if (!state.linears[slice >> 16].slices[slice & 0xFFFF].Run().ok())
+      failed_.store(true, std::memory_order_relaxed);
   } else {
     RunAttentionTask(state, task, worker);
   }
@@ -521,7 +525,8 @@ Status Executor::Run(size_t first_position, const std::atomic<bool>& cancel) {
   failed_.store(false, std::memory_order_relaxed);
   if (profile_ != nullptr) stage_started_ns_ = Now();
   team_.Run(*this, static_cast<uint32_t>(schedule_.stages.size()));
-  if (failed_.load(std::memory_order_relaxed)) return Error(StatusCode::kInternal, "a prepared operator did not run");
+  if (failed_.load(std::memory_order_relaxed))
+    return Error(StatusCode::kInternal, "a prepared operator did not run");
   if (cancelled_) return Error(StatusCode::kCancelled, "cancelled");
   return OkStatus();
 }

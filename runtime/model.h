@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Model: a verified file and the weights packed from it. Immutable and shared by any number of sessions and threads.
+// Model: a verified file and the weights packed from it. Immutable and shared by any number of
+// sessions and threads.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,10 @@ struct ModelOptions {
 class Model {
  public:
   /// Verifies the source's bytes and packs the weights for this CPU.
-  /// Errors   those of schema::Verify; kOutOfMemory; kUnsupported when the CPU has no kernel for a format.
-  static Result<std::shared_ptr<const Model>> Open(std::unique_ptr<DataSource> source, const ModelOptions& options);
+  /// Errors   those of schema::Verify; kOutOfMemory; kUnsupported when the CPU has no kernel for a
+  /// format.
+  static Result<std::shared_ptr<const Model>> Open(std::unique_ptr<DataSource> source,
+                                                   const ModelOptions& options);
   ~Model();
 
   const schema::VerifiedModel& verified() const { return verified_; }
@@ -32,10 +35,10 @@ class Model {
   const PackedWeights& packed_weights() const { return *packed_weights_; }
 
   bool is_text_generation() const;
-  uint32_t context_tokens() const;            ///< 0: unbounded
-  uint32_t vocabulary() const;                ///< rows of the embedding of token ids; 0: not a token model
+  uint32_t context_tokens() const;  ///< 0: unbounded
+  uint32_t vocabulary() const;      ///< rows of the embedding of token ids; 0: not a token model
   std::span<const uint32_t> end_tokens() const;
-  schema::Hash128 identity() const;           ///< equal for files of equal graph and weights
+  schema::Hash128 identity() const;  ///< equal for files of equal graph and weights
   unsigned threads() const { return threads_; }
 
  private:

@@ -185,7 +185,8 @@ Status PackedWeights::Fill(const schema::VerifiedModel& model, const DataSource&
       return std::min(WorkerTeam::kMaxTasks, tasks_ - stage * WorkerTeam::kMaxTasks);
     }
     void RunTask(uint32_t stage, uint32_t task, unsigned) override {
-      if (!failed_.load(std::memory_order_relaxed)) function_(size_t{stage} * WorkerTeam::kMaxTasks + task);
+      if (!failed_.load(std::memory_order_relaxed))
+        function_(size_t{stage} * WorkerTeam::kMaxTasks + task);
     }
     bool FinishStage(uint32_t) override { return !failed_.load(std::memory_order_relaxed); }
 

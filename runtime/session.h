@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Session: one conversation with a model. Owns the activations, the KV cache and the threads; one caller at a time.
+// Session: one conversation with a model. Owns the activations, the KV cache and the threads; one
+// caller at a time.
 #pragma once
 
 #include <cstddef>
@@ -17,9 +18,9 @@ namespace graft::runtime {
 enum class KvFormat : uint8_t { kAuto, kFloat32, kFloat16 };
 
 struct SessionOptions {
-  unsigned threads = 0;          ///< 0: the model's
-  uint32_t context_tokens = 0;   ///< 0: the model's, at most 4096
-  uint32_t prefill_chunk = 0;    ///< 0: 128
+  unsigned threads = 0;         ///< 0: the model's
+  uint32_t context_tokens = 0;  ///< 0: the model's, at most 4096
+  uint32_t prefill_chunk = 0;   ///< 0: 128
   KvFormat kv_format = KvFormat::kAuto;
 };
 
@@ -41,33 +42,37 @@ struct StepTime {
 
 class Session {
  public:
-  static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model, const SessionOptions& options);
+  static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
+                                                 const SessionOptions& options);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   const Model& model() const;
-  uint32_t context_tokens() const;   ///< positions there is room for
-  size_t position() const;           ///< tokens held
+  uint32_t context_tokens() const;  ///< positions there is room for
+  size_t position() const;          ///< tokens held
 
   /// Forgets everything from position `tokens` on. Errors   kOutOfRange if fewer are held.
   Status Rewind(size_t tokens);
 
-  /// Appends ids in chunks. *logits (may be null) receives vocabulary() floats of the last id, valid until the next call.
-  /// On failure nothing was appended. Errors   kOutOfRange, kCancelled.
+  /// Appends ids in chunks. *logits (may be null) receives vocabulary() floats of the last id,
+  /// valid until the next call. On failure nothing was appended. Errors   kOutOfRange, kCancelled.
   Status Append(std::span<const int32_t> ids, const float** logits);
 
-  /// Computes the whole graph from position 0 on named inputs, every output row. The views returned live until the next call.
-  /// Errors   kInvalidArgument, kOutOfRange, kCancelled; each names the input and what was expected.
+  /// Computes the whole graph from position 0 on named inputs, every output row. The views returned
+  /// live until the next call. Errors   kInvalidArgument, kOutOfRange, kCancelled; each names the
+  /// input and what was expected.
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
 
-  /// Makes what runs now, or the next call if none does, return kCancelled within one op... see ClearCancel. Any thread.
+  /// Makes what runs now, or the next call if none does, return kCancelled within one op... see
+  /// ClearCancel. Any thread.
   void Cancel();
   /// Forgets a Cancel that came while nothing ran. Called at the start of each C API call.
   void ClearCancel();
   bool cancelled() const;
 
-  /// Starts measuring from zero, or stops. Measuring costs two readings of the clock for each stage.
+  /// Starts measuring from zero, or stops. Measuring costs two readings of the clock for each
+  /// stage.
   void MeasureSteps(bool on);
   /// What was measured so far, longest first.
   std::vector<StepTime> step_times() const;

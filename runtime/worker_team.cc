@@ -20,22 +20,28 @@ void CpuRelax() {
 #endif
 }
 
-// Within a pass the next stage is near: spin, then give the core away in case whoever works has none.
+// Within a pass the next stage is near: spin, then give the core away in case whoever works has
+// none.
 constexpr unsigned kStageSpins = 2000;
 // Between two passes lies the choice of a token: spin about that long, then sleep.
 constexpr unsigned kIdleSpins = 20000;
 
-// 24 bits of stage, 20 of task count, 20 of next task. Threads that find no task left take tickets beyond the count: at
-// most one each a stage, so these never run into the count.
+// 24 bits of stage, 20 of task count, 20 of next task. Threads that find no task left take tickets
+// beyond the count: at most one each a stage, so these never run into the count.
 constexpr unsigned kTaskBits = 20;
 constexpr uint64_t kTaskMask = (uint64_t{1} << kTaskBits) - 1;
 constexpr uint64_t kIdle = ~uint64_t{0} << (2 * kTaskBits);
 
 constexpr uint64_t Cursor(uint32_t stage, uint32_t tasks) {
-  return (static_cast<uint64_t>(stage) << (2 * kTaskBits)) | (static_cast<uint64_t>(tasks) << kTaskBits);
+  return (static_cast<uint64_t>(stage) << (2 * kTaskBits)) |
+         (static_cast<uint64_t>(tasks) << kTaskBits);
 }
-constexpr uint32_t StageOf(uint64_t cursor) { return static_cast<uint32_t>(cursor >> (2 * kTaskBits)); }
-constexpr uint32_t TasksOf(uint64_t cursor) { return static_cast<uint32_t>((cursor >> kTaskBits) & kTaskMask); }
+constexpr uint32_t StageOf(uint64_t cursor) {
+  return static_cast<uint32_t>(cursor >> (2 * kTaskBits));
+}
+constexpr uint32_t TasksOf(uint64_t cursor) {
+  return static_cast<uint32_t>((cursor >> kTaskBits) & kTaskMask);
+}
 constexpr uint32_t TicketOf(uint64_t cursor) { return static_cast<uint32_t>(cursor & kTaskMask); }
 constexpr uint32_t kIdleStage = StageOf(kIdle);
 
@@ -43,11 +49,13 @@ constexpr uint32_t kIdleStage = StageOf(kIdle);
 
 Result<std::unique_ptr<WorkerTeam>> WorkerTeam::Create(unsigned size) {
   if (size == 0 || size > kMaxWorkers) {
-    return Error(StatusCode::kInvalidArgument, "%u threads asked for; 1 to %u are possible", size, kMaxWorkers);
+    return Error(StatusCode::kInvalidArgument, "%u threads asked for; 1 to %u are possible", size,
+                 kMaxWorkers);
   }
   std::unique_ptr<WorkerTeam> team(new (std::nothrow) WorkerTeam(size));
   if (team) team->helpers_.reset(new (std::nothrow) Helper[size]);
-  if (!team || !team->helpers_) return Error(StatusCode::kOutOfMemory, "cannot allocate a team of %u threads", size);
+  if (!team || !team->helpers_)
+    return Error(StatusCode::kOutOfMemory, "cannot allocate a team of %u threads", size);
   team->cursor_.store(kIdle);
   for (unsigned worker = 1; worker < size; ++worker) {
     Helper& helper = team->helpers_[worker];
@@ -85,7 +93,8 @@ void WorkerTeam::Run(StagedWork& work, uint32_t stages) {
   work_ = &work;
   stages_ = stages;
   finished_.store(0, std::memory_order_relaxed);
-  // Sequentially consistent, here and in AwaitWork: either this thread sees the sleeper or the sleeper the work.
+  // Sequentially consistent, here and in AwaitWork: either this thread sees the sleeper or the
+  // sleeper the work.
   cursor_.store(Cursor(0, work.TaskCount(0)));
   if (sleepers_.load() > 0) {
     pthread_mutex_lock(&mutex_);
@@ -102,10 +111,14 @@ void WorkerTeam::TakeTasks(unsigned worker) {
     const uint32_t stage = StageOf(cursor);
     if (TicketOf(cursor) < TasksOf(cursor)) {
       work_->RunTask(stage, TicketOf(cursor), worker);
-      if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 == TasksOf(cursor)) OpenStagesAfter(stage, worker);
+      if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 == TasksOf(cursor))
+        OpenStagesAfter(stage, worker);
     } else {
-      // The stage's number alone would not do: a later Run may have opened a stage of the same number.
-      const auto closed = [&](uint64_t now) { return StageOf(now) == stage && TicketOf(now) >= TasksOf(now); };
+      // The stage's number alone would not do: a later Run may have opened a stage of the same
+      // number.
+      const auto closed = [&](uint64_t now) {
+        return StageOf(now) == stage && TicketOf(now) >= TasksOf(now);
+      };
       for (unsigned spins = 0; closed(cursor_.load(std::memory_order_acquire)); ++spins) {
         if (spins < kStageSpins) {
           CpuRelax();
@@ -118,7 +131,8 @@ void WorkerTeam::TakeTasks(unsigned worker) {
   }
 }
 
-// The calling thread has finished the last task of `stage`. Stages of one task it does at once, rather than hand them over.
+// The calling thread has finished the last task of `stage`. Stages of one task it does at once,
+// rather than hand them over.
 void WorkerTeam::OpenStagesAfter(uint32_t stage, unsigned worker) {
   while (true) {
     if (!work_->FinishStage(stage) || ++stage == stages_) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // WorkerTeam: threads that go through the stages of a computation together.
 //
-// A forward pass is a few hundred short stages, each a few tasks. A pool that forks and joins pays a wake-up and a system
-// call a stage. A team is woken once for a whole pass: its threads take tasks from one shared word, and whoever
-// finishes a stage's last task opens the next stage. Nobody waits for a thread that holds no task, so a thread that the
-// system has put aside (or that sits on a slow core) delays only what it has taken.
+// A forward pass is a few hundred short stages, each a few tasks. A pool that forks and joins pays
+// a wake-up and a system call a stage. A team is woken once for a whole pass: its threads take
+// tasks from one shared word, and whoever finishes a stage's last task opens the next stage. Nobody
+// waits for a thread that holds no task, so a thread that the system has put aside (or that sits on
+// a slow core) delays only what it has taken.
 #pragma once
 
 #include <pthread.h>
@@ -18,7 +19,8 @@
 
 namespace graft::runtime {
 
-/// What a team goes through. Called from the team's threads; what one stage wrote is visible to the next.
+/// What a team goes through. Called from the team's threads; what one stage wrote is visible to the
+/// next.
 class StagedWork {
  public:
   /// Tasks of stage `stage`, at least 1 and at most kMaxTasks.
@@ -37,8 +39,8 @@ class WorkerTeam {
   static constexpr uint32_t kMaxTasks = (1u << 20) - 2 * kMaxWorkers;
   static constexpr uint32_t kMaxStages = (1u << 24) - 2;
 
-  /// `size` workers, of which the caller of Run is one. Errors   kInvalidArgument (0, or more than kMaxWorkers),
-  /// kOutOfMemory (the system gives no more threads).
+  /// `size` workers, of which the caller of Run is one. Errors   kInvalidArgument (0, or more than
+  /// kMaxWorkers), kOutOfMemory (the system gives no more threads).
   static Result<std::unique_ptr<WorkerTeam>> Create(unsigned size);
   ~WorkerTeam();
   WorkerTeam(const WorkerTeam&) = delete;
@@ -46,8 +48,8 @@ class WorkerTeam {
 
   unsigned size() const { return size_; }
 
-  /// Runs all tasks of stages 0 .. stages-1 in order of stages. Worker 0 is the calling thread. One caller at a time.
-  /// Requires stages <= kMaxStages. Allocates nothing.
+  /// Runs all tasks of stages 0 .. stages-1 in order of stages. Worker 0 is the calling thread. One
+  /// caller at a time. Requires stages <= kMaxStages. Allocates nothing.
   void Run(StagedWork& work, uint32_t stages);
 
  private:
@@ -68,8 +70,8 @@ class WorkerTeam {
   StagedWork* work_ = nullptr;
   uint32_t stages_ = 0;
 
-  // stage | tasks | next task: see Cursor in worker_team.cc. A thread decides by this word alone whether it holds a
-  // task; only one that does may look at the work.
+  // stage | tasks | next task: see Cursor in worker_team.cc. A thread decides by this word alone
+  // whether it holds a task; only one that does may look at the work.
   alignas(64) std::atomic<uint64_t> cursor_;
   alignas(64) std::atomic<uint32_t> finished_{0};  // tasks of the open stage
   alignas(64) std::atomic<unsigned> sleepers_{0};

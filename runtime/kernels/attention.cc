@@ -7,8 +7,8 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "runtime/kernels/attention.cc"  // NOLINT
-#include "hwy/foreach_target.h"                            // IWYU pragma: keep
 #include "hwy/cache_control.h"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "runtime/kernels/vector_math-inl.h"
 
@@ -209,7 +209,8 @@ HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t c
   }
 }
 
-// Asks for bytes that are read soon. A cache is many short runs, which the hardware does not see coming.
+// Asks for bytes that are read soon. A cache is many short runs, which the hardware does not see
+// coming.
 HWY_INLINE void PrefetchRun(const void* begin, size_t bytes) {
   constexpr size_t kLine = 64;
   const auto* at = static_cast<const uint8_t*>(begin);
@@ -238,9 +239,11 @@ HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, siz
   for (size_t tile = begin; tile < end; tile += kTile) {
     const size_t positions = std::min(kTile, end - tile);
     const size_t columns = (positions + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-    // One row of queries spends its time waiting for memory; many rows read the same cache again and again.
+    // One row of queries spends its time waiting for memory; many rows read the same cache again
+    // and again.
     if (prefetch) {
-      if (tile == begin) PrefetchRun(keys + tile * shape.head_dim, columns * shape.head_dim * sizeof(T));
+      if (tile == begin)
+        PrefetchRun(keys + tile * shape.head_dim, columns * shape.head_dim * sizeof(T));
       PrefetchRun(values + tile * padded_dim, positions * padded_dim * sizeof(T));
       if (tile + kTile < end) {
         const size_t next = std::min(kTile, end - tile - kTile);

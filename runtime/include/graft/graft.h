@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * graft: runs a .graft model file. The only installed header; C99.
  *
- * Functions return GRAFT_OK (0) or a graft_status code. An optional graft_error, owned by the caller, receives the code
- * and a sentence. Out-parameters are untouched on failure. Strings are UTF-8.
+ * Functions return GRAFT_OK (0) or a graft_status code. An optional graft_error, owned by the
+ * caller, receives the code and a sentence. Out-parameters are untouched on failure. Strings are
+ * UTF-8.
  *
- * Threads   A graft_model is immutable: any number of threads may use it. A graft_session is used by one thread at a
- *           time, except graft_session_cancel, which any thread may call.
- * Lifetime  A session keeps its model alive: they may be destroyed in either order.
+ * Threads   A graft_model is immutable: any number of threads may use it. A graft_session is used
+ * by one thread at a time, except graft_session_cancel, which any thread may call. Lifetime  A
+ * session keeps its model alive: they may be destroyed in either order.
  */
 #ifndef GRAFT_GRAFT_H_
 #define GRAFT_GRAFT_H_
@@ -43,7 +44,8 @@ typedef int32_t graft_status;
 #define GRAFT_CANCELLED 60
 #define GRAFT_INTERNAL 61
 
-/* What went wrong. Owned by the caller; nothing in it needs freeing. message is terminated and may be cut short. */
+/* What went wrong. Owned by the caller; nothing in it needs freeing. message is terminated and may
+ * be cut short. */
 typedef struct graft_error {
   graft_status code;
   char message[508];
@@ -57,28 +59,33 @@ GRAFT_API const char* graft_version(void);
 /* "ok", "corrupt", ...; never NULL. Static storage. */
 GRAFT_API const char* graft_status_name(graft_status status);
 
-/* ---- Models ---------------------------------------------------------------------------------------------------- */
+/* ---- Models
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-/* Options grow at the end: set struct_size = sizeof(the struct), zero the rest (or use the _INIT macro) and fill in
- * what you need. A zero field means its default. */
+/* Options grow at the end: set struct_size = sizeof(the struct), zero the rest (or use the _INIT
+ * macro) and fill in what you need. A zero field means its default. */
 typedef struct graft_model_options {
   size_t struct_size;
-  uint32_t threads;          /* used while loading; default: as many as help, at most the big cores */
-  uint8_t verify_contents;   /* 1: also check every segment's checksum, which reads the whole file */
+  uint32_t threads;        /* used while loading; default: as many as help, at most the big cores */
+  uint8_t verify_contents; /* 1: also check every segment's checksum, which reads the whole file */
 } graft_model_options;
-#define GRAFT_MODEL_OPTIONS_INIT {sizeof(graft_model_options), 0, 0}
+#define GRAFT_MODEL_OPTIONS_INIT \
+  { sizeof(graft_model_options), 0, 0 }
 
 /* Maps and verifies a file. `options` and `error` may be NULL.
  * Errors  NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, UNSUPPORTED, OUT_OF_MEMORY. */
-GRAFT_API graft_status graft_model_open(const char* path, const graft_model_options* options, graft_model** model,
-                                        graft_error* error);
-/* The same for `size` bytes at `offset` of an open file. The descriptor may be closed after the call. offset need not be
- * a multiple of the page size. size 0: up to the file's end. */
-GRAFT_API graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size, const graft_model_options* options,
-                                           graft_model** model, graft_error* error);
-/* The same for bytes in memory, which stay the caller's and must outlive the model and its sessions. data must be
- * aligned to 64 bytes. */
-GRAFT_API graft_status graft_model_open_memory(const void* data, size_t size, const graft_model_options* options,
+GRAFT_API graft_status graft_model_open(const char* path, const graft_model_options* options,
+                                        graft_model** model, graft_error* error);
+/* The same for `size` bytes at `offset` of an open file. The descriptor may be closed after the
+ * call. offset need not be a multiple of the page size. size 0: up to the file's end. */
+GRAFT_API graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
+                                           const graft_model_options* options, graft_model** model,
+                                           graft_error* error);
+/* The same for bytes in memory, which stay the caller's and must outlive the model and its
+ * sessions. data must be aligned to 64 bytes. */
+GRAFT_API graft_status graft_model_open_memory(const void* data, size_t size,
+                                               const graft_model_options* options,
                                                graft_model** model, graft_error* error);
 /* Frees the model once its last session is gone. NULL is fine. */
 GRAFT_API void graft_model_destroy(graft_model* model);
@@ -88,30 +95,39 @@ GRAFT_API void graft_model_destroy(graft_model* model);
 
 /* What a model is. Strings belong to the model. */
 typedef struct graft_model_info {
-  size_t struct_size;        /* set by the caller */
-  int32_t task;              /* GRAFT_TASK_... */
-  const char* architecture;  /* "" if the file does not say */
-  uint32_t context_tokens;   /* positions the model was trained for; 0: unbounded */
-  uint32_t vocabulary;       /* token ids are below this; 0: not a token model */
+  size_t struct_size;       /* set by the caller */
+  int32_t task;             /* GRAFT_TASK_... */
+  const char* architecture; /* "" if the file does not say */
+  uint32_t context_tokens;  /* positions the model was trained for; 0: unbounded */
+  uint32_t vocabulary;      /* token ids are below this; 0: not a token model */
   uint8_t has_tokenizer;
   uint64_t file_bytes;
-  uint64_t identity_high;    /* hash of graph and weights: equal for equal models */
+  uint64_t identity_high; /* hash of graph and weights: equal for equal models */
   uint64_t identity_low;
 } graft_model_info;
-GRAFT_API graft_status graft_model_get_info(const graft_model* model, graft_model_info* info, graft_error* error);
+GRAFT_API graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
+                                            graft_error* error);
 
-/* ---- Tokens ---------------------------------------------------------------------------------------------------- */
+/* ---- Tokens
+ * ----------------------------------------------------------------------------------------------------
+ */
 
-/* Ids of `text` (size bytes). Writes at most `capacity` ids and sets *count to how many there are in all; if that is
- * more than capacity the status is OUT_OF_RANGE and the first `capacity` are written (here count is set on failure).
- * add_special: put the tokens before and after a text that the model expects. */
-GRAFT_API graft_status graft_tokenize(const graft_model* model, const char* text, size_t size, uint8_t add_special,
-                                      int32_t* ids, size_t capacity, size_t* count, graft_error* error);
-/* Text of ids, with the same rule for capacity and *size in bytes. Not terminated. skip_special: leave special tokens out. */
-GRAFT_API graft_status graft_detokenize(const graft_model* model, const int32_t* ids, size_t count, uint8_t skip_special,
-                                        char* text, size_t capacity, size_t* size, graft_error* error);
+/* Ids of `text` (size bytes). Writes at most `capacity` ids and sets *count to how many there are
+ * in all; if that is more than capacity the status is OUT_OF_RANGE and the first `capacity` are
+ * written (here count is set on failure). add_special: put the tokens before and after a text that
+ * the model expects. */
+GRAFT_API graft_status graft_tokenize(const graft_model* model, const char* text, size_t size,
+                                      uint8_t add_special, int32_t* ids, size_t capacity,
+                                      size_t* count, graft_error* error);
+/* Text of ids, with the same rule for capacity and *size in bytes. Not terminated. skip_special:
+ * leave special tokens out. */
+GRAFT_API graft_status graft_detokenize(const graft_model* model, const int32_t* ids, size_t count,
+                                        uint8_t skip_special, char* text, size_t capacity,
+                                        size_t* size, graft_error* error);
 
-/* ---- Sessions -------------------------------------------------------------------------------------------------- */
+/* ---- Sessions
+ * --------------------------------------------------------------------------------------------------
+ */
 
 #define GRAFT_KV_AUTO 0 /* f32 when every weight is f32, else f16 */
 #define GRAFT_KV_F32 1
@@ -119,24 +135,29 @@ GRAFT_API graft_status graft_detokenize(const graft_model* model, const int32_t*
 
 typedef struct graft_session_options {
   size_t struct_size;
-  uint32_t threads;          /* default: as the model's */
-  uint32_t context_tokens;   /* positions to make room for; default: the model's, at most 4096 */
-  uint32_t prefill_chunk;    /* tokens of a prompt computed at a time; default 128 */
-  int32_t kv_format;         /* GRAFT_KV_... */
+  uint32_t threads;        /* default: as the model's */
+  uint32_t context_tokens; /* positions to make room for; default: the model's, at most 4096 */
+  uint32_t prefill_chunk;  /* tokens of a prompt computed at a time; default 128 */
+  int32_t kv_format;       /* GRAFT_KV_... */
 } graft_session_options;
-#define GRAFT_SESSION_OPTIONS_INIT {sizeof(graft_session_options), 0, 0, 0, 0}
+#define GRAFT_SESSION_OPTIONS_INIT \
+  { sizeof(graft_session_options), 0, 0, 0, 0 }
 
-/* Errors  OUT_OF_MEMORY, INVALID_ARGUMENT (a context beyond what the model was trained for is allowed). */
-GRAFT_API graft_status graft_session_create(graft_model* model, const graft_session_options* options,
+/* Errors  OUT_OF_MEMORY, INVALID_ARGUMENT (a context beyond what the model was trained for is
+ * allowed). */
+GRAFT_API graft_status graft_session_create(graft_model* model,
+                                            const graft_session_options* options,
                                             graft_session** session, graft_error* error);
 /* NULL is fine. Must not be called while another thread is inside the session. */
 GRAFT_API void graft_session_destroy(graft_session* session);
-/* Asks whatever runs in the session to stop soon; it returns CANCELLED. Any thread. Without effect if nothing runs. */
+/* Asks whatever runs in the session to stop soon; it returns CANCELLED. Any thread. Without effect
+ * if nothing runs. */
 GRAFT_API void graft_session_cancel(graft_session* session);
 /* Forgets all tokens. */
 GRAFT_API graft_status graft_session_reset(graft_session* session, graft_error* error);
 /* Forgets tokens from position `tokens` on; OUT_OF_RANGE if there are fewer. */
-GRAFT_API graft_status graft_session_rewind(graft_session* session, size_t tokens, graft_error* error);
+GRAFT_API graft_status graft_session_rewind(graft_session* session, size_t tokens,
+                                            graft_error* error);
 /* Tokens held. */
 GRAFT_API size_t graft_session_position(const graft_session* session);
 
@@ -147,41 +168,45 @@ GRAFT_API size_t graft_session_position(const graft_session* session);
 /* A named dense row-major tensor. data is the caller's for inputs, the session's for outputs. */
 typedef struct graft_tensor {
   const char* name;
-  int32_t type;              /* GRAFT_TYPE_... */
+  int32_t type; /* GRAFT_TYPE_... */
   uint32_t rank;
   int64_t shape[GRAFT_MAX_RANK];
   const void* data;
 } graft_tensor;
 
-/* Computes the model's graph on named inputs, all rows out. For a token model the only input is token ids [tokens],
- * computed from position 0 (the session is reset first) with outputs for every position.
- * *outputs (count *output_count) belongs to the session and lives until its next call.
- * Errors  INVALID_ARGUMENT (missing or unknown input, wrong type or shape), OUT_OF_RANGE (context, id), CANCELLED. */
-GRAFT_API graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs, size_t input_count,
-                                             const graft_tensor** outputs, size_t* output_count, graft_error* error);
+/* Computes the model's graph on named inputs, all rows out. For a token model the only input is
+ * token ids [tokens], computed from position 0 (the session is reset first) with outputs for every
+ * position. *outputs (count *output_count) belongs to the session and lives until its next call.
+ * Errors  INVALID_ARGUMENT (missing or unknown input, wrong type or shape), OUT_OF_RANGE (context,
+ * id), CANCELLED. */
+GRAFT_API graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,
+                                             size_t input_count, const graft_tensor** outputs,
+                                             size_t* output_count, graft_error* error);
 
-/* Appends `count` tokens to what the session holds, in chunks. *logits, if not NULL, receives `vocabulary` floats for
- * the last token; they live until the session's next call.
- * Errors  OUT_OF_RANGE (context full, id out of the vocabulary; nothing was appended), CANCELLED. */
-GRAFT_API graft_status graft_session_append(graft_session* session, const int32_t* ids, size_t count,
-                                            const float** logits, graft_error* error);
+/* Appends `count` tokens to what the session holds, in chunks. *logits, if not NULL, receives
+ * `vocabulary` floats for the last token; they live until the session's next call. Errors
+ * OUT_OF_RANGE (context full, id out of the vocabulary; nothing was appended), CANCELLED. */
+GRAFT_API graft_status graft_session_append(graft_session* session, const int32_t* ids,
+                                            size_t count, const float** logits, graft_error* error);
 
-/* How the next token is chosen: the filters apply in the order repeat_penalty, temperature, top_k, top_p, min_p. */
+/* How the next token is chosen: the filters apply in the order repeat_penalty, temperature, top_k,
+ * top_p, min_p. */
 typedef struct graft_generate_options {
   size_t struct_size;
-  uint32_t max_tokens;       /* default 256; never beyond the context */
-  float temperature;         /* 0: the likeliest token */
-  uint32_t top_k;            /* 0: off */
-  float top_p;               /* 0 or 1: off */
-  float min_p;               /* 0: off */
-  float repeat_penalty;      /* 0 or 1: off; > 1 makes tokens seen lately less likely */
-  uint32_t repeat_window;    /* how many tokens back; default 64 */
+  uint32_t max_tokens;    /* default 256; never beyond the context */
+  float temperature;      /* 0: the likeliest token */
+  uint32_t top_k;         /* 0: off */
+  float top_p;            /* 0 or 1: off */
+  float min_p;            /* 0: off */
+  float repeat_penalty;   /* 0 or 1: off; > 1 makes tokens seen lately less likely */
+  uint32_t repeat_window; /* how many tokens back; default 64 */
   uint64_t seed;
-  const char* const* stop;   /* stop_count strings: generation ends before the first that appears */
+  const char* const* stop; /* stop_count strings: generation ends before the first that appears */
   size_t stop_count;
-  uint8_t ignore_end;        /* 1: go on after the model's end-of-text tokens */
+  uint8_t ignore_end; /* 1: go on after the model's end-of-text tokens */
 } graft_generate_options;
-#define GRAFT_GENERATE_OPTIONS_INIT {sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0}
+#define GRAFT_GENERATE_OPTIONS_INIT \
+  { sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0 }
 
 #define GRAFT_STOP_END_TOKEN 0
 #define GRAFT_STOP_STRING 1
@@ -190,23 +215,27 @@ typedef struct graft_generate_options {
 #define GRAFT_STOP_CALLBACK 4
 
 typedef struct graft_generate_result {
-  size_t struct_size;        /* set by the caller */
+  size_t struct_size; /* set by the caller */
   size_t prompt_tokens;
   size_t generated_tokens;
   uint64_t prefill_ns;
   uint64_t decode_ns;
-  int32_t stop_reason;       /* GRAFT_STOP_... */
+  int32_t stop_reason; /* GRAFT_STOP_... */
 } graft_generate_result;
 
-/* Called on the generating thread for each token: its id and the text that became certain, always whole UTF-8 characters and
- * possibly empty (size 0). After the last token it is called once with id -1 if text is left. Return 0 to go on, 1 to stop. */
+/* Called on the generating thread for each token: its id and the text that became certain, always
+ * whole UTF-8 characters and possibly empty (size 0). After the last token it is called once with
+ * id -1 if text is left. Return 0 to go on, 1 to stop. */
 typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text, size_t size);
 
-/* Appends the prompt (ids) to what the session holds and generates. callback and result may be NULL.
- * Errors  as graft_session_append; INVALID_ARGUMENT for a sampling option out of its range. */
-GRAFT_API graft_status graft_session_generate(graft_session* session, const int32_t* prompt, size_t prompt_count,
-                                              const graft_generate_options* options, graft_token_callback callback,
-                                              void* user, graft_generate_result* result, graft_error* error);
+/* Appends the prompt (ids) to what the session holds and generates. callback and result may be
+ * NULL. Errors  as graft_session_append; INVALID_ARGUMENT for a sampling option out of its range.
+ */
+GRAFT_API graft_status graft_session_generate(graft_session* session, const int32_t* prompt,
+                                              size_t prompt_count,
+                                              const graft_generate_options* options,
+                                              graft_token_callback callback, void* user,
+                                              graft_generate_result* result, graft_error* error);
 
 #ifdef __cplusplus
 }
