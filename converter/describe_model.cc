@@ -3,7 +3,9 @@
 
 #include <limits>
 #include <memory>
+#include <set>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -109,6 +111,34 @@ std::string NameOf(const fs::path& path) {
   return clean.has_filename() ? clean.filename().string() : clean.parent_path().filename().string();
 }
 
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+// What the graph leaves out. A tensor that an adapter changed must not be among it: the change
+// would silently be lost.
+Status FindUnused(const OpenedModel& model, ModelDescription* description) {
+  std::set<std::string_view> used;
+  for (const Constant& constant : description->constants) used.insert(constant.source);
+  if (model.stack) {
+    for (const LinearStackLayer& layer : model.stack->layers) {
+      if (layer.lora) used.insert({layer.lora->a, layer.lora->b});
+    }
+  }
+  for (const TensorInfo& info : model.source().tensors()) {
+    if (used.contains(info.name)) continue;
+    if (model.source().IsAdapted(info.name)) {
+      return Error(StatusCode::kUnsupported,
+                   "%s: the adapter changes tensor '%s', which a model of type %s does not use",
+                   model.path.c_str(), info.name.c_str(), description->task.architecture.c_str());
+    }
+    // Old checkpoints store what rotary positions are computed from.
+    if (EndsWith(info.name, "rotary_emb.inv_freq")) continue;
+    description->unused.push_back(info.name);
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec> adapters) {
@@ -154,6 +184,7 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
     GRAFT_ASSIGN_OR_RETURN(description.tokenizer,
                            BuildTokenizer(header, FolderOf(model.path).string()));
   }
+  GRAFT_RETURN_IF_ERROR(FindUnused(model, &description));
   description.base_name = NameOf(model.path);
   if (model.with_inline_loras) {
     for (const LinearStackLayer& layer : model.stack->layers) {

@@ -42,7 +42,9 @@ Result<OpenedModel> OpenModel(const std::filesystem::path& path,
 /// Describes the model in `header`. For models with a config.json also reads tokenizer.json,
 /// generation_config.json and the chat template beside it. base_hash is left to the caller.
 /// Requires header.ForceDefaults(true).
-/// Errors   kUnsupported, kCorrupt, kMismatch, kIo, each naming the file and what in it.
+/// Errors   kUnsupported (an adapter that changes a tensor the graph does not use among others),
+/// kCorrupt, kMismatch, kIo,
+///          each naming the file and what in it.
 Result<ModelDescription> DescribeModel(const OpenedModel& model,
                                        flatbuffers::FlatBufferBuilder& header);
 

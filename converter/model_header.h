@@ -55,6 +55,7 @@ struct ModelDescription {
   schema::Hash128 base_hash;
   std::vector<AdapterRecord> adapters;
   std::map<std::string, AdaptedTensor, std::less<>> adapted;  ///< By the name of the source tensor.
+  std::vector<std::string> unused;  ///< Tensors of the source that the graph does without.
 };
 
 /// Where a tensor's bytes lie in the file, from its first byte.

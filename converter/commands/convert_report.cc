@@ -68,6 +68,11 @@ void AppendFormats(const ConvertReport& report, std::string* text) {
   for (const LayerOutcome& layer : report.outcome.layers) {
     if (layer.fell_back) fallen.push_back(layer.name + " (" + ShapeOf(layer) + ")");
   }
+  if (!report.description.unused.empty()) {
+    *text +=
+        "  left out, since the model does not use them: " + NameList(report.description.unused) +
+        "\n";
+  }
   if (fallen.empty()) return;
   *text += "  int8 instead of " + report.wanted.Name() + ", whose " +
            (report.wanted.block_size > 0
@@ -77,8 +82,8 @@ void AppendFormats(const ConvertReport& report, std::string* text) {
 }
 
 void AppendMerge(const ConvertReport& report, std::string* text) {
-  if (report.merge == nullptr) return;
-  for (const AdapterReport& adapter : report.merge->adapters) {
+  const std::vector<AdapterReport> none;
+  for (const AdapterReport& adapter : report.merge == nullptr ? none : report.merge->adapters) {
     Append(text, "  adapter %s: %s, %lld of %lld modules merged\n", adapter.name.c_str(),
            adapter.kind.c_str(), static_cast<long long>(adapter.modules_merged),
            static_cast<long long>(adapter.modules_expected));
@@ -206,6 +211,7 @@ std::string ConvertReportJson(const ConvertReport& report) {
   for (const FormatTotal& total : report.outcome.formats) {
     json["formats"][total.format.Name()] = {{"tensors", total.tensors}, {"bytes", total.bytes}};
   }
+  json["unused_tensors"] = report.description.unused;
   json["adapters"] = Json::array();
   json["changed_tensors"] = Json::array();
   if (report.merge != nullptr) {

@@ -122,9 +122,9 @@ ValueId DecoderLayer(const LlamaConfig& c, int64_t layer, ValueId x, ValueId pos
   const ValueId query = linear("self_attn.q_proj", h, query_width, c.hidden, c.qkv_bias);
   const ValueId key = linear("self_attn.k_proj", h, kv_width, c.hidden, c.qkv_bias);
   const ValueId value = linear("self_attn.v_proj", h, kv_width, c.hidden, c.qkv_bias);
-  h = g.CachedAttention(
-      prefix + "self_attn", g.Rope(prefix + "self_attn.q_rope", query, positions, rope),
-      g.Rope(prefix + "self_attn.k_rope", key, positions, rope), value, positions, attention);
+  const ValueId query_at = g.Rope(prefix + "self_attn.q_rope", query, positions, rope);
+  const ValueId key_at = g.Rope(prefix + "self_attn.k_rope", key, positions, rope);
+  h = g.CachedAttention(prefix + "self_attn", query_at, key_at, value, positions, attention);
   h = linear("self_attn.o_proj", h, c.hidden, query_width, c.output_bias);
   x = g.Add(prefix + "attention_residual", x, h);
 
