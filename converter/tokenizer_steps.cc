@@ -5,6 +5,7 @@
 #include <string>
 
 #include "converter/regex_dialect.h"
+#include "schema/generated/tokenizer_generated.h"
 #include "schema/verify_tokenizer.h"
 
 namespace graft::converter {

@@ -9,8 +9,13 @@
 #include <vector>
 
 #include "converter/json.h"
-#include "schema/generated/tokenizer_generated.h"
 #include "schema/result.h"
+
+namespace graft::schema::fb {
+struct DecoderStep;
+struct NormalizerStep;
+struct PreTokenizerStep;
+}  // namespace graft::schema::fb
 
 namespace graft::converter {
 

@@ -59,9 +59,7 @@ GRAFT_API const char* graft_version(void);
 /* "ok", "corrupt", ...; never NULL. Static storage. */
 GRAFT_API const char* graft_status_name(graft_status status);
 
-/* ---- Models
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Models ---- */
 
 /* Options grow at the end: set struct_size = sizeof(the struct), zero the rest (or use the _INIT
  * macro) and fill in what you need. A zero field means its default. */
@@ -108,9 +106,7 @@ typedef struct graft_model_info {
 GRAFT_API graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
                                             graft_error* error);
 
-/* ---- Tokens
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- Tokens ---- */
 
 /* Ids of `text` (size bytes). Writes at most `capacity` ids and sets *count to how many there are
  * in all; if that is more than capacity the status is OUT_OF_RANGE and the first `capacity` are
@@ -125,9 +121,7 @@ GRAFT_API graft_status graft_detokenize(const graft_model* model, const int32_t*
                                         uint8_t skip_special, char* text, size_t capacity,
                                         size_t* size, graft_error* error);
 
-/* ---- Sessions
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- Sessions ---- */
 
 #define GRAFT_KV_AUTO 0 /* f32 when every weight is f32, else f16 */
 #define GRAFT_KV_F32 1
