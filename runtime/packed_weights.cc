@@ -119,15 +119,10 @@ struct PackTask {
 
 Status PackedWeights::Fill(const schema::VerifiedModel& model, const DataSource& source,
                            unsigned threads) {
-  const fb::Graph& graph = *model.model().graph();
   const auto& tensors = *model.model().tensors();
 
-  // How many tasks still read each tensor; an embedding counts as one that never ends.
+  // How many tasks still read each tensor.
   std::unique_ptr<std::atomic<uint32_t>[]> readers(new std::atomic<uint32_t>[tensors.size()]());
-  for (const fb::Op* op : *graph.ops()) {
-    if (const fb::Embedding* embedding = op->attributes_as_Embedding())
-      ++readers[embedding->table()];
-  }
   std::vector<PackTask> tasks;
   for (uint32_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
@@ -169,6 +164,7 @@ Status PackedWeights::Fill(const schema::VerifiedModel& model, const DataSource&
       return;
     }
     if (--readers[entry.weight] > 0) return;
+    // An embedding that shares the tensor brings back the few rows it reads.
     const uint8_t* base = model.file_bytes().data();
     for (const auto& bytes : {model.tensor_bytes(tensor).data, model.tensor_bytes(tensor).scales}) {
       if (!bytes.empty()) source.Release(static_cast<uint64_t>(bytes.data() - base), bytes.size());

@@ -24,8 +24,8 @@ StoredMatrix MatrixOf(const schema::VerifiedModel& model, const schema::fb::Tens
 
 class PackedWeights {
  public:
-  /// Packs on `threads` threads and lets go of each weight's pages in the source once it is packed,
-  /// unless an embedding reads rows of it. Errors   kUnsupported, kOutOfMemory, kCorrupt; each
+  /// Packs on `threads` threads and lets go of each weight's pages in the source once it is packed.
+  /// Errors   kUnsupported, kOutOfMemory, kCorrupt; each
   /// names the tensor.
   static Result<std::unique_ptr<PackedWeights>> Pack(const schema::VerifiedModel& model,
                                                      const DataSource& source, unsigned threads);

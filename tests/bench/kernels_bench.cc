@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each kernel by itself on one thread: bytes of weights or of cache read a second at one row, operations a second at many.
+// Each kernel by itself on one thread: bytes of weights or of cache read a second at one row,
+// operations a second at many.
 #include <benchmark/benchmark.h>
 
 #include <cstring>
@@ -31,20 +32,24 @@ void BenchLinear(benchmark::State& state, WeightFormat format) {
   std::vector<uint16_t> scales(matrix.rows * (matrix.width / 32 + 2), 0x3F80);
   matrix.data = data.data();
   matrix.scales = reinterpret_cast<const uint8_t*>(scales.data());
-  if (!InitializeKernels().ok() || !FindLayout("bench", &weights).ok()) return state.SkipWithError("no kernel");
-  auto packed = PageMemory::Allocate(weights.packed_bytes + kReadableTailBytes, "weights", PageMemory::Pages::kHuge);
+  if (!InitializeKernels().ok() || !FindLayout("bench", &weights).ok())
+    return state.SkipWithError("no kernel");
+  auto packed = PageMemory::Allocate(weights.packed_bytes + kReadableTailBytes, "weights",
+                                     PageMemory::Pages::kHuge);
   if (!packed.ok()) return state.SkipWithError("memory");
   if (!PackRows("bench", weights, matrix, nullptr, 0, weights.out_features, packed->data()).ok())
     return state.SkipWithError("packing");
   weights.packed = packed->data();
   LinearOperator op;
-  if (!op.Create("bench", weights, 0, weights.out_features, scales.data()).ok()) return state.SkipWithError("create");
+  if (!op.Create("bench", weights, 0, weights.out_features, scales.data()).ok())
+    return state.SkipWithError("create");
   std::vector<float> input(rows * weights.in_features + 64, 0.5f);
   std::vector<int8_t> codes(rows * weights.in_features + 256, 3);
   std::vector<RowQuantization> quantization(rows + kExtraQuantizations, RowQuantization{1, 0.01f});
   std::vector<float> output(rows * weights.out_features);
   const void* x = weights.quantizes_input() ? static_cast<const void*>(codes.data()) : input.data();
-  if (!op.Prepare(rows, x, quantization.data(), output.data()).ok()) return state.SkipWithError("prepare");
+  if (!op.Prepare(rows, x, quantization.data(), output.data()).ok())
+    return state.SkipWithError("prepare");
   for (auto _ : state) benchmark::DoNotOptimize(op.Run().ok());
   const auto weights_read = static_cast<double>(weights.packed_bytes);
   state.counters["GB/s"] =
@@ -56,7 +61,10 @@ void BenchLinear(benchmark::State& state, WeightFormat format) {
 
 void LinearShapes(benchmark::internal::Benchmark* bench) {
   for (const int64_t rows : {1, 14, 128}) {
-    bench->Args({rows, 128, 576})->Args({rows, 1536, 576})->Args({rows, 576, 1536})->Args({rows, 2048, 8192});
+    bench->Args({rows, 128, 576})
+        ->Args({rows, 1536, 576})
+        ->Args({rows, 576, 1536})
+        ->Args({rows, 2048, 8192});
   }
 }
 BENCHMARK_CAPTURE(BenchLinear, int4_block, WeightFormat::kInt4Block)->Apply(LinearShapes);
@@ -94,13 +102,14 @@ void BenchAttention(benchmark::State& state) {
     benchmark::ClobberMemory();
   }
   double visible = 0;
-  for (size_t row = 0; row < rows; ++row) visible += static_cast<double>(call.first_position + row + 1);
+  for (size_t row = 0; row < rows; ++row)
+    visible += static_cast<double>(call.first_position + row + 1);
   state.counters["GFLOP/s"] =
       benchmark::Counter(4e-9 * visible * static_cast<double>(shape.heads * shape.head_dim),
                          benchmark::Counter::kIsIterationInvariantRate);
   state.counters["cache GB/s"] =
-      benchmark::Counter(2e-9 * static_cast<double>(call.kv_positions * shape.kv_heads * shape.head_dim *
-                                                    view.element_bytes()),
+      benchmark::Counter(2e-9 * static_cast<double>(call.kv_positions * shape.kv_heads *
+                                                    shape.head_dim * view.element_bytes()),
                          benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(BenchAttention)
@@ -124,16 +133,25 @@ void BenchRow(benchmark::State& state, Kernel kernel) {
   state.counters["elements/ns"] = benchmark::Counter(static_cast<double>(width) * 1e-9,
                                                      benchmark::Counter::kIsIterationInvariantRate);
 }
-BENCHMARK_CAPTURE(BenchRow, rms_norm, [](const float* a, const float* b, float* y, int8_t*, size_t n) {
-  RmsNormRow(a, n, b, n, 1e-5f, y);
-})->Arg(576)->Arg(2048);
-BENCHMARK_CAPTURE(BenchRow, silu_gate, [](const float* a, const float* b, float* y, int8_t*, size_t n) {
-  GatedActivationRow(Activation::kSilu, a, b, n, y);
-})->Arg(1536)->Arg(8192);
-BENCHMARK_CAPTURE(BenchRow, quantize, [](const float* a, const float*, float*, int8_t* codes, size_t n) {
-  RowQuantization quantization;
-  QuantizeRow(a, n, codes, &quantization);
-})->Arg(576)->Arg(8192);
+BENCHMARK_CAPTURE(BenchRow, rms_norm,
+                  [](const float* a, const float* b, float* y, int8_t*, size_t n) {
+                    RmsNormRow(a, n, b, n, 1e-5f, y);
+                  })
+    ->Arg(576)
+    ->Arg(2048);
+BENCHMARK_CAPTURE(BenchRow, silu_gate,
+                  [](const float* a, const float* b, float* y, int8_t*, size_t n) {
+                    GatedActivationRow(Activation::kSilu, a, b, n, y);
+                  })
+    ->Arg(1536)
+    ->Arg(8192);
+BENCHMARK_CAPTURE(BenchRow, quantize,
+                  [](const float* a, const float*, float*, int8_t* codes, size_t n) {
+                    RowQuantization quantization;
+                    QuantizeRow(a, n, codes, &quantization);
+                  })
+    ->Arg(576)
+    ->Arg(8192);
 
 }  // namespace
 }  // namespace graft::runtime

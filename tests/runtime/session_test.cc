@@ -226,14 +226,19 @@ TEST_SUITE("runtime/session") {
     CHECK(largest[1] == 0.0);
   }
 
-  TEST_CASE("a session outlives the caller's hold on its model") {
-    auto llama = std::make_unique<TinyLlama>(fb::TensorFormat::Float32);
-    const auto ids = TinyLlama::Ids(9);
-    const Numbers expected = llama->Expected(ids);
-    std::shared_ptr<const runtime::Model> model = llama->model();
-    const auto session = NewSession(std::move(model), {.threads = 1});
-    CHECK(&session->model() == llama->model().get());
-    CHECK(LargestDifference(ForwardIds(*session, ids), expected) < kFloatTolerance);
+  TEST_CASE("a session keeps its model alive, and nothing else does") {
+    GraphMaker graph(5);
+    const Weight weight = graph.RandomWeight("weight", fb::TensorFormat::Float32, 4, 6);
+    graph.Output(graph.Linear(graph.TensorInput("x", 6), weight));
+    std::shared_ptr<const runtime::Model> model = graph.Open();
+    const std::weak_ptr<const runtime::Model> watch = model;
+    auto session = NewSession(std::move(model), {.threads = 2});
+    CHECK(watch.use_count() == 1);
+    const std::vector<float> x = RandomFloats(graph.random(), 6);
+    CHECK(LargestDifference(ForwardNumbers(*session, x, 6),
+                            ReferenceLinear(AsNumbers(x, 1), weight, nullptr)) < 1e-5);
+    session.reset();
+    CHECK(watch.expired());
   }
 
   TEST_CASE("forward refuses inputs that do not fit and names them") {
