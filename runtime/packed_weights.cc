@@ -155,6 +155,10 @@ Status PackedWeights::Fill(const schema::VerifiedModel& model, const DataSource&
       bias = reinterpret_cast<const float*>(
           model.tensor_bytes(*tensors.Get(static_cast<uint32_t>(entry.bias))).data.data());
     }
+    const uint8_t* base = model.file_bytes().data();
+    const auto offset = static_cast<uint64_t>(matrix.data + task.begin * matrix.row_bytes() - base);
+    const uint64_t size = (task.end - task.begin) * matrix.row_bytes();
+    source.WillRead(offset, size);
     Status status = PackRows(tensor.name()->c_str(), entry.weights, matrix, bias, task.begin,
                              task.end, memory_.data() + entry.offset);
     if (!status.ok()) {
@@ -163,9 +167,11 @@ Status PackedWeights::Fill(const schema::VerifiedModel& model, const DataSource&
       shared.failed.store(true, std::memory_order_relaxed);
       return;
     }
+    // At once, so that never much more than one copy is in memory. Pages shared with a neighbour
+    // stay until the whole tensor is done. An embedding that shares the tensor brings back the few
+    // rows it reads.
+    source.Release(offset, size);
     if (--readers[entry.weight] > 0) return;
-    // An embedding that shares the tensor brings back the few rows it reads.
-    const uint8_t* base = model.file_bytes().data();
     for (const auto& bytes : {model.tensor_bytes(tensor).data, model.tensor_bytes(tensor).scales}) {
       if (!bytes.empty()) source.Release(static_cast<uint64_t>(bytes.data() - base), bytes.size());
     }
