@@ -155,6 +155,10 @@ class Translator {
 
   Status Next() {
     const char c = in_[at_];
+    // What a quantifier that follows would repeat.
+    const bool is_quantifier = c == '*' || c == '+' || c == '?' || c == '{';
+    const bool continues = (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+    if (!is_quantifier && !continues && c != '(' && c != ')') atom_ = out_.size();
     switch (c) {
       case '\\':
         return Escape();
@@ -168,6 +172,12 @@ class Translator {
         return Group();
       case '{':
         return Interval();
+      case ')':
+        if (!open_groups_.empty()) {
+          atom_ = open_groups_.back();
+          open_groups_.pop_back();
+        }
+        break;
       case '^':
       case '$':
         has_line_anchor_ = true;
@@ -182,6 +192,7 @@ class Translator {
 
   /// "(" and, for "(?imx-imx", the options: m is what PCRE2 calls s.
   Status Group() {
+    open_groups_.push_back(out_.size());
     out_ += '(';
     ++at_;
     if (!Starts("?")) return OkStatus();
@@ -216,22 +227,23 @@ class Translator {
     const bool is_interval = end < in_.size() && in_[end] == '}' && inside.size() > 0 &&
                              inside != "," && inside.find(',') == inside.rfind(',');
     if (!is_interval) {
+      atom_ = out_.size();
       out_ += "\\{";
       ++at_;
       return OkStatus();
     }
-    out_ += '{';
-    if (inside.front() == ',') out_ += '0';
-    out_ += inside;
-    out_ += '}';
     at_ = end + 1;
-    if (Starts("+")) {
-      out_ += "{1,}";
-      ++at_;
-    } else if (Starts("?") && inside.find(',') == std::string_view::npos) {
-      out_ += "{0,1}";
+    const bool is_repeated = Starts("+");
+    const bool is_optional = Starts("?") && inside.find(',') == std::string_view::npos;
+    if (is_repeated || is_optional) {
+      out_.insert(atom_, "(?:");
       ++at_;
     }
+    out_ += '{';
+    if (inside.front() == ',') out_ += '0';
+    out_.append(inside).append("}");
+    if (is_repeated) out_ += ")+";
+    if (is_optional) out_ += ")?";
     return OkStatus();
   }
 
@@ -430,6 +442,8 @@ class Translator {
   std::string_view in_;
   size_t at_ = 0;
   std::string out_;
+  size_t atom_ = 0;                  // where in out_ the last character, class or group starts
+  std::vector<size_t> open_groups_;  // where those start that have not ended
   bool has_line_anchor_ = false;
 };
 

@@ -238,8 +238,8 @@ Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const J
                          LowerPreTokenizer(builder, root.Find("pre_tokenizer")));
   GRAFT_ASSIGN_OR_RETURN(const auto decoder, LowerDecoder(builder, root.Find("decoder")));
   if (pre_tokenizer.is_byte_level != decoder.is_byte_level) {
-    return root.Find("decoder").Fail("and pre_tokenizer must both be ByteLevel, or neither",
-                                     StatusCode::kUnsupported);
+    return root.Fail("'pre_tokenizer' and 'decoder' must both be of type ByteLevel, or neither",
+                     StatusCode::kUnsupported);
   }
   GRAFT_ASSIGN_OR_RETURN(const SpecialIds special, LowerPostProcessor(root.Find("post_processor")));
   GRAFT_RETURN_IF_ERROR(

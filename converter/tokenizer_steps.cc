@@ -211,10 +211,20 @@ Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
       return component.Fail("is a ByteLevel decoder after another", StatusCode::kUnsupported);
     }
     result.is_byte_level = true;
+    result.is_fused = true;
     return append(fb::DecoderKind::ByteLevel);
   }
-  if (type == "ByteFallback") return append(fb::DecoderKind::ByteFallback);
-  if (type == "Fuse") return append(fb::DecoderKind::Fuse);
+  if (type == "ByteFallback") {
+    if (result.is_fused) {
+      return component.Fail("is a ByteFallback decoder after one that fuses tokens",
+                            StatusCode::kUnsupported);
+    }
+    return append(fb::DecoderKind::ByteFallback);
+  }
+  if (type == "Fuse") {
+    result.is_fused = true;
+    return append(fb::DecoderKind::Fuse);
+  }
   if (type == "Replace") {
     GRAFT_ASSIGN_OR_RETURN(const Pattern pattern, ReadPattern(component));
     GRAFT_ASSIGN_OR_RETURN(const std::string content, ReadContent(component, "content"));
@@ -290,7 +300,9 @@ Status ReadClassifierMarks(const JsonValue& component, SpecialIds* special) {
     GRAFT_ASSIGN_OR_RETURN(const int64_t id, pair.at(1).AsInt());
     return AppendId(pair.at(1), id, ids);
   };
-  GRAFT_RETURN_IF_ERROR(read("cls", &special->prefix));
+  std::vector<uint32_t> first;
+  GRAFT_RETURN_IF_ERROR(read("cls", &first));
+  special->prefix.insert(special->prefix.begin(), first.begin(), first.end());
   return read("sep", &special->suffix);
 }
 

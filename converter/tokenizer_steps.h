@@ -30,6 +30,7 @@ struct PreTokenizerSteps {
 struct DecoderSteps {
   StepList<schema::fb::DecoderStep> steps;
   bool is_byte_level = false;
+  bool is_fused = false;  ///< what follows would see all tokens as one
 };
 
 /// What a post-processor puts around one text.

@@ -98,9 +98,9 @@ std::string Options::Parse(int argc, char** argv, std::string* file) {
     return {};
   };
   for (;;) {
-    const char* word = optind > 0 && optind < argc ? argv[optind] : argv[argc > 1 ? 1 : 0];
     const int found = getopt_long(argc, argv, letters.c_str(), names.data(), nullptr);
     if (found == -1) break;
+    const char* word = argv[optind > 0 ? optind - 1 : 0];
     if (found == ':') return Format("%s needs a value", word);
     if (found == '?') {
       return optopt > 0 && optopt < kFirstOption ? Format("unknown option -%c", optopt)
