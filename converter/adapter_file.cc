@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <system_error>
 
 #include "converter/parallel.h"
 
@@ -46,6 +47,16 @@ constexpr std::string_view kMarkers[] = {
 
 bool IsMarker(std::string_view part) {
   return std::find(std::begin(kMarkers), std::end(kMarkers), part) != std::end(kMarkers);
+}
+
+// What PEFT writes now, or what it wrote before safetensors.
+std::filesystem::path FindWeights(const std::filesystem::path& folder) {
+  std::filesystem::path weights = folder / "adapter_model.safetensors";
+  const std::filesystem::path older = folder / "adapter_model.bin";
+  std::error_code error;
+  return !std::filesystem::exists(weights, error) && std::filesystem::exists(older, error)
+             ? older
+             : weights;
 }
 
 std::string Join(std::span<const std::string_view> parts) {
@@ -114,8 +125,7 @@ Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::pa
   GRAFT_ASSIGN_OR_RETURN(adapter->config_, AdapterConfig::Read(folder));
   GRAFT_ASSIGN_OR_RETURN(ModuleRules rules, ModuleRules::Create(adapter->config_));
   adapter->rules_ = std::make_unique<ModuleRules>(std::move(rules));
-  GRAFT_ASSIGN_OR_RETURN(adapter->weights_,
-                         SafetensorsFile::Open(folder / "adapter_model.safetensors"));
+  GRAFT_ASSIGN_OR_RETURN(adapter->weights_, WeightFile::Open(FindWeights(folder)));
   GRAFT_RETURN_IF_ERROR(adapter->Sort());
   GRAFT_RETURN_IF_ERROR(adapter->CheckFinite());
   return adapter;
@@ -128,7 +138,7 @@ Status AdapterFile::Fail(StatusCode code, const AdapterTensor& tensor,
 }
 
 Status AdapterFile::Sort() {
-  for (const SafetensorsFile::Entry& entry : weights_->entries()) {
+  for (const WeightFile::Entry& entry : weights_->entries()) {
     AdapterTensor tensor = SplitAdapterKey(entry.info.name);
     tensor.entry = &entry;
     if (!IsFloat(entry.info.dtype)) {
@@ -152,10 +162,10 @@ Status AdapterFile::Sort() {
 }
 
 Status AdapterFile::CheckFinite() const {
-  const std::span<const SafetensorsFile::Entry> entries = weights_->entries();
+  const std::span<const WeightFile::Entry> entries = weights_->entries();
   return ParallelFor(
       DefaultThreads(), static_cast<int64_t>(entries.size()), [&](int64_t index) -> Status {
-        const SafetensorsFile::Entry& entry = entries[static_cast<size_t>(index)];
+        const WeightFile::Entry& entry = entries[static_cast<size_t>(index)];
         const int64_t row_elements = std::max<int64_t>(entry.info.row_elements(), 1);
         const int64_t step = std::max<int64_t>(1, 65536 / row_elements);
         std::vector<double> values;

@@ -12,7 +12,7 @@
 
 #include "converter/adapter_config.h"
 #include "converter/module_pattern.h"
-#include "converter/safetensors.h"
+#include "converter/weight_file.h"
 
 namespace graft::converter {
 
@@ -23,7 +23,7 @@ struct AdapterTensor {
                        ///< replacement, the tensor's name.
   std::string role;    ///< "lora_A", "lora_B", "lora_B.bias", "base_layer.weight", ...; empty for a
                        ///< replacement.
-  const SafetensorsFile::Entry* entry = nullptr;
+  const WeightFile::Entry* entry = nullptr;
   mutable bool used = false;
 };
 
@@ -39,15 +39,16 @@ struct AdapterModule {
 
 class AdapterFile {
  public:
-  /// Reads `folder`/adapter_config.json and the header of `folder`/adapter_model.safetensors, and
-  /// every number of it once. Errors   those of AdapterConfig::Read and SafetensorsFile::Open.
+  /// Reads `folder`/adapter_config.json and the header of `folder`/adapter_model.safetensors, or of
+  /// adapter_model.bin where there is no other, and every number of it once. Errors   those of
+  /// AdapterConfig::Read and WeightFile::Open.
   /// kCorrupt: a tensor with a value that is not finite or not a
   ///          floating-point number, two tensors for one place. Messages name file and tensor.
   static Result<std::unique_ptr<AdapterFile>> Open(const std::filesystem::path& folder);
 
   const AdapterConfig& config() const { return config_; }
   const ModuleRules& rules() const { return *rules_; }
-  const SafetensorsFile& weights() const { return *weights_; }
+  const WeightFile& weights() const { return *weights_; }
   /// Modules with tensors of the adapter's own, in name order.
   const std::map<std::string, AdapterModule, std::less<>>& modules() const { return modules_; }
   /// Whole tensors by the name they replace.
@@ -67,7 +68,7 @@ class AdapterFile {
 
   AdapterConfig config_;
   std::unique_ptr<ModuleRules> rules_;
-  std::unique_ptr<SafetensorsFile> weights_;
+  std::unique_ptr<WeightFile> weights_;
   std::map<std::string, AdapterModule, std::less<>> modules_;
   std::map<std::string, AdapterTensor, std::less<>> replacements_;
 };

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "converter/json.h"
+#include "converter/tied_embeddings.h"
 
 namespace graft::converter {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kIndexEnding = ".safetensors.index.json";
+constexpr std::string_view kTorchIndexEnding = ".bin.index.json";
 constexpr std::string_view kFileEnding = ".safetensors";
 constexpr uint64_t kMaxIndexBytes = uint64_t{64} << 20;
 
@@ -44,10 +46,17 @@ Result<Found> FindWeights(const fs::path& folder) {
   }
   if (indexes.size() == 1) return Found{indexes[0], true};
   if (indexes.empty() && files.size() == 1) return Found{files[0], false};
+  if (files.empty() && indexes.empty()) {
+    const fs::path single = folder / "pytorch_model.bin";
+    if (fs::is_regular_file(single, error)) return Found{single, false};
+    const fs::path torch_index = folder / "pytorch_model.bin.index.json";
+    if (fs::is_regular_file(torch_index, error)) return Found{torch_index, true};
+  }
   if (files.empty() && has_pickle) {
     return Error(
         StatusCode::kUnsupported,
-        "%s: holds PyTorch pickles but no model.safetensors; save the model as safetensors first",
+        "%s: holds PyTorch files, but neither model.safetensors nor pytorch_model.bin; name "
+        "the file that holds the model",
         folder.c_str());
   }
   return Error(StatusCode::kNotFound,
@@ -68,20 +77,22 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const fs::path& path) {
     if (found.is_index) {
       checkpoint->index_file_ = found.file;
     } else {
-      GRAFT_ASSIGN_OR_RETURN(auto file, SafetensorsFile::Open(found.file));
+      GRAFT_ASSIGN_OR_RETURN(auto file, WeightFile::Open(found.file));
       checkpoint->shards_.push_back(std::move(file));
     }
   } else {
     checkpoint->folder_ = path.parent_path().empty() ? fs::path(".") : path.parent_path();
-    if (path.string().ends_with(kIndexEnding)) {
+    const std::string name = path.filename().string();
+    if (name.ends_with(kIndexEnding) || name.ends_with(kTorchIndexEnding)) {
       checkpoint->index_file_ = path;
     } else {
-      GRAFT_ASSIGN_OR_RETURN(auto file, SafetensorsFile::Open(path));
+      GRAFT_ASSIGN_OR_RETURN(auto file, WeightFile::Open(path));
       checkpoint->shards_.push_back(std::move(file));
     }
   }
   if (!checkpoint->index_file_.empty()) GRAFT_RETURN_IF_ERROR(checkpoint->OpenIndexed());
   GRAFT_RETURN_IF_ERROR(checkpoint->Gather());
+  GRAFT_RETURN_IF_ERROR(checkpoint->LeaveOutTiedHead());
   return checkpoint;
 }
 
@@ -101,7 +112,7 @@ Status Checkpoint::OpenIndexed() {
     shard_of.emplace(file, 0);
   }
   for (auto& [name, number] : shard_of) {
-    auto shard = SafetensorsFile::Open(folder_ / name);
+    auto shard = WeightFile::Open(folder_ / name);
     if (!shard.ok() && shard.status().code() == StatusCode::kNotFound) {
       return Error(StatusCode::kNotFound, "%s: names the shard %s, which is missing",
                    index_file_.c_str(), name.c_str());
@@ -121,7 +132,7 @@ Status Checkpoint::OpenIndexed() {
 
 Status Checkpoint::Gather() {
   for (size_t shard = 0; shard < shards_.size(); ++shard) {
-    for (const SafetensorsFile::Entry& entry : shards_[shard]->entries()) {
+    for (const WeightFile::Entry& entry : shards_[shard]->entries()) {
       locations_.push_back({shard, &entry});
     }
   }
@@ -136,6 +147,27 @@ Status Checkpoint::Gather() {
                    shards_[locations_[i].shard]->path().c_str());
     }
   }
+  return OkStatus();
+}
+
+Status Checkpoint::LeaveOutTiedHead() {
+  const TiedEmbeddings tie = TiedEmbeddings::FindNames(*this);
+  if (!tie.has_head || tie.input.empty()) return OkStatus();
+  const Location* input = Locate(tie.input);
+  const Location* head = Locate(tie.head);
+  const bool same = input->shard == head->shard &&
+                    input->entry->file_offset == head->entry->file_offset &&
+                    input->entry->info.dtype == head->entry->info.dtype &&
+                    input->entry->info.shape == head->entry->info.shape &&
+                    input->entry->strides == head->entry->strides;
+  const fs::path config = folder_ / "config.json";
+  std::error_code error;
+  if (!same || !fs::exists(config, error)) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const bool tied, TiedEmbeddings::TiedByConfig(config));
+  if (!tied) return OkStatus();
+  const ptrdiff_t index = head - locations_.data();
+  infos_.erase(infos_.begin() + index);
+  locations_.erase(locations_.begin() + index);
   return OkStatus();
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoint: a model's tensors on disk, in one safetensors file or in shards named by an index.
+// Checkpoint: a model's tensors on disk, in one file or in shards named by an index.
 #pragma once
 
 #include <filesystem>
@@ -9,17 +9,20 @@
 #include <string_view>
 #include <vector>
 
-#include "converter/safetensors.h"
 #include "converter/tensor_source.h"
+#include "converter/weight_file.h"
 
 namespace graft::converter {
 
 class Checkpoint final : public TensorSource {
  public:
-  /// Opens `path`: a .safetensors file, or a folder with model.safetensors, with
-  /// model.safetensors.index.json and the shards it names, or with a single file of either ending
-  /// under another name. Errors   kNotFound: no such file or folder, nothing to read in it, a
-  /// missing shard. kCorrupt: an index that contradicts its
+  /// Opens `path`: a file of tensors, an index of such, or a folder with, in this order,
+  /// model.safetensors, model.safetensors.index.json and the shards it names, a single file of
+  /// either ending under another name, pytorch_model.bin, pytorch_model.bin.index.json.
+  /// A head that pytorch_model.bin holds as a second name of the input embedding is left out where
+  /// config.json ties the two, as transformers leaves it out of safetensors files. Errors
+  /// kNotFound: no such file or folder, nothing to read in it, a missing shard. kCorrupt: an index
+  /// that contradicts its
   ///          shards, a tensor in two shards, any fault of a file. Messages name file and tensor.
   static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path);
 
@@ -33,12 +36,12 @@ class Checkpoint final : public TensorSource {
   /// Where a tensor lies; null if there is none of that name.
   struct Location {
     size_t shard = 0;
-    const SafetensorsFile::Entry* entry = nullptr;
+    const WeightFile::Entry* entry = nullptr;
   };
   const Location* Locate(std::string_view name) const;
 
   /// The weight files in name order.
-  std::span<const std::unique_ptr<SafetensorsFile>> shards() const { return shards_; }
+  std::span<const std::unique_ptr<WeightFile>> shards() const { return shards_; }
   /// The index the shards were found by; empty for a single file.
   const std::filesystem::path& index_file() const { return index_file_; }
   /// The folder the files lie in.
@@ -51,10 +54,11 @@ class Checkpoint final : public TensorSource {
   Checkpoint() = default;
   Status OpenIndexed();
   Status Gather();
+  Status LeaveOutTiedHead();
 
   std::filesystem::path folder_;
   std::filesystem::path index_file_;
-  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::vector<std::unique_ptr<WeightFile>> shards_;
   std::vector<TensorInfo> infos_;
   std::vector<Location> locations_;  // beside infos_
 };

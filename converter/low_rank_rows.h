@@ -39,8 +39,8 @@ class LowRankRows final : public RowUpdate {
 /// One stored factor: `entry` seen as a matrix of shape[0] rows, the rest of the dimensions
 /// flattened.
 struct StoredFactor {
-  const SafetensorsFile* file = nullptr;
-  const SafetensorsFile::Entry* entry = nullptr;
+  const WeightFile* file = nullptr;
+  const WeightFile::Entry* entry = nullptr;
 };
 
 /// delta = scale * b * a, for a matrix stored [out_features, in_features] (also a convolution,

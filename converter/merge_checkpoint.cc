@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <mutex>
+#include <string>
+#include <string_view>
 
 #include "converter/cancellation.h"
 #include "converter/checkpoint_files.h"
@@ -19,9 +21,9 @@ namespace {
 // One block of work: rows to merge, or bytes to copy.
 struct Piece {
   size_t shard = 0;
-  size_t index = 0;                                // within the shard
-  const SafetensorsFile::Entry* source = nullptr;  // set: copy these bytes as they are
-  int64_t begin = 0;                               // rows, or bytes
+  size_t index = 0;                           // within the shard
+  const WeightFile::Entry* source = nullptr;  // set: copy these bytes as they are
+  int64_t begin = 0;                          // rows, or bytes
   int64_t end = 0;
 };
 
@@ -34,6 +36,21 @@ struct ShardLayout {
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
 constexpr int64_t kPieceElements = 131072;
 
+// What is written is safetensors: pytorch_model-00001-of-00002.bin becomes
+// model-00001-of-00002.safetensors, and so does the index.
+std::string WrittenName(std::string name) {
+  const std::string index = name.ends_with(".index.json") ? ".index.json" : "";
+  name.resize(name.size() - index.size());
+  for (const std::string_view ending : {".bin", ".pt", ".pth"}) {
+    if (!name.ends_with(ending)) continue;
+    name.resize(name.size() - ending.size());
+    if (name.starts_with("pytorch_model")) name.erase(0, std::string_view("pytorch_").size());
+    name += ".safetensors";
+    break;
+  }
+  return name + index;
+}
+
 // The shards of the base, in each the order of its file; tensors the base does not have go to the
 // last.
 std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merged,
@@ -45,16 +62,16 @@ std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merg
   std::vector<ShardLayout> shards;
   for (const auto& file : base.shards()) {
     ShardLayout& shard = shards.emplace_back();
-    shard.file_name = std::filesystem::path(file->path()).filename();
+    shard.file_name = WrittenName(std::filesystem::path(file->path()).filename());
     shard.metadata.assign(file->metadata().begin(), file->metadata().end());
     const bool has_format = std::any_of(shard.metadata.begin(), shard.metadata.end(),
                                         [](const auto& pair) { return pair.first == "format"; });
     if (!has_format) shard.metadata.emplace_back("format", "pt");
-    std::vector<const SafetensorsFile::Entry*> by_offset;
-    for (const SafetensorsFile::Entry& entry : file->entries()) by_offset.push_back(&entry);
+    std::vector<const WeightFile::Entry*> by_offset;
+    for (const WeightFile::Entry& entry : file->entries()) by_offset.push_back(&entry);
     std::stable_sort(by_offset.begin(), by_offset.end(),
                      [](const auto* a, const auto* b) { return a->file_offset < b->file_offset; });
-    for (const SafetensorsFile::Entry* entry : by_offset) {
+    for (const WeightFile::Entry* entry : by_offset) {
       if (const TensorInfo* info = merged.Find(entry->info.name); info != nullptr) {
         shard.tensors.push_back(as_written(*info));
       }
@@ -100,9 +117,9 @@ Status WritePiece(const Checkpoint& base, const MergedSource& merged, const Tens
   thread_local std::vector<uint8_t> stored;
   if (piece.source != nullptr) {
     stored.resize(static_cast<size_t>(piece.end - piece.begin));
-    const InputFile& file = base.shards()[base.Locate(info.name)->shard]->file();
+    const WeightFile& file = *base.shards()[base.Locate(info.name)->shard];
     GRAFT_RETURN_IF_ERROR(
-        file.ReadAt(piece.source->file_offset + static_cast<uint64_t>(piece.begin), stored));
+        file.ReadBytes(*piece.source, static_cast<uint64_t>(piece.begin), stored));
     *written_bytes = stored.size();
     return writer->WriteAt(piece.index, static_cast<uint64_t>(piece.begin), stored);
   }
@@ -154,7 +171,8 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
   for (const ShardLayout& shard : shards) {
     for (const TensorInfo& info : shard.tensors) shard_of.emplace_back(info.name, shard.file_name);
   }
-  return WriteShardIndex(folder / base.index_file().filename(), std::move(shard_of), total);
+  return WriteShardIndex(folder / WrittenName(base.index_file().filename()), std::move(shard_of),
+                         total);
 }
 
 ConfigChanges ChangesOf(const MergeRequest& request, const MergedSource& merged) {

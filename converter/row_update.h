@@ -7,7 +7,7 @@
 #include <functional>
 #include <span>
 
-#include "converter/safetensors.h"
+#include "converter/weight_file.h"
 #include "schema/status.h"
 
 namespace graft::converter {
@@ -32,7 +32,7 @@ using RowReader = std::function<Status(int64_t row_begin, int64_t row_end, std::
 /// Puts the rows of another tensor in place of those so far.
 class ReplaceRows final : public RowUpdate {
  public:
-  ReplaceRows(const SafetensorsFile* file, const SafetensorsFile::Entry* entry)
+  ReplaceRows(const WeightFile* file, const WeightFile::Entry* entry)
       : file_(file), entry_(entry) {}
   Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override {
     return file_->ReadRows(*entry_, row_begin, row_end, rows);
@@ -40,20 +40,20 @@ class ReplaceRows final : public RowUpdate {
   bool Overwrites() const override { return true; }
 
  private:
-  const SafetensorsFile* file_;
-  const SafetensorsFile::Entry* entry_;
+  const WeightFile* file_;
+  const WeightFile::Entry* entry_;
 };
 
 /// Adds scale * vector to a vector.
 class AddVector final : public RowUpdate {
  public:
-  AddVector(const SafetensorsFile* file, const SafetensorsFile::Entry* entry, double scale)
+  AddVector(const WeightFile* file, const WeightFile::Entry* entry, double scale)
       : file_(file), entry_(entry), scale_(scale) {}
   Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
 
  private:
-  const SafetensorsFile* file_;
-  const SafetensorsFile::Entry* entry_;
+  const WeightFile* file_;
+  const WeightFile::Entry* entry_;
   double scale_;
 };
 

@@ -24,8 +24,15 @@ bool Generates(std::string_view architecture) {
          architecture.ends_with("ForImageTextToText");
 }
 
-Result<bool> TiedByConfig(const std::filesystem::path& file) {
-  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
+}  // namespace
+
+bool TiedEmbeddings::IsHeadModule(std::string_view module) {
+  return std::any_of(std::begin(kHeads), std::end(kHeads),
+                     [module](std::string_view head) { return NameEndsWith(module, head); });
+}
+
+Result<bool> TiedEmbeddings::TiedByConfig(const std::filesystem::path& config_file) {
+  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(config_file));
   const JsonValue root = document->root();
   if (root.Find("architectures").IsArray()) {
     GRAFT_ASSIGN_OR_RETURN(const auto architectures, root.GetStrings("architectures"));
@@ -38,15 +45,7 @@ Result<bool> TiedByConfig(const std::filesystem::path& file) {
   return root.GetBool("tie_word_embeddings", inner);
 }
 
-}  // namespace
-
-bool TiedEmbeddings::IsHeadModule(std::string_view module) {
-  return std::any_of(std::begin(kHeads), std::end(kHeads),
-                     [module](std::string_view head) { return NameEndsWith(module, head); });
-}
-
-Result<TiedEmbeddings> TiedEmbeddings::Find(const TensorSource& base,
-                                            const std::filesystem::path& folder, bool causal) {
+TiedEmbeddings TiedEmbeddings::FindNames(const TensorSource& base) {
   TiedEmbeddings found;
   const TensorInfo* input = nullptr;
   for (const TensorInfo& info : base.tensors()) {
@@ -68,14 +67,20 @@ Result<TiedEmbeddings> TiedEmbeddings::Find(const TensorSource& base,
   if (found.has_head) return found;
   found.head = input->name.starts_with("language_model.") ? "language_model.lm_head.weight"
                                                           : "lm_head.weight";
+  return found;
+}
 
+Result<TiedEmbeddings> TiedEmbeddings::Find(const TensorSource& base,
+                                            const std::filesystem::path& folder, bool causal) {
+  TiedEmbeddings found = FindNames(base);
+  if (found.has_head || found.input.empty()) return found;
   std::error_code error;
   const std::filesystem::path config = folder / "config.json";
   if (std::filesystem::exists(config, error)) {
     GRAFT_ASSIGN_OR_RETURN(found.tied, TiedByConfig(config));
   } else {
     found.tied =
-        causal && (input->name.starts_with("model.") || input->name.starts_with("transformer."));
+        causal && (found.input.starts_with("model.") || found.input.starts_with("transformer."));
   }
   return found;
 }

@@ -25,6 +25,13 @@ struct TiedEmbeddings {
   static Result<TiedEmbeddings> Find(const TensorSource& base, const std::filesystem::path& folder,
                                      bool causal);
 
+  /// The names alone: `tied` stays false, and nothing is read.
+  static TiedEmbeddings FindNames(const TensorSource& base);
+
+  /// Whether a config.json makes the model use its input embedding as the head. Errors   those of
+  /// reading it.
+  static Result<bool> TiedByConfig(const std::filesystem::path& config_file);
+
   /// Whether a module name can only mean an output head.
   static bool IsHeadModule(std::string_view module);
 };

@@ -23,7 +23,7 @@ std::string FirstLine(const std::filesystem::path& file) {
   return text.substr(0, text.find('\n'));
 }
 
-std::vector<double> Whole(const SafetensorsFile& file, const SafetensorsFile::Entry& entry) {
+std::vector<double> Whole(const WeightFile& file, const SafetensorsFile::Entry& entry) {
   std::vector<double> values(static_cast<size_t>(entry.info.rows() * entry.info.row_elements()));
   REQUIRE(file.ReadRows(entry, 0, entry.info.rows(), values).ok());
   return values;
