@@ -72,6 +72,8 @@ std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merg
     std::stable_sort(by_offset.begin(), by_offset.end(),
                      [](const auto* a, const auto* b) { return a->file_offset < b->file_offset; });
     for (const WeightFile::Entry* entry : by_offset) {
+      // A tied head that the checkpoint leaves out is none of the base's.
+      if (base.Find(entry->info.name) == nullptr) continue;
       if (const TensorInfo* info = merged.Find(entry->info.name); info != nullptr) {
         shard.tensors.push_back(as_written(*info));
       }

@@ -10,6 +10,7 @@
 #include "converter/cancellation.h"
 #include "converter/float_formats.h"
 #include "converter/json.h"
+#include "converter/safetensors.h"
 #include "tests/converter/adapter_maker.h"
 
 namespace graft::converter {
@@ -32,10 +33,10 @@ Status RunMerge(const fs::path& base, const fs::path& adapter, const fs::path& o
 // The adapter of `name` with B set to zero.
 void WriteZeroAdapter(const fs::path& folder, const std::string& name) {
   CopyFolder(TestData("adapters/" + name), folder);
-  const auto file = SafetensorsFile::Open(folder / "adapter_model.safetensors");
+  const auto file = WeightFile::Open(folder / "adapter_model.safetensors");
   REQUIRE(file.ok());
   SmallTensors tensors;
-  for (const SafetensorsFile::Entry& entry : (*file)->entries()) {
+  for (const WeightFile::Entry& entry : (*file)->entries()) {
     SmallTensor tensor{
         entry.info.shape,
         std::vector<double>(static_cast<size_t>(entry.info.rows() * entry.info.row_elements()))};

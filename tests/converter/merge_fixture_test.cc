@@ -7,6 +7,7 @@
 #include <set>
 
 #include "converter/newer_names.h"
+#include "converter/safetensors.h"
 #include "tests/converter/adapter_maker.h"
 #include "tests/reference/lora_reference.h"
 
@@ -23,7 +24,7 @@ std::string FirstLine(const std::filesystem::path& file) {
   return text.substr(0, text.find('\n'));
 }
 
-std::vector<double> Whole(const WeightFile& file, const SafetensorsFile::Entry& entry) {
+std::vector<double> Whole(const WeightFile& file, const WeightFile::Entry& entry) {
   std::vector<double> values(static_cast<size_t>(entry.info.rows() * entry.info.row_elements()));
   REQUIRE(file.ReadRows(entry, 0, entry.info.rows(), values).ok());
   return values;
@@ -61,7 +62,7 @@ void CheckCase(const std::string& name) {
   const auto merged = Merge(base_folder, folder);
   REQUIRE_MESSAGE(merged.ok(), merged.status().message());
   const auto base = Checkpoint::Open(base_folder);
-  const auto expected = SafetensorsFile::Open(folder / "merged.safetensors");
+  const auto expected = WeightFile::Open(folder / "merged.safetensors");
   const auto adapter = AdapterFile::Open(folder);
   REQUIRE(base.ok());
   REQUIRE(expected.ok());
@@ -85,7 +86,7 @@ void CheckCase(const std::string& name) {
     const std::vector<double> original =
         ReadAll(**base, before != nullptr ? info.name : std::string("model.embed_tokens.weight"));
     const std::string newer_name = newer.Of(info.name);
-    const SafetensorsFile::Entry* reference =
+    const WeightFile::Entry* reference =
         tied && info.name == untouched_side ? nullptr : (*expected)->Find(newer_name);
     seen.insert(newer_name);
     if (reference == nullptr) {
@@ -108,7 +109,7 @@ void CheckCase(const std::string& name) {
     }
     CHECK_MESSAGE(outside == 0, "worst is ", worst, " of the bound");
   }
-  for (const SafetensorsFile::Entry& entry : (*expected)->entries()) {
+  for (const WeightFile::Entry& entry : (*expected)->entries()) {
     CHECK_MESSAGE(seen.count(entry.info.name) == 1, entry.info.name);
   }
 }
