@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <limits>
 #include <new>
-#include <vector>
+
+#include "runtime/page_memory.h"
 
 namespace graft::runtime {
 namespace {
@@ -21,6 +22,8 @@ static_assert(kExtraQuantizations >= XNN_EXTRA_QUANTIZATION_PARAMS);
 constexpr size_t kNotFound = std::numeric_limits<size_t>::max();
 constexpr size_t kPackedAlignment = 64;
 constexpr uint8_t kInt4ZeroPoint = 8;
+constexpr size_t kProbeRows = 256;  // a multiple of every kernel's tile
+constexpr uint16_t kOneAsBFloat16 = 0x3F80;
 
 // Answers one operator's questions about its packed weights.
 struct Provider {
@@ -143,48 +146,61 @@ Status InitializeKernels() {
                static_cast<int>(status));
 }
 
-Status FindLayout(const char* name, LinearWeights* weights) {
+namespace {
+
+// Looks for a layout that grows linearly with the rows; leaves tile_rows 0 if there is none.
+Status FindTiles(const char* name, LinearWeights* weights, const uint16_t* unit_scales) {
   // Sizes of a few row counts tell how the layout grows: by row_bytes a row, in steps of the
   // kernel's tile.
-  constexpr size_t kBase = 256;
-  const size_t blocks =
-      weights->format == WeightFormat::kInt4Block ? weights->in_features / weights->block_size : 0;
-  const size_t most_rows =
-      std::max<size_t>(2 * kBase, weights->out_features < kBase ? weights->out_features : 0);
-  std::vector<uint16_t> unit_scales(most_rows * blocks, 0x3F80);
-  GRAFT_ASSIGN_OR_RETURN(const uint64_t base,
-                         MeasureRows(name, *weights, kBase, unit_scales.data()));
+  GRAFT_ASSIGN_OR_RETURN(const uint64_t base, MeasureRows(name, *weights, kProbeRows, unit_scales));
   GRAFT_ASSIGN_OR_RETURN(const uint64_t next,
-                         MeasureRows(name, *weights, kBase + 1, unit_scales.data()));
+                         MeasureRows(name, *weights, kProbeRows + 1, unit_scales));
   GRAFT_ASSIGN_OR_RETURN(const uint64_t twice,
-                         MeasureRows(name, *weights, 2 * kBase, unit_scales.data()));
-  const uint64_t row_bytes = (twice - base) / kBase;
-  weights->tile_rows = 0;
-  weights->row_bytes = 0;
+                         MeasureRows(name, *weights, 2 * kProbeRows, unit_scales));
+  const uint64_t row_bytes = (twice - base) / kProbeRows;
   // Sizes are rounded up to the alignment, so a step is a whole number of rows and less than one
   // alignment more.
-  const bool linear =
-      row_bytes > kPackedAlignment && base == row_bytes * kBase && twice == 2 * base;
-  const size_t tile = linear ? static_cast<size_t>((next - base) / row_bytes) : 0;
-  if (tile > 0 && kBase % tile == 0 && next - base - tile * row_bytes < kPackedAlignment) {
-    size_t tile_rows = tile;
-    while (tile_rows * row_bytes % kPackedAlignment != 0) tile_rows += tile;
-    if (weights->out_features >= tile_rows) {
-      weights->tile_rows = tile_rows;
-      weights->row_bytes = row_bytes;
-      const uint64_t rows = (weights->out_features + tile - 1) / tile * tile;
-      uint64_t bytes = 0;
-      if (__builtin_mul_overflow(rows, row_bytes, &bytes) ||
-          bytes > std::numeric_limits<uint64_t>::max() / 2) {
-        return Error(StatusCode::kOutOfMemory, "tensor %.200s: its packed size does not fit", name);
-      }
-      weights->packed_bytes = (bytes + kPackedAlignment - 1) / kPackedAlignment * kPackedAlignment;
-      return OkStatus();
-    }
+  if (row_bytes <= kPackedAlignment || base != row_bytes * kProbeRows || twice != 2 * base)
+    return OkStatus();
+  const auto tile = static_cast<size_t>((next - base) / row_bytes);
+  if (tile == 0 || kProbeRows % tile != 0 || next - base - tile * row_bytes >= kPackedAlignment)
+    return OkStatus();
+  size_t tile_rows = tile;
+  while (tile_rows * row_bytes % kPackedAlignment != 0) tile_rows += tile;
+  if (weights->out_features < tile_rows) return OkStatus();
+  const uint64_t rows = (weights->out_features + tile - 1) / tile * tile;
+  uint64_t bytes = 0;
+  if (__builtin_mul_overflow(rows, row_bytes, &bytes) ||
+      bytes > std::numeric_limits<uint64_t>::max() / 2) {
+    return Error(StatusCode::kOutOfMemory, "tensor %.200s: its packed size does not fit", name);
   }
-  unit_scales.resize(std::max(unit_scales.size(), weights->out_features * blocks), 0x3F80);
+  weights->tile_rows = tile_rows;
+  weights->row_bytes = row_bytes;
+  weights->packed_bytes = (bytes + kPackedAlignment - 1) / kPackedAlignment * kPackedAlignment;
+  return OkStatus();
+}
+
+}  // namespace
+
+Status FindLayout(const char* name, LinearWeights* weights) {
+  weights->tile_rows = 0;
+  weights->row_bytes = 0;
+  // Beyond this width rows are not measured one against another: the scales to do it with would
+  // outgrow the weight.
+  constexpr size_t kMaxProbedFeatures = size_t{1} << 18;
+  const bool probe = weights->in_features <= kMaxProbedFeatures;
+  const size_t blocks =
+      weights->format == WeightFormat::kInt4Block ? weights->in_features / weights->block_size : 0;
+  const uint64_t rows = std::max<uint64_t>(weights->out_features, probe ? 2 * kProbeRows : 0);
+  GRAFT_ASSIGN_OR_RETURN(const PageMemory scales,
+                         PageMemory::Allocate(rows * blocks * sizeof(uint16_t), "scales"));
+  auto* ones = reinterpret_cast<uint16_t*>(scales.data());
+  std::fill_n(ones, 2 * (probe ? kProbeRows : 0) * blocks, kOneAsBFloat16);
+  if (probe) GRAFT_RETURN_IF_ERROR(FindTiles(name, weights, ones));
+  if (weights->tile_rows != 0) return OkStatus();
+  std::fill_n(ones, weights->out_features * blocks, kOneAsBFloat16);
   GRAFT_ASSIGN_OR_RETURN(weights->packed_bytes,
-                         MeasureRows(name, *weights, weights->out_features, unit_scales.data()));
+                         MeasureRows(name, *weights, weights->out_features, ones));
   return OkStatus();
 }
 
