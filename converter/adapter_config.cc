@@ -193,7 +193,20 @@ Status ReadKinds(JsonValue root, AdapterConfig* config) {
   GRAFT_ASSIGN_OR_RETURN(config->oft_neumann_terms,
                          root.GetIntIn("num_cayley_neumann_terms", 1, 1000, 5));
   GRAFT_ASSIGN_OR_RETURN(config->oft_block_share, root.GetBool("block_share", false));
-  GRAFT_ASSIGN_OR_RETURN(config->boft_factor, root.GetIntIn("boft_n_butterfly_factor", 1, 64, 1));
+  if (root.Has("use_bdlora") && !IsOff(root.Find("use_bdlora"))) {
+    GRAFT_ASSIGN_OR_RETURN(const JsonValue blocks, root.Get("use_bdlora", JsonKind::kObject));
+    GRAFT_ASSIGN_OR_RETURN(config->block_diagonal_blocks, blocks.GetIntIn("nblocks", 1, kMaxRank));
+  }
+  if (config->type == AdapterType::kLoHa) {
+    const JsonValue khatri_rao = root.Find("use_khatri_rao");
+    const JsonValue init = root.Find("init_weights");
+    const bool automatic = khatri_rao.IsString() && *khatri_rao.AsString() == "auto";
+    // The factors then carry a scale each, which the file's alpha does not say.
+    if ((!IsOff(khatri_rao) && !automatic) || init.IsString()) {
+      return root.Fail("is a LoHa adapter in ABBA's form, which graft does not merge",
+                       StatusCode::kUnsupported);
+    }
+  }
   if (config->type == AdapterType::kVera) {
     GRAFT_ASSIGN_OR_RETURN(const bool saved, root.GetBool("save_projection", true));
     if (!saved) {

@@ -73,7 +73,7 @@ struct AdapterConfig {
   bool oft_cayley_neumann = true;
   int64_t oft_neumann_terms = 5;
   bool oft_block_share = false;
-  int64_t boft_factor = 1;
+  int64_t block_diagonal_blocks = 0;  ///< BD-LoRA: nblocks; 0 without it.
 
   std::string task_type;
   std::string base_model_class;

@@ -56,7 +56,7 @@ constexpr Setting kSettings[] = {
     {"fan_in_fan_out", kAll, kRead, ""},
     {"ensure_weight_tying", kLoras, kRead, ""},
     {"init_lora_weights", kLoras, kRead, ""},
-    {"use_bdlora", kLoras, kRefused, "block-diagonal factors are not merged yet"},
+    {"use_bdlora", kLoras, kRead, ""},
     // training only
     {"lora_dropout", kLoras, kIgnored, ""},
     {"megatron_config", kLoras, kIgnored, ""},
@@ -72,7 +72,8 @@ constexpr Setting kSettings[] = {
     {"rank_dropout", kHadamards, kIgnored, ""},
     {"rank_dropout_scale", kHadamards, kIgnored, ""},
     {"module_dropout", kHadamards | kOft, kIgnored, ""},
-    {"init_weights", kHadamards | kVera | kOft | kBoft, kIgnored, ""},
+    {"init_weights", kLoKr | kVera | kOft | kBoft, kIgnored, ""},
+    {"init_weights", kLoHa, kRead, ""},
     {"init_ia3_weights", kIa3, kIgnored, ""},
     {"vera_dropout", kVera, kIgnored, ""},
     {"d_initial", kVera, kIgnored, ""},
@@ -101,6 +102,8 @@ constexpr Setting kSettings[] = {
     {"total_step", kAdaLora, kIgnored, ""},
     // LoHa, LoKr: the tensors there say which form they take
     {"use_effective_conv2d", kHadamards, kIgnored, ""},
+    {"r2", kLoHa, kIgnored, ""},
+    {"use_khatri_rao", kLoHa, kRead, ""},
     {"decompose_both", kLoKr, kIgnored, ""},
     {"decompose_factor", kLoKr, kIgnored, ""},
     // VeRA

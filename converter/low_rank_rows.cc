@@ -4,22 +4,12 @@
 #include "converter/low_rank_rows.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "converter/merge_kernels.h"
 
 namespace graft::converter {
 namespace {
 
-std::atomic<uint64_t> g_next_id{1};
-
-// The right factor is the same for every block of rows of a tensor, and a thread works on one
-// tensor for many blocks.
-struct RightFactor {
-  uint64_t id = 0;
-  std::vector<double> values;
-};
-thread_local RightFactor t_right;
 thread_local std::vector<double> t_left;
 
 // [rows, columns] from its transpose as stored, [columns, rows].
@@ -55,7 +45,8 @@ Status AddVector::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double
 }
 
 LowRankRows::LowRankRows(LowRankFactors factors)
-    : factors_(std::move(factors)), id_(g_next_id.fetch_add(1, std::memory_order_relaxed)) {}
+    : factors_(std::move(factors)),
+      right_(static_cast<size_t>(factors_.rank * factors_.columns), factors_.read_right) {}
 
 Status LowRankRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
   const size_t rank = static_cast<size_t>(factors_.rank);
@@ -63,12 +54,7 @@ Status LowRankRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<doub
   const size_t count = static_cast<size_t>(row_end - row_begin);
   if (rank == 0 || columns == 0 || count == 0) return OkStatus();
 
-  if (t_right.id != id_) {
-    t_right.id = 0;
-    t_right.values.resize(rank * columns);
-    GRAFT_RETURN_IF_ERROR(factors_.read_right(t_right.values));
-    t_right.id = id_;
-  }
+  GRAFT_ASSIGN_OR_RETURN(const std::span<const double> right, right_.Get());
   t_left.resize(count * rank);
   GRAFT_RETURN_IF_ERROR(factors_.read_left(row_begin, row_end, t_left));
 
@@ -76,7 +62,7 @@ Status LowRankRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<doub
   constexpr size_t kBlockElements = 16384;
   const size_t block = std::max<size_t>(64, kBlockElements / rank / 16 * 16);
   for (size_t column = 0; column < columns; column += block) {
-    AddLowRank(t_right.values.data() + column, columns, t_left.data(), rank, count,
+    AddLowRank(right.data() + column, columns, t_left.data(), rank, count,
                std::min(block, columns - column), rank, factors_.scale, factors_.exact_products,
                rows.data() + column, columns);
   }

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "converter/prepared_matrix.h"
 #include "converter/row_update.h"
 
 namespace graft::converter {
@@ -33,7 +34,7 @@ class LowRankRows final : public RowUpdate {
 
  private:
   LowRankFactors factors_;
-  uint64_t id_;  // tells whose right factor a thread still holds
+  PreparedMatrix right_;
 };
 
 /// One stored factor: `entry` seen as a matrix of shape[0] rows, the rest of the dimensions

@@ -137,13 +137,17 @@ Result<bool> MergePlan::IsTransposed(const PlannedTensor& tensor, std::string_vi
                               std::to_string(out_features) + " outputs of " +
                               std::to_string(in_features) + " inputs");
   }
-  // A square weight does not show its orientation. Its oblong relatives do, through their biases:
-  // one number for each output.
+  return IsConv1D(module);  // a square weight does not show its orientation
+}
+
+bool MergePlan::IsConv1D(std::string_view module) const {
   if (!IsConv1DName(module)) return false;
   bool any = false;
   for (const TensorInfo& info : base_->tensors()) {
-    if (info.shape.size() != 2 || info.shape[0] == info.shape[1] || !info.name.ends_with(".weight"))
+    if (info.shape.size() != 2 || info.shape[0] == info.shape[1] ||
+        !info.name.ends_with(".weight")) {
       continue;
+    }
     const std::string relative = info.name.substr(0, info.name.size() - 7);
     if (!IsConv1DName(relative)) continue;
     const TensorInfo* bias = base_->Find(relative + ".bias");
@@ -152,6 +156,11 @@ Result<bool> MergePlan::IsTransposed(const PlannedTensor& tensor, std::string_vi
     any = any || bias->shape[0] == info.shape[0];
   }
   return !any && adapter_->config().fan_in_fan_out;
+}
+
+Result<PlannedTensor*> MergePlan::TensorIfThere(std::string_view module, std::string_view leaf) {
+  GRAFT_ASSIGN_OR_RETURN(const TensorInfo* found, names_.Find(module, leaf));
+  return found != nullptr ? Plan(*found) : nullptr;
 }
 
 Status MergePlan::Replace(PlannedTensor* tensor, std::string_view module, const AdapterTensor& by) {
@@ -245,33 +254,43 @@ Status MergePlan::CountModules() {
   return OkStatus();
 }
 
+Status MergePlan::PlanModule(const AdapterModule& module) {
+  switch (adapter_->config().type) {
+    case AdapterType::kLora: {
+      GRAFT_RETURN_IF_ERROR(PlanTokens(module, this));
+      if (!adapter_->config().target_parameters.empty() && module.Has("lora_A")) {
+        GRAFT_ASSIGN_OR_RETURN(const TensorInfo* weight, names_.Find(module.name, "weight"));
+        if (weight == nullptr) return PlanParameter(module, this);
+      }
+      return PlanLora(module, this);
+    }
+    case AdapterType::kAdaLora:
+      return PlanAdaLora(module, this);
+    case AdapterType::kLoHa:
+      return PlanLoHa(module, this);
+    case AdapterType::kLoKr:
+      return PlanLoKr(module, this);
+    case AdapterType::kVera:
+      return PlanVera(module, this);
+    case AdapterType::kIa3:
+      return PlanIa3(module, this);
+    case AdapterType::kOft:
+      return PlanOft(module, this);
+    case AdapterType::kBoft:
+      return PlanBoft(module, this);
+  }
+  return OkStatus();
+}
+
 Status MergePlan::Add(const AdapterFile& adapter, double weight) {
   adapter_ = &adapter;
   weight_ = weight;
   tied_weight_ = nullptr;
   merged_modules_.clear();
-  if (!adapter.config().layer_replication.empty() || !adapter.config().target_parameters.empty()) {
-    return Error(StatusCode::kUnsupported,
-                 "%s: layer_replication and target_parameters are not merged yet",
-                 adapter.config().file.c_str());
-  }
   GRAFT_RETURN_IF_ERROR(AddReplacements());
   for (const auto& [name, module] : adapter.modules()) {
     GRAFT_RETURN_IF_ERROR(AddBaseLayer(module));
-    switch (adapter.config().type) {
-      case AdapterType::kLora:
-        GRAFT_RETURN_IF_ERROR(PlanLora(module, this));
-        break;
-      case AdapterType::kAdaLora:
-      case AdapterType::kLoHa:
-      case AdapterType::kLoKr:
-      case AdapterType::kVera:
-      case AdapterType::kIa3:
-      case AdapterType::kOft:
-      case AdapterType::kBoft:
-        return Error(StatusCode::kUnsupported, "%s: adapters of kind %s are not merged yet",
-                     adapter.config().file.c_str(), AdapterTypeName(adapter.config().type));
-    }
+    GRAFT_RETURN_IF_ERROR(PlanModule(module));
   }
   GRAFT_RETURN_IF_ERROR(UntieHead());
   counts_.emplace_back();
@@ -286,6 +305,8 @@ Status MergePlan::UntieHead() {
   const bool changes_input = input != tensors_.end();
   if (changes_input && head == tensors_.end() && tie_->tied) {
     const PlannedTensor& embedding = *input->second;
+    // Trained tokens are rows of the shared matrix: the head follows.
+    if (embedding.kind == "tokens") return OkStatus();
     // A head for a grown vocabulary would have rows nobody trained: there the tie is kept.
     if (embedding.info.rows() != embedding.base_rows && tied_weight_ == nullptr) return OkStatus();
     GRAFT_ASSIGN_OR_RETURN(PlannedTensor * own,

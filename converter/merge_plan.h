@@ -77,6 +77,15 @@ class MergePlan {
   /// Counts a module as merged and notes what was done for the report. Errors   kMismatch: done
   /// twice.
   Status NoteModule(PlannedTensor* tensor, std::string kind, int64_t rank, double scale);
+  /// The planned tensor as Tensor gives it, or null where the base has none.
+  Result<PlannedTensor*> TensorIfThere(std::string_view module, std::string_view leaf);
+  /// The base tensor for `module`.`leaf`; null if there is none. Errors   kMismatch: ambiguous.
+  Result<const TensorInfo*> BaseTensor(std::string_view module, std::string_view leaf) const {
+    return names_.Find(module, leaf);
+  }
+  /// Whether a module is one of GPT-2's Conv1D layers, which keep [in_features, out_features]: by
+  /// its name, and by the biases of its relatives, which have one number for each output.
+  bool IsConv1D(std::string_view module) const;
   /// Whether a base weight is stored [in_features, out_features], as the Conv1D layers of GPT-2
   /// are, when it is asked to hold out_features x in_features. Errors   kMismatch naming the tensor
   /// and both shapes, if it can hold neither.
@@ -94,6 +103,7 @@ class MergePlan {
   // Gives a tied head its own matrix where only the input embedding changed.
   Status UntieHead();
   Status CountModules();
+  Status PlanModule(const AdapterModule& module);
   PlannedTensor* Plan(const TensorInfo& base_info);
 
   const TensorSource* base_;
@@ -114,7 +124,17 @@ class MergePlan {
 Status ReadStartingRows(const TensorSource& base, const PlannedTensor& tensor, int64_t row_begin,
                         int64_t row_end, std::span<double> out);
 
-/// The planners. Each uses the tensors of `module` it understands and leaves the others unticked.
+/// The planners, one for each kind. Each uses the tensors of `module` it understands and leaves the
+/// others unticked.
 Status PlanLora(const AdapterModule& module, MergePlan* plan);
+Status PlanParameter(const AdapterModule& module, MergePlan* plan);
+Status PlanTokens(const AdapterModule& module, MergePlan* plan);
+Status PlanAdaLora(const AdapterModule& module, MergePlan* plan);
+Status PlanVera(const AdapterModule& module, MergePlan* plan);
+Status PlanLoHa(const AdapterModule& module, MergePlan* plan);
+Status PlanLoKr(const AdapterModule& module, MergePlan* plan);
+Status PlanIa3(const AdapterModule& module, MergePlan* plan);
+Status PlanOft(const AdapterModule& module, MergePlan* plan);
+Status PlanBoft(const AdapterModule& module, MergePlan* plan);
 
 }  // namespace graft::converter

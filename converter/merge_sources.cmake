@@ -4,5 +4,6 @@ set(GRAFT_MERGE_SOURCES
   weight_file.cc strided_read.cc zip_archive.cc pickle.cc pickle_machine.cc pickle_names.cc pickle_values.cc
   safetensors.cc torch_file.cc safetensors_writer.cc checkpoint.cc
   adapter_settings.cc adapter_config.cc adapter_file.cc module_pattern.cc module_names.cc newer_names.cc
-  low_rank_rows.cc dora.cc tied_embeddings.cc merge_plan.cc plan_lora.cc merged_source.cc
+  prepared_matrix.cc low_rank_rows.cc factor_forms.cc product_rows.cc scaled_rows.cc rotation.cc dora.cc tied_embeddings.cc 
+  merge_plan.cc plan_lora.cc plan_products.cc plan_scaling.cc plan_parameters.cc merged_source.cc
   output_folder.cc checkpoint_files.cc merge_checkpoint.cc)

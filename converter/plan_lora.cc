@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "converter/dora.h"
+#include "converter/factor_forms.h"
 #include "converter/low_rank_rows.h"
 #include "converter/merge_plan.h"
 
@@ -125,9 +126,55 @@ Status PlanConvolution(const Factors& factors, PlannedTensor* tensor, MergePlan*
   return AddUpdate(factors, false, tensor, plan);
 }
 
+// BD-LoRA keeps one factor as the blocks of its diagonal; its sizes say which.
+Status PlanBlocks(const AdapterModule& module, MergePlan* plan) {
+  const AdapterFile& adapter = plan->adapter();
+  const int64_t blocks = adapter.config().block_diagonal_blocks;
+  const AdapterTensor* a = module.Use("lora_A");
+  const AdapterTensor* b = module.Use("lora_B");
+  if (a == nullptr || b == nullptr) {
+    return adapter.Fail(StatusCode::kCorrupt, module.tensors.begin()->second, "has no partner");
+  }
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(module.name, "weight", *a));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, adapter.rules().RankOf(module.name));
+  GRAFT_ASSIGN_OR_RETURN(const double alpha, adapter.rules().AlphaOf(module.name));
+  const std::vector<int64_t>& shape = tensor->info.shape;
+  const std::vector<int64_t>& a_shape = a->entry->info.shape;
+  const std::vector<int64_t>& b_shape = b->entry->info.shape;
+  const bool matrices = shape.size() == 2 && a_shape.size() == 2 && b_shape.size() == 2 &&
+                        a_shape[0] == rank && b_shape[0] == shape[0];
+  const int64_t blocks_a = matrices && a_shape[1] != shape[1] ? blocks : 1;
+  const int64_t blocks_b = matrices && b_shape[1] != rank ? blocks : 1;
+  if (!matrices || a_shape[1] * blocks_a != shape[1] || b_shape[1] * blocks_b != rank ||
+      rank % blocks_a != 0 || shape[0] % blocks_b != 0) {
+    return adapter.Fail(StatusCode::kMismatch, *a,
+                        "of shape " + a->entry->info.ShapeText() + " with B " +
+                            b->entry->info.ShapeText() + " in " + std::to_string(blocks) +
+                            " blocks does not fit the base's '" + tensor->info.name + "' " +
+                            tensor->info.ShapeText());
+  }
+  const double r = static_cast<double>(rank);
+  const double scale = adapter.config().use_rslora ? alpha / std::sqrt(r) : alpha / r;
+  plan->Part(tensor).updates.push_back(std::make_unique<LowRankRows>(
+      BlockFactors(Stored(*plan, *a), blocks_a, Stored(*plan, *b), blocks_b, scale)));
+  return plan->NoteModule(tensor, "bdlora", rank, scale);
+}
+
+// An attention layer of PyTorch's own keeps query, key and value in one parameter without a module.
+Result<PlannedTensor*> WeightOf(const AdapterModule& module, const AdapterTensor& user,
+                                MergePlan* plan) {
+  GRAFT_ASSIGN_OR_RETURN(const TensorInfo* weight, plan->BaseTensor(module.name, "weight"));
+  if (weight == nullptr) {
+    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* joint,
+                           plan->BaseTensor(module.name, "in_proj_weight"));
+    if (joint != nullptr) return plan->Tensor(module.name, "in_proj_weight", user);
+  }
+  return plan->Tensor(module.name, "weight", user);
+}
+
 Status PlanLinear(const AdapterModule& module, MergePlan* plan) {
   GRAFT_ASSIGN_OR_RETURN(const Factors factors, UsePair(module, "lora_A", "lora_B", plan));
-  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(module.name, "weight", *factors.a));
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, WeightOf(module, *factors.a, plan));
   if (factors.a->entry->info.shape.size() > 2) {
     GRAFT_RETURN_IF_ERROR(PlanConvolution(factors, tensor, plan));
   } else {
@@ -157,8 +204,9 @@ Status PlanLinear(const AdapterModule& module, MergePlan* plan) {
 Status PlanLora(const AdapterModule& module, MergePlan* plan) {
   if (module.Has("lora_embedding_A") || module.Has("lora_embedding_B"))
     return PlanEmbedding(module, plan);
-  if (module.Has("lora_A") || module.Has("lora_B")) return PlanLinear(module, plan);
-  return OkStatus();
+  if (!module.Has("lora_A") && !module.Has("lora_B")) return OkStatus();
+  if (plan->adapter().config().block_diagonal_blocks > 0) return PlanBlocks(module, plan);
+  return PlanLinear(module, plan);
 }
 
 }  // namespace graft::converter

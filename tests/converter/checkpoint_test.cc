@@ -82,8 +82,8 @@ TEST_SUITE("converter/checkpoint") {
     const TemporaryFolder folder;
     CHECK(Mentions(FaultOf(folder.path()), "needs model.safetensors"));
     CHECK(Mentions(FaultOf(folder / "none"), "cannot be opened"));
-    WriteText(folder / "pytorch_model.bin", "");
-    CHECK(Mentions(FaultOf(folder.path()), "PyTorch pickles"));
+    WriteText(folder / "other.bin", "");
+    CHECK(Mentions(FaultOf(folder.path()), "holds PyTorch files"));
     WriteTensors(folder / "x.safetensors", {});
     WriteTensors(folder / "y.safetensors", {});
     CHECK(Mentions(FaultOf(folder.path()), "2 .safetensors files"));
