@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace graft::test {
@@ -75,7 +76,18 @@ Numbers TinyLlama::Linear(const Numbers& x, const Weight& weight) const {
                                                      : ReferenceLinear(x, weight, nullptr);
 }
 
-Numbers TinyLlama::Expected(const std::vector<int32_t>& ids) const {
+Numbers TinyLlama::Expected(const std::vector<int32_t>& ids, bool half_cache) const {
+  // What a cache gives back: an f16 one has 11 significant bits, and steps of 2^-24 near zero.
+  const auto stored = [half_cache](Numbers numbers) {
+    for (double& number : numbers.at) {
+      if (!half_cache) break;
+      int exponent = 0;
+      std::frexp(number, &exponent);
+      const int lowest = std::max(exponent - 11, -24);
+      number = std::ldexp(std::nearbyint(std::ldexp(number, -lowest)), lowest);
+    }
+    return numbers;
+  };
   const auto add = [](const Numbers& a, const Numbers& b) {
     Numbers sum = a;
     for (size_t i = 0; i < sum.at.size(); ++i) sum.at[i] += b.at[i];
@@ -91,9 +103,9 @@ Numbers TinyLlama::Expected(const std::vector<int32_t>& ids) const {
   };
   for (const Layer& layer : layers_) {
     Numbers normal = ReferenceRmsNorm(x, layer.input_norm.numbers, kEpsilon);
-    const Numbers attended =
-        ReferenceAttention(rope(Linear(normal, layer.query)), rope(Linear(normal, layer.key)),
-                           Linear(normal, layer.value), AttentionOf(0));
+    const Numbers attended = ReferenceAttention(
+        rope(Linear(normal, layer.query)), stored(rope(Linear(normal, layer.key))),
+        stored(Linear(normal, layer.value)), AttentionOf(0));
     x = add(x, Linear(attended, layer.output));
     normal = ReferenceRmsNorm(x, layer.mlp_norm.numbers, kEpsilon);
     Numbers gated = Linear(normal, layer.gate);

@@ -16,8 +16,8 @@ class TinyLlama {
   const std::shared_ptr<const runtime::Model>& model() const { return model_; }
   const AlignedBytes& file() const { return graph_.file(); }
   /// Logits of every position. Of the float formats, or with activations quantized as the kernels
-  /// do.
-  Numbers Expected(const std::vector<int32_t>& ids) const;
+  /// do. half_cache: keys and values rounded to f16 on their way through the cache.
+  Numbers Expected(const std::vector<int32_t>& ids, bool half_cache = false) const;
 
   static std::vector<int32_t> Ids(size_t count);
   static constexpr size_t kVocabulary = 211;
