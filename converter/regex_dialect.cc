@@ -32,7 +32,11 @@ std::string Pcre2Complaint(std::string_view pattern) {
 
 using Named = std::pair<std::string_view, std::string_view>;
 
-// Oniguruma's POSIX classes and the properties of the same names, as members of a PCRE2 class.
+// What Oniguruma's \w also holds outside of classes: six numbers of Latin-1.
+constexpr std::string_view kMoreWord = R"(\xB2\xB3\xB9\xBC-\xBE)";
+
+// Oniguruma's POSIX classes, as members of a PCRE2 class. What they hold was read off
+// Oniguruma 6.9.
 constexpr auto kClasses = std::to_array<Named>({
     {"alnum", R"(\p{Alphabetic}\p{Nd})"},
     {"alpha", R"(\p{Alphabetic})"},
@@ -41,7 +45,7 @@ constexpr auto kClasses = std::to_array<Named>({
     {"cntrl", R"(\p{Cc})"},
     {"digit", R"(\p{Nd})"},
     {"lower", R"(\p{Lowercase})"},
-    {"punct", R"(\p{P}$+<=>\^`|~)"},
+    {"punct", R"(\p{P}\p{S})"},
     {"space", R"(\p{wspace})"},
     {"upper", R"(\p{Uppercase})"},
     {"word", R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})"},
@@ -251,7 +255,7 @@ class Translator {
     const char c = at_ + 1 < in_.size() ? in_[at_ + 1] : '\0';
     if (c == 'b' || c == 'B') {
       std::string word = "[";
-      word.append(Look(kClasses, "word")).append("]");
+      word.append(Look(kClasses, "word")).append(kMoreWord).append("]");
       // A place with a word character on one side only; \B: on both or neither.
       const auto sides = [&](const char* behind, const char* ahead) {
         out_.append("(?<").append(behind).append(word).append(")(?");
@@ -262,6 +266,12 @@ class Translator {
       out_ += '|';
       sides("!", c == 'b' ? "=" : "!");
       out_ += ')';
+      at_ += 2;
+      return OkStatus();
+    }
+    if (c == 'w' || c == 'W') {
+      out_.append(c == 'w' ? "[" : "[^").append(Look(kClasses, "word")).append(kMoreWord);
+      out_ += ']';
       at_ += 2;
       return OkStatus();
     }
@@ -327,7 +337,9 @@ class Translator {
         plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
       }
     }
-    if (const std::string_view members = Look(kClasses, plain); !members.empty()) {
+    std::string_view members = Look(kClasses, plain);
+    if (plain == "punct") members = R"(\p{P})";
+    if (!members.empty()) {
       at_ = end + 1;
       set->Add(members, negated);
       return true;

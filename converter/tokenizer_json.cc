@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/tokenizer_json.h"
 
-#include <array>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -11,6 +10,7 @@
 
 #include "converter/json.h"
 #include "converter/tokenizer_steps.h"
+#include "schema/byte_level.h"
 #include "schema/generated/tokenizer_generated.h"
 #include "schema/verify_tokenizer.h"
 
@@ -20,46 +20,6 @@ namespace {
 namespace fb = schema::fb;
 using flatbuffers::FlatBufferBuilder;
 using flatbuffers::Offset;
-
-/// Byte-level vocabularies spell each byte by a character: printable Latin-1 by itself, the other
-/// 68 bytes, in order, by U+0100 and on.
-class ByteChars {
- public:
-  ByteChars() {
-    int next = 0;
-    for (int byte = 0; byte < 256; ++byte) {
-      const bool prints = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
-                          (byte >= 0xAE && byte <= 0xFF);
-      byte_of_[prints ? byte : 256 + next++] = static_cast<int16_t>(byte);
-    }
-  }
-
-  /// The bytes that `text` spells; its own if a character of it spells none.
-  std::string Bytes(std::string_view text) const {
-    std::string bytes;
-    for (size_t i = 0; i < text.size();) {
-      const auto lead = static_cast<unsigned char>(text[i]);
-      unsigned code = lead;
-      size_t length = 1;
-      if (lead >= 0x80) {
-        if (lead >= 0xE0 || i + 1 >= text.size()) return std::string(text);
-        code = (lead & 0x1Fu) << 6 | (static_cast<unsigned char>(text[i + 1]) & 0x3Fu);
-        length = 2;
-      }
-      if (code >= byte_of_.size() || byte_of_[code] < 0) return std::string(text);
-      bytes += static_cast<char>(byte_of_[code]);
-      i += length;
-    }
-    return bytes;
-  }
-
- private:
-  std::array<int16_t, 256 + 68> byte_of_ = [] {
-    std::array<int16_t, 256 + 68> none{};
-    none.fill(-1);
-    return none;
-  }();
-};
 
 /// The vocabulary as the file spells it. Views stay valid as long as the document.
 struct Vocabulary {
@@ -84,6 +44,7 @@ struct AddedToken {
   bool strip_right = false;
   bool normalized = false;
   bool special = false;
+  bool outside_vocabulary = false;
 };
 
 struct Bpe {
@@ -196,6 +157,7 @@ Result<std::vector<AddedToken>> ReadAddedTokens(const JsonValue& root, Vocabular
     GRAFT_ASSIGN_OR_RETURN(token.normalized, entry.GetBool("normalized", !token.special));
     if (token.content.empty() || !seen.emplace(token.content, i).second) continue;
     if (token.content.size() > schema::kMaxAddedTokenBytes) return content.Fail("is too long");
+    token.outside_vocabulary = !vocabulary->ids.contains(token.content);
     GRAFT_RETURN_IF_ERROR(vocabulary->Set(entry, id, token.content));
     tokens.push_back(token);
   }
@@ -245,13 +207,13 @@ Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const J
   GRAFT_RETURN_IF_ERROR(
       CheckSpecialIds(root.Find("post_processor"), special, vocabulary.texts.size()));
 
-  const ByteChars byte_chars;
+  const schema::ByteLevelSpelling spelling;
   std::vector<uint8_t> token_bytes;
   std::vector<uint32_t> token_offsets = {0};
   token_offsets.reserve(vocabulary.texts.size() + 1);
   for (const std::string_view text : vocabulary.texts) {
     const std::string bytes =
-        pre_tokenizer.is_byte_level ? byte_chars.Bytes(text) : std::string(text);
+        pre_tokenizer.is_byte_level ? spelling.Bytes(text) : std::string(text);
     token_bytes.insert(token_bytes.end(), bytes.begin(), bytes.end());
     token_offsets.push_back(static_cast<uint32_t>(token_bytes.size()));
   }
@@ -260,7 +222,8 @@ Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const J
   for (const AddedToken& token : added) {
     added_offsets.push_back(fb::CreateAddedToken(
         builder, builder.CreateString(token.content.data(), token.content.size()), token.id,
-        token.single_word, token.strip_left, token.strip_right, token.normalized, token.special));
+        token.single_word, token.strip_left, token.strip_right, token.normalized, token.special,
+        token.outside_vocabulary));
   }
 
   // Every vector before the table: FlatBuffers does not nest them.

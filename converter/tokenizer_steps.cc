@@ -145,8 +145,10 @@ Status AppendPreTokenizer(FlatBufferBuilder& builder, PreTokenizerSteps& result,
                             false);
   }
   if (type == "Whitespace") {
-    // Words there may hold the two joiners, which \w does not.
-    return AppendRegexSplit(builder, result, component, R"([\w\u200C\u200D]+|[^\w\s\u200C\u200D]+)",
+    // A set of its own: with the two joiners.
+    return AppendRegexSplit(builder, result, component,
+                            R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200C\u200D]+)"
+                            R"(|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200C\u200D\s]+)",
                             fb::SplitBehavior::Removed, true);
   }
   if (type == "WhitespaceSplit") {

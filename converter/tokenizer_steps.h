@@ -24,7 +24,7 @@ using StepList = std::vector<flatbuffers::Offset<T>>;
 
 struct PreTokenizerSteps {
   StepList<schema::fb::PreTokenizerStep> steps;
-  bool is_byte_level = false;  ///< the vocabulary spells bytes by the characters of ByteChars()
+  bool is_byte_level = false;  ///< the vocabulary spells bytes as schema::ByteLevelSpelling does
 };
 
 struct DecoderSteps {

@@ -53,10 +53,8 @@ constexpr Command kCommands[] = {
 
 int main(int argc, char** argv) {
   if (argc < 2) return graft_run::FailUsage("no command is given");
-  for (int i = 1; i < argc; ++i) {
-    // Behind "--", and as the value of an option, it is not ours; the first word never is a value.
-    if (std::strcmp(argv[i], "--") == 0) break;
-    if (i <= 2 && (std::strcmp(argv[i], "--help") == 0 || std::strcmp(argv[i], "-h") == 0)) {
+  for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
+    if (std::strcmp(argv[i], "--help") == 0 || std::strcmp(argv[i], "-h") == 0) {
       std::fputs(kHelp, stdout);
       return graft_run::kExitOk;
     }

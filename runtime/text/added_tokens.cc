@@ -29,8 +29,8 @@ const AddedTokens::Token* AddedTokens::LongestAt(std::string_view text, size_t a
   // [low, high) are the tokens that agree with the text in `length` bytes; the shortest comes
   // first.
   for (size_t length = 1; low != high; ++length) {
-    if (low->content.size() == length) longest = &*low;
-    while (low != high && low->content.size() == length) ++low;
+    // Of equal ones the last that was added counts.
+    for (; low != high && low->content.size() == length; ++low) longest = &*low;
     if (at + length >= text.size()) break;
     const auto next = static_cast<uint8_t>(text[at + length]);
     low = std::partition_point(low, high, [&](const Token& token) {
@@ -60,10 +60,15 @@ AddedTokens::Found AddedTokens::Next(std::string_view text, Cursor* cursor) cons
       const bool joins_right = end < text.size() && IsWordCharacter(ReadUtf8(text, end).code);
       if (joins_left || joins_right) continue;
     }
-    while (token->table->strip_left() && begin > cursor->taken) {
-      const Utf8Char c = ReadUtf8Before(text, begin);
-      if (!IsWhiteSpace(c.code)) break;
-      begin -= c.length;
+    if (token->table->strip_left()) {
+      while (begin > cursor->taken) {
+        const Utf8Char c = ReadUtf8Before(text, begin);
+        if (!IsWhiteSpace(c.code)) break;
+        begin -= c.length;
+      }
+      // White space that is a token itself may have gone to the token before it.
+      begin = std::max(begin, cursor->taken);
+      if (begin >= end) continue;
     }
     while (token->table->strip_right() && end < text.size()) {
       const Utf8Char c = ReadUtf8(text, end);

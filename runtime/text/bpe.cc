@@ -64,16 +64,23 @@ Result<BytePairEncoder> BytePairEncoder::Create(const fb::Tokenizer& tables) {
 
   const uint32_t count = tables.token_offsets()->size() - 1;
   const bool symbols_are_bytes = tables.symbols_are_bytes();
-  const auto is_looked_up = [&](std::string_view bytes) {
-    if (bytes.empty()) return false;
+  std::vector<bool> is_outside(count);
+  if (tables.added_tokens() != nullptr) {
+    for (const fb::AddedToken* added : *tables.added_tokens()) {
+      is_outside[added->id()] = added->outside_vocabulary();
+    }
+  }
+  const auto is_looked_up = [&](uint32_t id, std::string_view bytes) {
+    if (bytes.empty() || is_outside[id]) return false;
     return tables.ignore_merges() || (!symbols_are_bytes && IsOneCharacter(bytes));
   };
   size_t entries = 0;
-  for (uint32_t id = 0; id < count; ++id) entries += is_looked_up(TokenBytes(tables, id));
+  for (uint32_t id = 0; id < count; ++id) entries += is_looked_up(id, TokenBytes(tables, id));
   if (entries > 0) encoder.tokens_.Reserve(entries);
   for (uint32_t id = 0; id < count; ++id) {
     const std::string_view bytes = TokenBytes(tables, id);
-    if (is_looked_up(bytes)) GRAFT_RETURN_IF_ERROR(encoder.tokens_.Add(id));
+    if (is_outside[id]) continue;
+    if (is_looked_up(id, bytes)) GRAFT_RETURN_IF_ERROR(encoder.tokens_.Add(id));
     if (symbols_are_bytes && bytes.size() == 1) {
       uint32_t& byte_id = encoder.byte_ids_[static_cast<uint8_t>(bytes[0])];
       byte_id = std::min(byte_id, id);

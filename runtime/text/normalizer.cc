@@ -84,7 +84,7 @@ bool Strip(bool left, bool right, std::string* text) {
 }  // namespace
 
 Status ReplaceMatches(std::string_view text, const Pattern& pattern, std::string_view content,
-                      PatternScratch& scratch, std::string* out) {
+                      PatternScratch& scratch, std::string* out, bool* lost_start) {
   size_t copied = 0;
   bool had_match = false;
   for (size_t from = 0; from <= text.size();) {
@@ -98,6 +98,10 @@ Status ReplaceMatches(std::string_view text, const Pattern& pattern, std::string
       from = match.end;
     }
     had_match = true;
+    if (lost_start != nullptr && match.begin == 0 && match.end > 0 &&
+        (content.empty() || match.end > Utf8Length(text[0]))) {
+      *lost_start = true;
+    }
     out->append(text.substr(copied, match.begin - copied));
     out->append(content);
     copied = match.end;
@@ -145,7 +149,8 @@ Status Normalizer::Apply(std::string* text, PatternScratch& scratch, bool* lost_
       case fb::NormalizerKind::Replace: {
         std::string replaced;
         GRAFT_RETURN_IF_ERROR(ReplaceMatches(*text, step.pattern.front(),
-                                             View(step.table->content()), scratch, &replaced));
+                                             View(step.table->content()), scratch, &replaced,
+                                             lost_start));
         *text = std::move(replaced);
         break;
       }

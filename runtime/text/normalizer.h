@@ -36,8 +36,9 @@ class Normalizer {
   std::vector<Step> steps_;
 };
 
-/// `text` with every match of `pattern`, from left to right, replaced by `content`.
+/// Appends to *out `text` with every match of `pattern`, from left to right, replaced by `content`.
+/// *lost_start, if not null, is set if the first character went with others, or for nothing.
 Status ReplaceMatches(std::string_view text, const Pattern& pattern, std::string_view content,
-                      PatternScratch& scratch, std::string* out);
+                      PatternScratch& scratch, std::string* out, bool* lost_start = nullptr);
 
 }  // namespace graft::runtime

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/text/normalizer.h"
+#include "schema/byte_level.h"
 #include "schema/generated/tokenizer_generated.h"
 
 namespace graft::runtime {
@@ -76,6 +77,23 @@ Result<DecoderSteps> DecoderSteps::Create(const fb::Tokenizer& tables) {
   return result;
 }
 
+void DecoderSteps::SetText(uint32_t id, std::string_view text) {
+  const bool spells_bytes =
+      !steps_.empty() && steps_.front().table->kind() == fb::DecoderKind::ByteLevel;
+  own_bytes_.emplace_back(
+      id, spells_bytes ? schema::ByteLevelSpelling().Bytes(text) : std::string(text));
+}
+
+std::string_view DecoderSteps::BytesOf(uint32_t id) const {
+  const auto own = std::lower_bound(own_bytes_.begin(), own_bytes_.end(), id,
+                                    [](const std::pair<uint32_t, std::string>& entry,
+                                       uint32_t key) { return entry.first < key; });
+  if (own != own_bytes_.end() && own->first == id) return own->second;
+  const uint32_t begin = tables_->token_offsets()->Get(id);
+  const uint32_t end = tables_->token_offsets()->Get(id + 1);
+  return {reinterpret_cast<const char*>(tables_->token_bytes()->data()) + begin, end - begin};
+}
+
 TokenDecoder::TokenDecoder(const DecoderSteps& steps)
     : steps_(steps), states_(steps.steps_.size()) {
   for (size_t i = 0; i < states_.size(); ++i) {
@@ -84,13 +102,8 @@ TokenDecoder::TokenDecoder(const DecoderSteps& steps)
 }
 
 Status TokenDecoder::Append(uint32_t id, std::string* out) {
-  const fb::Tokenizer& tables = *steps_.tables_;
-  const uint32_t begin = tables.token_offsets()->Get(id);
-  const uint32_t end = tables.token_offsets()->Get(id + 1);
-  const std::string_view bytes(reinterpret_cast<const char*>(tables.token_bytes()->data()) + begin,
-                               end - begin);
   if (steps_.steps_.empty() && std::exchange(has_begun_, true)) repair_.Append(" ", out);
-  return Push(0, bytes, out);
+  return Push(0, steps_.BytesOf(id), out);
 }
 
 Status TokenDecoder::Push(size_t step, std::string_view bytes, std::string* out) {

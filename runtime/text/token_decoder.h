@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "runtime/text/pattern.h"
@@ -23,6 +24,10 @@ class DecoderSteps {
  public:
   static Result<DecoderSteps> Create(const schema::fb::Tokenizer& tables);
 
+  /// Decodes token `id` from `text` rather than from the bytes in the tables. Ids must come in
+  /// order.
+  void SetText(uint32_t id, std::string_view text);
+
  private:
   friend class TokenDecoder;
   struct Step {
@@ -31,8 +36,11 @@ class DecoderSteps {
     bool is_fused = false;         // what arrives here is one token, in parts
   };
 
+  std::string_view BytesOf(uint32_t id) const;
+
   const schema::fb::Tokenizer* tables_ = nullptr;
   std::vector<Step> steps_;
+  std::vector<std::pair<uint32_t, std::string>> own_bytes_;  // by id
 };
 
 /// The state of one stream. Text comes out once nothing that follows can change it, always as whole

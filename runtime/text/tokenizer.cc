@@ -97,6 +97,7 @@ Status Tokenizer::Prepare() {
   GRAFT_ASSIGN_OR_RETURN(decoder_, DecoderSteps::Create(tables_));
   if (tables_.added_tokens() == nullptr) return OkStatus();
   PatternScratch scratch;
+  std::vector<std::pair<uint32_t, std::string>> renamed;
   for (const fb::AddedToken* added : *tables_.added_tokens()) {
     std::string content(added->content()->c_str(), added->content()->size());
     if (!IsValidUtf8(content)) {
@@ -109,9 +110,14 @@ Status Tokenizer::Prepare() {
     }
     bool lost_start = false;
     scratch.Begin(content.size());
+    const std::string original = content;
     GRAFT_RETURN_IF_ERROR(normalizer_.Apply(&content, scratch, &lost_start));
+    if (content != original) renamed.emplace_back(added->id(), content);
     normalized_tokens_.Add(std::move(content), *added);
   }
+  // Such a token reads as what it was looked for as.
+  std::sort(renamed.begin(), renamed.end());
+  for (const auto& [id, text] : renamed) decoder_.SetText(id, text);
   raw_tokens_.Prepare();
   normalized_tokens_.Prepare();
   std::sort(special_ids_.begin(), special_ids_.end());

@@ -638,7 +638,8 @@ struct AddedToken FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_STRIP_LEFT = 10,
     VT_STRIP_RIGHT = 12,
     VT_NORMALIZED = 14,
-    VT_SPECIAL = 16
+    VT_SPECIAL = 16,
+    VT_OUTSIDE_VOCABULARY = 18
   };
   const flatbuffers::String *content() const {
     return GetPointer<const flatbuffers::String *>(VT_CONTENT);
@@ -661,6 +662,9 @@ struct AddedToken FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   bool special() const {
     return GetField<uint8_t>(VT_SPECIAL, 0) != 0;
   }
+  bool outside_vocabulary() const {
+    return GetField<uint8_t>(VT_OUTSIDE_VOCABULARY, 0) != 0;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffsetRequired(verifier, VT_CONTENT) &&
@@ -671,6 +675,7 @@ struct AddedToken FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_STRIP_RIGHT, 1) &&
            VerifyField<uint8_t>(verifier, VT_NORMALIZED, 1) &&
            VerifyField<uint8_t>(verifier, VT_SPECIAL, 1) &&
+           VerifyField<uint8_t>(verifier, VT_OUTSIDE_VOCABULARY, 1) &&
            verifier.EndTable();
   }
 };
@@ -700,6 +705,9 @@ struct AddedTokenBuilder {
   void add_special(bool special) {
     fbb_.AddElement<uint8_t>(AddedToken::VT_SPECIAL, static_cast<uint8_t>(special), 0);
   }
+  void add_outside_vocabulary(bool outside_vocabulary) {
+    fbb_.AddElement<uint8_t>(AddedToken::VT_OUTSIDE_VOCABULARY, static_cast<uint8_t>(outside_vocabulary), 0);
+  }
   explicit AddedTokenBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -720,10 +728,12 @@ inline flatbuffers::Offset<AddedToken> CreateAddedToken(
     bool strip_left = false,
     bool strip_right = false,
     bool normalized = false,
-    bool special = false) {
+    bool special = false,
+    bool outside_vocabulary = false) {
   AddedTokenBuilder builder_(_fbb);
   builder_.add_id(id);
   builder_.add_content(content);
+  builder_.add_outside_vocabulary(outside_vocabulary);
   builder_.add_special(special);
   builder_.add_normalized(normalized);
   builder_.add_strip_right(strip_right);
@@ -740,7 +750,8 @@ inline flatbuffers::Offset<AddedToken> CreateAddedTokenDirect(
     bool strip_left = false,
     bool strip_right = false,
     bool normalized = false,
-    bool special = false) {
+    bool special = false,
+    bool outside_vocabulary = false) {
   auto content__ = content ? _fbb.CreateString(content) : 0;
   return graft::schema::fb::CreateAddedToken(
       _fbb,
@@ -750,7 +761,8 @@ inline flatbuffers::Offset<AddedToken> CreateAddedTokenDirect(
       strip_left,
       strip_right,
       normalized,
-      special);
+      special,
+      outside_vocabulary);
 }
 
 struct Tokenizer FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {

@@ -65,7 +65,11 @@ TEST_SUITE("converter/regex_dialect") {
     CHECK(Matches(R"(\p{^L}+)", "ab12c") == "12");
     CHECK(Matches(R"([[:digit:]]+)", "a12b٣") == "12|٣");
     CHECK(Matches(R"([^[:space:]]+)", "a b") == "a|b");
-    CHECK(Matches(R"(\p{Punct}+)", "a.!b$") == ".!|$");
+    CHECK(Matches(R"(\p{Punct}+)", "a.!b$") == ".!");
+    CHECK(Matches(R"([[:punct:]]+)", "a.!b$") == ".!|$");
+    CHECK(Matches(R"(\w+)", "x½ [²]") == "x½|²");
+    CHECK(Matches(R"([\w]+)", "x½ [²]") == "x");
+    CHECK(Matches(R"([[:word:]]+)", "x½ [²]") == "x");
     CHECK(Matches(R"([[:^alpha:]]+)", "ab12c") == "12");
   }
 

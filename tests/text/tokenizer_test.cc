@@ -159,6 +159,28 @@ TEST_SUITE("text/tokenizer") {
     CHECK(encode(R"(, "normalized": false)", "AA<Z>") == Ids{0, 0, 7});
   }
 
+  TEST_CASE("a normalized added token reads as what it was looked for as") {
+    const std::string json =
+        BpeJson(R"("normalizer": {"type": "Lowercase"}, "decoder": {"type": "Fuse"},)" +
+                    Added("<Z>", 7, R"(, "normalized": true)"),
+                kWordVocab, "[]");
+    const TestTokenizer tokenizer = TestTokenizer::FromJson(json);
+    CHECK(tokenizer->Decode(Ids{0, 7, 1}, false).value() == "a<z>b");
+    CHECK(tokenizer->Decode(Ids{0, 7, 1}, true).value() == "ab");
+  }
+
+  TEST_CASE("an added token that the vocabulary lacks is found as such only") {
+    const std::string json = BpeJson(Added("ab", 8, R"(, "single_word": true)"), kWordVocab, "[]",
+                                     R"("ignore_merges": true,)");
+    CHECK(TestTokenizer::FromJson(json)->Encode("ab", false).value() == Ids{8});
+    // Part of a longer word it is no token, though the piece is just "ab" between the others.
+    const std::string split = BpeJson(
+        R"("pre_tokenizer": {"type": "Split", "pattern": {"String": "A"}, "behavior": "Isolated"},)" +
+            Added("ab", 8, R"(, "single_word": true)"),
+        kWordVocab, "[]", R"("ignore_merges": true,)");
+    CHECK(TestTokenizer::FromJson(split)->Encode("AabA", false).value() == Ids{6, 0, 1, 6});
+  }
+
   TEST_CASE("normalizes as each step says") {
     const auto text_of = [](const char* normalizer, const char* text) {
       std::string vocab = "{";
