@@ -60,6 +60,13 @@ void EditObject(OrderedJson* object, const ConfigChanges& changes, bool outermos
   if (changes.vocabulary_size.has_value() && object->contains("vocab_size")) {
     (*object)["vocab_size"] = *changes.vocabulary_size;
   }
+  if (changes.layers.has_value()) {
+    for (const char* key : {"num_hidden_layers", "n_layer", "num_layers"}) {
+      if (object->contains(key)) (*object)[key] = *changes.layers;
+    }
+    // One entry for each layer of the old stack; without it the model's default holds.
+    object->erase("layer_types");
+  }
   if (!changes.dtype.has_value()) return;
   bool named = false;
   for (const char* key : {"dtype", "torch_dtype"}) {
@@ -89,8 +96,8 @@ Status EditConfig(const fs::path& from, const fs::path& to, const ConfigChanges&
 }  // namespace
 
 Status CarryOverFiles(const fs::path& from, const fs::path& to, const ConfigChanges& changes) {
-  const bool edits =
-      changes.untie_embeddings || changes.dtype.has_value() || changes.vocabulary_size.has_value();
+  const bool edits = changes.untie_embeddings || changes.dtype.has_value() ||
+                     changes.vocabulary_size.has_value() || changes.layers.has_value();
   std::error_code error;
   for (fs::directory_iterator it(from, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();

@@ -20,6 +20,7 @@ struct ConfigChanges {
   bool untie_embeddings = false;
   std::optional<DType> dtype;
   std::optional<int64_t> vocabulary_size;
+  std::optional<int64_t> layers;
 };
 
 /// Copies the regular files directly in `from` to `to`, except weights in any format, their indexes

@@ -85,8 +85,7 @@ std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merg
   return shards;
 }
 
-std::vector<Piece> Cut(const Checkpoint& base, const MergedSource& merged,
-                       std::span<const ShardLayout> shards) {
+std::vector<Piece> Cut(const MergedSource& merged, std::span<const ShardLayout> shards) {
   std::vector<Piece> pieces;
   for (size_t s = 0; s < shards.size(); ++s) {
     for (size_t i = 0; i < shards[s].tensors.size(); ++i) {
@@ -94,11 +93,10 @@ std::vector<Piece> Cut(const Checkpoint& base, const MergedSource& merged,
       const int64_t row_elements = info.row_elements();
       if (info.rows() == 0 || row_elements == 0) continue;
       Piece piece{s, i, nullptr, 0, 0};
-      const Checkpoint::Location* location = base.Locate(info.name);
+      const Checkpoint::Location* location = merged.UntouchedBytes(info.name);
       int64_t length = info.rows();
       int64_t step = std::max<int64_t>(1, kPieceElements / row_elements);
-      if (location != nullptr && !merged.IsAdapted(info.name) &&
-          location->entry->info.dtype == info.dtype) {
+      if (location != nullptr && location->entry->info.dtype == info.dtype) {
         piece.source = location->entry;
         length = static_cast<int64_t>(location->entry->size_bytes);
         step = kPieceBytes;
@@ -119,7 +117,7 @@ Status WritePiece(const Checkpoint& base, const MergedSource& merged, const Tens
   thread_local std::vector<uint8_t> stored;
   if (piece.source != nullptr) {
     stored.resize(static_cast<size_t>(piece.end - piece.begin));
-    const WeightFile& file = *base.shards()[base.Locate(info.name)->shard];
+    const WeightFile& file = *base.shards()[merged.UntouchedBytes(info.name)->shard];
     GRAFT_RETURN_IF_ERROR(
         file.ReadBytes(*piece.source, static_cast<uint64_t>(piece.begin), stored));
     *written_bytes = stored.size();
@@ -149,7 +147,7 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
       total += bytes;
     }
   }
-  const std::vector<Piece> pieces = Cut(base, merged, shards);
+  const std::vector<Piece> pieces = Cut(merged, shards);
   const int threads = request.threads > 0 ? request.threads : DefaultThreads();
   std::mutex mutex;
   uint64_t done = 0;
@@ -187,6 +185,7 @@ ConfigChanges ChangesOf(const MergeRequest& request, const MergedSource& merged)
   if (before != nullptr && after != nullptr && before->rows() != after->rows()) {
     changes.vocabulary_size = after->rows();
   }
+  if (merged.replicated_layers() > 0) changes.layers = merged.replicated_layers();
   return changes;
 }
 

@@ -19,9 +19,22 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
              adapter->config().base_model_class.ends_with("ForCausalLM");
     merged->adapters_.push_back(std::move(adapter));
   }
+  merged->start_ = merged->base_.get();
+  for (const auto& adapter : merged->adapters_) {
+    const AdapterConfig& config = adapter->config();
+    if (config.layer_replication.empty()) continue;
+    if (adapters.size() > 1) {
+      return Status(StatusCode::kUnsupported,
+                    config.file + ": an adapter with layer_replication can only be merged alone");
+    }
+    auto replicated = ReplicatedLayers::Create(*merged->base_, config.layer_replication);
+    if (!replicated.ok()) return replicated.status().WithContext(config.file);
+    merged->replicated_ = std::move(replicated).value();
+    merged->start_ = merged->replicated_.get();
+  }
   GRAFT_ASSIGN_OR_RETURN(merged->tie_,
-                         TiedEmbeddings::Find(*merged->base_, merged->base_->folder(), causal));
-  merged->plan_ = std::make_unique<MergePlan>(*merged->base_, merged->tie_);
+                         TiedEmbeddings::Find(*merged->start_, merged->base_->folder(), causal));
+  merged->plan_ = std::make_unique<MergePlan>(*merged->start_, merged->tie_);
   for (size_t i = 0; i < adapters.size(); ++i) {
     const AdapterFile& adapter = *merged->adapters_[i];
     GRAFT_RETURN_IF_ERROR(merged->plan_->Add(adapter, adapters[i].weight));
@@ -47,12 +60,12 @@ const PlannedTensor* MergedSource::Planned(std::string_view name) const {
 }
 
 void MergedSource::Gather() {
-  for (const TensorInfo& info : base_->tensors()) {
+  for (const TensorInfo& info : start_->tensors()) {
     const PlannedTensor* planned = Planned(info.name);
     infos_.push_back(planned != nullptr ? planned->info : info);
   }
   for (const auto& [name, planned] : plan_->tensors()) {
-    if (base_->Find(name) == nullptr) infos_.push_back(planned->info);
+    if (start_->Find(name) == nullptr) infos_.push_back(planned->info);
     report_.tensors.push_back(
         {name, planned->kind.empty() ? "untied" : planned->kind, planned->rank, planned->scale});
   }
@@ -72,6 +85,11 @@ const TensorReport* MergedSource::ReportOf(std::string_view name) const {
       std::lower_bound(report_.tensors.begin(), report_.tensors.end(), name,
                        [](const TensorReport& t, std::string_view n) { return t.name < n; });
   return found != report_.tensors.end() && found->name == name ? &*found : nullptr;
+}
+
+const Checkpoint::Location* MergedSource::UntouchedBytes(std::string_view name) const {
+  if (IsAdapted(name)) return nullptr;
+  return base_->Locate(replicated_ != nullptr ? replicated_->OriginOf(name) : name);
 }
 
 bool MergedSource::IsAdapted(std::string_view name) const { return Planned(name) != nullptr; }
@@ -120,14 +138,14 @@ Status MergedSource::ReadRows(std::string_view name, int64_t row_begin, int64_t 
                               std::span<double> out) const {
   GRAFT_RETURN_IF_ERROR(CheckRange(name, row_begin, row_end, out.size()));
   const PlannedTensor* tensor = Planned(name);
-  if (tensor == nullptr) return base_->ReadRows(name, row_begin, row_end, out);
+  if (tensor == nullptr) return start_->ReadRows(name, row_begin, row_end, out);
   const std::span<double> rows =
       out.first(static_cast<size_t>((row_end - row_begin) * tensor->info.row_elements()));
   const bool overwritten = tensor->parts.size() == 1 && tensor->parts[0].weight == 1 &&
                            !tensor->parts[0].updates.empty() &&
                            tensor->parts[0].updates[0]->Overwrites();
   if (!overwritten)
-    GRAFT_RETURN_IF_ERROR(ReadStartingRows(*base_, *tensor, row_begin, row_end, rows));
+    GRAFT_RETURN_IF_ERROR(ReadStartingRows(*start_, *tensor, row_begin, row_end, rows));
   return ApplyParts(*tensor, row_begin, row_end, rows);
 }
 
@@ -135,9 +153,9 @@ Status MergedSource::ReadBaseRows(std::string_view name, int64_t row_begin, int6
                                   std::span<double> out) const {
   GRAFT_RETURN_IF_ERROR(CheckRange(name, row_begin, row_end, out.size()));
   const PlannedTensor* tensor = Planned(name);
-  if (tensor == nullptr) return base_->ReadRows(name, row_begin, row_end, out);
+  if (tensor == nullptr) return start_->ReadRows(name, row_begin, row_end, out);
   return ReadStartingRows(
-      *base_, *tensor, row_begin, row_end,
+      *start_, *tensor, row_begin, row_end,
       out.first(static_cast<size_t>((row_end - row_begin) * tensor->info.row_elements())));
 }
 

@@ -14,6 +14,7 @@
 #include "converter/checkpoint.h"
 #include "converter/merge_plan.h"
 #include "converter/merge_report.h"
+#include "converter/replicated_layers.h"
 #include "converter/tensor_source.h"
 
 namespace graft::converter {
@@ -52,6 +53,11 @@ class MergedSource final : public TensorSource {
   /// Whether the merged model has an output head of its own where the base shared its input
   /// embedding: tie_word_embeddings in its config must become false.
   bool unties_embeddings() const { return unties_embeddings_; }
+  /// Layers of the merged model's stack where the adapter replicates layers; 0 where it keeps the
+  /// base's stack.
+  int64_t replicated_layers() const { return replicated_ != nullptr ? replicated_->layers() : 0; }
+  /// Where the bytes of a tensor lie in the base, if no adapter touches it; else null.
+  const Checkpoint::Location* UntouchedBytes(std::string_view name) const;
 
  private:
   explicit MergedSource(std::shared_ptr<const Checkpoint> base);
@@ -63,6 +69,8 @@ class MergedSource final : public TensorSource {
 
   std::shared_ptr<const Checkpoint> base_;
   std::vector<std::unique_ptr<AdapterFile>> adapters_;
+  std::unique_ptr<ReplicatedLayers> replicated_;
+  const TensorSource* start_ = nullptr;  // what the adapters start from: base_ or replicated_
   TiedEmbeddings tie_;
   std::unique_ptr<MergePlan> plan_;
   std::vector<TensorInfo> infos_;

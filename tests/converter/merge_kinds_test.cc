@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "converter/json.h"
+#include "converter/merge_checkpoint.h"
 #include "tests/converter/adapter_maker.h"
 #include "tests/reference/lora_reference.h"
 #include "tests/reference/rotation_reference.h"
@@ -320,6 +322,48 @@ TEST_SUITE("converter/merge_kinds") {
     CHECK(MergedTensor(base, "IA3", settings, adapter, "down.bias") == base.at("down.bias").values);
     CHECK(MergedTensor(base, "IA3", settings, adapter, "conv.weight") ==
           scaled("conv.weight", "conv.ia3_l", [](size_t i) { return i / 2 % 6; }));
+  }
+
+  TEST_CASE("replicated layers are copies that the adapter treats one by one") {
+    const TemporaryFolder folder;
+    SmallTensors base = {{"model.norm.weight", RandomTensor({4}, 1)}};
+    for (int layer = 0; layer < 3; ++layer) {
+      base["model.layers." + std::to_string(layer) + ".q.weight"] =
+          RandomTensor({6, 4}, static_cast<uint32_t>(10 + layer));
+    }
+    std::filesystem::create_directories(folder / "base");
+    WriteTensors(folder / "base" / "model.safetensors", base);
+    WriteText(folder / "base" / "config.json", R"({"num_hidden_layers": 3, "hidden_size": 4})");
+    // Layers 0 1 1 2; only the second copy of layer 1 is adapted.
+    const SmallTensor a = RandomTensor({2, 4}, 2), b = RandomTensor({6, 2}, 3);
+    const SmallTensors adapter = {{Key("model.layers.2.q.lora_A.weight"), a},
+                                  {Key("model.layers.2.q.lora_B.weight"), b}};
+    WriteAdapter(folder / "adapter", "LORA", R"("r": 2, "layer_replication": [[0, 2], [1, 3]])",
+                 adapter);
+    MergeRequest request;
+    request.base = folder / "base";
+    request.adapters = {{folder / "adapter", 1}};
+    request.output = folder / "out";
+    const auto report = MergeCheckpoint(request);
+    REQUIRE_MESSAGE(report.ok(), report.status().message());
+    const auto written = Checkpoint::Open(folder / "out");
+    REQUIRE(written.ok());
+    CHECK((*written)->tensors().size() == 5);
+    CHECK(ReadAll(**written, "model.layers.0.q.weight") == base["model.layers.0.q.weight"].values);
+    CHECK(ReadAll(**written, "model.layers.1.q.weight") == base["model.layers.1.q.weight"].values);
+    CHECK(ReadAll(**written, "model.layers.3.q.weight") == base["model.layers.2.q.weight"].values);
+    std::vector<double> expected =
+        reference::MergeLora(base["model.layers.1.q.weight"].values, 6, 4,
+                             {a.values, b.values, 2, 4.0, reference::Orientation::kStraight});
+    for (double& value : expected) value = static_cast<float>(value);
+    CHECK(ReadAll(**written, "model.layers.2.q.weight") == expected);
+    const auto config = JsonDocument::Read(folder / "out" / "config.json");
+    REQUIRE(config.ok());
+    CHECK(*(*config)->root().GetInt("num_hidden_layers") == 4);
+
+    WriteAdapter(folder / "far", "LORA", R"("r": 2, "layer_replication": [[0, 4]])", adapter);
+    CHECK(MergeFault(folder / "base", folder / "far")
+              .find("asks for layers up to 4; the base has 3") != std::string::npos);
   }
 
   TEST_CASE("refuses what does not fit, kind by kind") {
