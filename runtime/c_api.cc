@@ -78,7 +78,7 @@ graft_status Report(const Status& status, graft_error* error) {
   error->code = code;
   const std::string_view message = status.message();
   const size_t size = std::min(message.size(), sizeof(error->message) - 1);
-  std::memcpy(error->message, message.data(), size);
+  if (size > 0) std::memcpy(error->message, message.data(), size);  // an ok status has no text
   error->message[size] = '\0';
   return code;
 }
