@@ -123,7 +123,8 @@ TEST_SUITE("converter/pickle") {
              {'e', "APPENDS"},      {'\x8b', "LONG4"},      {'\x8d', "BINUNICODE8"},
              {'B', "BINBYTES"},     {'\x96', "BYTEARRAY8"}, {'\x97', "NEXT_BUFFER"},
              {'d', "DICT"},         {'\x80', "PROTO"},      {'\x7f', "0x7f"}}) {
-      CAPTURE(name);
+      const std::string& instruction = name;
+      CAPTURE(instruction);
       CHECK(
           Mentions(FaultOf(Pickle(std::string(1, opcode) + "\x02")), "instruction " + name + " "));
     }

@@ -86,7 +86,8 @@ TEST_SUITE("converter/torch_file") {
                                                       {"int8", DType::kInt8},
                                                       {"uint8", DType::kUInt8},
                                                       {"bool", DType::kBool}}) {
-        CAPTURE(tensor);
+        const std::string& kind = tensor;
+        CAPTURE(kind);
         REQUIRE(file->Find(tensor) != nullptr);
         CHECK(file->Find(tensor)->info.dtype == dtype);
         CHECK(file->Find(tensor)->info.shape == std::vector<int64_t>{3, 5});
@@ -116,7 +117,8 @@ TEST_SUITE("converter/torch_file") {
             {"every_second", {4, 4}, {22, 3}, 0}, {"permuted", {5, 3, 6, 4}, {6, 120, 1, 30}, 0},
             {"expanded", {4, 6}, {0, 1}, 0},      {"single_step", {1, 6}, {0, 1}, 0}};
     for (const auto& [name, shape, strides, offset] : views) {
-      CAPTURE(name);
+      const std::string& view = name;
+      CAPTURE(view);
       CHECK(file->Find(name)->info.shape == shape);
       CHECK(Whole(*file, name) == RampThrough(shape, strides, offset));
     }

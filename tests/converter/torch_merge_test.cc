@@ -30,7 +30,8 @@ void CheckSame(const fs::path& a, const fs::path& b) {
   const SmallTensors right = AllOf(*OpenCheckpoint(b));
   REQUIRE(left.size() == right.size());
   for (const auto& [name, tensor] : left) {
-    CAPTURE(name);
+    const std::string& shown = name;
+    CAPTURE(shown);
     const auto found = right.find(name);
     REQUIRE(found != right.end());
     CHECK(found->second.dtype == tensor.dtype);
