@@ -77,7 +77,8 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
 CLI::App* AddMerge(CLI::App& app, MergeOptions* options) {
   CLI::App* command = app.add_subcommand(
       "merge", "Write the model with the adapter merged in, as a checkpoint like the base");
-  command->add_option("--base", options->base, "The model: a folder, or a .safetensors or .bin file")
+  command
+      ->add_option("--base", options->base, "The model: a folder, or a .safetensors or .bin file")
       ->required()
       ->type_name("DIR");
   command->add_option("--adapter", options->adapter, "The PEFT adapter to merge into it")
