@@ -223,9 +223,9 @@ typedef struct graft_generate_result {
 typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text, size_t size);
 
 /* Appends the prompt (ids) to what the session holds and generates. callback and result may be
- * NULL. An end token is neither handed out nor counted. The last token handed out is not yet held by
- * the session: to go on from it, make it the first of the next prompt.
- * Errors  as graft_session_append; INVALID_ARGUMENT for a sampling option out of its range. */
+ * NULL. An end token is neither handed out nor counted. The last token handed out is not yet held
+ * by the session: to go on from it, make it the first of the next prompt. Errors  as
+ * graft_session_append; INVALID_ARGUMENT for a sampling option out of its range. */
 GRAFT_API graft_status graft_session_generate(graft_session* session, const int32_t* prompt,
                                               size_t prompt_count,
                                               const graft_generate_options* options,
