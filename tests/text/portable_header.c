@@ -10,7 +10,8 @@ int graft_test_call_from_c(void) {
   graft_generate_options generate_options = GRAFT_GENERATE_OPTIONS_INIT;
   graft_error error;
   graft_model* model = NULL;
-  const graft_status status = graft_model_open("/no/such/model.graft", &model_options, &model, &error);
+  const graft_status status =
+      graft_model_open("/no/such/model.graft", &model_options, &model, &error);
   graft_model_destroy(model);
   graft_session_destroy(NULL);
   return status == GRAFT_NOT_FOUND && error.code == GRAFT_NOT_FOUND && error.message[0] != '\0' &&
