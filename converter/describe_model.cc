@@ -171,6 +171,13 @@ Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec>
 Result<ModelDescription> DescribeModel(const OpenedModel& model,
                                        flatbuffers::FlatBufferBuilder& header) {
   const std::string name = model.path.string();
+  if (model.merged && model.merged->replicated_layers() > 0) {
+    // The configuration's number of layers no longer holds; a merged checkpoint's does.
+    return Error(StatusCode::kUnsupported,
+                 "%s: the adapter replicates layers (layer_replication); merge it first, then "
+                 "convert the merged checkpoint",
+                 name.c_str());
+  }
   ModelDescription description;
   GraphBuilder graph(model.source(), name, header);
   if (model.stack) {

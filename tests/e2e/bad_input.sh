@@ -101,6 +101,11 @@ rm "$work/bare/adapter_config.json"
 expect_error "adapter without its config" adapter_config.json -- \
   "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/bare" -o "$out"
 
+copy_adapter replicated
+sed -i 's/"layer_replication": *null/"layer_replication": [[0, 4], [2, 4]]/' "$work/replicated/adapter_config.json"
+expect_error "adapter that replicates layers" layer_replication "merge it first" -- \
+  "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/replicated" -o "$out"
+
 # ---- outputs ----
 touch "$work/file"
 expect_error "output below something that is not a folder" "$work/file" -- \
