@@ -50,7 +50,7 @@ Status Merge(const MergeOptions& options) {
   request.output = options.output;
   request.threads = options.threads;
   GRAFT_ASSIGN_OR_RETURN(request.dtype, ParseDType(options.dtype));
-  Progress progress("merging", "B", options.quiet);
+  Progress progress("merging", "bytes", options.quiet);
   request.progress = [&progress](uint64_t done, uint64_t total) {
     progress.Update(static_cast<int64_t>(done), static_cast<int64_t>(total));
   };
@@ -61,7 +61,8 @@ Status Merge(const MergeOptions& options) {
     return OkStatus();
   }
   if (options.quiet) return OkStatus();
-  std::printf("%s: %zu tensors changed\n", options.output.c_str(), report.tensors.size());
+  std::printf("%s: %zu %s changed\n", options.output.c_str(), report.tensors.size(),
+              report.tensors.size() == 1 ? "tensor" : "tensors");
   for (const AdapterReport& adapter : report.adapters) {
     std::printf("  adapter %s: %s, %lld of %lld modules merged\n", adapter.name.c_str(),
                 adapter.kind.c_str(), static_cast<long long>(adapter.modules_merged),
