@@ -99,7 +99,7 @@ Numbers ReadNumbers(const std::string& file, const std::string& tensor) {
 }
 
 double Perplexity(graft_model* model, graft_session* session, const std::string& text_file,
-                  size_t context) {
+                  size_t context, size_t max_tokens) {
   const std::string text = ReadFile(text_file);
   std::vector<int32_t> ids(text.size() + 16);
   size_t count = 0;
@@ -107,7 +107,7 @@ double Perplexity(graft_model* model, graft_session* session, const std::string&
   RequireOk(
       graft_tokenize(model, text.data(), text.size(), 0, ids.data(), ids.size(), &count, &error),
       error);
-  ids.resize(count);
+  ids.resize(std::min(count, max_tokens));
   double sum = 0;
   size_t scored = 0;
   for (size_t begin = 0; begin < ids.size(); begin += context) {

@@ -45,10 +45,10 @@ struct Numbers {
 };
 Numbers ReadNumbers(const std::string& file, const std::string& tensor);
 
-/// exp of the mean negative log-likelihood of a text: windows of `context` tokens, each from
-/// position 0, first tokens unscored.
+/// exp of the mean negative log-likelihood of a text's first `max_tokens` tokens: windows of
+/// `context` tokens, each from position 0, first tokens unscored.
 double Perplexity(graft_model* model, graft_session* session, const std::string& text_file,
-                  size_t context);
+                  size_t context, size_t max_tokens = SIZE_MAX);
 
 std::string ReadFile(const std::string& path);
 

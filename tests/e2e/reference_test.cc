@@ -176,28 +176,41 @@ TEST_SUITE("e2e/reference") {
   }
 }
 
+// An emulator computes floats a thousand times slower: there the text's start has to do, measured
+// against float32 on the same start.
+#ifdef GRAFT_TEST_EMULATED
+constexpr size_t kScoredTokens = 512;
+#else
+constexpr size_t kScoredTokens = SIZE_MAX;
+#endif
+
 TEST_SUITE("e2e/quality") {
   // Bounds on what quantization, with int8 activations, may cost on held-out text.
   TEST_CASE("perplexity of quantized models stays near that of float32") {
     const auto reference = ReadJson("tales/reference.json");
     for (const std::string variant : {"base", "holmes"}) {
       CAPTURE(variant);
-      const double expected = *reference->root().Find(variant).Find("perplexity_f32").AsDouble();
       const auto measure = [&](const std::string& quantization) {
         const ModelPtr model = OpenModel("tales-" + variant + "-" + quantization);
         const SessionPtr session = NewSession(model.get());
-        const double perplexity =
-            Perplexity(model.get(), session.get(), DataPath("tales/heldout.txt"), 256);
-        MESSAGE(variant << " " << quantization << ": " << perplexity << " ("
-                        << 100 * (perplexity / expected - 1) << " % of float32's " << expected
-                        << ")");
-        return perplexity / expected;
+        return Perplexity(model.get(), session.get(), DataPath("tales/heldout.txt"), 256,
+                          kScoredTokens);
       };
-      CHECK(std::abs(measure("f32") - 1) <= 1e-4);
-      CHECK(std::abs(measure("f16") - 1) <= 1e-3);
-      CHECK(measure("int8") <= 1.01);
-      CHECK(measure("int4") <= 1.06);
-      CHECK(measure("int4-channel") <= 1.12);
+      const double f32 = measure("f32");
+      const auto ratio = [&](const std::string& quantization) {
+        const double perplexity = measure(quantization);
+        MESSAGE(variant << " " << quantization << ": " << perplexity << ", "
+                        << 100 * (perplexity / f32 - 1) << " % over float32's " << f32);
+        return perplexity / f32;
+      };
+      CHECK(ratio("int8") <= 1.01);
+      CHECK(ratio("int4") <= 1.06);
+#ifndef GRAFT_TEST_EMULATED
+      const double expected = *reference->root().Find(variant).Find("perplexity_f32").AsDouble();
+      CHECK(std::abs(f32 / expected - 1) <= 1e-4);
+      CHECK(std::abs(ratio("f16") - 1) <= 1e-3);
+      CHECK(ratio("int4-channel") <= 1.12);
+#endif
     }
   }
 
