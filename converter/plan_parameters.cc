@@ -71,7 +71,9 @@ Result<std::vector<std::string>> Candidates(const std::string& module, int64_t o
   for (const std::string& target : plan->adapter().config().target_parameters) {
     const size_t dot = target.rfind('.');
     const std::string leaf = dot == std::string::npos ? target : target.substr(dot + 1);
-    if (!NameEndsWith(module + "." + leaf, target)) continue;
+    std::string name = module;
+    name.append(".").append(leaf);
+    if (!NameEndsWith(name, target)) continue;
     if (std::find(leaves.begin(), leaves.end(), leaf) != leaves.end()) continue;
     GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, plan->BaseTensor(module, leaf));
     if (info == nullptr || info->shape.size() < 2 || info->shape.size() > 3) continue;
