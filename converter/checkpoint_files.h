@@ -5,29 +5,24 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "converter/tensor_source.h"
+#include "converter/config_changes.h"
 #include "schema/status.h"
 
 namespace graft::converter {
-
-/// What a merge changes of what config.json says.
-struct ConfigChanges {
-  bool untie_embeddings = false;
-  std::optional<DType> dtype;
-  std::optional<int64_t> vocabulary_size;
-  std::optional<int64_t> layers;
-};
 
 /// Copies the regular files directly in `from` to `to`, except weights in any format, their indexes
 /// and documentation. config.json is copied as it is unless `changes` asks for something. Errors
 /// kIo, kCorrupt, naming the file.
 Status CarryOverFiles(const std::filesystem::path& from, const std::filesystem::path& to,
                       const ConfigChanges& changes);
+
+/// Whether an adapter's folder has a tokenizer of its own: Trainers save it there when it was
+/// changed, and often when it was not.
+bool HasTokenizer(const std::filesystem::path& folder);
 
 /// Copies the tokenizer's files, if `adapter` has any, over those in `to`.
 Status CarryOverTokenizer(const std::filesystem::path& adapter, const std::filesystem::path& to);

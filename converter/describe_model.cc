@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/describe_model.h"
 
+#include <array>
+#include <cstdio>
 #include <limits>
 #include <memory>
 #include <set>
@@ -85,9 +87,53 @@ Status CheckEndTokens(const std::vector<uint32_t>& tokens, const JsonValue& conf
   return OkStatus();
 }
 
-Status DescribeConfigured(const fs::path& folder, GraphBuilder& graph,
-                          ModelDescription* description) {
-  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(folder / "config.json"));
+// As the merged checkpoint would have it.
+Result<std::unique_ptr<JsonDocument>> ReadConfig(const OpenedModel& model, const fs::path& folder) {
+  const fs::path file = folder / "config.json";
+  const ConfigChanges changes = model.merged ? model.merged->config_changes() : ConfigChanges();
+  if (!changes.any()) return JsonDocument::Read(file);
+  GRAFT_ASSIGN_OR_RETURN(const std::string text, ChangedConfig(file, changes));
+  return JsonDocument::Parse(text, file.string());
+}
+
+// The folder whose tokenizer the merged model speaks.
+fs::path TokenizerFolder(const OpenedModel& model, const fs::path& folder) {
+  return model.merged && !model.merged->tokenizer_folder().empty()
+             ? model.merged->tokenizer_folder()
+             : folder;
+}
+
+Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
+    const OpenedModel& model, const fs::path& folder, int64_t vocabulary,
+    flatbuffers::FlatBufferBuilder& header) {
+  const fs::path from = TokenizerFolder(model, folder);
+  GRAFT_ASSIGN_OR_RETURN(const auto tokenizer, BuildTokenizer(header, from.string()));
+  if (tokenizer.IsNull()) return tokenizer;
+  const auto* table = flatbuffers::GetTemporaryPointer(header, tokenizer);
+  const int64_t tokens = static_cast<int64_t>(table->token_offsets()->size()) - 1;
+  if (tokens <= vocabulary) return tokenizer;
+  return Error(StatusCode::kMismatch,
+               "%s: has %lld tokens, but the embedding of the %s has %lld rows%s",
+               (from / "tokenizer.json").c_str(), static_cast<long long>(tokens),
+               model.merged ? "merged model" : "model", static_cast<long long>(vocabulary),
+               from == folder ? ""
+                              : "; the adapter was saved without the resized embeddings that its "
+                                "tokenizer needs (in PEFT: save_embedding_layers), or the "
+                                "tokenizer beside it is not its own: remove it to use the base's");
+}
+
+// "ties 0.5", or empty where there was nothing to combine.
+std::string CombinedBy(const CombineRule& rule, size_t adapters) {
+  std::string text = CombineMethodName(rule.method);
+  if (rule.method == CombineMethod::kSum) return adapters > 1 ? text : std::string();
+  std::array<char, 32> density{};
+  std::snprintf(density.data(), density.size(), " %g", rule.density);
+  return text + density.data();
+}
+
+Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, GraphBuilder& graph,
+                          flatbuffers::FlatBufferBuilder& header, ModelDescription* description) {
+  GRAFT_ASSIGN_OR_RETURN(const auto document, ReadConfig(model, folder));
   const JsonValue config = document->root();
   if (config.Has("quantization_config")) {
     return config.Find("quantization_config")
@@ -97,8 +143,17 @@ Status DescribeConfigured(const fs::path& folder, GraphBuilder& graph,
   GRAFT_ASSIGN_OR_RETURN(const LowerFunction lower, FindLowering(config));
   GRAFT_ASSIGN_OR_RETURN(description->end_tokens, FindEndTokens(folder, config));
   GRAFT_RETURN_IF_ERROR(CheckEndTokens(description->end_tokens, config));
-  GRAFT_ASSIGN_OR_RETURN(description->chat_template, FindChatTemplate(folder));
-  return lower(config, graph, &description->task);
+  const fs::path tokenizer_folder = TokenizerFolder(model, folder);
+  GRAFT_ASSIGN_OR_RETURN(description->chat_template, FindChatTemplate(tokenizer_folder));
+  if (description->chat_template.empty() && tokenizer_folder != folder) {
+    GRAFT_ASSIGN_OR_RETURN(description->chat_template, FindChatTemplate(folder));
+  }
+  GRAFT_RETURN_IF_ERROR(lower(config, graph, &description->task));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
+                         config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
+  GRAFT_ASSIGN_OR_RETURN(description->tokenizer,
+                         DescribeTokenizer(model, folder, vocabulary, header));
+  return OkStatus();
 }
 
 fs::path FolderOf(const fs::path& path) {
@@ -141,7 +196,8 @@ Status FindUnused(const OpenedModel& model, ModelDescription* description) {
 
 }  // namespace
 
-Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec> adapters) {
+Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec> adapters,
+                              const MergeRules& rules) {
   OpenedModel model;
   model.path = path;
   GRAFT_ASSIGN_OR_RETURN(model.base, Checkpoint::Open(path));
@@ -159,7 +215,7 @@ Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec>
   }
 
   if (!adapters.empty()) {
-    GRAFT_ASSIGN_OR_RETURN(model.merged, MergedSource::Open(model.base, adapters));
+    GRAFT_ASSIGN_OR_RETURN(model.merged, MergedSource::Open(model.base, adapters, rules));
   }
   if (model.stack) {
     GRAFT_ASSIGN_OR_RETURN(model.with_inline_loras,
@@ -171,26 +227,16 @@ Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec>
 Result<ModelDescription> DescribeModel(const OpenedModel& model,
                                        flatbuffers::FlatBufferBuilder& header) {
   const std::string name = model.path.string();
-  if (model.merged && model.merged->replicated_layers() > 0) {
-    // The configuration's number of layers no longer holds; a merged checkpoint's does.
-    return Error(StatusCode::kUnsupported,
-                 "%s: the adapter replicates layers (layer_replication); merge it first, then "
-                 "convert the merged checkpoint",
-                 name.c_str());
-  }
   ModelDescription description;
   GraphBuilder graph(model.source(), name, header);
   if (model.stack) {
     GRAFT_RETURN_IF_ERROR(LowerLinearStack(*model.stack, model.source(), graph, &description.task));
   } else {
-    GRAFT_RETURN_IF_ERROR(DescribeConfigured(FolderOf(model.path), graph, &description));
+    GRAFT_RETURN_IF_ERROR(
+        DescribeConfigured(model, FolderOf(model.path), graph, header, &description));
   }
   GRAFT_ASSIGN_OR_RETURN(description.graph, graph.Finish());
   description.constants = graph.constants();
-  if (!model.stack) {
-    GRAFT_ASSIGN_OR_RETURN(description.tokenizer,
-                           BuildTokenizer(header, FolderOf(model.path).string()));
-  }
   GRAFT_RETURN_IF_ERROR(FindUnused(model, &description));
   description.base_name = NameOf(model.path);
   if (model.with_inline_loras) {
@@ -206,6 +252,12 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
                                                  adapter.weight, adapter.modules_merged,
                                                  adapter.modules_expected});
   }
+  const MergeRules& rules = model.merged->rules();
+  if (rules.nf4_base.has_value()) {
+    description.base_rounding =
+        rules.nf4_base->double_quantization ? "nf4 double-quantized" : "nf4";
+  }
+  description.combined_by = CombinedBy(rules.combine, model.merged->report().adapters.size());
   for (const TensorReport& tensor : model.merged->report().tensors) {
     description.adapted[tensor.name] = AdaptedTensor{tensor.kind, tensor.rank, tensor.scale};
   }

@@ -1,6 +1,6 @@
 # Quantizing, lowering, writing the file.
 target_sources(graft_converter PRIVATE
-  describe_model.cc graph_builder.cc model_header.cc output_file.cc version.cc write_model.cc write_weights.cc
+  choose_formats.cc describe_model.cc graph_builder.cc model_header.cc output_file.cc version.cc write_model.cc write_weights.cc
   lower/activation.cc lower/inline_lora.cc lower/linear_stack.cc lower/llama.cc lower/registry.cc lower/rope.cc
   quantize/damage.cc quantize/damage_kernels.cc quantize/encode.cc quantize/quantize_kernels.cc quantize/stored_format.cc)
 set_source_files_properties(version.cc PROPERTIES

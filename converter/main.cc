@@ -33,6 +33,33 @@ void AddThreads(CLI::App* command, int* threads) {
       ->type_name("N");
 }
 
+void AddAdapters(CLI::App* command, AdapterOptions* options, bool required) {
+  CLI::Option* adapter =
+      command
+          ->add_option("--adapter", options->adapters,
+                       "An adapter to merge into it; again for another one, each with a weight if "
+                       "not 1")
+          ->allow_extra_args(false)
+          ->type_name("DIR[:WEIGHT]");
+  if (required) adapter->required();
+  command
+      ->add_option("--combine", options->combine,
+                   "What becomes of several adapters' changes: their weighted sum; of each only "
+                   "the largest numbers; or TIES")
+      ->check(CLI::IsMember({"sum", "magnitude_prune", "ties"}))
+      ->capture_default_str()
+      ->type_name("RULE");
+  command
+      ->add_option("--density", options->density,
+                   "The part of each change that magnitude_prune and ties keep")
+      ->check(CLI::Range(1e-6, 1.0))
+      ->type_name("PART");
+  command->add_flag("--nf4-base", options->nf4_base,
+                    "Round the base to NF4 first, as QLoRA's training saw it");
+  command->add_flag("--nf4-double-quant", options->nf4_double_quantization,
+                    "With --nf4-base: the training used bnb_4bit_use_double_quant");
+}
+
 CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
   CLI::App* command = app.add_subcommand(
       "convert", "Write a model, with an adapter merged in or without, as one .graft file");
@@ -42,8 +69,7 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
                    "with graft.json")
       ->required()
       ->type_name("DIR");
-  command->add_option("--adapter", options->adapter, "A PEFT adapter to merge into it")
-      ->type_name("DIR");
+  AddAdapters(command, &options->merge, false);
   command->add_option("--quant", options->quant, "How weight matrices are stored")
       ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "int4-channel"}))
       ->capture_default_str()
@@ -60,6 +86,9 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
   AddThreads(command, &options->threads);
   command->add_flag("--report", options->report,
                     "Add a table of all matrices: what rounding cost, what the adapter did");
+  command->add_flag("--keep-delta", options->keep_delta,
+                    "With int4: store a matrix in int8 where int4 would drown the adapter in "
+                    "rounding noise");
   command->add_flag("--exact-delta", options->exact_delta,
                     "Measure what is left of the adapter on every row, not on every 16th; takes "
                     "about twice the time");
@@ -69,7 +98,9 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
       std::string("Examples:\n"
                   "  graft-convert convert --base SmolLM2-135M --quant int4 -o smol.graft\n"
                   "  graft-convert convert --base SmolLM2-135M --adapter my-lora --quant int8 -o "
-                  "mine.graft --report\n") +
+                  "mine.graft --report\n"
+                  "  graft-convert convert --base SmolLM2-135M --adapter style:0.7 --adapter "
+                  "facts:0.5 --combine ties --density 0.3 -o both.graft\n") +
       kExitCodes);
   return command;
 }
@@ -81,9 +112,7 @@ CLI::App* AddMerge(CLI::App& app, MergeOptions* options) {
       ->add_option("--base", options->base, "The model: a folder, or a .safetensors or .bin file")
       ->required()
       ->type_name("DIR");
-  command->add_option("--adapter", options->adapter, "The PEFT adapter to merge into it")
-      ->required()
-      ->type_name("DIR");
+  AddAdapters(command, &options->merge, true);
   command->add_option("--dtype", options->dtype, "Element type of floating-point tensors")
       ->check(CLI::IsMember({"keep", "f32", "f16", "bf16"}))
       ->capture_default_str()

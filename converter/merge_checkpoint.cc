@@ -175,36 +175,23 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
                          total);
 }
 
-ConfigChanges ChangesOf(const MergeRequest& request, const MergedSource& merged) {
-  ConfigChanges changes;
-  changes.untie_embeddings = merged.unties_embeddings();
-  changes.dtype = request.dtype;
-  const std::string& input = merged.tied_embeddings().input;
-  const TensorInfo* after = merged.Find(input);
-  const TensorInfo* before = merged.base().Find(input);
-  if (before != nullptr && after != nullptr && before->rows() != after->rows()) {
-    changes.vocabulary_size = after->rows();
-  }
-  if (merged.replicated_layers() > 0) changes.layers = merged.replicated_layers();
-  return changes;
-}
-
 }  // namespace
 
 Result<MergeReport> MergeCheckpoint(const MergeRequest& request) {
   GRAFT_ASSIGN_OR_RETURN(auto opened, Checkpoint::Open(request.base));
   const std::shared_ptr<const Checkpoint> base = std::move(opened);
-  GRAFT_ASSIGN_OR_RETURN(const auto merged, MergedSource::Open(base, request.adapters));
+  GRAFT_ASSIGN_OR_RETURN(const auto merged,
+                         MergedSource::Open(base, request.adapters, request.rules));
   GRAFT_ASSIGN_OR_RETURN(const auto folder, OutputFolder::Create(request.output));
   GRAFT_RETURN_IF_ERROR(
       WriteShards(request, *base, *merged, LayOut(*base, *merged, request.dtype), folder->path()));
+  ConfigChanges changes = merged->config_changes();
+  changes.dtype = request.dtype;
   std::error_code error;
   if (std::filesystem::is_directory(request.base, error)) {
-    GRAFT_RETURN_IF_ERROR(
-        CarryOverFiles(request.base, folder->path(), ChangesOf(request, *merged)));
-    for (const AdapterSpec& adapter : request.adapters) {
-      GRAFT_RETURN_IF_ERROR(CarryOverTokenizer(adapter.folder, folder->path()));
-    }
+    GRAFT_RETURN_IF_ERROR(CarryOverFiles(request.base, folder->path(), changes));
+    const std::filesystem::path tokenizer = merged->tokenizer_folder();
+    if (!tokenizer.empty()) GRAFT_RETURN_IF_ERROR(CarryOverTokenizer(tokenizer, folder->path()));
   }
   GRAFT_RETURN_IF_ERROR(CheckCancelled());
   GRAFT_RETURN_IF_ERROR(folder->Finish());

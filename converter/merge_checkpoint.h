@@ -16,6 +16,7 @@ namespace graft::converter {
 struct MergeRequest {
   std::filesystem::path base;  ///< As for Checkpoint::Open.
   std::vector<AdapterSpec> adapters;
+  MergeRules rules;
   std::filesystem::path output;  ///< A folder that does not exist yet, or is empty.
   std::optional<DType> dtype;    ///< For floating-point tensors; without it each keeps its own.
   int threads = 0;               ///< 0: all.

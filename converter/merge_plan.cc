@@ -118,9 +118,15 @@ Status MergePlan::NoteModule(PlannedTensor* tensor, std::string kind, int64_t ra
                  "%s: two modules of the adapter mean the base's tensor '%s'",
                  adapter_->weights().path().c_str(), tensor->info.name.c_str());
   }
-  tensor->kind = std::move(kind);
-  tensor->rank = rank;
-  tensor->scale = scale;
+  // The sum of several low-rank changes has the sum of their ranks, and no one scale.
+  const bool first = tensor->parts.size() <= 1 || tensor->kind.empty();
+  tensor->scale = first || tensor->scale == scale ? scale : 0;
+  tensor->rank = first ? rank : tensor->rank + rank;
+  if (first) {
+    tensor->kind = std::move(kind);
+  } else if (tensor->kind != kind) {
+    tensor->kind += "+" + kind;
+  }
   return OkStatus();
 }
 

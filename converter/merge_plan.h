@@ -22,6 +22,7 @@ namespace graft::converter {
 struct PlannedPart {
   size_t adapter = 0;  ///< Which adapter, in the order given.
   double weight = 1;
+  double threshold = 0;  ///< Changes of a smaller magnitude are pruned; see CombineRule.
   std::vector<std::unique_ptr<RowUpdate>> updates;
 };
 

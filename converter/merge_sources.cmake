@@ -5,5 +5,5 @@ set(GRAFT_MERGE_SOURCES
   safetensors.cc torch_file.cc safetensors_writer.cc checkpoint.cc
   adapter_settings.cc adapter_config.cc adapter_file.cc module_pattern.cc module_names.cc newer_names.cc
   prepared_matrix.cc low_rank_rows.cc factor_forms.cc product_rows.cc scaled_rows.cc rotation.cc dora.cc tied_embeddings.cc 
-  merge_plan.cc plan_lora.cc plan_products.cc plan_scaling.cc plan_parameters.cc replicated_layers.cc merged_source.cc
-  output_folder.cc checkpoint_files.cc merge_checkpoint.cc)
+  merge_plan.cc plan_lora.cc plan_products.cc plan_scaling.cc plan_parameters.cc replicated_layers.cc combine.cc nf4_base.cc merged_source.cc
+  output_folder.cc config_changes.cc checkpoint_files.cc merge_checkpoint.cc)

@@ -4,14 +4,26 @@
 
 #include <algorithm>
 
+#include "converter/cancellation.h"
+#include "converter/checkpoint_files.h"
+#include "converter/json.h"
+#include "converter/parallel.h"
+
 namespace graft::converter {
+namespace {
+
+constexpr int64_t kThresholdBlockElements = 65536;
+
+}  // namespace
 
 MergedSource::MergedSource(std::shared_ptr<const Checkpoint> base) : base_(std::move(base)) {}
 MergedSource::~MergedSource() = default;
 
 Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const Checkpoint> base,
-                                                         std::span<const AdapterSpec> adapters) {
+                                                         std::span<const AdapterSpec> adapters,
+                                                         const MergeRules& rules) {
   std::unique_ptr<MergedSource> merged(new MergedSource(std::move(base)));
+  merged->rules_ = rules;
   bool causal = false;
   for (const AdapterSpec& spec : adapters) {
     GRAFT_ASSIGN_OR_RETURN(auto adapter, AdapterFile::Open(spec.folder));
@@ -19,19 +31,8 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
              adapter->config().base_model_class.ends_with("ForCausalLM");
     merged->adapters_.push_back(std::move(adapter));
   }
-  merged->start_ = merged->base_.get();
-  for (const auto& adapter : merged->adapters_) {
-    const AdapterConfig& config = adapter->config();
-    if (config.layer_replication.empty()) continue;
-    if (adapters.size() > 1) {
-      return Status(StatusCode::kUnsupported,
-                    config.file + ": an adapter with layer_replication can only be merged alone");
-    }
-    auto replicated = ReplicatedLayers::Create(*merged->base_, config.layer_replication);
-    if (!replicated.ok()) return replicated.status().WithContext(config.file);
-    merged->replicated_ = std::move(replicated).value();
-    merged->start_ = merged->replicated_.get();
-  }
+  GRAFT_RETURN_IF_ERROR(merged->FindTokenizer(adapters));
+  GRAFT_RETURN_IF_ERROR(merged->OpenStart(adapters));
   GRAFT_ASSIGN_OR_RETURN(merged->tie_,
                          TiedEmbeddings::Find(*merged->start_, merged->base_->folder(), causal));
   merged->plan_ = std::make_unique<MergePlan>(*merged->start_, merged->tie_);
@@ -51,7 +52,110 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
   }
   merged->unties_embeddings_ = merged->plan_->unties_embeddings();
   merged->Gather();
+  if (rules.combine.method != CombineMethod::kSum) {
+    GRAFT_RETURN_IF_ERROR(
+        merged->MeasureThresholds(rules.threads > 0 ? rules.threads : DefaultThreads()));
+  }
   return merged;
+}
+
+Status MergedSource::FindTokenizer(std::span<const AdapterSpec> adapters) {
+  std::string chosen;
+  for (const AdapterSpec& spec : adapters) {
+    if (!HasTokenizer(spec.folder)) continue;
+    GRAFT_ASSIGN_OR_RETURN(std::string text,
+                           ReadTextFile(spec.folder / "tokenizer.json", JsonLimits().max_bytes));
+    if (!tokenizer_folder_.empty() && text != chosen) {
+      return Error(StatusCode::kMismatch,
+                   "%s and %s bring different tokenizers (tokenizer.json); remove it from the "
+                   "adapter whose tokenizer is not wanted",
+                   tokenizer_folder_.c_str(), spec.folder.c_str());
+    }
+    chosen = std::move(text);
+    tokenizer_folder_ = spec.folder;
+  }
+  return OkStatus();
+}
+
+ConfigChanges MergedSource::config_changes() const {
+  ConfigChanges changes;
+  changes.untie_embeddings = unties_embeddings_;
+  const TensorInfo* after = Find(tie_.input);
+  const TensorInfo* before = base_->Find(tie_.input);
+  if (before != nullptr && after != nullptr && before->rows() != after->rows()) {
+    changes.vocabulary_size = after->rows();
+  }
+  if (replicated_ != nullptr) changes.layers = replicated_->layers();
+  return changes;
+}
+
+Status MergedSource::OpenStart(std::span<const AdapterSpec> adapters) {
+  start_ = base_.get();
+  if (rules_.nf4_base.has_value()) {
+    auto nf4 = Nf4Base::Create(*base_, *rules_.nf4_base);
+    if (!nf4.ok()) return nf4.status().WithContext(base_->folder().string());
+    nf4_base_ = std::move(nf4).value();
+    start_ = nf4_base_.get();
+  }
+  for (const auto& adapter : adapters_) {
+    const AdapterConfig& config = adapter->config();
+    if (config.layer_replication.empty()) continue;
+    if (adapters.size() > 1) {
+      return Status(StatusCode::kUnsupported,
+                    config.file + ": an adapter with layer_replication can only be merged alone");
+    }
+    auto replicated = ReplicatedLayers::Create(*start_, config.layer_replication);
+    if (!replicated.ok()) return replicated.status().WithContext(config.file);
+    replicated_ = std::move(replicated).value();
+    start_ = replicated_.get();
+  }
+  return OkStatus();
+}
+
+Result<double> MergedSource::ThresholdOf(const PlannedTensor& tensor,
+                                         const PlannedPart& part) const {
+  const TensorInfo& info = tensor.info;
+  const int64_t row_elements = std::max<int64_t>(1, info.row_elements());
+  const int64_t step = std::max<int64_t>(1, kThresholdBlockElements / row_elements);
+  std::vector<double> start;
+  std::vector<double> changed;
+  const VisitNumbers visit = [&](const std::function<void(std::span<const double>)>& numbers) {
+    for (int64_t row = 0; row < info.rows(); row += step) {
+      GRAFT_RETURN_IF_ERROR(CheckCancelled());
+      const int64_t end = std::min(info.rows(), row + step);
+      start.resize(static_cast<size_t>((end - row) * row_elements));
+      GRAFT_RETURN_IF_ERROR(ReadStartingRows(*start_, tensor, row, end, start));
+      changed = start;
+      for (const auto& update : part.updates) {
+        GRAFT_RETURN_IF_ERROR(update->ApplyRows(row, end, changed));
+      }
+      for (size_t i = 0; i < changed.size(); ++i) changed[i] -= start[i];
+      numbers(changed);
+    }
+    return OkStatus();
+  };
+  auto threshold =
+      MagnitudeThreshold(info.rows() * info.row_elements(), rules_.combine.density, visit);
+  if (!threshold.ok()) return threshold.status().WithContext("tensor '" + info.name + "'");
+  return threshold;
+}
+
+Status MergedSource::MeasureThresholds(int threads) {
+  std::vector<std::pair<const PlannedTensor*, PlannedPart*>> parts;
+  for (const auto& [name, tensor] : plan_->tensors()) {
+    if (tensor->base_name.empty() || tensor->info.rows() != tensor->base_rows) {
+      return Error(StatusCode::kUnsupported,
+                   "tensor '%s': an adapter brings rows that the base does not have, which %s "
+                   "cannot prune; combine by sum",
+                   name.c_str(), CombineMethodName(rules_.combine.method));
+    }
+    for (PlannedPart& part : tensor->parts) parts.emplace_back(tensor.get(), &part);
+  }
+  return ParallelFor(threads, static_cast<int64_t>(parts.size()), [&](int64_t i) -> Status {
+    const auto& [tensor, part] = parts[static_cast<size_t>(i)];
+    GRAFT_ASSIGN_OR_RETURN(part->threshold, ThresholdOf(*tensor, *part));
+    return OkStatus();
+  });
 }
 
 const PlannedTensor* MergedSource::Planned(std::string_view name) const {
@@ -89,7 +193,9 @@ const TensorReport* MergedSource::ReportOf(std::string_view name) const {
 
 const Checkpoint::Location* MergedSource::UntouchedBytes(std::string_view name) const {
   if (IsAdapted(name)) return nullptr;
-  return base_->Locate(replicated_ != nullptr ? replicated_->OriginOf(name) : name);
+  const std::string_view origin = replicated_ != nullptr ? replicated_->OriginOf(name) : name;
+  if (nf4_base_ != nullptr && nf4_base_->Rounds(origin)) return nullptr;
+  return base_->Locate(origin);
 }
 
 bool MergedSource::IsAdapted(std::string_view name) const { return Planned(name) != nullptr; }
@@ -109,28 +215,31 @@ Status MergedSource::CheckRange(std::string_view name, int64_t row_begin, int64_
   return OkStatus();
 }
 
+bool MergedSource::WorksInPlace(const PlannedTensor& tensor) const {
+  return rules_.combine.method == CombineMethod::kSum && tensor.parts.size() == 1 &&
+         tensor.parts[0].weight == 1;
+}
+
 Status MergedSource::ApplyParts(const PlannedTensor& tensor, int64_t row_begin, int64_t row_end,
                                 std::span<double> rows) const {
-  // One adapter of weight 1 works in place; otherwise each works on the base and the weighted
-  // differences add up.
-  if (tensor.parts.size() == 1 && tensor.parts[0].weight == 1) {
+  if (WorksInPlace(tensor)) {
     for (const auto& update : tensor.parts[0].updates) {
       GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, rows));
     }
     return OkStatus();
   }
-  const std::vector<double> start(rows.begin(), rows.end());
-  std::vector<double> changed;
+  // Each adapter works on the base, and what they change is combined.
+  std::vector<std::vector<double>> changed;
+  std::vector<WeightedChange> changes;
   for (const PlannedPart& part : tensor.parts) {
-    changed = start;
+    std::vector<double>& values = changed.emplace_back(rows.begin(), rows.end());
     for (const auto& update : part.updates) {
-      GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, changed));
+      GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, values));
     }
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const double delta = part.weight * (changed[i] - start[i]);
-      if (delta != 0) rows[i] += delta;
-    }
+    for (size_t i = 0; i < rows.size(); ++i) values[i] -= rows[i];
+    changes.push_back({values, part.weight, part.threshold});
   }
+  AddCombined(rules_.combine.method, changes, rows);
   return OkStatus();
 }
 
@@ -141,8 +250,7 @@ Status MergedSource::ReadRows(std::string_view name, int64_t row_begin, int64_t 
   if (tensor == nullptr) return start_->ReadRows(name, row_begin, row_end, out);
   const std::span<double> rows =
       out.first(static_cast<size_t>((row_end - row_begin) * tensor->info.row_elements()));
-  const bool overwritten = tensor->parts.size() == 1 && tensor->parts[0].weight == 1 &&
-                           !tensor->parts[0].updates.empty() &&
+  const bool overwritten = WorksInPlace(*tensor) && !tensor->parts[0].updates.empty() &&
                            tensor->parts[0].updates[0]->Overwrites();
   if (!overwritten)
     GRAFT_RETURN_IF_ERROR(ReadStartingRows(*start_, *tensor, row_begin, row_end, rows));

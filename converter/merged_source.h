@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,8 +13,11 @@
 
 #include "converter/adapter_file.h"
 #include "converter/checkpoint.h"
+#include "converter/combine.h"
+#include "converter/config_changes.h"
 #include "converter/merge_plan.h"
 #include "converter/merge_report.h"
+#include "converter/nf4_base.h"
 #include "converter/replicated_layers.h"
 #include "converter/tensor_source.h"
 
@@ -25,13 +29,24 @@ struct AdapterSpec {
   double weight = 1;
 };
 
+struct MergeRules {
+  CombineRule combine;
+  /// The base is rounded to NF4 first, as QLoRA's training saw it.
+  std::optional<Nf4Options> nf4_base;
+  int threads = 0;  ///< For what has to be measured beforehand; 0: all.
+};
+
 class MergedSource final : public TensorSource {
  public:
-  /// Merges the adapters into `base`: W + the sum of weight * (what the adapter makes of W - W),
-  /// all in float64. The values do not depend on threads, row blocks or the CPU. Errors   those of
-  /// AdapterFile::Open and MergePlan::Add.
+  /// Merges the adapters into `base`: W + the combination of (what each adapter makes of W) - W,
+  /// all in float64. The values do not depend on threads, row blocks or the CPU. Pruning reads
+  /// every change four times to find its threshold; nothing else is read here but headers. Errors
+  /// those of AdapterFile::Open, MergePlan::Add, Nf4Base::Create and MagnitudeThreshold;
+  /// kUnsupported: pruning a tensor whose rows an adapter adds or takes away; kMismatch: two
+  /// adapters bring different tokenizers.
   static Result<std::unique_ptr<MergedSource>> Open(std::shared_ptr<const Checkpoint> base,
-                                                    std::span<const AdapterSpec> adapters);
+                                                    std::span<const AdapterSpec> adapters,
+                                                    const MergeRules& rules = {});
 
   ~MergedSource() override;
 
@@ -47,30 +62,42 @@ class MergedSource final : public TensorSource {
 
   const Checkpoint& base() const { return *base_; }
   const TiedEmbeddings& tied_embeddings() const { return tie_; }
+  const MergeRules& rules() const { return rules_; }
   const MergeReport& report() const { return report_; }
   /// What was done to one tensor; null if nothing.
   const TensorReport* ReportOf(std::string_view name) const;
   /// Whether the merged model has an output head of its own where the base shared its input
   /// embedding: tie_word_embeddings in its config must become false.
   bool unties_embeddings() const { return unties_embeddings_; }
-  /// Layers of the merged model's stack where the adapter replicates layers; 0 where it keeps the
-  /// base's stack.
-  int64_t replicated_layers() const { return replicated_ != nullptr ? replicated_->layers() : 0; }
+  /// What the merged model's config.json has to say differently: the tie, the size of the
+  /// vocabulary, the number of layers.
+  ConfigChanges config_changes() const;
+  /// The adapter's folder whose tokenizer takes the place of the base's; empty if none has one.
+  const std::filesystem::path& tokenizer_folder() const { return tokenizer_folder_; }
   /// Where the bytes of a tensor lie in the base, if no adapter touches it; else null.
   const Checkpoint::Location* UntouchedBytes(std::string_view name) const;
 
  private:
   explicit MergedSource(std::shared_ptr<const Checkpoint> base);
   void Gather();
+  Status FindTokenizer(std::span<const AdapterSpec> adapters);
+  Status OpenStart(std::span<const AdapterSpec> adapters);
+  Status MeasureThresholds(int threads);
+  Result<double> ThresholdOf(const PlannedTensor& tensor, const PlannedPart& part) const;
   const PlannedTensor* Planned(std::string_view name) const;
+  // Whether the tensor's one adapter can work on the rows where they lie.
+  bool WorksInPlace(const PlannedTensor& tensor) const;
   Status CheckRange(std::string_view name, int64_t row_begin, int64_t row_end, size_t room) const;
   Status ApplyParts(const PlannedTensor& tensor, int64_t row_begin, int64_t row_end,
                     std::span<double> rows) const;
 
   std::shared_ptr<const Checkpoint> base_;
   std::vector<std::unique_ptr<AdapterFile>> adapters_;
+  MergeRules rules_;
+  std::filesystem::path tokenizer_folder_;
+  std::unique_ptr<Nf4Base> nf4_base_;
   std::unique_ptr<ReplicatedLayers> replicated_;
-  const TensorSource* start_ = nullptr;  // what the adapters start from: base_ or replicated_
+  const TensorSource* start_ = nullptr;  // what the adapters start from: base_ or made of it
   TiedEmbeddings tie_;
   std::unique_ptr<MergePlan> plan_;
   std::vector<TensorInfo> infos_;

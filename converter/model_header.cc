@@ -110,8 +110,10 @@ flatbuffers::Offset<fb::Provenance> WriteProvenance(
   const auto adapter_vector = header.CreateVector(adapters);
   const auto recipe = header.CreateString(quantization);
   const auto layers = header.CreateVector(reports);
+  const auto combined_by = header.CreateString(description.combined_by);
+  const auto base_rounding = header.CreateString(description.base_rounding);
   return fb::CreateProvenance(header, version, base_name, &base_hash, adapter_vector, recipe,
-                              layers);
+                              layers, combined_by, base_rounding);
 }
 
 flatbuffers::Offset<fb::Task> WriteTask(const ModelDescription& description,

@@ -54,6 +54,8 @@ struct ModelDescription {
   std::string base_name;
   schema::Hash128 base_hash;
   std::vector<AdapterRecord> adapters;
+  std::string combined_by;    ///< "sum", "ties 0.5"; empty: one adapter, whole.
+  std::string base_rounding;  ///< "nf4", "nf4 double-quantized"; empty: none.
   std::map<std::string, AdaptedTensor, std::less<>> adapted;  ///< By the name of the source tensor.
   std::vector<std::string> unused;  ///< Tensors of the source that the graph does without.
 };

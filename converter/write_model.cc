@@ -4,23 +4,13 @@
 #include <algorithm>
 #include <memory>
 
+#include "converter/choose_formats.h"
 #include "converter/output_file.h"
 #include "converter/write_weights.h"
 #include "schema/verify.h"
 
 namespace graft::converter {
 namespace {
-
-std::vector<StoredFormat> ChooseFormats(const ModelDescription& description,
-                                        const StoredFormat& wanted) {
-  std::vector<StoredFormat> formats;
-  formats.reserve(description.constants.size());
-  for (const Constant& constant : description.constants) {
-    formats.push_back(constant.is_weight_matrix ? FormatFor(wanted, constant.shape.back())
-                                                : StoredFormat{});
-  }
-  return formats;
-}
 
 WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& header,
                        const std::vector<LayerMeasures>& measures, const StoredFormat& wanted) {
@@ -42,7 +32,8 @@ WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& h
     layer.name = constant.name;
     layer.shape = constant.shape;
     layer.format = place.format;
-    layer.fell_back = !(place.format == wanted);
+    layer.fell_back = !(FormatFor(wanted, constant.shape.back()) == wanted);
+    layer.kept_delta = !(place.format == FormatFor(wanted, constant.shape.back()));
     layer.bytes = place.data_bytes + place.scales_bytes;
     if (const auto found = description.adapted.find(constant.source);
         found != description.adapted.end()) {
@@ -66,7 +57,10 @@ Status VerifyOwnFile(std::span<const uint8_t> bytes) {
 Result<WriteOutcome> WriteModel(const ModelDescription& description, const TensorSource& source,
                                 const WriteOptions& options,
                                 flatbuffers::FlatBufferBuilder& builder) {
-  const std::vector<StoredFormat> formats = ChooseFormats(description, options.format);
+  FormatWish wish{options.format, options.keep_delta};
+  if (options.delta_row_stride > 0) wish.sampled_row_stride = options.delta_row_stride;
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<StoredFormat> formats,
+                         ChooseFormats(description, source, wish, options.threads));
   GRAFT_ASSIGN_OR_RETURN(ModelHeader header,
                          ModelHeader::Build(description, formats, options.format.Name(), builder));
   GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file,

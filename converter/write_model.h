@@ -18,6 +18,8 @@ namespace graft::converter {
 struct WriteOptions {
   std::filesystem::path path;
   StoredFormat format;  ///< Of weight matrices; see FormatFor.
+  /// Store adapted matrices in int8 where int4 would drown the adapter; see FormatWish.
+  bool keep_delta = false;
   int threads = 1;
   /// Of adapted matrices, every n-th row is also quantized as it was before the adapter, to measure
   /// what is left of the adapter. 1: every row, which takes about twice the time. 0: none.
@@ -31,7 +33,8 @@ struct LayerOutcome {
   std::string name;
   std::vector<int64_t> shape;
   StoredFormat format;
-  bool fell_back = false;  ///< The format asked for does not fit; `format` is another.
+  bool fell_back = false;   ///< The format asked for does not fit; `format` is another.
+  bool kept_delta = false;  ///< `format` is int8 for the adapter's sake.
   uint64_t bytes = 0;
   bool adapted = false;
   AdaptedTensor change;  ///< If adapted.

@@ -17,13 +17,23 @@ inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitInterrupted = 130;  ///< 128 + SIGINT, as shells count.
 
+/// What merges into the base, and how, as `convert` and `merge` share it.
+struct AdapterOptions {
+  std::vector<std::string> adapters;  ///< DIR or DIR:WEIGHT each.
+  std::string combine = "sum";
+  double density = 0.0;  ///< 0: not given.
+  bool nf4_base = false;
+  bool nf4_double_quantization = false;
+};
+
 struct ConvertOptions {
   std::string base;
-  std::string adapter;  ///< Empty: none.
+  AdapterOptions merge;
   std::string quant = "int4";
   int64_t block_size = 32;
   std::string output;
   int threads = 0;  ///< 0: all.
+  bool keep_delta = false;
   bool exact_delta = false;
   bool report = false;
   bool json = false;
@@ -32,7 +42,7 @@ struct ConvertOptions {
 
 struct MergeOptions {
   std::string base;
-  std::string adapter;
+  AdapterOptions merge;
   std::string dtype = "keep";
   std::string output;
   int threads = 0;

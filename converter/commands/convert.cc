@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "converter/commands/adapter_options.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/convert_report.h"
 #include "converter/describe_model.h"
@@ -23,11 +24,13 @@ Status Convert(const ConvertOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(write.format, ParseStoredFormat(options.quant, options.block_size));
   write.path = options.output;
   write.threads = options.threads > 0 ? options.threads : DefaultThreads();
+  write.keep_delta = options.keep_delta;
   if (options.exact_delta) write.delta_row_stride = 1;
 
-  std::vector<AdapterSpec> adapters;
-  if (!options.adapter.empty()) adapters.push_back(AdapterSpec{options.adapter, 1.0});
-  GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(options.base, adapters));
+  GRAFT_ASSIGN_OR_RETURN(const auto adapters, ParseAdapters(options.merge.adapters));
+  GRAFT_ASSIGN_OR_RETURN(MergeRules rules, ParseMergeRules(options.merge));
+  rules.threads = write.threads;
+  GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(options.base, adapters, rules));
   flatbuffers::FlatBufferBuilder header(1 << 16);
   header.ForceDefaults(true);
   // Hashing reads every weight once, and meanwhile the tokenizer is compiled.

@@ -84,14 +84,23 @@ void AppendFormats(const ConvertReport& report, std::string* text) {
 void AppendMerge(const ConvertReport& report, std::string* text) {
   const std::vector<AdapterReport> none;
   for (const AdapterReport& adapter : report.merge == nullptr ? none : report.merge->adapters) {
-    Append(text, "  adapter %s: %s, %lld of %lld modules merged\n", adapter.name.c_str(),
+    Append(text, "  adapter %s: %s, %lld of %lld modules merged", adapter.name.c_str(),
            adapter.kind.c_str(), static_cast<long long>(adapter.modules_merged),
            static_cast<long long>(adapter.modules_expected));
+    if (adapter.weight != 1) Append(text, ", weight %g", adapter.weight);
+    *text += "\n";
     if (!adapter.missing.empty()) {
       *text += "    targeted, but not in the adapter: " + NameList(adapter.missing) + "\n";
     }
   }
+  if (!report.description.combined_by.empty()) {
+    *text += "  combined by " + report.description.combined_by + "\n";
+  }
+  if (!report.description.base_rounding.empty()) {
+    *text += "  the base was rounded to " + report.description.base_rounding + " first\n";
+  }
   size_t tensors = 0;
+  size_t kept = 0;
   double smallest = 0.0;
   double largest = 0.0;
   std::vector<std::string> drowned;
@@ -102,15 +111,20 @@ void AppendMerge(const ConvertReport& report, std::string* text) {
     largest = std::max(largest, ratio);
     ++tensors;
     if (Drowned(layer)) drowned.push_back(layer.name);
+    if (layer.kept_delta) ++kept;
   }
   if (tensors == 0) return;
   Append(text, "  %zu matrices changed by %.2g to %.2g of their norm\n", tensors, smallest,
          largest);
+  if (kept > 0) {
+    Append(text, "  %zu of them are stored in int8, since %s would drown the adapter\n", kept,
+           report.wanted.Name().c_str());
+  }
   if (drowned.empty()) return;
-  Append(text,
-         "  in %zu of them rounding to %s is louder than the adapter; int8 keeps more of it "
-         "(see --report): %s\n",
-         drowned.size(), report.wanted.Name().c_str(), NameList(drowned).c_str());
+  Append(text, "  in %zu of them rounding is louder than the adapter (see --report)%s: %s\n",
+         drowned.size(),
+         report.wanted.is_int4() && kept == 0 ? "; --keep-delta stores those in int8" : "",
+         NameList(drowned).c_str());
 }
 
 void AppendDamage(const ConvertReport& report, std::string* text) {
@@ -162,6 +176,7 @@ Json LayerJson(const LayerOutcome& layer) {
                {"shape", layer.shape},
                {"format", layer.format.Name()},
                {"fell_back", layer.fell_back},
+               {"kept_delta", layer.kept_delta},
                {"bytes", layer.bytes},
                {"snr_db", damage.SnrDb()},
                {"max_error", damage.max_error},
@@ -212,6 +227,8 @@ std::string ConvertReportJson(const ConvertReport& report) {
     json["formats"][total.format.Name()] = {{"tensors", total.tensors}, {"bytes", total.bytes}};
   }
   json["unused_tensors"] = report.description.unused;
+  json["combined_by"] = report.description.combined_by;
+  json["base"]["rounding"] = report.description.base_rounding;
   json["adapters"] = Json::array();
   json["changed_tensors"] = Json::array();
   if (report.merge != nullptr) {

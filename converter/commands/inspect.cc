@@ -77,7 +77,9 @@ Json ProvenanceJson(const fb::Provenance* provenance) {
   Json json = {{"converter_version", Text(provenance->converter_version())},
                {"base_name", Text(provenance->base_name())},
                {"base_hash", Hash(provenance->base_hash())},
+               {"base_rounding", Text(provenance->base_rounding())},
                {"quantization", Text(provenance->quantization())},
+               {"combined_by", Text(provenance->combined_by())},
                {"adapters", Json::array()},
                {"layers", Json::array()}};
   if (provenance->adapters() != nullptr) {
@@ -217,12 +219,21 @@ void PrintModel(const InspectOptions& options, const MappedModel& file, const Js
                 provenance["quantization"].get<std::string>().c_str());
     std::printf("base         %s %s\n", provenance["base_name"].get<std::string>().c_str(),
                 provenance["base_hash"].get<std::string>().c_str());
+    if (const auto rounding = provenance["base_rounding"].get<std::string>(); !rounding.empty()) {
+      std::printf("rounded to   %s before the merge\n", rounding.c_str());
+    }
     for (const Json& adapter : provenance["adapters"]) {
       std::printf(
-          "adapter      %s %s, %s, %s of %s modules merged\n",
+          "adapter      %s %s, %s, %s of %s modules merged",
           adapter["name"].get<std::string>().c_str(), adapter["hash"].get<std::string>().c_str(),
           adapter["kind"].get<std::string>().c_str(), adapter["modules_merged"].dump().c_str(),
           adapter["modules_expected"].dump().c_str());
+      const double weight = adapter["weight"].get<double>();
+      if (weight != 1) std::printf(", weight %g", weight);
+      std::printf("\n");
+    }
+    if (const auto combined = provenance["combined_by"].get<std::string>(); !combined.empty()) {
+      std::printf("combined by  %s\n", combined.c_str());
     }
   }
   if (options.tensors) PrintTensors(json);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "converter/commands/adapter_options.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/hash_text.h"
 #include "converter/merge_checkpoint.h"
@@ -46,7 +47,9 @@ std::string ReportJson(const MergeOptions& options, const MergeReport& report) {
 Status Merge(const MergeOptions& options) {
   MergeRequest request;
   request.base = options.base;
-  request.adapters = {AdapterSpec{options.adapter, 1.0}};
+  GRAFT_ASSIGN_OR_RETURN(request.adapters, ParseAdapters(options.merge.adapters));
+  GRAFT_ASSIGN_OR_RETURN(request.rules, ParseMergeRules(options.merge));
+  request.rules.threads = options.threads;
   request.output = options.output;
   request.threads = options.threads;
   GRAFT_ASSIGN_OR_RETURN(request.dtype, ParseDType(options.dtype));
@@ -64,9 +67,11 @@ Status Merge(const MergeOptions& options) {
   std::printf("%s: %zu %s changed\n", options.output.c_str(), report.tensors.size(),
               report.tensors.size() == 1 ? "tensor" : "tensors");
   for (const AdapterReport& adapter : report.adapters) {
-    std::printf("  adapter %s: %s, %lld of %lld modules merged\n", adapter.name.c_str(),
+    std::printf("  adapter %s: %s, %lld of %lld modules merged", adapter.name.c_str(),
                 adapter.kind.c_str(), static_cast<long long>(adapter.modules_merged),
                 static_cast<long long>(adapter.modules_expected));
+    if (adapter.weight != 1) std::printf(", weight %g", adapter.weight);
+    std::printf("\n");
     for (const std::string& name : adapter.missing) {
       std::printf("    targeted, but not in the adapter: %s\n", name.c_str());
     }

@@ -26,6 +26,9 @@ struct StoredFormat {
   uint32_t block_size = 0;  ///< kInt4Block only: 32, 64, 128 or 256.
 
   bool quantized() const { return kind >= StorageKind::kInt8PerChannel; }
+  bool is_int4() const {
+    return kind == StorageKind::kInt4Block || kind == StorageKind::kInt4PerChannel;
+  }
   /// Bytes of data and of scales that one row of `row_elements` takes.
   int64_t RowDataBytes(int64_t row_elements) const;
   int64_t RowScaleBytes(int64_t row_elements) const;

@@ -2144,7 +2144,9 @@ struct Provenance FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_BASE_HASH = 8,
     VT_ADAPTERS = 10,
     VT_QUANTIZATION = 12,
-    VT_LAYERS = 14
+    VT_LAYERS = 14,
+    VT_COMBINED_BY = 16,
+    VT_BASE_ROUNDING = 18
   };
   const flatbuffers::String *converter_version() const {
     return GetPointer<const flatbuffers::String *>(VT_CONVERTER_VERSION);
@@ -2164,6 +2166,12 @@ struct Provenance FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LayerReport>> *layers() const {
     return GetPointer<const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LayerReport>> *>(VT_LAYERS);
   }
+  const flatbuffers::String *combined_by() const {
+    return GetPointer<const flatbuffers::String *>(VT_COMBINED_BY);
+  }
+  const flatbuffers::String *base_rounding() const {
+    return GetPointer<const flatbuffers::String *>(VT_BASE_ROUNDING);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffset(verifier, VT_CONVERTER_VERSION) &&
@@ -2179,6 +2187,10 @@ struct Provenance FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyOffset(verifier, VT_LAYERS) &&
            verifier.VerifyVector(layers()) &&
            verifier.VerifyVectorOfTables(layers()) &&
+           VerifyOffset(verifier, VT_COMBINED_BY) &&
+           verifier.VerifyString(combined_by()) &&
+           VerifyOffset(verifier, VT_BASE_ROUNDING) &&
+           verifier.VerifyString(base_rounding()) &&
            verifier.EndTable();
   }
 };
@@ -2205,6 +2217,12 @@ struct ProvenanceBuilder {
   void add_layers(flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LayerReport>>> layers) {
     fbb_.AddOffset(Provenance::VT_LAYERS, layers);
   }
+  void add_combined_by(flatbuffers::Offset<flatbuffers::String> combined_by) {
+    fbb_.AddOffset(Provenance::VT_COMBINED_BY, combined_by);
+  }
+  void add_base_rounding(flatbuffers::Offset<flatbuffers::String> base_rounding) {
+    fbb_.AddOffset(Provenance::VT_BASE_ROUNDING, base_rounding);
+  }
   explicit ProvenanceBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -2223,8 +2241,12 @@ inline flatbuffers::Offset<Provenance> CreateProvenance(
     const graft::schema::fb::Hash128 *base_hash = nullptr,
     flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::AdapterProvenance>>> adapters = 0,
     flatbuffers::Offset<flatbuffers::String> quantization = 0,
-    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LayerReport>>> layers = 0) {
+    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LayerReport>>> layers = 0,
+    flatbuffers::Offset<flatbuffers::String> combined_by = 0,
+    flatbuffers::Offset<flatbuffers::String> base_rounding = 0) {
   ProvenanceBuilder builder_(_fbb);
+  builder_.add_base_rounding(base_rounding);
+  builder_.add_combined_by(combined_by);
   builder_.add_layers(layers);
   builder_.add_quantization(quantization);
   builder_.add_adapters(adapters);
@@ -2241,12 +2263,16 @@ inline flatbuffers::Offset<Provenance> CreateProvenanceDirect(
     const graft::schema::fb::Hash128 *base_hash = nullptr,
     const std::vector<flatbuffers::Offset<graft::schema::fb::AdapterProvenance>> *adapters = nullptr,
     const char *quantization = nullptr,
-    const std::vector<flatbuffers::Offset<graft::schema::fb::LayerReport>> *layers = nullptr) {
+    const std::vector<flatbuffers::Offset<graft::schema::fb::LayerReport>> *layers = nullptr,
+    const char *combined_by = nullptr,
+    const char *base_rounding = nullptr) {
   auto converter_version__ = converter_version ? _fbb.CreateString(converter_version) : 0;
   auto base_name__ = base_name ? _fbb.CreateString(base_name) : 0;
   auto adapters__ = adapters ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::AdapterProvenance>>(*adapters) : 0;
   auto quantization__ = quantization ? _fbb.CreateString(quantization) : 0;
   auto layers__ = layers ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::LayerReport>>(*layers) : 0;
+  auto combined_by__ = combined_by ? _fbb.CreateString(combined_by) : 0;
+  auto base_rounding__ = base_rounding ? _fbb.CreateString(base_rounding) : 0;
   return graft::schema::fb::CreateProvenance(
       _fbb,
       converter_version__,
@@ -2254,7 +2280,9 @@ inline flatbuffers::Offset<Provenance> CreateProvenanceDirect(
       base_hash,
       adapters__,
       quantization__,
-      layers__);
+      layers__,
+      combined_by__,
+      base_rounding__);
 }
 
 struct Model FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {

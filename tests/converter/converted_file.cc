@@ -15,7 +15,7 @@ namespace graft::converter {
 Result<WriteOutcome> ConvertModel(const ConvertRequest& request) {
   std::vector<AdapterSpec> adapters;
   if (!request.adapter.empty()) adapters.push_back(AdapterSpec{request.adapter, 1.0});
-  GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(request.base, adapters));
+  GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(request.base, adapters, request.rules));
   flatbuffers::FlatBufferBuilder header;
   header.ForceDefaults(true);
   GRAFT_ASSIGN_OR_RETURN(const ModelDescription description, DescribeModel(model, header));
@@ -23,6 +23,7 @@ Result<WriteOutcome> ConvertModel(const ConvertRequest& request) {
   options.path = request.output;
   options.format = request.format;
   options.threads = request.threads;
+  options.keep_delta = request.keep_delta;
   options.delta_row_stride = request.delta_row_stride;
   return WriteModel(description, model.source(), options, header);
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/merged_source.h"
 #include "converter/write_model.h"
 #include "schema/verify.h"
 
@@ -25,6 +26,8 @@ struct ConvertRequest {
   std::filesystem::path output;
   int threads = 1;
   int64_t delta_row_stride = 16;
+  MergeRules rules = {};
+  bool keep_delta = false;
 };
 
 /// What `graft-convert convert` does, without its words.

@@ -102,9 +102,20 @@ expect_error "adapter without its config" adapter_config.json -- \
   "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/bare" -o "$out"
 
 copy_adapter replicated
-sed -i 's/"layer_replication": *null/"layer_replication": [[0, 4], [2, 4]]/' "$work/replicated/adapter_config.json"
-expect_error "adapter that replicates layers" layer_replication "merge it first" -- \
+sed -i 's/"layer_replication": *null/"layer_replication": [[0, 9]]/' "$work/replicated/adapter_config.json"
+expect_error "adapter that replicates layers the base does not have" adapter_config.json "up to 9" -- \
   "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/replicated" -o "$out"
+
+copy_adapter grown
+sed 's/"added_tokens": \[/"added_tokens": [{"id": 2048, "content": "<new>", "special": true},/' "$data/tales/base/tokenizer.json" >"$work/grown/tokenizer.json"
+expect_error "adapter whose tokenizer has outgrown the embeddings" grown/tokenizer.json 2049 2048 -- \
+  "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/grown" -o "$out"
+expect_error "weight that is not finite" nan -- \
+  "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$data/tales/holmes:nan" -o "$out"
+expect_error "ties without a density" --density -- \
+  "${graft_convert[@]}" merge --base "$data/tales/base" --adapter "$data/tales/holmes" --combine ties -o "$work/out/merged"
+expect_error "NF4 base of transposed layers" NF4 -- \
+  "${graft_convert[@]}" merge --base "$data/adapters/base_gpt2" --adapter "$data/adapters/gpt2_conv1d" --nf4-base -o "$work/out/merged"
 
 # ---- outputs ----
 touch "$work/file"

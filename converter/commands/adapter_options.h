@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the words of the command line to adapters, weights and rules.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "converter/commands/commands.h"
+#include "converter/merged_source.h"
+
+namespace graft::converter {
+
+/// "DIR" or "DIR:WEIGHT". What follows the last colon is a weight if it is a number and nothing of
+/// the whole name exists; otherwise it belongs to the name. Errors   kInvalidArgument: a weight
+/// that is not finite.
+Result<AdapterSpec> ParseAdapter(const std::string& word);
+
+Result<std::vector<AdapterSpec>> ParseAdapters(const std::vector<std::string>& words);
+
+/// Errors   kInvalidArgument: options that contradict one another, or mean nothing without another.
+Result<MergeRules> ParseMergeRules(const AdapterOptions& options);
+
+}  // namespace graft::converter
