@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "converter/adapter_settings.h"
+#include "converter/mlx_config.h"
 
 namespace graft::converter {
 namespace {
@@ -241,8 +242,20 @@ const char* AdapterTypeName(AdapterType type) {
       return "oft";
     case AdapterType::kBoft:
       return "boft";
+    case AdapterType::kMlx:
+      return "mlx";
+    case AdapterType::kKohya:
+      return "kohya";
   }
   return "unknown";
+}
+
+std::string AdapterKindName(const AdapterConfig& config) {
+  if (config.type == AdapterType::kKohya) return "kohya lora";
+  if (config.type != AdapterType::kMlx)
+    return config.use_dora ? "dora" : AdapterTypeName(config.type);
+  if (config.whole_tensors) return "mlx full";
+  return config.use_dora ? "mlx dora" : "mlx lora";
 }
 
 Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder) {
@@ -253,6 +266,7 @@ Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder) {
                          JsonDocument::Read(folder / "adapter_config.json", limits));
   const JsonValue root = document->root();
   if (!root.IsObject()) return root.Fail("must be an object");
+  if (IsMlxConfig(root)) return ReadMlxConfig(root, document->name());
 
   GRAFT_ASSIGN_OR_RETURN(const std::string name, root.GetString("peft_type"));
   const PeftType* type = FindPeftType(name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// adapter_config.json as PEFT writes it, read strictly: a setting that could change the mathematics
-// is understood or refused.
+// adapter_config.json as PEFT or mlx-lm writes it, read strictly: a setting that could change the
+// mathematics is understood or refused.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,19 @@
 
 namespace graft::converter {
 
-enum class AdapterType : uint8_t { kLora, kAdaLora, kLoHa, kLoKr, kVera, kIa3, kOft, kBoft };
+/// PEFT's kinds, and the adapters of two other programs whatever their kind.
+enum class AdapterType : uint8_t {
+  kLora,
+  kAdaLora,
+  kLoHa,
+  kLoKr,
+  kVera,
+  kIa3,
+  kOft,
+  kBoft,
+  kMlx,   ///< mlx-lm: LoRA, DoRA or whole tensors.
+  kKohya  ///< sd-scripts and LyCORIS: the tensors' names tell the kind.
+};
 
 /// "lora", "adalora", ...: for reports.
 const char* AdapterTypeName(AdapterType type);
@@ -75,14 +87,21 @@ struct AdapterConfig {
   bool oft_block_share = false;
   int64_t block_diagonal_blocks = 0;  ///< BD-LoRA: nblocks; 0 without it.
 
+  double scale = 0;            ///< mlx-lm: what the product is multiplied with, as it is.
+  bool whole_tensors = false;  ///< mlx-lm: fine_tune_type full.
+  int64_t last_layers = -1;  ///< mlx-lm: how many layers, from the end, it trained; all if below 1.
+
   std::string task_type;
   std::string base_model_class;
 
-  /// Reads `folder`/adapter_config.json.
+  /// Reads `folder`/adapter_config.json, PEFT's or mlx-lm's.
   /// Errors   kNotFound, kIo, kCorrupt: as JsonDocument::Read. kUnsupported: a kind or setting that
   /// cannot be merged, with the
   ///          reason; an unknown setting that is set to anything but null, false or nothing.
   static Result<AdapterConfig> Read(const std::filesystem::path& folder);
 };
+
+/// What reports call the adapter: "lora", "dora", "mlx dora", "kohya lora", ...
+std::string AdapterKindName(const AdapterConfig& config);
 
 }  // namespace graft::converter

@@ -1,117 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-// From PEFT's key names to modules and roles.
+// Finds the files, then sorts every tensor by what its name means.
 #include "converter/adapter_file.h"
 
 #include <algorithm>
 #include <cmath>
-#include <mutex>
-#include <system_error>
 
+#include "converter/adapter_location.h"
 #include "converter/parallel.h"
 
 namespace graft::converter {
 namespace {
 
-// The parts of a key that begin an adapter's own tensor; what stands before them is the module.
-constexpr std::string_view kMarkers[] = {
-    "lora_A",
-    "lora_B",
-    "lora_E",
-    "lora_embedding_A",
-    "lora_embedding_B",
-    "lora_magnitude_vector",
-    "lora_diag",
-    "hada_w1_a",
-    "hada_w1_b",
-    "hada_w2_a",
-    "hada_w2_b",
-    "hada_t1",
-    "hada_t2",
-    "lokr_w1",
-    "lokr_w1_a",
-    "lokr_w1_b",
-    "lokr_w2",
-    "lokr_w2_a",
-    "lokr_w2_b",
-    "lokr_t2",
-    "vera_A",
-    "vera_B",
-    "vera_lambda_b",
-    "vera_lambda_d",
-    "ia3_l",
-    "oft_R",
-    "boft_R",
-    "boft_s",
-    "token_adapter",
-};
-
-bool IsMarker(std::string_view part) {
-  return std::find(std::begin(kMarkers), std::end(kMarkers), part) != std::end(kMarkers);
-}
-
-// What PEFT writes now, or what it wrote before safetensors.
-std::filesystem::path FindWeights(const std::filesystem::path& folder) {
-  std::filesystem::path weights = folder / "adapter_model.safetensors";
-  const std::filesystem::path older = folder / "adapter_model.bin";
-  std::error_code error;
-  return !std::filesystem::exists(weights, error) && std::filesystem::exists(older, error)
-             ? older
-             : weights;
-}
-
-std::string Join(std::span<const std::string_view> parts) {
-  std::string text;
-  for (const std::string_view part : parts) {
-    if (!text.empty()) text += '.';
-    text += part;
+// Tensors without the configuration they belong to.
+Status NoConfig(const WeightFile& weights) {
+  const std::span<const WeightFile::Entry> entries = weights.entries();
+  const char* first = entries.empty() ? "" : entries[0].info.name.c_str();
+  switch (StyleOfKeys(entries)) {
+    case KeyStyle::kPeft:
+      return Error(
+          StatusCode::kNotFound,
+          "%s: is a PEFT adapter without its adapter_config.json, which alone says by how "
+          "much and how tensors such as '%s' change the model; put it into the same folder",
+          weights.path().c_str(), first);
+    case KeyStyle::kMlx:
+      return Error(StatusCode::kNotFound,
+                   "%s: is an mlx-lm adapter without its adapter_config.json, which alone says by "
+                   "how much tensors such as '%s' change the model; put it into the same folder",
+                   weights.path().c_str(), first);
+    case KeyStyle::kKohya:
+    case KeyStyle::kUnknown:
+      break;
   }
-  return text;
-}
-
-std::vector<std::string_view> Split(std::string_view key) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const size_t dot = key.find('.');
-    parts.push_back(key.substr(0, dot));
-    if (dot == std::string_view::npos) return parts;
-    key.remove_prefix(dot + 1);
-  }
+  return Error(StatusCode::kUnsupported,
+               "%s: has no adapter_config.json beside it, and its tensors (the first is '%s') are "
+               "not named as any adapter's that graft knows",
+               weights.path().c_str(), first);
 }
 
 }  // namespace
-
-AdapterTensor SplitAdapterKey(std::string_view key) {
-  // PEFT wraps the model once ("base_model") and the tuner wraps it again ("model").
-  while (key.starts_with("base_model.model.")) key.remove_prefix(17);
-  if (key.starts_with("base_model.")) key.remove_prefix(11);
-
-  std::vector<std::string_view> parts = Split(key);
-  AdapterTensor tensor;
-  const auto marker = std::find_if(parts.begin(), parts.end(), IsMarker);
-  if (marker != parts.end()) {
-    tensor.module = Join(std::span(parts.begin(), marker));
-    tensor.role = *marker;
-    // What may follow: the adapter's own name, which some exports keep, and "weight", which says
-    // nothing.
-    const std::string_view last = parts.back();
-    if (last == "bias") tensor.role += ".bias";
-    if (last == "trainable_tokens_delta") tensor.role = "token_adapter";
-    return tensor;
-  }
-  const size_t count = parts.size();
-  if (count > 2 && parts[count - 2] == "base_layer") {
-    tensor.module = Join(std::span(parts).first(count - 2));
-    tensor.role = "base_layer." + std::string(parts[count - 1]);
-    return tensor;
-  }
-  const auto wrapper = std::find(parts.begin(), parts.end(), std::string_view("modules_to_save"));
-  if (wrapper != parts.end()) {
-    const bool named = wrapper + 1 != parts.end() && *(wrapper + 1) == "default";
-    parts.erase(wrapper, wrapper + (named ? 2 : 1));
-  }
-  tensor.module = Join(parts);
-  return tensor;
-}
 
 const AdapterTensor* AdapterModule::Use(std::string_view role) const {
   const auto found = tensors.find(role);
@@ -120,12 +46,29 @@ const AdapterTensor* AdapterModule::Use(std::string_view role) const {
   return &found->second;
 }
 
-Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::path& folder) {
+Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::path& path) {
   std::unique_ptr<AdapterFile> adapter(new AdapterFile);
-  GRAFT_ASSIGN_OR_RETURN(adapter->config_, AdapterConfig::Read(folder));
+  GRAFT_ASSIGN_OR_RETURN(const AdapterLocation location, LocateAdapter(path));
+  if (!location.weights.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(adapter->weights_, WeightFile::Open(location.weights));
+  }
+  if (adapter->weights_ != nullptr &&
+      StyleOfKeys(adapter->weights_->entries()) == KeyStyle::kKohya) {
+    adapter->config_.file = adapter->weights_->path();
+    adapter->config_.type = AdapterType::kKohya;
+  } else if (location.config_folder.empty()) {
+    return NoConfig(*adapter->weights_);
+  } else {
+    adapter->folder_ = location.config_folder;
+    GRAFT_ASSIGN_OR_RETURN(adapter->config_, AdapterConfig::Read(adapter->folder_));
+  }
+  if (adapter->weights_ == nullptr) {
+    GRAFT_ASSIGN_OR_RETURN(const std::filesystem::path weights,
+                           WeightsBeside(adapter->folder_, adapter->config_.type));
+    GRAFT_ASSIGN_OR_RETURN(adapter->weights_, WeightFile::Open(weights));
+  }
   GRAFT_ASSIGN_OR_RETURN(ModuleRules rules, ModuleRules::Create(adapter->config_));
   adapter->rules_ = std::make_unique<ModuleRules>(std::move(rules));
-  GRAFT_ASSIGN_OR_RETURN(adapter->weights_, WeightFile::Open(FindWeights(folder)));
   GRAFT_RETURN_IF_ERROR(adapter->Sort());
   GRAFT_RETURN_IF_ERROR(adapter->CheckFinite());
   return adapter;
@@ -137,11 +80,36 @@ Status AdapterFile::Fail(StatusCode code, const AdapterTensor& tensor,
                tensor.entry->info.name.c_str(), what.c_str());
 }
 
-Status AdapterFile::Sort() {
+Result<AdapterNames> AdapterFile::FindAdapterNames() const {
+  AdapterNames names;
   for (const WeightFile::Entry& entry : weights_->entries()) {
-    AdapterTensor tensor = SplitAdapterKey(entry.info.name);
+    AdapterKey key = SplitPeftKey(entry.info.name, {});
+    if (!key.adapter_name.empty()) names.insert(std::move(key.adapter_name));
+  }
+  if (names.size() <= 1) return names;
+  return Error(StatusCode::kUnsupported,
+               "%s: holds the tensors of several adapters, among them '%s' and '%s'; save each in "
+               "a file of its own",
+               weights_->path().c_str(), names.begin()->c_str(), names.rbegin()->c_str());
+}
+
+Status AdapterFile::Sort() {
+  AdapterNames names;
+  const AdapterType type = config_.type;
+  if (type != AdapterType::kMlx && type != AdapterType::kKohya) {
+    GRAFT_ASSIGN_OR_RETURN(names, FindAdapterNames());
+  }
+  for (const WeightFile::Entry& entry : weights_->entries()) {
+    AdapterKey key = type == AdapterType::kMlx     ? SplitMlxKey(entry.info.name)
+                     : type == AdapterType::kKohya ? SplitKohyaKey(entry.info.name)
+                                                   : SplitPeftKey(entry.info.name, names);
+    AdapterTensor tensor;
+    tensor.module = std::move(key.module);
+    tensor.role = std::move(key.role);
     tensor.entry = &entry;
-    if (!IsFloat(entry.info.dtype)) {
+    // kohya's alpha is a single number, and an integer where the trainer was given one.
+    const bool setting = type == AdapterType::kKohya && tensor.role == "alpha";
+    if (!IsFloat(entry.info.dtype) && !setting) {
       return Fail(StatusCode::kCorrupt, tensor,
                   std::string("has the element type ") + DTypeName(entry.info.dtype) +
                       "; an adapter's tensors are floating-point");
@@ -194,8 +162,7 @@ Status AdapterFile::CheckAllUsed() const {
     for (const auto& [role, tensor] : module.tensors) {
       if (!tensor.used) {
         return Fail(StatusCode::kMismatch, tensor,
-                    "belongs to nothing in an adapter of kind " +
-                        std::string(AdapterTypeName(config_.type)));
+                    "belongs to nothing in an adapter of kind " + AdapterKindName(config_));
       }
     }
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "converter/adapter_config.h"
+#include "converter/adapter_keys.h"
 #include "converter/module_pattern.h"
 #include "converter/weight_file.h"
 
@@ -21,8 +22,7 @@ namespace graft::converter {
 struct AdapterTensor {
   std::string module;  ///< The module's name in the model, without PEFT's wrappers; for a
                        ///< replacement, the tensor's name.
-  std::string role;    ///< "lora_A", "lora_B", "lora_B.bias", "base_layer.weight", ...; empty for a
-                       ///< replacement.
+  std::string role;    ///< As AdapterKey has it; empty for a replacement.
   const WeightFile::Entry* entry = nullptr;
   mutable bool used = false;
 };
@@ -39,13 +39,17 @@ struct AdapterModule {
 
 class AdapterFile {
  public:
-  /// Reads `folder`/adapter_config.json and the header of `folder`/adapter_model.safetensors, or of
-  /// adapter_model.bin where there is no other, and every number of it once. Errors   those of
-  /// AdapterConfig::Read and WeightFile::Open.
-  /// kCorrupt: a tensor with a value that is not finite or not a
-  ///          floating-point number, two tensors for one place. Messages name file and tensor.
-  static Result<std::unique_ptr<AdapterFile>> Open(const std::filesystem::path& folder);
+  /// Opens the adapter that LocateAdapter finds at `path`, a folder or a file, reads its
+  /// configuration and the header of its weights, and every number of it once. A file with kohya's
+  /// names needs no configuration. Errors   those of LocateAdapter, AdapterConfig::Read and
+  /// WeightFile::Open. kNotFound: PEFT's or mlx-lm's tensors without their configuration.
+  /// kUnsupported: several adapters in one file. kCorrupt: a tensor with a value that is not finite
+  ///          or not a floating-point number, two tensors for one place. Messages name file and
+  ///          tensor.
+  static Result<std::unique_ptr<AdapterFile>> Open(const std::filesystem::path& path);
 
+  /// The folder with the configuration, where a tokenizer may lie too; empty for kohya's files.
+  const std::filesystem::path& folder() const { return folder_; }
   const AdapterConfig& config() const { return config_; }
   const ModuleRules& rules() const { return *rules_; }
   const WeightFile& weights() const { return *weights_; }
@@ -63,17 +67,16 @@ class AdapterFile {
 
  private:
   AdapterFile() = default;
+  Result<AdapterNames> FindAdapterNames() const;
   Status Sort();
   Status CheckFinite() const;
 
+  std::filesystem::path folder_;
   AdapterConfig config_;
   std::unique_ptr<ModuleRules> rules_;
   std::unique_ptr<WeightFile> weights_;
   std::map<std::string, AdapterModule, std::less<>> modules_;
   std::map<std::string, AdapterTensor, std::less<>> replacements_;
 };
-
-/// Splits an adapter key into module and role as AdapterTensor describes them.
-AdapterTensor SplitAdapterKey(std::string_view key);
 
 }  // namespace graft::converter

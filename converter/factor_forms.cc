@@ -12,6 +12,37 @@ Status ReadWhole(StoredFactor factor, std::vector<double>* out) {
   return factor.file->ReadElements(*factor.entry, 0, *out);
 }
 
+// row i, columns (x, point): the sum over j of inputs[j][x] * core[i][j][point].
+LowRankFactors WithCore(LowRankFactors factors, StoredFactor core_factor,
+                        StoredFactor inputs_factor) {
+  const int64_t in = inputs_factor.entry->info.row_elements();
+  const int64_t kernel = core_factor.entry->info.row_elements() / core_factor.entry->info.shape[1];
+  factors.columns = in * kernel;
+  factors.exact_products = false;
+  factors.read_right = [core_factor, inputs_factor, in, kernel](std::span<double> out) -> Status {
+    std::vector<double> core;
+    std::vector<double> inputs;
+    GRAFT_RETURN_IF_ERROR(ReadWhole(core_factor, &core));
+    GRAFT_RETURN_IF_ERROR(ReadWhole(inputs_factor, &inputs));
+    const size_t outer = static_cast<size_t>(core_factor.entry->info.shape[0]);
+    const size_t inner = static_cast<size_t>(core_factor.entry->info.shape[1]);
+    const size_t width = static_cast<size_t>(in);
+    const size_t points = static_cast<size_t>(kernel);
+    std::fill(out.begin(), out.end(), 0.0);
+    for (size_t i = 0; i < outer; ++i) {
+      for (size_t j = 0; j < inner; ++j) {
+        for (size_t x = 0; x < width; ++x) {
+          double* to = out.data() + (i * width + x) * points;
+          const double* from = core.data() + (i * inner + j) * points;
+          for (size_t p = 0; p < points; ++p) to[p] += inputs[j * width + x] * from[p];
+        }
+      }
+    }
+    return OkStatus();
+  };
+  return factors;
+}
+
 }  // namespace
 
 LowRankFactors WithDiagonal(LowRankFactors factors, StoredFactor diagonal) {
@@ -94,37 +125,13 @@ LowRankFactors BlockFactors(StoredFactor a, int64_t blocks_a, StoredFactor b, in
   return factors;
 }
 
+LowRankFactors CoreFactors(StoredFactor mid, StoredFactor down, StoredFactor up, double scale) {
+  return WithCore(ProductFactors(down, up, scale), mid, down);
+}
+
 LowRankFactors TuckerFactors(StoredFactor t, StoredFactor wa, StoredFactor wb, double scale) {
-  const int64_t rank = wa.entry->info.rows();
-  const int64_t in = wb.entry->info.row_elements();
-  const int64_t kernel = t.entry->info.row_elements() / t.entry->info.shape[1];
   // The left factor is wa transposed, which TransposedFactors reads.
-  LowRankFactors factors = TransposedFactors(wa, wb, scale);
-  factors.rank = rank;
-  factors.columns = in * kernel;
-  factors.exact_products = false;
-  factors.read_right = [t, wb, in, kernel](std::span<double> out) -> Status {
-    std::vector<double> core;
-    std::vector<double> inputs;
-    GRAFT_RETURN_IF_ERROR(ReadWhole(t, &core));
-    GRAFT_RETURN_IF_ERROR(ReadWhole(wb, &inputs));
-    const size_t outer = static_cast<size_t>(t.entry->info.shape[0]);
-    const size_t inner = static_cast<size_t>(t.entry->info.shape[1]);
-    const size_t width = static_cast<size_t>(in);
-    const size_t points = static_cast<size_t>(kernel);
-    std::fill(out.begin(), out.end(), 0.0);
-    for (size_t i = 0; i < outer; ++i) {
-      for (size_t j = 0; j < inner; ++j) {
-        for (size_t x = 0; x < width; ++x) {
-          double* to = out.data() + (i * width + x) * points;
-          const double* from = core.data() + (i * inner + j) * points;
-          for (size_t p = 0; p < points; ++p) to[p] += inputs[j * width + x] * from[p];
-        }
-      }
-    }
-    return OkStatus();
-  };
-  return factors;
+  return WithCore(TransposedFactors(wa, wb, scale), t, wb);
 }
 
 }  // namespace graft::converter

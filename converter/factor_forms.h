@@ -22,6 +22,11 @@ LowRankFactors SharedFactors(StoredFactor a, StoredFactor b, StoredFactor lambda
 LowRankFactors BlockFactors(StoredFactor a, int64_t blocks_a, StoredFactor b, int64_t blocks_b,
                             double scale);
 
+/// LyCORIS' Tucker form of LoRA on a convolution: the sum over i and j of up[out][i] *
+/// mid[i][j][kernel] * down[j][in]. Shapes   mid [rank, rank, kernel...], down [rank, in], up [out,
+/// rank]; down and up may have a kernel of one point.
+LowRankFactors CoreFactors(StoredFactor mid, StoredFactor down, StoredFactor up, double scale);
+
 /// Tucker form of a convolution, [out, in, kernel...]: the sum over i and j of wa[i][out] *
 /// t[i][j][kernel] * wb[j][in]. Shapes   t [rank, rank, kernel...], wa [rank, out], wb [rank, in].
 LowRankFactors TuckerFactors(StoredFactor t, StoredFactor wa, StoredFactor wb, double scale);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "converter/mlx_targets.h"
+
 namespace graft::converter {
 namespace {
 
@@ -164,6 +166,16 @@ bool MergePlan::IsConv1D(std::string_view module) const {
   return !any && adapter_->config().fan_in_fan_out;
 }
 
+Result<std::string> MergePlan::UnderscoredModule(std::string_view name, const AdapterTensor& user) {
+  if (underscored_names_ == nullptr)
+    underscored_names_ = std::make_unique<UnderscoredNames>(base_->tensors());
+  auto module = underscored_names_->Find(name);
+  if (!module.ok()) {
+    return adapter_->Fail(module.status().code(), user, std::string(module.status().message()));
+  }
+  return std::string(*module);
+}
+
 Result<PlannedTensor*> MergePlan::TensorIfThere(std::string_view module, std::string_view leaf) {
   GRAFT_ASSIGN_OR_RETURN(const TensorInfo* found, names_.Find(module, leaf));
   return found != nullptr ? Plan(*found) : nullptr;
@@ -190,6 +202,20 @@ Status MergePlan::Replace(PlannedTensor* tensor, std::string_view module, const 
   tensor->base_rows = std::min(tensor->base_rows, tensor->info.rows());
   Part(tensor).updates.push_back(std::make_unique<ReplaceRows>(&adapter_->weights(), by.entry));
   if (tensor->kind.empty()) tensor->kind = "saved";
+  return OkStatus();
+}
+
+// mlx keeps some layers in another order than the checkpoint it read them from.
+Status MergePlan::CheckReplacement(const PlannedTensor& tensor, std::string_view module,
+                                   const AdapterTensor& by) const {
+  if (adapter_->config().type != AdapterType::kMlx) return OkStatus();
+  const size_t dimensions = by.entry->info.shape.size();
+  if (dimensions > 2 || (dimensions == 2 && IsConv1D(module))) {
+    return adapter_->Fail(StatusCode::kUnsupported, by,
+                          "replaces the base's " + BaseShape(tensor.info) +
+                              ", a convolution, transposed layer or stack of experts, which mlx "
+                              "keeps in an order of its own; fuse it with mlx_lm.fuse first");
+  }
   return OkStatus();
 }
 
@@ -221,7 +247,9 @@ Status MergePlan::AddReplacements() {
       }
       planned = created.get();
     }
+    GRAFT_RETURN_IF_ERROR(CheckReplacement(*planned, module, tensor));
     GRAFT_RETURN_IF_ERROR(Replace(planned, module, tensor));
+    if (adapter_->config().whole_tensors) GRAFT_RETURN_IF_ERROR(NoteModule(planned, "full", 0, 0));
     tensor.used = true;
   }
   return OkStatus();
@@ -245,6 +273,15 @@ Status MergePlan::AddBaseLayer(const AdapterModule& module) {
 Status MergePlan::CountModules() {
   ModuleCount& count = counts_.back();
   count.merged = static_cast<int64_t>(merged_modules_.size());
+  if (adapter_->config().type == AdapterType::kMlx) {
+    const MlxTargets targets(adapter_->config(), base_->tensors(), merged_modules_);
+    for (const TensorInfo& info : base_->tensors()) {
+      if (merged_modules_.count(info.name) > 0 || !IsFloat(info.dtype)) continue;
+      if (targets.Has(info, names_.AdapterNameOf(info.name))) count.missing.push_back(info.name);
+    }
+    count.expected = count.merged + static_cast<int64_t>(count.missing.size());
+    return OkStatus();
+  }
   if (!adapter_->rules().names_targets()) {
     count.expected = count.merged;
     return OkStatus();
@@ -284,6 +321,10 @@ Status MergePlan::PlanModule(const AdapterModule& module) {
       return PlanOft(module, this);
     case AdapterType::kBoft:
       return PlanBoft(module, this);
+    case AdapterType::kMlx:
+      return PlanMlx(module, this);
+    case AdapterType::kKohya:
+      return PlanKohya(module, this);
   }
   return OkStatus();
 }
@@ -306,6 +347,8 @@ Status MergePlan::Add(const AdapterFile& adapter, double weight) {
 
 Status MergePlan::UntieHead() {
   if (tie_->has_head || tie_->input.empty()) return OkStatus();
+  // mlx-lm's embedding layers serve as the tied head with their update: the tie is what it trained.
+  if (adapter_->config().type == AdapterType::kMlx) return OkStatus();
   const auto input = tensors_.find(tie_->input);
   const auto head = tensors_.find(tie_->head);
   const bool changes_input = input != tensors_.end();

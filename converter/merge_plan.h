@@ -15,6 +15,7 @@
 #include "converter/row_update.h"
 #include "converter/tensor_source.h"
 #include "converter/tied_embeddings.h"
+#include "converter/underscored_names.h"
 
 namespace graft::converter {
 
@@ -84,6 +85,9 @@ class MergePlan {
   Result<const TensorInfo*> BaseTensor(std::string_view module, std::string_view leaf) const {
     return names_.Find(module, leaf);
   }
+  /// The base's module whose name with underscores for dots is `name`. Errors   kMismatch: none, or
+  /// several; `user` is the adapter's tensor that asks.
+  Result<std::string> UnderscoredModule(std::string_view name, const AdapterTensor& user);
   /// Whether a module is one of GPT-2's Conv1D layers, which keep [in_features, out_features]: by
   /// its name, and by the biases of its relatives, which have one number for each output.
   bool IsConv1D(std::string_view module) const;
@@ -103,6 +107,8 @@ class MergePlan {
   Status AddBaseLayer(const AdapterModule& module);
   // Gives a tied head its own matrix where only the input embedding changed.
   Status UntieHead();
+  Status CheckReplacement(const PlannedTensor& tensor, std::string_view module,
+                          const AdapterTensor& by) const;
   Status CountModules();
   Status PlanModule(const AdapterModule& module);
   PlannedTensor* Plan(const TensorInfo& base_info);
@@ -110,6 +116,7 @@ class MergePlan {
   const TensorSource* base_;
   const TiedEmbeddings* tie_;
   ModuleNames names_;
+  std::unique_ptr<UnderscoredNames> underscored_names_;  // once an adapter needs it
   std::map<std::string, std::unique_ptr<PlannedTensor>, std::less<>> tensors_;
   std::vector<ModuleCount> counts_;
   bool unties_embeddings_ = false;
@@ -137,5 +144,14 @@ Status PlanLoKr(const AdapterModule& module, MergePlan* plan);
 Status PlanIa3(const AdapterModule& module, MergePlan* plan);
 Status PlanOft(const AdapterModule& module, MergePlan* plan);
 Status PlanBoft(const AdapterModule& module, MergePlan* plan);
+Status PlanMlx(const AdapterModule& module, MergePlan* plan);
+Status PlanKohya(const AdapterModule& module, MergePlan* plan);
+
+/// LoHa and LoKr for planners that know the module by another name, `base_module`, or their own
+/// `scale`; `rank` is what the report says.
+Status MergeLoHa(const AdapterModule& module, std::string_view base_module, double scale,
+                 MergePlan* plan);
+Status MergeLoKr(const AdapterModule& module, std::string_view base_module, int64_t rank,
+                 double scale, MergePlan* plan);
 
 }  // namespace graft::converter

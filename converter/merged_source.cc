@@ -31,7 +31,7 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
              adapter->config().base_model_class.ends_with("ForCausalLM");
     merged->adapters_.push_back(std::move(adapter));
   }
-  GRAFT_RETURN_IF_ERROR(merged->FindTokenizer(adapters));
+  GRAFT_RETURN_IF_ERROR(merged->FindTokenizer());
   GRAFT_RETURN_IF_ERROR(merged->OpenStart(adapters));
   GRAFT_ASSIGN_OR_RETURN(merged->tie_,
                          TiedEmbeddings::Find(*merged->start_, merged->base_->folder(), causal));
@@ -42,7 +42,7 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
     AdapterReport& report = merged->report_.adapters.emplace_back();
     const std::filesystem::path folder = adapters[i].folder.lexically_normal();
     report.name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
-    report.kind = adapter.config().use_dora ? "dora" : AdapterTypeName(adapter.config().type);
+    report.kind = AdapterKindName(adapter.config());
     report.weight = adapters[i].weight;
     const InputFile* file = &adapter.weights().file();
     GRAFT_ASSIGN_OR_RETURN(report.hash, HashFiles(std::span(&file, 1)));
@@ -59,20 +59,21 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
   return merged;
 }
 
-Status MergedSource::FindTokenizer(std::span<const AdapterSpec> adapters) {
+Status MergedSource::FindTokenizer() {
   std::string chosen;
-  for (const AdapterSpec& spec : adapters) {
-    if (!HasTokenizer(spec.folder)) continue;
+  for (const auto& adapter : adapters_) {
+    const std::filesystem::path& folder = adapter->folder();
+    if (folder.empty() || !HasTokenizer(folder)) continue;
     GRAFT_ASSIGN_OR_RETURN(std::string text,
-                           ReadTextFile(spec.folder / "tokenizer.json", JsonLimits().max_bytes));
+                           ReadTextFile(folder / "tokenizer.json", JsonLimits().max_bytes));
     if (!tokenizer_folder_.empty() && text != chosen) {
       return Error(StatusCode::kMismatch,
                    "%s and %s bring different tokenizers (tokenizer.json); remove it from the "
                    "adapter whose tokenizer is not wanted",
-                   tokenizer_folder_.c_str(), spec.folder.c_str());
+                   tokenizer_folder_.c_str(), folder.c_str());
     }
     chosen = std::move(text);
-    tokenizer_folder_ = spec.folder;
+    tokenizer_folder_ = folder;
   }
   return OkStatus();
 }

@@ -25,7 +25,7 @@ namespace graft::converter {
 
 /// An adapter to merge, and how much of it.
 struct AdapterSpec {
-  std::filesystem::path folder;  ///< With adapter_config.json and adapter_model.safetensors.
+  std::filesystem::path folder;  ///< A folder or file, as AdapterFile::Open takes it.
   double weight = 1;
 };
 
@@ -80,7 +80,7 @@ class MergedSource final : public TensorSource {
  private:
   explicit MergedSource(std::shared_ptr<const Checkpoint> base);
   void Gather();
-  Status FindTokenizer(std::span<const AdapterSpec> adapters);
+  Status FindTokenizer();
   Status OpenStart(std::span<const AdapterSpec> adapters);
   Status MeasureThresholds(int threads);
   Result<double> ThresholdOf(const PlannedTensor& tensor, const PlannedPart& part) const;

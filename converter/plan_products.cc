@@ -121,6 +121,18 @@ Status PlanVera(const AdapterModule& module, MergePlan* plan) {
 }
 
 Status PlanLoHa(const AdapterModule& module, MergePlan* plan) {
+  GRAFT_ASSIGN_OR_RETURN(const double scale, ScaleOf(module, *plan));
+  return MergeLoHa(module, module.name, scale, plan);
+}
+
+Status PlanLoKr(const AdapterModule& module, MergePlan* plan) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, plan->adapter().rules().RankOf(module.name));
+  GRAFT_ASSIGN_OR_RETURN(const double scale, ScaleOf(module, *plan));
+  return MergeLoKr(module, module.name, rank, scale, plan);
+}
+
+Status MergeLoHa(const AdapterModule& module, std::string_view base_module, double scale,
+                 MergePlan* plan) {
   int64_t first_rows = 0;
   int64_t second_rows = 0;
   GRAFT_ASSIGN_OR_RETURN(LowRankFactors first,
@@ -128,8 +140,7 @@ Status PlanLoHa(const AdapterModule& module, MergePlan* plan) {
   GRAFT_ASSIGN_OR_RETURN(LowRankFactors second,
                          ProductOf(module, "hada_w2", "hada_t2", *plan, &second_rows));
   GRAFT_ASSIGN_OR_RETURN(const AdapterTensor* any, Need(module, "hada_w1_a", *plan));
-  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(module.name, "weight", *any));
-  GRAFT_ASSIGN_OR_RETURN(const double scale, ScaleOf(module, *plan));
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(base_module, "weight", *any));
   const int64_t columns = tensor->info.row_elements();
   if (tensor->info.shape.size() < 2 || first_rows != tensor->info.rows() ||
       second_rows != tensor->info.rows() || first.columns != columns || second.columns != columns) {
@@ -141,7 +152,8 @@ Status PlanLoHa(const AdapterModule& module, MergePlan* plan) {
   return plan->NoteModule(tensor, "loha", rank, scale);
 }
 
-Status PlanLoKr(const AdapterModule& module, MergePlan* plan) {
+Status MergeLoKr(const AdapterModule& module, std::string_view base_module, int64_t rank,
+                 double scale, MergePlan* plan) {
   // Either matrix may be whole or a product; which tensors are there tells.
   const auto matrix = [&](const std::string& prefix, std::string_view core) -> Result<DenseMatrix> {
     if (const AdapterTensor* whole = module.Use(prefix); whole != nullptr) {
@@ -154,12 +166,12 @@ Status PlanLoKr(const AdapterModule& module, MergePlan* plan) {
     GRAFT_ASSIGN_OR_RETURN(LowRankFactors factors, ProductOf(module, prefix, core, *plan, &rows));
     return ProductMatrix(std::move(factors), rows);
   };
-  const AdapterTensor& any = module.tensors.begin()->second;
+  const auto named = module.tensors.lower_bound("lokr_");
+  const AdapterTensor& any =
+      (named != module.tensors.end() ? named : module.tensors.begin())->second;
   GRAFT_ASSIGN_OR_RETURN(DenseMatrix first, matrix("lokr_w1", ""));
   GRAFT_ASSIGN_OR_RETURN(DenseMatrix second, matrix("lokr_w2", "lokr_t2"));
-  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(module.name, "weight", any));
-  GRAFT_ASSIGN_OR_RETURN(const double scale, ScaleOf(module, *plan));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, plan->adapter().rules().RankOf(module.name));
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(base_module, "weight", any));
   // Both sides of a product of file sizes stay far below the largest integer.
   if (tensor->info.shape.size() < 2 || second.rows == 0 ||
       first.rows * second.rows != tensor->info.rows() ||
