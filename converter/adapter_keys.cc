@@ -154,7 +154,11 @@ AdapterKey SplitKohyaKey(std::string_view name) {
 std::string_view UnderscoredName(std::string_view module) {
   for (const std::string_view prefix : {"lora_unet_", "lora_te_", "lora_te1_", "lora_te2_",
                                         "lora_te3_", "lora_transformer_", "lycoris_"}) {
-    if (module.starts_with(prefix)) return module.substr(prefix.size());
+    if (!module.starts_with(prefix)) continue;
+    module.remove_prefix(prefix.size());
+    // A trained module that was the whole model has an empty name of its own in between.
+    while (module.starts_with('_')) module.remove_prefix(1);
+    return module;
   }
   return {};
 }

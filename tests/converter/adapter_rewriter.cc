@@ -77,8 +77,9 @@ SmallTensors AsKohya(const SmallTensors& peft, std::string_view prefix, double a
     module.insert(0, prefix);
     if (role == "lora_A") role = "lora_down.weight";
     if (role == "lora_B") role = "lora_up.weight";
-    tensors[module + "." + role] = tensor;
-    tensors[module + ".alpha"] = {{}, {alpha}};
+    module += '.';
+    tensors[module + role] = tensor;
+    tensors[module + "alpha"] = {{}, {alpha}};
   }
   return tensors;
 }

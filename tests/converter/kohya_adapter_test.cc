@@ -210,6 +210,17 @@ TEST_SUITE("converter/kohya_adapter") {
     }
   }
 
+  TEST_CASE("a second underscore behind the prefix means nothing") {
+    Bench bench;
+    const std::vector<double> expected = bench.Tensor("blocks.0.to_q.weight");
+    SmallTensors doubled;
+    for (const auto& [name, tensor] : bench.adapter)
+      doubled[std::string(name).insert(9, "_")] = tensor;
+    REQUIRE(doubled.begin()->first == "lora_unet__blocks_0_to_q.alpha");
+    bench.adapter = doubled;
+    CHECK(bench.Tensor("blocks.0.to_q.weight") == expected);
+  }
+
   TEST_CASE("refuses names that mean nothing, two modules, or one module twice") {
     Bench bench;
     bench.adapter["lora_te_blocks_9_to_q.lora_down.weight"] = RandomTensor({2, 4}, 1);
