@@ -53,17 +53,19 @@ Result<AdapterLocation> LocateInFolder(const fs::path& folder) {
     const std::string name = path.filename().string();
     return IsFile(path) && (name.ends_with(".safetensors") || name == "adapter_model.bin");
   });
-  if (files.size() == 1) {
+  const std::vector<fs::path> folders =
+      Entries(folder, [](const fs::path& path) { return IsFile(path / kConfig); });
+  // Weights under PEFT's name belong to this folder, whatever its subfolders hold.
+  if (files.size() == 1 && (folders.empty() || files[0].stem() == "adapter_model")) {
     location.weights = files[0];
     return location;
   }
-  const std::vector<fs::path> folders =
-      Entries(folder, [](const fs::path& path) { return IsFile(path / kConfig); });
   if (files.empty() && folders.size() == 1) {
     location.config_folder = folders[0];
     return location;
   }
-  const std::vector<fs::path>& several = files.empty() ? folders : files;
+  std::vector<fs::path> several = files;
+  several.insert(several.end(), folders.begin(), folders.end());
   if (several.empty()) {
     return Error(StatusCode::kNotFound,
                  "%s: holds no adapter: neither adapter_config.json, nor a subfolder with one, nor "

@@ -78,6 +78,9 @@ TEST_SUITE("converter/adapter_location") {
     WriteAdapter(bench.folder / "outer" / "first", "LORA", kSettings, Adapter());
     CheckMentions(bench.Fault(bench.folder / "outer"),
                   "holds 2 adapters (first, second); name the one to merge");
+    WriteTensors(bench.folder / "outer" / "lora.safetensors", Adapter());
+    CheckMentions(bench.Fault(bench.folder / "outer"),
+                  "holds 3 adapters (lora.safetensors, first, second)");
     WriteAdapter(bench.folder / "outer", "LORA", kSettings, Adapter());
     CHECK(bench.Fault(bench.folder / "outer").empty());
   }
