@@ -40,7 +40,7 @@ void AddAdapters(CLI::App* command, AdapterOptions* options, bool required) {
                        "An adapter to merge into it; again for another one, each with a weight if "
                        "not 1")
           ->allow_extra_args(false)
-          ->type_name("DIR[:WEIGHT]");
+          ->type_name("PATH[:WEIGHT]");
   if (required) adapter->required();
   command
       ->add_option("--combine", options->combine,
