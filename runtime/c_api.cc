@@ -190,6 +190,41 @@ Status GetInfo(const graft_model* model, graft_model_info* info) {
   return OkStatus();
 }
 
+Status GetSessionInfo(const graft_session* session, graft_session_info* info) {
+  if (session == nullptr) return NullArgument("session");
+  GRAFT_RETURN_IF_ERROR(CheckOutStruct(info, "info"));
+  graft_session_info filled{};
+  filled.threads = session->session->threads();
+  filled.context_tokens = session->session->context_tokens();
+  filled.weight_bytes = session->session->weight_bytes();
+  filled.cache_bytes_per_token = session->session->cache_bytes_per_token();
+  WriteStruct(filled, info);
+  return OkStatus();
+}
+
+Status Measure(graft_session* session, bool on) {
+  if (session == nullptr) return NullArgument("session");
+  session->session->MeasureSteps(on);
+  return OkStatus();
+}
+
+Status GetStepTime(const graft_session* session, size_t index, graft_step_time* time) {
+  if (session == nullptr) return NullArgument("session");
+  GRAFT_RETURN_IF_ERROR(CheckOutStruct(time, "time"));
+  const std::vector<runtime::StepTime> times = session->session->step_times();
+  if (index >= times.size()) {
+    return Error(StatusCode::kOutOfRange, "step kind %zu of %zu", index, times.size());
+  }
+  graft_step_time filled{};
+  filled.kind = times[index].kind;
+  filled.calls = times[index].totals.calls;
+  filled.wall_ns = times[index].totals.wall_ns;
+  filled.busy_ns = times[index].totals.busy_ns;
+  filled.weight_bytes = times[index].totals.weight_bytes;
+  WriteStruct(filled, time);
+  return OkStatus();
+}
+
 /// Copies what fits of `from` and says how much there is.
 template <typename T, typename Source>
 Status CopyOut(const Source& from, const char* what, T* to, size_t capacity, size_t* count) {
@@ -432,6 +467,20 @@ graft_status graft_session_rewind(graft_session* session, size_t tokens, graft_e
 
 size_t graft_session_position(const graft_session* session) {
   return session == nullptr ? 0 : session->session->position();
+}
+
+graft_status graft_session_get_info(const graft_session* session, graft_session_info* info,
+                                    graft_error* error) {
+  return Report(GetSessionInfo(session, info), error);
+}
+
+graft_status graft_session_measure(graft_session* session, uint8_t on, graft_error* error) {
+  return Report(Measure(session, on != 0), error);
+}
+
+graft_status graft_session_step_time(const graft_session* session, size_t index,
+                                     graft_step_time* time, graft_error* error) {
+  return Report(GetStepTime(session, index, time), error);
 }
 
 graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,

@@ -2,7 +2,6 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <new>
 
@@ -54,12 +53,6 @@ const float* FloatsOf(const schema::VerifiedModel& model, int32_t tensor) {
   return reinterpret_cast<const float*>(model.tensor_bytes(stored).data.data());
 }
 
-uint64_t Now() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
-
 }  // namespace
 
 // One weight matrix and the operators on its slices.
@@ -86,6 +79,7 @@ struct Executor::StepState {
   KvView view;          // kStoreKv, kAttention
   std::vector<LinearState> linears;
   std::vector<uint32_t> tasks;  // kLinears: linear << 16 | slice, those that run
+  uint64_t weight_bytes = 0;    // kLinears: packed, of the linears that run
 
   // What the sizes say.
   size_t rows = 0;
@@ -325,11 +319,13 @@ Status Executor::PrepareStep(const Step& step, StepState& state) {
             codes + QuantizedCodesBytes(state.rows, in_features));
       }
       state.tasks.clear();
+      state.weight_bytes = 0;
       for (size_t i = 0; i < state.linears.size(); ++i) {
         LinearState& linear = state.linears[i];
         auto* out = static_cast<float*>(data(step.outputs[i]));
         linear.runs = out != nullptr;
         if (!linear.runs) continue;
+        state.weight_bytes += linear.weights->packed_bytes;
         const void* input =
             linear.weights->quantizes_input() ? static_cast<const void*>(codes) : state.in0;
         for (size_t slice = 0; slice < linear.slice_count; ++slice) {
@@ -482,36 +478,46 @@ uint32_t Executor::TaskCount(uint32_t index) {
   return PlanAttention(states_[step]);
 }
 
+void Executor::RunStageRows(const Stage& stage, size_t begin, size_t end) {
+  uint64_t started_ns = profile_ == nullptr ? 0 : Profile::NowNs();
+  for (uint32_t i = stage.first; i < stage.first + stage.count; ++i) {
+    const uint32_t step = schedule_.steps[i];
+    const StepKind kind = plan_.steps()[step].kind;
+    RunRows(states_[step], kind, begin, end);
+    if (profile_ != nullptr) started_ns = profile_->AddBusy(kind, started_ns);
+  }
+}
+
 void Executor::RunTask(uint32_t index, uint32_t task, unsigned worker) {
   const Stage& stage = schedule_.stages[index];
   if (stage.by_rows) {
     const size_t block = RowBlock(stage.rows, team_.size());
     const size_t begin = task * block;
-    const size_t end = std::min(stage.rows, begin + block);
-    for (uint32_t i = stage.first; i < stage.first + stage.count; ++i) {
-      const uint32_t step = schedule_.steps[i];
-      RunRows(states_[step], plan_.steps()[step].kind, begin, end);
-    }
+    RunStageRows(stage, begin, std::min(stage.rows, begin + block));
     return;
   }
   const uint32_t step = schedule_.steps[stage.first];
   StepState& state = states_[step];
-  if (plan_.steps()[step].kind == StepKind::kLinears) {
+  const StepKind kind = plan_.steps()[step].kind;
+  const uint64_t started_ns = profile_ == nullptr ? 0 : Profile::NowNs();
+  if (kind == StepKind::kLinears) {
     const uint32_t slice = state.tasks[task];
     if (!state.linears[slice >> 16].slices[slice & 0xFFFF].Run().ok())
       failed_.store(true, std::memory_order_relaxed);
   } else {
     RunAttentionTask(state, task, worker);
   }
+  if (profile_ != nullptr) profile_->AddBusy(kind, started_ns);
 }
 
 bool Executor::FinishStage(uint32_t index) {
   if (profile_ != nullptr) {
     const Stage& stage = schedule_.stages[index];
-    const StepKind kind = plan_.steps()[schedule_.steps[stage.first + stage.count - 1]].kind;
-    const uint64_t now = Now();
-    profile_->nanoseconds[static_cast<size_t>(kind)] += now - stage_started_ns_;
-    stage_started_ns_ = now;
+    for (uint32_t i = stage.first; i < stage.first + stage.count; ++i) {
+      const uint32_t step = schedule_.steps[i];
+      profile_->AddCall(plan_.steps()[step].kind, states_[step].weight_bytes);
+    }
+    profile_->FinishStage();
   }
   if (!cancel_->load(std::memory_order_relaxed)) return true;
   cancelled_ = true;
@@ -523,7 +529,7 @@ Status Executor::Run(size_t first_position, const std::atomic<bool>& cancel) {
   cancel_ = &cancel;
   cancelled_ = false;
   failed_.store(false, std::memory_order_relaxed);
-  if (profile_ != nullptr) stage_started_ns_ = Now();
+  if (profile_ != nullptr) profile_->StartPass();
   team_.Run(*this, static_cast<uint32_t>(schedule_.stages.size()));
   if (failed_.load(std::memory_order_relaxed))
     return Error(StatusCode::kInternal, "a prepared operator did not run");

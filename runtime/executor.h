@@ -3,7 +3,6 @@
 // weights.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -15,16 +14,12 @@
 #include "runtime/packed_weights.h"
 #include "runtime/page_memory.h"
 #include "runtime/plan.h"
+#include "runtime/profile.h"
 #include "runtime/schedule.h"
 #include "runtime/worker_team.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
-
-/// Time spent in each kind of step; a stage's time goes to its last step's kind.
-struct Profile {
-  std::array<uint64_t, static_cast<size_t>(StepKind::kSelectRows) + 1> nanoseconds = {};
-};
 
 class Executor final : private StagedWork {
  public:
@@ -45,7 +40,7 @@ class Executor final : private StagedWork {
   /// nothing. Errors   kCancelled: *cancel became true. kInternal.
   Status Run(size_t first_position, const std::atomic<bool>& cancel);
 
-  /// Starts adding up times in *profile, or stops (null).
+  /// Starts adding up times in *profile, or stops (null). Without one, no clock is read.
   void set_profile(Profile* profile) { profile_ = profile; }
 
  private:
@@ -58,6 +53,7 @@ class Executor final : private StagedWork {
                        StepState* state);
   Status PrepareStep(const Step& step, StepState& state);
   void RunRows(StepState& state, StepKind kind, size_t begin, size_t end);
+  void RunStageRows(const Stage& stage, size_t begin, size_t end);
   void RunAttentionTask(StepState& state, uint32_t task, unsigned worker);
   uint32_t PlanAttention(StepState& state) const;
 
@@ -83,7 +79,6 @@ class Executor final : private StagedWork {
   const std::atomic<bool>* cancel_ = nullptr;
   bool cancelled_ = false;
   std::atomic<bool> failed_{false};
-  uint64_t stage_started_ns_ = 0;
 };
 
 }  // namespace graft::runtime

@@ -426,6 +426,24 @@ Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> mo
 const Model& Session::model() const { return *impl_->model; }
 uint32_t Session::context_tokens() const { return impl_->context_tokens; }
 size_t Session::position() const { return impl_->position; }
+unsigned Session::threads() const { return impl_->team->size(); }
+
+uint64_t Session::weight_bytes() const {
+  const auto& ops = *impl_->model->verified().model().graph()->ops();
+  uint64_t bytes = 0;
+  for (uint32_t op = 0; op < ops.size(); ++op) {
+    if (ops.Get(op)->attributes_as_Linear() != nullptr)
+      bytes += impl_->model->packed_weights().linear(op).packed_bytes;
+  }
+  return bytes;
+}
+
+uint64_t Session::cache_bytes_per_token() const {
+  uint64_t bytes = 0;
+  for (const KvView& view : impl_->caches)
+    bytes += (view.keys_bytes() + view.values_bytes()) / view.capacity;
+  return bytes;
+}
 
 Status Session::Rewind(size_t tokens) {
   if (tokens > impl_->position) {
@@ -449,18 +467,19 @@ void Session::ClearCancel() { impl_->cancelled.store(false, std::memory_order_re
 bool Session::cancelled() const { return impl_->cancelled.load(std::memory_order_relaxed); }
 
 void Session::MeasureSteps(bool on) {
-  impl_->profile = Profile();
+  if (on) impl_->profile.Clear();
   impl_->executor->set_profile(on ? &impl_->profile : nullptr);
 }
 
 std::vector<StepTime> Session::step_times() const {
   std::vector<StepTime> times;
-  for (size_t kind = 0; kind < impl_->profile.nanoseconds.size(); ++kind) {
-    const uint64_t nanoseconds = impl_->profile.nanoseconds[kind];
-    if (nanoseconds > 0) times.push_back({StepKindName(static_cast<StepKind>(kind)), nanoseconds});
+  for (size_t kind = 0; kind < Profile::kKinds; ++kind) {
+    const StepTotals& totals = impl_->profile.totals(static_cast<StepKind>(kind));
+    if (totals.calls > 0) times.push_back({StepKindName(static_cast<StepKind>(kind)), totals});
   }
-  std::sort(times.begin(), times.end(),
-            [](const StepTime& a, const StepTime& b) { return a.nanoseconds > b.nanoseconds; });
+  std::sort(times.begin(), times.end(), [](const StepTime& a, const StepTime& b) {
+    return a.totals.wall_ns > b.totals.wall_ns;
+  });
   return times;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runtime/model.h"
+#include "runtime/profile.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
@@ -34,10 +35,10 @@ struct TensorView {
   const void* data = nullptr;
 };
 
-/// Wall time of one kind of step, with all the steps that ran in one stage with it.
+/// What the steps of one kind took while they were measured.
 struct StepTime {
   const char* kind = "";
-  uint64_t nanoseconds = 0;
+  StepTotals totals;
 };
 
 class Session {
@@ -51,6 +52,10 @@ class Session {
   const Model& model() const;
   uint32_t context_tokens() const;  ///< positions there is room for
   size_t position() const;          ///< tokens held
+  unsigned threads() const;
+  /// Packed weights that one token reads. Bytes of the cache that one position takes.
+  uint64_t weight_bytes() const;
+  uint64_t cache_bytes_per_token() const;
 
   /// Forgets everything from position `tokens` on. Errors   kOutOfRange if fewer are held.
   Status Rewind(size_t tokens);
@@ -71,10 +76,10 @@ class Session {
   void ClearCancel();
   bool cancelled() const;
 
-  /// Starts measuring from zero, or stops. Measuring costs two readings of the clock for each
-  /// stage.
+  /// Starts measuring from zero, or stops. Measuring costs two readings of the clock for each task
+  /// and each step of a chain; nothing while it is off.
   void MeasureSteps(bool on);
-  /// What was measured so far, longest first.
+  /// What was measured so far, longest first. Kept until measuring starts anew.
   std::vector<StepTime> step_times() const;
 
  private:

@@ -2,15 +2,14 @@
 // graft-run bench: how fast a model runs and how much memory it takes.
 #include <algorithm>
 #include <chrono>
-#include <cinttypes>
-#include <cstdio>
-#include <cstring>
-#include <memory>
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "platforms/embedded_linux/bench_report.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/machine.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 
@@ -22,48 +21,6 @@ using Clock = std::chrono::steady_clock;
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-/// The number of KiB that /proc/self/status gives for `key`; 0 if it does not.
-uint64_t StatusKib(const char* key) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
-      std::fopen("/proc/self/status", "re"),
-      [](std::FILE* f) { return f == nullptr ? 0 : std::fclose(f); });
-  if (file == nullptr) return 0;
-  char line[256];
-  uint64_t value = 0;
-  const size_t length = std::strlen(key);
-  while (std::fgets(line, sizeof(line), file.get()) != nullptr) {
-    if (std::strncmp(line, key, length) == 0 && line[length] == ':') {
-      std::sscanf(line + length + 1, "%" SCNu64, &value);
-    }
-  }
-  return value;
-}
-
-struct Rates {
-  double median = 0;
-  double low = 0;
-  double high = 0;
-};
-
-Rates RatesOf(std::vector<double> rates) {
-  if (rates.empty()) return {};
-  std::sort(rates.begin(), rates.end());
-  const size_t middle = rates.size() / 2;
-  const double median =
-      rates.size() % 2 == 1 ? rates[middle] : (rates[middle - 1] + rates[middle]) / 2;
-  return {median, rates.front(), rates.back()};
-}
-
-struct Settings {
-  std::string file;
-  uint64_t prompt = 128;
-  uint64_t generate = 64;
-  uint64_t depth = 0;
-  uint64_t threads = 0;
-  uint64_t repetitions = 5;
-  bool json = false;
-};
 
 /// Tokens without meaning, the same in every run.
 std::vector<int32_t> MakeTokens(uint64_t count, uint32_t vocabulary) {
@@ -79,7 +36,7 @@ std::vector<int32_t> MakeTokens(uint64_t count, uint32_t vocabulary) {
 /// The session under measurement. Each function returns an exit code, its failure printed.
 class Bench {
  public:
-  Bench(const Settings& settings, graft_session* session, uint32_t vocabulary)
+  Bench(const BenchSettings& settings, graft_session* session, uint32_t vocabulary)
       : settings_(settings),
         session_(session),
         tokens_(MakeTokens(std::max({settings.prompt, settings.generate, settings.depth}),
@@ -105,7 +62,42 @@ class Bench {
     return kExitOk;
   }
 
+  /// One more prompt, and one more run of generation, by kind of step.
+  int ProfilePrompt(StepProfile* profile) {
+    if (const int code = Fill(); code != kExitOk) return code;
+    return Profile(settings_.prompt, profile,
+                   [&] { return Append(tokens_.data(), settings_.prompt); });
+  }
+  int ProfileGeneration(StepProfile* profile) {
+    if (const int code = Fill(); code != kExitOk) return code;
+    return Profile(settings_.generate, profile, [&] {
+      for (uint64_t i = 0; i < settings_.generate; ++i) {
+        if (const int code = Append(&tokens_[i], 1); code != kExitOk) return code;
+      }
+      return kExitOk;
+    });
+  }
+
  private:
+  template <class Run>
+  int Profile(uint64_t tokens, StepProfile* profile, Run run) {
+    graft_session_measure(session_, 1, nullptr);
+    const auto start = Clock::now();
+    const int code = run();
+    const auto passed = Clock::now() - start;
+    graft_session_measure(session_, 0, nullptr);
+    if (code != kExitOk) return code;
+    profile->tokens = tokens;
+    profile->elapsed_ns =
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
+    for (size_t i = 0;; ++i) {
+      graft_step_time time{};
+      time.struct_size = sizeof(time);
+      if (graft_session_step_time(session_, i, &time, nullptr) != GRAFT_OK) return kExitOk;
+      profile->steps.push_back(time);
+    }
+  }
+
   int Fill() {
     graft_error error{};
     if (graft_session_position(session_) < settings_.depth) {
@@ -123,67 +115,15 @@ class Bench {
     return FailCall(settings_.file, error);
   }
 
-  const Settings& settings_;
+  const BenchSettings& settings_;
   graft_session* session_;
   std::vector<int32_t> tokens_;
 };
 
-struct Figures {
-  double load_ms = 0;
-  double first_token_ms = 0;
-  Rates prompt;
-  Rates generation;
-};
-
-void Show(const Settings& settings, const graft_model_info& info, const Figures& figures) {
-  const uint64_t peak_kib = StatusKib("VmHWM");
-  const uint64_t anonymous_kib = StatusKib("RssAnon");
-  const uint64_t mapped_kib = StatusKib("RssFile");
-  if (settings.json) {
-    JsonObject()
-        .Text("file", settings.file)
-        .Whole("file_bytes", info.file_bytes)
-        .Whole("prompt_tokens", settings.prompt)
-        .Whole("generated_tokens", settings.generate)
-        .Whole("depth", settings.depth)
-        .Whole("threads", settings.threads)
-        .Whole("repetitions", settings.repetitions)
-        .Number("load_ms", figures.load_ms)
-        .Number("first_token_ms", figures.first_token_ms)
-        .Number("prefill_tokens_per_second", figures.prompt.median)
-        .Number("prefill_lowest", figures.prompt.low)
-        .Number("prefill_highest", figures.prompt.high)
-        .Number("decode_tokens_per_second", figures.generation.median)
-        .Number("decode_lowest", figures.generation.low)
-        .Number("decode_highest", figures.generation.high)
-        .Whole("peak_rss_kib", peak_kib)
-        .Whole("rss_anonymous_kib", anonymous_kib)
-        .Whole("rss_mapped_kib", mapped_kib)
-        .Print();
-    return;
-  }
-  std::printf("load          %.1f ms\n", figures.load_ms);
-  if (settings.prompt > 0) {
-    std::printf("first token   %.1f ms after start, with a prompt of %" PRIu64 "\n",
-                figures.first_token_ms, settings.prompt);
-    std::printf("prefill       %.1f tok/s (%.1f to %.1f), %" PRIu64 " tokens after %" PRIu64 "\n",
-                figures.prompt.median, figures.prompt.low, figures.prompt.high, settings.prompt,
-                settings.depth);
-  }
-  if (settings.generate > 0) {
-    std::printf("decode        %.1f tok/s (%.1f to %.1f), %" PRIu64 " tokens after %" PRIu64 "\n",
-                figures.generation.median, figures.generation.low, figures.generation.high,
-                settings.generate, settings.depth);
-  }
-  std::printf("memory        %.1f MiB at its peak; now %.1f MiB of its own, %.1f MiB mapped\n",
-              static_cast<double>(peak_kib) / 1024, static_cast<double>(anonymous_kib) / 1024,
-              static_cast<double>(mapped_kib) / 1024);
-}
-
 }  // namespace
 
 int RunBench(int argc, char** argv) {
-  Settings settings;
+  BenchSettings settings;
   constexpr uint64_t kMost = uint64_t{1} << 20;
   Options options;
   options.Whole("prompt", 'p', &settings.prompt, 0, kMost);
@@ -191,6 +131,7 @@ int RunBench(int argc, char** argv) {
   options.Whole("depth", 'd', &settings.depth, 0, kMost);
   options.Whole("threads", 't', &settings.threads, 1, 1024);
   options.Whole("repetitions", 'r', &settings.repetitions, 1, 10000);
+  options.Flag("profile", &settings.profile);
   options.Flag("json", &settings.json);
   if (std::string problem = options.Parse(argc, argv, &settings.file); !problem.empty()) {
     return FailUsage("bench: " + problem);
@@ -199,17 +140,19 @@ int RunBench(int argc, char** argv) {
   const auto start = Clock::now();
   const ModelHandle model = OpenModel(settings.file, settings.threads);
   if (model == nullptr) return kExitFailure;
-  const graft_model_info info = InfoOf(model.get());
-  if (info.vocabulary == 0) return Fail(settings.file, "is no model of tokens");
+  BenchFigures figures;
+  figures.model = InfoOf(model.get());
+  if (figures.model.vocabulary == 0) return Fail(settings.file, "is no model of tokens");
   const uint64_t context =
       settings.depth + std::max({settings.prompt, settings.generate, uint64_t{1}});
   const SessionHandle session = OpenSession(settings.file, model.get(), settings.threads, context);
   if (session == nullptr) return kExitFailure;
-  Figures figures;
   figures.load_ms = SecondsSince(start) * 1e3;
+  figures.session.struct_size = sizeof(figures.session);
+  graft_session_get_info(session.get(), &figures.session, nullptr);
 
   const InterruptGuard guard(session.get());
-  Bench bench(settings, session.get(), info.vocabulary);
+  Bench bench(settings, session.get(), figures.model.vocabulary);
   std::vector<double> prompt_rates;
   std::vector<double> generation_rates;
   for (uint64_t i = 0; i <= settings.repetitions && settings.prompt > 0; ++i) {
@@ -228,7 +171,16 @@ int RunBench(int argc, char** argv) {
   }
   figures.prompt = RatesOf(prompt_rates);
   figures.generation = RatesOf(generation_rates);
-  Show(settings, info, figures);
+  figures.memory = ReadMemoryUse();  // before what measuring the bandwidth takes
+  if (settings.profile && settings.prompt > 0) {
+    if (const int code = bench.ProfilePrompt(&figures.prompt_profile); code != kExitOk) return code;
+  }
+  if (settings.profile && settings.generate > 0) {
+    if (const int code = bench.ProfileGeneration(&figures.generation_profile); code != kExitOk)
+      return code;
+  }
+  if (settings.generate > 0) figures.read_bandwidth = MeasureReadBandwidth(figures.session.threads);
+  ShowBench(settings, figures);
   return kExitOk;
 }
 

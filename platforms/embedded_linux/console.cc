@@ -115,6 +115,21 @@ JsonObject& JsonObject::Ids(const char* key, const std::vector<int32_t>& ids) {
   return *this;
 }
 
+JsonObject& JsonObject::Object(const char* key, const JsonObject& value) {
+  Key(key);
+  fields_.append("{").append(value.fields_).append("}");
+  return *this;
+}
+
+JsonObject& JsonObject::Objects(const char* key, const std::vector<JsonObject>& values) {
+  Key(key);
+  fields_ += '[';
+  for (size_t i = 0; i < values.size(); ++i)
+    fields_.append(i == 0 ? "{" : ", {").append(values[i].fields_).append("}");
+  fields_ += ']';
+  return *this;
+}
+
 void JsonObject::Print() const { std::printf("{%s}\n", fields_.c_str()); }
 
 }  // namespace graft_run

@@ -33,6 +33,8 @@ class JsonObject {
   JsonObject& Number(const char* key, double value);  ///< null if it is not finite
   JsonObject& Whole(const char* key, uint64_t value);
   JsonObject& Bool(const char* key, bool value);
+  JsonObject& Object(const char* key, const JsonObject& value);
+  JsonObject& Objects(const char* key, const std::vector<JsonObject>& values);
   JsonObject& Ids(const char* key, const std::vector<int32_t>& ids);
   /// The object on a line of its own, to stdout.
   void Print() const;

@@ -23,8 +23,9 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
       Shows the token ids of a text, or the text of ids.
   graft-run perplexity FILE --text-file F [--context N] [--threads N] [--json]
       How well the model predicts a text: e to the mean loss over windows of N tokens (256), each from an empty context.
-  graft-run bench FILE [-p 128] [-n 64] [-d 0] [-t THREADS] [-r 5] [--json]
-      Speed with a prompt of -p tokens and -n generated ones after -d tokens of context, each measured -r times.
+  graft-run bench FILE [-p 128] [-n 64] [-d 0] [-t THREADS] [-r 5] [--profile] [--json]
+      Speed with a prompt of -p tokens and -n generated ones after -d tokens of context, each measured -r times; what a
+      token reads, beside what the machine can read; memory. --profile: where the time goes, by kind of step.
   graft-run info FILE [--json]
       What the model is.
   graft-run --help | --version

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <graft/graft.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -224,6 +225,42 @@ TEST_SUITE("runtime/c_api") {
     // A cancel while nothing runs has no effect.
     graft_session_cancel(session.handle);
     CHECK(graft_session_append(session.handle, ids, 1, nullptr, &error) == GRAFT_OK);
+  }
+
+  TEST_CASE("a session says what it is made of and where its time goes") {
+    const Model model;
+    const Session session(model);
+    graft_session_info info{};
+    info.struct_size = sizeof(info);
+    REQUIRE(graft_session_get_info(session.handle, &info, nullptr) == GRAFT_OK);
+    CHECK(info.threads == 1);
+    CHECK(info.context_tokens == 32);
+    CHECK(info.weight_bytes == 0);  // the model looks up, and multiplies nothing
+    info.struct_size = 0;
+    CHECK(graft_session_get_info(session.handle, &info, nullptr) == GRAFT_INVALID_ARGUMENT);
+
+    graft_step_time time{};
+    time.struct_size = sizeof(time);
+    CHECK(graft_session_step_time(session.handle, 0, &time, nullptr) == GRAFT_OUT_OF_RANGE);
+    REQUIRE(graft_session_measure(session.handle, 1, nullptr) == GRAFT_OK);
+    const int32_t ids[] = {5, 6, 7};
+    REQUIRE(graft_session_append(session.handle, ids, 3, nullptr, nullptr) == GRAFT_OK);
+    const float* logits = nullptr;
+    REQUIRE(graft_session_append(session.handle, ids, 1, &logits, nullptr) == GRAFT_OK);
+    REQUIRE(graft_session_measure(session.handle, 0, nullptr) == GRAFT_OK);
+    uint64_t last_ns = UINT64_MAX;
+    std::vector<std::string> kinds;
+    while (graft_session_step_time(session.handle, kinds.size(), &time, nullptr) == GRAFT_OK) {
+      CHECK(time.calls > 0);
+      CHECK(time.wall_ns <= last_ns);
+      CHECK(time.weight_bytes == 0);
+      last_ns = time.wall_ns;
+      kinds.emplace_back(time.kind);
+    }
+    std::sort(kinds.begin(), kinds.end());
+    CHECK(kinds == std::vector<std::string>{"embedding", "select_rows"});
+    CHECK(graft_session_measure(nullptr, 1, nullptr) == GRAFT_INVALID_ARGUMENT);
+    CHECK(graft_session_step_time(session.handle, 0, nullptr, nullptr) == GRAFT_INVALID_ARGUMENT);
   }
 
   TEST_CASE("forward gives every row by name") {

@@ -155,6 +155,34 @@ GRAFT_API graft_status graft_session_rewind(graft_session* session, size_t token
 /* Tokens held. */
 GRAFT_API size_t graft_session_position(const graft_session* session);
 
+/* What a session is made of. */
+typedef struct graft_session_info {
+  size_t struct_size; /* set by the caller */
+  uint32_t threads;
+  uint32_t context_tokens;
+  uint64_t weight_bytes;          /* packed weights that computing one token reads */
+  uint64_t cache_bytes_per_token; /* keys and values of one position */
+} graft_session_info;
+GRAFT_API graft_status graft_session_get_info(const graft_session* session,
+                                              graft_session_info* info, graft_error* error);
+
+/* Measures by kind of step (linears, attention, ...) what the following calls compute: on 1 starts
+ * from zero, on 0 stops. While it is off it costs nothing. */
+GRAFT_API graft_status graft_session_measure(graft_session* session, uint8_t on,
+                                             graft_error* error);
+typedef struct graft_step_time {
+  size_t struct_size; /* set by the caller */
+  const char* kind;   /* static storage */
+  uint64_t calls;
+  uint64_t wall_ns;      /* the kinds' wall times add up to that of the computation */
+  uint64_t busy_ns;      /* summed over threads */
+  uint64_t weight_bytes; /* packed weights read, once a call */
+} graft_step_time;
+/* The index-th kind of step that ran while measured, longest first. OUT_OF_RANGE: there are no
+ * more. */
+GRAFT_API graft_status graft_session_step_time(const graft_session* session, size_t index,
+                                               graft_step_time* time, graft_error* error);
+
 #define GRAFT_TYPE_F32 0
 #define GRAFT_TYPE_I32 1
 #define GRAFT_MAX_RANK 8

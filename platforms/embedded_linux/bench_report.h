@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What graft-run bench found, and how it is shown.
+#pragma once
+
+#include <graft/graft.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "platforms/embedded_linux/machine.h"
+
+namespace graft_run {
+
+struct BenchSettings {
+  std::string file;
+  uint64_t prompt = 128;
+  uint64_t generate = 64;
+  uint64_t depth = 0;
+  uint64_t threads = 0;
+  uint64_t repetitions = 5;
+  bool profile = false;
+  bool json = false;
+};
+
+/// Tokens a second.
+struct Rates {
+  double median = 0;
+  double low = 0;
+  double high = 0;
+};
+Rates RatesOf(std::vector<double> rates);
+
+/// One measured pass by kind of step, longest first. elapsed_ns is more than the steps take
+/// together by what lies between them.
+struct StepProfile {
+  uint64_t tokens = 0;
+  uint64_t elapsed_ns = 0;
+  std::vector<graft_step_time> steps;
+};
+
+struct BenchFigures {
+  graft_model_info model = {};
+  graft_session_info session = {};
+  double load_ms = 0;         ///< process's first call to a session that is ready
+  double first_token_ms = 0;  ///< from the same start
+  Rates prompt;
+  Rates generation;
+  double read_bandwidth = 0;  ///< bytes a second; 0: not measured
+  MemoryUse memory;
+  StepProfile prompt_profile;
+  StepProfile generation_profile;
+};
+
+/// Prints everything to stdout, as lines or as one JSON object.
+void ShowBench(const BenchSettings& settings, const BenchFigures& figures);
+
+}  // namespace graft_run
