@@ -65,6 +65,9 @@ static_assert(GRAFT_TASK_TEXT_GENERATION ==
               static_cast<int>(graft::schema::fb::TaskKind::TextGeneration));
 static_assert(GRAFT_TYPE_F32 == static_cast<int>(runtime::ElementType::kFloat32));
 static_assert(GRAFT_TYPE_I32 == static_cast<int>(runtime::ElementType::kInt32));
+static_assert(GRAFT_KV_F32 == static_cast<int>(runtime::KvFormat::kFloat32));
+static_assert(GRAFT_KV_F16 == static_cast<int>(runtime::KvFormat::kFloat16));
+static_assert(GRAFT_KV_I8 == static_cast<int>(runtime::KvFormat::kInt8));
 static_assert(GRAFT_STOP_END_TOKEN == static_cast<int>(runtime::StopReason::kEndToken));
 static_assert(GRAFT_STOP_STRING == static_cast<int>(runtime::StopReason::kStopString));
 static_assert(GRAFT_STOP_MAX_TOKENS == static_cast<int>(runtime::StopReason::kMaxTokens));
@@ -158,6 +161,9 @@ Status CreateSession(graft_model* model, const graft_session_options* options,
     case GRAFT_KV_F16:
       session_options.kv_format = runtime::KvFormat::kFloat16;
       break;
+    case GRAFT_KV_I8:
+      session_options.kv_format = runtime::KvFormat::kInt8;
+      break;
     default:
       return Error(StatusCode::kInvalidArgument, "options.kv_format is %d, which is no KV format",
                    given.kv_format);
@@ -198,6 +204,7 @@ Status GetSessionInfo(const graft_session* session, graft_session_info* info) {
   filled.context_tokens = session->session->context_tokens();
   filled.weight_bytes = session->session->weight_bytes();
   filled.cache_bytes_per_token = session->session->cache_bytes_per_token();
+  filled.kv_format = static_cast<int32_t>(session->session->kv_format());
   WriteStruct(filled, info);
   return OkStatus();
 }

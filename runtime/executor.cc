@@ -305,8 +305,7 @@ Status Executor::PrepareStep(const Step& step, StepState& state) {
       if (!state.cached) {
         const int32_t stored = step.kind == StepKind::kStoreKv ? step.outputs[0] : step.inputs[1];
         state.view.capacity = KeyValuesCapacity(plan_.rows(stored, binding_));
-        state.view.keys = static_cast<uint8_t*>(data(stored));
-        state.view.values = state.view.keys + state.view.keys_bytes();
+        state.view.Place(static_cast<uint8_t*>(data(stored)));
       }
       state.rows = plan_.rows(step.inputs[0], binding_);
       break;

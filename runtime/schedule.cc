@@ -62,7 +62,7 @@ Status BytesOf(const Plan& plan, int32_t value, const Binding& binding, uint64_t
       view.kv_heads = planned.kv_heads;
       view.head_dim = planned.width;
       view.capacity = KeyValuesCapacity(rows);
-      *bytes = view.keys_bytes() + view.values_bytes();
+      *bytes = view.bytes();
       break;
     }
   }

@@ -38,9 +38,23 @@ bool AllFloat32(const schema::VerifiedModel& model) {
   return true;
 }
 
+KvElement ElementOf(KvFormat format, const schema::VerifiedModel& model) {
+  switch (format) {
+    case KvFormat::kFloat32:
+      return KvElement::kFloat32;
+    case KvFormat::kFloat16:
+      return KvElement::kFloat16;
+    case KvFormat::kInt8:
+      return KvElement::kInt8;
+    case KvFormat::kAuto:
+      break;
+  }
+  return AllFloat32(model) ? KvElement::kFloat32 : KvElement::kFloat16;
+}
+
 // Gives each cache its place in one run of memory.
-Result<PageMemory> AllocateCaches(const fb::Graph& graph, uint32_t context_tokens, bool half,
-                                  std::vector<KvView>* views) {
+Result<PageMemory> AllocateCaches(const fb::Graph& graph, uint32_t context_tokens,
+                                  KvElement element, std::vector<KvView>* views) {
   constexpr uint64_t kCacheAlignment = 64;
   uint64_t total = 0;
   std::vector<uint64_t> offsets;
@@ -50,12 +64,12 @@ Result<PageMemory> AllocateCaches(const fb::Graph& graph, uint32_t context_token
       view.kv_heads = cache->kv_heads();
       view.head_dim = cache->head_dim();
       view.capacity = (context_tokens + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-      view.half = half;
+      view.element = element;
       // Heads are at most 2^16 of 2^14, positions at most 2^30: the product fits 64 bits, the sum
       // may not.
-      const uint64_t bytes = uint64_t{view.keys_bytes()} + view.values_bytes();
       uint64_t offset = 0;
-      if (!CheckedAlignUp(total, kCacheAlignment, &offset) || !CheckedAdd(offset, bytes, &total)) {
+      if (!CheckedAlignUp(total, kCacheAlignment, &offset) ||
+          !CheckedAdd<uint64_t>(offset, view.bytes(), &total)) {
         return Error(StatusCode::kOutOfMemory,
                      "the cache of %u tokens does not fit the address space", context_tokens);
       }
@@ -65,11 +79,7 @@ Result<PageMemory> AllocateCaches(const fb::Graph& graph, uint32_t context_token
   }
   GRAFT_ASSIGN_OR_RETURN(PageMemory memory,
                          PageMemory::Allocate(total + kReadableTailBytes, "the key/value cache"));
-  for (size_t i = 0; i < views->size(); ++i) {
-    KvView& view = (*views)[i];
-    view.keys = memory.data() + offsets[i];
-    view.values = view.keys + view.keys_bytes();
-  }
+  for (size_t i = 0; i < views->size(); ++i) (*views)[i].Place(memory.data() + offsets[i]);
   return memory;
 }
 
@@ -102,6 +112,7 @@ class Session::Impl {
   uint32_t context_tokens = 0;
   uint32_t prefill_chunk = 0;
   std::unique_ptr<WorkerTeam> team;
+  KvElement kv_element = KvElement::kFloat32;
   std::vector<KvView> caches;
   PageMemory cache_memory;
   std::unique_ptr<Executor> executor;
@@ -131,10 +142,9 @@ Status Session::Impl::Initialize(const SessionOptions& options) {
       options.prefill_chunk == 0 ? kDefaultPrefillChunk : options.prefill_chunk, context_tokens);
   GRAFT_ASSIGN_OR_RETURN(
       team, WorkerTeam::Create(options.threads == 0 ? model->threads() : options.threads));
-  const bool half = options.kv_format == KvFormat::kFloat16 ||
-                    (options.kv_format == KvFormat::kAuto && !AllFloat32(model->verified()));
+  kv_element = ElementOf(options.kv_format, model->verified());
   GRAFT_ASSIGN_OR_RETURN(cache_memory, AllocateCaches(*model->verified().model().graph(),
-                                                      context_tokens, half, &caches));
+                                                      context_tokens, kv_element, &caches));
   GRAFT_ASSIGN_OR_RETURN(executor, Executor::Create(plan, model->packed_weights(), caches, *team));
   binding.assign(plan.symbols(), 0);
   return OkStatus();
@@ -438,10 +448,21 @@ uint64_t Session::weight_bytes() const {
   return bytes;
 }
 
+KvFormat Session::kv_format() const {
+  switch (impl_->kv_element) {
+    case KvElement::kFloat32:
+      return KvFormat::kFloat32;
+    case KvElement::kFloat16:
+      return KvFormat::kFloat16;
+    case KvElement::kInt8:
+      return KvFormat::kInt8;
+  }
+  return KvFormat::kAuto;
+}
+
 uint64_t Session::cache_bytes_per_token() const {
   uint64_t bytes = 0;
-  for (const KvView& view : impl_->caches)
-    bytes += (view.keys_bytes() + view.values_bytes()) / view.capacity;
+  for (const KvView& view : impl_->caches) bytes += view.bytes() / view.capacity;
   return bytes;
 }
 

@@ -16,7 +16,7 @@
 
 namespace graft::runtime {
 
-enum class KvFormat : uint8_t { kAuto, kFloat32, kFloat16 };
+enum class KvFormat : uint8_t { kAuto, kFloat32, kFloat16, kInt8 };
 
 struct SessionOptions {
   unsigned threads = 0;         ///< 0: the model's
@@ -56,6 +56,7 @@ class Session {
   /// Packed weights that one token reads. Bytes of the cache that one position takes.
   uint64_t weight_bytes() const;
   uint64_t cache_bytes_per_token() const;
+  KvFormat kv_format() const;  ///< never kAuto
 
   /// Forgets everything from position `tokens` on. Errors   kOutOfRange if fewer are held.
   Status Rewind(size_t tokens);

@@ -131,9 +131,14 @@ int RunBench(int argc, char** argv) {
   options.Whole("depth", 'd', &settings.depth, 0, kMost);
   options.Whole("threads", 't', &settings.threads, 1, 1024);
   options.Whole("repetitions", 'r', &settings.repetitions, 1, 10000);
+  std::string kv = "auto";
+  options.Text("kv", 0, &kv, nullptr);
   options.Flag("profile", &settings.profile);
   options.Flag("json", &settings.json);
   if (std::string problem = options.Parse(argc, argv, &settings.file); !problem.empty()) {
+    return FailUsage("bench: " + problem);
+  }
+  if (std::string problem = ParseKvFormat(kv, &settings.kv_format); !problem.empty()) {
     return FailUsage("bench: " + problem);
   }
 
@@ -145,7 +150,8 @@ int RunBench(int argc, char** argv) {
   if (figures.model.vocabulary == 0) return Fail(settings.file, "is no model of tokens");
   const uint64_t context =
       settings.depth + std::max({settings.prompt, settings.generate, uint64_t{1}});
-  const SessionHandle session = OpenSession(settings.file, model.get(), settings.threads, context);
+  const SessionHandle session =
+      OpenSession(settings.file, model.get(), settings.threads, context, settings.kv_format);
   if (session == nullptr) return kExitFailure;
   figures.load_ms = SecondsSince(start) * 1e3;
   figures.session.struct_size = sizeof(figures.session);

@@ -64,6 +64,19 @@ void ShowProfile(const char* title, const StepProfile& profile, uint32_t threads
               100 * other / elapsed);
 }
 
+const char* KvFormatName(int32_t format) {
+  switch (format) {
+    case GRAFT_KV_F32:
+      return "f32";
+    case GRAFT_KV_F16:
+      return "f16";
+    case GRAFT_KV_I8:
+      return "int8";
+    default:
+      return "auto";
+  }
+}
+
 JsonObject ProfileObject(const StepProfile& profile) {
   std::vector<JsonObject> steps;
   for (const graft_step_time& step : profile.steps) {
@@ -90,6 +103,7 @@ void ShowJson(const BenchSettings& settings, const BenchFigures& figures) {
       .Whole("depth", settings.depth)
       .Whole("threads", figures.session.threads)
       .Whole("repetitions", settings.repetitions)
+      .Text("kv", KvFormatName(figures.session.kv_format))
       .Number("load_ms", figures.load_ms)
       .Number("first_token_ms", figures.first_token_ms)
       .Number("prefill_tokens_per_second", figures.prompt.median)
@@ -139,9 +153,9 @@ void ShowBench(const BenchSettings& settings, const BenchFigures& figures) {
     std::printf("decode        %.1f tok/s (%.1f to %.1f), %" PRIu64 " tokens after %" PRIu64 "\n",
                 figures.generation.median, figures.generation.low, figures.generation.high,
                 settings.generate, settings.depth);
-    std::printf("read          %.1f MiB of weights and %.1f MiB of cache a token",
+    std::printf("read          %.1f MiB of weights and %.1f MiB of %s cache a token",
                 static_cast<double>(figures.session.weight_bytes) / kMebi,
-                CacheBytesRead(settings, figures) / kMebi);
+                CacheBytesRead(settings, figures) / kMebi, KvFormatName(figures.session.kv_format));
     if (figures.read_bandwidth > 0) {
       std::printf(": %.1f GB/s, %.0f %% of the %.1f GB/s that %u threads read here",
                   figures.generation.median * BytesReadPerToken(settings, figures) * 1e-9,

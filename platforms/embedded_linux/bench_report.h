@@ -19,6 +19,7 @@ struct BenchSettings {
   uint64_t depth = 0;
   uint64_t threads = 0;
   uint64_t repetitions = 5;
+  int32_t kv_format = GRAFT_KV_AUTO;
   bool profile = false;
   bool json = false;
 };

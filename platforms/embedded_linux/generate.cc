@@ -35,6 +35,7 @@ struct Settings {
   std::vector<std::string> stop;
   uint64_t threads = 0;
   uint64_t context = 0;
+  int32_t kv_format = GRAFT_KV_AUTO;
   bool ignore_eos = false;
   bool json = false;
 };
@@ -54,6 +55,8 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.TextList("stop", &settings->stop);
   options.Whole("threads", 't', &settings->threads, 1, 1024);
   options.Whole("context", 'c', &settings->context, 1, kMaxContext);
+  std::string kv = "auto";
+  options.Text("kv", 0, &kv, nullptr);
   options.Flag("ignore-eos", &settings->ignore_eos);
   options.Flag("json", &settings->json);
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
@@ -62,7 +65,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   if (settings->has_prompt + settings->has_prompt_file + settings->has_prompt_ids != 1) {
     return "give one of --prompt, --prompt-file and --prompt-ids";
   }
-  return {};
+  return ParseKvFormat(kv, &settings->kv_format);
 }
 
 /// What the callback needs: the text so far, and whether to show it.
@@ -169,7 +172,8 @@ int RunGenerate(int argc, char** argv) {
     return Fail(settings.file, Format("the prompt has %zu tokens, the context holds %" PRIu64,
                                       prompt.size(), context));
   }
-  const SessionHandle session = OpenSession(settings.file, model.get(), settings.threads, context);
+  const SessionHandle session =
+      OpenSession(settings.file, model.get(), settings.threads, context, settings.kv_format);
   if (session == nullptr) return kExitFailure;
 
   std::vector<const char*> stop;

@@ -15,21 +15,23 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
 
   graft-run generate FILE (--prompt TEXT | --prompt-file F | --prompt-ids 1,2,3) [--max-tokens N] [--temperature T]
             [--top-k K] [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N]
-            [--context N] [--ignore-eos] [--json]
+            [--context N] [--kv auto|f32|f16|int8] [--ignore-eos] [--json]
       Continues a text. Without --temperature the likeliest token is always taken.
   graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]
       Computes the model on the tensor input_ids ([tokens] or [batch, tokens]) or input, and stores its outputs.
   graft-run tokenize FILE (--text TEXT | --text-file F | --ids 1,2,3) [--no-special] [--json]
       Shows the token ids of a text, or the text of ids.
-  graft-run perplexity FILE --text-file F [--context N] [--threads N] [--json]
+  graft-run perplexity FILE --text-file F [--context N] [--kv auto|f32|f16|int8] [--threads N] [--json]
       How well the model predicts a text: e to the mean loss over windows of N tokens (256), each from an empty context.
-  graft-run bench FILE [-p 128] [-n 64] [-d 0] [-t THREADS] [-r 5] [--profile] [--json]
+  graft-run bench FILE [-p 128] [-n 64] [-d 0] [-t THREADS] [-r 5] [--kv auto|f32|f16|int8] [--profile]
+            [--json]
       Speed with a prompt of -p tokens and -n generated ones after -d tokens of context, each measured -r times; what a
       token reads, beside what the machine can read; memory. --profile: where the time goes, by kind of step.
   graft-run info FILE [--json]
       What the model is.
   graft-run --help | --version
 
+--kv: how keys and values are kept; auto is f32 for a model of f32 weights, else f16.
 --prompt-file, --text-file: "-" reads standard input. Ctrl-C stops cleanly, a second one at once.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <utility>
 
 #include "platforms/embedded_linux/console.h"
 
@@ -39,16 +40,29 @@ ModelHandle OpenModel(const std::string& file, uint64_t threads) {
 }
 
 SessionHandle OpenSession(const std::string& file, graft_model* model, uint64_t threads,
-                          uint64_t context_tokens) {
+                          uint64_t context_tokens, int32_t kv_format) {
   graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
   options.threads = static_cast<uint32_t>(threads);
   options.context_tokens = static_cast<uint32_t>(context_tokens);
+  options.kv_format = kv_format;
   graft_error error{};
   graft_session* session = nullptr;
   if (graft_session_create(model, &options, &session, &error) != GRAFT_OK) {
     Fail(file, error.message);
   }
   return SessionHandle(session);
+}
+
+std::string ParseKvFormat(std::string_view text, int32_t* kv_format) {
+  constexpr std::pair<std::string_view, int32_t> kFormats[] = {
+      {"auto", GRAFT_KV_AUTO}, {"f32", GRAFT_KV_F32}, {"f16", GRAFT_KV_F16}, {"int8", GRAFT_KV_I8}};
+  for (const auto& [name, number] : kFormats) {
+    if (text != name) continue;
+    *kv_format = number;
+    return {};
+  }
+  return Format("--kv: \"%.*s\" is none of auto, f32, f16, int8", static_cast<int>(text.size()),
+                text.data());
 }
 
 graft_model_info InfoOf(const graft_model* model) {

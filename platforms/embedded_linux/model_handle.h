@@ -24,7 +24,9 @@ using SessionHandle = std::unique_ptr<graft_session, SessionDeleter>;
 /// Null after a failure, which has been printed.
 ModelHandle OpenModel(const std::string& file, uint64_t threads);
 SessionHandle OpenSession(const std::string& file, graft_model* model, uint64_t threads,
-                          uint64_t context_tokens);
+                          uint64_t context_tokens, int32_t kv_format = GRAFT_KV_AUTO);
+/// "auto", "f32", "f16" or "int8" as graft.h's number. Returns an empty string, or what is wrong.
+std::string ParseKvFormat(std::string_view text, int32_t* kv_format);
 
 graft_model_info InfoOf(const graft_model* model);
 

@@ -75,8 +75,14 @@ int RunPerplexity(int argc, char** argv) {
   options.Text("text-file", 'f', &text_file, &has_text_file);
   options.Whole("context", 'c', &window, 2, uint64_t{1} << 24);
   options.Whole("threads", 't', &threads, 1, 1024);
+  std::string kv = "auto";
+  int32_t kv_format = GRAFT_KV_AUTO;
+  options.Text("kv", 0, &kv, nullptr);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
+    return FailUsage("perplexity: " + problem);
+  }
+  if (std::string problem = ParseKvFormat(kv, &kv_format); !problem.empty()) {
     return FailUsage("perplexity: " + problem);
   }
   if (!has_text_file) return FailUsage("perplexity: --text-file is missing");
@@ -99,7 +105,7 @@ int RunPerplexity(int argc, char** argv) {
     return Fail(file, Format("windows of %" PRIu64 " tokens exceed the model's context of %u",
                              window, info.context_tokens));
   }
-  const SessionHandle session = OpenSession(file, model.get(), threads, window);
+  const SessionHandle session = OpenSession(file, model.get(), threads, window, kv_format);
   if (session == nullptr) return kExitFailure;
   const InterruptGuard guard(session.get());
   Score score;

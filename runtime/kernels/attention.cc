@@ -39,6 +39,10 @@ HWY_INLINE Vector LoadElements(Floats d, const float* p) { return hn::LoadU(d, p
 HWY_INLINE Vector LoadElements(Floats d, const hwy::float16_t* p) {
   return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::float16_t, Floats>(), p));
 }
+HWY_INLINE Vector LoadElements(Floats d, const int8_t* p) {
+  const hn::RebindToSigned<Floats> di;
+  return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(hn::Rebind<int8_t, Floats>(), p)));
+}
 
 // c[i][panel] = c_scale[i] * c[i][panel] + sum over k of a[i][k] * b[k][panel], for kRows rows and
 // kPanels panels, which are panel_stride elements apart in b and kPanel apart in c. c_scale null: c
@@ -217,6 +221,17 @@ HWY_INLINE void PrefetchRun(const void* begin, size_t bytes) {
   for (size_t i = 0; i < bytes; i += kLine) hwy::Prefetch(at + i);
 }
 
+// Multiplies each query vector's `columns` numbers (a multiple of kLanes) by the positions' scales.
+HWY_INLINE void ScaleColumns(const float* HWY_RESTRICT scales, size_t columns, Block& block) {
+  const Floats d;
+  for (size_t i = 0; i < block.count; ++i) {
+    float* weights = block.weights + i * kTile;
+    for (size_t j = 0; j < columns; j += kLanes) {
+      hn::StoreU(hn::Mul(hn::LoadU(d, weights + j), hn::LoadU(d, scales + j)), d, weights + j);
+    }
+  }
+}
+
 template <typename T>
 HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, size_t kv_head,
                             size_t begin, size_t end, Block& block) {
@@ -252,7 +267,13 @@ HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, siz
     }
     Product(block.count, block.query, shape.head_dim, keys + tile * shape.head_dim, kKeyBlock,
             kKeyBlock * shape.head_dim, shape.head_dim, columns, nullptr, block.weights, kTile);
+    // Scales belong to positions, which are columns of the scores and of the weights: the products
+    // work on codes.
+    if constexpr (sizeof(T) == 1)
+      ScaleColumns(view.key_scales + kv_head * view.capacity + tile, columns, block);
     UpdateSoftmax(shape, tile, columns, block, scale);
+    if constexpr (sizeof(T) == 1)
+      ScaleColumns(view.value_scales + kv_head * view.capacity + tile, columns, block);
     Product(block.count, block.weights, kTile, values + tile * padded_dim, padded_dim, kPanel,
             positions, padded_dim, scale, block.sums, padded_dim);
   }
@@ -260,10 +281,13 @@ HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, siz
 
 void AttendBlockOfView(const AttentionShape& shape, const KvView& view, size_t kv_head,
                        size_t begin, size_t end, Block& block) {
-  if (view.half) {
-    AttendBlock<hwy::float16_t>(shape, view, kv_head, begin, end, block);
-  } else {
-    AttendBlock<float>(shape, view, kv_head, begin, end, block);
+  switch (view.element) {
+    case KvElement::kFloat32:
+      return AttendBlock<float>(shape, view, kv_head, begin, end, block);
+    case KvElement::kFloat16:
+      return AttendBlock<hwy::float16_t>(shape, view, kv_head, begin, end, block);
+    case KvElement::kInt8:
+      return AttendBlock<int8_t>(shape, view, kv_head, begin, end, block);
   }
 }
 
@@ -349,11 +373,85 @@ HWY_INLINE void StoreElements(const KvView& view, size_t position, const float* 
   }
 }
 
+// How the numbers of one head become codes.
+struct HeadCodes {
+  float inverse;  // codes for each unit
+  float scale;    // what a code counts for
+};
+
+HWY_INLINE HeadCodes CodesOf(const float* HWY_RESTRICT x, size_t count) {
+  constexpr float kMost = 127.0f;
+  constexpr float kTiny = 1e-30f;  // below it the inverse would not be finite
+  const Floats d;
+  Vector largest = hn::Zero(d);
+  Vector finite = hn::Zero(d);  // 0, or NaN once x holds an infinity or a NaN
+  size_t k = 0;
+  for (; k + kLanes <= count; k += kLanes) {
+    const Vector v = hn::LoadU(d, x + k);
+    largest = hn::Max(largest, hn::Abs(v));
+    finite = hn::MulAdd(v, hn::Zero(d), finite);
+  }
+  float most = hn::ReduceMax(d, largest);
+  float rest = hn::ReduceSum(d, finite);
+  for (; k < count; ++k) {
+    most = std::max(most, std::fabs(x[k]));
+    rest += x[k] * 0.0f;
+  }
+  // Such a head is NaN as a whole rather than a number nobody computed.
+  if (std::isnan(rest)) return {0.0f, std::numeric_limits<float>::quiet_NaN()};
+  return most < kTiny ? HeadCodes{0.0f, 0.0f} : HeadCodes{kMost / most, most / kMost};
+}
+
+// codes[k * stride] = code of x[k].
+HWY_INLINE void WriteCodes(const float* HWY_RESTRICT x, size_t count, float inverse, size_t stride,
+                           int8_t* HWY_RESTRICT codes) {
+  const Floats d;
+  const hn::Rebind<int8_t, Floats> d8;
+  size_t k = 0;
+  int8_t lane[kLanes];
+  for (; k + kLanes <= count; k += kLanes) {
+    const auto code =
+        hn::DemoteTo(d8, hn::NearestInt(hn::Mul(hn::LoadU(d, x + k), hn::Set(d, inverse))));
+    if (stride == 1) {
+      hn::StoreU(code, d8, codes + k);
+      continue;
+    }
+    hn::StoreU(code, d8, lane);
+    for (size_t i = 0; i < kLanes; ++i) codes[(k + i) * stride] = lane[i];
+  }
+  for (; k < count; ++k) {
+    const float scaled = x[k] * inverse;
+    codes[k * stride] = std::isnan(scaled) ? int8_t{0} : static_cast<int8_t>(std::lrint(scaled));
+  }
+}
+
+void StoreCodes(const KvView& view, size_t position, const float* key, const float* value) {
+  const size_t padded_dim = view.padded_dim();
+  for (size_t head = 0; head < view.kv_heads;
+       ++head, key += view.head_dim, value += view.head_dim) {
+    auto* keys = reinterpret_cast<int8_t*>(view.keys) + head * view.capacity * view.head_dim +
+                 position / kKeyBlock * kKeyBlock * view.head_dim + position % kKeyBlock;
+    auto* values =
+        reinterpret_cast<int8_t*>(view.values) + (head * view.capacity + position) * padded_dim;
+    const size_t at = head * view.capacity + position;
+    const HeadCodes key_codes = CodesOf(key, view.head_dim);
+    const HeadCodes value_codes = CodesOf(value, view.head_dim);
+    view.key_scales[at] = key_codes.scale;
+    view.value_scales[at] = value_codes.scale;
+    WriteCodes(key, view.head_dim, key_codes.inverse, kKeyBlock, keys);
+    WriteCodes(value, view.head_dim, value_codes.inverse, 1, values);
+    std::fill(values + view.head_dim, values + padded_dim, int8_t{0});
+  }
+}
+
 void StoreKvImpl(const KvView& view, size_t position, const float* key, const float* value) {
-  if (view.half) {
-    StoreElements<hwy::float16_t>(view, position, key, value);
-  } else {
-    StoreElements<float>(view, position, key, value);
+  switch (view.element) {
+    case KvElement::kFloat32:
+      return StoreElements<float>(view, position, key, value);
+    case KvElement::kFloat16:
+      return StoreElements<hwy::float16_t>(view, position, key, value);
+    case KvElement::kInt8:
+      return StoreCodes(view, position, key, value);
   }
 }
 

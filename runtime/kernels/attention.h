@@ -4,6 +4,10 @@
 // Keys of one head lie in blocks of 16 positions, transposed: [position / 16][head_dim][16], so
 // that a vector holds one dimension of many positions and scores need no horizontal sums. Values
 // lie as [position][padded head_dim].
+//
+// int8 elements are codes -127..127 with one scale for each position and head, of its key and of
+// its value: x = code * scale, scale = max |x| / 127. A code is off by half a step at most, so an
+// element by 1/254 of its head's largest. The scales lie as [kv_heads][position], f32.
 #pragma once
 
 #include <cstddef>
@@ -13,19 +17,38 @@ namespace graft::runtime {
 
 inline constexpr size_t kKeyBlock = 16;
 
-/// Keys and values of one attention op. All heads' keys come first, then all heads' values.
+enum class KvElement : uint8_t { kFloat32, kFloat16, kInt8 };
+
+/// Keys and values of one attention op. All heads' keys come first, then all heads' values, then
+/// the keys' scales and the values' scales, if there are any.
 struct KvView {
   uint8_t* keys = nullptr;
   uint8_t* values = nullptr;
+  float* key_scales = nullptr;    ///< kInt8 only
+  float* value_scales = nullptr;  ///< kInt8 only
   size_t kv_heads = 0;
   size_t head_dim = 0;
   size_t capacity = 0;  ///< positions there is room for, a multiple of kKeyBlock
-  bool half = false;    ///< f16 elements instead of f32
+  KvElement element = KvElement::kFloat32;
 
-  size_t element_bytes() const { return half ? 2 : 4; }
+  size_t element_bytes() const {
+    return element == KvElement::kInt8 ? 1 : element == KvElement::kFloat16 ? 2 : 4;
+  }
   size_t padded_dim() const { return (head_dim + kKeyBlock - 1) / kKeyBlock * kKeyBlock; }
   size_t keys_bytes() const { return kv_heads * capacity * head_dim * element_bytes(); }
   size_t values_bytes() const { return kv_heads * capacity * padded_dim() * element_bytes(); }
+  size_t scales_bytes() const {  ///< of keys, and as many of values
+    return element == KvElement::kInt8 ? kv_heads * capacity * sizeof(float) : 0;
+  }
+  size_t bytes() const { return keys_bytes() + values_bytes() + 2 * scales_bytes(); }
+  /// Lays everything out from `memory` on: bytes() bytes, aligned to 4.
+  void Place(uint8_t* memory) {
+    keys = memory;
+    values = keys + keys_bytes();
+    if (element != KvElement::kInt8) return;
+    key_scales = reinterpret_cast<float*>(values + values_bytes());
+    value_scales = key_scales + kv_heads * capacity;
+  }
 };
 
 struct AttentionShape {

@@ -72,7 +72,11 @@ BENCHMARK_CAPTURE(BenchLinear, int4_channel, WeightFormat::kInt4Channel)->Apply(
 BENCHMARK_CAPTURE(BenchLinear, int8, WeightFormat::kInt8Channel)->Apply(LinearShapes);
 BENCHMARK_CAPTURE(BenchLinear, float32, WeightFormat::kFloat32)->Apply(LinearShapes);
 
-// state: rows, positions, heads, kv_heads, head_dim, f16 cache
+KvElement ElementOfBytes(int64_t bytes) {
+  return bytes == 1 ? KvElement::kInt8 : bytes == 2 ? KvElement::kFloat16 : KvElement::kFloat32;
+}
+
+// state: rows, positions, heads, kv_heads, head_dim, bytes of an element of the cache
 void BenchAttention(benchmark::State& state) {
   const auto rows = static_cast<size_t>(state.range(0));
   AttentionShape shape;
@@ -84,10 +88,9 @@ void BenchAttention(benchmark::State& state) {
   view.kv_heads = shape.kv_heads;
   view.head_dim = shape.head_dim;
   view.capacity = static_cast<size_t>(state.range(1) + 15) / 16 * 16;
-  view.half = state.range(5) != 0;
-  std::vector<uint8_t> cache(view.keys_bytes() + view.values_bytes() + 64);
-  view.keys = cache.data();
-  view.values = cache.data() + view.keys_bytes();
+  view.element = ElementOfBytes(state.range(5));
+  std::vector<uint8_t> cache(view.bytes() + 64);
+  view.Place(cache.data());
   std::vector<float> query(rows * shape.heads * shape.head_dim, 0.25f);
   std::vector<float> out(query.size());
   std::vector<float> scratch(AttentionScratchFloats(shape));
@@ -113,13 +116,37 @@ void BenchAttention(benchmark::State& state) {
                          benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(BenchAttention)
-    ->Args({1, 128, 9, 3, 64, 1})
-    ->Args({1, 2048, 9, 3, 64, 1})
+    ->Args({1, 128, 9, 3, 64, 2})
+    ->Args({1, 2048, 9, 3, 64, 2})
     ->Args({1, 2048, 32, 8, 64, 1})
-    ->Args({1, 2048, 32, 8, 64, 0})
-    ->Args({128, 128, 9, 3, 64, 1})
+    ->Args({1, 2048, 32, 8, 64, 2})
+    ->Args({1, 2048, 32, 8, 64, 4})
+    ->Args({128, 128, 9, 3, 64, 2})
     ->Args({128, 2048, 32, 8, 64, 1})
-    ->Args({128, 2048, 32, 8, 64, 0});
+    ->Args({128, 2048, 32, 8, 64, 2})
+    ->Args({128, 2048, 32, 8, 64, 4});
+
+// state: kv_heads, head_dim, bytes of an element of the cache
+void BenchStoreKv(benchmark::State& state) {
+  constexpr size_t kPositions = 512;
+  KvView view;
+  view.kv_heads = static_cast<size_t>(state.range(0));
+  view.head_dim = static_cast<size_t>(state.range(1));
+  view.capacity = kPositions;
+  view.element = ElementOfBytes(state.range(2));
+  std::vector<uint8_t> cache(view.bytes() + 64);
+  view.Place(cache.data());
+  const std::vector<float> numbers(view.kv_heads * view.head_dim, 0.3f);
+  size_t position = 0;
+  for (auto _ : state) {
+    StoreKv(view, position, numbers.data(), numbers.data());
+    position = (position + 1) % kPositions;
+    benchmark::ClobberMemory();
+  }
+  state.counters["elements/ns"] = benchmark::Counter(2e-9 * static_cast<double>(numbers.size()),
+                                                     benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(BenchStoreKv)->Args({3, 64, 4})->Args({3, 64, 2})->Args({3, 64, 1})->Args({8, 64, 2});
 
 template <class Kernel>
 void BenchRow(benchmark::State& state, Kernel kernel) {

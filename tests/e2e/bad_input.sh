@@ -157,6 +157,7 @@ expect_error "changed weights to verify" flip.graft checksum -- "${graft_convert
 long=$(seq -s, 1 700)
 expect_error "prompt longer than the context" 700 512 -- "${graft_run[@]}" generate "$good" --prompt-ids "$long"
 expect_error "token id outside the vocabulary" 5000 2048 -- "${graft_run[@]}" generate "$good" --prompt-ids 1,5000
+expect_error "cache format that there is none of" kv int7 -- "${graft_run[@]}" generate "$good" --prompt-ids 1 --kv int7
 expect_error "input file that is no safetensors" random.graft -- "${graft_run[@]}" forward "$good" --input "$work/random.graft" -o "$out"
 
 # Not an error: a matrix that int4 cannot hold falls back to int8 and the report says so.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention against its reference: over caches of both formats and without, at once, in chunks and
+// Attention against its reference: over caches of all formats and without, at once, in chunks and
 // token by token.
 #include <doctest/doctest.h>
 
@@ -12,6 +12,23 @@ namespace graft::test {
 namespace {
 
 using Options = GraphMaker::AttentionOptions;
+
+// What an int8 cache gives back, with codes and scales worked out in float as the kernel does: they
+// are then the same ones, and what is left to compare is sums.
+Numbers ThroughCodes(Numbers rows, size_t head_dim) {
+  for (size_t start = 0; start < rows.at.size(); start += head_dim) {
+    float most = 0.0f;
+    for (size_t k = 0; k < head_dim; ++k)
+      most = std::max(most, std::fabs(static_cast<float>(rows.at[start + k])));
+    const float inverse = 127.0f / most;
+    const float scale = most / 127.0f;
+    for (size_t k = 0; k < head_dim; ++k) {
+      const float scaled = static_cast<float>(rows.at[start + k]) * inverse;
+      rows.at[start + k] = static_cast<double>(std::nearbyint(scaled)) * scale;
+    }
+  }
+  return rows;
+}
 
 // Queries, keys and values are rows of tables that the token id picks: attention alone, fed without
 // any other arithmetic.
@@ -45,7 +62,12 @@ class AttentionModel {
         {.threads = threads, .context_tokens = 900, .prefill_chunk = chunk, .kv_format = format});
   }
 
-  Numbers Expected(const std::vector<int32_t>& ids) const {
+  /// quantized: with keys and values as an int8 cache gives them back.
+  Numbers Expected(const std::vector<int32_t>& ids, bool quantized = false) const {
+    const size_t head_dim = options_.head_dim;
+    const auto stored = [&](Numbers rows) {
+      return quantized ? ThroughCodes(std::move(rows), head_dim) : rows;
+    };
     const auto rows_of = [&](const Weight& weight) {
       Numbers rows = Numbers::Zeros(ids.size(), weight.numbers.width);
       for (size_t row = 0; row < ids.size(); ++row) {
@@ -54,7 +76,33 @@ class AttentionModel {
       }
       return rows;
     };
-    return ReferenceAttention(rows_of(query_), rows_of(key_), rows_of(value_), options_);
+    return ReferenceAttention(rows_of(query_), stored(rows_of(key_)), stored(rows_of(value_)),
+                              options_);
+  }
+
+  /// How far int8 keys and values may move an output, from the numbers at hand. A key is off by
+  /// half a code, scale / 2, in each dimension, which moves a score by delta at most; weights w
+  /// then become at most w e^(2 delta); and a value is off by half a code of its own. Weights sum
+  /// to 1.
+  double QuantizationBound(const std::vector<int32_t>& ids) const {
+    double query = 0.0, key = 0.0, value = 0.0;
+    const size_t head_dim = options_.head_dim;
+    for (const int32_t id : ids) {
+      const auto row = static_cast<size_t>(id);
+      for (size_t head = 0; head < options_.heads; ++head) {
+        double sum = 0.0;
+        for (size_t k = 0; k < head_dim; ++k)
+          sum += std::fabs(query_.numbers(row, head * head_dim + k));
+        query = std::max(query, sum);
+      }
+      for (size_t k = 0; k < key_.numbers.width; ++k) {
+        key = std::max(key, std::fabs(key_.numbers(row, k)));
+        value = std::max(value, std::fabs(value_.numbers(row, k)));
+      }
+    }
+    constexpr double kHalfCode = 1.0 / 254.0;
+    const double delta = options_.scale * query * key * kHalfCode;  // a soft cap only lessens it
+    return value * kHalfCode + (std::exp(2.0 * delta) - 1.0) * value;
   }
 
   static std::vector<int32_t> Ids(size_t count) {
@@ -84,7 +132,8 @@ Numbers Forward(runtime::Session& session, const std::vector<int32_t>& ids) {
   return AsNumbers({floats, static_cast<size_t>(view.shape[0] * view.shape[1])}, ids.size());
 }
 
-// Weights are at most 1 and values a few units; f16 keeps 11 bits of keys and values.
+// Weights are at most 1 and values a few units; f16 keeps 11 bits of keys and values. Of int8 the
+// reference has the codes, so that only the order of sums is left.
 double Tolerance(runtime::KvFormat format) {
   return format == runtime::KvFormat::kFloat16 ? 2e-2 : 2e-5;
 }
@@ -113,6 +162,40 @@ TEST_SUITE("runtime/attention") {
           CHECK(LargestDifference(Forward(*session, ids), expected) < Tolerance(format));
         }
       }
+    }
+  }
+
+  TEST_CASE("matches its reference over an int8 cache, whatever the chunks") {
+    for (const Options& options : kCases) {
+      CAPTURE(options.heads);
+      CAPTURE(options.head_dim);
+      const AttentionModel model(options, true);
+      const auto ids = AttentionModel::Ids(211);
+      const Numbers expected = model.Expected(ids, true);
+      for (const uint32_t chunk : {1u, 7u, 64u, 500u}) {
+        CAPTURE(chunk);
+        const auto session = model.NewSession(runtime::KvFormat::kInt8, chunk, chunk == 64 ? 1 : 2);
+        CHECK(LargestDifference(Forward(*session, ids), expected) <
+              Tolerance(runtime::KvFormat::kInt8));
+      }
+      // Against numbers that were never quantized, no further away than the codes allow.
+      const double moved = LargestDifference(expected, model.Expected(ids));
+      CHECK(moved < model.QuantizationBound(ids));
+      CHECK(moved > 1e-4);  // it did go through codes
+    }
+  }
+
+  TEST_CASE("a long int8 context is split between threads") {
+    const AttentionModel model(kCases[1], true);
+    const auto ids = AttentionModel::Ids(830);
+    const Numbers expected = model.Expected(ids, true);
+    const auto session = model.NewSession(runtime::KvFormat::kInt8, 128, 4);
+    REQUIRE(session->Append(std::span(ids).first(790), nullptr).ok());
+    for (size_t i = 790; i < ids.size(); ++i) {
+      const float* row = nullptr;
+      REQUIRE(session->Append({&ids[i], 1}, &row).ok());
+      for (size_t k = 0; k < model.width(); ++k)
+        REQUIRE(std::fabs(row[k] - expected(i, k)) < Tolerance(runtime::KvFormat::kInt8));
     }
   }
 

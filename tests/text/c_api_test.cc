@@ -235,7 +235,8 @@ TEST_SUITE("runtime/c_api") {
     REQUIRE(graft_session_get_info(session.handle, &info, nullptr) == GRAFT_OK);
     CHECK(info.threads == 1);
     CHECK(info.context_tokens == 32);
-    CHECK(info.weight_bytes == 0);  // the model looks up, and multiplies nothing
+    CHECK(info.kv_format == GRAFT_KV_F32);  // a model of f32 weights
+    CHECK(info.weight_bytes == 0);          // the model looks up, and multiplies nothing
     info.struct_size = 0;
     CHECK(graft_session_get_info(session.handle, &info, nullptr) == GRAFT_INVALID_ARGUMENT);
 

@@ -126,6 +126,7 @@ GRAFT_API graft_status graft_detokenize(const graft_model* model, const int32_t*
 #define GRAFT_KV_AUTO 0 /* f32 when every weight is f32, else f16 */
 #define GRAFT_KV_F32 1
 #define GRAFT_KV_F16 2
+#define GRAFT_KV_I8 3 /* int8 codes, and a scale for each position's key and value of each head */
 
 typedef struct graft_session_options {
   size_t struct_size;
@@ -162,6 +163,7 @@ typedef struct graft_session_info {
   uint32_t context_tokens;
   uint64_t weight_bytes;          /* packed weights that computing one token reads */
   uint64_t cache_bytes_per_token; /* keys and values of one position */
+  int32_t kv_format;              /* GRAFT_KV_..., what AUTO became */
 } graft_session_info;
 GRAFT_API graft_status graft_session_get_info(const graft_session* session,
                                               graft_session_info* info, graft_error* error);
