@@ -344,6 +344,7 @@ Status ReadGenerateOptions(const graft_generate_options* options, runtime::Gener
   to->sampling.min_p = given.min_p;
   to->sampling.seed = given.seed;
   to->ignore_end = given.ignore_end != 0;
+  to->whole_prompt = given.whole_prompt != 0;
   if (given.stop == nullptr && given.stop_count > 0) return NullArgument("options.stop");
   for (size_t i = 0; i < given.stop_count; ++i) {
     if (given.stop[i] == nullptr) return NullArgument("a string in options.stop");
@@ -377,8 +378,29 @@ Status Generate(graft_session* session, std::span<const int32_t> prompt,
   filled.prefill_ns = outcome.prefill_ns;
   filled.decode_ns = outcome.decode_ns;
   filled.stop_reason = static_cast<int32_t>(outcome.stop_reason);
+  filled.reused_tokens = outcome.reused_tokens;
   WriteStruct(filled, result);
   return OkStatus();
+}
+
+Status KeepPrefix(graft_session* session, const int32_t* ids, size_t count, size_t* kept) {
+  if (session == nullptr) return NullArgument("session");
+  if (ids == nullptr && count > 0) return NullArgument("ids");
+  const size_t length = session->session->KeepPrefix({ids, count});
+  if (kept != nullptr) *kept = length;
+  return OkStatus();
+}
+
+Status Save(const graft_session* session, const char* path) {
+  if (session == nullptr) return NullArgument("session");
+  if (path == nullptr) return NullArgument("path");
+  return session->session->Save(path);
+}
+
+Status Restore(graft_session* session, const char* path) {
+  if (session == nullptr) return NullArgument("session");
+  if (path == nullptr) return NullArgument("path");
+  return session->session->Restore(path);
 }
 
 Status Rewind(graft_session* session, size_t tokens) {
@@ -470,6 +492,20 @@ graft_status graft_session_reset(graft_session* session, graft_error* error) {
 
 graft_status graft_session_rewind(graft_session* session, size_t tokens, graft_error* error) {
   return Report(Rewind(session, tokens), error);
+}
+
+graft_status graft_session_keep_prefix(graft_session* session, const int32_t* ids, size_t count,
+                                       size_t* kept, graft_error* error) {
+  return Report(KeepPrefix(session, ids, count, kept), error);
+}
+
+graft_status graft_session_save(const graft_session* session, const char* path,
+                                graft_error* error) {
+  return Report(Save(session, path), error);
+}
+
+graft_status graft_session_restore(graft_session* session, const char* path, graft_error* error) {
+  return Report(Restore(session, path), error);
 }
 
 size_t graft_session_position(const graft_session* session) {

@@ -13,6 +13,7 @@
 #include "runtime/packed_weights.h"
 #include "runtime/page_memory.h"
 #include "runtime/plan.h"
+#include "runtime/saved_session.h"
 #include "runtime/worker_team.h"
 #include "schema/checked_math.h"
 #include "schema/generated/model_generated.h"
@@ -97,11 +98,13 @@ class Session::Impl {
       : model(std::move(model_in)), plan(model->verified()), vocabulary(model->vocabulary()) {}
 
   Status Initialize(const SessionOptions& options);
-  Status CheckIds(std::span<const int32_t> ids) const;
-  Status RunChunk(std::span<const int32_t> ids, size_t outputs);
-  Status Append(std::span<const int32_t> ids, const float** logits);
+  Status CheckIds(std::span<const int32_t> given) const;
+  Status RunChunk(std::span<const int32_t> chunk, size_t outputs);
+  Status Append(std::span<const int32_t> given, const float** logits);
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
-  Status ForwardTokens(std::span<const int32_t> ids);
+  Status ForwardTokens(std::span<const int32_t> given);
+  Status RequireText() const;
+  SavedSessionTarget SavedTarget() const;
   Status BindInputs(std::span<const TensorView> inputs);
   Status ForwardAtOnce(std::span<const TensorView> inputs);
   Status CollectOutputs(size_t rows_before, size_t rows_all);
@@ -116,6 +119,8 @@ class Session::Impl {
   std::vector<KvView> caches;
   PageMemory cache_memory;
   std::unique_ptr<Executor> executor;
+  PageMemory id_memory;
+  std::span<int32_t> ids;  // of every position there is room for; those before `position` are held
   size_t position = 0;
   std::atomic<bool> cancelled{false};
   Binding binding;
@@ -146,23 +151,26 @@ Status Session::Impl::Initialize(const SessionOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(cache_memory, AllocateCaches(*model->verified().model().graph(),
                                                       context_tokens, kv_element, &caches));
   GRAFT_ASSIGN_OR_RETURN(executor, Executor::Create(plan, model->packed_weights(), caches, *team));
+  GRAFT_ASSIGN_OR_RETURN(
+      id_memory, PageMemory::Allocate(uint64_t{context_tokens} * sizeof(int32_t), "token ids"));
+  ids = {reinterpret_cast<int32_t*>(id_memory.data()), context_tokens};
   binding.assign(plan.symbols(), 0);
   return OkStatus();
 }
 
-Status Session::Impl::CheckIds(std::span<const int32_t> ids) const {
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < 0 || static_cast<uint32_t>(ids[i]) >= vocabulary) {
+Status Session::Impl::CheckIds(std::span<const int32_t> given) const {
+  for (size_t i = 0; i < given.size(); ++i) {
+    if (given[i] < 0 || static_cast<uint32_t>(given[i]) >= vocabulary) {
       return Error(StatusCode::kOutOfRange, "token %zu is id %" PRId32 ", the vocabulary has %u", i,
-                   ids[i], vocabulary);
+                   given[i], vocabulary);
     }
   }
   return OkStatus();
 }
 
 // Computes ids after what the caches hold, with the last `outputs` rows out.
-Status Session::Impl::RunChunk(std::span<const int32_t> ids, size_t outputs) {
-  const auto rows = static_cast<int64_t>(ids.size());
+Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs) {
+  const auto rows = static_cast<int64_t>(chunk.size());
   const auto bind = [&](int32_t value, int64_t size) {
     if (value < 0) return;
     const PlanDimension& dimension = plan.values()[static_cast<size_t>(value)].shape[0];
@@ -173,39 +181,49 @@ Status Session::Impl::RunChunk(std::span<const int32_t> ids, size_t outputs) {
   bind(plan.positions(), rows);
   GRAFT_RETURN_IF_ERROR(executor->Prepare(binding));
   if (auto* to = static_cast<int32_t*>(executor->data(plan.token_ids()))) {
-    std::memcpy(to, ids.data(), ids.size_bytes());
+    std::memcpy(to, chunk.data(), chunk.size_bytes());
   }
   if (plan.positions() >= 0) {
     if (auto* to = static_cast<int32_t*>(executor->data(plan.positions()))) {
-      for (size_t i = 0; i < ids.size(); ++i) to[i] = static_cast<int32_t>(position + i);
+      for (size_t i = 0; i < chunk.size(); ++i) to[i] = static_cast<int32_t>(position + i);
     }
   }
   if (plan.output_rows() >= 0) {
     if (auto* to = static_cast<int32_t*>(executor->data(plan.output_rows()))) {
       const size_t count = plan.rows(plan.output_rows(), binding);
-      for (size_t i = 0; i < count; ++i) to[i] = static_cast<int32_t>(ids.size() - count + i);
+      for (size_t i = 0; i < count; ++i) to[i] = static_cast<int32_t>(chunk.size() - count + i);
     }
   }
   GRAFT_RETURN_IF_ERROR(executor->Run(position, cancelled));
-  position += ids.size();
+  // A model that keeps no cache can go beyond the context, and nothing is held of it.
+  if (chunk.size() <= ids.size() - std::min(position, ids.size()))
+    std::copy(chunk.begin(), chunk.end(), ids.begin() + static_cast<ptrdiff_t>(position));
+  position += chunk.size();
   return OkStatus();
 }
 
-Status Session::Impl::Append(std::span<const int32_t> ids, const float** logits) {
-  if (!model->is_text_generation() || !plan.can_chunk()) {
-    return Error(StatusCode::kUnsupported, "the model does not generate text: use forward");
-  }
-  if (ids.empty()) return Error(StatusCode::kInvalidArgument, "no tokens to append");
-  if (ids.size() > context_tokens - position) {
+Status Session::Impl::RequireText() const {
+  if (model->is_text_generation() && plan.can_chunk()) return OkStatus();
+  return Error(StatusCode::kUnsupported, "the model does not generate text: use forward");
+}
+
+SavedSessionTarget Session::Impl::SavedTarget() const {
+  return {model->identity(), kv_element, vocabulary, caches, ids};
+}
+
+Status Session::Impl::Append(std::span<const int32_t> given, const float** logits) {
+  GRAFT_RETURN_IF_ERROR(RequireText());
+  if (given.empty()) return Error(StatusCode::kInvalidArgument, "no tokens to append");
+  if (given.size() > context_tokens - position) {
     return Error(StatusCode::kOutOfRange, "%zu tokens after %zu do not fit the context of %u",
-                 ids.size(), position, context_tokens);
+                 given.size(), position, context_tokens);
   }
-  GRAFT_RETURN_IF_ERROR(CheckIds(ids));
+  GRAFT_RETURN_IF_ERROR(CheckIds(given));
   const size_t before = position;
-  for (size_t done = 0; done < ids.size();) {
-    const size_t count = std::min<size_t>(prefill_chunk, ids.size() - done);
-    const bool last = done + count == ids.size();
-    if (Status status = RunChunk(ids.subspan(done, count), last && logits != nullptr ? 1 : 0);
+  for (size_t done = 0; done < given.size();) {
+    const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
+    const bool last = done + count == given.size();
+    if (Status status = RunChunk(given.subspan(done, count), last && logits != nullptr ? 1 : 0);
         !status.ok()) {
       position = before;
       return status;
@@ -251,11 +269,11 @@ Status Session::Impl::CollectOutputs(size_t rows_before, size_t rows_all) {
   return OkStatus();
 }
 
-Status Session::Impl::ForwardTokens(std::span<const int32_t> ids) {
-  for (size_t done = 0; done < ids.size();) {
-    const size_t count = std::min<size_t>(prefill_chunk, ids.size() - done);
-    GRAFT_RETURN_IF_ERROR(RunChunk(ids.subspan(done, count), count));
-    GRAFT_RETURN_IF_ERROR(CollectOutputs(done, ids.size()));
+Status Session::Impl::ForwardTokens(std::span<const int32_t> given) {
+  for (size_t done = 0; done < given.size();) {
+    const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
+    GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), count));
+    GRAFT_RETURN_IF_ERROR(CollectOutputs(done, given.size()));
     done += count;
   }
   return OkStatus();
@@ -387,16 +405,16 @@ Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const Tenso
   views.clear();
   gathered.clear();
   GRAFT_RETURN_IF_ERROR(BindInputs(inputs));
-  std::span<const int32_t> ids;
+  std::span<const int32_t> given;
   if (plan.token_ids() >= 0) {
     const PlanValue& planned = plan.values()[static_cast<size_t>(plan.token_ids())];
     const auto input = std::find_if(inputs.begin(), inputs.end(), [&](const TensorView& view) {
       return view.name == planned.name;
     });
-    ids = {static_cast<const int32_t*>(input->data), static_cast<size_t>(input->shape[0])};
-    GRAFT_RETURN_IF_ERROR(CheckIds(ids));
-    if (plan.has_state() && ids.size() > context_tokens) {
-      return Error(StatusCode::kOutOfRange, "%zu tokens do not fit the context of %u", ids.size(),
+    given = {static_cast<const int32_t*>(input->data), static_cast<size_t>(input->shape[0])};
+    GRAFT_RETURN_IF_ERROR(CheckIds(given));
+    if (plan.has_state() && given.size() > context_tokens) {
+      return Error(StatusCode::kOutOfRange, "%zu tokens do not fit the context of %u", given.size(),
                    context_tokens);
     }
   }
@@ -411,11 +429,12 @@ Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const Tenso
         };
         return symbol >= 0 && (is_of(plan.token_ids()) || is_of(plan.output_rows()));
       });
-  const Status status = chunked ? ForwardTokens(ids) : ForwardAtOnce(inputs);
+  const Status status = chunked ? ForwardTokens(given) : ForwardAtOnce(inputs);
   if (!status.ok()) {
     position = 0;
     return status;
   }
+  if (position > context_tokens) position = 0;
   return std::span<const TensorView>(views);
 }
 
@@ -473,6 +492,24 @@ Status Session::Rewind(size_t tokens) {
   }
   impl_->position = tokens;
   return OkStatus();
+}
+
+size_t Session::KeepPrefix(std::span<const int32_t> ids) {
+  const size_t most = std::min(impl_->position, ids.size() - std::min<size_t>(1, ids.size()));
+  const auto end = ids.begin() + static_cast<ptrdiff_t>(most);
+  const auto [differs, held] = std::mismatch(ids.begin(), end, impl_->ids.begin());
+  impl_->position = static_cast<size_t>(differs - ids.begin());
+  return impl_->position;
+}
+
+Status Session::Save(const char* path) const {
+  GRAFT_RETURN_IF_ERROR(impl_->RequireText());
+  return WriteSavedSession(path, impl_->SavedTarget(), impl_->position);
+}
+
+Status Session::Restore(const char* path) {
+  GRAFT_RETURN_IF_ERROR(impl_->RequireText());
+  return ReadSavedSession(path, impl_->SavedTarget(), &impl_->position);
 }
 
 Status Session::Append(std::span<const int32_t> ids, const float** logits) {

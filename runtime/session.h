@@ -61,6 +61,19 @@ class Session {
   /// Forgets everything from position `tokens` on. Errors   kOutOfRange if fewer are held.
   Status Rewind(size_t tokens);
 
+  /// Rewinds to the longest beginning of `ids` that is held, less than all of them, so that what is
+  /// left to append gives logits. Returns its length.
+  size_t KeepPrefix(std::span<const int32_t> ids);
+
+  /// Puts the tokens held and their keys and values into a file, in place of an older one, and
+  /// takes them from it. The file belongs to one model, one format of keys and values, and graft's
+  /// version of it: see runtime/saved_session.h. Restoring replaces what is held; it stays if the
+  /// file is refused, and nothing is held if the file's contents turn out damaged. Errors
+  /// kUnsupported: the model does not generate text; those of WriteSavedSession and
+  ///          ReadSavedSession.
+  Status Save(const char* path) const;
+  Status Restore(const char* path);
+
   /// Appends ids in chunks. *logits (may be null) receives vocabulary() floats of the last id,
   /// valid until the next call. On failure nothing was appended. Errors   kOutOfRange, kCancelled.
   Status Append(std::span<const int32_t> ids, const float** logits);

@@ -16,6 +16,7 @@ namespace graft_run {
 namespace {
 
 constexpr uint64_t kMaxContext = uint64_t{1} << 24;
+constexpr uint64_t kPromptCacheContext = 4096;
 
 struct Settings {
   std::string file;
@@ -25,6 +26,7 @@ struct Settings {
   bool has_prompt = false;
   bool has_prompt_file = false;
   bool has_prompt_ids = false;
+  std::string prompt_cache;  // empty: none
   uint64_t max_tokens = 256;
   double temperature = 0;
   uint64_t top_k = 0;
@@ -45,6 +47,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.Text("prompt", 'p', &settings->prompt, &settings->has_prompt);
   options.Text("prompt-file", 'f', &settings->prompt_file, &settings->has_prompt_file);
   options.Text("prompt-ids", 0, &settings->prompt_ids, &settings->has_prompt_ids);
+  options.Text("prompt-cache", 0, &settings->prompt_cache, nullptr);
   options.Whole("max-tokens", 'n', &settings->max_tokens, 1, kMaxContext);
   options.Real("temperature", &settings->temperature, 0, 1000);
   options.Whole("top-k", 0, &settings->top_k, 0, UINT32_MAX);
@@ -107,7 +110,9 @@ double PerSecond(uint64_t count, uint64_t nanoseconds) {
 /// the model was trained for.
 uint64_t ContextFor(const Settings& settings, const graft_model_info& info, size_t prompt_tokens) {
   if (settings.context != 0) return settings.context;
-  const uint64_t wanted = std::min(prompt_tokens + settings.max_tokens, kMaxContext);
+  uint64_t wanted = std::min(prompt_tokens + settings.max_tokens, kMaxContext);
+  // What is in a prompt cache may be longer than this prompt. Room that is not used costs nothing.
+  if (!settings.prompt_cache.empty()) wanted = std::max(wanted, kPromptCacheContext);
   return info.context_tokens == 0 ? wanted : std::min<uint64_t>(wanted, info.context_tokens);
 }
 
@@ -122,9 +127,20 @@ bool ReadPrompt(Settings* settings, const graft_model* model, std::vector<int32_
   return false;
 }
 
+/// Takes up what an earlier run has computed, if there is a file; false after a failure, which has
+/// been printed.
+bool RestorePromptCache(const Settings& settings, graft_session* session) {
+  graft_error error{};
+  const graft_status status = graft_session_restore(session, settings.prompt_cache.c_str(), &error);
+  if (status == GRAFT_OK || status == GRAFT_NOT_FOUND) return true;
+  // Not replaced: it may be another model's, and wanted.
+  Fail(settings.prompt_cache, error.message);
+  return false;
+}
+
 void ShowResult(const Settings& settings, const Listener& listener,
                 const graft_generate_result& result) {
-  const double prefill = PerSecond(result.prompt_tokens, result.prefill_ns);
+  const double prefill = PerSecond(result.prompt_tokens - result.reused_tokens, result.prefill_ns);
   const uint64_t steps = result.generated_tokens > 0 ? result.generated_tokens - 1 : 0;
   const double decode =
       PerSecond(steps, result.decode_ns);  // the first token comes with the prompt
@@ -133,6 +149,7 @@ void ShowResult(const Settings& settings, const Listener& listener,
         .Text("text", listener.text)
         .Ids("ids", listener.ids)
         .Whole("prompt_tokens", result.prompt_tokens)
+        .Whole("reused_tokens", result.reused_tokens)
         .Whole("generated_tokens", result.generated_tokens)
         .Number("prefill_tokens_per_second", prefill)
         .Number("decode_tokens_per_second", decode)
@@ -142,6 +159,10 @@ void ShowResult(const Settings& settings, const Listener& listener,
   }
   if (!listener.text.ends_with('\n')) std::fputc('\n', stdout);
   std::fflush(stdout);
+  if (result.reused_tokens > 0) {
+    std::fprintf(stderr, "prompt cache: %zu of the prompt's tokens were there\n",
+                 result.reused_tokens);
+  }
   std::fprintf(stderr,
                "prompt: %zu tokens, %.1f tok/s; generated: %zu tokens, %.1f tok/s; stopped: %s\n",
                result.prompt_tokens, prefill, result.generated_tokens, decode,
@@ -176,6 +197,10 @@ int RunGenerate(int argc, char** argv) {
       OpenSession(settings.file, model.get(), settings.threads, context, settings.kv_format);
   if (session == nullptr) return kExitFailure;
 
+  if (!settings.prompt_cache.empty()) {
+    if (!RestorePromptCache(settings, session.get())) return kExitFailure;
+  }
+
   std::vector<const char*> stop;
   for (const std::string& string : settings.stop) stop.push_back(string.c_str());
   graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
@@ -189,6 +214,7 @@ int RunGenerate(int argc, char** argv) {
   options.stop = stop.data();
   options.stop_count = stop.size();
   options.ignore_end = settings.ignore_eos;
+  options.whole_prompt = 1;
 
   Listener listener;
   listener.shows = !settings.json;
@@ -205,6 +231,10 @@ int RunGenerate(int argc, char** argv) {
     return FailCall(settings.file, error);
   }
   ShowResult(settings, listener, result);
+  if (!settings.prompt_cache.empty() &&
+      graft_session_save(session.get(), settings.prompt_cache.c_str(), &error) != GRAFT_OK) {
+    return Fail(settings.prompt_cache, error.message);
+  }
   return std::ferror(stdout) == 0 ? kExitOk : Fail("standard output", "cannot be written");
 }
 

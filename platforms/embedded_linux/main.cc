@@ -15,8 +15,9 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
 
   graft-run generate FILE (--prompt TEXT | --prompt-file F | --prompt-ids 1,2,3) [--max-tokens N] [--temperature T]
             [--top-k K] [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N]
-            [--context N] [--kv auto|f32|f16|int8] [--ignore-eos] [--json]
-      Continues a text. Without --temperature the likeliest token is always taken.
+            [--context N] [--kv auto|f32|f16|int8] [--prompt-cache F] [--ignore-eos] [--json]
+      Continues a text. Without --temperature the likeliest token is always taken. --prompt-cache: what is computed is kept in
+      F, and what F holds of the prompt's beginning is not computed again.
   graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]
       Computes the model on the tensor input_ids ([tokens] or [batch, tokens]) or input, and stores its outputs.
   graft-run tokenize FILE (--text TEXT | --text-file F | --ids 1,2,3) [--no-special] [--json]

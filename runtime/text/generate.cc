@@ -101,7 +101,8 @@ Result<GenerateResult> Generate(Session& session, const Tokenizer* tokenizer,
 
   auto start = std::chrono::steady_clock::now();
   const float* logits = nullptr;
-  GRAFT_RETURN_IF_ERROR(session.Append(prompt, &logits));
+  if (options.whole_prompt) result.reused_tokens = session.KeepPrefix(prompt);
+  GRAFT_RETURN_IF_ERROR(session.Append(prompt.subspan(result.reused_tokens), &logits));
   result.prefill_ns = NanosecondsSince(start);
   GRAFT_RETURN_IF_ERROR(output.SkipPrompt(prompt));
 

@@ -22,12 +22,16 @@ struct GenerateOptions {
   SamplingOptions sampling;
   std::vector<std::string> stop;  ///< the text ends before the first of these that appears
   bool ignore_end = false;        ///< go on after the model's end tokens
+  /// The prompt is all that the session shall hold: what it begins with and the session holds
+  /// already is not computed again, what else the session holds is forgotten.
+  bool whole_prompt = false;
 };
 
 enum class StopReason : uint8_t { kEndToken, kStopString, kMaxTokens, kContext, kCallback };
 
 struct GenerateResult {
   size_t prompt_tokens = 0;
+  size_t reused_tokens = 0;  ///< of the prompt, that were held already
   size_t generated_tokens = 0;
   uint64_t prefill_ns = 0;
   uint64_t decode_ns = 0;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 #include <graft/graft.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -78,6 +80,12 @@ TEST_SUITE("runtime/c_api") {
     refused(graft_session_create(model.handle, nullptr, nullptr, &error), "session");
     refused(graft_session_reset(nullptr, &error), "session");
     refused(graft_session_append(session.handle, nullptr, 1, nullptr, &error), "ids");
+    refused(graft_session_keep_prefix(nullptr, nullptr, 0, &count, &error), "session");
+    refused(graft_session_keep_prefix(session.handle, nullptr, 1, &count, &error), "ids");
+    refused(graft_session_save(nullptr, "x", &error), "session");
+    refused(graft_session_save(session.handle, nullptr, &error), "path");
+    refused(graft_session_restore(nullptr, "x", &error), "session");
+    refused(graft_session_restore(session.handle, nullptr, &error), "path");
     refused(graft_session_forward(session.handle, nullptr, 1, &outputs, &count, &error), "inputs");
     refused(graft_session_forward(session.handle, nullptr, 0, nullptr, &count, &error), "outputs");
     refused(graft_session_generate(session.handle, nullptr, 1, nullptr, nullptr, nullptr, nullptr,
@@ -225,6 +233,45 @@ TEST_SUITE("runtime/c_api") {
     // A cancel while nothing runs has no effect.
     graft_session_cancel(session.handle);
     CHECK(graft_session_append(session.handle, ids, 1, nullptr, &error) == GRAFT_OK);
+  }
+
+  TEST_CASE("a session goes to a file and comes back, prefix and all") {
+    const Model model;
+    const std::string path =
+        std::filesystem::temp_directory_path() / ("graft-c-api-" + std::to_string(getpid()));
+    const int32_t ids[] = {5, 6, 7};
+    {
+      const Session session(model);
+      REQUIRE(graft_session_append(session.handle, ids, 3, nullptr, nullptr) == GRAFT_OK);
+      REQUIRE(graft_session_save(session.handle, path.c_str(), nullptr) == GRAFT_OK);
+    }
+    const Session session(model);
+    graft_error error{};
+    REQUIRE_MESSAGE(graft_session_restore(session.handle, path.c_str(), &error) == GRAFT_OK,
+                    error.message);
+    CHECK(graft_session_position(session.handle) == 3);
+    const int32_t longer[] = {5, 6, 9, 9};
+    size_t kept = 0;
+    REQUIRE(graft_session_keep_prefix(session.handle, longer, 4, &kept, nullptr) == GRAFT_OK);
+    CHECK(kept == 2);
+    CHECK(graft_session_position(session.handle) == 2);
+
+    graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
+    options.max_tokens = 1;
+    options.whole_prompt = 1;
+    graft_generate_result result{};
+    result.struct_size = sizeof(result);
+    REQUIRE(graft_session_generate(session.handle, ids, 3, &options, nullptr, nullptr, &result,
+                                   nullptr) == GRAFT_OK);
+    CHECK(result.reused_tokens == 2);
+    CHECK(result.prompt_tokens == 3);
+
+    const Model other(false);  // the same graph and weights without a tokenizer: another file
+    const Session foreign(other);
+    CHECK(graft_session_restore(foreign.handle, path.c_str(), &error) == GRAFT_MISMATCH);
+    CHECK(std::strstr(error.message, path.c_str()) != nullptr);
+    std::filesystem::remove(path);
+    CHECK(graft_session_restore(session.handle, path.c_str(), &error) == GRAFT_NOT_FOUND);
   }
 
   TEST_CASE("a session says what it is made of and where its time goes") {

@@ -155,6 +155,33 @@ TEST_SUITE("text/generate") {
     CHECK(result->generated_tokens == 8);  // seven that fit and the one they lead to
   }
 
+  TEST_CASE("a whole prompt is computed only from where it differs from what is held") {
+    Bed bed(Chain(kOnceUpon));
+    runtime::GenerateOptions options;
+    options.max_tokens = 2;
+    options.whole_prompt = true;
+    auto result = bed.Run({5, 6, 403}, options);
+    REQUIRE(result.ok());
+    CHECK(bed.ids == Ids{407, 261});
+    CHECK(result->reused_tokens == 0);
+    CHECK(bed.session->position() == 4);  // 5 6 403 407; nothing was computed after 261
+    result = bed.Run({5, 6, 403, 407, 261}, options);
+    REQUIRE(result.ok());
+    CHECK(result->prompt_tokens == 5);
+    CHECK(result->reused_tokens == 4);
+    CHECK(bed.ids == Ids{378, 0});
+    result = bed.Run({5, 7, 403}, options);
+    REQUIRE(result.ok());
+    CHECK(result->reused_tokens == 1);
+    CHECK(bed.ids == Ids{407, 261});
+    CHECK(bed.session->position() == 4);
+    options.whole_prompt = false;
+    result = bed.Run({5, 7}, options);
+    REQUIRE(result.ok());
+    CHECK(result->reused_tokens == 0);
+    CHECK(bed.session->position() == 7);
+  }
+
   TEST_CASE("cancelling ends it with that status") {
     Bed bed(Chain({5, 6, 5}));
     int calls = 0;

@@ -153,6 +153,22 @@ GRAFT_API graft_status graft_session_reset(graft_session* session, graft_error* 
 /* Forgets tokens from position `tokens` on; OUT_OF_RANGE if there are fewer. */
 GRAFT_API graft_status graft_session_rewind(graft_session* session, size_t tokens,
                                             graft_error* error);
+/* Rewinds to the longest beginning of `ids` that the session holds, but less than all of them, so
+ * that appending the rest gives logits. *kept (may be NULL) receives its length. */
+GRAFT_API graft_status graft_session_keep_prefix(graft_session* session, const int32_t* ids,
+                                                 size_t count, size_t* kept, graft_error* error);
+/* Writes the tokens held, and what was computed from them, to a file, in place of an older one only
+ * once it is whole. It tells what the tokens are: it is made readable for this user alone.
+ * Errors  NOT_FOUND (no such folder), IO, UNSUPPORTED (no model of text). */
+GRAFT_API graft_status graft_session_save(const graft_session* session, const char* path,
+                                          graft_error* error);
+/* Takes the tokens of a saved session in place of those held. They must have been saved with the
+ * same model, to the bit, and the same kv_format; threads and prefill_chunk may differ. A refused
+ * file changes nothing; after CORRUPT or IO in its contents the session holds no tokens.
+ * Errors  NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, MISMATCH (another model or kv_format),
+ * OUT_OF_RANGE (more tokens than the context holds), UNSUPPORTED (no model of text). */
+GRAFT_API graft_status graft_session_restore(graft_session* session, const char* path,
+                                             graft_error* error);
 /* Tokens held. */
 GRAFT_API size_t graft_session_position(const graft_session* session);
 
@@ -227,10 +243,12 @@ typedef struct graft_generate_options {
   uint64_t seed;
   const char* const* stop; /* stop_count strings: generation ends before the first that appears */
   size_t stop_count;
-  uint8_t ignore_end; /* 1: go on after the model's end-of-text tokens */
+  uint8_t ignore_end;   /* 1: go on after the model's end-of-text tokens */
+  uint8_t whole_prompt; /* 1: the prompt is the whole text, not what comes after the tokens held: as
+                         * graft_session_keep_prefix first, so that only what is new is computed */
 } graft_generate_options;
 #define GRAFT_GENERATE_OPTIONS_INIT \
-  { sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0 }
+  { sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0, 0 }
 
 #define GRAFT_STOP_END_TOKEN 0
 #define GRAFT_STOP_STRING 1
@@ -244,7 +262,8 @@ typedef struct graft_generate_result {
   size_t generated_tokens;
   uint64_t prefill_ns;
   uint64_t decode_ns;
-  int32_t stop_reason; /* GRAFT_STOP_... */
+  int32_t stop_reason;  /* GRAFT_STOP_... */
+  size_t reused_tokens; /* of the prompt, that were held already; prefill_ns is the others' */
 } graft_generate_result;
 
 /* Called on the generating thread for each token: its id and the text that became certain, always

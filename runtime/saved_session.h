@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A session in a file: the token ids it holds, and their keys and values, so that a prompt need not
+// be computed twice.
+//
+//   bytes   field
+//   0-7     magic: 89 47 52 46 54 4B 56 0A ("\x89GRFTKV\n")
+//   8-11    format_version, u32
+//   12-15   kv_format, u32: 1 f32, 2 f16, 3 int8
+//   16-31   identity of the model: high u64, low u64
+//   32-39   tokens, u64
+//   40-47   payload_bytes, u64
+//   48-55   payload_checksum, u64: XXH3-64 of the XXH3-64 of each part
+//   56-63   header_checksum, u64: XXH3-64 of bytes 0-55
+//   64-     the parts, one after the other
+//
+// All numbers are little-endian. The first part is the ids, i32. Then come, for each cache of the
+// graph and each of its key/value heads, the keys, the values, and of int8 the keys' scales and the
+// values' scales, each for `tokens` positions, laid out as kernels/attention.h says; keys end with
+// a whole block of positions, zero after the last token.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "runtime/kernels/attention.h"
+#include "schema/container.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+/// What a file must agree with, and where its contents go.
+struct SavedSessionTarget {
+  schema::Hash128 identity;
+  KvElement element = KvElement::kFloat32;
+  uint32_t vocabulary = 0;
+  std::span<const KvView> caches;
+  std::span<int32_t> ids;  ///< room for the whole context
+};
+
+/// Writes the first `tokens` positions. Clears what the caches hold after them in their last block
+/// of keys. Errors   kNotFound (no such folder), kIo, kOutOfMemory; each names the path.
+Status WriteSavedSession(const char* path, const SavedSessionTarget& session, size_t tokens);
+
+/// Reads a file into the target; *tokens becomes how many positions it holds. What the file says of
+/// itself is checked before anything of the target changes; *tokens is 0 if its contents turn out
+/// wrong after that.
+/// Errors   kNotFound, kIo; kCorrupt; kUnsupportedVersion; kMismatch: of another model, or with
+///          another format of keys and values; kOutOfRange: more tokens than the context holds.
+///          Each names the path.
+Status ReadSavedSession(const char* path, const SavedSessionTarget& target, size_t* tokens);
+
+}  // namespace graft::runtime
