@@ -18,9 +18,9 @@ namespace fb = schema::fb;
 constexpr uint64_t kMinSliceBytes = 24 << 10;
 constexpr uint64_t kMaxSliceBytes = 256 << 10;
 constexpr size_t kSlicesPerWorker = 4;
-// Rows that go through a stage together, so that they are still in a near cache at the next step. As
-// many as a block of keys has positions: two threads that store into one block take its cache lines
-// from each other.
+// Rows that go through a stage together, so that they are still in a near cache at the next step.
+// As many as a block of keys has positions: two threads that store into one block take its cache
+// lines from each other.
 constexpr size_t kRowBlock = kKeyBlock;
 // Query vectors (rows x heads of a group) of one attention task.
 constexpr size_t kAttentionBlock = 48;
