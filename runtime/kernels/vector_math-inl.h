@@ -13,30 +13,43 @@ HWY_BEFORE_NAMESPACE();
 namespace graft::runtime::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// e^x within 2 units in the last place, 0 below -87.3 (where f32 turns subnormal), inf above 88.7.
-// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7, whose rest is
-// below 1e-8.
+// e^x within 2 units in the last place for x in [-87.3, 88.3], and the value at the nearer end
+// outside; not a number gives something finite on some CPUs.
+// x = n ln 2 + r with |r| <= ln 2 / 2; e^r = 1 + r + r^2 p(r), where p interpolates at Chebyshev's
+// nodes and is off by 1e-8.
 template <class D, class V = hn::Vec<D>>
-HWY_INLINE V VectorExp(D d, V x) {
+HWY_INLINE V VectorExpInRange(D d, V x) {
   const hn::RebindToSigned<D> di;
   const V clamped = hn::Min(hn::Max(x, hn::Set(d, -87.3f)), hn::Set(d, 88.3f));
   const V n = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504088896341f)));
   V r = hn::NegMulAdd(n, hn::Set(d, 0.693145751953125f),
                       clamped);  // ln 2 in 15 bits: the product is exact
   r = hn::NegMulAdd(n, hn::Set(d, 1.42860682030941723e-6f), r);
-  V p = hn::Set(d, 1.0f / 5040);
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 720));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 120));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 24));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f / 6));
+  V p = hn::Set(d, 0x1.6d110ap-10f);
+  p = hn::MulAdd(p, r, hn::Set(d, 0x1.120b6ep-7f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0x1.55551ap-5f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0x1.5554dcp-3f));
   p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
   const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
-  const V result = hn::Mul(p, hn::BitCast(d, exponent));
+  return hn::Mul(p, hn::BitCast(d, exponent));
+}
+
+// The same for every x: 0 below -87.3 (where f32 turns subnormal), inf above 88.7, not a number as
+// it is.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V VectorExp(D d, V x) {
+  const V result = VectorExpInRange(d, x);
   const V large = hn::IfThenElse(hn::Gt(x, hn::Set(d, 88.7f)), hn::Inf(d), result);
   const V small = hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.3f)), large);
   return hn::IfThenElse(hn::IsNaN(x), x, small);
+}
+
+// x / (1 + e^-x). Below -88.3 it is x * 5e-39 instead of something smaller still.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V VectorSilu(D d, V x) {
+  return hn::Div(x, hn::Add(hn::Set(d, 1.0f), VectorExpInRange(d, hn::Neg(x))));
 }
 
 // 1 / (1 + e^-x)
