@@ -17,7 +17,9 @@ namespace fb = schema::fb;
 // rows pass over it.
 constexpr uint64_t kMinSliceBytes = 24 << 10;
 constexpr uint64_t kMaxSliceBytes = 256 << 10;
-constexpr size_t kSlicesPerWorker = 4;
+// Two let a thread that the system puts aside be helped out; each more is another start of a stream
+// from memory, which decoding feels.
+constexpr size_t kSlicesPerWorker = 2;
 // Rows that go through a stage together, so that they are still in a near cache at the next step.
 // As many as a block of keys has positions: two threads that store into one block take its cache
 // lines from each other.
