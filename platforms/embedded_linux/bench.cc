@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
@@ -149,6 +150,7 @@ void Show(const Settings& settings, const graft_model_info& info, const Figures&
         .Whole("threads", settings.threads)
         .Whole("repetitions", settings.repetitions)
         .Number("load_ms", figures.load_ms)
+        .Text("cache", CacheWord(info))
         .Number("first_token_ms", figures.first_token_ms)
         .Number("prefill_tokens_per_second", figures.prompt.median)
         .Number("prefill_lowest", figures.prompt.low)
@@ -162,7 +164,7 @@ void Show(const Settings& settings, const graft_model_info& info, const Figures&
         .Print();
     return;
   }
-  std::printf("load          %.1f ms\n", figures.load_ms);
+  std::printf("load          %.1f ms, %s\n", figures.load_ms, DescribeCache(info).c_str());
   if (settings.prompt > 0) {
     std::printf("first token   %.1f ms after start, with a prompt of %" PRIu64 "\n",
                 figures.first_token_ms, settings.prompt);
@@ -185,7 +187,9 @@ void Show(const Settings& settings, const graft_model_info& info, const Figures&
 int RunBench(int argc, char** argv) {
   Settings settings;
   constexpr uint64_t kMost = uint64_t{1} << 20;
+  CacheOptions cache;
   Options options;
+  cache.AddTo(&options);
   options.Whole("prompt", 'p', &settings.prompt, 0, kMost);
   options.Whole("generate", 'n', &settings.generate, 0, kMost);
   options.Whole("depth", 'd', &settings.depth, 0, kMost);
@@ -197,7 +201,7 @@ int RunBench(int argc, char** argv) {
   }
 
   const auto start = Clock::now();
-  const ModelHandle model = OpenModel(settings.file, settings.threads);
+  const ModelHandle model = OpenModel(settings.file, settings.threads, cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());
   if (info.vocabulary == 0) return Fail(settings.file, "is no model of tokens");

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "platforms/embedded_linux/cache_options.h"
+
 namespace graft_run {
 
 struct ModelDeleter {
@@ -22,11 +24,15 @@ using ModelHandle = std::unique_ptr<graft_model, ModelDeleter>;
 using SessionHandle = std::unique_ptr<graft_session, SessionDeleter>;
 
 /// Null after a failure, which has been printed.
-ModelHandle OpenModel(const std::string& file, uint64_t threads);
+ModelHandle OpenModel(const std::string& file, uint64_t threads, const CacheOptions& cache);
 SessionHandle OpenSession(const std::string& file, graft_model* model, uint64_t threads,
                           uint64_t context_tokens);
 
 graft_model_info InfoOf(const graft_model* model);
+/// What became of the cache of packed weights, in a few words.
+std::string DescribeCache(const graft_model_info& info);
+/// The same as one word: off, hit, stored or failed.
+const char* CacheWord(const graft_model_info& info);
 
 /// Ids of `text`; false after a failure, which has been printed.
 bool Tokenize(const std::string& file, const graft_model* model, std::string_view text,

@@ -204,6 +204,13 @@ Status FindLayout(const char* name, LinearWeights* weights) {
   return OkStatus();
 }
 
+PackedRange PackedRangeOf(const LinearWeights& weights, size_t begin, size_t end) {
+  const uint64_t offset = begin * weights.row_bytes;
+  const uint64_t after =
+      end == weights.out_features ? weights.packed_bytes : end * weights.row_bytes;
+  return {offset, after - offset};
+}
+
 Status PackRows(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
                 const float* bias, size_t begin, size_t end, uint8_t* packed) {
   RowSource source;
@@ -234,11 +241,8 @@ Status PackRows(const char* name, const LinearWeights& weights, const StoredMatr
       ReadRow(matrix, row, 1.0f, &widened[(row - begin) * matrix.width]);
     source.data = widened.get();
   }
-  const bool whole = begin == 0 && end == weights.out_features;
-  const uint64_t offset = whole ? 0 : begin * weights.row_bytes;
-  const uint64_t capacity =
-      (end == weights.out_features ? weights.packed_bytes : end * weights.row_bytes) - offset;
-  Provider provider(Provider::Mode::kPack, packed + offset, capacity);
+  const uint64_t capacity = PackedRangeOf(weights, begin, end).bytes;
+  Provider provider(Provider::Mode::kPack, packed, capacity);
   xnn_operator_t op = nullptr;
   const xnn_status status = CreateOperator(weights, end - begin, source, provider, &op);
   if (op != nullptr) xnn_delete_operator(op);
