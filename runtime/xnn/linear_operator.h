@@ -34,6 +34,7 @@ struct LinearWeights {
   size_t tile_rows =
       0;  ///< slices start at multiples of this many output rows; 0: cannot be sliced
   uint64_t row_bytes = 0;  ///< packed bytes of each row, if it can be sliced
+  size_t block_tile = 0;   ///< rows of a tile that PackBlocks packs as XNNPACK does; 0: it does not
   const uint8_t* packed = nullptr;
 
   /// Whether the kernels take int8 activations with a RowQuantization for each row.
