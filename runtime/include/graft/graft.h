@@ -101,8 +101,8 @@ GRAFT_API void graft_model_destroy(graft_model* model);
 #define GRAFT_TASK_TENSORS 0
 #define GRAFT_TASK_TEXT_GENERATION 1
 
-#define GRAFT_CACHE_OFF 0 /* no cache folder was given, or nothing is to be packed */
-#define GRAFT_CACHE_HIT 1 /* packed weights were mapped from the cache; their checksums held */
+#define GRAFT_CACHE_OFF 0    /* no cache folder was given, or nothing is to be packed */
+#define GRAFT_CACHE_HIT 1    /* packed weights were mapped from the cache; their checksums held */
 #define GRAFT_CACHE_STORED 2 /* they were packed into a file of the cache, for the next opening */
 #define GRAFT_CACHE_FAILED 3 /* they were packed into memory; cache_note says why */
 
