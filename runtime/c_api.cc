@@ -16,6 +16,7 @@
 
 #include "runtime/data_source.h"
 #include "runtime/model.h"
+#include "runtime/packed_weights.h"
 #include "runtime/session.h"
 #include "runtime/text/generate.h"
 #include "runtime/text/text_model.h"
@@ -68,6 +69,10 @@ static_assert(GRAFT_TYPE_I32 == static_cast<int>(runtime::ElementType::kInt32));
 static_assert(GRAFT_KV_F32 == static_cast<int>(runtime::KvFormat::kFloat32));
 static_assert(GRAFT_KV_F16 == static_cast<int>(runtime::KvFormat::kFloat16));
 static_assert(GRAFT_KV_I8 == static_cast<int>(runtime::KvFormat::kInt8));
+static_assert(GRAFT_CACHE_OFF == static_cast<int>(runtime::CacheState::kOff));
+static_assert(GRAFT_CACHE_HIT == static_cast<int>(runtime::CacheState::kHit));
+static_assert(GRAFT_CACHE_STORED == static_cast<int>(runtime::CacheState::kStored));
+static_assert(GRAFT_CACHE_FAILED == static_cast<int>(runtime::CacheState::kFailed));
 static_assert(GRAFT_STOP_END_TOKEN == static_cast<int>(runtime::StopReason::kEndToken));
 static_assert(GRAFT_STOP_STRING == static_cast<int>(runtime::StopReason::kStopString));
 static_assert(GRAFT_STOP_MAX_TOKENS == static_cast<int>(runtime::StopReason::kMaxTokens));
@@ -133,6 +138,8 @@ Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char
   runtime::ModelOptions model_options;
   model_options.threads = given.threads;
   model_options.verify_contents = given.verify_contents != 0;
+  if (given.cache_folder != nullptr) model_options.cache.folder = given.cache_folder;
+  if (given.cache_limit_bytes != 0) model_options.cache.limit_bytes = given.cache_limit_bytes;
   GRAFT_ASSIGN_OR_RETURN(auto shared,
                          runtime::TextModel::Open(std::move(source).value(), model_options, name));
   auto* handle = new (std::nothrow) graft_model{std::move(shared)};
@@ -192,6 +199,10 @@ Status GetInfo(const graft_model* model, graft_model_info* info) {
   filled.file_bytes = shared.verified().file_bytes().size();
   filled.identity_high = shared.identity().high;
   filled.identity_low = shared.identity().low;
+  filled.cache_state = static_cast<int32_t>(shared.packed_weights().cache_state());
+  filled.packed_bytes = shared.packed_weights().bytes();
+  const std::string note = shared.packed_weights().cache_note();
+  note.copy(filled.cache_note, sizeof(filled.cache_note) - 1);
   WriteStruct(filled, info);
   return OkStatus();
 }

@@ -24,8 +24,9 @@ Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> sou
   std::unique_ptr<Model> model(new (std::nothrow) Model(std::move(source), verified));
   if (!model) return Error(StatusCode::kOutOfMemory, "cannot allocate a model");
   model->threads_ = std::max(1u, options.threads != 0 ? options.threads : DefaultThreads());
-  GRAFT_ASSIGN_OR_RETURN(model->packed_weights_,
-                         PackedWeights::Pack(verified, *model->source_, model->threads_));
+  GRAFT_ASSIGN_OR_RETURN(
+      model->packed_weights_,
+      PackedWeights::Load(verified, *model->source_, model->threads_, options.cache));
   return std::shared_ptr<const Model>(std::move(model));
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 
+#include "runtime/cache_folder.h"
 #include "runtime/data_source.h"
 #include "schema/result.h"
 #include "schema/verify.h"
@@ -18,11 +19,12 @@ class PackedWeights;
 struct ModelOptions {
   unsigned threads = 0;          ///< while loading; 0: DefaultThreads()
   bool verify_contents = false;  ///< also check every segment's checksum
+  CacheSettings cache = {};      ///< of packed weights
 };
 
 class Model {
  public:
-  /// Verifies the source's bytes and packs the weights for this CPU.
+  /// Verifies the source's bytes and packs the weights for this CPU, or maps them from the cache.
   /// Errors   those of schema::Verify; kOutOfMemory; kUnsupported when the CPU has no kernel for a
   /// format.
   static Result<std::shared_ptr<const Model>> Open(std::unique_ptr<DataSource> source,

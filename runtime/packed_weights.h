@@ -1,53 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 // PackedWeights: the weights of every linear op, laid out for this CPU. Immutable once made, shared
-// by all sessions.
-//
-// Made in two steps that a cache file can come between: first the layout, which depends on shapes
-// and the CPU only, gives each weight its place in one run of memory; then the places are filled.
+// by all sessions. They lie in memory of this process, or in a cache file that all processes share.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <string>
 
+#include "runtime/cache_folder.h"
 #include "runtime/data_source.h"
+#include "runtime/pack_layout.h"
 #include "runtime/page_memory.h"
-#include "runtime/xnn/linear_operator.h"
 #include "schema/result.h"
 #include "schema/verify.h"
 
 namespace graft::runtime {
 
-/// `tensor` as it lies in the file. Requires a matrix of numbers.
-StoredMatrix MatrixOf(const schema::VerifiedModel& model, const schema::fb::Tensor& tensor);
+class Publisher;
+
+enum class CacheState : int32_t {
+  kOff,     ///< no folder was given, or nothing is to be packed
+  kHit,     ///< mapped from a file of an earlier start
+  kStored,  ///< packed, into a file for the next start
+  kFailed   ///< packed into memory
+};
 
 class PackedWeights {
  public:
-  /// Packs on `threads` threads and lets go of each weight's pages in the source once it is packed.
-  /// Errors   kUnsupported, kOutOfMemory, kCorrupt; each
-  /// names the tensor.
-  static Result<std::unique_ptr<PackedWeights>> Pack(const schema::VerifiedModel& model,
-                                                     const DataSource& source, unsigned threads);
+  /// Maps the packed weights from the cache, or packs them on `threads` threads. Errors
+  /// kUnsupported, kOutOfMemory, kCorrupt; each names the tensor. A cache that cannot be used is
+  /// none.
+  static Result<std::unique_ptr<PackedWeights>> Load(const schema::VerifiedModel& model,
+                                                     const DataSource& source, unsigned threads,
+                                                     const CacheSettings& cache);
+  ~PackedWeights();
+  PackedWeights(const PackedWeights&) = delete;
+  PackedWeights& operator=(const PackedWeights&) = delete;
 
   /// The weights of op `op` of the graph, which must be a Linear.
-  const LinearWeights& linear(uint32_t op) const { return entries_[entry_of_op_[op]].weights; }
-  uint64_t bytes() const { return memory_.size(); }
+  const LinearWeights& linear(uint32_t op) const {
+    return layout_.entries[layout_.entry_of_op[op]].weights;
+  }
+  uint64_t bytes() const { return layout_.bytes; }
+
+  /// What became of the cache. kStored may turn into kFailed once.
+  CacheState cache_state() const;
+  /// Why a file was not found good, or could not be stored; empty if there is nothing to say.
+  std::string cache_note() const;
 
  private:
-  struct Entry {
-    int32_t weight = -1;  // tensor indices
-    int32_t bias = -1;
-    LinearWeights weights;
-    uint64_t offset = 0;  // in memory_
-  };
+  PackedWeights() = default;
+  Status PackIntoMemory(const schema::VerifiedModel& model, const DataSource& source,
+                        unsigned threads);
+  Status LoadThroughCache(const schema::VerifiedModel& model, const DataSource& source,
+                          unsigned threads, const CacheSettings& cache);
+  void Note(const Status& status);
+  void PointInto(const uint8_t* packed);
 
-  Status FindEntries(const schema::VerifiedModel& model);
-  Status Fill(const schema::VerifiedModel& model, const DataSource& source, unsigned threads);
-
-  std::vector<Entry> entries_;
-  std::vector<uint32_t> entry_of_op_;
+  PackLayout layout_;
   PageMemory memory_;
+  std::unique_ptr<DataSource> file_;  // in place of memory_
+  CacheState state_ = CacheState::kOff;
+  std::string note_;
+  std::unique_ptr<Publisher> publisher_;
 };
 
 }  // namespace graft::runtime

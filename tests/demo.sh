@@ -3,6 +3,7 @@
 # What graft does, on a small real model: a Llama trained on fairy tales, and a LoRA adapter trained on Sherlock Holmes stories.
 #   demo.sh PROGRAMS DATA WORK      (normally through ./run demo)
 set -euo pipefail
+export GRAFT_CACHE_DIR=   # no cache of packed weights
 programs=$1 data=$2 work=$3
 mkdir -p "$work"
 prompt="The man opened the door and"

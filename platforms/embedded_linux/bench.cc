@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "platforms/embedded_linux/bench_report.h"
+#include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/machine.h"
@@ -125,7 +126,9 @@ class Bench {
 int RunBench(int argc, char** argv) {
   BenchSettings settings;
   constexpr uint64_t kMost = uint64_t{1} << 20;
+  CacheOptions cache;
   Options options;
+  cache.AddTo(&options);
   options.Whole("prompt", 'p', &settings.prompt, 0, kMost);
   options.Whole("generate", 'n', &settings.generate, 0, kMost);
   options.Whole("depth", 'd', &settings.depth, 0, kMost);
@@ -143,7 +146,7 @@ int RunBench(int argc, char** argv) {
   }
 
   const auto start = Clock::now();
-  const ModelHandle model = OpenModel(settings.file, settings.threads);
+  const ModelHandle model = OpenModel(settings.file, settings.threads, cache);
   if (model == nullptr) return kExitFailure;
   BenchFigures figures;
   figures.model = InfoOf(model.get());

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/model_handle.h"
 
 namespace graft_run {
 namespace {
@@ -105,6 +106,7 @@ void ShowJson(const BenchSettings& settings, const BenchFigures& figures) {
       .Whole("repetitions", settings.repetitions)
       .Text("kv", KvFormatName(figures.session.kv_format))
       .Number("load_ms", figures.load_ms)
+      .Text("cache", CacheWord(figures.model))
       .Number("first_token_ms", figures.first_token_ms)
       .Number("prefill_tokens_per_second", figures.prompt.median)
       .Number("prefill_lowest", figures.prompt.low)
@@ -141,7 +143,7 @@ Rates RatesOf(std::vector<double> rates) {
 void ShowBench(const BenchSettings& settings, const BenchFigures& figures) {
   if (settings.json) return ShowJson(settings, figures);
   std::printf("threads       %u\n", figures.session.threads);
-  std::printf("load          %.1f ms\n", figures.load_ms);
+  std::printf("load          %.1f ms, %s\n", figures.load_ms, DescribeCache(figures.model).c_str());
   if (settings.prompt > 0) {
     std::printf("first token   %.1f ms after start, with a prompt of %" PRIu64 "\n",
                 figures.first_token_ms, settings.prompt);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
@@ -99,7 +100,9 @@ int RunForward(int argc, char** argv) {
   bool has_input = false;
   bool has_output = false;
   uint64_t threads = 0;
+  CacheOptions cache;
   Options options;
+  cache.AddTo(&options);
   options.Text("input", 0, &input_file, &has_input);
   options.Text("output", 'o', &output_file, &has_output);
   options.Whole("threads", 't', &threads, 1, 1024);
@@ -111,7 +114,7 @@ int RunForward(int argc, char** argv) {
 
   Input input;
   if (!ReadInput(input_file, &input)) return kExitFailure;
-  const ModelHandle model = OpenModel(file, threads);
+  const ModelHandle model = OpenModel(file, threads, cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());
   const bool is_token_input = !input.integers.empty();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
@@ -40,10 +41,12 @@ struct Settings {
   int32_t kv_format = GRAFT_KV_AUTO;
   bool ignore_eos = false;
   bool json = false;
+  CacheOptions cache;
 };
 
 std::string ReadSettings(int argc, char** argv, Settings* settings) {
   Options options;
+  settings->cache.AddTo(&options);
   options.Text("prompt", 'p', &settings->prompt, &settings->has_prompt);
   options.Text("prompt-file", 'f', &settings->prompt_file, &settings->has_prompt_file);
   options.Text("prompt-ids", 0, &settings->prompt_ids, &settings->has_prompt_ids);
@@ -178,7 +181,7 @@ int RunGenerate(int argc, char** argv) {
   if (problem.empty() && settings.has_prompt_ids) problem = ParseIds(settings.prompt_ids, &prompt);
   if (!problem.empty()) return FailUsage("generate: " + problem);
 
-  const ModelHandle model = OpenModel(settings.file, settings.threads);
+  const ModelHandle model = OpenModel(settings.file, settings.threads, settings.cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());
   if (info.task != GRAFT_TASK_TEXT_GENERATION) {

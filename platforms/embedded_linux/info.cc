@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
@@ -14,12 +15,14 @@ namespace graft_run {
 int RunInfo(int argc, char** argv) {
   std::string file;
   bool json = false;
+  CacheOptions cache;
   Options options;
+  cache.AddTo(&options);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
     return FailUsage("info: " + problem);
   }
-  const ModelHandle model = OpenModel(file, 0);
+  const ModelHandle model = OpenModel(file, 0, cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());
   const char* task = info.task == GRAFT_TASK_TEXT_GENERATION ? "text generation" : "tensors";
@@ -34,6 +37,9 @@ int RunInfo(int argc, char** argv) {
         .Bool("has_tokenizer", info.has_tokenizer != 0)
         .Whole("file_bytes", info.file_bytes)
         .Text("identity", identity)
+        .Whole("packed_bytes", info.packed_bytes)
+        .Text("cache", CacheWord(info))
+        .Text("cache_note", info.cache_note)
         .Print();
     return kExitOk;
   }
@@ -44,6 +50,8 @@ int RunInfo(int argc, char** argv) {
   std::printf("tokenizer     %s\n", info.has_tokenizer != 0 ? "yes" : "no");
   std::printf("file          %" PRIu64 " bytes\n", info.file_bytes);
   std::printf("identity      %s\n", identity.c_str());
+  std::printf("packed        %" PRIu64 " bytes\n", info.packed_bytes);
+  std::printf("cache         %s\n", DescribeCache(info).c_str());
   return kExitOk;
 }
 

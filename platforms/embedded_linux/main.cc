@@ -33,6 +33,8 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
   graft-run --help | --version
 
 --kv: how keys and values are kept; auto is f32 for a model of f32 weights, else f16.
+Every command that opens a FILE also takes --cache-dir DIR, --cache-limit MIB (8192) and --no-cache. Weights packed for this
+CPU are kept there for the next start; by default in packed in $GRAFT_CACHE_DIR, or in ~/.cache/graft/packed.
 --prompt-file, --text-file: "-" reads standard input. Ctrl-C stops cleanly, a second one at once.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 

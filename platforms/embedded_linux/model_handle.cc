@@ -28,8 +28,11 @@ void Handle(void (*handler)(int), int flags) {
 
 }  // namespace
 
-ModelHandle OpenModel(const std::string& file, uint64_t threads) {
+ModelHandle OpenModel(const std::string& file, uint64_t threads, const CacheOptions& cache) {
+  const std::string folder = cache.Folder();
   graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
+  options.cache_folder = folder.c_str();
+  options.cache_limit_bytes = cache.limit_bytes();
   options.threads = static_cast<uint32_t>(threads);
   graft_error error{};
   graft_model* model = nullptr;
@@ -70,6 +73,38 @@ graft_model_info InfoOf(const graft_model* model) {
   info.struct_size = sizeof(info);
   graft_model_get_info(model, &info, nullptr);  // cannot fail with these arguments
   return info;
+}
+
+const char* CacheWord(const graft_model_info& info) {
+  switch (info.cache_state) {
+    case GRAFT_CACHE_HIT:
+      return "hit";
+    case GRAFT_CACHE_STORED:
+      return "stored";
+    case GRAFT_CACHE_FAILED:
+      return "failed";
+    default:
+      return "off";
+  }
+}
+
+std::string DescribeCache(const graft_model_info& info) {
+  std::string text;
+  switch (info.cache_state) {
+    case GRAFT_CACHE_HIT:
+      text = "packed weights from the cache";
+      break;
+    case GRAFT_CACHE_STORED:
+      text = "weights packed, and stored in the cache";
+      break;
+    case GRAFT_CACHE_FAILED:
+      text = "weights packed, not stored in the cache";
+      break;
+    default:
+      text = "weights packed, no cache";
+  }
+  if (info.cache_note[0] != '\0') text.append(": ").append(info.cache_note);
+  return text;
 }
 
 bool Tokenize(const std::string& file, const graft_model* model, std::string_view text,

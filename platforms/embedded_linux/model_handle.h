@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "platforms/embedded_linux/cache_options.h"
+
 namespace graft_run {
 
 struct ModelDeleter {
@@ -22,13 +24,17 @@ using ModelHandle = std::unique_ptr<graft_model, ModelDeleter>;
 using SessionHandle = std::unique_ptr<graft_session, SessionDeleter>;
 
 /// Null after a failure, which has been printed.
-ModelHandle OpenModel(const std::string& file, uint64_t threads);
+ModelHandle OpenModel(const std::string& file, uint64_t threads, const CacheOptions& cache);
 SessionHandle OpenSession(const std::string& file, graft_model* model, uint64_t threads,
                           uint64_t context_tokens, int32_t kv_format = GRAFT_KV_AUTO);
 /// "auto", "f32", "f16" or "int8" as graft.h's number. Returns an empty string, or what is wrong.
 std::string ParseKvFormat(std::string_view text, int32_t* kv_format);
 
 graft_model_info InfoOf(const graft_model* model);
+/// What became of the cache of packed weights, in a few words.
+std::string DescribeCache(const graft_model_info& info);
+/// The same as one word: off, hit, stored or failed.
+const char* CacheWord(const graft_model_info& info);
 
 /// Ids of `text`; false after a failure, which has been printed.
 bool Tokenize(const std::string& file, const graft_model* model, std::string_view text,

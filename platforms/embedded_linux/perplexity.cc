@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
@@ -71,7 +72,9 @@ int RunPerplexity(int argc, char** argv) {
   uint64_t window = 0;
   uint64_t threads = 0;
   bool json = false;
+  CacheOptions cache;
   Options options;
+  cache.AddTo(&options);
   options.Text("text-file", 'f', &text_file, &has_text_file);
   options.Whole("context", 'c', &window, 2, uint64_t{1} << 24);
   options.Whole("threads", 't', &threads, 1, 1024);
@@ -88,7 +91,7 @@ int RunPerplexity(int argc, char** argv) {
   if (!has_text_file) return FailUsage("perplexity: --text-file is missing");
   std::string text;
   if (!ReadTextFile(text_file, &text)) return kExitFailure;
-  const ModelHandle model = OpenModel(file, threads);
+  const ModelHandle model = OpenModel(file, threads, cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());
   std::vector<int32_t> ids;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
@@ -50,7 +51,9 @@ int RunTokenize(int argc, char** argv) {
   bool has_ids = false;
   bool no_special = false;
   bool json = false;
+  CacheOptions cache;
   Options options;
+  cache.AddTo(&options);
   options.Text("text", 0, &text, &has_text);
   options.Text("text-file", 0, &text_file, &has_text_file);
   options.Text("ids", 0, &id_list, &has_ids);
@@ -69,7 +72,7 @@ int RunTokenize(int argc, char** argv) {
     }
   }
   if (has_text_file && !ReadTextFile(text_file, &text)) return kExitFailure;
-  const ModelHandle model = OpenModel(file, 0);
+  const ModelHandle model = OpenModel(file, 0, cache);
   if (model == nullptr) return kExitFailure;
   return has_ids ? ShowText(file, model.get(), ids, no_special, json)
                  : ShowIds(file, model.get(), text, !no_special, json);

@@ -4,10 +4,13 @@
 #include <xnnpack.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <new>
+#include <vector>
 
 #include "runtime/page_memory.h"
+#include "runtime/xnn/block_packing.h"
 
 namespace graft::runtime {
 namespace {
@@ -176,8 +179,46 @@ Status FindTiles(const char* name, LinearWeights* weights, const uint16_t* unit_
   }
   weights->tile_rows = tile_rows;
   weights->row_bytes = row_bytes;
+  weights->block_tile = tile;
   weights->packed_bytes = (bytes + kPackedAlignment - 1) / kPackedAlignment * kPackedAlignment;
   return OkStatus();
+}
+
+// Whether PackBlocks gives, for a tile of known numbers, the bytes that XNNPACK gives on this CPU.
+bool PacksLikeXnnpack(const LinearWeights& weights) {
+  constexpr size_t kColumns = 512;
+  const size_t tile = weights.block_tile;
+  const size_t block = weights.block_size;
+  if (weights.format != WeightFormat::kInt4Block || tile == 0 || tile > kMaxTile ||
+      weights.row_bytes != BlockRowBytes(weights.in_features, block)) {
+    return false;
+  }
+  LinearWeights sample = weights;
+  sample.out_features = tile;
+  sample.in_features = std::min(weights.in_features, kColumns);
+  sample.tile_rows = 0;
+  const size_t blocks = sample.in_features / block;
+  std::vector<uint8_t> codes(tile * sample.in_features / 2);
+  std::vector<uint16_t> scales(tile * blocks);
+  std::vector<float> bias(tile);
+  uint32_t bits = 1;
+  const auto next = [&bits] { return (bits = bits * 1664525u + 1013904223u) >> 16; };
+  for (uint8_t& code : codes) code = static_cast<uint8_t>(next());
+  for (uint16_t& scale : scales) scale = static_cast<uint16_t>(kOneAsBFloat16 | (next() & 0x7F));
+  for (float& value : bias) value = static_cast<float>(next());
+  const BlockRows rows = {codes.data(), scales.data(),      bias.data(),
+                          tile,         sample.in_features, block};
+  const size_t bytes = tile * BlockRowBytes(sample.in_features, block);
+  std::vector<uint8_t> ours(bytes);
+  // XNNPACK may round the size up.
+  std::vector<uint8_t> theirs(bytes + kPackedAlignment);
+  PackBlocks({tile}, rows, ours.data());
+  Provider provider(Provider::Mode::kPack, theirs.data(), theirs.size());
+  xnn_operator_t op = nullptr;
+  const xnn_status status =
+      CreateOperator(sample, tile, {codes.data(), scales.data(), bias.data()}, provider, &op);
+  if (op != nullptr) xnn_delete_operator(op);
+  return status == xnn_status_success && std::equal(ours.begin(), ours.end(), theirs.begin());
 }
 
 }  // namespace
@@ -185,6 +226,7 @@ Status FindTiles(const char* name, LinearWeights* weights, const uint16_t* unit_
 Status FindLayout(const char* name, LinearWeights* weights) {
   weights->tile_rows = 0;
   weights->row_bytes = 0;
+  weights->block_tile = 0;
   // Beyond this width rows are not measured one against another: the scales to do it with would
   // outgrow the weight.
   constexpr size_t kMaxProbedFeatures = size_t{1} << 18;
@@ -197,11 +239,21 @@ Status FindLayout(const char* name, LinearWeights* weights) {
   auto* ones = reinterpret_cast<uint16_t*>(scales.data());
   std::fill_n(ones, 2 * (probe ? kProbeRows : 0) * blocks, kOneAsBFloat16);
   if (probe) GRAFT_RETURN_IF_ERROR(FindTiles(name, weights, ones));
-  if (weights->tile_rows != 0) return OkStatus();
+  if (weights->tile_rows != 0) {
+    if (!PacksLikeXnnpack(*weights)) weights->block_tile = 0;
+    return OkStatus();
+  }
   std::fill_n(ones, weights->out_features * blocks, kOneAsBFloat16);
   GRAFT_ASSIGN_OR_RETURN(weights->packed_bytes,
                          MeasureRows(name, *weights, weights->out_features, ones));
   return OkStatus();
+}
+
+PackedRange PackedRangeOf(const LinearWeights& weights, size_t begin, size_t end) {
+  const uint64_t offset = begin * weights.row_bytes;
+  const uint64_t after =
+      end == weights.out_features ? weights.packed_bytes : end * weights.row_bytes;
+  return {offset, after - offset};
 }
 
 Status PackRows(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
@@ -234,11 +286,24 @@ Status PackRows(const char* name, const LinearWeights& weights, const StoredMatr
       ReadRow(matrix, row, 1.0f, &widened[(row - begin) * matrix.width]);
     source.data = widened.get();
   }
-  const bool whole = begin == 0 && end == weights.out_features;
-  const uint64_t offset = whole ? 0 : begin * weights.row_bytes;
-  const uint64_t capacity =
-      (end == weights.out_features ? weights.packed_bytes : end * weights.row_bytes) - offset;
-  Provider provider(Provider::Mode::kPack, packed + offset, capacity);
+  const uint64_t capacity = PackedRangeOf(weights, begin, end).bytes;
+  if (weights.block_tile != 0) {
+    const BlockRows rows = {matrix.data + begin * matrix.row_bytes(),
+                            static_cast<const uint16_t*>(source.scales),
+                            source.bias,
+                            end - begin,
+                            matrix.width,
+                            matrix.block_size};
+    // Other scales are left to XNNPACK, which refuses those that are not positive and normal.
+    if (CanPackScales(rows)) {
+      const size_t tiles = (rows.rows + weights.block_tile - 1) / weights.block_tile;
+      const uint64_t bytes = tiles * weights.block_tile * weights.row_bytes;
+      PackBlocks({weights.block_tile}, rows, packed);
+      std::memset(packed + bytes, 0, capacity - bytes);
+      return OkStatus();
+    }
+  }
+  Provider provider(Provider::Mode::kPack, packed, capacity);
   xnn_operator_t op = nullptr;
   const xnn_status status = CreateOperator(weights, end - begin, source, provider, &op);
   if (op != nullptr) xnn_delete_operator(op);

@@ -34,6 +34,7 @@ struct LinearWeights {
   size_t tile_rows =
       0;  ///< slices start at multiples of this many output rows; 0: cannot be sliced
   uint64_t row_bytes = 0;  ///< packed bytes of each row, if it can be sliced
+  size_t block_tile = 0;   ///< rows of a tile that PackBlocks packs as XNNPACK does; 0: it does not
   const uint8_t* packed = nullptr;
 
   /// Whether the kernels take int8 activations with a RowQuantization for each row.
@@ -47,10 +48,17 @@ Status InitializeKernels();
 /// messages. Errors   kUnsupported: no kernel for this format on this CPU.
 Status FindLayout(const char* name, LinearWeights* weights);
 
-/// Packs output rows [begin, end) of `matrix` into `packed`, the whole weight's packed bytes. begin
-/// is a multiple of tile_rows, and end too or the last row. bias [out_features] or null. f16 and
-/// bf16 become f32. Errors   kUnsupported, kOutOfMemory, kCorrupt (a scale that is not positive and
-/// normal), naming the tensor.
+/// Where output rows [begin, end) lie in the packed weight, and how many bytes they take. begin is
+/// a multiple of tile_rows, and end too or the last row.
+struct PackedRange {
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+};
+PackedRange PackedRangeOf(const LinearWeights& weights, size_t begin, size_t end);
+
+/// Packs output rows [begin, end) of `matrix` into the bytes of their PackedRange, which start at
+/// `packed`. bias [out_features] or null. f16 and bf16 become f32. Errors   kUnsupported,
+/// kOutOfMemory, kCorrupt (a scale that is not positive and normal), naming the tensor.
 Status PackRows(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
                 const float* bias, size_t begin, size_t end, uint8_t* packed);
 

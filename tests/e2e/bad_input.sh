@@ -3,6 +3,7 @@
 # Bad input through the real commands: each case must exit non-zero, say one line that names what is wrong, and leave no file behind.
 #   bad_input.sh GRAFT_CONVERT GRAFT_RUN DATA [EMULATOR...]
 set -uo pipefail
+export GRAFT_CACHE_DIR=   # no cache of packed weights
 convert=$1 run=$2 data=$3
 shift 3
 emulator=("$@")

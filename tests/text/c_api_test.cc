@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -152,6 +153,47 @@ TEST_SUITE("runtime/c_api") {
     CHECK(graft_session_create(model.handle, &newer.known, &session, nullptr) ==
           GRAFT_INVALID_ARGUMENT);
     CHECK(session == nullptr);
+  }
+
+  TEST_CASE("packed weights go into the folder that is given, and info says so") {
+    ModelBuilder builder;
+    const int32_t rows = builder.Symbol("rows");
+    const int32_t x = builder.Input("x", {Symbolic(rows), Fixed(8)}, fb::InputRole::Tensor,
+                                    fb::ElementType::Float32);
+    const int32_t y = builder.Value("y", {Symbolic(rows), Fixed(4)});
+    const std::vector<float> numbers(4 * 8, 0.5f);
+    const int32_t weight = builder.FloatTensor("weight", {4, 8}, numbers);
+    builder.Op("linear", {x}, {y}, fb::OpAttributes::Linear,
+               fb::CreateLinear(builder.builder(), weight, -1).Union());
+    builder.Output(y);
+    const AlignedBytes file = builder.Finish();
+    graft_model_info info{};
+    info.struct_size = sizeof(info);
+
+    std::string folder = (std::filesystem::temp_directory_path() / "graft-XXXXXX").string();
+    REQUIRE(mkdtemp(folder.data()) != nullptr);
+    graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
+    options.cache_folder = folder.c_str();
+    const auto state = [&] {
+      graft_model* opened = nullptr;
+      REQUIRE(graft_model_open_memory(file.data(), file.size(), &options, &opened, nullptr) ==
+              GRAFT_OK);
+      REQUIRE(graft_model_get_info(opened, &info, nullptr) == GRAFT_OK);
+      graft_model_destroy(opened);
+      return info.cache_state;
+    };
+    CHECK(state() == GRAFT_CACHE_STORED);
+    CHECK(state() == GRAFT_CACHE_HIT);
+    CHECK(info.packed_bytes > 0);
+    CHECK(std::string(info.cache_note).empty());
+    // A caller that knows no cache has none.
+    options.struct_size = offsetof(graft_model_options, cache_folder);
+    CHECK(state() == GRAFT_CACHE_OFF);
+    options.struct_size = sizeof(options);
+    options.cache_limit_bytes = 1;
+    std::filesystem::remove_all(folder);
+    CHECK(state() == GRAFT_CACHE_FAILED);
+    CHECK(std::string(info.cache_note).find("limit") != std::string::npos);
   }
 
   TEST_CASE("ids and text come in as much room as there is, with the size of the whole") {

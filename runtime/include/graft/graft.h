@@ -67,9 +67,18 @@ typedef struct graft_model_options {
   size_t struct_size;
   uint32_t threads;        /* used while loading; default: as many as help, at most the big cores */
   uint8_t verify_contents; /* 1: also check every segment's checksum, which reads the whole file */
+  /* A folder for packed weights, made if it is missing; NULL or "": none. Read during the call. The
+   * first opening of a model packs its weights for this CPU and stores them here, in one file of
+   * about the model's size; later ones, of any process, map that file and share its memory. A cache
+   * that cannot be used, whatever the reason, is never an error: the weights are then packed into
+   * memory, and graft_model_get_info says why. Any number of processes may use a folder. Give
+   * models you do not trust a folder of their own. */
+  const char* cache_folder;
+  uint64_t cache_limit_bytes; /* of all files of the folder together, beyond which those used
+                               * longest ago are removed; default 8 GiB */
 } graft_model_options;
 #define GRAFT_MODEL_OPTIONS_INIT \
-  { sizeof(graft_model_options), 0, 0 }
+  { sizeof(graft_model_options), 0, 0, NULL, 0 }
 
 /* Maps and verifies a file. `options` and `error` may be NULL.
  * Errors  NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, UNSUPPORTED, OUT_OF_MEMORY. */
@@ -85,11 +94,17 @@ GRAFT_API graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t siz
 GRAFT_API graft_status graft_model_open_memory(const void* data, size_t size,
                                                const graft_model_options* options,
                                                graft_model** model, graft_error* error);
-/* Frees the model once its last session is gone. NULL is fine. */
+/* Frees the model once its last session is gone. NULL is fine. If packed weights are still on their
+ * way to the disk, the last to go waits for them. */
 GRAFT_API void graft_model_destroy(graft_model* model);
 
 #define GRAFT_TASK_TENSORS 0
 #define GRAFT_TASK_TEXT_GENERATION 1
+
+#define GRAFT_CACHE_OFF 0    /* no cache folder was given, or nothing is to be packed */
+#define GRAFT_CACHE_HIT 1    /* packed weights were mapped from the cache; their checksums held */
+#define GRAFT_CACHE_STORED 2 /* they were packed into a file of the cache, for the next opening */
+#define GRAFT_CACHE_FAILED 3 /* they were packed into memory; cache_note says why */
 
 /* What a model is. Strings belong to the model. */
 typedef struct graft_model_info {
@@ -102,6 +117,9 @@ typedef struct graft_model_info {
   uint64_t file_bytes;
   uint64_t identity_high; /* hash of graph and weights: equal for equal models */
   uint64_t identity_low;
+  int32_t cache_state; /* GRAFT_CACHE_...; STORED may turn into FAILED while the disk is written */
+  uint64_t packed_bytes; /* of all packed weights */
+  char cache_note[256]; /* why a file of the cache was not taken or not stored; "" if all is well */
 } graft_model_info;
 GRAFT_API graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
                                             graft_error* error);

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// --cache-dir, --cache-limit and --no-cache: where packed weights are kept between runs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "platforms/embedded_linux/options.h"
+
+namespace graft_run {
+
+class CacheOptions {
+ public:
+  /// This must outlive the parsing.
+  void AddTo(Options* options);
+
+  /// The folder: as given, or packed in $GRAFT_CACHE_DIR, or graft/packed in the user's cache
+  /// folder
+  /// ($XDG_CACHE_HOME, ~/.cache). Empty: no cache is wanted, or there is no place for one.
+  std::string Folder() const;
+  uint64_t limit_bytes() const { return limit_mib_ << 20; }  ///< 0: graft.h's default
+
+ private:
+  bool is_off_ = false;
+  bool is_given_ = false;
+  std::string folder_;
+  uint64_t limit_mib_ = 0;
+};
+
+}  // namespace graft_run

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our packing of int4 blocks against XNNPACK's own: the same bytes, tile remainders included.
+#include "runtime/xnn/block_packing.h"
+
+#include <doctest/doctest.h>
+
+#include <random>
+#include <vector>
+
+#include "runtime/xnn/linear_operator.h"
+
+namespace graft::test {
+namespace {
+
+TEST_SUITE("runtime/block_packing") {
+  TEST_CASE("packed bytes equal those of XNNPACK wherever ours are used") {
+    REQUIRE(runtime::InitializeKernels().ok());
+    std::mt19937 random(3);
+    int compared = 0;
+    for (const size_t block : {32, 64, 128, 256}) {
+      for (const size_t rows : {64, 65, 71, 131, 512}) {
+        for (const bool with_bias : {false, true}) {
+          runtime::LinearWeights weights;
+          weights.format = runtime::WeightFormat::kInt4Block;
+          weights.out_features = rows;
+          weights.in_features = 3 * block;
+          weights.block_size = block;
+          REQUIRE(runtime::FindLayout("weight", &weights).ok());
+          if (weights.block_tile == 0) continue;  // another order of columns on this CPU
+          ++compared;
+          std::vector<uint8_t> codes(rows * weights.in_features / 2);
+          std::vector<uint16_t> scales(rows * 3);
+          std::vector<float> bias(rows);
+          for (uint8_t& code : codes) code = static_cast<uint8_t>(random());
+          for (uint16_t& scale : scales) scale = static_cast<uint16_t>(0x3000 + random() % 0x1000);
+          for (float& value : bias) value = static_cast<float>(random() % 1000) - 500.0f;
+          runtime::StoredMatrix matrix;
+          matrix.format = weights.format;
+          matrix.rows = rows;
+          matrix.width = weights.in_features;
+          matrix.block_size = block;
+          matrix.data = codes.data();
+          matrix.scales = reinterpret_cast<const uint8_t*>(scales.data());
+          const auto pack = [&](const runtime::LinearWeights& how) {
+            std::vector<uint8_t> packed(weights.packed_bytes, 0xEE);
+            const Status status = runtime::PackRows(
+                "weight", how, matrix, with_bias ? bias.data() : nullptr, 0, rows, packed.data());
+            REQUIRE(status.ok());
+            return packed;
+          };
+          runtime::LinearWeights theirs = weights;
+          theirs.block_tile = 0;
+          CAPTURE(block);
+          CAPTURE(rows);
+          CHECK(pack(weights) == pack(theirs));
+        }
+      }
+    }
+    MESSAGE(compared << " matrices compared");
+  }
+
+  TEST_CASE("a scale that is not positive and normal is refused") {
+    REQUIRE(runtime::InitializeKernels().ok());
+    std::vector<uint16_t> scales(64, 0x3F80);
+    const std::vector<uint8_t> codes(64 * 16, 0x5A);
+    runtime::BlockRows rows = {codes.data(), scales.data(), nullptr, 64, 32, 32};
+    CHECK(runtime::CanPackScales(rows));
+    for (const uint16_t bad : {0x0000, 0x0001, 0x7F80, 0x7FC0, 0xBF80, 0x8000}) {
+      scales[37] = bad;
+      CHECK(!runtime::CanPackScales(rows));
+      runtime::LinearWeights weights;
+      weights.format = runtime::WeightFormat::kInt4Block;
+      weights.out_features = 64;
+      weights.in_features = weights.block_size = 32;
+      REQUIRE(runtime::FindLayout("weight", &weights).ok());
+      runtime::StoredMatrix matrix = {weights.format,
+                                      64,
+                                      32,
+                                      32,
+                                      codes.data(),
+                                      reinterpret_cast<const uint8_t*>(scales.data())};
+      std::vector<uint8_t> packed(weights.packed_bytes);
+      CHECK(runtime::PackRows("weight", weights, matrix, nullptr, 0, 64, packed.data()).code() ==
+            StatusCode::kCorrupt);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace graft::test
