@@ -13,10 +13,11 @@ namespace {
 
 namespace fb = schema::fb;
 
-// Packed bytes of a slice: enough to be worth a ticket, few enough to stay in a core's L2 while all
-// rows pass over it.
+// Packed bytes of a slice: enough to be worth a ticket, few enough to stay in a near cache while
+// all rows pass over it. Decoding reads long streams better than short ones: 1 MiB gave it 5 to 10
+// % over 256 KiB and cost prefill nothing that could be measured.
 constexpr uint64_t kMinSliceBytes = 24 << 10;
-constexpr uint64_t kMaxSliceBytes = 256 << 10;
+constexpr uint64_t kMaxSliceBytes = 1 << 20;
 // Two let a thread that the system puts aside be helped out; each more is another start of a stream
 // from memory, which decoding feels.
 constexpr size_t kSlicesPerWorker = 2;

@@ -121,6 +121,23 @@ class Bench {
   std::vector<int32_t> tokens_;
 };
 
+// Generation and reading in turn: on a machine that is shared either is slow when the other is.
+int MeasureRounds(const BenchSettings& settings, uint32_t threads, Bench& bench,
+                  std::vector<GenerationRound>* rounds) {
+  ReadBandwidth reading(threads);
+  double before = reading.Measure();
+  for (uint64_t i = 0; i < settings.repetitions; ++i) {
+    GenerationRound round;
+    if (const int code = bench.MeasureGeneration(&round.tokens_per_second); code != kExitOk)
+      return code;
+    const double after = reading.Measure();
+    round.read_bandwidth = (before + after) / 2;
+    before = after;
+    rounds->push_back(round);
+  }
+  return kExitOk;
+}
+
 }  // namespace
 
 int RunBench(int argc, char** argv) {
@@ -173,14 +190,20 @@ int RunBench(int argc, char** argv) {
       prompt_rates.push_back(rate);
     }
   }
-  for (uint64_t i = 0; i <= settings.repetitions && settings.generate > 0; ++i) {
-    double rate = 0;
+  if (settings.generate > 0) {
+    double rate = 0;  // of the first run, which only warms up
     if (const int code = bench.MeasureGeneration(&rate); code != kExitOk) return code;
-    if (i > 0) generation_rates.push_back(rate);
+  }
+  figures.memory = ReadMemoryUse();  // before what measuring the bandwidth takes
+  if (settings.generate > 0) {
+    if (const int code = MeasureRounds(settings, figures.session.threads, bench, &figures.rounds);
+        code != kExitOk)
+      return code;
+    for (const GenerationRound& round : figures.rounds)
+      generation_rates.push_back(round.tokens_per_second);
   }
   figures.prompt = RatesOf(prompt_rates);
   figures.generation = RatesOf(generation_rates);
-  figures.memory = ReadMemoryUse();  // before what measuring the bandwidth takes
   if (settings.profile && settings.prompt > 0) {
     if (const int code = bench.ProfilePrompt(&figures.prompt_profile); code != kExitOk) return code;
   }
@@ -188,7 +211,6 @@ int RunBench(int argc, char** argv) {
     if (const int code = bench.ProfileGeneration(&figures.generation_profile); code != kExitOk)
       return code;
   }
-  if (settings.generate > 0) figures.read_bandwidth = MeasureReadBandwidth(figures.session.threads);
   ShowBench(settings, figures);
   return kExitOk;
 }

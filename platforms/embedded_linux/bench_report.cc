@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
+#include <utility>
 
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
@@ -25,9 +26,23 @@ double BytesReadPerToken(const BenchSettings& settings, const BenchFigures& figu
   return static_cast<double>(figures.session.weight_bytes) + CacheBytesRead(settings, figures);
 }
 
+double MedianOf(std::vector<double> values) { return RatesOf(std::move(values)).median; }
+
+double ReadBandwidthOf(const BenchFigures& figures) {
+  std::vector<double> bandwidths;
+  for (const GenerationRound& round : figures.rounds) bandwidths.push_back(round.read_bandwidth);
+  return MedianOf(std::move(bandwidths));
+}
+
+// The median of the rounds' shares, each of the bandwidth around it.
 double ShareOfBandwidth(const BenchSettings& settings, const BenchFigures& figures) {
-  if (figures.read_bandwidth <= 0) return 0;
-  return figures.generation.median * BytesReadPerToken(settings, figures) / figures.read_bandwidth;
+  std::vector<double> shares;
+  for (const GenerationRound& round : figures.rounds) {
+    if (round.read_bandwidth <= 0) return 0;
+    shares.push_back(round.tokens_per_second * BytesReadPerToken(settings, figures) /
+                     round.read_bandwidth);
+  }
+  return MedianOf(std::move(shares));
 }
 
 // Share of the threads' time that tasks of this kind kept them busy while it ran.
@@ -95,6 +110,16 @@ JsonObject ProfileObject(const StepProfile& profile) {
       .Objects("steps", steps);
 }
 
+std::vector<JsonObject> RoundObjects(const BenchFigures& figures) {
+  std::vector<JsonObject> rounds;
+  for (const GenerationRound& round : figures.rounds) {
+    rounds.push_back(JsonObject()
+                         .Number("tokens_per_second", round.tokens_per_second)
+                         .Number("read_bandwidth_bytes_per_second", round.read_bandwidth));
+  }
+  return rounds;
+}
+
 void ShowJson(const BenchSettings& settings, const BenchFigures& figures) {
   JsonObject object;
   object.Text("file", settings.file)
@@ -117,7 +142,8 @@ void ShowJson(const BenchSettings& settings, const BenchFigures& figures) {
       .Whole("weight_bytes_per_token", figures.session.weight_bytes)
       .Whole("cache_bytes_per_position", figures.session.cache_bytes_per_token)
       .Number("bytes_read_per_token", BytesReadPerToken(settings, figures))
-      .Number("read_bandwidth_bytes_per_second", figures.read_bandwidth)
+      .Objects("decode_rounds", RoundObjects(figures))
+      .Number("read_bandwidth_bytes_per_second", ReadBandwidthOf(figures))
       .Number("read_bandwidth_share", ShareOfBandwidth(settings, figures))
       .Whole("peak_rss_kib", figures.memory.peak_kib)
       .Whole("rss_anonymous_kib", figures.memory.anonymous_kib)
@@ -158,10 +184,10 @@ void ShowBench(const BenchSettings& settings, const BenchFigures& figures) {
     std::printf("read          %.1f MiB of weights and %.1f MiB of %s cache a token",
                 static_cast<double>(figures.session.weight_bytes) / kMebi,
                 CacheBytesRead(settings, figures) / kMebi, KvFormatName(figures.session.kv_format));
-    if (figures.read_bandwidth > 0) {
+    if (ReadBandwidthOf(figures) > 0) {
       std::printf(": %.1f GB/s, %.0f %% of the %.1f GB/s that %u threads read here",
                   figures.generation.median * BytesReadPerToken(settings, figures) * 1e-9,
-                  100 * ShareOfBandwidth(settings, figures), figures.read_bandwidth * 1e-9,
+                  100 * ShareOfBandwidth(settings, figures), ReadBandwidthOf(figures) * 1e-9,
                   figures.session.threads);
     }
     std::printf("\n");

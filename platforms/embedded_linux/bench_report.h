@@ -32,6 +32,12 @@ struct Rates {
 };
 Rates RatesOf(std::vector<double> rates);
 
+/// One run of generation.
+struct GenerationRound {
+  double tokens_per_second = 0;
+  double read_bandwidth = 0;  ///< bytes a second; 0: not measured
+};
+
 /// One measured pass by kind of step, longest first. elapsed_ns is more than the steps take
 /// together by what lies between them.
 struct StepProfile {
@@ -47,7 +53,8 @@ struct BenchFigures {
   double first_token_ms = 0;  ///< from the same start
   Rates prompt;
   Rates generation;
-  double read_bandwidth = 0;  ///< bytes a second; 0: not measured
+  /// The runs of generation, each beside what the machine read right before and after.
+  std::vector<GenerationRound> rounds;
   MemoryUse memory;
   StepProfile prompt_profile;
   StepProfile generation_profile;

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <barrier>
 #include <chrono>
 #include <cinttypes>
@@ -25,29 +24,6 @@ constexpr uint64_t kMostBytes = uint64_t{2} << 30;
 constexpr uint64_t kCacheMultiple = 4;
 constexpr size_t kPasses = 12;
 constexpr size_t kRunWords = 64;  // read between two looks at the loop's end
-
-// Zeroed memory in large pages where the system has them, as the weights are.
-class Buffer {
- public:
-  explicit Buffer(size_t bytes) : bytes_(bytes) {
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return;
-    words_ = static_cast<uint64_t*>(memory);
-#ifdef MADV_HUGEPAGE
-    madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-  }
-  ~Buffer() {
-    if (words_ != nullptr) munmap(words_, bytes_);
-  }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  uint64_t* words() const { return words_; }
-
- private:
-  uint64_t* words_ = nullptr;
-  size_t bytes_;
-};
 
 // Several times the last cache, but never so much that the machine has to make room for it.
 size_t BufferBytes() {
@@ -81,30 +57,17 @@ uint64_t ReadWords(const uint64_t* words, size_t count) {
   return all;
 }
 
-struct Reader {
+}  // namespace
+
+struct ReadBandwidth::Reader {
   pthread_t thread = {};
   uint64_t* part = nullptr;
   size_t words = 0;
   std::barrier<>* barrier = nullptr;
-  std::array<Clock::time_point, kPasses> starts;
-  std::array<Clock::time_point, kPasses> ends;
+  Clock::time_point start;
+  Clock::time_point end;
   volatile uint64_t result = 0;
 };
-
-void* Read(void* argument) {
-  auto* reader = static_cast<Reader*>(argument);
-  // Written by the thread that reads it: untouched pages are all one page of zeros.
-  for (size_t i = 0; i < reader->words; ++i) reader->part[i] = i;
-  for (size_t pass = 0; pass < kPasses; ++pass) {
-    reader->barrier->arrive_and_wait();
-    reader->starts[pass] = Clock::now();
-    reader->result = ReadWords(reader->part, reader->words);
-    reader->ends[pass] = Clock::now();
-  }
-  return nullptr;
-}
-
-}  // namespace
 
 MemoryUse ReadMemoryUse() {
   MemoryUse use;
@@ -125,40 +88,71 @@ MemoryUse ReadMemoryUse() {
   return use;
 }
 
-double MeasureReadBandwidth(unsigned threads) {
-  const size_t bytes = BufferBytes();
-  const Buffer buffer(bytes);
-  const size_t part_words =
-      bytes / sizeof(uint64_t) / std::max(1u, threads) / kRunWords * kRunWords;
-  if (buffer.words() == nullptr || part_words == 0) return 0;
-  std::vector<Reader> readers(std::max(1u, threads));
-  std::barrier<> barrier(static_cast<std::ptrdiff_t>(readers.size()));
-  for (size_t i = 0; i < readers.size(); ++i) {
-    readers[i].part = buffer.words() + i * part_words;
-    readers[i].words = part_words;
-    readers[i].barrier = &barrier;
+// Memory in large pages where the system has them, as the weights are.
+ReadBandwidth::ReadBandwidth(unsigned threads)
+    : bytes_(BufferBytes()), readers_(std::max(1u, threads)) {
+  void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return;
+  words_ = static_cast<uint64_t*>(memory);
+#ifdef MADV_HUGEPAGE
+  madvise(memory, bytes_, MADV_HUGEPAGE);
+#endif
+  const size_t part_words = bytes_ / sizeof(uint64_t) / readers_.size() / kRunWords * kRunWords;
+  for (size_t i = 0; i < readers_.size(); ++i) {
+    readers_[i].part = words_ + i * part_words;
+    readers_[i].words = part_words;
   }
-  // The caller is the first reader. A thread that cannot be started is left out.
-  size_t started = 1;
-  for (; started < readers.size(); ++started) {
-    if (pthread_create(&readers[started].thread, nullptr, Read, &readers[started]) != 0) break;
-  }
-  for (size_t i = started; i < readers.size(); ++i) barrier.arrive_and_drop();
-  Read(&readers[0]);
-  for (size_t i = 1; i < started; ++i) pthread_join(readers[i].thread, nullptr);
-  double best = 0;
+  RunOnAll(Touch);
+}
+
+ReadBandwidth::~ReadBandwidth() {
+  if (words_ != nullptr) munmap(words_, bytes_);
+}
+
+// Written by the thread that reads it: untouched pages are all one page of zeros.
+void* ReadBandwidth::Touch(void* argument) {
+  auto* reader = static_cast<Reader*>(argument);
+  for (size_t i = 0; i < reader->words; ++i) reader->part[i] = i;
+  return nullptr;
+}
+
+void* ReadBandwidth::Read(void* argument) {
+  auto* reader = static_cast<Reader*>(argument);
+  reader->barrier->arrive_and_wait();
+  reader->start = Clock::now();
   for (size_t pass = 0; pass < kPasses; ++pass) {
-    auto start = readers[0].starts[pass];
-    auto end = readers[0].ends[pass];
-    for (size_t i = 1; i < started; ++i) {
-      start = std::min(start, readers[i].starts[pass]);
-      end = std::max(end, readers[i].ends[pass]);
-    }
-    const double seconds = std::chrono::duration<double>(end - start).count();
-    if (seconds > 0)
-      best = std::max(best, static_cast<double>(part_words * sizeof(uint64_t) * started) / seconds);
+    reader->result = ReadWords(reader->part, reader->words);
   }
-  return best;
+  reader->end = Clock::now();
+  return nullptr;
+}
+
+void ReadBandwidth::RunOnAll(void* (*task)(void*)) {
+  std::barrier<> barrier(static_cast<std::ptrdiff_t>(readers_.size()));
+  for (Reader& reader : readers_) reader.barrier = &barrier;
+  size_t started = 1;
+  for (; started < readers_.size(); ++started) {
+    if (pthread_create(&readers_[started].thread, nullptr, task, &readers_[started]) != 0) break;
+  }
+  for (size_t i = started; i < readers_.size(); ++i) barrier.arrive_and_drop();
+  task(&readers_[0]);
+  for (size_t i = 1; i < started; ++i) pthread_join(readers_[i].thread, nullptr);
+  readers_.resize(started);  // a thread that cannot be started is left out from now on
+}
+
+double ReadBandwidth::Measure() {
+  if (words_ == nullptr || readers_[0].words == 0) return 0;
+  RunOnAll(Read);
+  Clock::time_point start = readers_[0].start;
+  Clock::time_point end = readers_[0].end;
+  size_t words = 0;
+  for (const Reader& reader : readers_) {
+    start = std::min(start, reader.start);
+    end = std::max(end, reader.end);
+    words += reader.words;
+  }
+  const double seconds = std::chrono::duration<double>(end - start).count();
+  return seconds > 0 ? static_cast<double>(words * sizeof(uint64_t) * kPasses) / seconds : 0;
 }
 
 }  // namespace graft_run
