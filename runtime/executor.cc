@@ -72,7 +72,7 @@ struct Executor::LinearState {
 struct Executor::StepState {
   // What the graph says.
   StoredMatrix table;             // kEmbedding
-  float factor = 0;               // kEmbedding: scale; kAngles: magnitude; norms: epsilon
+  float factor = 0;               // kEmbedding, kScale: scale; kAngles: magnitude; norms: epsilon
   const float* weight = nullptr;  // norms; kAngles: inverse frequencies
   const float* bias = nullptr;    // kLayerNorm
   size_t group = 0;               // kRmsNorm: elements; kRope: head_dim
@@ -199,6 +199,9 @@ Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvVie
         break;
       case StepKind::kGatedActivation:
         state.activation = ActivationOf(op->attributes_as_GatedActivation()->kind());
+        break;
+      case StepKind::kScale:
+        state.factor = op->attributes_as_Scale()->factor();
         break;
       case StepKind::kLinears:
         GRAFT_RETURN_IF_ERROR(CreateLinears(step, weights, ones, &state));
@@ -347,6 +350,7 @@ Status Executor::PrepareStep(const Step& step, StepState& state) {
     case StepKind::kMultiply:
     case StepKind::kActivation:
     case StepKind::kGatedActivation:
+    case StepKind::kScale:
       break;
   }
   return OkStatus();
@@ -403,6 +407,9 @@ void Executor::RunRows(StepState& s, StepKind kind, size_t begin, size_t end) {
       case StepKind::kSelectRows:
         std::memcpy(s.out + at, s.in0 + static_cast<size_t>(s.indices[row]) * width,
                     width * sizeof(float));
+        break;
+      case StepKind::kScale:
+        ScaleRow(s.in0 + at, s.factor, width, s.out + at);
         break;
       case StepKind::kLinears:
       case StepKind::kAttention:

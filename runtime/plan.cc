@@ -30,6 +30,8 @@ StepKind KindOf(fb::OpAttributes attributes) {
       return StepKind::kGatedActivation;
     case fb::OpAttributes::SelectRows:
       return StepKind::kSelectRows;
+    case fb::OpAttributes::Scale:
+      return StepKind::kScale;
     case fb::OpAttributes::Add:
     case fb::OpAttributes::NONE:  // not in a verified model
       break;
@@ -74,6 +76,8 @@ const char* StepKindName(StepKind kind) {
       return "gated_activation";
     case StepKind::kSelectRows:
       return "select_rows";
+    case StepKind::kScale:
+      return "scale";
   }
   return "unknown";
 }

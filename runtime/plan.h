@@ -58,6 +58,7 @@ enum class StepKind : uint8_t {
   kActivation,
   kGatedActivation,
   kSelectRows,
+  kScale,
 };
 /// "linears", "attention", ...: for messages and profiles.
 const char* StepKindName(StepKind kind);

@@ -95,10 +95,13 @@ std::string ShapeText(std::span<const int64_t> shape) {
 class Session::Impl {
  public:
   Impl(std::shared_ptr<const Model> model_in)
-      : model(std::move(model_in)), plan(model->verified()), vocabulary(model->vocabulary()) {}
+      : model(std::move(model_in)), plan(model->verified()), vocabulary(model->vocabulary()) {
+    if (const uint32_t rows = model->position_rows(); rows != 0) most_positions = rows;
+  }
 
   Status Initialize(const SessionOptions& options);
   Status CheckIds(std::span<const int32_t> given) const;
+  Status CheckPositions(size_t end) const;
   Status RunChunk(std::span<const int32_t> chunk, size_t outputs);
   Status Append(std::span<const int32_t> given, const float** logits);
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
@@ -112,6 +115,8 @@ class Session::Impl {
   std::shared_ptr<const Model> model;
   Plan plan;
   uint32_t vocabulary;
+  // Where positions are looked up in a table: its rows.
+  uint32_t most_positions = std::numeric_limits<uint32_t>::max();
   uint32_t context_tokens = 0;
   uint32_t prefill_chunk = 0;
   std::unique_ptr<WorkerTeam> team;
@@ -137,6 +142,12 @@ Status Session::Impl::Initialize(const SessionOptions& options) {
     const uint32_t trained = model->context_tokens();
     context_tokens =
         trained == 0 ? kDefaultContextTokens : std::min(trained, kDefaultContextTokens);
+    context_tokens = std::min(context_tokens, most_positions);
+  }
+  if (context_tokens > most_positions) {
+    return Error(StatusCode::kInvalidArgument,
+                 "a context of %u tokens asked for; the model has embeddings for %u positions",
+                 context_tokens, most_positions);
   }
   if (context_tokens > kMaxContextTokens) {
     return Error(StatusCode::kInvalidArgument,
@@ -168,8 +179,15 @@ Status Session::Impl::CheckIds(std::span<const int32_t> given) const {
   return OkStatus();
 }
 
+Status Session::Impl::CheckPositions(size_t end) const {
+  if (end <= most_positions) return OkStatus();
+  return Error(StatusCode::kOutOfRange, "%zu tokens; the model has embeddings for %u positions",
+               end, most_positions);
+}
+
 // Computes ids after what the caches hold, with the last `outputs` rows out.
 Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs) {
+  GRAFT_RETURN_IF_ERROR(CheckPositions(position + chunk.size()));
   const auto rows = static_cast<int64_t>(chunk.size());
   const auto bind = [&](int32_t value, int64_t size) {
     if (value < 0) return;
@@ -352,6 +370,8 @@ Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
                    names->Get(static_cast<uint32_t>(symbol))->c_str());
     }
   }
+  if (plan.positions() >= 0)
+    GRAFT_RETURN_IF_ERROR(CheckPositions(plan.rows(plan.positions(), binding)));
   if (plan.has_state()) {
     const size_t rows =
         plan.positions() >= 0 ? plan.rows(plan.positions(), binding) : static_cast<size_t>(tokens);

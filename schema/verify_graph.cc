@@ -324,6 +324,8 @@ class GraphChecker {
         return CheckElementwise(2, op_->attributes_as_GatedActivation()->kind());
       case fb::OpAttributes::SelectRows:
         return CheckSelectRows();
+      case fb::OpAttributes::Scale:
+        return CheckScale(*op_->attributes_as_Scale());
       case fb::OpAttributes::NONE:
         break;
     }
@@ -332,13 +334,18 @@ class GraphChecker {
 
   Status CheckEmbedding(const fb::Embedding& embedding) {
     GRAFT_RETURN_IF_ERROR(ExpectOperands(1, 1));
-    GRAFT_RETURN_IF_ERROR(ExpectOrigin(0, Origin::kTokenIds, "TokenIds"));
+    const Origin origin = InputOrigin(0);
+    if (origin != Origin::kTokenIds && origin != Origin::kPositions) {
+      return OpError("needs %.100s to be the graph input of role TokenIds or Positions",
+                     Input(0).name()->c_str());
+    }
     GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* table, MatrixAt(embedding.table(), "table"));
     GRAFT_RETURN_IF_ERROR(ExpectWidth(Output(0), table->shape()->Get(1)));
     GRAFT_RETURN_IF_ERROR(ExpectSameRows(Input(0), Output(0)));
     if (!std::isfinite(embedding.scale())) return OpError("has a scale that is not finite");
     const auto rows = static_cast<uint64_t>(table->shape()->Get(0));
-    facts_.vocabulary = facts_.vocabulary == 0 ? rows : std::min(facts_.vocabulary, rows);
+    uint64_t& most = origin == Origin::kTokenIds ? facts_.vocabulary : facts_.positions;
+    most = most == 0 ? rows : std::min(most, rows);
     return OkStatus();
   }
 
@@ -461,6 +468,11 @@ class GraphChecker {
     }
     GRAFT_RETURN_IF_ERROR(ExpectWidth(Output(0), width));
     return ExpectSameRows(Input(1), Output(0));
+  }
+
+  Status CheckScale(const fb::Scale& scale) {
+    if (!std::isfinite(scale.factor())) return OpError("has a factor that is not finite");
+    return CheckElementwise(1, fb::ActivationKind::MIN);
   }
 
   Status CheckOutputs() const {

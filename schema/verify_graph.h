@@ -15,6 +15,7 @@ struct Model;
 
 struct GraphFacts {
   uint64_t vocabulary = 0;  ///< token ids are below this; 0: no op looks up token ids
+  uint64_t positions = 0;   ///< so are positions below this; 0: no op looks up positions
 };
 
 /// Checks graph and task of a model whose FlatBuffer and tensors are already valid.

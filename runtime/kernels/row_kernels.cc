@@ -106,6 +106,11 @@ void MultiplyImpl(const float* a, const float* b, size_t width, float* y) {
   Map2(a, b, width, y, [](Vector u, Vector v) HWY_ATTR { return hn::Mul(u, v); });
 }
 
+void ScaleImpl(const float* x, float factor, size_t width, float* y) {
+  const Vector factor_v = hn::Set(Floats(), factor);
+  Map1(x, width, y, [&](Vector v) HWY_ATTR { return hn::Mul(v, factor_v); });
+}
+
 // Calls use(f) with the function of one vector that `kind` names.
 template <class Use>
 HWY_INLINE void WithActivation(Activation kind, Use use) {
@@ -228,6 +233,7 @@ HWY_EXPORT(RmsNormImpl);
 HWY_EXPORT(LayerNormImpl);
 HWY_EXPORT(AddImpl);
 HWY_EXPORT(MultiplyImpl);
+HWY_EXPORT(ScaleImpl);
 HWY_EXPORT(ActivationImpl);
 HWY_EXPORT(GatedActivationImpl);
 HWY_EXPORT(QuantizeImpl);
@@ -245,6 +251,9 @@ void AddRow(const float* a, const float* b, size_t width, float* y) {
 }
 void MultiplyRow(const float* a, const float* b, size_t width, float* y) {
   HWY_DYNAMIC_DISPATCH(MultiplyImpl)(a, b, width, y);
+}
+void ScaleRow(const float* x, float factor, size_t width, float* y) {
+  HWY_DYNAMIC_DISPATCH(ScaleImpl)(x, factor, width, y);
 }
 void ActivationRow(Activation kind, const float* x, size_t width, float* y) {
   HWY_DYNAMIC_DISPATCH(ActivationImpl)(kind, x, width, y);

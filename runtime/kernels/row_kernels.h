@@ -28,6 +28,8 @@ void LayerNormRow(const float* x, size_t width, const float* weight, const float
 
 void AddRow(const float* a, const float* b, size_t width, float* y);
 void MultiplyRow(const float* a, const float* b, size_t width, float* y);
+/// y = factor * x
+void ScaleRow(const float* x, float factor, size_t width, float* y);
 void ActivationRow(Activation kind, const float* x, size_t width, float* y);
 /// y = activation(gate) * up
 void GatedActivationRow(Activation kind, const float* gate, const float* up, size_t width,

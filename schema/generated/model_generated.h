@@ -69,6 +69,9 @@ struct GatedActivationBuilder;
 struct SelectRows;
 struct SelectRowsBuilder;
 
+struct Scale;
+struct ScaleBuilder;
+
 struct Op;
 struct OpBuilder;
 
@@ -226,11 +229,12 @@ enum class OpAttributes : uint8_t {
   Activation = 9,
   GatedActivation = 10,
   SelectRows = 11,
+  Scale = 12,
   MIN = NONE,
-  MAX = SelectRows
+  MAX = Scale
 };
 
-inline const OpAttributes (&EnumValuesOpAttributes())[12] {
+inline const OpAttributes (&EnumValuesOpAttributes())[13] {
   static const OpAttributes values[] = {
     OpAttributes::NONE,
     OpAttributes::Embedding,
@@ -243,13 +247,14 @@ inline const OpAttributes (&EnumValuesOpAttributes())[12] {
     OpAttributes::Multiply,
     OpAttributes::Activation,
     OpAttributes::GatedActivation,
-    OpAttributes::SelectRows
+    OpAttributes::SelectRows,
+    OpAttributes::Scale
   };
   return values;
 }
 
 inline const char * const *EnumNamesOpAttributes() {
-  static const char * const names[13] = {
+  static const char * const names[14] = {
     "NONE",
     "Embedding",
     "Linear",
@@ -262,13 +267,14 @@ inline const char * const *EnumNamesOpAttributes() {
     "Activation",
     "GatedActivation",
     "SelectRows",
+    "Scale",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameOpAttributes(OpAttributes e) {
-  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::SelectRows)) return "";
+  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::Scale)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesOpAttributes()[index];
 }
@@ -319,6 +325,10 @@ template<> struct OpAttributesTraits<graft::schema::fb::GatedActivation> {
 
 template<> struct OpAttributesTraits<graft::schema::fb::SelectRows> {
   static const OpAttributes enum_value = OpAttributes::SelectRows;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::Scale> {
+  static const OpAttributes enum_value = OpAttributes::Scale;
 };
 
 bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type);
@@ -1407,6 +1417,47 @@ inline flatbuffers::Offset<SelectRows> CreateSelectRows(
   return builder_.Finish();
 }
 
+struct Scale FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ScaleBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_FACTOR = 4
+  };
+  float factor() const {
+    return GetField<float>(VT_FACTOR, 1.0f);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<float>(verifier, VT_FACTOR, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct ScaleBuilder {
+  typedef Scale Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_factor(float factor) {
+    fbb_.AddElement<float>(Scale::VT_FACTOR, factor, 1.0f);
+  }
+  explicit ScaleBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Scale> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Scale>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Scale> CreateScale(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    float factor = 1.0f) {
+  ScaleBuilder builder_(_fbb);
+  builder_.add_factor(factor);
+  return builder_.Finish();
+}
+
 struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef OpBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -1465,6 +1516,9 @@ struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const graft::schema::fb::SelectRows *attributes_as_SelectRows() const {
     return attributes_type() == graft::schema::fb::OpAttributes::SelectRows ? static_cast<const graft::schema::fb::SelectRows *>(attributes()) : nullptr;
   }
+  const graft::schema::fb::Scale *attributes_as_Scale() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::Scale ? static_cast<const graft::schema::fb::Scale *>(attributes()) : nullptr;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffset(verifier, VT_NAME) &&
@@ -1522,6 +1576,10 @@ template<> inline const graft::schema::fb::GatedActivation *Op::attributes_as<gr
 
 template<> inline const graft::schema::fb::SelectRows *Op::attributes_as<graft::schema::fb::SelectRows>() const {
   return attributes_as_SelectRows();
+}
+
+template<> inline const graft::schema::fb::Scale *Op::attributes_as<graft::schema::fb::Scale>() const {
+  return attributes_as_Scale();
 }
 
 struct OpBuilder {
@@ -2468,6 +2526,10 @@ inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj,
     }
     case OpAttributes::SelectRows: {
       auto ptr = reinterpret_cast<const graft::schema::fb::SelectRows *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::Scale: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::Scale *>(obj);
       return verifier.VerifyTable(ptr);
     }
     default: return true;

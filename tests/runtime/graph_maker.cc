@@ -159,6 +159,13 @@ int32_t GraphMaker::Embedding(const Weight& table, float scale) {
   return out;
 }
 
+int32_t GraphMaker::PositionEmbedding(const Weight& table) {
+  const int32_t out = NewValue(static_cast<int64_t>(table.numbers.width));
+  Op({positions_}, out, fb::OpAttributes::Embedding,
+     fb::CreateEmbedding(builder_.builder(), table.tensor).Union());
+  return out;
+}
+
 int32_t GraphMaker::Linear(int32_t x, const Weight& weight, const Weight* bias) {
   const int32_t out = NewValue(static_cast<int64_t>(weight.numbers.rows));
   Op({x}, out, fb::OpAttributes::Linear,
@@ -232,6 +239,12 @@ int32_t GraphMaker::SelectRows(int32_t x, int64_t width) {
   const int32_t out = NewValue(width);
   Op({x, output_rows_}, out, fb::OpAttributes::SelectRows,
      fb::CreateSelectRows(builder_.builder()).Union());
+  return out;
+}
+
+int32_t GraphMaker::Scale(int32_t x, int64_t width, float factor) {
+  const int32_t out = NewValue(width);
+  Op({x}, out, fb::OpAttributes::Scale, fb::CreateScale(builder_.builder(), factor).Union());
   return out;
 }
 

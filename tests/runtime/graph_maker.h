@@ -58,6 +58,7 @@ class GraphMaker {
   Weight RandomVector(const std::string& name, size_t size, double center, double spread);
 
   int32_t Embedding(const Weight& table, float scale = 1.0f);
+  int32_t PositionEmbedding(const Weight& table);
   int32_t Linear(int32_t x, const Weight& weight, const Weight* bias = nullptr);
   int32_t RmsNorm(int32_t x, int64_t width, const Weight& weight, float epsilon);
   int32_t LayerNorm(int32_t x, int64_t width, const Weight& weight, const Weight* bias,
@@ -76,6 +77,7 @@ class GraphMaker {
                  fb::ActivationKind activation = fb::ActivationKind::Silu);
   int32_t Activation(int32_t x, int64_t width, fb::ActivationKind kind);
   int32_t SelectRows(int32_t x, int64_t width);
+  int32_t Scale(int32_t x, int64_t width, float factor);
 
   void Output(int32_t value) { builder_.Output(value); }
   /// Finishes the file and opens it; `file` keeps its bytes.

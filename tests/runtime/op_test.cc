@@ -166,6 +166,57 @@ TEST_SUITE("runtime/ops") {
       }
     }
   }
+
+  TEST_CASE("scale multiplies every number") {
+    GraphMaker graph(7);
+    const size_t width = 71;
+    graph.Output(graph.Scale(graph.TensorInput("x", width), width, -2.75f));
+    const auto session = NewSession(graph.Open(), {});
+    for (const size_t rows : kRowCounts) {
+      const auto x = RandomFloats(graph.random(), rows * width);
+      const Numbers y = ForwardNumbers(*session, x, width);
+      for (size_t i = 0; i < x.size(); ++i) CHECK(y.at[i] == double{x[i] * -2.75f});
+    }
+  }
+
+  TEST_CASE("an embedding of positions counts rows from 0, and bounds the context") {
+    GraphMaker graph(8);
+    graph.TokenInputs();
+    const size_t width = 24;
+    const Weight tokens = graph.RandomWeight("tokens", fb::TensorFormat::Float32, 5, width);
+    const Weight places = graph.RandomWeight("places", fb::TensorFormat::Float32, 9, width);
+    graph.Output(graph.Binary(OpAttributes::Add, graph.Embedding(tokens),
+                              graph.PositionEmbedding(places), static_cast<int64_t>(width)));
+    const auto model = graph.Open();
+    CHECK(model->vocabulary() == 5);
+    CHECK(model->position_rows() == 9);
+    const auto session = NewSession(model, {});
+    CHECK(session->context_tokens() == 9);
+    const auto run = [&](const std::vector<int32_t>& ids) {
+      const std::vector<runtime::TensorView> inputs = {{"input_ids",
+                                                        runtime::ElementType::kInt32,
+                                                        {static_cast<int64_t>(ids.size())},
+                                                        ids.data()}};
+      return session->Forward(inputs);
+    };
+    const std::vector<int32_t> ids = {4, 0, 4, 1, 2, 3, 0, 0, 1};
+    const auto outputs = run(ids);
+    REQUIRE(outputs.ok());
+    const auto* floats = static_cast<const float*>((*outputs)[0].data);
+    for (size_t row = 0; row < ids.size(); ++row) {
+      for (size_t k = 0; k < width; ++k) {
+        CHECK(floats[row * width + k] ==
+              doctest::Approx(tokens.numbers(static_cast<size_t>(ids[row]), k) +
+                              places.numbers(row, k)));
+      }
+    }
+    const auto longer = run(std::vector<int32_t>(10, 0));
+    CHECK(longer.status().code() == StatusCode::kOutOfRange);
+    CHECK(std::string(longer.status().message()).find("embeddings for 9 positions") !=
+          std::string::npos);
+    const auto wide = runtime::Session::Create(model, {.context_tokens = 10});
+    CHECK(wide.status().code() == StatusCode::kInvalidArgument);
+  }
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ struct Decoder {
   int64_t embedded_width = kWidth, key_width = kKvWidth, logits_width = kVocabulary;
   float epsilon = 1e-5f, scale = 0.5f, soft_cap = 0.0f;
   bool causal = true, read_early = false, write_twice = false, wrong_positions = false,
-       no_attributes = false;
+       no_attributes = false, lookup_of_rows = false;
+  float factor = 2.0f;
   fb::ActivationKind activation = fb::ActivationKind::Silu;
   fb::InputRole last_role = fb::InputRole::OutputRows;
   fb::TaskKind task = fb::TaskKind::TextGeneration;
@@ -65,9 +66,10 @@ Status Check(const Decoder& d) {
   const int32_t attended = model.Value("attended", {sequence, Fixed(kWidth)});
   const int32_t gated = model.Value("gated", {sequence, Fixed(kWidth)});
   const int32_t selected = model.Value("selected", {rows, Fixed(kWidth)});
+  const int32_t scaled = model.Value("scaled", {rows, Fixed(kWidth)});
   const int32_t logits = model.Value("logits", {rows, Fixed(d.logits_width)});
 
-  model.Op("embed", {ids}, {x}, fb::OpAttributes::Embedding,
+  model.Op("embed", {d.lookup_of_rows ? output_rows : ids}, {x}, fb::OpAttributes::Embedding,
            fb::CreateEmbedding(b, d.table).Union());
   model.Op("norm", {d.read_early ? gated : x}, {normed}, fb::OpAttributes::RmsNorm,
            d.no_attributes ? 0 : fb::CreateRmsNorm(b, d.norm_weight, d.epsilon).Union());
@@ -84,7 +86,9 @@ Status Check(const Decoder& d) {
            fb::CreateGatedActivation(b, d.activation).Union());
   model.Op("select", {gated, output_rows}, {selected}, fb::OpAttributes::SelectRows,
            fb::CreateSelectRows(b).Union());
-  model.Op("head", {selected}, {logits}, fb::OpAttributes::Linear, fb::CreateLinear(b, 0).Union());
+  model.Op("scale", {selected}, {scaled}, fb::OpAttributes::Scale,
+           fb::CreateScale(b, d.factor).Union());
+  model.Op("head", {scaled}, {logits}, fb::OpAttributes::Linear, fb::CreateLinear(b, 0).Union());
   model.Output(logits);
   model.SetTask(d.task, 64, d.end_tokens);
   const test::AlignedBytes file = model.Finish();
@@ -152,10 +156,14 @@ TEST_SUITE("schema/graph") {
     CHECK_REFUSED("epsilon", d.epsilon = std::numeric_limits<float>::quiet_NaN());
     CHECK_REFUSED("scale", d.scale = std::numeric_limits<float>::infinity());
     CHECK_REFUSED("soft_cap", d.soft_cap = -1.0f);
+    CHECK_REFUSED("has a factor that is not finite",
+                  d.factor = std::numeric_limits<float>::infinity());
   }
 
   TEST_CASE("roles are what the ops need") {
     CHECK_REFUSED("role Positions", d.wrong_positions = true);
+    CHECK_REFUSED("op 0 (embed, Embedding) needs rows to be the graph input of role TokenIds or",
+                  d.lookup_of_rows = true);
     CHECK_REFUSED("role OutputRows", d.last_role = fb::InputRole::Tensor);
     CHECK_REFUSED("two graph inputs have the role TokenIds", d.last_role = fb::InputRole::TokenIds);
   }
