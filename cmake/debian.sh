@@ -6,6 +6,7 @@ library_packages=(libflatbuffers-dev doctest-dev nlohmann-json3-dev libcli11-dev
 build_packages=(ca-certificates xz-utils "${compiler_packages[@]}" "${library_packages[@]}")
 arm_packages=(g++-aarch64-linux-gnu qemu-user-static)
 lint_packages=(clang-format-14 clang-tidy-14)
+java_packages=(openjdk-17-jdk-headless)
 schema_packages=(flatbuffers-compiler)
 bench_packages=(libbenchmark-dev)
 fuzz_packages=(clang-14 libclang-rt-14-dev libfuzzer-14-dev)

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sessions for dev.graft.Native: tokens in, tokens out.
+#include <cstdint>
+#include <iterator>
+#include <memory>
+
+#include "platforms/android/jni/java_calls.h"
+#include "platforms/android/jni/natives.h"
+
+namespace graft::android {
+namespace {
+
+jlong CreateSession(JNIEnv* env, jclass, jlong model, jint threads, jint context_tokens,
+                    jint prefill_chunk, jint kv_format) {
+  graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
+  options.threads = static_cast<uint32_t>(threads);
+  options.context_tokens = static_cast<uint32_t>(context_tokens);
+  options.prefill_chunk = static_cast<uint32_t>(prefill_chunk);
+  options.kv_format = kv_format;
+  graft_session* session = nullptr;
+  graft_error error = {};
+  const graft_status status =
+      graft_session_create(FromHandle<graft_model>(model), &options, &session, &error);
+  if (!Check(env, status, error)) return 0;
+  return ToHandle(session);
+}
+
+void DestroySession(JNIEnv*, jclass, jlong session) {
+  graft_session_destroy(FromHandle<graft_session>(session));
+}
+
+/// The one native method that runs beside another of the same session.
+void Cancel(JNIEnv*, jclass, jlong session) {
+  graft_session_cancel(FromHandle<graft_session>(session));
+}
+
+/// The numbers, in the order of dev.graft.SessionInfo's constructor.
+jlongArray SessionNumbers(JNIEnv* env, jclass, jlong session) {
+  graft_session_info info = {};
+  info.struct_size = sizeof(info);
+  graft_error error = {};
+  const graft_status status =
+      graft_session_get_info(FromHandle<graft_session>(session), &info, &error);
+  if (!Check(env, status, error)) return nullptr;
+  const int64_t numbers[] = {info.threads, info.context_tokens,
+                             static_cast<int64_t>(info.weight_bytes),
+                             static_cast<int64_t>(info.cache_bytes_per_token), info.kv_format};
+  return NewLongs(env, numbers, std::size(numbers));
+}
+
+jlong Position(JNIEnv*, jclass, jlong session) {
+  return static_cast<jlong>(graft_session_position(FromHandle<graft_session>(session)));
+}
+
+void Rewind(JNIEnv* env, jclass, jlong session, jlong tokens) {
+  graft_error error = {};
+  const graft_status status =
+      graft_session_rewind(FromHandle<graft_session>(session), static_cast<size_t>(tokens), &error);
+  Check(env, status, error);
+}
+
+jlong KeepPrefix(JNIEnv* env, jclass, jlong session, jintArray ids) {
+  const IntsOf numbers(env, ids);
+  if (!numbers.ok()) return 0;
+  size_t kept = 0;
+  graft_error error = {};
+  const graft_status status = graft_session_keep_prefix(
+      FromHandle<graft_session>(session), numbers.data(), numbers.size(), &kept, &error);
+  if (!Check(env, status, error)) return 0;
+  return static_cast<jlong>(kept);
+}
+
+void Save(JNIEnv* env, jclass, jlong session, jbyteArray path) {
+  const BytesOf path_bytes(env, path);
+  if (!path_bytes.ok()) return;
+  graft_error error = {};
+  const graft_status status =
+      graft_session_save(FromHandle<graft_session>(session), path_bytes.data(), &error);
+  Check(env, status, error);
+}
+
+void Restore(JNIEnv* env, jclass, jlong session, jbyteArray path) {
+  const BytesOf path_bytes(env, path);
+  if (!path_bytes.ok()) return;
+  graft_error error = {};
+  const graft_status status =
+      graft_session_restore(FromHandle<graft_session>(session), path_bytes.data(), &error);
+  Check(env, status, error);
+}
+
+/// The logits of the last token; `vocabulary` is how many there are.
+jfloatArray Append(JNIEnv* env, jclass, jlong session, jintArray ids, jint vocabulary) {
+  const IntsOf numbers(env, ids);
+  if (!numbers.ok()) return nullptr;
+  const float* logits = nullptr;
+  graft_error error = {};
+  const graft_status status = graft_session_append(FromHandle<graft_session>(session),
+                                                   numbers.data(), numbers.size(), &logits, &error);
+  if (!Check(env, status, error)) return nullptr;
+  return NewFloats(env, logits, logits == nullptr ? 0 : static_cast<size_t>(vocabulary));
+}
+
+/// Java's byte[][] of UTF-8 as C strings. All copied before any is used.
+class StopStrings {
+ public:
+  StopStrings(JNIEnv* env, jobjectArray strings) {
+    const jsize count = env->GetArrayLength(strings);
+    copies_ = Allocate<std::unique_ptr<BytesOf>>(env, static_cast<size_t>(count));
+    pointers_ = Allocate<const char*>(env, static_cast<size_t>(count));
+    if (copies_ == nullptr || pointers_ == nullptr) return;
+    for (jsize i = 0; i < count; ++i) {
+      auto element = static_cast<jbyteArray>(env->GetObjectArrayElement(strings, i));
+      if (env->ExceptionCheck() == JNI_TRUE) return;
+      copies_[i].reset(new (std::nothrow) BytesOf(env, element));
+      env->DeleteLocalRef(element);
+      if (copies_[i] == nullptr) Throw(env, GRAFT_OUT_OF_MEMORY, "no memory for a stop string");
+      if (copies_[i] == nullptr || !copies_[i]->ok()) return;
+      pointers_[i] = copies_[i]->data();
+    }
+    count_ = static_cast<size_t>(count);
+    ok_ = true;
+  }
+  bool ok() const { return ok_; }
+  const char* const* data() const { return pointers_.get(); }
+  size_t count() const { return count_; }
+
+ private:
+  std::unique_ptr<std::unique_ptr<BytesOf>[]> copies_;
+  std::unique_ptr<const char*[]> pointers_;
+  size_t count_ = 0;
+  bool ok_ = false;
+};
+
+struct Receiver {
+  JNIEnv* env;  // tokens come on the thread that called generate
+  jobject sink;
+};
+
+int32_t OnToken(void* user, int32_t id, const char* text, size_t size) {
+  const auto* receiver = static_cast<const Receiver*>(user);
+  return CallSink(receiver->env, receiver->sink, id, text, size) ? 0 : 1;
+}
+
+/// The numbers, in the order of dev.graft.GenerateResult's constructor.
+jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint max_tokens,
+                    jfloat temperature, jint top_k, jfloat top_p, jfloat min_p,
+                    jfloat repeat_penalty, jint repeat_window, jlong seed, jobjectArray stop,
+                    jboolean ignore_end, jboolean whole_prompt, jobject sink) {
+  const IntsOf ids(env, prompt);
+  if (!ids.ok()) return nullptr;
+  const StopStrings stop_strings(env, stop);
+  if (!stop_strings.ok()) return nullptr;
+  graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
+  options.max_tokens = static_cast<uint32_t>(max_tokens);
+  options.temperature = temperature;
+  options.top_k = static_cast<uint32_t>(top_k);
+  options.top_p = top_p;
+  options.min_p = min_p;
+  options.repeat_penalty = repeat_penalty;
+  options.repeat_window = static_cast<uint32_t>(repeat_window);
+  options.seed = static_cast<uint64_t>(seed);
+  options.stop = stop_strings.data();
+  options.stop_count = stop_strings.count();
+  options.ignore_end = ignore_end == JNI_TRUE ? 1 : 0;
+  options.whole_prompt = whole_prompt == JNI_TRUE ? 1 : 0;
+
+  Receiver receiver = {env, sink};
+  graft_generate_result result = {};
+  result.struct_size = sizeof(result);
+  graft_error error = {};
+  const graft_status status =
+      graft_session_generate(FromHandle<graft_session>(session), ids.data(), ids.size(), &options,
+                             OnToken, &receiver, &result, &error);
+  if (env->ExceptionCheck() == JNI_TRUE) return nullptr;  // what the listener threw
+  if (!Check(env, status, error)) return nullptr;
+  const int64_t numbers[] = {
+      static_cast<int64_t>(result.prompt_tokens), static_cast<int64_t>(result.generated_tokens),
+      static_cast<int64_t>(result.reused_tokens), static_cast<int64_t>(result.prefill_ns),
+      static_cast<int64_t>(result.decode_ns),     result.stop_reason};
+  return NewLongs(env, numbers, std::size(numbers));
+}
+
+}  // namespace
+
+std::span<const JNINativeMethod> SessionMethods() {
+  static const JNINativeMethod methods[] = {
+      Method("createSession", "(JIIII)J", CreateSession),
+      Method("destroySession", "(J)V", DestroySession),
+      Method("cancel", "(J)V", Cancel),
+      Method("sessionNumbers", "(J)[J", SessionNumbers),
+      Method("position", "(J)J", Position),
+      Method("rewind", "(JJ)V", Rewind),
+      Method("keepPrefix", "(J[I)J", KeepPrefix),
+      Method("save", "(J[B)V", Save),
+      Method("restore", "(J[B)V", Restore),
+      Method("append", "(J[II)[F", Append),
+      Method("generate", "(J[IIFIFFFIJ[[BZZLdev/graft/TokenSink;)[J", Generate),
+  };
+  return methods;
+}
+
+}  // namespace graft::android

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.graft;
+
+import androidx.annotation.NonNull;
+
+/**
+ * How tokens are chosen and when generation ends. Immutable.
+ *
+ * <p>The filters apply in the order repeatPenalty, temperature, topK, topP, minP.
+ */
+public final class GenerateOptions {
+  /** The likeliest token each time, at most 256 of them. */
+  @NonNull public static final GenerateOptions DEFAULT = builder().build();
+
+  final int maxTokens;
+  final float temperature;
+  final int topK;
+  final float topP;
+  final float minP;
+  final float repeatPenalty;
+  final int repeatWindow;
+  final long seed;
+  final byte[][] stop;
+  final boolean ignoreEnd;
+  final boolean wholePrompt;
+
+  private GenerateOptions(Builder from) {
+    maxTokens = from.maxTokens;
+    temperature = from.temperature;
+    topK = from.topK;
+    topP = from.topP;
+    minP = from.minP;
+    repeatPenalty = from.repeatPenalty;
+    repeatWindow = from.repeatWindow;
+    seed = from.seed;
+    stop = from.stop;
+    ignoreEnd = from.ignoreEnd;
+    wholePrompt = from.wholePrompt;
+  }
+
+  @NonNull
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /** Collects options; what is not set, or 0, has its default. Ranges are checked by generate. */
+  public static final class Builder {
+    private int maxTokens;
+    private float temperature;
+    private int topK;
+    private float topP;
+    private float minP;
+    private float repeatPenalty;
+    private int repeatWindow;
+    private long seed;
+    private byte[][] stop = {};
+    private boolean ignoreEnd;
+    private boolean wholePrompt;
+
+    private Builder() {}
+
+    /** Default 256; never beyond the context. */
+    @NonNull
+    public Builder maxTokens(int tokens) {
+      maxTokens = Check.notNegative(tokens, "maxTokens");
+      return this;
+    }
+
+    /** 0, the default: the likeliest token. */
+    @NonNull
+    public Builder temperature(float temperature) {
+      this.temperature = temperature;
+      return this;
+    }
+
+    /** Only the likeliest {@code count} tokens; 0, the default: all. */
+    @NonNull
+    public Builder topK(int count) {
+      topK = Check.notNegative(count, "topK");
+      return this;
+    }
+
+    /** Only the likeliest tokens of this probability together; 0 or 1: all. */
+    @NonNull
+    public Builder topP(float probability) {
+      topP = probability;
+      return this;
+    }
+
+    /** Only tokens at least this share as likely as the likeliest; 0: all. */
+    @NonNull
+    public Builder minP(float share) {
+      minP = share;
+      return this;
+    }
+
+    /** More than 1 makes tokens seen lately less likely; 0 or 1: off. */
+    @NonNull
+    public Builder repeatPenalty(float penalty) {
+      repeatPenalty = penalty;
+      return this;
+    }
+
+    /** How many tokens back "lately" is. Default 64. */
+    @NonNull
+    public Builder repeatWindow(int tokens) {
+      repeatWindow = Check.notNegative(tokens, "repeatWindow");
+      return this;
+    }
+
+    /** The same seed gives the same tokens. */
+    @NonNull
+    public Builder seed(long seed) {
+      this.seed = seed;
+      return this;
+    }
+
+    /** Generation ends before the first of these that appears. */
+    @NonNull
+    public Builder stop(@NonNull String... strings) {
+      byte[][] bytes = new byte[Check.notNull(strings, "strings").length][];
+      for (int i = 0; i < strings.length; ++i) {
+        bytes[i] = Check.withoutZero(strings[i], "a stop string");
+      }
+      stop = bytes;
+      return this;
+    }
+
+    /** Whether to go on after the model's end-of-text tokens. */
+    @NonNull
+    public Builder ignoreEnd(boolean ignoreEnd) {
+      this.ignoreEnd = ignoreEnd;
+      return this;
+    }
+
+    /**
+     * Whether the prompt is the whole text, not what comes after the tokens held: only what the
+     * session does not hold of it is computed.
+     */
+    @NonNull
+    public Builder wholePrompt(boolean wholePrompt) {
+      this.wholePrompt = wholePrompt;
+      return this;
+    }
+
+    @NonNull
+    public GenerateOptions build() {
+      return new GenerateOptions(this);
+    }
+  }
+}

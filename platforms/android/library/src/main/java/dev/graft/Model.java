@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.graft;
+
+import androidx.annotation.NonNull;
+import java.io.File;
+import java.nio.charset.StandardCharsets;
+
+/**
+ * An opened .graft file: its weights and its tokenizer.
+ *
+ * <p>Immutable, and safe for any number of threads. It holds native memory until {@link #close()};
+ * nothing else frees it. Sessions keep what they need of it, so model and sessions may be closed in
+ * either order.
+ */
+public final class Model implements AutoCloseable {
+  private final Object lock = new Object();
+  private long handle; // 0: freed
+  private int users; // calls inside native code, and sessions
+  private boolean closed;
+
+  private Model(long handle) {
+    this.handle = handle;
+  }
+
+  /** The version of the native library, "0.1.0". */
+  @NonNull
+  public static String libraryVersion() {
+    return Native.version();
+  }
+
+  /** Opens a file with {@link ModelOptions#DEFAULT}. */
+  @NonNull
+  public static Model open(@NonNull File file) {
+    return open(file, ModelOptions.DEFAULT);
+  }
+
+  /**
+   * Maps and verifies a file, and packs its weights for this CPU. It takes from milliseconds to
+   * seconds: not for the main thread.
+   *
+   * @throws GraftException NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, UNSUPPORTED, OUT_OF_MEMORY
+   */
+  @NonNull
+  public static Model open(@NonNull File file, @NonNull ModelOptions options) {
+    byte[] path = Check.withoutZero(Check.notNull(file, "file").getPath(), "file");
+    Check.notNull(options, "options");
+    return new Model(
+        Native.openPath(
+            path,
+            options.threads,
+            options.verifyContents,
+            options.cacheFolder,
+            options.cacheLimitBytes));
+  }
+
+  /**
+   * The same for a part of an open file, such as an asset that lies uncompressed in an APK: its
+   * bytes are mapped where they are if the offset is a multiple of 64, and read otherwise.
+   *
+   * @param descriptor stays the caller's, who may close it after this call
+   * @param offset in bytes
+   * @param length in bytes; 0: up to the file's end
+   */
+  @NonNull
+  public static Model openDescriptor(
+      int descriptor, long offset, long length, @NonNull ModelOptions options) {
+    Check.notNegative(descriptor, "descriptor");
+    Check.notNegative(offset, "offset");
+    Check.notNegative(length, "length");
+    Check.notNull(options, "options");
+    return new Model(
+        Native.openDescriptor(
+            descriptor,
+            offset,
+            length,
+            options.threads,
+            options.verifyContents,
+            options.cacheFolder,
+            options.cacheLimitBytes));
+  }
+
+  /** What the model is. */
+  @NonNull
+  public ModelInfo getInfo() {
+    long model = enter();
+    try {
+      return new ModelInfo(
+          Native.modelNumbers(model),
+          utf8(Native.modelText(model, 0)),
+          utf8(Native.modelText(model, 1)));
+    } finally {
+      leave();
+    }
+  }
+
+  /** Makes a session with {@link SessionOptions#DEFAULT}. */
+  @NonNull
+  public Session newSession() {
+    return newSession(SessionOptions.DEFAULT);
+  }
+
+  /**
+   * Makes a session: room for a context, and threads.
+   *
+   * @throws GraftException OUT_OF_MEMORY, INVALID_ARGUMENT
+   */
+  @NonNull
+  public Session newSession(@NonNull SessionOptions options) {
+    Check.notNull(options, "options");
+    int vocabulary = getInfo().getVocabulary();
+    long model = enter();
+    boolean isMade = false;
+    try {
+      long session =
+          Native.createSession(
+              model,
+              options.threads,
+              options.contextTokens,
+              options.prefillChunk,
+              options.kvFormat.code);
+      Session made = new Session(this, model, session, vocabulary);
+      isMade = true;
+      return made;
+    } finally {
+      if (!isMade) leave(); // else when the session is closed
+    }
+  }
+
+  /**
+   * Token ids of a text.
+   *
+   * @param addSpecial whether to put the tokens before and after it that the model expects
+   * @throws GraftException FAILED_PRECONDITION or UNSUPPORTED if the model has no tokenizer
+   */
+  @NonNull
+  public int[] tokenize(@NonNull String text, boolean addSpecial) {
+    byte[] bytes = Check.notNull(text, "text").getBytes(StandardCharsets.UTF_8);
+    long model = enter();
+    try {
+      return Native.tokenize(model, bytes, addSpecial);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Text of token ids. Bytes that are no whole character become U+FFFD.
+   *
+   * @param skipSpecial whether to leave special tokens out
+   * @throws GraftException OUT_OF_RANGE for an id that the vocabulary does not have
+   */
+  @NonNull
+  public String detokenize(@NonNull int[] ids, boolean skipSpecial) {
+    Check.notNull(ids, "ids");
+    long model = enter();
+    try {
+      return utf8(Native.detokenize(model, ids, skipSpecial));
+    } finally {
+      leave();
+    }
+  }
+
+  /** Whether {@link #close()} was called. */
+  public boolean isClosed() {
+    synchronized (lock) {
+      return closed;
+    }
+  }
+
+  /**
+   * Frees the model, once calls of other threads are done and its last session is closed. Any
+   * number of times, from any thread.
+   */
+  @Override
+  public void close() {
+    synchronized (lock) {
+      closed = true;
+      if (users == 0) free(); // else the last user does
+    }
+  }
+
+  private long enter() {
+    synchronized (lock) {
+      if (closed) throw new IllegalStateException("the model is closed");
+      ++users;
+      return handle;
+    }
+  }
+
+  void leave() {
+    synchronized (lock) {
+      --users;
+      if (closed && users == 0) free();
+    }
+  }
+
+  private void free() {
+    if (handle != 0) Native.destroyModel(handle);
+    handle = 0;
+  }
+
+  private static String utf8(byte[] bytes) {
+    return new String(bytes, StandardCharsets.UTF_8);
+  }
+}

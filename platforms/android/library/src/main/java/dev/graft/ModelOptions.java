@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.graft;
+
+import androidx.annotation.NonNull;
+import androidx.annotation.Nullable;
+import java.io.File;
+
+/** How a model is opened. Immutable. */
+public final class ModelOptions {
+  /** As many threads as help, no cache. */
+  @NonNull public static final ModelOptions DEFAULT = builder().build();
+
+  final int threads;
+  final boolean verifyContents;
+  final byte[] cacheFolder; // null: none
+  final long cacheLimitBytes;
+
+  private ModelOptions(Builder from) {
+    threads = from.threads;
+    verifyContents = from.verifyContents;
+    cacheFolder = from.cacheFolder;
+    cacheLimitBytes = from.cacheLimitBytes;
+  }
+
+  @NonNull
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /** Collects options; what is not set has its default. */
+  public static final class Builder {
+    private int threads;
+    private boolean verifyContents;
+    private byte[] cacheFolder;
+    private long cacheLimitBytes;
+
+    private Builder() {}
+
+    /** Threads used while loading; 0, the default: as many as help, at most the big cores. */
+    @NonNull
+    public Builder threads(int threads) {
+      this.threads = Check.notNegative(threads, "threads");
+      return this;
+    }
+
+    /** Whether to check every checksum, which reads the whole file. Default false. */
+    @NonNull
+    public Builder verifyContents(boolean verifyContents) {
+      this.verifyContents = verifyContents;
+      return this;
+    }
+
+    /**
+     * Where packed weights are kept for the next start, for example {@code new
+     * File(context.getCacheDir(), "graft")}; null, the default: nowhere. A cache that cannot be
+     * used is no error.
+     */
+    @NonNull
+    public Builder cacheFolder(@Nullable File folder) {
+      cacheFolder = folder == null ? null : Check.withoutZero(folder.getPath(), "folder");
+      return this;
+    }
+
+    /** Of all files of the cache together; 0, the default: 8 GiB. */
+    @NonNull
+    public Builder cacheLimitBytes(long bytes) {
+      cacheLimitBytes = Check.notNegative(bytes, "cacheLimitBytes");
+      return this;
+    }
+
+    @NonNull
+    public ModelOptions build() {
+      return new ModelOptions(this);
+    }
+  }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.graft;
+
+/**
+ * The functions of libgraft_jni.so. They trust what they are given: a handle is alive, and no other
+ * thread is inside the session, which {@link Model} and {@link Session} see to.
+ */
+final class Native {
+  static {
+    System.loadLibrary("graft_jni");
+  }
+
+  private Native() {}
+
+  // ---- Models
+
+  static native String version();
+
+  static native long openPath(
+      byte[] path, int threads, boolean verifyContents, byte[] cacheFolder, long cacheLimitBytes);
+
+  static native long openDescriptor(
+      int descriptor,
+      long offset,
+      long length,
+      int threads,
+      boolean verifyContents,
+      byte[] cacheFolder,
+      long cacheLimitBytes);
+
+  static native void destroyModel(long model);
+
+  static native long[] modelNumbers(long model);
+
+  static native byte[] modelText(long model, int which);
+
+  static native int[] tokenize(long model, byte[] text, boolean addSpecial);
+
+  static native byte[] detokenize(long model, int[] ids, boolean skipSpecial);
+
+  // ---- Sessions
+
+  static native long createSession(
+      long model, int threads, int contextTokens, int prefillChunk, int kvFormat);
+
+  static native void destroySession(long session);
+
+  static native void cancel(long session);
+
+  static native long[] sessionNumbers(long session);
+
+  static native long position(long session);
+
+  static native void rewind(long session, long tokens);
+
+  static native long keepPrefix(long session, int[] ids);
+
+  static native void save(long session, byte[] path);
+
+  static native void restore(long session, byte[] path);
+
+  static native float[] append(long session, int[] ids, int vocabulary);
+
+  static native long[] generate(
+      long session,
+      int[] prompt,
+      int maxTokens,
+      float temperature,
+      int topK,
+      float topP,
+      float minP,
+      float repeatPenalty,
+      int repeatWindow,
+      long seed,
+      byte[][] stop,
+      boolean ignoreEnd,
+      boolean wholePrompt,
+      TokenSink sink);
+
+  // ---- Tensors: four objects for each output, name (byte[]), type (int[1]), shape, elements
+
+  static native Object[] forward(
+      long session, byte[][] names, int[] types, long[][] shapes, Object[] data);
+}

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.graft;
+
+import androidx.annotation.NonNull;
+import androidx.annotation.Nullable;
+import java.io.File;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+
+/**
+ * The tokens of one conversation with a {@link Model}, and what was computed from them.
+ *
+ * <p>One call runs at a time: calls of other threads wait for their turn. {@link #cancel()} and
+ * {@link #close()} do not wait for a turn and may come from any thread. Sessions are independent:
+ * for two answers at once, make two.
+ *
+ * <p>It holds native memory and threads until {@link #close()}; nothing else frees them.
+ */
+public final class Session implements AutoCloseable {
+  /** Cancelling is asked for again this often, for a call that had not reached native code. */
+  private static final long CANCEL_AGAIN_MILLIS = 5;
+
+  private final Model model;
+  private final long modelHandle; // alive until the session gives it back
+  private final int vocabulary;
+  private final Object lock = new Object();
+  private long handle; // 0: freed
+  private Thread owner; // of the call that runs
+  private TokenSink sink; // of the generation that runs
+  private boolean closed;
+  private volatile boolean cancelled; // the call that runs
+
+  Session(Model model, long modelHandle, long handle, int vocabulary) {
+    this.model = model;
+    this.modelHandle = modelHandle;
+    this.handle = handle;
+    this.vocabulary = vocabulary;
+  }
+
+  /** The model it was made of. */
+  @NonNull
+  public Model getModel() {
+    return model;
+  }
+
+  /** What the session is made of. */
+  @NonNull
+  public SessionInfo getInfo() {
+    long session = enter();
+    try {
+      return new SessionInfo(Native.sessionNumbers(session));
+    } finally {
+      leave();
+    }
+  }
+
+  /** How many tokens it holds. */
+  public int getPosition() {
+    long session = enter();
+    try {
+      return (int) Native.position(session);
+    } finally {
+      leave();
+    }
+  }
+
+  // ---- Text
+
+  /** Generates with {@link GenerateOptions#DEFAULT}, without streaming. */
+  @NonNull
+  public GenerateResult generate(@NonNull String prompt) {
+    return generate(prompt, GenerateOptions.DEFAULT, null);
+  }
+
+  /** Generates without streaming. */
+  @NonNull
+  public GenerateResult generate(@NonNull String prompt, @NonNull GenerateOptions options) {
+    return generate(prompt, options, null);
+  }
+
+  /**
+   * Appends the prompt to what the session holds and generates. The tokens that the model expects
+   * before a text are added if the session is empty, or with {@link
+   * GenerateOptions.Builder#wholePrompt}.
+   *
+   * <p>It returns when the last token is there: not for the main thread.
+   *
+   * @param listener receives each token, on this thread; null: nobody does
+   * @throws GraftException CANCELLED; OUT_OF_RANGE if the prompt does not fit into the context
+   *     (nothing was appended); INVALID_ARGUMENT for a sampling option outside of its range
+   */
+  @NonNull
+  public GenerateResult generate(
+      @NonNull String prompt, @NonNull GenerateOptions options, @Nullable TokenListener listener) {
+    byte[] text = Check.notNull(prompt, "prompt").getBytes(StandardCharsets.UTF_8);
+    Check.notNull(options, "options");
+    TokenSink sink = new TokenSink(this, listener);
+    long session = enter(sink);
+    try {
+      boolean isWhole = options.wholePrompt || Native.position(session) == 0;
+      return generate(session, Native.tokenize(modelHandle, text, isWhole), options, sink);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * The same for a prompt of token ids. The last token handed out is not yet held by the session:
+   * to go on from it, make it the first of the next prompt.
+   */
+  @NonNull
+  public GenerateResult generate(
+      @NonNull int[] prompt, @NonNull GenerateOptions options, @Nullable TokenListener listener) {
+    Check.notNull(prompt, "prompt");
+    Check.notNull(options, "options");
+    TokenSink sink = new TokenSink(this, listener);
+    long session = enter(sink);
+    try {
+      return generate(session, prompt, options, sink);
+    } finally {
+      leave();
+    }
+  }
+
+  private GenerateResult generate(
+      long session, int[] prompt, GenerateOptions options, TokenSink sink) {
+    long[] numbers =
+        Native.generate(
+            session,
+            prompt,
+            options.maxTokens,
+            options.temperature,
+            options.topK,
+            options.topP,
+            options.minP,
+            options.repeatPenalty,
+            options.repeatWindow,
+            options.seed,
+            options.stop,
+            options.ignoreEnd,
+            options.wholePrompt,
+            sink);
+    GenerateResult result = new GenerateResult(sink.text(), sink.ids(), numbers);
+    if (cancelled && result.getStopReason() == StopReason.LISTENER) {
+      throw GraftException.cancelled();
+    }
+    return result;
+  }
+
+  /**
+   * Appends tokens without generating.
+   *
+   * @return the logits of the last token, one for each of the vocabulary
+   * @throws GraftException OUT_OF_RANGE (nothing was appended), CANCELLED
+   */
+  @NonNull
+  public float[] append(@NonNull int[] ids) {
+    Check.notNull(ids, "ids");
+    long session = enter();
+    try {
+      return Native.append(session, ids, vocabulary);
+    } finally {
+      leave();
+    }
+  }
+
+  /** Forgets all tokens. */
+  public void reset() {
+    rewind(0);
+  }
+
+  /**
+   * Forgets tokens from position {@code tokens} on.
+   *
+   * @throws GraftException OUT_OF_RANGE if there are fewer
+   */
+  public void rewind(int tokens) {
+    Check.notNegative(tokens, "tokens");
+    long session = enter();
+    try {
+      Native.rewind(session, tokens);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Rewinds to the longest beginning of {@code ids} that the session holds, but less than all of
+   * them.
+   *
+   * @return its length
+   */
+  public int keepPrefix(@NonNull int[] ids) {
+    Check.notNull(ids, "ids");
+    long session = enter();
+    try {
+      return (int) Native.keepPrefix(session, ids);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Writes the tokens held, and what was computed from them, to a file that only this app can read.
+   *
+   * @throws GraftException NOT_FOUND (no such folder), IO, UNSUPPORTED (no model of text)
+   */
+  public void save(@NonNull File file) {
+    byte[] path = Check.withoutZero(Check.notNull(file, "file").getPath(), "file");
+    long session = enter();
+    try {
+      Native.save(session, path);
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Takes the tokens of a saved session in place of those held. It must be of the same model.
+   *
+   * @throws GraftException NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, MISMATCH, OUT_OF_RANGE
+   */
+  public void restore(@NonNull File file) {
+    byte[] path = Check.withoutZero(Check.notNull(file, "file").getPath(), "file");
+    long session = enter();
+    try {
+      Native.restore(session, path);
+    } finally {
+      leave();
+    }
+  }
+
+  // ---- Tensors
+
+  /**
+   * Computes the model's graph on named inputs. For a token model the only input is token ids,
+   * computed from position 0, with outputs for every position.
+   *
+   * @return copies, in the graph's order
+   * @throws GraftException INVALID_ARGUMENT (missing or unknown input, wrong type or shape),
+   *     OUT_OF_RANGE, CANCELLED
+   */
+  @NonNull
+  public List<Tensor> forward(@NonNull Tensor... inputs) {
+    Check.notNull(inputs, "inputs");
+    byte[][] names = new byte[inputs.length][];
+    int[] types = new int[inputs.length];
+    long[][] shapes = new long[inputs.length][];
+    Object[] data = new Object[inputs.length];
+    for (int i = 0; i < inputs.length; ++i) {
+      Tensor input = Check.notNull(inputs[i], "an input");
+      names[i] = Check.withoutZero(input.getName(), "an input's name");
+      types[i] = input.typeCode();
+      shapes[i] = input.shape();
+      data[i] = input.data();
+    }
+    long session = enter();
+    Object[] parts;
+    try {
+      parts = Native.forward(session, names, types, shapes, data);
+    } finally {
+      leave();
+    }
+    List<Tensor> outputs = new ArrayList<>();
+    for (int i = 0; i < parts.length; i += Tensor.NATIVE_PARTS) {
+      outputs.add(Tensor.ofNative(parts, i));
+    }
+    return Collections.unmodifiableList(outputs);
+  }
+
+  // ---- Stopping
+
+  /**
+   * Asks the call that runs to stop soon; it throws {@link GraftException} with CANCELLED. Any
+   * thread, also the listener's. Without effect if nothing runs.
+   */
+  public void cancel() {
+    synchronized (lock) {
+      if (owner != null) cancelNow();
+    }
+  }
+
+  /**
+   * The same, but only for the generation that {@code listener} receives: without effect once it
+   * has ended, whatever runs by then.
+   */
+  public void cancel(@NonNull TokenListener listener) {
+    Check.notNull(listener, "listener");
+    synchronized (lock) {
+      if (owner != null && sink != null && sink.isFor(listener)) cancelNow();
+    }
+  }
+
+  /** Whether {@link #close()} was called. */
+  public boolean isClosed() {
+    synchronized (lock) {
+      return closed;
+    }
+  }
+
+  /**
+   * Frees the session. A call that runs in another thread is cancelled and waited for; calls that
+   * wait for their turn throw {@link IllegalStateException}. From inside a listener it asks the
+   * generation to stop, which then frees. Any number of times, from any thread.
+   */
+  @Override
+  public void close() {
+    boolean interrupted = false;
+    synchronized (lock) {
+      closed = true;
+      if (owner == null) {
+        free();
+        return;
+      }
+      lock.notifyAll();
+      cancelNow();
+      while (handle != 0 && owner != Thread.currentThread()) {
+        try {
+          lock.wait(CANCEL_AGAIN_MILLIS);
+        } catch (InterruptedException e) {
+          interrupted = true; // memory in use cannot be freed: go on, and tell the caller after
+        }
+        if (handle != 0) Native.cancel(handle);
+      }
+    }
+    if (interrupted) Thread.currentThread().interrupt();
+  }
+
+  boolean isCancelled() {
+    return cancelled;
+  }
+
+  private long enter() {
+    return enter(null);
+  }
+
+  private long enter(TokenSink newSink) {
+    Thread current = Thread.currentThread();
+    boolean interrupted = false;
+    synchronized (lock) {
+      if (owner == current) {
+        throw new IllegalStateException(
+            "the session is generating: its listener may call cancel() and close() only");
+      }
+      while (owner != null && !closed) {
+        try {
+          lock.wait();
+        } catch (InterruptedException e) {
+          interrupted = true;
+        }
+      }
+      if (interrupted) current.interrupt();
+      if (closed) throw new IllegalStateException("the session is closed");
+      owner = current;
+      sink = newSink;
+      cancelled = false;
+      return handle;
+    }
+  }
+
+  private void leave() {
+    synchronized (lock) {
+      owner = null;
+      sink = null;
+      if (closed) free();
+      lock.notifyAll();
+    }
+  }
+
+  private void cancelNow() {
+    cancelled = true;
+    Native.cancel(handle);
+  }
+
+  private void free() {
+    if (handle == 0) return;
+    Native.destroySession(handle);
+    handle = 0;
+    model.leave();
+  }
+}

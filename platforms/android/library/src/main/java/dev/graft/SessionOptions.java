@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.graft;
+
+import androidx.annotation.NonNull;
+
+/** How a session is made. Immutable. */
+public final class SessionOptions {
+  /** The model's context, at most 4096 tokens. */
+  @NonNull public static final SessionOptions DEFAULT = builder().build();
+
+  final int threads;
+  final int contextTokens;
+  final int prefillChunk;
+  final KvFormat kvFormat;
+
+  private SessionOptions(Builder from) {
+    threads = from.threads;
+    contextTokens = from.contextTokens;
+    prefillChunk = from.prefillChunk;
+    kvFormat = from.kvFormat;
+  }
+
+  @NonNull
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /** Collects options; what is not set, or 0, has its default. */
+  public static final class Builder {
+    private int threads;
+    private int contextTokens;
+    private int prefillChunk;
+    private KvFormat kvFormat = KvFormat.AUTO;
+
+    private Builder() {}
+
+    /** Default: as the model's. */
+    @NonNull
+    public Builder threads(int threads) {
+      this.threads = Check.notNegative(threads, "threads");
+      return this;
+    }
+
+    /** Positions to make room for. Default: the model's, at most 4096. */
+    @NonNull
+    public Builder contextTokens(int tokens) {
+      contextTokens = Check.notNegative(tokens, "contextTokens");
+      return this;
+    }
+
+    /** Tokens of a prompt computed at a time. Default 128. */
+    @NonNull
+    public Builder prefillChunk(int tokens) {
+      prefillChunk = Check.notNegative(tokens, "prefillChunk");
+      return this;
+    }
+
+    /** Default {@link KvFormat#AUTO}. */
+    @NonNull
+    public Builder kvFormat(@NonNull KvFormat format) {
+      kvFormat = Check.notNull(format, "format");
+      return this;
+    }
+
+    @NonNull
+    public SessionOptions build() {
+      return new SessionOptions(this);
+    }
+  }
+}
