@@ -104,10 +104,12 @@ fs::path TokenizerFolder(const OpenedModel& model, const fs::path& folder) {
 }
 
 Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
-    const OpenedModel& model, const fs::path& folder, int64_t vocabulary,
+    const OpenedModel& model, const fs::path& folder, int64_t vocabulary, bool generates_text,
     flatbuffers::FlatBufferBuilder& header) {
   const fs::path from = TokenizerFolder(model, folder);
-  GRAFT_ASSIGN_OR_RETURN(const auto tokenizer, BuildTokenizer(header, from.string()));
+  // Encoders are given what fits; a prompt that was cut in silence would be another prompt.
+  GRAFT_ASSIGN_OR_RETURN(const auto tokenizer,
+                         BuildTokenizer(header, from.string(), !generates_text));
   if (tokenizer.IsNull()) return tokenizer;
   const auto* table = flatbuffers::GetTemporaryPointer(header, tokenizer);
   const int64_t tokens = static_cast<int64_t>(table->token_offsets()->size()) - 1;
@@ -151,8 +153,9 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
   GRAFT_RETURN_IF_ERROR(lower(config, graph, &description->task));
   GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
                          config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
-  GRAFT_ASSIGN_OR_RETURN(description->tokenizer,
-                         DescribeTokenizer(model, folder, vocabulary, header));
+  GRAFT_ASSIGN_OR_RETURN(
+      description->tokenizer,
+      DescribeTokenizer(model, folder, vocabulary, description->task.generates_text, header));
   return OkStatus();
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/tokenizer_steps.h"
 
-#include <functional>
 #include <string>
+#include <string_view>
 
 #include "converter/regex_dialect.h"
+#include "converter/tokenizer_components.h"
 #include "schema/generated/tokenizer_generated.h"
 #include "schema/verify_tokenizer.h"
 
@@ -14,32 +15,9 @@ namespace {
 namespace fb = schema::fb;
 using flatbuffers::FlatBufferBuilder;
 
-constexpr int kMaxNesting = 8;
-
 // The splitting rule that ByteLevel brings along: GPT-2's.
 constexpr char kByteLevelPattern[] =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-
-Status UnknownType(const JsonValue& component, const char* what, const std::string& type) {
-  return component.Fail(
-      std::string("is a ") + what + " of type " + type + ", which graft does not know",
-      StatusCode::kUnsupported);
-}
-
-/// Calls visit(component, type) for `component`, or for each element of `list_key` if it is a
-/// Sequence.
-Status ForEach(const JsonValue& component, const char* list_key, int depth,
-               const std::function<Status(const JsonValue&, const std::string&)>& visit) {
-  if (component.IsNull()) return OkStatus();
-  GRAFT_ASSIGN_OR_RETURN(const std::string type, component.GetString("type"));
-  if (type != "Sequence") return visit(component, type);
-  if (depth >= kMaxNesting) return component.Fail("is nested too deeply");
-  GRAFT_ASSIGN_OR_RETURN(const JsonValue list, component.Get(list_key, JsonKind::kArray));
-  for (size_t i = 0; i < list.size(); ++i) {
-    GRAFT_RETURN_IF_ERROR(ForEach(list.at(i), list_key, depth + 1, visit));
-  }
-  return OkStatus();
-}
 
 struct Pattern {
   std::string text;
@@ -154,6 +132,17 @@ Status AppendPreTokenizer(FlatBufferBuilder& builder, PreTokenizerSteps& result,
   if (type == "WhitespaceSplit") {
     return AppendRegexSplit(builder, result, component, R"(\s)", fb::SplitBehavior::Removed, false);
   }
+  if (type == "BertPreTokenizer") {
+    result.steps.push_back(fb::CreatePreTokenizerStep(builder, fb::PreTokenizerKind::BertWords));
+    return OkStatus();
+  }
+  if (type == "CharDelimiterSplit") {
+    GRAFT_ASSIGN_OR_RETURN(const std::string delimiter, ReadContent(component, "delimiter"));
+    if (delimiter.empty()) return component.Find("delimiter").Fail("must not be empty");
+    result.steps.push_back(fb::CreatePreTokenizerStep(builder, fb::PreTokenizerKind::Split,
+                                                      builder.CreateString(delimiter)));
+    return OkStatus();
+  }
   if (type == "Metaspace") {
     GRAFT_ASSIGN_OR_RETURN(const std::string replacement, ReadContent(component, "replacement"));
     if (replacement.empty()) return component.Find("replacement").Fail("must not be empty");
@@ -165,6 +154,52 @@ Status AppendPreTokenizer(FlatBufferBuilder& builder, PreTokenizerSteps& result,
     return OkStatus();
   }
   return UnknownType(component, "pre-tokenizer", type);
+}
+
+/// BertNormalizer's four settings, each a step of its own.
+Status AppendBertNormalizer(FlatBufferBuilder& builder, StepList<fb::NormalizerStep>& steps,
+                            const JsonValue& component) {
+  GRAFT_ASSIGN_OR_RETURN(const bool clean_text, component.GetBool("clean_text", true));
+  GRAFT_ASSIGN_OR_RETURN(const bool ideographs, component.GetBool("handle_chinese_chars", true));
+  GRAFT_ASSIGN_OR_RETURN(const bool lowercase, component.GetBool("lowercase", true));
+  GRAFT_ASSIGN_OR_RETURN(const bool strip_accents, component.GetBool("strip_accents", lowercase));
+  const auto append = [&](fb::NormalizerKind kind) {
+    steps.push_back(fb::CreateNormalizerStep(builder, kind));
+  };
+  if (clean_text) append(fb::NormalizerKind::CleanText);
+  if (ideographs) append(fb::NormalizerKind::SpaceIdeographs);
+  if (strip_accents) {
+    append(fb::NormalizerKind::Nfd);
+    steps.push_back(fb::CreateNormalizerStep(builder, fb::NormalizerKind::DropMarks, 0, 0, false,
+                                             false, false, true));
+  }
+  if (lowercase) append(fb::NormalizerKind::Lowercase);
+  return OkStatus();
+}
+
+/// The bytes of a charsmap, which is in Base64 (RFC 4648).
+Result<std::vector<uint8_t>> ReadCharsmap(const JsonValue& component) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string text, component.GetString("precompiled_charsmap", ""));
+  const JsonValue where = component.Find("precompiled_charsmap");
+  std::vector<uint8_t> bytes;
+  bytes.reserve(text.size() / 4 * 3);
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  uint32_t bits = 0;
+  uint32_t count = 0;
+  std::string_view digits = text;
+  while (digits.ends_with('=')) digits.remove_suffix(1);
+  for (const char c : digits) {
+    const size_t digit = kDigits.find(c);
+    if (digit == std::string_view::npos) return where.Fail("is not Base64");
+    bits = bits << 6 | static_cast<uint32_t>(digit);
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    bytes.push_back(static_cast<uint8_t>(bits >> count));
+  }
+  if (bytes.size() > schema::kMaxCharsmapBytes) return where.Fail("is too large");
+  return bytes;
 }
 
 Status AppendNormalizer(FlatBufferBuilder& builder, StepList<fb::NormalizerStep>& steps,
@@ -197,6 +232,18 @@ Status AppendNormalizer(FlatBufferBuilder& builder, StepList<fb::NormalizerStep>
     GRAFT_ASSIGN_OR_RETURN(const bool right, component.GetBool("strip_right", true));
     steps.push_back(
         fb::CreateNormalizerStep(builder, fb::NormalizerKind::Strip, 0, 0, false, left, right));
+    return OkStatus();
+  }
+  if (type == "BertNormalizer") return AppendBertNormalizer(builder, steps, component);
+  if (type == "StripAccents") return append(fb::NormalizerKind::DropMarks);
+  if (type == "Precompiled") {
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadCharsmap(component));
+    if (bytes.empty()) return OkStatus();
+    const auto charsmap = builder.CreateVector(bytes);
+    fb::NormalizerStepBuilder step(builder);
+    step.add_kind(fb::NormalizerKind::Charsmap);
+    step.add_charsmap(charsmap);
+    steps.push_back(step.Finish());
     return OkStatus();
   }
   return UnknownType(component, "normalizer", type);
@@ -255,57 +302,20 @@ Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
                                                  builder.CreateString(replacement), 0, 0, scheme));
     return OkStatus();
   }
+  if (type == "WordPiece") {
+    if (result.is_fused) {
+      return component.Fail("is a WordPiece decoder after one that fuses tokens",
+                            StatusCode::kUnsupported);
+    }
+    GRAFT_ASSIGN_OR_RETURN(const std::string prefix, ReadContent(component, "prefix"));
+    if (prefix.empty()) return component.Find("prefix").Fail("must not be empty");
+    GRAFT_ASSIGN_OR_RETURN(const bool cleanup, component.GetBool("cleanup", true));
+    result.steps.push_back(fb::CreateDecoderStep(builder, fb::DecoderKind::WordPiece, 0,
+                                                 builder.CreateString(prefix), 0, 0,
+                                                 fb::PrependScheme::Always, false, cleanup));
+    return OkStatus();
+  }
   return UnknownType(component, "decoder", type);
-}
-
-Status AppendId(const JsonValue& where, int64_t id, std::vector<uint32_t>* ids) {
-  if (id < 0 || id >= schema::kMaxTokens) {
-    return where.Fail("is not a token id: " + std::to_string(id));
-  }
-  ids->push_back(static_cast<uint32_t>(id));
-  return OkStatus();
-}
-
-/// TemplateProcessing's "single": special tokens around one sequence.
-Status ReadTemplate(const JsonValue& component, SpecialIds* special) {
-  GRAFT_ASSIGN_OR_RETURN(const JsonValue single, component.Get("single", JsonKind::kArray));
-  SpecialIds mine;
-  bool seen_sequence = false;
-  for (size_t i = 0; i < single.size(); ++i) {
-    const JsonValue piece = single.at(i);
-    if (piece.Has("Sequence")) {
-      if (seen_sequence) return piece.Fail("repeats the sequence", StatusCode::kUnsupported);
-      seen_sequence = true;
-      continue;
-    }
-    GRAFT_ASSIGN_OR_RETURN(const JsonValue token, piece.Get("SpecialToken", JsonKind::kObject));
-    GRAFT_ASSIGN_OR_RETURN(const std::string name, token.GetString("id"));
-    const JsonValue definition = component.Find("special_tokens").Find(name);
-    if (definition.IsNull()) return token.Fail("names a token that special_tokens does not have");
-    GRAFT_ASSIGN_OR_RETURN(const JsonValue ids, definition.Get("ids", JsonKind::kArray));
-    for (size_t k = 0; k < ids.size(); ++k) {
-      GRAFT_ASSIGN_OR_RETURN(const int64_t id, ids.at(k).AsInt());
-      GRAFT_RETURN_IF_ERROR(AppendId(ids.at(k), id, seen_sequence ? &mine.suffix : &mine.prefix));
-    }
-  }
-  if (!seen_sequence) return single.Fail("has no sequence", StatusCode::kUnsupported);
-  special->prefix.insert(special->prefix.begin(), mine.prefix.begin(), mine.prefix.end());
-  special->suffix.insert(special->suffix.end(), mine.suffix.begin(), mine.suffix.end());
-  return OkStatus();
-}
-
-/// BertProcessing and RobertaProcessing: "cls" before, "sep" after, each ["text", id].
-Status ReadClassifierMarks(const JsonValue& component, SpecialIds* special) {
-  const auto read = [&](const char* key, std::vector<uint32_t>* ids) -> Status {
-    GRAFT_ASSIGN_OR_RETURN(const JsonValue pair, component.Get(key, JsonKind::kArray));
-    if (pair.size() != 2) return pair.Fail("must hold a token and its id");
-    GRAFT_ASSIGN_OR_RETURN(const int64_t id, pair.at(1).AsInt());
-    return AppendId(pair.at(1), id, ids);
-  };
-  std::vector<uint32_t> first;
-  GRAFT_RETURN_IF_ERROR(read("cls", &first));
-  special->prefix.insert(special->prefix.begin(), first.begin(), first.end());
-  return read("sep", &special->suffix);
 }
 
 }  // namespace
@@ -313,46 +323,30 @@ Status ReadClassifierMarks(const JsonValue& component, SpecialIds* special) {
 Result<StepList<fb::NormalizerStep>> LowerNormalizer(FlatBufferBuilder& builder,
                                                      const JsonValue& normalizer) {
   StepList<fb::NormalizerStep> steps;
-  GRAFT_RETURN_IF_ERROR(ForEach(normalizer, "normalizers", 0,
-                                [&](const JsonValue& component, const std::string& type) {
-                                  return AppendNormalizer(builder, steps, component, type);
-                                }));
+  GRAFT_RETURN_IF_ERROR(ForEachComponent(normalizer, "normalizers",
+                                         [&](const JsonValue& component, const std::string& type) {
+                                           return AppendNormalizer(builder, steps, component, type);
+                                         }));
   return steps;
 }
 
 Result<PreTokenizerSteps> LowerPreTokenizer(FlatBufferBuilder& builder,
                                             const JsonValue& pre_tokenizer) {
   PreTokenizerSteps result;
-  GRAFT_RETURN_IF_ERROR(ForEach(pre_tokenizer, "pretokenizers", 0,
-                                [&](const JsonValue& component, const std::string& type) {
-                                  return AppendPreTokenizer(builder, result, component, type);
-                                }));
+  GRAFT_RETURN_IF_ERROR(ForEachComponent(
+      pre_tokenizer, "pretokenizers", [&](const JsonValue& component, const std::string& type) {
+        return AppendPreTokenizer(builder, result, component, type);
+      }));
   return result;
 }
 
 Result<DecoderSteps> LowerDecoder(FlatBufferBuilder& builder, const JsonValue& decoder) {
   DecoderSteps result;
-  GRAFT_RETURN_IF_ERROR(
-      ForEach(decoder, "decoders", 0, [&](const JsonValue& component, const std::string& type) {
-        return AppendDecoder(builder, result, component, type);
-      }));
+  GRAFT_RETURN_IF_ERROR(ForEachComponent(decoder, "decoders",
+                                         [&](const JsonValue& component, const std::string& type) {
+                                           return AppendDecoder(builder, result, component, type);
+                                         }));
   return result;
-}
-
-Result<SpecialIds> LowerPostProcessor(const JsonValue& post_processor) {
-  SpecialIds special;
-  GRAFT_RETURN_IF_ERROR(ForEach(post_processor, "processors", 0,
-                                [&](const JsonValue& component, const std::string& type) -> Status {
-                                  if (type == "ByteLevel")
-                                    return OkStatus();  // concerns offsets only
-                                  if (type == "TemplateProcessing")
-                                    return ReadTemplate(component, &special);
-                                  if (type == "BertProcessing" || type == "RobertaProcessing") {
-                                    return ReadClassifierMarks(component, &special);
-                                  }
-                                  return UnknownType(component, "post-processor", type);
-                                }));
-  return special;
 }
 
 }  // namespace graft::converter

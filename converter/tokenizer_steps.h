@@ -33,12 +33,6 @@ struct DecoderSteps {
   bool is_fused = false;  ///< what follows would see all tokens as one
 };
 
-/// What a post-processor puts around one text.
-struct SpecialIds {
-  std::vector<uint32_t> prefix;
-  std::vector<uint32_t> suffix;
-};
-
 /// Each takes the member of that name, which may be null, and fails with kCorrupt or kUnsupported,
 /// naming file, path and type.
 Result<StepList<schema::fb::NormalizerStep>> LowerNormalizer(
@@ -47,6 +41,5 @@ Result<PreTokenizerSteps> LowerPreTokenizer(flatbuffers::FlatBufferBuilder& buil
                                             const JsonValue& pre_tokenizer);
 Result<DecoderSteps> LowerDecoder(flatbuffers::FlatBufferBuilder& builder,
                                   const JsonValue& decoder);
-Result<SpecialIds> LowerPostProcessor(const JsonValue& post_processor);
 
 }  // namespace graft::converter

@@ -2,6 +2,8 @@
 #include "schema/verify_tokenizer.h"
 
 #include <cinttypes>
+#include <cmath>
+#include <string_view>
 
 #include "schema/generated/tokenizer_generated.h"
 
@@ -56,6 +58,12 @@ Status CheckNormalizer(const fb::Tokenizer& tokenizer) {
     if (step.kind() == fb::NormalizerKind::Replace) {
       GRAFT_RETURN_IF_ERROR(RequireText(what, i, "pattern", step.pattern()));
     }
+    const uint32_t charsmap_bytes = SizeOf(step.charsmap());
+    if (charsmap_bytes > kMaxCharsmapBytes ||
+        (step.kind() == fb::NormalizerKind::Charsmap && charsmap_bytes == 0)) {
+      return Error(StatusCode::kCorrupt, "%s step %u: charsmap of %u bytes, not between 1 and %zu",
+                   what, i, charsmap_bytes, kMaxCharsmapBytes);
+    }
   }
   return OkStatus();
 }
@@ -103,7 +111,8 @@ Status CheckDecoder(const fb::Tokenizer& tokenizer) {
     if (step.kind() == fb::DecoderKind::Replace) {
       GRAFT_RETURN_IF_ERROR(RequireText(what, i, "pattern", step.pattern()));
     }
-    if (step.kind() == fb::DecoderKind::Strip || step.kind() == fb::DecoderKind::Metaspace) {
+    if (step.kind() == fb::DecoderKind::Strip || step.kind() == fb::DecoderKind::Metaspace ||
+        step.kind() == fb::DecoderKind::WordPiece) {
       GRAFT_RETURN_IF_ERROR(RequireText(what, i, "content", step.content()));
     }
     if (step.strip_left() > kMaxStrip || step.strip_right() > kMaxStrip) {
@@ -192,6 +201,113 @@ Status CheckSpecialIds(const char* what, const flatbuffers::Vector<uint32_t>* id
   return CheckIds(what, ids, tokens);
 }
 
+std::string_view BytesOf(const fb::Tokenizer& tokenizer, uint32_t id) {
+  const uint32_t begin = tokenizer.token_offsets()->Get(id);
+  const uint32_t end = tokenizer.token_offsets()->Get(id + 1);
+  return {reinterpret_cast<const char*>(tokenizer.token_bytes()->data()) + begin, end - begin};
+}
+
+/// The tokens that WordPiece and Unigram search: ascending, so that a search may halve them.
+Status CheckOrder(const fb::Tokenizer& tokenizer, uint32_t tokens) {
+  GRAFT_RETURN_IF_ERROR(CheckIds("token_order", tokenizer.token_order(), tokens));
+  std::string_view before;
+  for (uint32_t i = 0; i < SizeOf(tokenizer.token_order()); ++i) {
+    const std::string_view bytes = BytesOf(tokenizer, tokenizer.token_order()->Get(i));
+    if (bytes.size() > kMaxOrderedTokenBytes) {
+      return Error(StatusCode::kCorrupt, "token %u has %zu bytes, more than %u",
+                   tokenizer.token_order()->Get(i), bytes.size(), kMaxOrderedTokenBytes);
+    }
+    if (bytes <= before) {  // the first must not be empty
+      return Error(StatusCode::kCorrupt, "token_order[%u] does not come after the one before it",
+                   i);
+    }
+    before = bytes;
+  }
+  return OkStatus();
+}
+
+Status CheckWordPiece(const fb::Tokenizer& tokenizer, uint32_t tokens) {
+  GRAFT_RETURN_IF_ERROR(CheckOrder(tokenizer, tokens));
+  if (SizeOf(tokenizer.token_order()) == 0) {
+    return Status(StatusCode::kCorrupt, "token_order is empty");
+  }
+  if (tokenizer.unknown_id() < 0) {
+    return Status(StatusCode::kCorrupt, "unknown_id is missing, which WordPiece needs");
+  }
+  if (tokenizer.max_word_characters() > kMaxWordCharacters) {
+    return Error(StatusCode::kCorrupt, "max_word_characters is %u, more than %u",
+                 tokenizer.max_word_characters(), kMaxWordCharacters);
+  }
+  if (LengthOf(tokenizer.continuing_prefix()) > kMaxOrderedTokenBytes) {
+    return Error(StatusCode::kCorrupt, "continuing_prefix of %zu bytes exceeds %u",
+                 LengthOf(tokenizer.continuing_prefix()), kMaxOrderedTokenBytes);
+  }
+  return OkStatus();
+}
+
+Status CheckUnigram(const fb::Tokenizer& tokenizer, uint32_t tokens) {
+  GRAFT_RETURN_IF_ERROR(CheckOrder(tokenizer, tokens));
+  if (SizeOf(tokenizer.token_order()) == 0) {
+    return Status(StatusCode::kCorrupt, "token_order is empty");
+  }
+  if (SizeOf(tokenizer.scores()) != tokens) {
+    return Error(StatusCode::kCorrupt, "%u scores of %u tokens", SizeOf(tokenizer.scores()),
+                 tokens);
+  }
+  for (uint32_t i = 0; i < tokens; ++i) {
+    if (!std::isfinite(tokenizer.scores()->Get(i))) {
+      return Error(StatusCode::kCorrupt, "scores[%u] is not finite", i);
+    }
+  }
+  return OkStatus();
+}
+
+/// What is made of `texts` texts: each of them once, and tokens that exist.
+Status CheckTemplate(const char* what, const flatbuffers::Vector<const fb::TemplatePart*>* parts,
+                     int texts, uint32_t tokens) {
+  if (SizeOf(parts) == 0) return OkStatus();
+  if (SizeOf(parts) > 2 * kMaxSpecialIds) {
+    return Error(StatusCode::kCorrupt, "%s has %u parts, more than %u", what, SizeOf(parts),
+                 2 * kMaxSpecialIds);
+  }
+  int seen[2] = {0, 0};
+  for (uint32_t i = 0; i < parts->size(); ++i) {
+    const fb::TemplatePart& part = *parts->Get(i);
+    if (part.id() < -texts || part.id() >= static_cast<int64_t>(tokens)) {
+      return Error(StatusCode::kCorrupt, "%s[%u] is %d, there are %u tokens and %d texts", what, i,
+                   part.id(), tokens, texts);
+    }
+    if (part.type_id() > kMaxTypeId) {
+      return Error(StatusCode::kCorrupt, "%s[%u] is of type %u, more than %u", what, i,
+                   part.type_id(), kMaxTypeId);
+    }
+    if (part.id() < 0) ++seen[-part.id() - 1];
+  }
+  for (int text = 0; text < texts; ++text) {
+    if (seen[text] == 1) continue;
+    return Error(StatusCode::kCorrupt, "%s has text %d %d times", what, text + 1, seen[text]);
+  }
+  return OkStatus();
+}
+
+/// single_template says what prefix_ids and suffix_ids say, and the types.
+Status CheckSingleTemplate(const fb::Tokenizer& tokenizer, uint32_t tokens) {
+  const auto* parts = tokenizer.single_template();
+  GRAFT_RETURN_IF_ERROR(CheckTemplate("single_template", parts, 1, tokens));
+  if (SizeOf(parts) == 0) return OkStatus();
+  const uint32_t prefix = SizeOf(tokenizer.prefix_ids());
+  const uint32_t suffix = SizeOf(tokenizer.suffix_ids());
+  bool agrees = parts->size() == prefix + 1 + suffix;
+  for (uint32_t i = 0; agrees && i < parts->size(); ++i) {
+    const int64_t id = i < prefix    ? int64_t{tokenizer.prefix_ids()->Get(i)}
+                       : i == prefix ? int64_t{-1}
+                                     : int64_t{tokenizer.suffix_ids()->Get(i - prefix - 1)};
+    agrees = parts->Get(i)->id() == id;
+  }
+  if (agrees) return OkStatus();
+  return Status(StatusCode::kCorrupt, "single_template contradicts prefix_ids and suffix_ids");
+}
+
 }  // namespace
 
 Status VerifyTokenizer(const fb::Tokenizer& tokenizer, uint64_t vocabulary) {
@@ -214,6 +330,14 @@ Status VerifyTokenizer(const fb::Tokenizer& tokenizer, uint64_t vocabulary) {
     return Error(StatusCode::kCorrupt, "unknown_id is %d, there are %u tokens",
                  tokenizer.unknown_id(), tokens);
   }
+  if (tokenizer.kind() == fb::TokenizerKind::WordPiece) {
+    GRAFT_RETURN_IF_ERROR(CheckWordPiece(tokenizer, tokens));
+  }
+  if (tokenizer.kind() == fb::TokenizerKind::Unigram) {
+    GRAFT_RETURN_IF_ERROR(CheckUnigram(tokenizer, tokens));
+  }
+  GRAFT_RETURN_IF_ERROR(CheckSingleTemplate(tokenizer, tokens));
+  GRAFT_RETURN_IF_ERROR(CheckTemplate("pair_template", tokenizer.pair_template(), 2, tokens));
   GRAFT_RETURN_IF_ERROR(CheckNormalizer(tokenizer));
   GRAFT_RETURN_IF_ERROR(CheckPreTokenizer(tokenizer));
   return CheckDecoder(tokenizer);

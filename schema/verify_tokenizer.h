@@ -22,6 +22,10 @@ inline constexpr size_t kMaxStepContentBytes = 1024;
 inline constexpr size_t kMaxAddedTokenBytes = 4096;
 inline constexpr uint32_t kMaxSpecialIds = 256;  ///< put before or after a text
 inline constexpr uint32_t kMaxStrip = 1024;
+inline constexpr uint32_t kMaxOrderedTokenBytes = 512;  ///< of WordPiece and Unigram
+inline constexpr uint32_t kMaxWordCharacters = 1u << 16;
+inline constexpr uint32_t kMaxTypeId = 255;
+inline constexpr size_t kMaxCharsmapBytes = size_t{16} << 20;
 
 /// Checks what the FlatBuffers verifier cannot: `tokenizer` has passed that one.
 /// vocabulary: ids the model can look up; 0 if it looks up none.

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <functional>
 #include <limits>
-#include <new>
 
 #include "runtime/text/utf8.h"
 #include "schema/generated/tokenizer_generated.h"
@@ -41,13 +40,6 @@ int FallbackByte(std::string_view bytes) {
 }
 
 }  // namespace
-
-void BpeScratch::EnableCache() {
-  if (cache_ != nullptr) return;
-  cache_.reset(new (std::nothrow) CacheEntry[kCacheEntries]);
-  if (cache_ == nullptr) return;  // slower, no worse
-  for (size_t i = 0; i < kCacheEntries; ++i) cache_[i].bytes = 0;
-}
 
 BytePairEncoder::BytePairEncoder(const fb::Tokenizer& tables)
     : tables_(&tables),
@@ -199,35 +191,18 @@ void BytePairEncoder::MergeMany(BpeScratch& scratch) const {
 
 void BytePairEncoder::Encode(std::string_view piece, BpeScratch& scratch,
                              std::vector<int32_t>* ids) const {
-  BpeScratch::CacheEntry* entry = nullptr;
-  if (scratch.cache_ != nullptr && piece.size() <= BpeScratch::kCachedBytes) {
-    entry = &scratch.cache_[HashBytes(piece) % BpeScratch::kCacheEntries];
-    if (entry->bytes == piece.size() &&
-        std::memcmp(entry->piece, piece.data(), piece.size()) == 0) {
-      ids->insert(ids->end(), entry->id, entry->id + entry->ids);
-      return;
-    }
-  }
-  const size_t first = ids->size();
   const uint32_t whole = tables_->ignore_merges() ? tokens_.Find(piece) : kNotFound;
   if (whole != kNotFound) {
     ids->push_back(static_cast<int32_t>(whole));
-  } else {
-    ReadSymbols(piece, scratch);
-    if (scratch.symbols_.size() > kFewSymbols) {
-      MergeMany(scratch);
-    } else if (scratch.symbols_.size() > 1) {
-      MergeFew(scratch);
-    }
-    ids->insert(ids->end(), scratch.symbols_.begin(), scratch.symbols_.end());
+    return;
   }
-  const size_t count = ids->size() - first;
-  if (entry != nullptr && count <= BpeScratch::kCachedIds) {
-    entry->bytes = static_cast<uint8_t>(piece.size());
-    entry->ids = static_cast<uint8_t>(count);
-    std::memcpy(entry->piece, piece.data(), piece.size());
-    std::copy(ids->begin() + static_cast<ptrdiff_t>(first), ids->end(), entry->id);
+  ReadSymbols(piece, scratch);
+  if (scratch.symbols_.size() > kFewSymbols) {
+    MergeMany(scratch);
+  } else if (scratch.symbols_.size() > 1) {
+    MergeFew(scratch);
   }
+  ids->insert(ids->end(), scratch.symbols_.begin(), scratch.symbols_.end());
 }
 
 }  // namespace graft::runtime

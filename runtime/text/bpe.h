@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -19,23 +18,8 @@ namespace graft::runtime {
 
 /// What encoding needs to itself. Belongs to one thread and one encoder at a time.
 class BpeScratch {
- public:
-  /// From now on remembers what pieces became. Costs 256 KiB; worth it from a few kilobytes of
-  /// text.
-  void EnableCache();
-
  private:
   friend class BytePairEncoder;
-
-  static constexpr size_t kCacheEntries = 4096;
-  static constexpr size_t kCachedBytes = 26;
-  static constexpr size_t kCachedIds = 9;
-  struct CacheEntry {
-    uint8_t bytes;
-    uint8_t ids;
-    char piece[kCachedBytes];
-    int32_t id[kCachedIds];
-  };
 
   struct Node {
     uint32_t id;
@@ -44,7 +28,6 @@ class BpeScratch {
     int32_t next;
   };
 
-  std::unique_ptr<CacheEntry[]> cache_;
   std::vector<uint32_t> symbols_;
   std::vector<uint32_t> ranks_;
   std::vector<Node> nodes_;
@@ -58,7 +41,7 @@ class BytePairEncoder {
   static Result<BytePairEncoder> Create(const schema::fb::Tokenizer& tables);
 
   /// Appends the ids of `piece`, which is valid UTF-8 and not empty.
-  /// Cost     n log n in the piece's symbols; with the cache on, most pieces are looked up whole.
+  /// Cost     n log n in the piece's symbols.
   void Encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>* ids) const;
 
  private:

@@ -3,11 +3,13 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <utility>
 
+#include "runtime/text/bert_text.h"
 #include "runtime/text/utf8.h"
 #include "schema/generated/tokenizer_generated.h"
 
@@ -15,6 +17,10 @@ namespace graft::runtime {
 namespace {
 
 namespace fb = schema::fb;
+
+// Normal forms grow a text to 18 times its size at most.
+constexpr size_t kMaxGrowth = 64;
+constexpr size_t kAlwaysFits = size_t{1} << 20;
 
 std::string_view View(const flatbuffers::String* text) {
   return text == nullptr ? std::string_view() : std::string_view(text->c_str(), text->size());
@@ -46,6 +52,10 @@ Status Normalize(int options, std::string* text) {
 }
 
 void Lowercase(std::string* text) {
+  if (IsAscii(*text)) {
+    for (char& c : *text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    return;
+  }
   std::string lower;
   lower.reserve(text->size());
   for (size_t at = 0; at < text->size();) {
@@ -84,7 +94,8 @@ bool Strip(bool left, bool right, std::string* text) {
 }  // namespace
 
 Status ReplaceMatches(std::string_view text, const Pattern& pattern, std::string_view content,
-                      PatternScratch& scratch, std::string* out, bool* lost_start) {
+                      PatternScratch& scratch, size_t max_bytes, std::string* out,
+                      bool* lost_start) {
   size_t copied = 0;
   bool had_match = false;
   for (size_t from = 0; from <= text.size();) {
@@ -105,10 +116,16 @@ Status ReplaceMatches(std::string_view text, const Pattern& pattern, std::string
     out->append(text.substr(copied, match.begin - copied));
     out->append(content);
     copied = match.end;
+    if (out->size() > max_bytes) {
+      return Error(StatusCode::kCorrupt, "replacing in %zu bytes gives more than %zu", text.size(),
+                   max_bytes);
+    }
   }
   out->append(text.substr(copied));
   return OkStatus();
 }
+
+size_t MaxRewrittenBytes(size_t bytes) { return std::max(kMaxGrowth * bytes, kAlwaysFits); }
 
 Result<Normalizer> Normalizer::Create(const fb::Tokenizer& tables) {
   Normalizer normalizer;
@@ -120,6 +137,10 @@ Result<Normalizer> Normalizer::Create(const fb::Tokenizer& tables) {
       GRAFT_ASSIGN_OR_RETURN(Pattern pattern,
                              Pattern::Compile(View(table->pattern()), table->pattern_is_regex()));
       step.pattern.push_back(std::move(pattern));
+    } else if (table->kind() == fb::NormalizerKind::Charsmap) {
+      const flatbuffers::Vector<uint8_t>& bytes = *table->charsmap();
+      GRAFT_ASSIGN_OR_RETURN(Charsmap map, Charsmap::Create({bytes.data(), size_t{bytes.size()}}));
+      step.charsmap.push_back(map);
     }
     normalizer.steps_.push_back(std::move(step));
   }
@@ -127,6 +148,7 @@ Result<Normalizer> Normalizer::Create(const fb::Tokenizer& tables) {
 }
 
 Status Normalizer::Apply(std::string* text, PatternScratch& scratch, bool* lost_start) const {
+  const size_t max_bytes = MaxRewrittenBytes(text->size());
   for (const Step& step : steps_) {
     switch (step.table->kind()) {
       case fb::NormalizerKind::Nfc:
@@ -149,8 +171,8 @@ Status Normalizer::Apply(std::string* text, PatternScratch& scratch, bool* lost_
       case fb::NormalizerKind::Replace: {
         std::string replaced;
         GRAFT_RETURN_IF_ERROR(ReplaceMatches(*text, step.pattern.front(),
-                                             View(step.table->content()), scratch, &replaced,
-                                             lost_start));
+                                             View(step.table->content()), scratch, max_bytes,
+                                             &replaced, lost_start));
         *text = std::move(replaced);
         break;
       }
@@ -160,6 +182,22 @@ Status Normalizer::Apply(std::string* text, PatternScratch& scratch, bool* lost_
       case fb::NormalizerKind::Strip:
         *lost_start |= Strip(step.table->strip_left(), step.table->strip_right(), text);
         break;
+      case fb::NormalizerKind::CleanText:
+        CleanText(text, lost_start);
+        break;
+      case fb::NormalizerKind::SpaceIdeographs:
+        SpaceIdeographs(text);
+        break;
+      case fb::NormalizerKind::DropMarks:
+        DropMarks(step.table->nonspacing_only(), text, lost_start);
+        break;
+      case fb::NormalizerKind::Charsmap:
+        GRAFT_RETURN_IF_ERROR(step.charsmap.front().Apply(max_bytes, text));
+        break;
+    }
+    if (text->size() > max_bytes) {
+      return Error(StatusCode::kCorrupt, "normalizing makes a text grow to %zu bytes, beyond %zu",
+                   text->size(), max_bytes);
     }
   }
   return OkStatus();

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/text/charsmap.h"
 #include "runtime/text/pattern.h"
 #include "schema/result.h"
 
@@ -24,13 +25,15 @@ class Normalizer {
   bool empty() const { return steps_.empty(); }
 
   /// Rewrites *text, which is valid UTF-8 and stays so. *lost_start is set if characters went from
-  /// its start.
+  /// its start. Errors   kCorrupt: a text that grows more than 64 times, and beyond 1 MiB; a
+  /// pattern that backtracks beyond all bounds.
   Status Apply(std::string* text, PatternScratch& scratch, bool* lost_start) const;
 
  private:
   struct Step {
     const schema::fb::NormalizerStep* table = nullptr;
-    std::vector<Pattern> pattern;  // one for Replace, else none
+    std::vector<Pattern> pattern;    // one for Replace, else none
+    std::vector<Charsmap> charsmap;  // one for Charsmap, else none
   };
 
   std::vector<Step> steps_;
@@ -38,7 +41,12 @@ class Normalizer {
 
 /// Appends to *out `text` with every match of `pattern`, from left to right, replaced by `content`.
 /// *lost_start, if not null, is set if the first character went with others, or for nothing.
+/// Errors   kCorrupt: more than `max_bytes` in *out; those of Pattern::Find.
 Status ReplaceMatches(std::string_view text, const Pattern& pattern, std::string_view content,
-                      PatternScratch& scratch, std::string* out, bool* lost_start = nullptr);
+                      PatternScratch& scratch, size_t max_bytes, std::string* out,
+                      bool* lost_start = nullptr);
+
+/// What rewriting `bytes` bytes of text may give.
+size_t MaxRewrittenBytes(size_t bytes);
 
 }  // namespace graft::runtime

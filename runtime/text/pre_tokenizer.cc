@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/text/bert_text.h"
 #include "runtime/text/utf8.h"
 #include "schema/generated/tokenizer_generated.h"
 
@@ -112,6 +113,8 @@ Status PreTokenizer::Run(size_t step, std::string_view piece, bool is_start,
     }
     case fb::PreTokenizerKind::Metaspace:
       return RunMetaspace(step, piece, is_start, scratch, sink);
+    case fb::PreTokenizerKind::BertWords:
+      return RunBertWords(step, piece, is_start, scratch, sink);
   }
   return OkStatus();
 }
@@ -174,6 +177,27 @@ Status PreTokenizer::RunMetaspace(size_t step, std::string_view piece, bool is_s
   }
   if (done != text.size()) GRAFT_RETURN_IF_ERROR(merger.Span(done, text.size(), false));
   return merger.Finish();
+}
+
+Status PreTokenizer::RunBertWords(size_t step, std::string_view piece, bool is_start,
+                                  PatternScratch& scratch, PieceSink& sink) const {
+  const auto emit = [&](size_t begin, size_t end) {
+    if (begin == end) return OkStatus();
+    return Run(step + 1, piece.substr(begin, end - begin), is_start && begin == 0, scratch, sink);
+  };
+  size_t word = 0;
+  for (size_t at = 0; at < piece.size();) {
+    const Utf8Char c = ReadUtf8(piece, at);
+    const size_t end = at + c.length;
+    const bool is_punctuation = IsPunctuation(c.code);
+    if (is_punctuation || IsWhiteSpace(c.code)) {
+      GRAFT_RETURN_IF_ERROR(emit(word, at));
+      if (is_punctuation) GRAFT_RETURN_IF_ERROR(emit(at, end));
+      word = end;
+    }
+    at = end;
+  }
+  return emit(word, piece.size());
 }
 
 }  // namespace graft::runtime

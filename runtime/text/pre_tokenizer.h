@@ -49,6 +49,9 @@ class PreTokenizer {
   Status RunMetaspace(size_t step, std::string_view piece, bool is_start, PatternScratch& scratch,
                       PieceSink& sink) const;
 
+  Status RunBertWords(size_t step, std::string_view piece, bool is_start, PatternScratch& scratch,
+                      PieceSink& sink) const;
+
   std::vector<Step> steps_;
 };
 

@@ -53,6 +53,29 @@ size_t TrailingCopies(std::string_view text, std::string_view content, uint32_t 
   return whole.size() - text.size();
 }
 
+/// Takes out the spaces that stand before a token only because it is one of its own.
+/// Source   the clean-up that Hugging Face's tokenizers does after WordPiece, in its order.
+void Tidy(std::string* text) {
+  constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+      {" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},   {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+  };
+  std::string tidied;
+  for (const auto& [from, to] : kRules) {
+    size_t at = text->find(from);
+    if (at == std::string::npos) continue;
+    tidied.clear();
+    size_t copied = 0;
+    for (; at != std::string::npos; at = text->find(from, copied)) {
+      tidied.append(*text, copied, at - copied).append(to);
+      copied = at + from.size();
+    }
+    tidied.append(*text, copied);
+    text->swap(tidied);
+  }
+}
+
 }  // namespace
 
 Result<DecoderSteps> DecoderSteps::Create(const fb::Tokenizer& tables) {
@@ -127,6 +150,8 @@ Status TokenDecoder::Push(size_t step, std::string_view bytes, std::string* out)
       return PushStrip(step, bytes, out);
     case fb::DecoderKind::Metaspace:
       return PushMetaspace(step, bytes, out);
+    case fb::DecoderKind::WordPiece:
+      return PushWordPiece(step, bytes, out);
   }
   return OkStatus();
 }
@@ -138,7 +163,8 @@ Status TokenDecoder::PushReplace(size_t step, std::string_view bytes, std::strin
   if (!replace.is_fused) {
     scratch_.Begin(bytes.size());
     GRAFT_RETURN_IF_ERROR(ReplaceMatches(bytes, replace.pattern.front(),
-                                         View(replace.table->content()), scratch_, &result));
+                                         View(replace.table->content()), scratch_,
+                                         MaxRewrittenBytes(bytes.size()), &result));
     return Push(step + 1, result, out);
   }
   held += bytes;
@@ -214,6 +240,22 @@ Status TokenDecoder::PushMetaspace(size_t step, std::string_view bytes, std::str
   return Push(step + 1, result, out);
 }
 
+Status TokenDecoder::PushWordPiece(size_t step, std::string_view bytes, std::string* out) {
+  const fb::DecoderStep& table = *steps_.steps_[step].table;
+  const std::string_view prefix = View(table.content());
+  std::string result;
+  if (std::exchange(states_[step].has_begun, true)) {
+    if (bytes.starts_with(prefix)) {
+      bytes.remove_prefix(prefix.size());
+    } else {
+      result = ' ';
+    }
+  }
+  result.append(bytes);
+  if (table.tidy()) Tidy(&result);
+  return Push(step + 1, result, out);
+}
+
 Status TokenDecoder::Flush(size_t step, std::string* out) {
   State& state = states_[step];
   std::string result;
@@ -228,7 +270,7 @@ Status TokenDecoder::Flush(size_t step, std::string* out) {
         scratch_.Begin(state.held.size());
         GRAFT_RETURN_IF_ERROR(ReplaceMatches(state.held, steps_.steps_[step].pattern.front(),
                                              View(steps_.steps_[step].table->content()), scratch_,
-                                             &result));
+                                             MaxRewrittenBytes(state.held.size()), &result));
       } else {
         result = std::move(state.held);
       }
@@ -236,6 +278,7 @@ Status TokenDecoder::Flush(size_t step, std::string* out) {
     case fb::DecoderKind::Strip:  // what is held is what goes from the end
     case fb::DecoderKind::Fuse:
     case fb::DecoderKind::Metaspace:
+    case fb::DecoderKind::WordPiece:
       break;
   }
   state.held.clear();

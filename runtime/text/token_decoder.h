@@ -70,6 +70,7 @@ class TokenDecoder {
   Status FlushByteFallback(size_t step, std::string* out);
   Status PushStrip(size_t step, std::string_view bytes, std::string* out);
   Status PushMetaspace(size_t step, std::string_view bytes, std::string* out);
+  Status PushWordPiece(size_t step, std::string_view bytes, std::string* out);
   Status Flush(size_t step, std::string* out);
 
   const DecoderSteps& steps_;

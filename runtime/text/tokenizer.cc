@@ -2,8 +2,10 @@
 #include "runtime/text/tokenizer.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
+#include "runtime/text/piece_cache.h"
 #include "runtime/text/utf8.h"
 #include "schema/generated/tokenizer_generated.h"
 
@@ -17,11 +19,65 @@ constexpr size_t kMaxTextBytes = size_t{1} << 30;
 constexpr size_t kCacheFromBytes = 4096;
 constexpr size_t kMaxIdleScratch = 8;
 
+// What a part of a template stands for if it is no token.
+constexpr int32_t kFirstText = -1;
+constexpr int32_t kSecondText = -2;
+
+struct TemplatePart {
+  int32_t id = 0;
+  uint32_t type_id = 0;
+};
+
+size_t LengthOf(const flatbuffers::Vector<uint32_t>* ids) {
+  return ids == nullptr ? 0 : ids->size();
+}
+
+/// What is made of one text or of two, with the tables' defaults written out.
+std::vector<TemplatePart> Template(const fb::Tokenizer& tables, bool is_pair) {
+  std::vector<TemplatePart> parts;
+  const auto* given = is_pair ? tables.pair_template() : tables.single_template();
+  if (given != nullptr && given->size() > 0) {
+    for (const fb::TemplatePart* part : *given) parts.push_back({part->id(), part->type_id()});
+    return parts;
+  }
+  if (is_pair) return {{kFirstText, 0}, {kSecondText, 1}};
+  const auto append = [&](const flatbuffers::Vector<uint32_t>* ids) {
+    if (ids == nullptr) return;
+    for (const uint32_t id : *ids) parts.push_back({static_cast<int32_t>(id), 0});
+  };
+  append(tables.prefix_ids());
+  parts.push_back({kFirstText, 0});
+  append(tables.suffix_ids());
+  return parts;
+}
+
+void Cut(size_t room, bool at_start, std::vector<int32_t>* ids) {
+  if (ids->size() <= room) return;
+  if (at_start) ids->erase(ids->begin(), ids->end() - static_cast<ptrdiff_t>(room));
+  ids->resize(room);
+}
+
+/// Shortens two texts to `room` tokens together: the longer one down to the other's length, then
+/// both alike, the longer one keeping the odd token.
+void CutPair(size_t room, bool at_start, std::vector<int32_t>* first,
+             std::vector<int32_t>* second) {
+  if (first->size() + second->size() <= room) return;
+  const bool first_is_longer = first->size() > second->size();
+  std::vector<int32_t>* shorter = first_is_longer ? second : first;
+  std::vector<int32_t>* longer = first_is_longer ? first : second;
+  const size_t half = room / 2;
+  const size_t kept = std::min(shorter->size(), half);
+  Cut(kept, at_start, shorter);
+  Cut(room - kept, at_start, longer);
+}
+
 }  // namespace
 
 struct Tokenizer::Scratch {
   PatternScratch pattern;
-  BpeScratch bpe;
+  PieceCache cache;
+  BpeScratch byte_pairs;
+  UnigramScratch unigram;
 };
 
 /// One call of Encode: added tokens are cut out, the rest is normalized, cut and merged.
@@ -36,7 +92,16 @@ class Tokenizer::Encoding final : public PieceSink {
   }
 
   Status Piece(std::string_view piece) override {
-    tokenizer_.encoder_->Encode(piece, scratch_.bpe, ids_);
+    if (scratch_.cache.Find(piece, ids_)) return OkStatus();
+    const size_t first = ids_->size();
+    if (tokenizer_.byte_pairs_ != nullptr) {
+      tokenizer_.byte_pairs_->Encode(piece, scratch_.byte_pairs, ids_);
+    } else if (tokenizer_.word_pieces_ != nullptr) {
+      tokenizer_.word_pieces_->Encode(piece, ids_);
+    } else {
+      GRAFT_RETURN_IF_ERROR(tokenizer_.unigram_->Encode(piece, scratch_.unigram, ids_));
+    }
+    scratch_.cache.Store(piece, ids_->data() + first, ids_->size() - first);
     return OkStatus();
   }
 
@@ -92,8 +157,7 @@ Result<std::unique_ptr<const Tokenizer>> Tokenizer::Create(const fb::Tokenizer& 
 Status Tokenizer::Prepare() {
   GRAFT_ASSIGN_OR_RETURN(normalizer_, Normalizer::Create(tables_));
   GRAFT_ASSIGN_OR_RETURN(pre_tokenizer_, PreTokenizer::Create(tables_));
-  GRAFT_ASSIGN_OR_RETURN(BytePairEncoder encoder, BytePairEncoder::Create(tables_));
-  encoder_ = std::make_unique<const BytePairEncoder>(std::move(encoder));
+  GRAFT_RETURN_IF_ERROR(PrepareModel());
   GRAFT_ASSIGN_OR_RETURN(decoder_, DecoderSteps::Create(tables_));
   if (tables_.added_tokens() == nullptr) return OkStatus();
   PatternScratch scratch;
@@ -124,6 +188,23 @@ Status Tokenizer::Prepare() {
   return OkStatus();
 }
 
+Status Tokenizer::PrepareModel() {
+  switch (tables_.kind()) {
+    case fb::TokenizerKind::Bpe: {
+      GRAFT_ASSIGN_OR_RETURN(BytePairEncoder encoder, BytePairEncoder::Create(tables_));
+      byte_pairs_ = std::make_unique<const BytePairEncoder>(std::move(encoder));
+      break;
+    }
+    case fb::TokenizerKind::WordPiece:
+      word_pieces_ = std::make_unique<const WordPieceEncoder>(tables_);
+      break;
+    case fb::TokenizerKind::Unigram:
+      unigram_ = std::make_unique<const UnigramEncoder>(tables_);
+      break;
+  }
+  return OkStatus();
+}
+
 bool Tokenizer::IsSpecial(uint32_t id) const {
   return std::binary_search(special_ids_.begin(), special_ids_.end(), id);
 }
@@ -145,7 +226,7 @@ void Tokenizer::ReturnScratch(std::unique_ptr<Scratch> scratch) const {
   if (idle_scratch_.size() < kMaxIdleScratch) idle_scratch_.push_back(std::move(scratch));
 }
 
-Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_special) const {
+Status Tokenizer::AppendIds(std::string_view text, std::vector<int32_t>* ids) const {
   if (text.size() > kMaxTextBytes) {
     return Error(StatusCode::kOutOfRange, "a text of %zu bytes exceeds %zu", text.size(),
                  kMaxTextBytes);
@@ -155,19 +236,63 @@ Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_s
     repaired = RepairUtf8(text);
     text = repaired;
   }
+  std::unique_ptr<Scratch> scratch = TakeScratch();
+  scratch->pattern.Begin(text.size());
+  if (text.size() >= kCacheFromBytes) scratch->cache.Enable();
+  const Status status = Encoding(*this, *scratch, ids).Run(text);
+  ReturnScratch(std::move(scratch));
+  return status;
+}
+
+Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_special) const {
   std::vector<int32_t> ids;
   const auto append = [&](const flatbuffers::Vector<uint32_t>* special) {
     if (add_special && special != nullptr) ids.insert(ids.end(), special->begin(), special->end());
   };
   append(tables_.prefix_ids());
-  std::unique_ptr<Scratch> scratch = TakeScratch();
-  scratch->pattern.Begin(text.size());
-  if (text.size() >= kCacheFromBytes) scratch->bpe.EnableCache();
-  const Status status = Encoding(*this, *scratch, &ids).Run(text);
-  ReturnScratch(std::move(scratch));
-  GRAFT_RETURN_IF_ERROR(status);
+  if (tables_.max_tokens() == 0) {
+    GRAFT_RETURN_IF_ERROR(AppendIds(text, &ids));
+  } else {
+    const size_t around =
+        add_special ? LengthOf(tables_.prefix_ids()) + LengthOf(tables_.suffix_ids()) : 0;
+    std::vector<int32_t> text_ids;
+    GRAFT_RETURN_IF_ERROR(AppendIds(text, &text_ids));
+    Cut(tables_.max_tokens() - std::min<size_t>(around, tables_.max_tokens()), tables_.cuts_start(),
+        &text_ids);
+    ids.insert(ids.end(), text_ids.begin(), text_ids.end());
+  }
   append(tables_.suffix_ids());
   return ids;
+}
+
+Result<TypedIds> Tokenizer::EncodeTyped(std::string_view first,
+                                        std::optional<std::string_view> second, bool add_special,
+                                        size_t max_tokens) const {
+  const std::vector<TemplatePart> parts = Template(tables_, second.has_value());
+  std::array<std::vector<int32_t>, 2> texts;
+  GRAFT_RETURN_IF_ERROR(AppendIds(first, &texts[0]));
+  if (second.has_value()) GRAFT_RETURN_IF_ERROR(AppendIds(*second, &texts[1]));
+  if (max_tokens == 0) max_tokens = tables_.max_tokens();
+  size_t around = 0;
+  for (const TemplatePart& part : parts) around += add_special && part.id >= 0;
+  if (max_tokens != 0 && around > max_tokens) {
+    return Error(StatusCode::kInvalidArgument,
+                 "%zu tokens go around the text, but at most %zu are to be", around, max_tokens);
+  }
+  if (max_tokens != 0) {
+    CutPair(max_tokens - around, tables_.cuts_start(), &texts[0], &texts[1]);
+  }
+  TypedIds result;
+  for (const TemplatePart& part : parts) {
+    if (part.id < 0) {
+      const std::vector<int32_t>& ids = texts[part.id == kFirstText ? 0 : 1];
+      result.ids.insert(result.ids.end(), ids.begin(), ids.end());
+    } else if (add_special) {
+      result.ids.push_back(part.id);
+    }
+    result.type_ids.resize(result.ids.size(), static_cast<int32_t>(part.type_id));
+  }
+  return result;
 }
 
 Result<std::string> Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) const {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,9 +18,17 @@
 #include "runtime/text/normalizer.h"
 #include "runtime/text/pre_tokenizer.h"
 #include "runtime/text/token_decoder.h"
+#include "runtime/text/unigram.h"
+#include "runtime/text/word_piece.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
+
+/// Ids with what the model is told they belong to, 0 or 1 mostly: as many of these as of those.
+struct TypedIds {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> type_ids;
+};
 
 class Tokenizer {
  public:
@@ -29,10 +38,17 @@ class Tokenizer {
   ~Tokenizer();
 
   /// Ids of `text`; bytes that are no UTF-8 count as U+FFFD. add_special: with the tokens that go
-  /// before and after a text. Any thread.
+  /// before and after a text. Cut to the length that the tables say, if they say one. Any thread.
   /// Errors   kOutOfRange: more than 1 GiB of text. kCorrupt: a pattern that backtracks beyond all
   ///          bounds.
   Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
+
+  /// Ids and type ids of a text, or of two texts as one input. max_tokens: texts are cut at their
+  /// ends to fit into so many with what goes around them, the longer one first; 0: as the tables
+  /// say.
+  /// Errors   as Encode; kInvalidArgument: max_tokens has no room for what goes around the texts.
+  Result<TypedIds> EncodeTyped(std::string_view first, std::optional<std::string_view> second,
+                               bool add_special, size_t max_tokens) const;
 
   /// Text of `ids`. Ids at and beyond size() stand for nothing. Any thread.
   /// Errors   kOutOfRange: a negative id.
@@ -48,6 +64,8 @@ class Tokenizer {
 
   explicit Tokenizer(const schema::fb::Tokenizer& tables);
   Status Prepare();
+  Status PrepareModel();
+  Status AppendIds(std::string_view text, std::vector<int32_t>* ids) const;
   std::unique_ptr<Scratch> TakeScratch() const;
   void ReturnScratch(std::unique_ptr<Scratch> scratch) const;
 
@@ -57,7 +75,10 @@ class Tokenizer {
   AddedTokens normalized_tokens_;  // looked for in normalized text
   Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
-  std::unique_ptr<const BytePairEncoder> encoder_;
+  // One of these three, as the tables say.
+  std::unique_ptr<const BytePairEncoder> byte_pairs_;
+  std::unique_ptr<const WordPieceEncoder> word_pieces_;
+  std::unique_ptr<const UnigramEncoder> unigram_;
   DecoderSteps decoder_;
   std::vector<uint32_t> special_ids_;  // in order
 

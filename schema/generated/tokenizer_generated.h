@@ -29,32 +29,40 @@ struct DecoderStepBuilder;
 struct AddedToken;
 struct AddedTokenBuilder;
 
+struct TemplatePart;
+
 struct Tokenizer;
 struct TokenizerBuilder;
 
 enum class TokenizerKind : uint8_t {
   Bpe = 0,
+  WordPiece = 1,
+  Unigram = 2,
   MIN = Bpe,
-  MAX = Bpe
+  MAX = Unigram
 };
 
-inline const TokenizerKind (&EnumValuesTokenizerKind())[1] {
+inline const TokenizerKind (&EnumValuesTokenizerKind())[3] {
   static const TokenizerKind values[] = {
-    TokenizerKind::Bpe
+    TokenizerKind::Bpe,
+    TokenizerKind::WordPiece,
+    TokenizerKind::Unigram
   };
   return values;
 }
 
 inline const char * const *EnumNamesTokenizerKind() {
-  static const char * const names[2] = {
+  static const char * const names[4] = {
     "Bpe",
+    "WordPiece",
+    "Unigram",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameTokenizerKind(TokenizerKind e) {
-  if (flatbuffers::IsOutRange(e, TokenizerKind::Bpe, TokenizerKind::Bpe)) return "";
+  if (flatbuffers::IsOutRange(e, TokenizerKind::Bpe, TokenizerKind::Unigram)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesTokenizerKind()[index];
 }
@@ -68,11 +76,15 @@ enum class NormalizerKind : uint8_t {
   Replace = 5,
   Lowercase = 6,
   Strip = 7,
+  CleanText = 8,
+  SpaceIdeographs = 9,
+  DropMarks = 10,
+  Charsmap = 11,
   MIN = Nfc,
-  MAX = Strip
+  MAX = Charsmap
 };
 
-inline const NormalizerKind (&EnumValuesNormalizerKind())[8] {
+inline const NormalizerKind (&EnumValuesNormalizerKind())[12] {
   static const NormalizerKind values[] = {
     NormalizerKind::Nfc,
     NormalizerKind::Nfd,
@@ -81,13 +93,17 @@ inline const NormalizerKind (&EnumValuesNormalizerKind())[8] {
     NormalizerKind::Prepend,
     NormalizerKind::Replace,
     NormalizerKind::Lowercase,
-    NormalizerKind::Strip
+    NormalizerKind::Strip,
+    NormalizerKind::CleanText,
+    NormalizerKind::SpaceIdeographs,
+    NormalizerKind::DropMarks,
+    NormalizerKind::Charsmap
   };
   return values;
 }
 
 inline const char * const *EnumNamesNormalizerKind() {
-  static const char * const names[9] = {
+  static const char * const names[13] = {
     "Nfc",
     "Nfd",
     "Nfkc",
@@ -96,13 +112,17 @@ inline const char * const *EnumNamesNormalizerKind() {
     "Replace",
     "Lowercase",
     "Strip",
+    "CleanText",
+    "SpaceIdeographs",
+    "DropMarks",
+    "Charsmap",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameNormalizerKind(NormalizerKind e) {
-  if (flatbuffers::IsOutRange(e, NormalizerKind::Nfc, NormalizerKind::Strip)) return "";
+  if (flatbuffers::IsOutRange(e, NormalizerKind::Nfc, NormalizerKind::Charsmap)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesNormalizerKind()[index];
 }
@@ -111,31 +131,34 @@ enum class PreTokenizerKind : uint8_t {
   Split = 0,
   PrefixSpace = 1,
   Metaspace = 2,
+  BertWords = 3,
   MIN = Split,
-  MAX = Metaspace
+  MAX = BertWords
 };
 
-inline const PreTokenizerKind (&EnumValuesPreTokenizerKind())[3] {
+inline const PreTokenizerKind (&EnumValuesPreTokenizerKind())[4] {
   static const PreTokenizerKind values[] = {
     PreTokenizerKind::Split,
     PreTokenizerKind::PrefixSpace,
-    PreTokenizerKind::Metaspace
+    PreTokenizerKind::Metaspace,
+    PreTokenizerKind::BertWords
   };
   return values;
 }
 
 inline const char * const *EnumNamesPreTokenizerKind() {
-  static const char * const names[4] = {
+  static const char * const names[5] = {
     "Split",
     "PrefixSpace",
     "Metaspace",
+    "BertWords",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNamePreTokenizerKind(PreTokenizerKind e) {
-  if (flatbuffers::IsOutRange(e, PreTokenizerKind::Split, PreTokenizerKind::Metaspace)) return "";
+  if (flatbuffers::IsOutRange(e, PreTokenizerKind::Split, PreTokenizerKind::BertWords)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesPreTokenizerKind()[index];
 }
@@ -219,40 +242,77 @@ enum class DecoderKind : uint8_t {
   Fuse = 3,
   Strip = 4,
   Metaspace = 5,
+  WordPiece = 6,
   MIN = ByteLevel,
-  MAX = Metaspace
+  MAX = WordPiece
 };
 
-inline const DecoderKind (&EnumValuesDecoderKind())[6] {
+inline const DecoderKind (&EnumValuesDecoderKind())[7] {
   static const DecoderKind values[] = {
     DecoderKind::ByteLevel,
     DecoderKind::Replace,
     DecoderKind::ByteFallback,
     DecoderKind::Fuse,
     DecoderKind::Strip,
-    DecoderKind::Metaspace
+    DecoderKind::Metaspace,
+    DecoderKind::WordPiece
   };
   return values;
 }
 
 inline const char * const *EnumNamesDecoderKind() {
-  static const char * const names[7] = {
+  static const char * const names[8] = {
     "ByteLevel",
     "Replace",
     "ByteFallback",
     "Fuse",
     "Strip",
     "Metaspace",
+    "WordPiece",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameDecoderKind(DecoderKind e) {
-  if (flatbuffers::IsOutRange(e, DecoderKind::ByteLevel, DecoderKind::Metaspace)) return "";
+  if (flatbuffers::IsOutRange(e, DecoderKind::ByteLevel, DecoderKind::WordPiece)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesDecoderKind()[index];
 }
+
+FLATBUFFERS_MANUALLY_ALIGNED_STRUCT(4) TemplatePart FLATBUFFERS_FINAL_CLASS {
+ private:
+  int32_t id_;
+  uint32_t type_id_;
+
+ public:
+  TemplatePart()
+      : id_(0),
+        type_id_(0) {
+  }
+  TemplatePart(int32_t _id, uint32_t _type_id)
+      : id_(flatbuffers::EndianScalar(_id)),
+        type_id_(flatbuffers::EndianScalar(_type_id)) {
+  }
+  int32_t id() const {
+    return flatbuffers::EndianScalar(id_);
+  }
+  uint32_t type_id() const {
+    return flatbuffers::EndianScalar(type_id_);
+  }
+};
+FLATBUFFERS_STRUCT_END(TemplatePart, 8);
+
+inline bool operator==(const TemplatePart &lhs, const TemplatePart &rhs) {
+  return
+      (lhs.id() == rhs.id()) &&
+      (lhs.type_id() == rhs.type_id());
+}
+
+inline bool operator!=(const TemplatePart &lhs, const TemplatePart &rhs) {
+    return !(lhs == rhs);
+}
+
 
 struct NormalizerStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef NormalizerStepBuilder Builder;
@@ -262,7 +322,9 @@ struct NormalizerStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_CONTENT = 8,
     VT_PATTERN_IS_REGEX = 10,
     VT_STRIP_LEFT = 12,
-    VT_STRIP_RIGHT = 14
+    VT_STRIP_RIGHT = 14,
+    VT_NONSPACING_ONLY = 16,
+    VT_CHARSMAP = 18
   };
   graft::schema::fb::NormalizerKind kind() const {
     return static_cast<graft::schema::fb::NormalizerKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -282,6 +344,12 @@ struct NormalizerStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   bool strip_right() const {
     return GetField<uint8_t>(VT_STRIP_RIGHT, 0) != 0;
   }
+  bool nonspacing_only() const {
+    return GetField<uint8_t>(VT_NONSPACING_ONLY, 0) != 0;
+  }
+  const flatbuffers::Vector<uint8_t> *charsmap() const {
+    return GetPointer<const flatbuffers::Vector<uint8_t> *>(VT_CHARSMAP);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -292,6 +360,9 @@ struct NormalizerStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_PATTERN_IS_REGEX, 1) &&
            VerifyField<uint8_t>(verifier, VT_STRIP_LEFT, 1) &&
            VerifyField<uint8_t>(verifier, VT_STRIP_RIGHT, 1) &&
+           VerifyField<uint8_t>(verifier, VT_NONSPACING_ONLY, 1) &&
+           VerifyOffset(verifier, VT_CHARSMAP) &&
+           verifier.VerifyVector(charsmap()) &&
            verifier.EndTable();
   }
 };
@@ -318,6 +389,12 @@ struct NormalizerStepBuilder {
   void add_strip_right(bool strip_right) {
     fbb_.AddElement<uint8_t>(NormalizerStep::VT_STRIP_RIGHT, static_cast<uint8_t>(strip_right), 0);
   }
+  void add_nonspacing_only(bool nonspacing_only) {
+    fbb_.AddElement<uint8_t>(NormalizerStep::VT_NONSPACING_ONLY, static_cast<uint8_t>(nonspacing_only), 0);
+  }
+  void add_charsmap(flatbuffers::Offset<flatbuffers::Vector<uint8_t>> charsmap) {
+    fbb_.AddOffset(NormalizerStep::VT_CHARSMAP, charsmap);
+  }
   explicit NormalizerStepBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -336,10 +413,14 @@ inline flatbuffers::Offset<NormalizerStep> CreateNormalizerStep(
     flatbuffers::Offset<flatbuffers::String> content = 0,
     bool pattern_is_regex = false,
     bool strip_left = false,
-    bool strip_right = false) {
+    bool strip_right = false,
+    bool nonspacing_only = false,
+    flatbuffers::Offset<flatbuffers::Vector<uint8_t>> charsmap = 0) {
   NormalizerStepBuilder builder_(_fbb);
+  builder_.add_charsmap(charsmap);
   builder_.add_content(content);
   builder_.add_pattern(pattern);
+  builder_.add_nonspacing_only(nonspacing_only);
   builder_.add_strip_right(strip_right);
   builder_.add_strip_left(strip_left);
   builder_.add_pattern_is_regex(pattern_is_regex);
@@ -354,9 +435,12 @@ inline flatbuffers::Offset<NormalizerStep> CreateNormalizerStepDirect(
     const char *content = nullptr,
     bool pattern_is_regex = false,
     bool strip_left = false,
-    bool strip_right = false) {
+    bool strip_right = false,
+    bool nonspacing_only = false,
+    const std::vector<uint8_t> *charsmap = nullptr) {
   auto pattern__ = pattern ? _fbb.CreateString(pattern) : 0;
   auto content__ = content ? _fbb.CreateString(content) : 0;
+  auto charsmap__ = charsmap ? _fbb.CreateVector<uint8_t>(*charsmap) : 0;
   return graft::schema::fb::CreateNormalizerStep(
       _fbb,
       kind,
@@ -364,7 +448,9 @@ inline flatbuffers::Offset<NormalizerStep> CreateNormalizerStepDirect(
       content__,
       pattern_is_regex,
       strip_left,
-      strip_right);
+      strip_right,
+      nonspacing_only,
+      charsmap__);
 }
 
 struct PreTokenizerStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -513,7 +599,8 @@ struct DecoderStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_STRIP_LEFT = 10,
     VT_STRIP_RIGHT = 12,
     VT_PREPEND_SCHEME = 14,
-    VT_PATTERN_IS_REGEX = 16
+    VT_PATTERN_IS_REGEX = 16,
+    VT_TIDY = 18
   };
   graft::schema::fb::DecoderKind kind() const {
     return static_cast<graft::schema::fb::DecoderKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -536,6 +623,9 @@ struct DecoderStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   bool pattern_is_regex() const {
     return GetField<uint8_t>(VT_PATTERN_IS_REGEX, 0) != 0;
   }
+  bool tidy() const {
+    return GetField<uint8_t>(VT_TIDY, 0) != 0;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -547,6 +637,7 @@ struct DecoderStep FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint32_t>(verifier, VT_STRIP_RIGHT, 4) &&
            VerifyField<uint8_t>(verifier, VT_PREPEND_SCHEME, 1) &&
            VerifyField<uint8_t>(verifier, VT_PATTERN_IS_REGEX, 1) &&
+           VerifyField<uint8_t>(verifier, VT_TIDY, 1) &&
            verifier.EndTable();
   }
 };
@@ -576,6 +667,9 @@ struct DecoderStepBuilder {
   void add_pattern_is_regex(bool pattern_is_regex) {
     fbb_.AddElement<uint8_t>(DecoderStep::VT_PATTERN_IS_REGEX, static_cast<uint8_t>(pattern_is_regex), 0);
   }
+  void add_tidy(bool tidy) {
+    fbb_.AddElement<uint8_t>(DecoderStep::VT_TIDY, static_cast<uint8_t>(tidy), 0);
+  }
   explicit DecoderStepBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -595,12 +689,14 @@ inline flatbuffers::Offset<DecoderStep> CreateDecoderStep(
     uint32_t strip_left = 0,
     uint32_t strip_right = 0,
     graft::schema::fb::PrependScheme prepend_scheme = graft::schema::fb::PrependScheme::Always,
-    bool pattern_is_regex = false) {
+    bool pattern_is_regex = false,
+    bool tidy = false) {
   DecoderStepBuilder builder_(_fbb);
   builder_.add_strip_right(strip_right);
   builder_.add_strip_left(strip_left);
   builder_.add_content(content);
   builder_.add_pattern(pattern);
+  builder_.add_tidy(tidy);
   builder_.add_pattern_is_regex(pattern_is_regex);
   builder_.add_prepend_scheme(prepend_scheme);
   builder_.add_kind(kind);
@@ -615,7 +711,8 @@ inline flatbuffers::Offset<DecoderStep> CreateDecoderStepDirect(
     uint32_t strip_left = 0,
     uint32_t strip_right = 0,
     graft::schema::fb::PrependScheme prepend_scheme = graft::schema::fb::PrependScheme::Always,
-    bool pattern_is_regex = false) {
+    bool pattern_is_regex = false,
+    bool tidy = false) {
   auto pattern__ = pattern ? _fbb.CreateString(pattern) : 0;
   auto content__ = content ? _fbb.CreateString(content) : 0;
   return graft::schema::fb::CreateDecoderStep(
@@ -626,7 +723,8 @@ inline flatbuffers::Offset<DecoderStep> CreateDecoderStepDirect(
       strip_left,
       strip_right,
       prepend_scheme,
-      pattern_is_regex);
+      pattern_is_regex,
+      tidy);
 }
 
 struct AddedToken FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -783,7 +881,15 @@ struct Tokenizer FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_BYTE_FALLBACK = 28,
     VT_FUSE_UNKNOWN = 30,
     VT_IGNORE_MERGES = 32,
-    VT_SYMBOLS_ARE_BYTES = 34
+    VT_SYMBOLS_ARE_BYTES = 34,
+    VT_TOKEN_ORDER = 36,
+    VT_SCORES = 38,
+    VT_CONTINUING_PREFIX = 40,
+    VT_MAX_WORD_CHARACTERS = 42,
+    VT_SINGLE_TEMPLATE = 44,
+    VT_PAIR_TEMPLATE = 46,
+    VT_MAX_TOKENS = 48,
+    VT_CUTS_START = 50
   };
   graft::schema::fb::TokenizerKind kind() const {
     return static_cast<graft::schema::fb::TokenizerKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -833,6 +939,30 @@ struct Tokenizer FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   bool symbols_are_bytes() const {
     return GetField<uint8_t>(VT_SYMBOLS_ARE_BYTES, 0) != 0;
   }
+  const flatbuffers::Vector<uint32_t> *token_order() const {
+    return GetPointer<const flatbuffers::Vector<uint32_t> *>(VT_TOKEN_ORDER);
+  }
+  const flatbuffers::Vector<double> *scores() const {
+    return GetPointer<const flatbuffers::Vector<double> *>(VT_SCORES);
+  }
+  const flatbuffers::String *continuing_prefix() const {
+    return GetPointer<const flatbuffers::String *>(VT_CONTINUING_PREFIX);
+  }
+  uint32_t max_word_characters() const {
+    return GetField<uint32_t>(VT_MAX_WORD_CHARACTERS, 0);
+  }
+  const flatbuffers::Vector<const graft::schema::fb::TemplatePart *> *single_template() const {
+    return GetPointer<const flatbuffers::Vector<const graft::schema::fb::TemplatePart *> *>(VT_SINGLE_TEMPLATE);
+  }
+  const flatbuffers::Vector<const graft::schema::fb::TemplatePart *> *pair_template() const {
+    return GetPointer<const flatbuffers::Vector<const graft::schema::fb::TemplatePart *> *>(VT_PAIR_TEMPLATE);
+  }
+  uint32_t max_tokens() const {
+    return GetField<uint32_t>(VT_MAX_TOKENS, 0);
+  }
+  bool cuts_start() const {
+    return GetField<uint8_t>(VT_CUTS_START, 0) != 0;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -865,6 +995,19 @@ struct Tokenizer FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_FUSE_UNKNOWN, 1) &&
            VerifyField<uint8_t>(verifier, VT_IGNORE_MERGES, 1) &&
            VerifyField<uint8_t>(verifier, VT_SYMBOLS_ARE_BYTES, 1) &&
+           VerifyOffset(verifier, VT_TOKEN_ORDER) &&
+           verifier.VerifyVector(token_order()) &&
+           VerifyOffset(verifier, VT_SCORES) &&
+           verifier.VerifyVector(scores()) &&
+           VerifyOffset(verifier, VT_CONTINUING_PREFIX) &&
+           verifier.VerifyString(continuing_prefix()) &&
+           VerifyField<uint32_t>(verifier, VT_MAX_WORD_CHARACTERS, 4) &&
+           VerifyOffset(verifier, VT_SINGLE_TEMPLATE) &&
+           verifier.VerifyVector(single_template()) &&
+           VerifyOffset(verifier, VT_PAIR_TEMPLATE) &&
+           verifier.VerifyVector(pair_template()) &&
+           VerifyField<uint32_t>(verifier, VT_MAX_TOKENS, 4) &&
+           VerifyField<uint8_t>(verifier, VT_CUTS_START, 1) &&
            verifier.EndTable();
   }
 };
@@ -921,6 +1064,30 @@ struct TokenizerBuilder {
   void add_symbols_are_bytes(bool symbols_are_bytes) {
     fbb_.AddElement<uint8_t>(Tokenizer::VT_SYMBOLS_ARE_BYTES, static_cast<uint8_t>(symbols_are_bytes), 0);
   }
+  void add_token_order(flatbuffers::Offset<flatbuffers::Vector<uint32_t>> token_order) {
+    fbb_.AddOffset(Tokenizer::VT_TOKEN_ORDER, token_order);
+  }
+  void add_scores(flatbuffers::Offset<flatbuffers::Vector<double>> scores) {
+    fbb_.AddOffset(Tokenizer::VT_SCORES, scores);
+  }
+  void add_continuing_prefix(flatbuffers::Offset<flatbuffers::String> continuing_prefix) {
+    fbb_.AddOffset(Tokenizer::VT_CONTINUING_PREFIX, continuing_prefix);
+  }
+  void add_max_word_characters(uint32_t max_word_characters) {
+    fbb_.AddElement<uint32_t>(Tokenizer::VT_MAX_WORD_CHARACTERS, max_word_characters, 0);
+  }
+  void add_single_template(flatbuffers::Offset<flatbuffers::Vector<const graft::schema::fb::TemplatePart *>> single_template) {
+    fbb_.AddOffset(Tokenizer::VT_SINGLE_TEMPLATE, single_template);
+  }
+  void add_pair_template(flatbuffers::Offset<flatbuffers::Vector<const graft::schema::fb::TemplatePart *>> pair_template) {
+    fbb_.AddOffset(Tokenizer::VT_PAIR_TEMPLATE, pair_template);
+  }
+  void add_max_tokens(uint32_t max_tokens) {
+    fbb_.AddElement<uint32_t>(Tokenizer::VT_MAX_TOKENS, max_tokens, 0);
+  }
+  void add_cuts_start(bool cuts_start) {
+    fbb_.AddElement<uint8_t>(Tokenizer::VT_CUTS_START, static_cast<uint8_t>(cuts_start), 0);
+  }
   explicit TokenizerBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -953,8 +1120,23 @@ inline flatbuffers::Offset<Tokenizer> CreateTokenizer(
     bool byte_fallback = false,
     bool fuse_unknown = false,
     bool ignore_merges = false,
-    bool symbols_are_bytes = false) {
+    bool symbols_are_bytes = false,
+    flatbuffers::Offset<flatbuffers::Vector<uint32_t>> token_order = 0,
+    flatbuffers::Offset<flatbuffers::Vector<double>> scores = 0,
+    flatbuffers::Offset<flatbuffers::String> continuing_prefix = 0,
+    uint32_t max_word_characters = 0,
+    flatbuffers::Offset<flatbuffers::Vector<const graft::schema::fb::TemplatePart *>> single_template = 0,
+    flatbuffers::Offset<flatbuffers::Vector<const graft::schema::fb::TemplatePart *>> pair_template = 0,
+    uint32_t max_tokens = 0,
+    bool cuts_start = false) {
   TokenizerBuilder builder_(_fbb);
+  builder_.add_max_tokens(max_tokens);
+  builder_.add_pair_template(pair_template);
+  builder_.add_single_template(single_template);
+  builder_.add_max_word_characters(max_word_characters);
+  builder_.add_continuing_prefix(continuing_prefix);
+  builder_.add_scores(scores);
+  builder_.add_token_order(token_order);
   builder_.add_unknown_id(unknown_id);
   builder_.add_merge_results(merge_results);
   builder_.add_merges(merges);
@@ -966,6 +1148,7 @@ inline flatbuffers::Offset<Tokenizer> CreateTokenizer(
   builder_.add_decoder(decoder);
   builder_.add_pre_tokenizer(pre_tokenizer);
   builder_.add_normalizer(normalizer);
+  builder_.add_cuts_start(cuts_start);
   builder_.add_symbols_are_bytes(symbols_are_bytes);
   builder_.add_ignore_merges(ignore_merges);
   builder_.add_fuse_unknown(fuse_unknown);
@@ -991,7 +1174,15 @@ inline flatbuffers::Offset<Tokenizer> CreateTokenizerDirect(
     bool byte_fallback = false,
     bool fuse_unknown = false,
     bool ignore_merges = false,
-    bool symbols_are_bytes = false) {
+    bool symbols_are_bytes = false,
+    const std::vector<uint32_t> *token_order = nullptr,
+    const std::vector<double> *scores = nullptr,
+    const char *continuing_prefix = nullptr,
+    uint32_t max_word_characters = 0,
+    const std::vector<graft::schema::fb::TemplatePart> *single_template = nullptr,
+    const std::vector<graft::schema::fb::TemplatePart> *pair_template = nullptr,
+    uint32_t max_tokens = 0,
+    bool cuts_start = false) {
   auto normalizer__ = normalizer ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::NormalizerStep>>(*normalizer) : 0;
   auto pre_tokenizer__ = pre_tokenizer ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::PreTokenizerStep>>(*pre_tokenizer) : 0;
   auto decoder__ = decoder ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::DecoderStep>>(*decoder) : 0;
@@ -1002,6 +1193,11 @@ inline flatbuffers::Offset<Tokenizer> CreateTokenizerDirect(
   auto token_offsets__ = token_offsets ? _fbb.CreateVector<uint32_t>(*token_offsets) : 0;
   auto merges__ = merges ? _fbb.CreateVector<uint32_t>(*merges) : 0;
   auto merge_results__ = merge_results ? _fbb.CreateVector<uint32_t>(*merge_results) : 0;
+  auto token_order__ = token_order ? _fbb.CreateVector<uint32_t>(*token_order) : 0;
+  auto scores__ = scores ? _fbb.CreateVector<double>(*scores) : 0;
+  auto continuing_prefix__ = continuing_prefix ? _fbb.CreateString(continuing_prefix) : 0;
+  auto single_template__ = single_template ? _fbb.CreateVectorOfStructs<graft::schema::fb::TemplatePart>(*single_template) : 0;
+  auto pair_template__ = pair_template ? _fbb.CreateVectorOfStructs<graft::schema::fb::TemplatePart>(*pair_template) : 0;
   return graft::schema::fb::CreateTokenizer(
       _fbb,
       kind,
@@ -1019,7 +1215,15 @@ inline flatbuffers::Offset<Tokenizer> CreateTokenizerDirect(
       byte_fallback,
       fuse_unknown,
       ignore_merges,
-      symbols_are_bytes);
+      symbols_are_bytes,
+      token_order__,
+      scores__,
+      continuing_prefix__,
+      max_word_characters,
+      single_template__,
+      pair_template__,
+      max_tokens,
+      cuts_start);
 }
 
 }  // namespace fb

@@ -58,8 +58,17 @@ std::string TokenizerFolder(const std::string& name) {
   return data + "/tokenizers/" + name;
 }
 
+TestTokenizer UnigramTokenizer(const std::string& name) {
+  const std::string path = std::string(GRAFT_TEST_DATA) + "/tokenizers/unigram/" + name + ".json";
+  return TestTokenizer::FromJson(converter::ReadTextFile(path, 1 << 20).value());
+}
+
 std::vector<ReferenceText> ReadReferenceTexts(const std::string& name) {
-  std::ifstream file(std::string(GRAFT_TEST_DATA) + "/tokenizers/" + name + "/texts.jsonl");
+  return ReadReferenceRows(name + "/texts.jsonl");
+}
+
+std::vector<ReferenceText> ReadReferenceRows(const std::string& name) {
+  std::ifstream file(std::string(GRAFT_TEST_DATA) + "/tokenizers/" + name);
   std::vector<ReferenceText> texts;
   for (std::string line; std::getline(file, line);) {
     const auto document = converter::JsonDocument::Parse(line, name);

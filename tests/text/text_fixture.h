@@ -52,6 +52,10 @@ struct ReferenceText {
   std::string decoded;
 };
 std::vector<ReferenceText> ReadReferenceTexts(const std::string& name);
+/// The same from a file of tests/data/tokenizers.
+std::vector<ReferenceText> ReadReferenceRows(const std::string& file);
+/// tests/data/tokenizers/unigram/NAME.json.
+TestTokenizer UnigramTokenizer(const std::string& name);
 
 /// tokenizer.json of a BPE over `vocab` (a JSON object) and `merges` (a JSON array), with
 /// `members`, more of the root's members and a comma behind each, in front.

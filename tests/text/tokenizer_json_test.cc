@@ -64,10 +64,69 @@ TEST_SUITE("converter/tokenizer_json") {
                {"decoder", "CTC"});
     CheckError(BpeJson(R"("post_processor": {"type": "Odd"},)", kVocab, "[]"), unknown,
                {"post_processor", "Odd"});
-    CheckError(R"({"model": {"type": "WordPiece", "vocab": {"a": 0}}})", unknown,
-               {"model", "WordPiece"});
+    CheckError(R"({"model": {"type": "WordLevel", "vocab": {"a": 0}}})", unknown,
+               {"model", "WordLevel"});
     CheckError(BpeJson("", kVocab, "[]", R"("end_of_word_suffix": "</w>",)"), unknown,
                {"end_of_word_suffix", "</w>"});
+  }
+
+  TEST_CASE("a WordPiece or Unigram that cannot work is named with its place") {
+    const auto corrupt = StatusCode::kCorrupt;
+    CheckError(R"({"model": {"type": "WordPiece", "vocab": {"a": 0}}})", corrupt, {"unk_token"});
+    CheckError(R"({"model": {"type": "WordPiece", "unk_token": "b", "vocab": {"a": 0}}})", corrupt,
+               {"unk_token", "vocab"});
+    CheckError(R"({"model": {"type": "WordPiece", "unk_token": "a", "vocab": {"a": 0},
+                   "max_input_chars_per_word": 100000}})",
+               corrupt, {"max_input_chars_per_word", "65536"});
+    CheckError(R"({"model": {"type": "WordPiece", "unk_token": "a", "vocab": {"a": 0, ")" +
+                   std::string(600, 'x') + R"(": 1}}})",
+               StatusCode::kUnsupported, {"vocab", "600", "512"});
+    CheckError(R"({"model": {"type": "Unigram", "vocab": [["a", -1], ["b"]]}})", corrupt,
+               {"vocab[1]"});
+    CheckError(R"({"model": {"type": "Unigram", "vocab": []}})", corrupt, {"vocab"});
+    CheckError(R"({"model": {"type": "Unigram", "unk_id": 1, "vocab": [["a", -1]]}})", corrupt,
+               {"unk_id"});
+    CheckError(R"({"model": {"type": "Unigram", "vocab": [["a", -1]]},
+                   "added_tokens": [{"id": 0, "content": "b"}]})",
+               corrupt, {"added_tokens", "token 0"});
+    CheckError(R"({"model": {"type": "Unigram", "vocab": [["a", -1]]},
+                   "normalizer": {"type": "Precompiled", "precompiled_charsmap": "a*b="}})",
+               corrupt, {"precompiled_charsmap", "Base64"});
+  }
+
+  TEST_CASE("a template that loses a text, repeats it or names what is not there is refused") {
+    const auto json = [](const char* single, const char* pair) {
+      return BpeJson(
+          std::string(R"("post_processor": {"type": "TemplateProcessing", "single": [)") + single +
+              R"(], "pair": [)" + pair + R"(], "special_tokens": {"x": {"id": "x", "ids": [7]}}},)",
+          kVocab, "[]");
+    };
+    const char* a = R"({"Sequence": {"id": "A", "type_id": 0}})";
+    const char* x = R"({"SpecialToken": {"id": "x", "type_id": 0}})";
+    CheckError(json("", ""), StatusCode::kUnsupported, {"single"});
+    CheckError(json(a, a), StatusCode::kUnsupported, {"pair"});
+    CheckError(json(x, a), StatusCode::kCorrupt, {"ids[0]", "7"});
+    CheckError(json(R"({"Sequence": {"id": "C"}})", a), StatusCode::kCorrupt, {"single[0]"});
+    CheckError(json(R"({"Sequence": {"id": "A", "type_id": 256}})", a), StatusCode::kCorrupt,
+               {"type_id"});
+  }
+
+  TEST_CASE("truncation is read where it is asked for") {
+    const std::string json = BpeJson(R"("truncation": {"max_length": 2, "direction": "Left",
+                                        "strategy": "LongestFirst", "stride": 0},)",
+                                     kVocab, "[]");
+    const TestTokenizer tokenizer = TestTokenizer::FromJson(json);
+    CHECK(tokenizer->Encode("abba", false).value() == std::vector<int32_t>{1, 0});
+    flatbuffers::FlatBufferBuilder builder;
+    const auto document = converter::JsonDocument::Parse(json, "tokenizer.json");
+    const auto built = converter::BuildTokenizer(builder, (*document)->root(), false);
+    REQUIRE(built.ok());
+    CHECK(flatbuffers::GetTemporaryPointer(builder, *built)->max_tokens() == 0);
+    CheckError(
+        BpeJson(R"("truncation": {"max_length": 2, "strategy": "OnlyFirst"},)", kVocab, "[]"),
+        StatusCode::kUnsupported, {"strategy"});
+    CheckError(BpeJson(R"("truncation": {"max_length": 0},)", kVocab, "[]"), StatusCode::kCorrupt,
+               {"max_length"});
   }
 
   TEST_CASE("a pattern that cannot be carried over is named with its place") {

@@ -28,6 +28,7 @@ void CheckAllTexts(const std::string& name) {
 
 TEST_SUITE("text/tokenizer") {
   TEST_CASE("gives gpt2's ids and texts") { CheckAllTexts("gpt2"); }
+  TEST_CASE("gives bert's ids and texts") { CheckAllTexts("bert"); }
   TEST_CASE("gives smollm's ids and texts") { CheckAllTexts("smollm"); }
   TEST_CASE("gives qwen3's ids and texts") { CheckAllTexts("qwen3"); }
   TEST_CASE("gives stories260k's ids and texts") { CheckAllTexts("stories260k"); }

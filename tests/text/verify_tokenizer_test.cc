@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <functional>
 #include <random>
 
@@ -25,6 +26,13 @@ struct Parts {
   std::vector<uint32_t> merges = {0, 1};
   std::vector<uint32_t> results = {2};
   std::vector<uint32_t> prefix;
+  std::vector<uint32_t> suffix;
+  std::vector<uint32_t> order;
+  std::vector<double> scores;
+  std::string continuing_prefix;
+  uint32_t max_word_characters = 0;
+  std::vector<fb::TemplatePart> single;
+  std::vector<fb::TemplatePart> pair;
   int32_t unknown_id = -1;
   fb::TokenizerKind kind = fb::TokenizerKind::Bpe;
   std::function<std::vector<Offset<fb::NormalizerStep>>(FlatBufferBuilder&)> normalizer;
@@ -47,9 +55,17 @@ struct Parts {
     const auto offsets_offset = builder.CreateVector(offsets);
     const auto merges_offset = builder.CreateVector(merges);
     const auto results_offset = builder.CreateVector(results);
-    builder.Finish(fb::CreateTokenizer(builder, kind, normalizer_offset, pre_tokenizer_offset,
-                                       decoder_offset, added_offset, prefix_offset, 0, bytes_offset,
-                                       offsets_offset, merges_offset, results_offset, unknown_id));
+    const auto suffix_offset = builder.CreateVector(suffix);
+    const auto order_offset = builder.CreateVector(order);
+    const auto scores_offset = builder.CreateVector(scores);
+    const auto continuing_offset = builder.CreateString(continuing_prefix);
+    const auto single_offset = builder.CreateVectorOfStructs(single);
+    const auto pair_offset = builder.CreateVectorOfStructs(pair);
+    builder.Finish(fb::CreateTokenizer(
+        builder, kind, normalizer_offset, pre_tokenizer_offset, decoder_offset, added_offset,
+        prefix_offset, suffix_offset, bytes_offset, offsets_offset, merges_offset, results_offset,
+        unknown_id, false, false, false, false, order_offset, scores_offset, continuing_offset,
+        max_word_characters, single_offset, pair_offset));
     return schema::VerifyTokenizer(*flatbuffers::GetRoot<fb::Tokenizer>(builder.GetBufferPointer()),
                                    vocabulary);
   }
@@ -91,6 +107,115 @@ TEST_SUITE("schema/verify_tokenizer") {
         "tokens exceed");
   }
 
+  TEST_CASE("refuses tables of WordPiece and Unigram that a search would stumble over") {
+    const auto word_piece = [](Parts& p) {
+      p.kind = fb::TokenizerKind::WordPiece;
+      p.order = {0, 2, 1};
+      p.unknown_id = 0;
+      p.max_word_characters = 100;
+    };
+    const auto unigram = [](Parts& p) {
+      p.kind = fb::TokenizerKind::Unigram;
+      p.order = {0, 2, 1};
+      p.scores = {-1, -2, -3};
+    };
+    Parts parts;
+    word_piece(parts);
+    CHECK(parts.Verify().ok());
+    parts = Parts();
+    unigram(parts);
+    CHECK(parts.Verify().ok());
+    const auto refuse = [](const auto& base, const std::function<void(Parts&)>& change,
+                           const char* part) {
+      CheckRefused(
+          [&](Parts& p) {
+            base(p);
+            change(p);
+          },
+          part);
+    };
+    refuse(
+        word_piece, [](Parts& p) { p.order = {}; }, "token_order");
+    refuse(
+        word_piece,
+        [](Parts& p) {
+          p.order = {0, 3};
+        },
+        "token_order[1]");
+    refuse(
+        word_piece,
+        [](Parts& p) {
+          p.order = {0, 1, 2};
+        },
+        "token_order[2]");
+    refuse(
+        word_piece,
+        [](Parts& p) {
+          p.order = {0, 0};
+        },
+        "token_order[1]");
+    refuse(
+        word_piece,
+        [](Parts& p) {
+          p.offsets = {0, 0, 2, 4};
+        },
+        "token_order[0]");
+    refuse(
+        word_piece, [](Parts& p) { p.unknown_id = -1; }, "unknown_id");
+    refuse(
+        word_piece, [](Parts& p) { p.max_word_characters = 1u << 17; }, "max_word_characters");
+    refuse(
+        word_piece, [](Parts& p) { p.continuing_prefix.assign(513, '#'); }, "continuing_prefix");
+    refuse(
+        word_piece,
+        [](Parts& p) {
+          p.bytes.assign(515, 'b');
+          p.bytes[0] = 'a';
+          p.offsets = {0, 1, 2, 515};
+          p.order = {0, 1, 2};
+        },
+        "513 bytes");
+    refuse(
+        unigram, [](Parts& p) { p.order = {}; }, "token_order");
+    refuse(
+        unigram,
+        [](Parts& p) {
+          p.scores = {1, 2};
+        },
+        "2 scores");
+    refuse(
+        unigram, [](Parts& p) { p.scores[1] = std::nan(""); }, "scores[1]");
+    refuse(
+        unigram, [](Parts& p) { p.scores[2] = -INFINITY; }, "scores[2]");
+  }
+
+  TEST_CASE("refuses templates that lose a text, repeat it or put what is no token around it") {
+    using Part = fb::TemplatePart;
+    Parts parts;
+    parts.prefix = {0};
+    parts.suffix = {1};
+    parts.single = {Part(0, 0), Part(-1, 1), Part(1, 0)};
+    parts.pair = {Part(0, 0), Part(-2, 1), Part(-1, 0), Part(1, 1)};
+    CHECK(parts.Verify().ok());
+    CheckRefused([](Parts& p) { p.single = {Part(0, 0)}; }, "single_template");
+    CheckRefused([](Parts& p) { p.single = {Part(0, 0), Part(-1, 0)}; }, "single_template");
+    CheckRefused([](Parts& p) { p.single = {Part(-2, 0)}; }, "single_template[0]");
+    CheckRefused([](Parts& p) { p.pair = {Part(-1, 0)}; }, "pair_template");
+    CheckRefused(
+        [](Parts& p) {
+          p.pair = {Part(-1, 0), Part(-2, 0), Part(-2, 0)};
+        },
+        "pair_template");
+    CheckRefused(
+        [](Parts& p) {
+          p.pair = {Part(-1, 0), Part(-2, 0), Part(3, 0)};
+        },
+        "pair_template[2]");
+    CheckRefused([](Parts& p) { p.pair = {Part(-3, 0), Part(-2, 0)}; }, "pair_template[0]");
+    CheckRefused([](Parts& p) { p.pair = {Part(-1, 256), Part(-2, 0)}; }, "pair_template[0]");
+    CheckRefused([](Parts& p) { p.pair.assign(1000, Part(0, 0)); }, "pair_template");
+  }
+
   TEST_CASE("refuses ids that are none") {
     CheckRefused([](Parts& p) { p.merges = {0, 3}; }, "merges[1]");
     CheckRefused([](Parts& p) { p.merges = {0}; }, "merges");
@@ -118,12 +243,12 @@ TEST_SUITE("schema/verify_tokenizer") {
 
   TEST_CASE("refuses steps of kinds it does not know") {
     const auto unsupported = StatusCode::kUnsupported;
-    CheckRefused([](Parts& p) { p.kind = static_cast<fb::TokenizerKind>(1); }, "kind 1",
+    CheckRefused([](Parts& p) { p.kind = static_cast<fb::TokenizerKind>(3); }, "kind 3",
                  unsupported);
     CheckRefused(
         [](Parts& p) {
           p.normalizer = [](FlatBufferBuilder& b) {
-            return std::vector{fb::CreateNormalizerStep(b, static_cast<fb::NormalizerKind>(8))};
+            return std::vector{fb::CreateNormalizerStep(b, static_cast<fb::NormalizerKind>(12))};
           };
         },
         "normalizer step 0", unsupported);
@@ -148,6 +273,20 @@ TEST_SUITE("schema/verify_tokenizer") {
   }
 
   TEST_CASE("refuses steps that lack what they need or ask for too much") {
+    CheckRefused(
+        [](Parts& p) {
+          p.normalizer = [](FlatBufferBuilder& b) {
+            return std::vector{fb::CreateNormalizerStep(b, fb::NormalizerKind::Charsmap)};
+          };
+        },
+        "charsmap");
+    CheckRefused(
+        [](Parts& p) {
+          p.decoder = [](FlatBufferBuilder& b) {
+            return std::vector{fb::CreateDecoderStep(b, fb::DecoderKind::WordPiece)};
+          };
+        },
+        "content");
     CheckRefused(
         [](Parts& p) {
           p.normalizer = [](FlatBufferBuilder& b) {
@@ -189,7 +328,7 @@ TEST_SUITE("schema/verify_tokenizer") {
   }
 
   TEST_CASE("no flipped bit or cut crashes a reader of what was accepted") {
-    for (const char* name : {"stories260k", "tales"}) {
+    for (const char* name : {"stories260k", "tales", "bert"}) {
       const TestTokenizer original = TestTokenizer::FromFolder(TokenizerFolder(name));
       const std::vector<uint8_t> bytes = original.bytes();
       std::mt19937 random(4);
