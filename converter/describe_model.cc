@@ -74,16 +74,12 @@ Result<std::string> FindChatTemplate(const fs::path& folder) {
   return std::string();
 }
 
-Status CheckEndTokens(const std::vector<uint32_t>& tokens, const JsonValue& config) {
+// A token outside the vocabulary is never generated. Files whose vocabulary was cut keep naming
+// the old one, and transformers reads them.
+Status LeaveOutUnknownTokens(const JsonValue& config, std::vector<uint32_t>* tokens) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
                          config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
-  for (const uint32_t token : tokens) {
-    if (token >= vocabulary) {
-      return config.Find("eos_token_id")
-          .Fail("is " + std::to_string(token) + ", outside the vocabulary of " +
-                std::to_string(vocabulary));
-    }
-  }
+  std::erase_if(*tokens, [&](uint32_t token) { return token >= vocabulary; });
   return OkStatus();
 }
 
@@ -144,7 +140,7 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
   }
   GRAFT_ASSIGN_OR_RETURN(const LowerFunction lower, FindLowering(config));
   GRAFT_ASSIGN_OR_RETURN(description->end_tokens, FindEndTokens(folder, config));
-  GRAFT_RETURN_IF_ERROR(CheckEndTokens(description->end_tokens, config));
+  GRAFT_RETURN_IF_ERROR(LeaveOutUnknownTokens(config, &description->end_tokens));
   const fs::path tokenizer_folder = TokenizerFolder(model, folder);
   GRAFT_ASSIGN_OR_RETURN(description->chat_template, FindChatTemplate(tokenizer_folder));
   if (description->chat_template.empty() && tokenizer_folder != folder) {
@@ -177,7 +173,7 @@ bool EndsWith(std::string_view text, std::string_view end) {
 // would silently be lost.
 Status FindUnused(const OpenedModel& model, ModelDescription* description) {
   std::set<std::string_view> used;
-  for (const Constant& constant : description->constants) used.insert(constant.source);
+  for (const Constant& constant : description->constants) used.insert(constant.part.source);
   if (model.stack) {
     for (const LinearStackLayer& layer : model.stack->layers) {
       if (layer.lora) used.insert({layer.lora->a, layer.lora->b});
@@ -190,8 +186,11 @@ Status FindUnused(const OpenedModel& model, ModelDescription* description) {
                    "%s: the adapter changes tensor '%s', which a model of type %s does not use",
                    model.path.c_str(), info.name.c_str(), description->task.architecture.c_str());
     }
-    // Old checkpoints store what rotary positions are computed from.
-    if (EndsWith(info.name, "rotary_emb.inv_freq")) continue;
+    // Old checkpoints store what rotary positions are computed from, and causal masks.
+    const bool is_buffer = EndsWith(info.name, "rotary_emb.inv_freq") ||
+                           (info.shape.size() == 4 && EndsWith(info.name, ".bias")) ||
+                           EndsWith(info.name, ".masked_bias");
+    if (is_buffer) continue;
     description->unused.push_back(info.name);
   }
   return OkStatus();

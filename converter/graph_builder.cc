@@ -108,19 +108,40 @@ TensorId GraphBuilder::AddConstant(Constant constant) {
 }
 
 TensorId GraphBuilder::Matrix(std::string_view source, int64_t out_features, int64_t in_features) {
-  Constant constant;
-  constant.name = constant.source = source;
-  constant.shape = {out_features, in_features};
-  constant.is_weight_matrix = true;
-  CheckShape(source, constant.shape);
-  return AddConstant(std::move(constant));
+  return Matrix(source, TensorPart{.source = std::string(source), .source_rows = out_features},
+                out_features, in_features);
+}
+
+TensorId GraphBuilder::Matrix(std::string_view name, TensorPart part, int64_t out_features,
+                              int64_t in_features) {
+  return AddPart(name, std::move(part), {out_features, in_features}, /*is_weight_matrix=*/true);
 }
 
 TensorId GraphBuilder::Vector(std::string_view source, int64_t elements) {
+  return Vector(source, TensorPart{.source = std::string(source), .source_rows = elements},
+                elements);
+}
+
+TensorId GraphBuilder::Vector(std::string_view name, TensorPart part, int64_t elements) {
+  return AddPart(name, std::move(part), {elements}, /*is_weight_matrix=*/false);
+}
+
+TensorId GraphBuilder::FloatMatrix(std::string_view name, TensorPart part, int64_t rows,
+                                   int64_t width) {
+  return AddPart(name, std::move(part), {rows, width}, /*is_weight_matrix=*/false);
+}
+
+TensorId GraphBuilder::AddPart(std::string_view name, TensorPart part, std::vector<int64_t> shape,
+                               bool is_weight_matrix) {
+  std::vector<int64_t> source_shape = shape;
+  source_shape[0] = part.source_rows;
+  if (part.transposed) std::reverse(source_shape.begin(), source_shape.end());
+  CheckShape(part.source, source_shape);
   Constant constant;
-  constant.name = constant.source = source;
-  constant.shape = {elements};
-  CheckShape(source, constant.shape);
+  constant.name = name;
+  constant.shape = std::move(shape);
+  constant.part = std::move(part);
+  constant.is_weight_matrix = is_weight_matrix;
   return AddConstant(std::move(constant));
 }
 
@@ -223,6 +244,11 @@ ValueId GraphBuilder::GatedActivation(std::string_view name, ValueId gate, Value
 ValueId GraphBuilder::SelectRows(std::string_view name, ValueId x, ValueId rows) {
   return AddOp(name, {x, rows}, {ShapeOf(rows).rows_symbol, ShapeOf(x).width},
                TypeOf<fb::SelectRows>(), fb::CreateSelectRows(header_).Union());
+}
+
+ValueId GraphBuilder::Scale(std::string_view name, ValueId x, float factor) {
+  return AddOp(name, {x}, ShapeOf(x), TypeOf<fb::Scale>(),
+               fb::CreateScale(header_, factor).Union());
 }
 
 void GraphBuilder::Output(ValueId value) { outputs_.push_back(value.index); }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/constant.h"
 #include "converter/tensor_source.h"
 #include "schema/result.h"
 
@@ -26,16 +27,6 @@ struct Value;
 }  // namespace graft::schema::fb
 
 namespace graft::converter {
-
-/// Where the numbers of one tensor in the file come from.
-struct Constant {
-  std::string name;              ///< In the file; unique.
-  std::vector<int64_t> shape;    ///< In the file.
-  std::string source;            ///< The checkpoint's tensor; empty if `literal` holds the numbers.
-  int64_t source_row_begin = 0;  ///< The tensor is shape[0] rows of the source from here on.
-  std::vector<float> literal;
-  bool is_weight_matrix = false;  ///< Stored in the format the user asked for; others stay f32.
-};
 
 /// Handles that GraphBuilder gives out. Default-made ones mean "none".
 struct ValueId {
@@ -84,12 +75,19 @@ class GraphBuilder {
   bool IsAdapted(std::string_view source) const;
   /// A [out_features, in_features] matrix, stored in the format the user asked for.
   TensorId Matrix(std::string_view source, int64_t out_features, int64_t in_features);
+  /// The same, called `name`, of a part of a tensor.
+  TensorId Matrix(std::string_view name, TensorPart part, int64_t out_features,
+                  int64_t in_features);
   /// A vector, stored as f32.
   TensorId Vector(std::string_view source, int64_t elements);
+  TensorId Vector(std::string_view name, TensorPart part, int64_t elements);
+  /// A matrix that stays f32, as small tables do.
+  TensorId FloatMatrix(std::string_view name, TensorPart part, int64_t rows, int64_t width);
   /// Numbers that the lowering itself computed.
   TensorId Literal(std::string_view name, std::vector<float> numbers);
 
   // Ops. `name` becomes the name of the op and of the value it computes.
+  /// Rows of `table` by token ids or positions.
   ValueId Embedding(std::string_view name, ValueId ids, TensorId table, float scale = 1.0f);
   ValueId Linear(std::string_view name, ValueId x, TensorId weight, TensorId bias = {});
   ValueId RmsNorm(std::string_view name, ValueId x, TensorId weight, float epsilon);
@@ -105,6 +103,10 @@ class GraphBuilder {
   ValueId GatedActivation(std::string_view name, ValueId gate, ValueId up,
                           schema::fb::ActivationKind kind);
   ValueId SelectRows(std::string_view name, ValueId x, ValueId rows);
+  ValueId Scale(std::string_view name, ValueId x, float factor);
+
+  /// Elements of a row of `value`.
+  int64_t Width(ValueId value) const { return ShapeOf(value).width; }
 
   void Output(ValueId value);
 
@@ -129,6 +131,8 @@ class GraphBuilder {
   ValueId AddValue(std::string_view name, ValueShape shape, schema::fb::ElementType type);
   ValueId AddInput(std::string_view name, ValueShape shape, schema::fb::ElementType type,
                    schema::fb::InputRole role);
+  TensorId AddPart(std::string_view name, TensorPart part, std::vector<int64_t> shape,
+                   bool is_weight_matrix);
   TensorId AddConstant(Constant constant);
   const ValueShape& ShapeOf(ValueId value) const { return value_shapes_[value.index]; }
   /// Records an op of the given union type whose only output is a new value.

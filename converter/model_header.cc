@@ -82,7 +82,7 @@ flatbuffers::Offset<fb::LayerReport> WriteReport(const ModelDescription& descrip
                                                  const Constant& constant,
                                                  const StoredFormat& format,
                                                  flatbuffers::FlatBufferBuilder& header) {
-  const auto adapted = description.adapted.find(constant.source);
+  const auto adapted = description.adapted.find(constant.part.source);
   const AdaptedTensor change =
       adapted == description.adapted.end() ? AdaptedTensor{} : adapted->second;
   const auto name = header.CreateString(constant.name);

@@ -12,8 +12,6 @@
 namespace graft::converter {
 namespace {
 
-// A block of rows should fit a core's second-level cache, with the buffers beside it.
-constexpr int64_t kBlockElements = 32768;
 // Rows of this many elements and more are refused, since one row is the least a thread holds.
 constexpr int64_t kMaxRowElements = int64_t{1} << 24;
 
@@ -23,16 +21,10 @@ struct RowBlock {
   int64_t row_end = 0;
 };
 
-int64_t RowElements(const Constant& constant) {
-  int64_t elements = 1;
-  for (size_t i = 1; i < constant.shape.size(); ++i) elements *= constant.shape[i];
-  return elements;
-}
-
 Result<std::vector<RowBlock>> CutIntoBlocks(const std::vector<Constant>& constants) {
   std::vector<RowBlock> blocks;
   for (size_t i = 0; i < constants.size(); ++i) {
-    const int64_t row_elements = RowElements(constants[i]);
+    const int64_t row_elements = constants[i].row_elements();
     if (row_elements > kMaxRowElements) {
       return Error(StatusCode::kUnsupported,
                    "tensor '%s' has rows of %lld elements; the limit is %lld",
@@ -40,7 +32,7 @@ Result<std::vector<RowBlock>> CutIntoBlocks(const std::vector<Constant>& constan
                    static_cast<long long>(kMaxRowElements));
     }
     const int64_t rows = constants[i].shape[0];
-    const int64_t step = std::max<int64_t>(1, kBlockElements / row_elements);
+    const int64_t step = RowsPerRead(constants[i]);
     for (int64_t row = 0; row < rows; row += step) {
       blocks.push_back(RowBlock{i, row, std::min(rows, row + step)});
     }
@@ -69,7 +61,7 @@ class WeightWriter {
     block_measures_.resize(blocks_.size());
     for (const RowBlock& block : blocks_) {
       total_ +=
-          (block.row_end - block.row_begin) * RowElements(description_.constants[block.tensor]);
+          (block.row_end - block.row_begin) * description_.constants[block.tensor].row_elements();
     }
     GRAFT_RETURN_IF_ERROR(ParallelFor(options_.threads, static_cast<int64_t>(blocks_.size()),
                                       [this](int64_t i) { return WriteBlock(i); }));
@@ -88,15 +80,16 @@ class WeightWriter {
     const RowBlock& block = blocks_[static_cast<size_t>(index)];
     const Constant& constant = description_.constants[block.tensor];
     const TensorPlace& place = header_.tensors()[block.tensor];
-    const int64_t row_elements = RowElements(constant);
+    const int64_t row_elements = constant.row_elements();
     const int64_t rows = block.row_end - block.row_begin;
     const auto elements = static_cast<size_t>(rows * row_elements);
-    const bool adapted = description_.adapted.contains(constant.source);
+    const bool adapted = description_.adapted.contains(constant.part.source);
 
     w.merged.resize(elements);
     w.stored.resize(elements);
-    if (adapted) w.base.resize(elements);
-    GRAFT_RETURN_IF_ERROR(ReadNumbers(constant, block, adapted, &w));
+    w.base.resize(adapted ? elements : 0);
+    GRAFT_RETURN_IF_ERROR(
+        ReadConstant(constant, source_, block.row_begin, block.row_end, w.merged, w.base));
 
     const auto row_data = static_cast<uint64_t>(place.format.RowDataBytes(row_elements));
     const auto row_scales = static_cast<uint64_t>(place.format.RowScaleBytes(row_elements));
@@ -129,21 +122,6 @@ class WeightWriter {
     return OkStatus();
   }
 
-  Status ReadNumbers(const Constant& constant, const RowBlock& block, bool adapted,
-                     Workspace* w) const {
-    if (constant.source.empty()) {
-      std::copy(constant.literal.begin() + block.row_begin,
-                constant.literal.begin() + block.row_end, w->merged.begin());
-      return OkStatus();
-    }
-    const int64_t begin = constant.source_row_begin + block.row_begin;
-    const int64_t end = constant.source_row_begin + block.row_end;
-    if (adapted) {
-      return source_.ReadRowsAndBase(constant.source, begin, end, w->merged, w->base);
-    }
-    return source_.ReadRows(constant.source, begin, end, w->merged);
-  }
-
   // Row numbers in an encoder's message count from the block's first row; here they become the
   // tensor's.
   static Status InTensor(const Status& status, const Constant& constant, const RowBlock& block) {
@@ -157,7 +135,7 @@ class WeightWriter {
                         Workspace* w, DeltaSurvival* survival) const {
     const int64_t stride = options_.delta_row_stride;
     if (stride <= 0) return OkStatus();
-    const int64_t row_elements = RowElements(constant);
+    const int64_t row_elements = constant.row_elements();
     const auto width = static_cast<size_t>(row_elements);
     w->stored_base.resize(width);
     w->discarded.resize(static_cast<size_t>(place.format.RowDataBytes(row_elements) +

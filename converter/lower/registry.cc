@@ -2,8 +2,16 @@
 // Which lowering follows which model_type.
 #include <string>
 
+#include "converter/lower/gemma.h"
+#include "converter/lower/gpt2.h"
+#include "converter/lower/gpt_neox.h"
+#include "converter/lower/granite.h"
 #include "converter/lower/llama.h"
 #include "converter/lower/lowering.h"
+#include "converter/lower/opt.h"
+#include "converter/lower/phi3.h"
+#include "converter/lower/qwen.h"
+#include "converter/lower/smollm3.h"
 
 namespace graft::converter {
 namespace {
@@ -14,9 +22,10 @@ struct Family {
 };
 
 constexpr Family kFamilies[] = {
-    {"llama", LowerLlama},
-    {"mistral", LowerMistral},
-    {"qwen2", LowerQwen2},
+    {"llama", LowerLlama}, {"mistral", LowerMistral},  {"qwen2", LowerQwen2},
+    {"qwen3", LowerQwen3}, {"smollm3", LowerSmolLm3},  {"granite", LowerGranite},
+    {"phi3", LowerPhi3},   {"gemma2", LowerGemma2},    {"gemma3_text", LowerGemma3},
+    {"gpt2", LowerGpt2},   {"gpt_neox", LowerGptNeoX}, {"opt", LowerOpt},
 };
 
 }  // namespace

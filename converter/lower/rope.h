@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "converter/json.h"
@@ -13,12 +14,29 @@ namespace graft::converter {
 struct RopeFrequencies {
   std::vector<float> inverse;  ///< rotary_dim / 2 of them, radians for each position.
   float magnitude = 1.0f;      ///< Factor of sine and cosine.
+  int64_t positions = 0;       ///< That the frequencies are meant for; 0: the model's context.
+};
+
+/// What a family calls its settings outside rope_parameters, and what they are if a file has none.
+struct RopeDefaults {
+  std::string_view theta_key = "rope_theta";
+  double theta = 10000.0;
+  std::string_view rotated_part_key = "partial_rotary_factor";
+  double rotated_part = 1.0;
 };
 
 /// Reads rope_parameters (transformers 5), or rope_theta and rope_scaling (transformers 4), for
-/// heads of `head_dim`. Knows the types default, linear and llama3. Errors   kUnsupported: another
-/// type. kCorrupt: a number missing or out of its range. Both name the key. Source   Su et al. 2021
-/// (RoPE); Chen et al. 2023 (linear); the Llama 3.1 release (llama3).
-Result<RopeFrequencies> ReadRope(const JsonValue& config, int64_t head_dim);
+/// heads of `head_dim`. Knows the types default, linear, llama3 and longrope. Of longrope the short
+/// factors are taken, and `positions` says up to where they hold: beyond, transformers turns all
+/// positions of a text by other angles. Errors   kUnsupported: another type. kCorrupt: a number
+/// missing or out of its range. Both name the key. Source   Su et al. 2021 (RoPE); Chen et al. 2023
+/// (linear); the Llama 3.1 release (llama3); Ding et al. 2024 (longrope).
+Result<RopeFrequencies> ReadRope(const JsonValue& config, int64_t head_dim,
+                                 const RopeDefaults& defaults = {});
+
+/// The same from an object of its own, such as one of several in rope_parameters, or null: a plain
+/// rope of defaults.theta. `config` is where the model's context stands.
+Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonValue& parameters,
+                                           int64_t head_dim, const RopeDefaults& defaults);
 
 }  // namespace graft::converter

@@ -23,12 +23,13 @@ make tales-holmes_dora-f32 --base "$data/tales/base" --adapter "$data/tales/holm
 make stories260k-f32 --base "$data/stories260k" --quant f32
 make lora_layer-f32 --base "$data/lora_layer" --quant f32
 make mlp-f32 --base "$data/adapters/base_mlp" --adapter "$data/adapters/mlp_100x10" --quant f32
-for name in llama llama_rope_llama3 mistral_sliding qwen2; do
-  make "architecture-$name-f32" --base "$data/architectures/$name" --quant f32
-  make "architecture-$name-int8" --base "$data/architectures/$name" --quant int8
+for name in llama llama_rope_llama3 mistral_sliding qwen2 qwen3 smollm3 granite phi3 phi3_longrope gemma2 gemma3 gpt2 gpt_neox gpt_neox_sequential opt opt_post_norm; do
+  for quant in f32 int8 int4; do
+    make "architecture-$name-$quant" --base "$data/architectures/$name" --quant "$quant"
+  done
 done
 # Adapters through conversion and the runtime: case:base
-for pair in lora_qv:llama embedding:llama embedding_tied:llama_tied lm_head_tied:llama_tied bias_all:qwen2; do
+for pair in lora_qv:llama embedding:llama embedding_tied:llama_tied lm_head_tied:llama_tied bias_all:qwen2 lora_bias:qwen2 gpt2_conv1d:gpt2; do
   make "adapter-${pair%:*}-f32" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant f32
 done
 

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/lower/decoder_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace graft::converter {
+namespace {
+
+// The value with which a setting changes nothing. Null and a missing key never do.
+enum class Neutral : uint8_t { kFalse, kTrue, kZero, kOne, kNothing };
+
+struct Setting {
+  std::string_view key;
+  Neutral neutral;
+};
+
+// Settings of some decoder in transformers that change its outputs.
+constexpr Setting kSettings[] = {
+    {"add_cross_attention", Neutral::kFalse},
+    {"alibi", Neutral::kFalse},
+    {"attention_bias", Neutral::kFalse},
+    {"attention_chunk_size", Neutral::kNothing},
+    {"attention_multiplier", Neutral::kNothing},
+    {"attn_logit_softcapping", Neutral::kNothing},
+    {"clip_qkv", Neutral::kNothing},
+    {"do_layer_norm_before", Neutral::kTrue},
+    {"embedding_multiplier", Neutral::kOne},
+    {"enable_bias", Neutral::kTrue},
+    {"final_logit_softcapping", Neutral::kNothing},
+    {"is_encoder_decoder", Neutral::kFalse},
+    {"layer_norm_elementwise_affine", Neutral::kTrue},
+    {"logit_scale", Neutral::kOne},
+    {"logits_scaling", Neutral::kOne},
+    {"mlp_bias", Neutral::kFalse},
+    {"multi_query", Neutral::kFalse},
+    {"no_rope_layers", Neutral::kNothing},
+    {"num_experts", Neutral::kZero},
+    {"num_local_experts", Neutral::kZero},
+    {"parallel_attn", Neutral::kFalse},
+    {"qk_layernorm", Neutral::kFalse},
+    {"query_pre_attn_scalar", Neutral::kNothing},
+    {"residual_multiplier", Neutral::kOne},
+    {"rope_interleaved", Neutral::kFalse},
+    {"scale_attn_by_inverse_layer_idx", Neutral::kFalse},
+    {"scale_attn_weights", Neutral::kTrue},
+    {"sliding_window", Neutral::kNothing},
+    {"use_bidirectional_attention", Neutral::kFalse},
+    {"use_parallel_residual", Neutral::kFalse},
+    {"use_qk_norm", Neutral::kFalse},
+    {"use_qkv_bias", Neutral::kFalse},
+    {"use_sliding_window", Neutral::kFalse},
+    {"word_embed_proj_dim", Neutral::kNothing},
+};
+
+bool IsNeutral(const JsonValue& value, Neutral neutral) {
+  const auto is_number = [&](double wanted) {
+    const auto number = value.AsDouble();
+    return number.ok() && *number == wanted;
+  };
+  const auto is_bool = [&](bool wanted) {
+    const auto flag = value.AsBool();
+    return flag.ok() && *flag == wanted;
+  };
+  switch (neutral) {
+    case Neutral::kFalse:
+      return is_bool(false);
+    case Neutral::kTrue:
+      return is_bool(true);
+    case Neutral::kZero:
+      return is_number(0.0);
+    case Neutral::kOne:
+      return is_number(1.0);
+    case Neutral::kNothing:
+      break;
+  }
+  return false;
+}
+
+Status Refuse(const JsonValue& config, std::string_view key) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string model, config.GetString("model_type"));
+  return config.Find(key).Fail("is " + config.Find(key).Text() +
+                                   ", which this version does not compute for models of type " +
+                                   model,
+                               StatusCode::kUnsupported);
+}
+
+}  // namespace
+
+Result<DecoderSizes> ReadDecoderSizes(const JsonValue& config) {
+  DecoderSizes sizes;
+  GRAFT_ASSIGN_OR_RETURN(sizes.hidden, config.GetIntIn("hidden_size", 1, kMaxWidth));
+  GRAFT_ASSIGN_OR_RETURN(sizes.mlp_hidden, config.GetIntIn("intermediate_size", 1, kMaxWidth));
+  GRAFT_ASSIGN_OR_RETURN(sizes.layers, config.GetIntIn("num_hidden_layers", 1, kMaxLayers));
+  GRAFT_ASSIGN_OR_RETURN(sizes.vocabulary, config.GetIntIn("vocab_size", 1, kMaxVocabulary));
+  return sizes;
+}
+
+Result<AttentionShape> ReadAttentionShape(const JsonValue& config, int64_t hidden,
+                                          int64_t usual_head_dim) {
+  AttentionShape attention;
+  GRAFT_ASSIGN_OR_RETURN(attention.heads, config.GetIntIn("num_attention_heads", 1, kMaxHeads));
+  GRAFT_ASSIGN_OR_RETURN(attention.kv_heads,
+                         config.GetIntIn("num_key_value_heads", 1, kMaxHeads, attention.heads));
+  if (attention.heads % attention.kv_heads != 0) {
+    return config.Find("num_key_value_heads")
+        .Fail("is " + std::to_string(attention.kv_heads) + ", which does not divide the " +
+              std::to_string(attention.heads) + " attention heads");
+  }
+  if (usual_head_dim == 0) {
+    if (!config.Has("head_dim") && hidden % attention.heads != 0) {
+      return config.Find("num_attention_heads")
+          .Fail("is " + std::to_string(attention.heads) + ", which does not divide hidden_size " +
+                std::to_string(hidden) + ", and there is no head_dim");
+    }
+    usual_head_dim = hidden / attention.heads;
+  }
+  GRAFT_ASSIGN_OR_RETURN(attention.head_dim,
+                         config.GetIntIn("head_dim", 1, kMaxHeadDim, usual_head_dim));
+  attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(attention.head_dim)));
+  return attention;
+}
+
+Result<float> ReadEpsilon(const JsonValue& config, std::string_view key, double fallback) {
+  GRAFT_ASSIGN_OR_RETURN(const double epsilon, config.GetDouble(key, fallback));
+  if (!(epsilon > 0.0 && epsilon < 1.0)) {
+    return config.Find(key).Fail("is " + config.Find(key).Text() + "; it must lie between 0 and 1");
+  }
+  return static_cast<float>(epsilon);
+}
+
+Result<double> ReadPositive(const JsonValue& object, std::string_view key) {
+  GRAFT_ASSIGN_OR_RETURN(const double value, object.GetDouble(key));
+  if (!(value > 0.0) || !std::isfinite(static_cast<float>(value))) {
+    return object.Find(key).Fail("is " + object.Find(key).Text() + "; it must be positive");
+  }
+  return value;
+}
+
+Result<double> ReadPositive(const JsonValue& object, std::string_view key, double fallback) {
+  return object.Has(key) ? ReadPositive(object, key) : Result<double>(fallback);
+}
+
+Result<std::optional<std::vector<bool>>> ReadSlidingLayers(const JsonValue& config,
+                                                           int64_t layers) {
+  if (!config.Has("layer_types")) return std::optional<std::vector<bool>>();
+  const JsonValue types = config.Find("layer_types");
+  if (!types.IsArray() || types.size() != static_cast<size_t>(layers)) {
+    return types.Fail("must list one type for each of the " + std::to_string(layers) + " layers");
+  }
+  std::vector<bool> sliding;
+  for (size_t i = 0; i < types.size(); ++i) {
+    GRAFT_ASSIGN_OR_RETURN(const std::string_view type, types.at(i).AsString());
+    if (type != "full_attention" && type != "sliding_attention") {
+      return types.at(i).Fail(
+          "is " + types.at(i).Text() + "; this version knows full_attention and sliding_attention",
+          StatusCode::kUnsupported);
+    }
+    sliding.push_back(type == "sliding_attention");
+  }
+  return std::optional(std::move(sliding));
+}
+
+Result<std::optional<std::vector<int64_t>>> ReadListedWindows(const JsonValue& config,
+                                                              int64_t layers, int64_t window) {
+  GRAFT_ASSIGN_OR_RETURN(const auto sliding, ReadSlidingLayers(config, layers));
+  if (!sliding) return std::optional<std::vector<int64_t>>();
+  std::vector<int64_t> windows;
+  for (size_t i = 0; i < sliding->size(); ++i) {
+    const bool slides = (*sliding)[i];
+    if (slides && window == 0) {
+      return config.Find("layer_types")
+          .at(i)
+          .Fail("is sliding_attention, but there is no sliding_window");
+    }
+    windows.push_back(slides ? window : 0);
+  }
+  return std::optional(std::move(windows));
+}
+
+Status ReadTextTask(const JsonValue& config, std::string_view context_key, TaskDescription* task) {
+  GRAFT_ASSIGN_OR_RETURN(task->context_tokens, config.GetIntIn(context_key, 1, kMaxContext, 2048));
+  GRAFT_ASSIGN_OR_RETURN(task->architecture, config.GetString("model_type"));
+  task->generates_text = true;
+  return OkStatus();
+}
+
+Status RefuseOtherSettings(const JsonValue& config, std::initializer_list<std::string_view> known) {
+  const auto is_known = [&](std::string_view key) {
+    return std::find(known.begin(), known.end(), key) != known.end();
+  };
+  for (const Setting& setting : kSettings) {
+    if (is_known(setting.key) || !config.Has(setting.key)) continue;
+    if (!IsNeutral(config.Find(setting.key), setting.neutral)) return Refuse(config, setting.key);
+  }
+  if (!is_known("layer_types") && config.Has("layer_types")) {
+    const JsonValue types = config.Find("layer_types");
+    for (size_t i = 0; i < types.size(); ++i) {
+      if (types.at(i).Text() != "\"full_attention\"") return Refuse(config, "layer_types");
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace graft::converter

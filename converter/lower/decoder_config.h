@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What decoders' configurations have in common, within limits that keep sums and products of sizes
+// within 64 bits.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "converter/graph_builder.h"
+#include "converter/json.h"
+#include "converter/lower/lowering.h"
+
+namespace graft::converter {
+
+constexpr int64_t kMaxWidth = int64_t{1} << 20;
+constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
+constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxHeads = 4096;
+constexpr int64_t kMaxHeadDim = 4096;
+constexpr int64_t kMaxContext = int64_t{1} << 30;
+
+struct DecoderSizes {
+  int64_t hidden = 0;
+  int64_t mlp_hidden = 0;
+  int64_t layers = 0;
+  int64_t vocabulary = 0;
+};
+
+/// hidden_size, intermediate_size, num_hidden_layers, vocab_size.
+Result<DecoderSizes> ReadDecoderSizes(const JsonValue& config);
+
+/// num_attention_heads, num_key_value_heads, head_dim. Where the file has no head_dim it is
+/// `usual_head_dim`, or if that is 0 the heads' share of `hidden`. scale is 1 / sqrt(head_dim).
+Result<AttentionShape> ReadAttentionShape(const JsonValue& config, int64_t hidden,
+                                          int64_t usual_head_dim = 0);
+
+/// A norm's epsilon. Errors   kCorrupt: not between 0 and 1.
+Result<float> ReadEpsilon(const JsonValue& config, std::string_view key, double fallback);
+
+/// A number that must be finite and above 0.
+Result<double> ReadPositive(const JsonValue& object, std::string_view key);
+Result<double> ReadPositive(const JsonValue& object, std::string_view key, double fallback);
+
+/// Which layers slide, from layer_types; nothing if the file does not list them. Errors
+/// kUnsupported: a type that is neither full_attention nor sliding_attention.
+Result<std::optional<std::vector<bool>>> ReadSlidingLayers(const JsonValue& config, int64_t layers);
+
+/// The window of each layer, 0 where there is none: sliding_window where layer_types says
+/// sliding_attention. Nothing if the file has no layer_types.
+Result<std::optional<std::vector<int64_t>>> ReadListedWindows(const JsonValue& config,
+                                                              int64_t layers, int64_t window);
+
+/// Fills the task of a decoder that generates text; `context_key` names the trained context.
+Status ReadTextTask(const JsonValue& config, std::string_view context_key, TaskDescription* task);
+
+/// Refuses settings that change what a decoder computes, unless they are in `known` (this model's
+/// lowering reads them) or have the value that changes nothing. Errors   kUnsupported, naming the
+/// key.
+Status RefuseOtherSettings(const JsonValue& config, std::initializer_list<std::string_view> known);
+
+}  // namespace graft::converter

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every decoder family gives transformers' logits and greedy tokens, in float32, and follows them
+// when quantized.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "tests/e2e/reference.h"
+
+namespace graft::test {
+namespace {
+
+constexpr const char* kFamilies[] = {"llama",
+                                     "llama_rope_llama3",
+                                     "mistral_sliding",
+                                     "qwen2",
+                                     "qwen3",
+                                     "smollm3",
+                                     "granite",
+                                     "phi3",
+                                     "gemma2",
+                                     "gemma3",
+                                     "phi3_longrope",
+                                     "gpt2",
+                                     "opt",
+                                     "opt_post_norm",
+                                     "gpt_neox",
+                                     "gpt_neox_sequential"};
+
+// Of the largest reference value.
+constexpr double kRelativeTolerance = 1e-3;
+
+std::string IoFile(const std::string& name) {
+  return DataPath("architectures/" + name + "/io.safetensors");
+}
+
+double Cosine(const std::vector<float>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double ab = 0;
+  double aa = 0;
+  double bb = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    ab += a[i] * b[i];
+    aa += static_cast<double>(a[i]) * a[i];
+    bb += b[i] * b[i];
+  }
+  return ab / std::sqrt(aa * bb);
+}
+
+double CosineOf(const std::string& name, const std::string& quantization) {
+  const ModelPtr model = OpenModel("architecture-" + name + "-" + quantization);
+  const SessionPtr session = NewSession(model.get());
+  return Cosine(Logits(session.get(), ReadNumbers(IoFile(name), "input_ids").ids()),
+                ReadNumbers(IoFile(name), "logits").values);
+}
+
+TEST_SUITE("e2e/decoders") {
+  TEST_CASE("float32 logits are those of transformers") {
+    for (const std::string name : kFamilies) {
+      CAPTURE(name);
+      const ModelPtr model = OpenModel("architecture-" + name + "-f32");
+      const SessionPtr session = NewSession(model.get());
+      const Numbers expected = ReadNumbers(IoFile(name), "logits");
+      const std::vector<float> logits =
+          Logits(session.get(), ReadNumbers(IoFile(name), "input_ids").ids());
+      CHECK(LargestDifference(logits, expected.values) <=
+            kRelativeTolerance * LargestMagnitude(expected.values));
+    }
+  }
+
+  TEST_CASE("greedy tokens are those of transformers") {
+    for (const std::string name : kFamilies) {
+      CAPTURE(name);
+      const ModelPtr model = OpenModel("architecture-" + name + "-f32");
+      const SessionPtr session = NewSession(model.get());
+      // The reference is the first 8 of the input ids, then what transformers generated.
+      const std::vector<int32_t> all = ReadNumbers(IoFile(name), "greedy_ids").ids();
+      REQUIRE(all.size() == 32);
+      const std::vector<int32_t> prompt(all.begin(), all.begin() + 8);
+      const std::vector<int32_t> expected(all.begin() + 8, all.end());
+      CHECK(Greedy(session.get(), prompt, 24) == expected);
+    }
+  }
+
+  TEST_CASE("int8 logits keep their direction") {
+    for (const std::string name : kFamilies) {
+      CAPTURE(name);
+      CHECK(CosineOf(name, "int8") >= 0.995);
+    }
+  }
+
+  TEST_CASE("int4 logits keep their direction roughly") {
+    for (const std::string name : kFamilies) {
+      CAPTURE(name);
+      // A code is off by up to a fourteenth of its block's largest weight; a misplaced row or block
+      // would leave no direction at all.
+      CHECK(CosineOf(name, "int4") >= 0.9);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace graft::test
