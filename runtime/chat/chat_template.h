@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// ChatTemplate: the text a model was trained to see for a row of messages, made by the template
+// that came with it.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+namespace chat {
+struct Syntax;
+}  // namespace chat
+
+struct ChatMessage {
+  std::string_view role;
+  std::string_view content;
+};
+
+/// A name that the template may look at. "true" and "false" are truth values, else it is a text.
+struct ChatVariable {
+  std::string_view name;
+  std::string_view value;
+};
+
+struct ChatOptions {
+  bool add_generation_prompt = true;  ///< end with what an answer begins with
+  std::span<const ChatVariable> variables;
+  std::time_t now = 0;  ///< what the template takes the time to be; 0: the clock's
+};
+
+/// Immutable: any number of threads may use it.
+class ChatTemplate {
+ public:
+  /// bos_token, eos_token: what the template knows them as; empty: not defined.
+  /// Errors   kCorrupt, kUnsupported: no template that graft can run; the message names the line.
+  static Result<std::unique_ptr<const ChatTemplate>> Create(std::string source,
+                                                            std::string bos_token,
+                                                            std::string eos_token);
+  ~ChatTemplate();
+
+  /// The text of `messages`, as transformers' apply_chat_template gives it. All of them is UTF-8.
+  /// Errors   kInvalidArgument: the template refuses the messages (their order, a role), or they
+  /// are
+  ///          not UTF-8; kOutOfRange: it takes more steps, memory or output than a template needs;
+  ///          kCorrupt: it does what Python could not. The message names the line.
+  Result<std::string> Render(std::span<const ChatMessage> messages,
+                             const ChatOptions& options) const;
+
+ private:
+  ChatTemplate() = default;
+
+  std::unique_ptr<const chat::Syntax> syntax_;
+  std::string bos_token_;
+  std::string eos_token_;
+};
+
+}  // namespace graft::runtime
