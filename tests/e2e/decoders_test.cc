@@ -3,7 +3,6 @@
 // when quantized.
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -34,19 +33,6 @@ constexpr double kRelativeTolerance = 1e-3;
 
 std::string IoFile(const std::string& name) {
   return DataPath("architectures/" + name + "/io.safetensors");
-}
-
-double Cosine(const std::vector<float>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double ab = 0;
-  double aa = 0;
-  double bb = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    ab += a[i] * b[i];
-    aa += static_cast<double>(a[i]) * a[i];
-    bb += b[i] * b[i];
-  }
-  return ab / std::sqrt(aa * bb);
 }
 
 double CosineOf(const std::string& name, const std::string& quantization) {

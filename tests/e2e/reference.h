@@ -56,5 +56,7 @@ std::string ReadFile(const std::string& path);
 double LargestDifference(const std::vector<float>& a, const std::vector<double>& b);
 /// The largest |b|.
 double LargestMagnitude(const std::vector<double>& b);
+/// Of the angle between a and b; the test fails if the lengths differ.
+double Cosine(const std::vector<float>& a, const std::vector<double>& b);
 
 }  // namespace graft::test
