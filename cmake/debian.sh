@@ -5,6 +5,7 @@ compiler_packages=(g++ cmake ninja-build ccache python3)   # python3: XNNPACK ge
 library_packages=(libflatbuffers-dev doctest-dev nlohmann-json3-dev libcli11-dev libxxhash-dev)   # the "headers" lines of dependencies.txt
 build_packages=(ca-certificates xz-utils "${compiler_packages[@]}" "${library_packages[@]}")
 arm_packages=(g++-aarch64-linux-gnu qemu-user-static)
+armv7_packages=(g++-arm-linux-gnueabihf qemu-user-static)
 lint_packages=(clang-format-14 clang-tidy-14)
 java_packages=(openjdk-17-jdk-headless)
 schema_packages=(flatbuffers-compiler)

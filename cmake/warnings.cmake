@@ -8,6 +8,9 @@ target_link_options(graft_build_flags INTERFACE $<$<NOT:$<PLATFORM_ID:Darwin>>:-
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(graft_build_flags INTERFACE -Wno-restrict)   # GCC 12 warns falsely of std::string's operator+ (GCC bug 105651)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SIZEOF_VOID_P EQUAL 4)
+  target_compile_options(graft_build_flags INTERFACE -Wno-psabi)   # a note on how GCC before 7.1 passed some arguments
+endif()
 if(GRAFT_WERROR)
   target_compile_options(graft_build_flags INTERFACE -Werror)
 endif()

@@ -222,7 +222,7 @@ Status PlaceValues(const Plan& plan, const Binding& binding, Schedule* schedule)
 }  // namespace
 
 uint64_t QuantizedCodesBytes(size_t rows, size_t width) {
-  return (rows * width + kReadableTailBytes + kPlaceAlignment - 1) / kPlaceAlignment *
+  return (uint64_t{rows} * width + kReadableTailBytes + kPlaceAlignment - 1) / kPlaceAlignment *
          kPlaceAlignment;
 }
 

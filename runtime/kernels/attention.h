@@ -35,12 +35,15 @@ struct KvView {
     return element == KvElement::kInt8 ? 1 : element == KvElement::kFloat16 ? 2 : 4;
   }
   size_t padded_dim() const { return (head_dim + kKeyBlock - 1) / kKeyBlock * kKeyBlock; }
-  size_t keys_bytes() const { return kv_heads * capacity * head_dim * element_bytes(); }
-  size_t values_bytes() const { return kv_heads * capacity * padded_dim() * element_bytes(); }
-  size_t scales_bytes() const {  ///< of keys, and as many of values
-    return element == KvElement::kInt8 ? kv_heads * capacity * sizeof(float) : 0;
+  // 64 bits wide: they are asked for before it is known that an address space holds them.
+  uint64_t keys_bytes() const { return uint64_t{kv_heads} * capacity * head_dim * element_bytes(); }
+  uint64_t values_bytes() const {
+    return uint64_t{kv_heads} * capacity * padded_dim() * element_bytes();
   }
-  size_t bytes() const { return keys_bytes() + values_bytes() + 2 * scales_bytes(); }
+  uint64_t scales_bytes() const {  ///< of keys, and as many of values
+    return element == KvElement::kInt8 ? uint64_t{kv_heads} * capacity * sizeof(float) : 0;
+  }
+  uint64_t bytes() const { return keys_bytes() + values_bytes() + 2 * scales_bytes(); }
   /// Lays everything out from `memory` on: bytes() bytes, aligned to 4.
   void Place(uint8_t* memory) {
     keys = memory;

@@ -135,9 +135,10 @@ TEST_SUITE("runtime/c_api") {
     graft_session_destroy(session);
 
     struct {
-      graft_session_options known = GRAFT_SESSION_OPTIONS_INIT;
-      uint64_t later = 0;
+      graft_session_options known;
+      uint64_t later;
     } newer;
+    std::memset(&newer, 0, sizeof(newer));
     newer.known.struct_size = sizeof(newer);
     newer.known.threads = 1;
     REQUIRE(graft_session_create(model.handle, &newer.known, &session, nullptr) == GRAFT_OK);
