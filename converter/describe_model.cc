@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "converter/chat_files.h"
 #include "converter/json.h"
 #include "converter/tokenizer_json.h"
 #include "schema/generated/model_generated.h"
@@ -20,7 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMaxChatTemplateBytes = uint64_t{1} << 20;
 constexpr size_t kMaxEndTokens = 1024;
 
 bool Exists(const fs::path& path) {
@@ -56,22 +56,20 @@ Result<std::vector<uint32_t>> FindEndTokens(const fs::path& folder, const JsonVa
   return ReadEndTokens(config);
 }
 
-// A file of its own, or a member of tokenizer_config.json: one template, or a list of named ones of
-// which "default" is meant.
-Result<std::string> FindChatTemplate(const fs::path& folder) {
-  if (const fs::path path = folder / "chat_template.jinja"; Exists(path)) {
-    return ReadTextFile(path, kMaxChatTemplateBytes);
+// An adapter's own template and tokens, where it has them, before the base's.
+Status DescribeChat(const fs::path& tokenizer_folder, const fs::path& folder,
+                    ModelDescription* description) {
+  GRAFT_ASSIGN_OR_RETURN(ChatFiles files, ReadChatFiles(tokenizer_folder));
+  if (tokenizer_folder != folder) {
+    GRAFT_ASSIGN_OR_RETURN(const ChatFiles base, ReadChatFiles(folder));
+    if (files.source.empty()) files.source = base.source;
+    if (files.bos_token.empty()) files.bos_token = base.bos_token;
+    if (files.eos_token.empty()) files.eos_token = base.eos_token;
   }
-  const fs::path path = folder / "tokenizer_config.json";
-  if (!Exists(path)) return std::string();
-  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(path));
-  const JsonValue templates = document->root().Find("chat_template");
-  if (templates.IsString()) return document->root().GetString("chat_template");
-  for (size_t i = 0; i < templates.size() && templates.IsArray(); ++i) {
-    GRAFT_ASSIGN_OR_RETURN(const std::string name, templates.at(i).GetString("name"));
-    if (name == "default") return templates.at(i).GetString("template");
-  }
-  return std::string();
+  description->chat_template = std::move(files.source);
+  description->bos_token = std::move(files.bos_token);
+  description->eos_token = std::move(files.eos_token);
+  return OkStatus();
 }
 
 // A token outside the vocabulary is never generated. Files whose vocabulary was cut keep naming
@@ -142,10 +140,7 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
   GRAFT_ASSIGN_OR_RETURN(description->end_tokens, FindEndTokens(folder, config));
   GRAFT_RETURN_IF_ERROR(LeaveOutUnknownTokens(config, &description->end_tokens));
   const fs::path tokenizer_folder = TokenizerFolder(model, folder);
-  GRAFT_ASSIGN_OR_RETURN(description->chat_template, FindChatTemplate(tokenizer_folder));
-  if (description->chat_template.empty() && tokenizer_folder != folder) {
-    GRAFT_ASSIGN_OR_RETURN(description->chat_template, FindChatTemplate(folder));
-  }
+  GRAFT_RETURN_IF_ERROR(DescribeChat(tokenizer_folder, folder, description));
   GRAFT_RETURN_IF_ERROR(lower(config, graph, &description->task));
   GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
                          config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));

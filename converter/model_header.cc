@@ -154,10 +154,13 @@ Result<ModelHeader> ModelHeader::Build(const ModelDescription& description,
   if (!description.chat_template.empty()) {
     chat_template = header.CreateString(description.chat_template);
   }
+  const auto bos_token = header.CreateString(description.bos_token);
+  const auto eos_token = header.CreateString(description.eos_token);
   const auto provenance = WriteProvenance(description, quantization, reports, header);
-  header.Finish(fb::CreateModel(header, description.graph, tensor_vector, segment_vector, task,
-                                description.tokenizer, chat_template, provenance),
-                fb::ModelIdentifier());
+  header.Finish(
+      fb::CreateModel(header, description.graph, tensor_vector, segment_vector, task,
+                      description.tokenizer, chat_template, provenance, bos_token, eos_token),
+      fb::ModelIdentifier());
   if (header.GetSize() > schema::kMaxHeaderBytes) {
     return Error(StatusCode::kUnsupported,
                  "the header would be %u bytes; the format's limit is %" PRIu64, header.GetSize(),

@@ -51,6 +51,8 @@ struct ModelDescription {
   TaskDescription task;
   std::vector<uint32_t> end_tokens;
   std::string chat_template;  ///< Empty: none.
+  std::string bos_token;      ///< As the template knows it; empty: none.
+  std::string eos_token;
   std::string base_name;
   schema::Hash128 base_hash;
   std::vector<AdapterRecord> adapters;

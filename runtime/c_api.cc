@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/c_api_support.h"
 #include "runtime/data_source.h"
 #include "runtime/model.h"
 #include "runtime/packed_weights.h"
@@ -29,20 +30,10 @@ using graft::Result;
 using graft::Status;
 using graft::StatusCode;
 namespace runtime = graft::runtime;
-
-struct graft_model {
-  std::shared_ptr<const runtime::TextModel> shared;
-};
-
-struct graft_session {
-  std::shared_ptr<const runtime::TextModel> model;
-  std::unique_ptr<runtime::Session> session;
-  std::vector<graft_tensor> outputs;
-};
+using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file is its other half
 
 namespace {
 
-constexpr size_t kMaxStructBytes = 4096;
 constexpr size_t kMemoryAlignment = 64;
 
 #define GRAFT_SAME_CODE(c_name, cc_name) \
@@ -78,57 +69,6 @@ static_assert(GRAFT_STOP_STRING == static_cast<int>(runtime::StopReason::kStopSt
 static_assert(GRAFT_STOP_MAX_TOKENS == static_cast<int>(runtime::StopReason::kMaxTokens));
 static_assert(GRAFT_STOP_CONTEXT == static_cast<int>(runtime::StopReason::kContext));
 static_assert(GRAFT_STOP_CALLBACK == static_cast<int>(runtime::StopReason::kCallback));
-
-/// Tells the caller how it went, and returns the code.
-graft_status Report(const Status& status, graft_error* error) {
-  const auto code = static_cast<graft_status>(status.code());
-  if (error == nullptr) return code;
-  error->code = code;
-  const std::string_view message = status.message();
-  const size_t size = std::min(message.size(), sizeof(error->message) - 1);
-  if (size > 0) std::memcpy(error->message, message.data(), size);  // an ok status has no text
-  error->message[size] = '\0';
-  return code;
-}
-
-Status NullArgument(const char* name) {
-  return Error(StatusCode::kInvalidArgument, "%s is NULL", name);
-}
-
-/// Copies a struct whose caller may know fewer fields than this library, or more, as long as those
-/// are zero. `from` may be null, which means all defaults.
-template <typename T>
-Status ReadStruct(const T* from, const char* name, T* to) {
-  *to = T{};
-  if (from == nullptr) return OkStatus();
-  const size_t bytes = from->struct_size;
-  if (bytes < sizeof(size_t) || bytes > kMaxStructBytes) {
-    return Error(StatusCode::kInvalidArgument, "%s.struct_size is %zu; set it to sizeof", name,
-                 bytes);
-  }
-  std::memcpy(to, from, std::min(bytes, sizeof(T)));
-  const auto* raw = reinterpret_cast<const unsigned char*>(from);
-  if (bytes > sizeof(T) &&
-      std::any_of(raw + sizeof(T), raw + bytes, [](unsigned char byte) { return byte != 0; })) {
-    return Error(StatusCode::kUnsupported, "%s sets a field that this version does not know", name);
-  }
-  return OkStatus();
-}
-
-template <typename T>
-Status CheckOutStruct(const T* out, const char* name) {
-  if (out == nullptr) return NullArgument(name);
-  if (out->struct_size >= sizeof(size_t) && out->struct_size <= kMaxStructBytes) return OkStatus();
-  return Error(StatusCode::kInvalidArgument, "%s->struct_size is %zu; set it to sizeof", name,
-               out->struct_size);
-}
-
-/// Fills in as many fields as the caller knows; struct_size stays the caller's.
-template <typename T>
-void WriteStruct(T from, T* to) {
-  from.struct_size = to->struct_size;
-  std::memcpy(to, &from, std::min(from.struct_size, sizeof(T)));
-}
 
 Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char* name,
                  const graft_model_options* options, graft_model** model) {
@@ -195,6 +135,8 @@ Status GetInfo(const graft_model* model, graft_model_info* info) {
   filled.architecture = task.architecture() == nullptr ? "" : task.architecture()->c_str();
   filled.context_tokens = shared.context_tokens();
   filled.vocabulary = shared.vocabulary();
+  const auto* chat_template = model->shared->model()->verified().model().chat_template();
+  filled.has_chat_template = chat_template != nullptr && chat_template->size() > 0;
   filled.has_tokenizer = model->shared->tokenizer() != nullptr;
   filled.file_bytes = shared.verified().file_bytes().size();
   filled.identity_high = shared.identity().high;
@@ -241,40 +183,6 @@ Status GetStepTime(const graft_session* session, size_t index, graft_step_time* 
   filled.weight_bytes = times[index].totals.weight_bytes;
   WriteStruct(filled, time);
   return OkStatus();
-}
-
-/// Copies what fits of `from` and says how much there is.
-template <typename T, typename Source>
-Status CopyOut(const Source& from, const char* what, T* to, size_t capacity, size_t* count) {
-  std::copy_n(from.begin(), std::min(from.size(), capacity), to);
-  *count = from.size();
-  if (from.size() <= capacity) return OkStatus();
-  return Error(StatusCode::kOutOfRange, "%zu %s do not fit in a capacity of %zu", from.size(), what,
-               capacity);
-}
-
-Status Tokenize(const graft_model* model, const char* text, size_t size, bool add_special,
-                int32_t* ids, size_t capacity, size_t* count) {
-  if (model == nullptr) return NullArgument("model");
-  if (text == nullptr && size > 0) return NullArgument("text");
-  if (ids == nullptr && capacity > 0) return NullArgument("ids");
-  if (count == nullptr) return NullArgument("count");
-  GRAFT_ASSIGN_OR_RETURN(
-      const auto encoded,
-      model->shared->Encode(size == 0 ? std::string_view() : std::string_view(text, size),
-                            add_special));
-  return CopyOut(encoded, "ids", ids, capacity, count);
-}
-
-Status Detokenize(const graft_model* model, const int32_t* ids, size_t count, bool skip_special,
-                  char* text, size_t capacity, size_t* size) {
-  if (model == nullptr) return NullArgument("model");
-  if (ids == nullptr && count > 0) return NullArgument("ids");
-  if (text == nullptr && capacity > 0) return NullArgument("text");
-  if (size == nullptr) return NullArgument("size");
-  GRAFT_ASSIGN_OR_RETURN(const std::string decoded,
-                         model->shared->Decode({ids, count}, skip_special));
-  return CopyOut(decoded, "bytes", text, capacity, size);
 }
 
 Result<runtime::TensorView> ReadTensor(const graft_tensor& tensor, size_t index) {
@@ -472,18 +380,6 @@ void graft_model_destroy(graft_model* model) { delete model; }
 graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
                                   graft_error* error) {
   return Report(GetInfo(model, info), error);
-}
-
-graft_status graft_tokenize(const graft_model* model, const char* text, size_t size,
-                            uint8_t add_special, int32_t* ids, size_t capacity, size_t* count,
-                            graft_error* error) {
-  return Report(Tokenize(model, text, size, add_special != 0, ids, capacity, count), error);
-}
-
-graft_status graft_detokenize(const graft_model* model, const int32_t* ids, size_t count,
-                              uint8_t skip_special, char* text, size_t capacity, size_t* size,
-                              graft_error* error) {
-  return Report(Detokenize(model, ids, count, skip_special != 0, text, capacity, size), error);
 }
 
 graft_status graft_session_create(graft_model* model, const graft_session_options* options,

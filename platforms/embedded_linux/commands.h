@@ -5,6 +5,7 @@
 namespace graft_run {
 
 int RunGenerate(int argc, char** argv);
+int RunChat(int argc, char** argv);
 int RunForward(int argc, char** argv);
 int RunTokenize(int argc, char** argv);
 int RunPerplexity(int argc, char** argv);

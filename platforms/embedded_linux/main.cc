@@ -18,6 +18,11 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
             [--context N] [--kv auto|f32|f16|int8] [--prompt-cache F] [--ignore-eos] [--json]
       Continues a text. Without --temperature the likeliest token is always taken. --prompt-cache: what is computed is kept in
       F, and what F holds of the prompt's beginning is not computed again.
+  graft-run chat FILE [--system TEXT] [--set NAME=VALUE]... [--template F] [--max-tokens N] [--temperature T] [--top-k K]
+            [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N] [--context N] [--kv ...]
+      A talk by the model's own chat template: each line of standard input is a message, and is answered. /reset, /system TEXT
+      and /exit are commands, /help lists them. Ctrl-C stops an answer. --set: what the template asks for by name, such as
+      enable_thinking=false. --template: a Jinja template in place of the file's. When the context is full the oldest turns go.
   graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]
       Computes the model on the tensor input_ids ([tokens] or [batch, tokens]) or input, and stores its outputs.
   graft-run tokenize FILE (--text TEXT | --text-file F | --ids 1,2,3) [--no-special] [--json]
@@ -41,6 +46,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 Examples
   graft-run generate tales.graft --prompt "Once upon a time" --max-tokens 100 --temperature 0.8 --top-k 40
   graft-run tokenize tales.graft --text "Hello" --json
+  echo "What is a fjord?" | graft-run chat smol.graft --system "Answer in one sentence." --max-tokens 60
   graft-run bench tales.graft -p 128 -n 64 -t 2
 )";
 
@@ -50,9 +56,13 @@ struct Command {
 };
 
 constexpr Command kCommands[] = {
-    {"generate", graft_run::RunGenerate}, {"forward", graft_run::RunForward},
-    {"tokenize", graft_run::RunTokenize}, {"perplexity", graft_run::RunPerplexity},
-    {"bench", graft_run::RunBench},       {"info", graft_run::RunInfo},
+    {"generate", graft_run::RunGenerate},
+    {"chat", graft_run::RunChat},
+    {"forward", graft_run::RunForward},
+    {"tokenize", graft_run::RunTokenize},
+    {"perplexity", graft_run::RunPerplexity},
+    {"bench", graft_run::RunBench},
+    {"info", graft_run::RunInfo},
 };
 
 }  // namespace

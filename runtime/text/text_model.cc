@@ -33,6 +33,13 @@ Result<std::vector<int32_t>> TextModel::Encode(std::string_view text, bool add_s
   return tokenizer_->Encode(text, add_special);
 }
 
+Result<TypedIds> TextModel::EncodeTyped(std::string_view first,
+                                        std::optional<std::string_view> second, bool add_special,
+                                        size_t max_tokens) const {
+  GRAFT_RETURN_IF_ERROR(RequireTokenizer());
+  return tokenizer_->EncodeTyped(first, second, add_special, max_tokens);
+}
+
 Result<std::string> TextModel::Decode(std::span<const int32_t> ids, bool skip_special) const {
   GRAFT_RETURN_IF_ERROR(RequireTokenizer());
   const uint32_t limit = std::max(tokenizer_->size(), model_->vocabulary());

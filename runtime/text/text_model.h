@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,9 @@ class TextModel {
 
   /// Errors   kFailedPrecondition: no tokenizer; those of Tokenizer::Encode.
   Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
+  /// Errors   kFailedPrecondition: no tokenizer; those of Tokenizer::EncodeTyped.
+  Result<TypedIds> EncodeTyped(std::string_view first, std::optional<std::string_view> second,
+                               bool add_special, size_t max_tokens) const;
   /// Errors   kFailedPrecondition: no tokenizer; kOutOfRange: an id that is neither a token's nor
   /// in
   ///          the model's vocabulary.

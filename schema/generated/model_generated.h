@@ -2352,7 +2352,9 @@ struct Model FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_TASK = 10,
     VT_TOKENIZER = 12,
     VT_CHAT_TEMPLATE = 14,
-    VT_PROVENANCE = 16
+    VT_PROVENANCE = 16,
+    VT_BOS_TOKEN = 18,
+    VT_EOS_TOKEN = 20
   };
   const graft::schema::fb::Graph *graph() const {
     return GetPointer<const graft::schema::fb::Graph *>(VT_GRAPH);
@@ -2375,6 +2377,12 @@ struct Model FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const graft::schema::fb::Provenance *provenance() const {
     return GetPointer<const graft::schema::fb::Provenance *>(VT_PROVENANCE);
   }
+  const flatbuffers::String *bos_token() const {
+    return GetPointer<const flatbuffers::String *>(VT_BOS_TOKEN);
+  }
+  const flatbuffers::String *eos_token() const {
+    return GetPointer<const flatbuffers::String *>(VT_EOS_TOKEN);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffsetRequired(verifier, VT_GRAPH) &&
@@ -2392,6 +2400,10 @@ struct Model FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            verifier.VerifyString(chat_template()) &&
            VerifyOffset(verifier, VT_PROVENANCE) &&
            verifier.VerifyTable(provenance()) &&
+           VerifyOffset(verifier, VT_BOS_TOKEN) &&
+           verifier.VerifyString(bos_token()) &&
+           VerifyOffset(verifier, VT_EOS_TOKEN) &&
+           verifier.VerifyString(eos_token()) &&
            verifier.EndTable();
   }
 };
@@ -2421,6 +2433,12 @@ struct ModelBuilder {
   void add_provenance(flatbuffers::Offset<graft::schema::fb::Provenance> provenance) {
     fbb_.AddOffset(Model::VT_PROVENANCE, provenance);
   }
+  void add_bos_token(flatbuffers::Offset<flatbuffers::String> bos_token) {
+    fbb_.AddOffset(Model::VT_BOS_TOKEN, bos_token);
+  }
+  void add_eos_token(flatbuffers::Offset<flatbuffers::String> eos_token) {
+    fbb_.AddOffset(Model::VT_EOS_TOKEN, eos_token);
+  }
   explicit ModelBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -2444,8 +2462,12 @@ inline flatbuffers::Offset<Model> CreateModel(
     flatbuffers::Offset<graft::schema::fb::Task> task = 0,
     flatbuffers::Offset<graft::schema::fb::Tokenizer> tokenizer = 0,
     flatbuffers::Offset<flatbuffers::String> chat_template = 0,
-    flatbuffers::Offset<graft::schema::fb::Provenance> provenance = 0) {
+    flatbuffers::Offset<graft::schema::fb::Provenance> provenance = 0,
+    flatbuffers::Offset<flatbuffers::String> bos_token = 0,
+    flatbuffers::Offset<flatbuffers::String> eos_token = 0) {
   ModelBuilder builder_(_fbb);
+  builder_.add_eos_token(eos_token);
+  builder_.add_bos_token(bos_token);
   builder_.add_provenance(provenance);
   builder_.add_chat_template(chat_template);
   builder_.add_tokenizer(tokenizer);
@@ -2464,10 +2486,14 @@ inline flatbuffers::Offset<Model> CreateModelDirect(
     flatbuffers::Offset<graft::schema::fb::Task> task = 0,
     flatbuffers::Offset<graft::schema::fb::Tokenizer> tokenizer = 0,
     const char *chat_template = nullptr,
-    flatbuffers::Offset<graft::schema::fb::Provenance> provenance = 0) {
+    flatbuffers::Offset<graft::schema::fb::Provenance> provenance = 0,
+    const char *bos_token = nullptr,
+    const char *eos_token = nullptr) {
   auto tensors__ = tensors ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::Tensor>>(*tensors) : 0;
   auto segments__ = segments ? _fbb.CreateVectorOfStructs<graft::schema::fb::Segment>(*segments) : 0;
   auto chat_template__ = chat_template ? _fbb.CreateString(chat_template) : 0;
+  auto bos_token__ = bos_token ? _fbb.CreateString(bos_token) : 0;
+  auto eos_token__ = eos_token ? _fbb.CreateString(eos_token) : 0;
   return graft::schema::fb::CreateModel(
       _fbb,
       graph,
@@ -2476,7 +2502,9 @@ inline flatbuffers::Offset<Model> CreateModelDirect(
       task,
       tokenizer,
       chat_template__,
-      provenance);
+      provenance,
+      bos_token__,
+      eos_token__);
 }
 
 inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type) {

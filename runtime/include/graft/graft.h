@@ -120,6 +120,7 @@ typedef struct graft_model_info {
   int32_t cache_state; /* GRAFT_CACHE_...; STORED may turn into FAILED while the disk is written */
   uint64_t packed_bytes; /* of all packed weights */
   char cache_note[256]; /* why a file of the cache was not taken or not stored; "" if all is well */
+  uint8_t has_chat_template; /* graft_chat_render works without a template of the caller's */
 } graft_model_info;
 GRAFT_API graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
                                             graft_error* error);
@@ -138,6 +139,67 @@ GRAFT_API graft_status graft_tokenize(const graft_model* model, const char* text
 GRAFT_API graft_status graft_detokenize(const graft_model* model, const int32_t* ids, size_t count,
                                         uint8_t skip_special, char* text, size_t capacity,
                                         size_t* size, graft_error* error);
+
+typedef struct graft_tokenize_options {
+  size_t struct_size;
+  uint8_t without_special; /* 1: leave out the tokens before, between and after the texts */
+  size_t max_tokens;       /* the texts are cut at their ends to fit into so many with what goes
+                            * around them, the longer one first; default: as the model's tokenizer
+                            * says, which may be not at all */
+} graft_tokenize_options;
+#define GRAFT_TOKENIZE_OPTIONS_INIT \
+  { sizeof(graft_tokenize_options), 0, 0 }
+
+/* Ids of one text, or of two texts as one input of an encoder, with the same rule for capacity and
+ * *count. second NULL: one text. type_ids, if not NULL, receives as many numbers as ids does: what
+ * each token belongs to, 0 or 1 mostly. options may be NULL. Any thread.
+ * Errors  FAILED_PRECONDITION (no tokenizer), INVALID_ARGUMENT (max_tokens has no room for what
+ * goes around the texts), OUT_OF_RANGE. */
+GRAFT_API graft_status graft_tokenize_pair(const graft_model* model, const char* first,
+                                           size_t first_size, const char* second,
+                                           size_t second_size,
+                                           const graft_tokenize_options* options, int32_t* ids,
+                                           int32_t* type_ids, size_t capacity, size_t* count,
+                                           graft_error* error);
+
+/* ---- Chat ---- */
+
+/* One turn of a talk. Terminated; the caller's. */
+typedef struct graft_chat_message {
+  const char* role; /* "system", "user", "assistant" */
+  const char* content;
+} graft_chat_message;
+
+/* Something a template may ask for by name. "true" and "false" are truth values, else it is a text.
+ * Terminated; the caller's. */
+typedef struct graft_chat_variable {
+  const char* name; /* such as "enable_thinking" */
+  const char* value;
+} graft_chat_variable;
+
+typedef struct graft_chat_options {
+  size_t struct_size;
+  uint8_t without_generation_prompt; /* 1: do not end with what an answer begins with */
+  const char* template_text;         /* a Jinja template in place of the file's; NULL: the file's */
+  const graft_chat_variable* variables; /* variable_count of them */
+  size_t variable_count;
+  int64_t now_seconds; /* what the template takes the time to be, since 1970; default: the clock */
+} graft_chat_options;
+#define GRAFT_CHAT_OPTIONS_INIT \
+  { sizeof(graft_chat_options), 0, NULL, NULL, 0, 0 }
+
+/* The text the model was trained to see for `messages`, by its own chat template, as transformers'
+ * apply_chat_template gives it; not terminated, with the same rule for capacity and *size in bytes.
+ * It holds the special tokens it needs: tokenize it with add_special 0. The template is a program
+ * from the model's file: what it may compute is bounded. options may be NULL. Any thread.
+ * Errors  FAILED_PRECONDITION (no chat template), INVALID_ARGUMENT (the template refuses the
+ * messages, text that is no UTF-8), CORRUPT and UNSUPPORTED (a template that cannot be run),
+ * OUT_OF_RANGE (one that takes too many steps, too much memory or output; or capacity, then *size
+ * is set). */
+GRAFT_API graft_status graft_chat_render(const graft_model* model,
+                                         const graft_chat_message* messages, size_t message_count,
+                                         const graft_chat_options* options, char* text,
+                                         size_t capacity, size_t* size, graft_error* error);
 
 /* ---- Sessions ---- */
 

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a model's folder says about talking to it: the chat template, and the tokens it is written
+// with.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "schema/result.h"
+
+namespace graft::converter {
+
+struct ChatFiles {
+  std::string source;     ///< The template; empty: none.
+  std::string bos_token;  ///< Empty: none.
+  std::string eos_token;
+};
+
+/// Reads chat_template.jinja, chat_template.json or the template in tokenizer_config.json, the
+/// first that there is; of several named ones, "default". The tokens are tokenizer_config.json's,
+/// or special_tokens_map.json's. Errors   kIo; kCorrupt: not what these files hold.
+Result<ChatFiles> ReadChatFiles(const std::filesystem::path& folder);
+
+}  // namespace graft::converter
