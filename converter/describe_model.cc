@@ -146,7 +146,8 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
                          config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
   GRAFT_ASSIGN_OR_RETURN(
       description->tokenizer,
-      DescribeTokenizer(model, folder, vocabulary, description->task.generates_text, header));
+      DescribeTokenizer(model, folder, vocabulary, description->task.task == Task::kTextGeneration,
+                        header));
   return OkStatus();
 }
 

@@ -20,6 +20,14 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
+fb::ImageWindow StoredWindow(const WindowShape& window) {
+  const auto whole = [](int64_t number) { return static_cast<uint32_t>(number); };
+  return {whole(window.channels),        whole(window.height),        whole(window.width),
+          whole(window.kernel_height),   whole(window.kernel_width),  whole(window.stride_height),
+          whole(window.stride_width),    whole(window.pad_height),    whole(window.pad_width),
+          whole(window.dilation_height), whole(window.dilation_width)};
+}
+
 template <typename T>
 uint8_t TypeOf() {
   return static_cast<uint8_t>(fb::OpAttributesTraits<T>::enum_value);
@@ -43,7 +51,7 @@ int32_t GraphBuilder::Symbol(std::string_view name) {
 }
 
 ValueId GraphBuilder::AddValue(std::string_view name, ValueShape shape, fb::ElementType type) {
-  std::vector<fb::Dimension> dimensions = {fb::Dimension(0, shape.rows_symbol)};
+  std::vector<fb::Dimension> dimensions = {fb::Dimension(shape.rows, shape.rows_symbol)};
   if (shape.width > 0) dimensions.emplace_back(shape.width, -1);
   const auto dimension_vector = header_.CreateVectorOfStructs(dimensions);
   values_.push_back(fb::CreateValue(header_, header_.CreateString(name.data(), name.size()),
@@ -79,7 +87,34 @@ ValueId GraphBuilder::TensorInput(std::string_view name, int64_t width) {
                   fb::InputRole::Tensor);
 }
 
+ValueId GraphBuilder::TokenTypes() {
+  return AddInput("token_type_ids", {Symbol("sequence"), 0}, fb::ElementType::Int32,
+                  fb::InputRole::TokenTypes);
+}
+
+ValueId GraphBuilder::TextEnds() {
+  return AddInput("text_ends", {Symbol("texts"), 0}, fb::ElementType::Int32,
+                  fb::InputRole::TextEnds);
+}
+
+ValueId GraphBuilder::ImageInput(std::string_view name, int64_t channels, int64_t height,
+                                 int64_t width) {
+  const std::vector<fb::Dimension> dimensions = {{channels, -1}, {height, -1}, {width, -1}};
+  const auto dimension_vector = header_.CreateVectorOfStructs(dimensions);
+  values_.push_back(fb::CreateValue(header_, header_.CreateString(name.data(), name.size()),
+                                    dimension_vector, fb::ElementType::Float32));
+  value_shapes_.push_back({-1, channels, height * width});
+  const ValueId value{static_cast<int32_t>(values_.size() - 1)};
+  inputs_.push_back(fb::CreateGraphInput(header_, value.index, fb::InputRole::Tensor));
+  return value;
+}
+
 bool GraphBuilder::Has(std::string_view source) const { return source_.Find(source) != nullptr; }
+
+int64_t GraphBuilder::RowsOf(std::string_view source) const {
+  const TensorInfo* info = source_.Find(source);
+  return info == nullptr || info->shape.empty() ? 0 : info->shape[0];
+}
 
 bool GraphBuilder::IsAdapted(std::string_view source) const { return source_.IsAdapted(source); }
 
@@ -115,6 +150,33 @@ TensorId GraphBuilder::Matrix(std::string_view source, int64_t out_features, int
 TensorId GraphBuilder::Matrix(std::string_view name, TensorPart part, int64_t out_features,
                               int64_t in_features) {
   return AddPart(name, std::move(part), {out_features, in_features}, /*is_weight_matrix=*/true);
+}
+
+TensorId GraphBuilder::Table(std::string_view source, int64_t all_rows, int64_t width,
+                             int64_t row_begin) {
+  TensorPart part{.source = std::string(source), .source_rows = all_rows};
+  part.rows.begin = row_begin;
+  return FloatMatrix(source, std::move(part), all_rows - row_begin, width);
+}
+
+TensorId GraphBuilder::Kernels(std::string_view source, int64_t out_channels,
+                               const WindowShape& window) {
+  CheckShape(source, {out_channels, window.channels, window.kernel_height, window.kernel_width});
+  Constant constant;
+  constant.name = constant.part.source = source;
+  constant.part.source_rows = out_channels;
+  constant.shape = {out_channels, window.channels * window.kernel_height * window.kernel_width};
+  constant.is_weight_matrix = true;
+  return AddConstant(std::move(constant));
+}
+
+TensorId GraphBuilder::Stored(std::string_view source, const std::vector<int64_t>& shape) {
+  CheckShape(source, shape);
+  Constant constant;
+  constant.name = constant.part.source = source;
+  constant.part.source_rows = shape[0];
+  constant.shape = shape;
+  return AddConstant(std::move(constant));
 }
 
 TensorId GraphBuilder::Vector(std::string_view source, int64_t elements) {
@@ -169,7 +231,8 @@ ValueId GraphBuilder::AddOp(std::string_view name, const std::vector<ValueId>& i
 }
 
 ValueId GraphBuilder::Embedding(std::string_view name, ValueId ids, TensorId table, float scale) {
-  const ValueShape shape = {ShapeOf(ids).rows_symbol, constants_[table.index].shape[1]};
+  const ValueShape shape = {ShapeOf(ids).rows_symbol, constants_[table.index].shape[1],
+                            ShapeOf(ids).rows};
   return AddOp(name, {ids}, shape, TypeOf<fb::Embedding>(),
                fb::CreateEmbedding(header_, table.index, scale).Union());
 }
@@ -182,7 +245,7 @@ ValueId GraphBuilder::Linear(std::string_view name, ValueId x, TensorId weight, 
                source_name_.c_str(), constants_[weight.index].name.c_str(), shape[1],
                ShapeOf(x).width));
   }
-  return AddOp(name, {x}, {ShapeOf(x).rows_symbol, shape[0]}, TypeOf<fb::Linear>(),
+  return AddOp(name, {x}, {ShapeOf(x).rows_symbol, shape[0], ShapeOf(x).rows}, TypeOf<fb::Linear>(),
                fb::CreateLinear(header_, weight.index, bias.index).Union());
 }
 
@@ -221,6 +284,18 @@ ValueId GraphBuilder::CachedAttention(std::string_view name, ValueId query, Valu
                    .Union());
 }
 
+ValueId GraphBuilder::Attention(std::string_view name, ValueId query, ValueId key, ValueId value,
+                                ValueId text_ends, const AttentionShape& shape) {
+  std::vector<ValueId> inputs = {query, key, value};
+  if (text_ends.index >= 0) inputs.push_back(text_ends);
+  return AddOp(name, inputs, ShapeOf(query), TypeOf<fb::Attention>(),
+               fb::CreateAttention(header_, static_cast<uint32_t>(shape.heads),
+                                   static_cast<uint32_t>(shape.kv_heads),
+                                   static_cast<uint32_t>(shape.head_dim), shape.scale,
+                                   shape.soft_cap, /*window=*/0, /*kv_cache=*/-1, /*causal=*/false)
+                   .Union());
+}
+
 ValueId GraphBuilder::Add(std::string_view name, ValueId a, ValueId b) {
   return AddOp(name, {a, b}, ShapeOf(a), TypeOf<fb::Add>(), fb::CreateAdd(header_).Union());
 }
@@ -242,13 +317,54 @@ ValueId GraphBuilder::GatedActivation(std::string_view name, ValueId gate, Value
 }
 
 ValueId GraphBuilder::SelectRows(std::string_view name, ValueId x, ValueId rows) {
-  return AddOp(name, {x, rows}, {ShapeOf(rows).rows_symbol, ShapeOf(x).width},
+  return AddOp(name, {x, rows}, {ShapeOf(rows).rows_symbol, ShapeOf(x).width, ShapeOf(rows).rows},
                TypeOf<fb::SelectRows>(), fb::CreateSelectRows(header_).Union());
 }
 
 ValueId GraphBuilder::Scale(std::string_view name, ValueId x, float factor) {
   return AddOp(name, {x}, ShapeOf(x), TypeOf<fb::Scale>(),
                fb::CreateScale(header_, factor).Union());
+}
+
+ValueId GraphBuilder::PoolRows(std::string_view name, ValueId x, ValueId text_ends,
+                               fb::PoolKind kind, int64_t index) {
+  std::vector<ValueId> inputs = {x};
+  ValueShape shape = {-1, ShapeOf(x).width, 1};
+  if (text_ends.index >= 0) {
+    inputs.push_back(text_ends);
+    shape = {ShapeOf(text_ends).rows_symbol, ShapeOf(x).width};
+  }
+  return AddOp(name, inputs, shape, TypeOf<fb::PoolRows>(),
+               fb::CreatePoolRows(header_, kind, static_cast<int32_t>(index)).Union());
+}
+
+ValueId GraphBuilder::ConstantRows(std::string_view name, TensorId tensor, int64_t rows,
+                                   int64_t width) {
+  return AddOp(name, {}, {-1, width, rows}, TypeOf<fb::Constant>(),
+               fb::CreateConstant(header_, tensor.index).Union());
+}
+
+ValueId GraphBuilder::ConcatenateRows(std::string_view name, const std::vector<ValueId>& parts) {
+  ValueShape shape = {-1, ShapeOf(parts[0]).width, 0};
+  for (const ValueId part : parts) shape.rows += ShapeOf(part).rows;
+  return AddOp(name, parts, shape, TypeOf<fb::ConcatenateRows>(),
+               fb::CreateConcatenateRows(header_).Union());
+}
+
+ValueId GraphBuilder::Patches(std::string_view name, ValueId image, const WindowShape& window) {
+  const ValueShape shape = {-1, window.channels * window.kernel_height * window.kernel_width,
+                            window.out_height() * window.out_width()};
+  const fb::ImageWindow stored = StoredWindow(window);
+  return AddOp(name, {image}, shape, TypeOf<fb::Patches>(),
+               fb::CreatePatches(header_, &stored).Union());
+}
+
+ValueId GraphBuilder::PoolPixels(std::string_view name, ValueId pixels, const WindowShape& window,
+                                 fb::PoolKind kind) {
+  const ValueShape shape = {-1, window.channels, window.out_height() * window.out_width()};
+  const fb::ImageWindow stored = StoredWindow(window);
+  return AddOp(name, {pixels}, shape, TypeOf<fb::PoolPixels>(),
+               fb::CreatePoolPixels(header_, &stored, kind).Union());
 }
 
 void GraphBuilder::Output(ValueId value) { outputs_.push_back(value.index); }

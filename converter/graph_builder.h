@@ -19,6 +19,7 @@ namespace graft::schema::fb {
 enum class ActivationKind : uint8_t;
 enum class InputRole : uint8_t;
 enum class ElementType : uint8_t;
+enum class PoolKind : uint8_t;
 struct Graph;
 struct GraphInput;
 struct KvCache;
@@ -45,6 +46,25 @@ struct AttentionShape {
   float soft_cap = 0.0f;  ///< 0: none.
 };
 
+/// A window that moves over an image of height x width pixels with zeros around it.
+struct WindowShape {
+  int64_t channels = 0;
+  int64_t height = 0, width = 0;
+  int64_t kernel_height = 1, kernel_width = 1;
+  int64_t stride_height = 1, stride_width = 1;
+  int64_t pad_height = 0, pad_width = 0;
+  int64_t dilation_height = 1, dilation_width = 1;
+
+  /// Places of the window along the height and the width. Requires a window that fits.
+  int64_t out_height() const {
+    return (height + 2 * pad_height - dilation_height * (kernel_height - 1) - 1) / stride_height +
+           1;
+  }
+  int64_t out_width() const {
+    return (width + 2 * pad_width - dilation_width * (kernel_width - 1) - 1) / stride_width + 1;
+  }
+};
+
 struct RopeShape {
   TensorId inverse_frequencies;  ///< f32 [rotary_dim / 2].
   int64_t head_dim = 0;
@@ -68,16 +88,30 @@ class GraphBuilder {
   ValueId Positions();                                        ///< i32 ["sequence"]
   ValueId OutputRows();                                       ///< i32 ["output_rows"]
   ValueId TensorInput(std::string_view name, int64_t width);  ///< f32 ["sequence", width]
+  ValueId TokenTypes();                                       ///< i32 ["sequence"]
+  ValueId TextEnds();                                         ///< i32 ["texts"]
+  /// f32 [channels, height, width]
+  ValueId ImageInput(std::string_view name, int64_t channels, int64_t height, int64_t width);
 
   // Tensors. Asking twice for the same one gives the same TensorId.
   bool Has(std::string_view source) const;
   /// Whether an adapter changes it; see TensorSource.
   bool IsAdapted(std::string_view source) const;
+  /// Rows of a tensor; 0 if there is none.
+  int64_t RowsOf(std::string_view source) const;
   /// A [out_features, in_features] matrix, stored in the format the user asked for.
   TensorId Matrix(std::string_view source, int64_t out_features, int64_t in_features);
   /// The same, called `name`, of a part of a tensor.
   TensorId Matrix(std::string_view name, TensorPart part, int64_t out_features,
                   int64_t in_features);
+  /// Rows [row_begin, row_begin + rows) of a [all_rows, width] matrix, stored as f32 whatever the
+  /// user asked for: what positions and token types look up is small and takes part in every row.
+  TensorId Table(std::string_view source, int64_t all_rows, int64_t width, int64_t row_begin = 0);
+  /// The kernels [out_channels, channels, height, width] of a convolution, as the matrix
+  /// [out_channels, channels * height * width] that Patches are multiplied with.
+  TensorId Kernels(std::string_view source, int64_t out_channels, const WindowShape& window);
+  /// A tensor of any shape, stored as f32.
+  TensorId Stored(std::string_view source, const std::vector<int64_t>& shape);
   /// A vector, stored as f32.
   TensorId Vector(std::string_view source, int64_t elements);
   TensorId Vector(std::string_view name, TensorPart part, int64_t elements);
@@ -97,6 +131,10 @@ class GraphBuilder {
   /// Causal attention over a KV cache of its own.
   ValueId CachedAttention(std::string_view name, ValueId query, ValueId key, ValueId value,
                           ValueId positions, const AttentionShape& shape);
+  /// Attention of every row to every row, or to those of its own text if `text_ends` is given.
+  /// Keeps nothing.
+  ValueId Attention(std::string_view name, ValueId query, ValueId key, ValueId value,
+                    ValueId text_ends, const AttentionShape& shape);
   ValueId Add(std::string_view name, ValueId a, ValueId b);
   ValueId Multiply(std::string_view name, ValueId a, ValueId b);
   ValueId Activation(std::string_view name, ValueId x, schema::fb::ActivationKind kind);
@@ -107,6 +145,17 @@ class GraphBuilder {
 
   /// Elements of a row of `value`.
   int64_t Width(ValueId value) const { return ShapeOf(value).width; }
+
+  /// One row for each text, or a single one if `text_ends` is none. index: of kind Row.
+  ValueId PoolRows(std::string_view name, ValueId x, ValueId text_ends, schema::fb::PoolKind kind,
+                   int64_t index = 0);
+  /// A tensor's numbers as [rows, width].
+  ValueId ConstantRows(std::string_view name, TensorId tensor, int64_t rows, int64_t width);
+  ValueId ConcatenateRows(std::string_view name, const std::vector<ValueId>& parts);
+  /// [windows, channels * kernel] of an image: an ImageInput, or rows of pixels.
+  ValueId Patches(std::string_view name, ValueId image, const WindowShape& window);
+  ValueId PoolPixels(std::string_view name, ValueId pixels, const WindowShape& window,
+                     schema::fb::PoolKind kind);
 
   void Output(ValueId value);
 
@@ -125,6 +174,7 @@ class GraphBuilder {
   struct ValueShape {
     int32_t rows_symbol = -1;
     int64_t width = 0;  // 0: one-dimensional, as ids and positions are
+    int64_t rows = 0;   // if there is no symbol
   };
 
   int32_t Symbol(std::string_view name);

@@ -116,14 +116,36 @@ flatbuffers::Offset<fb::Provenance> WriteProvenance(
                               layers, combined_by, base_rounding);
 }
 
+static_assert(static_cast<int>(Task::kTextGeneration) ==
+              static_cast<int>(fb::TaskKind::TextGeneration));
+static_assert(static_cast<int>(Task::kTokenClassification) ==
+              static_cast<int>(fb::TaskKind::TokenClassification));
+static_assert(static_cast<int>(ImagePreparation::Filter::kBicubic) ==
+              static_cast<int>(fb::ImageFilter::Bicubic));
+
+flatbuffers::Offset<fb::ImageInput> WriteImage(const ImagePreparation& image,
+                                               flatbuffers::FlatBufferBuilder& header) {
+  const auto whole = [](int64_t number) { return static_cast<uint32_t>(number); };
+  const auto mean = header.CreateVector(image.mean);
+  const auto deviation = header.CreateVector(image.deviation);
+  return fb::CreateImageInput(header, whole(image.channels), whole(image.height),
+                              whole(image.width), whole(image.resize_height),
+                              whole(image.resize_width), static_cast<fb::ImageFilter>(image.filter),
+                              static_cast<float>(image.rescale), mean, deviation);
+}
+
 flatbuffers::Offset<fb::Task> WriteTask(const ModelDescription& description,
                                         flatbuffers::FlatBufferBuilder& header) {
   const TaskDescription& task = description.task;
   const auto architecture = header.CreateString(task.architecture);
   const auto end_tokens = header.CreateVector(description.end_tokens);
-  return fb::CreateTask(header,
-                        task.generates_text ? fb::TaskKind::TextGeneration : fb::TaskKind::Tensors,
-                        architecture, static_cast<uint32_t>(task.context_tokens), end_tokens);
+  flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>> labels;
+  if (!task.labels.empty()) labels = header.CreateVectorOfStrings(task.labels);
+  flatbuffers::Offset<fb::ImageInput> image;
+  if (task.image) image = WriteImage(*task.image, header);
+  return fb::CreateTask(header, static_cast<fb::TaskKind>(task.task), architecture,
+                        static_cast<uint32_t>(task.context_tokens), end_tokens, labels,
+                        static_cast<fb::ScoreKind>(task.scores), image);
 }
 
 }  // namespace

@@ -5,8 +5,11 @@
 #include <cstring>
 #include <new>
 
+#include "runtime/kernels/image_windows.h"
+#include "runtime/kernels/pool_rows.h"
 #include "runtime/kernels/rope.h"
 #include "schema/generated/model_generated.h"
+#include "schema/image_window.h"
 
 namespace graft::runtime {
 namespace {
@@ -58,6 +61,23 @@ const float* FloatsOf(const schema::VerifiedModel& model, int32_t tensor) {
   return reinterpret_cast<const float*>(model.tensor_bytes(stored).data.data());
 }
 
+ImageWindow WindowOf(const fb::ImageWindow& window, bool is_planar) {
+  const auto places = schema::PlacesOf(window);
+  return {window.channels(),
+          window.height(),
+          window.width(),
+          window.kernel_height(),
+          window.kernel_width(),
+          window.stride_height(),
+          window.stride_width(),
+          window.pad_height(),
+          window.pad_width(),
+          window.dilation_height(),
+          window.dilation_width(),
+          places.ok() ? static_cast<size_t>(places->width) : 1,
+          is_planar};
+}
+
 }  // namespace
 
 // One weight matrix and the operators on its slices.
@@ -67,6 +87,11 @@ struct Executor::LinearState {
   size_t slice_count = 0;
   std::unique_ptr<LinearOperator[]> slices;
   bool runs = false;
+};
+
+// Rows [begin, end) of a call, of one text.
+struct Executor::TextBlock {
+  size_t begin, end, text;
 };
 
 struct Executor::StepState {
@@ -80,8 +105,11 @@ struct Executor::StepState {
   bool interleaved = false;       // kRope
   Activation activation = Activation::kSilu;
   AttentionShape attention;
-  bool cached = false;  // kStoreKv, kAttention: view is of a cache
-  KvView view;          // kStoreKv, kAttention
+  bool cached = false;                    // kStoreKv, kAttention: view is of a cache
+  KvView view;                            // kStoreKv, kAttention
+  fb::PoolKind pool = fb::PoolKind::Row;  // kPoolRows, kPoolPixels
+  ptrdiff_t pool_index = 0;               // kPoolRows
+  ImageWindow window;                     // kPatches, kPoolPixels
   std::vector<LinearState> linears;
   std::vector<uint32_t> tasks;  // kLinears: linear << 16 | slice, those that run
   uint64_t weight_bytes = 0;    // kLinears: packed, of the linears that run
@@ -95,6 +123,15 @@ struct Executor::StepState {
   float* out = nullptr;
   int8_t* codes = nullptr;  // kQuantize
   RowQuantization* quantization = nullptr;
+  const int32_t* text_ends = nullptr;  // kPoolRows, kStoreKv, kAttention: if there are texts
+  size_t in_rows = 0;                  // kPoolRows
+  struct Part {
+    const float* data;
+    size_t rows;
+  };
+  std::vector<Part> parts;             // kConcatenateRows
+  std::vector<TextBlock> text_blocks;  // kAttention over texts: what the tasks of a head compute
+  size_t blocks_per_task = 1;
   size_t block = 1;   // kAttention: rows of a task
   size_t splits = 1;  // kAttention: tasks that share one row's context
 };
@@ -206,10 +243,28 @@ Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvVie
       case StepKind::kLinears:
         GRAFT_RETURN_IF_ERROR(CreateLinears(step, weights, ones, &state));
         break;
+      case StepKind::kPoolRows:
+        state.pool = op->attributes_as_PoolRows()->kind();
+        state.pool_index = op->attributes_as_PoolRows()->index();
+        break;
+      case StepKind::kConstant:
+        state.weight = FloatsOf(model, op->attributes_as_Constant()->tensor());
+        break;
+      case StepKind::kPatches: {
+        const bool is_planar =
+            plan_.values()[static_cast<size_t>(step.inputs[0])].shape.size() == 3;
+        state.window = WindowOf(*op->attributes_as_Patches()->window(), is_planar);
+        break;
+      }
+      case StepKind::kPoolPixels:
+        state.pool = op->attributes_as_PoolPixels()->kind();
+        state.window = WindowOf(*op->attributes_as_PoolPixels()->window(), false);
+        break;
       case StepKind::kQuantize:
       case StepKind::kAdd:
       case StepKind::kMultiply:
       case StepKind::kSelectRows:
+      case StepKind::kConcatenateRows:
         break;
     }
   }
@@ -289,7 +344,7 @@ Status Executor::PrepareStep(const Step& step, StepState& state) {
   const int32_t measured = step.outputs.empty() ? step.inputs[0] : step.outputs[0];
   state.rows = plan_.rows(measured, binding_);
   state.width = plan_.row_elements(measured, binding_);
-  state.in0 = static_cast<const float*>(data(step.inputs[0]));
+  state.in0 = step.inputs.empty() ? nullptr : static_cast<const float*>(data(step.inputs[0]));
   const int32_t second = step.inputs.size() > 1 ? step.inputs[1] : -1;
   state.in1 = second >= 0 ? static_cast<const float*>(data(second)) : nullptr;
   state.out = step.outputs.empty() ? nullptr : static_cast<float*>(data(step.outputs[0]));
@@ -312,10 +367,22 @@ Status Executor::PrepareStep(const Step& step, StepState& state) {
     case StepKind::kAttention:
       if (!state.cached) {
         const int32_t stored = step.kind == StepKind::kStoreKv ? step.outputs[0] : step.inputs[1];
-        state.view.capacity = KeyValuesCapacity(plan_.rows(stored, binding_));
+        state.view.capacity = KeyValuesCapacity(plan_, stored, binding_);
         state.view.Place(static_cast<uint8_t*>(data(stored)));
       }
       state.rows = plan_.rows(step.inputs[0], binding_);
+      state.text_ends =
+          step.inputs.size() > 2 ? static_cast<const int32_t*>(data(step.inputs[2])) : nullptr;
+      break;
+    case StepKind::kPoolRows:
+      state.in_rows = plan_.rows(step.inputs[0], binding_);
+      state.text_ends = static_cast<const int32_t*>(static_cast<const void*>(state.in1));
+      break;
+    case StepKind::kConcatenateRows:
+      state.parts.clear();
+      for (const int32_t input : step.inputs)
+        state.parts.push_back(
+            {static_cast<const float*>(data(input)), plan_.rows(input, binding_)});
       break;
     case StepKind::kLinears: {
       const RowQuantization* quantization = nullptr;
@@ -351,9 +418,31 @@ Status Executor::PrepareStep(const Step& step, StepState& state) {
     case StepKind::kActivation:
     case StepKind::kGatedActivation:
     case StepKind::kScale:
+    case StepKind::kConstant:
+    case StepKind::kPatches:
+    case StepKind::kPoolPixels:
       break;
   }
   return OkStatus();
+}
+
+// One row of rows [first, last) of the step's input.
+void Executor::PoolRow(const StepState& s, size_t first, size_t last, float* out) {
+  const float* rows = s.in0 + first * s.width;
+  switch (s.pool) {
+    case fb::PoolKind::Row: {
+      const size_t index = static_cast<size_t>(
+          s.pool_index < 0 ? static_cast<ptrdiff_t>(last - first) + s.pool_index : s.pool_index);
+      std::copy(rows + index * s.width, rows + (index + 1) * s.width, out);
+      break;
+    }
+    case fb::PoolKind::Mean:
+      MeanOfRows(rows, last - first, s.width, out);
+      break;
+    case fb::PoolKind::Max:
+      MaxOfRows(rows, last - first, s.width, out);
+      break;
+  }
 }
 
 void Executor::RunRows(StepState& s, StepKind kind, size_t begin, size_t end) {
@@ -388,8 +477,9 @@ void Executor::RunRows(StepState& s, StepKind kind, size_t begin, size_t end) {
       }
       case StepKind::kStoreKv: {
         const size_t kv_width = s.view.kv_heads * s.view.head_dim;
-        StoreKv(s.view, (s.cached ? first_position_ : 0) + row, s.in0 + row * kv_width,
-                s.in1 + row * kv_width);
+        const size_t slot = s.text_ends != nullptr ? text_slots_.SlotOf(row)
+                                                   : (s.cached ? first_position_ : 0) + row;
+        StoreKv(s.view, slot, s.in0 + row * kv_width, s.in1 + row * kv_width);
         break;
       }
       case StepKind::kAdd:
@@ -411,6 +501,33 @@ void Executor::RunRows(StepState& s, StepKind kind, size_t begin, size_t end) {
       case StepKind::kScale:
         ScaleRow(s.in0 + at, s.factor, width, s.out + at);
         break;
+      case StepKind::kPoolRows: {
+        const bool by_texts = s.text_ends != nullptr;
+        const auto first = static_cast<size_t>(by_texts && row > 0 ? s.text_ends[row - 1] : 0);
+        const size_t last = by_texts ? static_cast<size_t>(s.text_ends[row]) : s.in_rows;
+        PoolRow(s, first, last, s.out + at);
+        break;
+      }
+      case StepKind::kConstant:
+        std::copy(s.weight + at, s.weight + at + width, s.out + at);
+        break;
+      case StepKind::kConcatenateRows: {
+        size_t from = row;
+        const StepState::Part* part = s.parts.data();
+        for (; from >= part->rows; ++part) from -= part->rows;
+        std::copy(part->data + from * width, part->data + (from + 1) * width, s.out + at);
+        break;
+      }
+      case StepKind::kPatches:
+        CopyPatch(s.window, s.in0, row, s.out + at);
+        break;
+      case StepKind::kPoolPixels:
+        if (s.pool == fb::PoolKind::Max) {
+          PoolMax(s.window, s.in0, row, s.out + at);
+        } else {
+          PoolMean(s.window, s.in0, row, s.out + at);
+        }
+        break;
       case StepKind::kLinears:
       case StepKind::kAttention:
         break;
@@ -428,11 +545,30 @@ size_t RowBlock(size_t rows, unsigned workers) {
 
 }  // namespace
 
+// Blocks of rows of one text each. A task takes several where there would be too many tasks.
+void Executor::PlanTexts(StepState& s) const {
+  s.text_blocks.clear();
+  const size_t block =
+      std::max<size_t>(1, kAttentionBlock / (s.attention.heads / s.attention.kv_heads));
+  for (const TextRows& text : text_slots_.texts()) {
+    for (size_t begin = 0; begin < text.end - text.begin; begin += block) {
+      s.text_blocks.push_back({text.begin + begin, std::min(text.end, text.begin + begin + block),
+                               static_cast<size_t>(&text - text_slots_.texts().data())});
+    }
+  }
+  s.blocks_per_task = s.text_blocks.size() * s.attention.kv_heads / (WorkerTeam::kMaxTasks / 2) + 1;
+}
+
 // How this call's attention divides into tasks; returns how many.
 uint32_t Executor::PlanAttention(StepState& s) const {
   const AttentionShape& shape = s.attention;
   const size_t positions = (s.cached ? first_position_ : 0) + s.rows;
   s.splits = 1;
+  if (s.text_ends != nullptr) {
+    PlanTexts(s);
+    const size_t tasks = (s.text_blocks.size() + s.blocks_per_task - 1) / s.blocks_per_task;
+    return static_cast<uint32_t>(shape.kv_heads * tasks);
+  }
   if (s.rows == 1 && team_.size() > 1) {
     const size_t visible = shape.window > 0 ? std::min(positions, shape.window) : positions;
     const size_t wanted = (size_t{2} * team_.size() + shape.kv_heads - 1) / shape.kv_heads;
@@ -442,6 +578,22 @@ uint32_t Executor::PlanAttention(StepState& s) const {
   s.block = std::max<size_t>(1, kAttentionBlock / (shape.heads / shape.kv_heads));
   s.block = std::max(s.block, s.rows * shape.kv_heads / (WorkerTeam::kMaxTasks / 2) + 1);
   return static_cast<uint32_t>(shape.kv_heads * ((s.rows + s.block - 1) / s.block));
+}
+
+// Attention of some rows of one text to that text, as if it were alone.
+void Executor::RunTextBlock(const StepState& s, const TextBlock& block, size_t head,
+                            float* scratch) const {
+  const TextRows& text = text_slots_.texts()[block.text];
+  KvView view = s.view;
+  view.keys += text.slot * view.head_dim * view.element_bytes();
+  view.values += text.slot * view.padded_dim() * view.element_bytes();
+  const size_t width = s.attention.heads * s.attention.head_dim;
+  AttentionRows rows;
+  rows.query = s.in0 + text.begin * width;
+  rows.out = s.out + text.begin * width;
+  rows.kv_positions = text.end - text.begin;
+  AttendRows(s.attention, view, rows, head, block.begin - text.begin, block.end - text.begin,
+             scratch);
 }
 
 void Executor::RunAttentionTask(StepState& s, uint32_t task, unsigned worker) {
@@ -454,6 +606,12 @@ void Executor::RunAttentionTask(StepState& s, uint32_t task, unsigned worker) {
   rows.first_position = s.cached ? first_position_ : 0;
   rows.kv_positions = rows.first_position + s.rows;
   const size_t head = task % shape.kv_heads;
+  if (s.text_ends != nullptr) {
+    const size_t first = task / shape.kv_heads * s.blocks_per_task;
+    const size_t last = std::min(s.text_blocks.size(), first + s.blocks_per_task);
+    for (size_t i = first; i < last; ++i) RunTextBlock(s, s.text_blocks[i], head, own);
+    return;
+  }
   if (s.splits == 1) {
     // Later rows see more: they go first, so that the short tasks even out the end.
     const size_t blocks = (s.rows + s.block - 1) / s.block;
@@ -540,6 +698,8 @@ Status Executor::Run(size_t first_position, const std::atomic<bool>& cancel) {
   cancel_ = &cancel;
   cancelled_ = false;
   failed_.store(false, std::memory_order_relaxed);
+  if (const int32_t ends = plan_.text_ends(); ends >= 0 && data(ends) != nullptr)
+    text_slots_.Assign({static_cast<const int32_t*>(data(ends)), plan_.rows(ends, binding_)});
   if (profile_ != nullptr) profile_->StartPass();
   team_.Run(*this, static_cast<uint32_t>(schedule_.stages.size()));
   if (failed_.load(std::memory_order_relaxed))

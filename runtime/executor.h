@@ -16,6 +16,7 @@
 #include "runtime/plan.h"
 #include "runtime/profile.h"
 #include "runtime/schedule.h"
+#include "runtime/text_slots.h"
 #include "runtime/worker_team.h"
 #include "schema/result.h"
 
@@ -46,16 +47,21 @@ class Executor final : private StagedWork {
  private:
   struct StepState;
   struct LinearState;
+  struct TextBlock;
   Executor(const Plan& plan, WorkerTeam& team);
 
   Status CreateSteps(const PackedWeights& weights, std::span<const KvView> caches);
   Status CreateLinears(const Step& step, const PackedWeights& weights, const uint16_t* unit_scales,
                        StepState* state);
   Status PrepareStep(const Step& step, StepState& state);
+  static void PoolRow(const StepState& state, size_t first, size_t last, float* out);
+  void RunTextBlock(const StepState& state, const TextBlock& block, size_t head,
+                    float* scratch) const;
   void RunRows(StepState& state, StepKind kind, size_t begin, size_t end);
   void RunStageRows(const Stage& stage, size_t begin, size_t end);
   void RunAttentionTask(StepState& state, uint32_t task, unsigned worker);
   uint32_t PlanAttention(StepState& state) const;
+  void PlanTexts(StepState& state) const;
 
   // StagedWork, for the team.
   uint32_t TaskCount(uint32_t stage) override;
@@ -69,6 +75,7 @@ class Executor final : private StagedWork {
   PageMemory scratch_;  // attention: each worker's, then the partial results of split heads
   size_t worker_scratch_floats_ = 0;
   std::unique_ptr<std::atomic<uint32_t>[]> splits_done_;  // for each key/value head
+  TextSlots text_slots_;  // of the running call, if the graph takes several texts
   Schedule schedule_;
   Binding binding_;
   bool prepared_ = false;

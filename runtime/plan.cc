@@ -32,6 +32,16 @@ StepKind KindOf(fb::OpAttributes attributes) {
       return StepKind::kSelectRows;
     case fb::OpAttributes::Scale:
       return StepKind::kScale;
+    case fb::OpAttributes::PoolRows:
+      return StepKind::kPoolRows;
+    case fb::OpAttributes::Constant:
+      return StepKind::kConstant;
+    case fb::OpAttributes::ConcatenateRows:
+      return StepKind::kConcatenateRows;
+    case fb::OpAttributes::Patches:
+      return StepKind::kPatches;
+    case fb::OpAttributes::PoolPixels:
+      return StepKind::kPoolPixels;
     case fb::OpAttributes::Add:
     case fb::OpAttributes::NONE:  // not in a verified model
       break;
@@ -42,6 +52,13 @@ StepKind KindOf(fb::OpAttributes attributes) {
 bool IsQuantized(fb::TensorFormat format) {
   return format == fb::TensorFormat::Int8PerChannel || format == fb::TensorFormat::Int4Block ||
          format == fb::TensorFormat::Int4PerChannel;
+}
+
+// Of the kinds that make one step of one op. The others read rows that other threads may be at.
+bool IsRowLocal(StepKind kind) {
+  return kind != StepKind::kSelectRows && kind != StepKind::kPoolRows &&
+         kind != StepKind::kConcatenateRows && kind != StepKind::kPatches &&
+         kind != StepKind::kPoolPixels;
 }
 
 }  // namespace
@@ -78,6 +95,16 @@ const char* StepKindName(StepKind kind) {
       return "select_rows";
     case StepKind::kScale:
       return "scale";
+    case StepKind::kPoolRows:
+      return "pool_rows";
+    case StepKind::kConstant:
+      return "constant";
+    case StepKind::kConcatenateRows:
+      return "concatenate_rows";
+    case StepKind::kPatches:
+      return "patches";
+    case StepKind::kPoolPixels:
+      return "pool_pixels";
   }
   return "unknown";
 }
@@ -111,6 +138,12 @@ Plan::Plan(const schema::VerifiedModel& model) : model_(model) {
       case fb::InputRole::OutputRows:
         output_rows_ = input->value();
         break;
+      case fb::InputRole::TokenTypes:
+        token_types_ = input->value();
+        break;
+      case fb::InputRole::TextEnds:
+        text_ends_ = input->value();
+        break;
     }
   }
   for (const int32_t output : *graph.outputs()) {
@@ -137,7 +170,7 @@ Plan::Plan(const schema::VerifiedModel& model) : model_(model) {
     step.inputs.assign(op.inputs()->begin(), op.inputs()->end());
     step.outputs.assign(op.outputs()->begin(), op.outputs()->end());
     if (step.kind == StepKind::kRope) step.inputs[1] = AnglesFor(i);
-    if (step.kind == StepKind::kSelectRows) step.row_local = false;
+    step.row_local = IsRowLocal(step.kind);
     steps_.push_back(std::move(step));
   }
 }
@@ -191,7 +224,8 @@ void Plan::AddLinears(uint32_t op_index, std::vector<bool>& done) {
             .ops = {},
             .inputs = {input, -1},
             .outputs = {},
-            .row_local = false};
+            .row_local = false,
+            .by_rows = false};
   for (uint32_t i = op_index; i < graph.ops()->size(); ++i) {
     const fb::Linear* linear = op(i).attributes_as_Linear();
     if (linear == nullptr || op(i).inputs()->Get(0) != input) continue;
@@ -218,7 +252,8 @@ void Plan::AddAttention(uint32_t op_index) {
               .ops = {op_index},
               .inputs = {inputs[0]},
               .outputs = {attention_op.outputs()->Get(0)},
-              .row_local = false};
+              .row_local = false,
+              .by_rows = false};
   if (attention.kv_cache() >= 0) {
     store.keeps_state = true;
     has_state_ = true;
@@ -229,6 +264,11 @@ void Plan::AddAttention(uint32_t op_index) {
     values_.back().kv_heads = attention.kv_heads();
     store.outputs.push_back(stored);
     attend.inputs.push_back(stored);
+    if (inputs.size() == 4 && inputs[3] == text_ends_) {
+      values_.back().texts_symbol = values_[static_cast<size_t>(text_ends_)].shape[0].symbol;
+      store.inputs.push_back(text_ends_);
+      attend.inputs.push_back(text_ends_);
+    }
     can_chunk_ = false;
   }
   steps_.push_back(std::move(store));

@@ -40,6 +40,7 @@ struct PlanValue {
   std::vector<PlanDimension> shape;  ///< of kAngles and kKeyValues: rows alone
   size_t width = 0;                  ///< kAngles: rotary_dim; kKeyValues: head_dim
   size_t kv_heads = 0;               ///< kKeyValues
+  int32_t texts_symbol = -1;         ///< kKeyValues: how many texts the rows are; -1: one
   bool is_output = false;
 };
 
@@ -59,6 +60,11 @@ enum class StepKind : uint8_t {
   kGatedActivation,
   kSelectRows,
   kScale,
+  kPoolRows,
+  kConstant,
+  kConcatenateRows,
+  kPatches,
+  kPoolPixels,
 };
 /// "linears", "attention", ...: for messages and profiles.
 const char* StepKindName(StepKind kind);
@@ -70,6 +76,8 @@ struct Step {
   std::vector<int32_t> outputs;
   /// Row i of the outputs depends on no other rows than i of the inputs.
   bool row_local = true;
+  /// Each row of the outputs can be computed by itself once the inputs are there.
+  bool by_rows = true;
   /// Changes a cache: runs even if nothing reads its outputs.
   bool keeps_state = false;
 };
@@ -87,6 +95,8 @@ class Plan {
   int32_t token_ids() const { return token_ids_; }
   int32_t positions() const { return positions_; }
   int32_t output_rows() const { return output_rows_; }
+  int32_t token_types() const { return token_types_; }
+  int32_t text_ends() const { return text_ends_; }
   /// The inputs that the caller brings by name, token ids aside.
   std::span<const int32_t> tensor_inputs() const { return tensor_inputs_; }
 
@@ -126,6 +136,8 @@ class Plan {
   int32_t token_ids_ = -1;
   int32_t positions_ = -1;
   int32_t output_rows_ = -1;
+  int32_t token_types_ = -1;
+  int32_t text_ends_ = -1;
   bool can_chunk_ = true;
   bool has_state_ = false;
 };

@@ -23,7 +23,7 @@ struct StepTotals {
 /// one at a time, with the stages' order between them.
 class Profile {
  public:
-  static constexpr size_t kKinds = static_cast<size_t>(StepKind::kScale) + 1;
+  static constexpr size_t kKinds = static_cast<size_t>(StepKind::kPoolPixels) + 1;
 
   static uint64_t NowNs();
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "runtime/kernels/attention.h"
+#include "runtime/text_slots.h"
 #include "runtime/xnn/linear_operator.h"
 #include "schema/checked_math.h"
 
@@ -32,10 +33,12 @@ Status BytesOf(const Plan& plan, int32_t value, const Binding& binding, uint64_t
     }
   }
   uint64_t elements = 0;
-  // 32: no kind takes more bytes for an element, extras aside.
+  // 32: no kind takes more bytes for an element, extras aside. Keys of texts take up to a block for
+  // each text, and there are at most as many texts as rows.
+  const uint64_t most_rows = planned.texts_symbol < 0 ? rows : rows * kKeyBlock;
   uint64_t bound = 0;
   fits =
-      fits && CheckedMultiply(rows + kKeyBlock, row_elements + kKeyBlock, &elements) &&
+      fits && CheckedMultiply(most_rows + kKeyBlock, row_elements + kKeyBlock, &elements) &&
       CheckedMultiply(elements, uint64_t{32} * std::max<uint64_t>(1, planned.kv_heads), &bound) &&
       bound < kMaxBytes;
   if (!fits) {
@@ -61,7 +64,7 @@ Status BytesOf(const Plan& plan, int32_t value, const Binding& binding, uint64_t
       KvView view;
       view.kv_heads = planned.kv_heads;
       view.head_dim = planned.width;
-      view.capacity = KeyValuesCapacity(rows);
+      view.capacity = KeyValuesCapacity(plan, value, binding);
       *bytes = view.bytes();
       break;
     }
@@ -102,7 +105,6 @@ void FindStages(const Plan& plan, const Binding& binding, Schedule* schedule) {
     const Step& step = plan.steps()[schedule->steps[i]];
     const int32_t measured = step.outputs.empty() ? step.inputs[0] : step.outputs[0];
     const size_t rows = plan.rows(measured, binding);
-    const bool by_rows = step.row_local || step.kind == StepKind::kSelectRows;
     if (!schedule->stages.empty()) {
       Stage& last = schedule->stages.back();
       if (last.by_rows && step.row_local && last.rows == rows) {
@@ -110,7 +112,7 @@ void FindStages(const Plan& plan, const Binding& binding, Schedule* schedule) {
         continue;
       }
     }
-    schedule->stages.push_back({i, 1, rows, by_rows});
+    schedule->stages.push_back({i, 1, rows, step.by_rows});
   }
 }
 
@@ -226,7 +228,11 @@ uint64_t QuantizedCodesBytes(size_t rows, size_t width) {
          kPlaceAlignment;
 }
 
-size_t KeyValuesCapacity(size_t rows) { return (rows + kKeyBlock - 1) / kKeyBlock * kKeyBlock; }
+size_t KeyValuesCapacity(const Plan& plan, int32_t value, const Binding& binding) {
+  const int32_t symbol = plan.values()[static_cast<size_t>(value)].texts_symbol;
+  const int64_t texts = symbol < 0 ? 1 : binding[static_cast<size_t>(symbol)];
+  return TextSlots::Capacity(plan.rows(value, binding), static_cast<size_t>(texts));
+}
 
 Status MakeSchedule(const Plan& plan, const Binding& binding, Schedule* schedule) {
   FindSteps(plan, binding, schedule);

@@ -38,8 +38,8 @@ struct Schedule {
 /// Sizes of the two parts of a kQuantized value of `rows` rows: the codes come first, then the row
 /// quantizations.
 uint64_t QuantizedCodesBytes(size_t rows, size_t width);
-/// Positions that a kKeyValues value of `rows` rows has room for.
-size_t KeyValuesCapacity(size_t rows);
+/// Positions that a kKeyValues value has room for.
+size_t KeyValuesCapacity(const Plan& plan, int32_t value, const Binding& binding);
 
 /// Works out *schedule for a binding. Steps whose outputs have no rows, and steps that only such
 /// steps read, do not run. Errors   kOutOfMemory: a size does not fit. Reuses the vectors' memory.

@@ -14,6 +14,7 @@
 #include "runtime/page_memory.h"
 #include "runtime/plan.h"
 #include "runtime/saved_session.h"
+#include "runtime/text_batch.h"
 #include "runtime/worker_team.h"
 #include "schema/checked_math.h"
 #include "schema/generated/model_generated.h"
@@ -108,6 +109,9 @@ class Session::Impl {
   Status ForwardTokens(std::span<const int32_t> given);
   Status RequireText() const;
   SavedSessionTarget SavedTarget() const;
+  Result<std::span<const TensorView>> Forward(const TextBatch& texts);
+  Status ForwardItems(std::span<const TensorView> inputs);
+  bool IsBatchOfItems(std::span<const TensorView> inputs) const;
   Status BindInputs(std::span<const TensorView> inputs);
   Status ForwardAtOnce(std::span<const TensorView> inputs);
   Status CollectOutputs(size_t rows_before, size_t rows_all);
@@ -421,9 +425,78 @@ Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
   return OkStatus();
 }
 
-Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const TensorView> inputs) {
+// Whether the inputs have a dimension before those of a graph whose sizes are all fixed.
+bool Session::Impl::IsBatchOfItems(std::span<const TensorView> inputs) const {
+  if (plan.symbols() > 0 || inputs.empty()) return false;
+  return std::all_of(inputs.begin(), inputs.end(), [&](const TensorView& input) {
+    return std::any_of(
+        plan.tensor_inputs().begin(), plan.tensor_inputs().end(), [&](int32_t value) {
+          const PlanValue& planned = plan.values()[static_cast<size_t>(value)];
+          return planned.name == input.name && input.shape.size() == planned.shape.size() + 1 &&
+                 input.shape[0] > 0 && input.shape[0] == inputs[0].shape[0];
+        });
+  });
+}
+
+// Item by item, so that memory does not grow with their number.
+Status Session::Impl::ForwardItems(std::span<const TensorView> inputs) {
+  const auto items = static_cast<size_t>(inputs[0].shape[0]);
+  std::vector<TensorView> item(inputs.begin(), inputs.end());
+  for (TensorView& input : item) input.shape.erase(input.shape.begin());
+  GRAFT_RETURN_IF_ERROR(BindInputs(item));
+  std::vector<TensorView> results;
+  for (size_t i = 0; i < items; ++i) {
+    for (size_t k = 0; k < item.size(); ++k) {
+      uint64_t bytes = sizeof(float);
+      for (const int64_t size : item[k].shape) bytes *= static_cast<uint64_t>(size);
+      item[k].data = static_cast<const uint8_t*>(inputs[k].data) + i * bytes;
+    }
+    views.clear();
+    GRAFT_RETURN_IF_ERROR(ForwardAtOnce(item));
+    for (size_t k = 0; k < views.size(); ++k) {
+      uint64_t bytes = sizeof(float);
+      for (const int64_t size : views[k].shape) bytes *= static_cast<uint64_t>(size);
+      if (i == 0) {
+        uint64_t all = 0;
+        if (!CheckedMultiply<uint64_t>(bytes, items, &all))
+          all = std::numeric_limits<uint64_t>::max();
+        GRAFT_ASSIGN_OR_RETURN(PageMemory memory, PageMemory::Allocate(all, "the outputs"));
+        TensorView result = views[k];
+        if (result.shape[0] == 1) result.shape.erase(result.shape.begin());
+        result.shape.insert(result.shape.begin(), static_cast<int64_t>(items));
+        result.data = memory.data();
+        gathered.push_back(std::move(memory));
+        results.push_back(std::move(result));
+      }
+      std::memcpy(gathered[k].data() + i * bytes, views[k].data, bytes);
+    }
+  }
+  views = std::move(results);
+  return OkStatus();
+}
+
+Result<std::span<const TensorView>> Session::Impl::Forward(const TextBatch& texts) {
   views.clear();
   gathered.clear();
+  position = 0;
+  if (plan.text_ends() < 0 || !plan.tensor_inputs().empty() || texts.ends.empty())
+    return Error(StatusCode::kUnsupported, "the model does not take several texts at once");
+  GRAFT_RETURN_IF_ERROR(ForwardTexts(plan, *executor, cancelled, texts, &views, &gathered));
+  return std::span<const TensorView>(views);
+}
+
+Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const TensorView> inputs) {
+  if (plan.text_ends() >= 0 && plan.tensor_inputs().empty()) {
+    GRAFT_ASSIGN_OR_RETURN(const TextBatch texts, PackTexts(plan, inputs));
+    return Forward(texts);
+  }
+  views.clear();
+  gathered.clear();
+  if (IsBatchOfItems(inputs)) {
+    position = 0;
+    GRAFT_RETURN_IF_ERROR(ForwardItems(inputs));
+    return std::span<const TensorView>(views);
+  }
   GRAFT_RETURN_IF_ERROR(BindInputs(inputs));
   std::span<const int32_t> given;
   if (plan.token_ids() >= 0) {
@@ -538,6 +611,10 @@ Status Session::Append(std::span<const int32_t> ids, const float** logits) {
 
 Result<std::span<const TensorView>> Session::Forward(std::span<const TensorView> inputs) {
   return impl_->Forward(inputs);
+}
+
+Result<std::span<const TensorView>> Session::Forward(const TextBatch& texts) {
+  return impl_->Forward(texts);
 }
 
 void Session::Cancel() { impl_->cancelled.store(true, std::memory_order_relaxed); }

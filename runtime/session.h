@@ -27,6 +27,8 @@ struct SessionOptions {
 
 enum class ElementType : uint8_t { kFloat32 = 0, kInt32 = 1 };
 
+struct TextBatch;
+
 /// A dense row-major tensor that someone else owns.
 struct TensorView {
   std::string name;
@@ -78,10 +80,17 @@ class Session {
   /// valid until the next call. On failure nothing was appended. Errors   kOutOfRange, kCancelled.
   Status Append(std::span<const int32_t> ids, const float** logits);
 
-  /// Computes the whole graph from position 0 on named inputs, every output row. The views returned
-  /// live until the next call. Errors   kInvalidArgument, kOutOfRange, kCancelled; each names the
-  /// input and what was expected.
+  /// Computes the whole graph from position 0 on named inputs, every output row. A graph of texts
+  /// takes several at once: see PackTexts and ForwardTexts in runtime/text_batch.h. Where all
+  /// shapes are fixed, inputs may have one more dimension in front, the number of items, which are
+  /// computed one after the other; outputs have it too, in place of a first dimension of 1. The
+  /// views returned live until the next call. Errors   kInvalidArgument, kOutOfRange, kCancelled;
+  /// each names the input and what was expected.
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
+
+  /// Computes a graph of texts on texts that are packed already. Errors   as Forward; kUnsupported:
+  /// the graph takes no texts.
+  Result<std::span<const TensorView>> Forward(const TextBatch& texts);
 
   /// Makes what runs now, or the next call if none does, return kCancelled within one op... see
   /// ClearCancel. Any thread.

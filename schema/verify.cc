@@ -7,6 +7,7 @@
 #include "schema/checked_math.h"
 #include "schema/generated/model_generated.h"
 #include "schema/verify_graph.h"
+#include "schema/verify_task.h"
 #include "schema/verify_tokenizer.h"
 
 namespace graft::schema {
@@ -219,12 +220,13 @@ Result<VerifiedModel> Verify(std::span<const uint8_t> bytes) {
     }
   }
   GRAFT_ASSIGN_OR_RETURN(const GraphFacts facts, CheckGraph(model));
+  GRAFT_RETURN_IF_ERROR(CheckTask(model, facts));
   if (model.tokenizer() != nullptr) {
     if (Status status = VerifyTokenizer(*model.tokenizer(), facts.vocabulary); !status.ok()) {
       return status.WithContext("tokenizer");
     }
   }
-  return VerifiedModel(&model, bytes);
+  return VerifiedModel(&model, bytes, facts);
 }
 
 Status VerifyContents(const VerifiedModel& verified) {

@@ -13,11 +13,11 @@
 
 #include "schema/container.h"
 #include "schema/result.h"
+#include "schema/verify_graph.h"
 
 namespace graft::schema {
 
 namespace fb {
-struct Model;
 struct Tensor;
 }  // namespace fb
 
@@ -36,14 +36,17 @@ class VerifiedModel {
   TensorBytes tensor_bytes(const fb::Tensor& tensor) const;
   std::span<const uint8_t> segment_bytes(uint32_t segment) const;
   std::span<const uint8_t> file_bytes() const { return bytes_; }
+  /// What ids, positions and token types the graph's tables have rows for, among others.
+  const GraphFacts& facts() const { return facts_; }
 
  private:
   friend Result<VerifiedModel> Verify(std::span<const uint8_t> bytes);
-  VerifiedModel(const fb::Model* model, std::span<const uint8_t> bytes)
-      : model_(model), bytes_(bytes) {}
+  VerifiedModel(const fb::Model* model, std::span<const uint8_t> bytes, const GraphFacts& facts)
+      : model_(model), bytes_(bytes), facts_(facts) {}
 
   const fb::Model* model_;
   std::span<const uint8_t> bytes_;
+  GraphFacts facts_;
 };
 
 /// Checks the preamble, the header's checksum, the FlatBuffer and what it means. `bytes` is the

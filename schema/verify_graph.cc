@@ -7,10 +7,12 @@
 #include <cstdarg>
 #include <cstdio>
 #include <limits>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "schema/generated/model_generated.h"
+#include "schema/image_window.h"
 
 namespace graft::schema {
 namespace {
@@ -23,12 +25,16 @@ constexpr uint32_t kMaxSymbols = 16;
 constexpr uint32_t kMaxHeads = 1 << 16;
 constexpr uint32_t kMaxHeadDim = 1 << 14;
 
+constexpr size_t kRoles = static_cast<size_t>(fb::InputRole::MAX) + 1;
+
 enum class Origin : uint8_t {
   kUndefined,
   kTensorInput,
   kTokenIds,
   kPositions,
   kOutputRows,
+  kTokenTypes,
+  kTextEnds,
   kComputed
 };
 
@@ -50,7 +56,9 @@ class GraphChecker {
     }
     op_ = nullptr;
     GRAFT_RETURN_IF_ERROR(CheckOutputs());
-    GRAFT_RETURN_IF_ERROR(CheckTask());
+    facts_.token_ids = RoleInput(fb::InputRole::TokenIds);
+    facts_.output_rows = RoleInput(fb::InputRole::OutputRows);
+    facts_.text_ends = RoleInput(fb::InputRole::TextEnds);
     return facts_;
   }
 
@@ -131,7 +139,7 @@ class GraphChecker {
   }
 
   Status CheckInputs() {
-    bool seen[4] = {};
+    bool seen[kRoles] = {};
     for (uint32_t i = 0; i < graph_.inputs()->size(); ++i) {
       const fb::GraphInput& input = *graph_.inputs()->Get(i);
       if (input.value() < 0 || static_cast<uint32_t>(input.value()) >= origins_.size()) {
@@ -165,11 +173,36 @@ class GraphChecker {
       }
       roles_[role] = &value;
     }
-    if (roles_[1] && roles_[2] &&
-        !SameDimension(*roles_[1]->shape()->Get(0), *roles_[2]->shape()->Get(0))) {
+    const fb::Value* tokens = RoleInput(fb::InputRole::TokenIds);
+    for (const auto role : {fb::InputRole::Positions, fb::InputRole::TokenTypes}) {
+      if (tokens == nullptr || RoleInput(role) == nullptr || SameRows(*tokens, *RoleInput(role)))
+        continue;
       return Error(StatusCode::kCorrupt, "token ids and positions have different dimensions");
     }
+    const fb::Value* texts = RoleInput(fb::InputRole::TextEnds);
+    if (texts == nullptr) {
+      if (RoleInput(fb::InputRole::TokenTypes) == nullptr) return OkStatus();
+      return Error(StatusCode::kCorrupt, "token types need ends of texts");
+    }
+    if (tokens == nullptr || SameRows(*tokens, *texts)) {
+      return Error(StatusCode::kCorrupt,
+                   "ends of texts need token ids, and a dimension of their own");
+    }
+    // The runtime fills all inputs of such a graph from the texts.
+    for (const fb::GraphInput* input : *graph_.inputs()) {
+      if (input->role() != fb::InputRole::Tensor && input->role() != fb::InputRole::OutputRows)
+        continue;
+      return Error(StatusCode::kCorrupt,
+                   "a graph of several texts takes nothing but texts, but %.200s is of role %s",
+                   graph_.values()->Get(input->value())->name()->c_str(),
+                   fb::EnumNameInputRole(input->role()));
+    }
     return OkStatus();
+  }
+
+  const fb::Value* RoleInput(fb::InputRole role) const { return roles_[static_cast<size_t>(role)]; }
+  static bool SameRows(const fb::Value& a, const fb::Value& b) {
+    return SameDimension(*a.shape()->Get(0), *b.shape()->Get(0));
   }
 
   // ---- operands of the current op ----
@@ -326,6 +359,16 @@ class GraphChecker {
         return CheckSelectRows();
       case fb::OpAttributes::Scale:
         return CheckScale(*op_->attributes_as_Scale());
+      case fb::OpAttributes::PoolRows:
+        return CheckPoolRows(*op_->attributes_as_PoolRows());
+      case fb::OpAttributes::Constant:
+        return CheckConstant(*op_->attributes_as_Constant());
+      case fb::OpAttributes::ConcatenateRows:
+        return CheckConcatenateRows();
+      case fb::OpAttributes::Patches:
+        return CheckPatches(*op_->attributes_as_Patches()->window());
+      case fb::OpAttributes::PoolPixels:
+        return CheckPoolPixels(*op_->attributes_as_PoolPixels());
       case fb::OpAttributes::NONE:
         break;
     }
@@ -334,18 +377,28 @@ class GraphChecker {
 
   Status CheckEmbedding(const fb::Embedding& embedding) {
     GRAFT_RETURN_IF_ERROR(ExpectOperands(1, 1));
-    const Origin origin = InputOrigin(0);
-    if (origin != Origin::kTokenIds && origin != Origin::kPositions) {
-      return OpError("needs %.100s to be the graph input of role TokenIds or Positions",
-                     Input(0).name()->c_str());
+    uint64_t* bound = nullptr;
+    switch (InputOrigin(0)) {
+      case Origin::kTokenIds:
+        bound = &facts_.vocabulary;
+        break;
+      case Origin::kPositions:
+        bound = &facts_.positions;
+        break;
+      case Origin::kTokenTypes:
+        bound = &facts_.token_types;
+        break;
+      default:
+        return OpError(
+            "needs %.100s to be the graph input of role TokenIds, Positions or TokenTypes",
+            Input(0).name()->c_str());
     }
     GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* table, MatrixAt(embedding.table(), "table"));
     GRAFT_RETURN_IF_ERROR(ExpectWidth(Output(0), table->shape()->Get(1)));
     GRAFT_RETURN_IF_ERROR(ExpectSameRows(Input(0), Output(0)));
     if (!std::isfinite(embedding.scale())) return OpError("has a scale that is not finite");
     const auto rows = static_cast<uint64_t>(table->shape()->Get(0));
-    uint64_t& most = origin == Origin::kTokenIds ? facts_.vocabulary : facts_.positions;
-    most = most == 0 ? rows : std::min(most, rows);
+    *bound = *bound == 0 ? rows : std::min(*bound, rows);
     return OkStatus();
   }
 
@@ -403,8 +456,29 @@ class GraphChecker {
     return ExpectSameShape(Input(0), Output(0));
   }
 
+  // Which rows a row attends to: by positions, by texts, or all.
+  Status CheckAttentionRows(const fb::Attention& attention) const {
+    for (uint32_t i = 1; i < 3; ++i) GRAFT_RETURN_IF_ERROR(ExpectSameRows(Input(0), Input(i)));
+    if (op_->inputs()->size() == 4 && InputOrigin(3) != Origin::kTextEnds) {
+      GRAFT_RETURN_IF_ERROR(ExpectOrigin(3, Origin::kPositions, "Positions"));
+      return ExpectSameRows(Input(0), Input(3));
+    }
+    if (attention.causal() || attention.window() != 0 || attention.kv_cache() != -1) {
+      return OpError("is causal, windowed or keeps a kv_cache, and needs positions for that");
+    }
+    if (op_->inputs()->size() == 3) return OkStatus();
+    return ExpectTokenRows();
+  }
+
+  // The op's first operand has one row for each token.
+  Status ExpectTokenRows() const {
+    const fb::Value* tokens = RoleInput(fb::InputRole::TokenIds);
+    if (tokens != nullptr && SameRows(Input(0), *tokens)) return OkStatus();
+    return OpError("needs %.100s to have one row for each token", Input(0).name()->c_str());
+  }
+
   Status CheckAttention(const fb::Attention& attention) {
-    GRAFT_RETURN_IF_ERROR(ExpectOperands(4, 1));
+    GRAFT_RETURN_IF_ERROR(ExpectOperands(op_->inputs()->size() == 3 ? 3 : 4, 1));
     if (attention.heads() < 1 || attention.heads() > kMaxHeads || attention.head_dim() < 1 ||
         attention.head_dim() > kMaxHeadDim || attention.kv_heads() < 1 ||
         attention.heads() % attention.kv_heads() != 0) {
@@ -417,8 +491,7 @@ class GraphChecker {
     GRAFT_RETURN_IF_ERROR(ExpectWidth(Input(0), query_width));
     GRAFT_RETURN_IF_ERROR(ExpectWidth(Input(1), kv_width));
     GRAFT_RETURN_IF_ERROR(ExpectWidth(Input(2), kv_width));
-    GRAFT_RETURN_IF_ERROR(ExpectOrigin(3, Origin::kPositions, "Positions"));
-    for (uint32_t i = 1; i < 4; ++i) GRAFT_RETURN_IF_ERROR(ExpectSameRows(Input(0), Input(i)));
+    GRAFT_RETURN_IF_ERROR(CheckAttentionRows(attention));
     GRAFT_RETURN_IF_ERROR(ExpectPositive(attention.scale(), "scale"));
     if (!std::isfinite(attention.soft_cap()) || attention.soft_cap() < 0.0f) {
       return OpError("has soft_cap %g; it must be finite, and 0 or more", attention.soft_cap());
@@ -461,11 +534,7 @@ class GraphChecker {
     GRAFT_RETURN_IF_ERROR(ExpectOrigin(1, Origin::kOutputRows, "OutputRows"));
     // The runtime picks rows of this call's tokens, so only values with one row for each token may
     // be picked from.
-    if (roles_[1] == nullptr ||
-        !SameDimension(*Input(0).shape()->Get(0), *roles_[1]->shape()->Get(0))) {
-      return OpError("selects from %.100s, which does not have one row for each token",
-                     Input(0).name()->c_str());
-    }
+    GRAFT_RETURN_IF_ERROR(ExpectTokenRows());
     GRAFT_RETURN_IF_ERROR(ExpectWidth(Output(0), width));
     return ExpectSameRows(Input(1), Output(0));
   }
@@ -473,6 +542,122 @@ class GraphChecker {
   Status CheckScale(const fb::Scale& scale) {
     if (!std::isfinite(scale.factor())) return OpError("has a factor that is not finite");
     return CheckElementwise(1, fb::ActivationKind::MIN);
+  }
+
+  // f32 [rows, width], both fixed.
+  Status ExpectFixedMatrix(const fb::Value& value, int64_t* rows, int64_t* width) const {
+    GRAFT_RETURN_IF_ERROR(ExpectMatrix(value, width));
+    if (value.shape()->Get(0)->symbol() >= 0)
+      return OpError("needs %.100s to have a fixed number of rows", value.name()->c_str());
+    *rows = value.shape()->Get(0)->size();
+    return OkStatus();
+  }
+
+  Status ExpectFixedShape(const fb::Value& value, int64_t rows, int64_t width) const {
+    int64_t actual_rows = 0;
+    int64_t actual_width = 0;
+    GRAFT_RETURN_IF_ERROR(ExpectFixedMatrix(value, &actual_rows, &actual_width));
+    if (actual_rows == rows && actual_width == width) return OkStatus();
+    return OpError("needs %.100s to be [%" PRId64 ", %" PRId64 "], it is [%" PRId64 ", %" PRId64
+                   "]",
+                   value.name()->c_str(), rows, width, actual_rows, actual_width);
+  }
+
+  Status CheckPoolRows(const fb::PoolRows& pool) const {
+    const bool by_texts = op_->inputs()->size() == 2;
+    GRAFT_RETURN_IF_ERROR(ExpectOperands(by_texts ? 2 : 1, 1));
+    if (pool.kind() > fb::PoolKind::MAX) {
+      return Error(StatusCode::kUnsupported, "op %u pools by %u, which this build does not know",
+                   op_index_, static_cast<unsigned>(pool.kind()));
+    }
+    int64_t width = 0;
+    GRAFT_RETURN_IF_ERROR(ExpectMatrix(Input(0), &width));
+    int64_t fewest_rows = 1;
+    if (by_texts) {
+      GRAFT_RETURN_IF_ERROR(ExpectOrigin(1, Origin::kTextEnds, "TextEnds"));
+      GRAFT_RETURN_IF_ERROR(ExpectTokenRows());
+      GRAFT_RETURN_IF_ERROR(ExpectWidth(Output(0), width));
+      GRAFT_RETURN_IF_ERROR(ExpectSameRows(Input(1), Output(0)));
+    } else {
+      GRAFT_RETURN_IF_ERROR(ExpectFixedMatrix(Input(0), &fewest_rows, &width));
+      GRAFT_RETURN_IF_ERROR(ExpectFixedShape(Output(0), 1, width));
+    }
+    if (pool.index() >= fewest_rows || pool.index() < -fewest_rows) {
+      return OpError("takes row %d of as few as %" PRId64, pool.index(), fewest_rows);
+    }
+    return OkStatus();
+  }
+
+  Status CheckConstant(const fb::Constant& constant) const {
+    GRAFT_RETURN_IF_ERROR(ExpectOperands(0, 1));
+    GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* tensor, TensorAt(constant.tensor(), "tensor"));
+    int64_t rows = 0;
+    int64_t width = 0;
+    GRAFT_RETURN_IF_ERROR(ExpectFixedMatrix(Output(0), &rows, &width));
+    // Both products are bounded: values' by CheckValues, tensors' by their bytes.
+    int64_t elements = 1;
+    for (const int64_t size : *tensor->shape()) elements *= size;
+    if (tensor->format() != fb::TensorFormat::Float32 || elements != rows * width) {
+      return OpError("needs its tensor (%.100s) to be f32 of %" PRId64 " numbers",
+                     tensor->name()->c_str(), rows * width);
+    }
+    return OkStatus();
+  }
+
+  Status CheckConcatenateRows() const {
+    const uint32_t inputs = op_->inputs()->size();
+    GRAFT_RETURN_IF_ERROR(ExpectOperands(inputs < 1 ? 1 : inputs, 1));
+    int64_t width = 0;
+    int64_t all_rows = 0;
+    for (uint32_t i = 0; i < inputs; ++i) {
+      int64_t rows = 0;
+      GRAFT_RETURN_IF_ERROR(ExpectFixedMatrix(Input(i), &rows, &width));
+      GRAFT_RETURN_IF_ERROR(ExpectWidth(Output(0), width));
+      all_rows += rows;  // each is below 2^31
+    }
+    return ExpectFixedShape(Output(0), all_rows, width);
+  }
+
+  Status CheckPatches(const fb::ImageWindow& window) const {
+    GRAFT_RETURN_IF_ERROR(ExpectOperands(1, 1));
+    const Result<WindowPlaces> places = PlacesOf(window);
+    if (!places.ok()) return OpError("%s", std::string(places.status().message()).c_str());
+    const fb::Value& image = Input(0);
+    if (image.shape()->size() == 3) {
+      const int64_t expected[] = {window.channels(), window.height(), window.width()};
+      for (uint32_t i = 0; i < 3; ++i) {
+        const fb::Dimension& dimension = *image.shape()->Get(i);
+        if (image.type() == fb::ElementType::Float32 && dimension.symbol() < 0 &&
+            dimension.size() == expected[i]) {
+          continue;
+        }
+        return OpError("needs %.100s to be f32 of [%u, %u, %u]", image.name()->c_str(),
+                       window.channels(), window.height(), window.width());
+      }
+    } else {
+      GRAFT_RETURN_IF_ERROR(
+          ExpectFixedShape(image, int64_t{window.height()} * window.width(), window.channels()));
+    }
+    const int64_t kernel = int64_t{window.kernel_height()} * window.kernel_width();
+    return ExpectFixedShape(Output(0), places->height * places->width, kernel * window.channels());
+  }
+
+  Status CheckPoolPixels(const fb::PoolPixels& pool) const {
+    GRAFT_RETURN_IF_ERROR(ExpectOperands(1, 1));
+    const fb::ImageWindow& window = *pool.window();
+    const Result<WindowPlaces> places = PlacesOf(window);
+    if (!places.ok()) return OpError("%s", std::string(places.status().message()).c_str());
+    if (pool.kind() != fb::PoolKind::Mean && pool.kind() != fb::PoolKind::Max)
+      return OpError("pools by %u; it must be Mean or Max", static_cast<unsigned>(pool.kind()));
+    // Every window then holds a pixel.
+    if (window.dilation_height() != 1 || window.dilation_width() != 1 ||
+        2 * window.pad_height() > window.kernel_height() ||
+        2 * window.pad_width() > window.kernel_width()) {
+      return OpError("is dilated, or has a padding of more than half its window");
+    }
+    GRAFT_RETURN_IF_ERROR(
+        ExpectFixedShape(Input(0), int64_t{window.height()} * window.width(), window.channels()));
+    return ExpectFixedShape(Output(0), places->height * places->width, window.channels());
   }
 
   Status CheckOutputs() const {
@@ -487,44 +672,13 @@ class GraphChecker {
     return OkStatus();
   }
 
-  Status CheckTask() const {
-    const fb::Task& task = *model_.task();
-    switch (task.kind()) {
-      case fb::TaskKind::Tensors:
-        return OkStatus();
-      case fb::TaskKind::TextGeneration:
-        break;
-      default:
-        return Error(StatusCode::kUnsupported, "task %u, which this build does not know",
-                     static_cast<unsigned>(task.kind()));
-    }
-    const fb::Value& logits = *graph_.values()->Get(graph_.outputs()->Get(0));
-    if (facts_.vocabulary == 0 || roles_[3] == nullptr ||
-        logits.type() != fb::ElementType::Float32 || logits.shape()->size() != 2 ||
-        logits.shape()->Get(1)->symbol() >= 0 ||
-        !SameDimension(*logits.shape()->Get(0), *roles_[3]->shape()->Get(0))) {
-      return Error(StatusCode::kCorrupt,
-                   "a text-generation graph must look up token ids and give f32 logits of [output "
-                   "rows, vocabulary] first");
-    }
-    if (task.end_tokens() != nullptr) {
-      for (const uint32_t token : *task.end_tokens()) {
-        if (token >= facts_.vocabulary) {
-          return Error(StatusCode::kCorrupt, "end token %u is outside the vocabulary of %" PRIu64,
-                       token, facts_.vocabulary);
-        }
-      }
-    }
-    return OkStatus();
-  }
-
   const fb::Model& model_;
   const fb::Graph& graph_;
   const fb::Op* op_ = nullptr;
   uint32_t op_index_ = 0;
   std::vector<Origin> origins_;
   std::vector<bool> cache_used_;
-  const fb::Value* roles_[4] = {};  // the graph input of each fb::InputRole but Tensor
+  const fb::Value* roles_[kRoles] = {};  // the graph input of each fb::InputRole but Tensor
   GraphFacts facts_;
 };
 

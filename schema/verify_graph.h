@@ -11,14 +11,22 @@ namespace graft::schema {
 
 namespace fb {
 struct Model;
+struct Value;
 }  // namespace fb
 
 struct GraphFacts {
-  uint64_t vocabulary = 0;  ///< token ids are below this; 0: no op looks up token ids
-  uint64_t positions = 0;   ///< so are positions below this; 0: no op looks up positions
+  /// Bounds of what tables are looked up with, 0: no op does. Token ids, positions and token types
+  /// must be below them.
+  uint64_t vocabulary = 0;
+  uint64_t positions = 0;
+  uint64_t token_types = 0;
+  /// The graph inputs of these roles; null: there is none.
+  const fb::Value* token_ids = nullptr;
+  const fb::Value* output_rows = nullptr;
+  const fb::Value* text_ends = nullptr;
 };
 
-/// Checks graph and task of a model whose FlatBuffer and tensors are already valid.
+/// Checks the graph of a model whose FlatBuffer and tensors are already valid.
 /// Errors   kCorrupt, kUnsupported; each names the value or op.
 /// Cost     linear in the graph; allocates a few bytes for each value.
 Result<GraphFacts> CheckGraph(const fb::Model& model);

@@ -49,11 +49,11 @@ bool Drowned(const LayerOutcome& layer) {
 void AppendModel(const ConvertReport& report, std::string* text) {
   const TaskDescription& task = report.description.task;
   Append(text, "  %s", task.architecture.c_str());
-  if (task.generates_text) Append(text, ", text generation");
+  if (task.task != Task::kTensors) Append(text, ", %s", TaskName(task.task));
   if (task.context_tokens > 0) {
     Append(text, ", context %lld", static_cast<long long>(task.context_tokens));
   }
-  if (task.generates_text && report.description.tokenizer.IsNull()) {
+  if (task.task != Task::kTensors && !task.image && report.description.tokenizer.IsNull()) {
     Append(text, ", no tokenizer.json");
   }
   *text += "\n";
@@ -216,7 +216,7 @@ std::string ConvertReportJson(const ConvertReport& report) {
       {"file_bytes", report.outcome.file_bytes},
       {"header_bytes", report.outcome.header_bytes},
       {"seconds", report.seconds},
-      {"task", task.generates_text ? "text-generation" : "tensors"},
+      {"task", TaskName(task.task)},
       {"architecture", task.architecture},
       {"context_tokens", task.context_tokens},
       {"has_tokenizer", !report.description.tokenizer.IsNull()},

@@ -7,6 +7,7 @@
 #include "converter/commands/commands.h"
 #include "converter/commands/hash_text.h"
 #include "converter/commands/mapped_model.h"
+#include "converter/lower/lowering.h"
 #include "converter/progress.h"
 #include "schema/generated/model_generated.h"
 
@@ -20,16 +21,6 @@ std::string Text(const flatbuffers::String* text) { return text == nullptr ? "" 
 
 std::string Hash(const fb::Hash128* hash) {
   return hash == nullptr ? "" : HashText({hash->high(), hash->low()});
-}
-
-const char* TaskName(fb::TaskKind kind) {
-  switch (kind) {
-    case fb::TaskKind::Tensors:
-      return "tensors";
-    case fb::TaskKind::TextGeneration:
-      return "text-generation";
-  }
-  return "unknown";
 }
 
 std::string FormatName(const fb::Tensor& tensor) {
@@ -123,7 +114,7 @@ Json ModelJson(const InspectOptions& options, const MappedModel& file) {
   Json json = {{"file", options.file},
                {"file_bytes", file.file_bytes()},
                {"format_version", schema::kFormatVersion},
-               {"task", TaskName(task.kind())},
+               {"task", TaskName(static_cast<Task>(task.kind()))},
                {"architecture", Text(task.architecture())},
                {"context_tokens", task.context_tokens()},
                {"end_tokens", Json::array()},

@@ -182,7 +182,7 @@ Result<std::optional<std::vector<int64_t>>> ReadListedWindows(const JsonValue& c
 Status ReadTextTask(const JsonValue& config, std::string_view context_key, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(task->context_tokens, config.GetIntIn(context_key, 1, kMaxContext, 2048));
   GRAFT_ASSIGN_OR_RETURN(task->architecture, config.GetString("model_type"));
-  task->generates_text = true;
+  task->task = Task::kTextGeneration;
   return OkStatus();
 }
 

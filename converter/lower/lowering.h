@@ -4,7 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "converter/graph_builder.h"
 #include "converter/json.h"
@@ -12,10 +15,48 @@
 
 namespace graft::converter {
 
+enum class Task : uint8_t {
+  kTensors,
+  kTextGeneration,
+  kEmbedding,
+  kClassification,
+  kTokenClassification
+};
+
+/// "text-generation", "embedding", ...
+const char* TaskName(Task task);
+
+/// How an image becomes the model's input; schema/model.fbs, ImageInput.
+struct ImagePreparation {
+  enum class Filter : uint8_t { kNearest, kBilinear, kBicubic };
+  int64_t channels = 0, height = 0, width = 0;
+  int64_t resize_height = 0, resize_width = 0;
+  Filter filter = Filter::kBilinear;
+  double rescale = 1.0;
+  std::vector<float> mean, deviation;
+};
+
+/// What scores of labels are turned into; schema/model.fbs, ScoreKind.
+enum class ScoreKind : uint8_t { kSoftmax, kSigmoid, kRaw };
+
+/// How a text's rows become one vector.
+struct TextPooling {
+  enum class Kind : uint8_t { kFirst, kMean, kMax, kLast };
+  Kind kind = Kind::kMean;
+  bool normalize = true;  ///< To a length of 1.
+};
+
 /// What the graph is for, as far as the configuration says.
 struct TaskDescription {
   std::string architecture;  ///< For people, such as "llama".
-  bool generates_text = false;
+  Task task = Task::kTensors;
+  std::vector<std::string> labels;  ///< Of classification; empty: none.
+  ScoreKind scores = ScoreKind::kSoftmax;
+  /// How embeddings come from rows, as files beside config.json say. Set before the lowering runs.
+  TextPooling pooling;
+  /// Of a model of images: the lowering sets what the model takes, files beside config.json add how
+  /// images become that.
+  std::optional<ImagePreparation> image;
   int64_t context_tokens = 0;  ///< Positions the model was trained for; 0: unbounded.
 };
 

@@ -2,6 +2,7 @@
 // Which lowering follows which model_type.
 #include <string>
 
+#include "converter/lower/bert.h"
 #include "converter/lower/gemma.h"
 #include "converter/lower/gpt2.h"
 #include "converter/lower/gpt_neox.h"
@@ -12,6 +13,7 @@
 #include "converter/lower/phi3.h"
 #include "converter/lower/qwen.h"
 #include "converter/lower/smollm3.h"
+#include "converter/lower/vit.h"
 
 namespace graft::converter {
 namespace {
@@ -22,13 +24,45 @@ struct Family {
 };
 
 constexpr Family kFamilies[] = {
-    {"llama", LowerLlama}, {"mistral", LowerMistral},  {"qwen2", LowerQwen2},
-    {"qwen3", LowerQwen3}, {"smollm3", LowerSmolLm3},  {"granite", LowerGranite},
-    {"phi3", LowerPhi3},   {"gemma2", LowerGemma2},    {"gemma3_text", LowerGemma3},
-    {"gpt2", LowerGpt2},   {"gpt_neox", LowerGptNeoX}, {"opt", LowerOpt},
+    {"llama", LowerLlama},
+    {"mistral", LowerMistral},
+    {"qwen2", LowerQwen2},
+    {"qwen3", LowerQwen3},
+    {"smollm3", LowerSmolLm3},
+    {"granite", LowerGranite},
+    {"phi3", LowerPhi3},
+    {"gemma2", LowerGemma2},
+    {"gemma3_text", LowerGemma3},
+    {"gpt2", LowerGpt2},
+    {"gpt_neox", LowerGptNeoX},
+    {"opt", LowerOpt},
+    {"bert", LowerBert},
+    {"camembert", LowerRoberta},
+    {"distilbert", LowerDistilBert},
+    {"electra", LowerElectra},
+    {"vit", LowerVit},
+    {"deit", LowerDeit},
+    {"roberta", LowerRoberta},
+    {"xlm-roberta", LowerRoberta},
 };
 
 }  // namespace
+
+const char* TaskName(Task task) {
+  switch (task) {
+    case Task::kTensors:
+      return "tensors";
+    case Task::kTextGeneration:
+      return "text-generation";
+    case Task::kEmbedding:
+      return "embedding";
+    case Task::kClassification:
+      return "classification";
+    case Task::kTokenClassification:
+      return "token-classification";
+  }
+  return "unknown";
+}
 
 Result<LowerFunction> FindLowering(const JsonValue& config) {
   GRAFT_ASSIGN_OR_RETURN(const std::string model_type, config.GetString("model_type"));

@@ -72,6 +72,23 @@ struct SelectRowsBuilder;
 struct Scale;
 struct ScaleBuilder;
 
+struct PoolRows;
+struct PoolRowsBuilder;
+
+struct Constant;
+struct ConstantBuilder;
+
+struct ConcatenateRows;
+struct ConcatenateRowsBuilder;
+
+struct ImageWindow;
+
+struct Patches;
+struct PatchesBuilder;
+
+struct PoolPixels;
+struct PoolPixelsBuilder;
+
 struct Op;
 struct OpBuilder;
 
@@ -80,6 +97,9 @@ struct GraphInputBuilder;
 
 struct Graph;
 struct GraphBuilder;
+
+struct ImageInput;
+struct ImageInputBuilder;
 
 struct Task;
 struct TaskBuilder;
@@ -216,6 +236,39 @@ inline const char *EnumNameActivationKind(ActivationKind e) {
   return EnumNamesActivationKind()[index];
 }
 
+enum class PoolKind : uint8_t {
+  Row = 0,
+  Mean = 1,
+  Max = 2,
+  MIN = Row,
+  MAX = Max
+};
+
+inline const PoolKind (&EnumValuesPoolKind())[3] {
+  static const PoolKind values[] = {
+    PoolKind::Row,
+    PoolKind::Mean,
+    PoolKind::Max
+  };
+  return values;
+}
+
+inline const char * const *EnumNamesPoolKind() {
+  static const char * const names[4] = {
+    "Row",
+    "Mean",
+    "Max",
+    nullptr
+  };
+  return names;
+}
+
+inline const char *EnumNamePoolKind(PoolKind e) {
+  if (flatbuffers::IsOutRange(e, PoolKind::Row, PoolKind::Max)) return "";
+  const size_t index = static_cast<size_t>(e);
+  return EnumNamesPoolKind()[index];
+}
+
 enum class OpAttributes : uint8_t {
   NONE = 0,
   Embedding = 1,
@@ -230,11 +283,16 @@ enum class OpAttributes : uint8_t {
   GatedActivation = 10,
   SelectRows = 11,
   Scale = 12,
+  PoolRows = 13,
+  Constant = 14,
+  ConcatenateRows = 15,
+  Patches = 16,
+  PoolPixels = 17,
   MIN = NONE,
-  MAX = Scale
+  MAX = PoolPixels
 };
 
-inline const OpAttributes (&EnumValuesOpAttributes())[13] {
+inline const OpAttributes (&EnumValuesOpAttributes())[18] {
   static const OpAttributes values[] = {
     OpAttributes::NONE,
     OpAttributes::Embedding,
@@ -248,13 +306,18 @@ inline const OpAttributes (&EnumValuesOpAttributes())[13] {
     OpAttributes::Activation,
     OpAttributes::GatedActivation,
     OpAttributes::SelectRows,
-    OpAttributes::Scale
+    OpAttributes::Scale,
+    OpAttributes::PoolRows,
+    OpAttributes::Constant,
+    OpAttributes::ConcatenateRows,
+    OpAttributes::Patches,
+    OpAttributes::PoolPixels
   };
   return values;
 }
 
 inline const char * const *EnumNamesOpAttributes() {
-  static const char * const names[14] = {
+  static const char * const names[19] = {
     "NONE",
     "Embedding",
     "Linear",
@@ -268,13 +331,18 @@ inline const char * const *EnumNamesOpAttributes() {
     "GatedActivation",
     "SelectRows",
     "Scale",
+    "PoolRows",
+    "Constant",
+    "ConcatenateRows",
+    "Patches",
+    "PoolPixels",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameOpAttributes(OpAttributes e) {
-  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::Scale)) return "";
+  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::PoolPixels)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesOpAttributes()[index];
 }
@@ -331,6 +399,26 @@ template<> struct OpAttributesTraits<graft::schema::fb::Scale> {
   static const OpAttributes enum_value = OpAttributes::Scale;
 };
 
+template<> struct OpAttributesTraits<graft::schema::fb::PoolRows> {
+  static const OpAttributes enum_value = OpAttributes::PoolRows;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::Constant> {
+  static const OpAttributes enum_value = OpAttributes::Constant;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::ConcatenateRows> {
+  static const OpAttributes enum_value = OpAttributes::ConcatenateRows;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::Patches> {
+  static const OpAttributes enum_value = OpAttributes::Patches;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::PoolPixels> {
+  static const OpAttributes enum_value = OpAttributes::PoolPixels;
+};
+
 bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type);
 bool VerifyOpAttributesVector(flatbuffers::Verifier &verifier, const flatbuffers::Vector<flatbuffers::Offset<void>> *values, const flatbuffers::Vector<OpAttributes> *types);
 
@@ -339,33 +427,39 @@ enum class InputRole : uint8_t {
   TokenIds = 1,
   Positions = 2,
   OutputRows = 3,
+  TokenTypes = 4,
+  TextEnds = 5,
   MIN = Tensor,
-  MAX = OutputRows
+  MAX = TextEnds
 };
 
-inline const InputRole (&EnumValuesInputRole())[4] {
+inline const InputRole (&EnumValuesInputRole())[6] {
   static const InputRole values[] = {
     InputRole::Tensor,
     InputRole::TokenIds,
     InputRole::Positions,
-    InputRole::OutputRows
+    InputRole::OutputRows,
+    InputRole::TokenTypes,
+    InputRole::TextEnds
   };
   return values;
 }
 
 inline const char * const *EnumNamesInputRole() {
-  static const char * const names[5] = {
+  static const char * const names[7] = {
     "Tensor",
     "TokenIds",
     "Positions",
     "OutputRows",
+    "TokenTypes",
+    "TextEnds",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameInputRole(InputRole e) {
-  if (flatbuffers::IsOutRange(e, InputRole::Tensor, InputRole::OutputRows)) return "";
+  if (flatbuffers::IsOutRange(e, InputRole::Tensor, InputRole::TextEnds)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesInputRole()[index];
 }
@@ -373,31 +467,106 @@ inline const char *EnumNameInputRole(InputRole e) {
 enum class TaskKind : uint8_t {
   Tensors = 0,
   TextGeneration = 1,
+  Embedding = 2,
+  Classification = 3,
+  TokenClassification = 4,
   MIN = Tensors,
-  MAX = TextGeneration
+  MAX = TokenClassification
 };
 
-inline const TaskKind (&EnumValuesTaskKind())[2] {
+inline const TaskKind (&EnumValuesTaskKind())[5] {
   static const TaskKind values[] = {
     TaskKind::Tensors,
-    TaskKind::TextGeneration
+    TaskKind::TextGeneration,
+    TaskKind::Embedding,
+    TaskKind::Classification,
+    TaskKind::TokenClassification
   };
   return values;
 }
 
 inline const char * const *EnumNamesTaskKind() {
-  static const char * const names[3] = {
+  static const char * const names[6] = {
     "Tensors",
     "TextGeneration",
+    "Embedding",
+    "Classification",
+    "TokenClassification",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameTaskKind(TaskKind e) {
-  if (flatbuffers::IsOutRange(e, TaskKind::Tensors, TaskKind::TextGeneration)) return "";
+  if (flatbuffers::IsOutRange(e, TaskKind::Tensors, TaskKind::TokenClassification)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesTaskKind()[index];
+}
+
+enum class ScoreKind : uint8_t {
+  Softmax = 0,
+  Sigmoid = 1,
+  Raw = 2,
+  MIN = Softmax,
+  MAX = Raw
+};
+
+inline const ScoreKind (&EnumValuesScoreKind())[3] {
+  static const ScoreKind values[] = {
+    ScoreKind::Softmax,
+    ScoreKind::Sigmoid,
+    ScoreKind::Raw
+  };
+  return values;
+}
+
+inline const char * const *EnumNamesScoreKind() {
+  static const char * const names[4] = {
+    "Softmax",
+    "Sigmoid",
+    "Raw",
+    nullptr
+  };
+  return names;
+}
+
+inline const char *EnumNameScoreKind(ScoreKind e) {
+  if (flatbuffers::IsOutRange(e, ScoreKind::Softmax, ScoreKind::Raw)) return "";
+  const size_t index = static_cast<size_t>(e);
+  return EnumNamesScoreKind()[index];
+}
+
+enum class ImageFilter : uint8_t {
+  Nearest = 0,
+  Bilinear = 1,
+  Bicubic = 2,
+  MIN = Nearest,
+  MAX = Bicubic
+};
+
+inline const ImageFilter (&EnumValuesImageFilter())[3] {
+  static const ImageFilter values[] = {
+    ImageFilter::Nearest,
+    ImageFilter::Bilinear,
+    ImageFilter::Bicubic
+  };
+  return values;
+}
+
+inline const char * const *EnumNamesImageFilter() {
+  static const char * const names[4] = {
+    "Nearest",
+    "Bilinear",
+    "Bicubic",
+    nullptr
+  };
+  return names;
+}
+
+inline const char *EnumNameImageFilter(ImageFilter e) {
+  if (flatbuffers::IsOutRange(e, ImageFilter::Nearest, ImageFilter::Bicubic)) return "";
+  const size_t index = static_cast<size_t>(e);
+  return EnumNamesImageFilter()[index];
 }
 
 FLATBUFFERS_MANUALLY_ALIGNED_STRUCT(8) Hash128 FLATBUFFERS_FINAL_CLASS {
@@ -556,6 +725,103 @@ inline bool operator==(const Dimension &lhs, const Dimension &rhs) {
 }
 
 inline bool operator!=(const Dimension &lhs, const Dimension &rhs) {
+    return !(lhs == rhs);
+}
+
+
+FLATBUFFERS_MANUALLY_ALIGNED_STRUCT(4) ImageWindow FLATBUFFERS_FINAL_CLASS {
+ private:
+  uint32_t channels_;
+  uint32_t height_;
+  uint32_t width_;
+  uint32_t kernel_height_;
+  uint32_t kernel_width_;
+  uint32_t stride_height_;
+  uint32_t stride_width_;
+  uint32_t pad_height_;
+  uint32_t pad_width_;
+  uint32_t dilation_height_;
+  uint32_t dilation_width_;
+
+ public:
+  ImageWindow()
+      : channels_(0),
+        height_(0),
+        width_(0),
+        kernel_height_(0),
+        kernel_width_(0),
+        stride_height_(0),
+        stride_width_(0),
+        pad_height_(0),
+        pad_width_(0),
+        dilation_height_(0),
+        dilation_width_(0) {
+  }
+  ImageWindow(uint32_t _channels, uint32_t _height, uint32_t _width, uint32_t _kernel_height, uint32_t _kernel_width, uint32_t _stride_height, uint32_t _stride_width, uint32_t _pad_height, uint32_t _pad_width, uint32_t _dilation_height, uint32_t _dilation_width)
+      : channels_(flatbuffers::EndianScalar(_channels)),
+        height_(flatbuffers::EndianScalar(_height)),
+        width_(flatbuffers::EndianScalar(_width)),
+        kernel_height_(flatbuffers::EndianScalar(_kernel_height)),
+        kernel_width_(flatbuffers::EndianScalar(_kernel_width)),
+        stride_height_(flatbuffers::EndianScalar(_stride_height)),
+        stride_width_(flatbuffers::EndianScalar(_stride_width)),
+        pad_height_(flatbuffers::EndianScalar(_pad_height)),
+        pad_width_(flatbuffers::EndianScalar(_pad_width)),
+        dilation_height_(flatbuffers::EndianScalar(_dilation_height)),
+        dilation_width_(flatbuffers::EndianScalar(_dilation_width)) {
+  }
+  uint32_t channels() const {
+    return flatbuffers::EndianScalar(channels_);
+  }
+  uint32_t height() const {
+    return flatbuffers::EndianScalar(height_);
+  }
+  uint32_t width() const {
+    return flatbuffers::EndianScalar(width_);
+  }
+  uint32_t kernel_height() const {
+    return flatbuffers::EndianScalar(kernel_height_);
+  }
+  uint32_t kernel_width() const {
+    return flatbuffers::EndianScalar(kernel_width_);
+  }
+  uint32_t stride_height() const {
+    return flatbuffers::EndianScalar(stride_height_);
+  }
+  uint32_t stride_width() const {
+    return flatbuffers::EndianScalar(stride_width_);
+  }
+  uint32_t pad_height() const {
+    return flatbuffers::EndianScalar(pad_height_);
+  }
+  uint32_t pad_width() const {
+    return flatbuffers::EndianScalar(pad_width_);
+  }
+  uint32_t dilation_height() const {
+    return flatbuffers::EndianScalar(dilation_height_);
+  }
+  uint32_t dilation_width() const {
+    return flatbuffers::EndianScalar(dilation_width_);
+  }
+};
+FLATBUFFERS_STRUCT_END(ImageWindow, 44);
+
+inline bool operator==(const ImageWindow &lhs, const ImageWindow &rhs) {
+  return
+      (lhs.channels() == rhs.channels()) &&
+      (lhs.height() == rhs.height()) &&
+      (lhs.width() == rhs.width()) &&
+      (lhs.kernel_height() == rhs.kernel_height()) &&
+      (lhs.kernel_width() == rhs.kernel_width()) &&
+      (lhs.stride_height() == rhs.stride_height()) &&
+      (lhs.stride_width() == rhs.stride_width()) &&
+      (lhs.pad_height() == rhs.pad_height()) &&
+      (lhs.pad_width() == rhs.pad_width()) &&
+      (lhs.dilation_height() == rhs.dilation_height()) &&
+      (lhs.dilation_width() == rhs.dilation_width());
+}
+
+inline bool operator!=(const ImageWindow &lhs, const ImageWindow &rhs) {
     return !(lhs == rhs);
 }
 
@@ -1458,6 +1724,221 @@ inline flatbuffers::Offset<Scale> CreateScale(
   return builder_.Finish();
 }
 
+struct PoolRows FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef PoolRowsBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_KIND = 4,
+    VT_INDEX = 6
+  };
+  graft::schema::fb::PoolKind kind() const {
+    return static_cast<graft::schema::fb::PoolKind>(GetField<uint8_t>(VT_KIND, 0));
+  }
+  int32_t index() const {
+    return GetField<int32_t>(VT_INDEX, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
+           VerifyField<int32_t>(verifier, VT_INDEX, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct PoolRowsBuilder {
+  typedef PoolRows Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_kind(graft::schema::fb::PoolKind kind) {
+    fbb_.AddElement<uint8_t>(PoolRows::VT_KIND, static_cast<uint8_t>(kind), 0);
+  }
+  void add_index(int32_t index) {
+    fbb_.AddElement<int32_t>(PoolRows::VT_INDEX, index, 0);
+  }
+  explicit PoolRowsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<PoolRows> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<PoolRows>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<PoolRows> CreatePoolRows(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    graft::schema::fb::PoolKind kind = graft::schema::fb::PoolKind::Row,
+    int32_t index = 0) {
+  PoolRowsBuilder builder_(_fbb);
+  builder_.add_index(index);
+  builder_.add_kind(kind);
+  return builder_.Finish();
+}
+
+struct Constant FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ConstantBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_TENSOR = 4
+  };
+  int32_t tensor() const {
+    return GetField<int32_t>(VT_TENSOR, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<int32_t>(verifier, VT_TENSOR, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct ConstantBuilder {
+  typedef Constant Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_tensor(int32_t tensor) {
+    fbb_.AddElement<int32_t>(Constant::VT_TENSOR, tensor, 0);
+  }
+  explicit ConstantBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Constant> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Constant>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Constant> CreateConstant(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    int32_t tensor = 0) {
+  ConstantBuilder builder_(_fbb);
+  builder_.add_tensor(tensor);
+  return builder_.Finish();
+}
+
+struct ConcatenateRows FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ConcatenateRowsBuilder Builder;
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           verifier.EndTable();
+  }
+};
+
+struct ConcatenateRowsBuilder {
+  typedef ConcatenateRows Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  explicit ConcatenateRowsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<ConcatenateRows> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<ConcatenateRows>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<ConcatenateRows> CreateConcatenateRows(
+    flatbuffers::FlatBufferBuilder &_fbb) {
+  ConcatenateRowsBuilder builder_(_fbb);
+  return builder_.Finish();
+}
+
+struct Patches FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef PatchesBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_WINDOW = 4
+  };
+  const graft::schema::fb::ImageWindow *window() const {
+    return GetStruct<const graft::schema::fb::ImageWindow *>(VT_WINDOW);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyFieldRequired<graft::schema::fb::ImageWindow>(verifier, VT_WINDOW, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct PatchesBuilder {
+  typedef Patches Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_window(const graft::schema::fb::ImageWindow *window) {
+    fbb_.AddStruct(Patches::VT_WINDOW, window);
+  }
+  explicit PatchesBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Patches> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Patches>(end);
+    fbb_.Required(o, Patches::VT_WINDOW);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Patches> CreatePatches(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const graft::schema::fb::ImageWindow *window = nullptr) {
+  PatchesBuilder builder_(_fbb);
+  builder_.add_window(window);
+  return builder_.Finish();
+}
+
+struct PoolPixels FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef PoolPixelsBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_WINDOW = 4,
+    VT_KIND = 6
+  };
+  const graft::schema::fb::ImageWindow *window() const {
+    return GetStruct<const graft::schema::fb::ImageWindow *>(VT_WINDOW);
+  }
+  graft::schema::fb::PoolKind kind() const {
+    return static_cast<graft::schema::fb::PoolKind>(GetField<uint8_t>(VT_KIND, 0));
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyFieldRequired<graft::schema::fb::ImageWindow>(verifier, VT_WINDOW, 4) &&
+           VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
+           verifier.EndTable();
+  }
+};
+
+struct PoolPixelsBuilder {
+  typedef PoolPixels Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_window(const graft::schema::fb::ImageWindow *window) {
+    fbb_.AddStruct(PoolPixels::VT_WINDOW, window);
+  }
+  void add_kind(graft::schema::fb::PoolKind kind) {
+    fbb_.AddElement<uint8_t>(PoolPixels::VT_KIND, static_cast<uint8_t>(kind), 0);
+  }
+  explicit PoolPixelsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<PoolPixels> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<PoolPixels>(end);
+    fbb_.Required(o, PoolPixels::VT_WINDOW);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<PoolPixels> CreatePoolPixels(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const graft::schema::fb::ImageWindow *window = nullptr,
+    graft::schema::fb::PoolKind kind = graft::schema::fb::PoolKind::Row) {
+  PoolPixelsBuilder builder_(_fbb);
+  builder_.add_window(window);
+  builder_.add_kind(kind);
+  return builder_.Finish();
+}
+
 struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef OpBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -1518,6 +1999,21 @@ struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   }
   const graft::schema::fb::Scale *attributes_as_Scale() const {
     return attributes_type() == graft::schema::fb::OpAttributes::Scale ? static_cast<const graft::schema::fb::Scale *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::PoolRows *attributes_as_PoolRows() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::PoolRows ? static_cast<const graft::schema::fb::PoolRows *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::Constant *attributes_as_Constant() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::Constant ? static_cast<const graft::schema::fb::Constant *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::ConcatenateRows *attributes_as_ConcatenateRows() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::ConcatenateRows ? static_cast<const graft::schema::fb::ConcatenateRows *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::Patches *attributes_as_Patches() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::Patches ? static_cast<const graft::schema::fb::Patches *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::PoolPixels *attributes_as_PoolPixels() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::PoolPixels ? static_cast<const graft::schema::fb::PoolPixels *>(attributes()) : nullptr;
   }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
@@ -1580,6 +2076,26 @@ template<> inline const graft::schema::fb::SelectRows *Op::attributes_as<graft::
 
 template<> inline const graft::schema::fb::Scale *Op::attributes_as<graft::schema::fb::Scale>() const {
   return attributes_as_Scale();
+}
+
+template<> inline const graft::schema::fb::PoolRows *Op::attributes_as<graft::schema::fb::PoolRows>() const {
+  return attributes_as_PoolRows();
+}
+
+template<> inline const graft::schema::fb::Constant *Op::attributes_as<graft::schema::fb::Constant>() const {
+  return attributes_as_Constant();
+}
+
+template<> inline const graft::schema::fb::ConcatenateRows *Op::attributes_as<graft::schema::fb::ConcatenateRows>() const {
+  return attributes_as_ConcatenateRows();
+}
+
+template<> inline const graft::schema::fb::Patches *Op::attributes_as<graft::schema::fb::Patches>() const {
+  return attributes_as_Patches();
+}
+
+template<> inline const graft::schema::fb::PoolPixels *Op::attributes_as<graft::schema::fb::PoolPixels>() const {
+  return attributes_as_PoolPixels();
 }
 
 struct OpBuilder {
@@ -1830,13 +2346,165 @@ inline flatbuffers::Offset<Graph> CreateGraphDirect(
       ops__);
 }
 
+struct ImageInput FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ImageInputBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_CHANNELS = 4,
+    VT_HEIGHT = 6,
+    VT_WIDTH = 8,
+    VT_RESIZE_HEIGHT = 10,
+    VT_RESIZE_WIDTH = 12,
+    VT_FILTER = 14,
+    VT_RESCALE = 16,
+    VT_MEAN = 18,
+    VT_DEVIATION = 20
+  };
+  uint32_t channels() const {
+    return GetField<uint32_t>(VT_CHANNELS, 0);
+  }
+  uint32_t height() const {
+    return GetField<uint32_t>(VT_HEIGHT, 0);
+  }
+  uint32_t width() const {
+    return GetField<uint32_t>(VT_WIDTH, 0);
+  }
+  uint32_t resize_height() const {
+    return GetField<uint32_t>(VT_RESIZE_HEIGHT, 0);
+  }
+  uint32_t resize_width() const {
+    return GetField<uint32_t>(VT_RESIZE_WIDTH, 0);
+  }
+  graft::schema::fb::ImageFilter filter() const {
+    return static_cast<graft::schema::fb::ImageFilter>(GetField<uint8_t>(VT_FILTER, 0));
+  }
+  float rescale() const {
+    return GetField<float>(VT_RESCALE, 1.0f);
+  }
+  const flatbuffers::Vector<float> *mean() const {
+    return GetPointer<const flatbuffers::Vector<float> *>(VT_MEAN);
+  }
+  const flatbuffers::Vector<float> *deviation() const {
+    return GetPointer<const flatbuffers::Vector<float> *>(VT_DEVIATION);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_CHANNELS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_HEIGHT, 4) &&
+           VerifyField<uint32_t>(verifier, VT_WIDTH, 4) &&
+           VerifyField<uint32_t>(verifier, VT_RESIZE_HEIGHT, 4) &&
+           VerifyField<uint32_t>(verifier, VT_RESIZE_WIDTH, 4) &&
+           VerifyField<uint8_t>(verifier, VT_FILTER, 1) &&
+           VerifyField<float>(verifier, VT_RESCALE, 4) &&
+           VerifyOffset(verifier, VT_MEAN) &&
+           verifier.VerifyVector(mean()) &&
+           VerifyOffset(verifier, VT_DEVIATION) &&
+           verifier.VerifyVector(deviation()) &&
+           verifier.EndTable();
+  }
+};
+
+struct ImageInputBuilder {
+  typedef ImageInput Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_channels(uint32_t channels) {
+    fbb_.AddElement<uint32_t>(ImageInput::VT_CHANNELS, channels, 0);
+  }
+  void add_height(uint32_t height) {
+    fbb_.AddElement<uint32_t>(ImageInput::VT_HEIGHT, height, 0);
+  }
+  void add_width(uint32_t width) {
+    fbb_.AddElement<uint32_t>(ImageInput::VT_WIDTH, width, 0);
+  }
+  void add_resize_height(uint32_t resize_height) {
+    fbb_.AddElement<uint32_t>(ImageInput::VT_RESIZE_HEIGHT, resize_height, 0);
+  }
+  void add_resize_width(uint32_t resize_width) {
+    fbb_.AddElement<uint32_t>(ImageInput::VT_RESIZE_WIDTH, resize_width, 0);
+  }
+  void add_filter(graft::schema::fb::ImageFilter filter) {
+    fbb_.AddElement<uint8_t>(ImageInput::VT_FILTER, static_cast<uint8_t>(filter), 0);
+  }
+  void add_rescale(float rescale) {
+    fbb_.AddElement<float>(ImageInput::VT_RESCALE, rescale, 1.0f);
+  }
+  void add_mean(flatbuffers::Offset<flatbuffers::Vector<float>> mean) {
+    fbb_.AddOffset(ImageInput::VT_MEAN, mean);
+  }
+  void add_deviation(flatbuffers::Offset<flatbuffers::Vector<float>> deviation) {
+    fbb_.AddOffset(ImageInput::VT_DEVIATION, deviation);
+  }
+  explicit ImageInputBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<ImageInput> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<ImageInput>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<ImageInput> CreateImageInput(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t channels = 0,
+    uint32_t height = 0,
+    uint32_t width = 0,
+    uint32_t resize_height = 0,
+    uint32_t resize_width = 0,
+    graft::schema::fb::ImageFilter filter = graft::schema::fb::ImageFilter::Nearest,
+    float rescale = 1.0f,
+    flatbuffers::Offset<flatbuffers::Vector<float>> mean = 0,
+    flatbuffers::Offset<flatbuffers::Vector<float>> deviation = 0) {
+  ImageInputBuilder builder_(_fbb);
+  builder_.add_deviation(deviation);
+  builder_.add_mean(mean);
+  builder_.add_rescale(rescale);
+  builder_.add_resize_width(resize_width);
+  builder_.add_resize_height(resize_height);
+  builder_.add_width(width);
+  builder_.add_height(height);
+  builder_.add_channels(channels);
+  builder_.add_filter(filter);
+  return builder_.Finish();
+}
+
+inline flatbuffers::Offset<ImageInput> CreateImageInputDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t channels = 0,
+    uint32_t height = 0,
+    uint32_t width = 0,
+    uint32_t resize_height = 0,
+    uint32_t resize_width = 0,
+    graft::schema::fb::ImageFilter filter = graft::schema::fb::ImageFilter::Nearest,
+    float rescale = 1.0f,
+    const std::vector<float> *mean = nullptr,
+    const std::vector<float> *deviation = nullptr) {
+  auto mean__ = mean ? _fbb.CreateVector<float>(*mean) : 0;
+  auto deviation__ = deviation ? _fbb.CreateVector<float>(*deviation) : 0;
+  return graft::schema::fb::CreateImageInput(
+      _fbb,
+      channels,
+      height,
+      width,
+      resize_height,
+      resize_width,
+      filter,
+      rescale,
+      mean__,
+      deviation__);
+}
+
 struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef TaskBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
     VT_KIND = 4,
     VT_ARCHITECTURE = 6,
     VT_CONTEXT_TOKENS = 8,
-    VT_END_TOKENS = 10
+    VT_END_TOKENS = 10,
+    VT_LABELS = 12,
+    VT_SCORES = 14,
+    VT_IMAGE = 16
   };
   graft::schema::fb::TaskKind kind() const {
     return static_cast<graft::schema::fb::TaskKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -1850,6 +2518,15 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const flatbuffers::Vector<uint32_t> *end_tokens() const {
     return GetPointer<const flatbuffers::Vector<uint32_t> *>(VT_END_TOKENS);
   }
+  const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *labels() const {
+    return GetPointer<const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *>(VT_LABELS);
+  }
+  graft::schema::fb::ScoreKind scores() const {
+    return static_cast<graft::schema::fb::ScoreKind>(GetField<uint8_t>(VT_SCORES, 0));
+  }
+  const graft::schema::fb::ImageInput *image() const {
+    return GetPointer<const graft::schema::fb::ImageInput *>(VT_IMAGE);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -1858,6 +2535,12 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint32_t>(verifier, VT_CONTEXT_TOKENS, 4) &&
            VerifyOffset(verifier, VT_END_TOKENS) &&
            verifier.VerifyVector(end_tokens()) &&
+           VerifyOffset(verifier, VT_LABELS) &&
+           verifier.VerifyVector(labels()) &&
+           verifier.VerifyVectorOfStrings(labels()) &&
+           VerifyField<uint8_t>(verifier, VT_SCORES, 1) &&
+           VerifyOffset(verifier, VT_IMAGE) &&
+           verifier.VerifyTable(image()) &&
            verifier.EndTable();
   }
 };
@@ -1878,6 +2561,15 @@ struct TaskBuilder {
   void add_end_tokens(flatbuffers::Offset<flatbuffers::Vector<uint32_t>> end_tokens) {
     fbb_.AddOffset(Task::VT_END_TOKENS, end_tokens);
   }
+  void add_labels(flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>> labels) {
+    fbb_.AddOffset(Task::VT_LABELS, labels);
+  }
+  void add_scores(graft::schema::fb::ScoreKind scores) {
+    fbb_.AddElement<uint8_t>(Task::VT_SCORES, static_cast<uint8_t>(scores), 0);
+  }
+  void add_image(flatbuffers::Offset<graft::schema::fb::ImageInput> image) {
+    fbb_.AddOffset(Task::VT_IMAGE, image);
+  }
   explicit TaskBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1894,11 +2586,17 @@ inline flatbuffers::Offset<Task> CreateTask(
     graft::schema::fb::TaskKind kind = graft::schema::fb::TaskKind::Tensors,
     flatbuffers::Offset<flatbuffers::String> architecture = 0,
     uint32_t context_tokens = 0,
-    flatbuffers::Offset<flatbuffers::Vector<uint32_t>> end_tokens = 0) {
+    flatbuffers::Offset<flatbuffers::Vector<uint32_t>> end_tokens = 0,
+    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>> labels = 0,
+    graft::schema::fb::ScoreKind scores = graft::schema::fb::ScoreKind::Softmax,
+    flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0) {
   TaskBuilder builder_(_fbb);
+  builder_.add_image(image);
+  builder_.add_labels(labels);
   builder_.add_end_tokens(end_tokens);
   builder_.add_context_tokens(context_tokens);
   builder_.add_architecture(architecture);
+  builder_.add_scores(scores);
   builder_.add_kind(kind);
   return builder_.Finish();
 }
@@ -1908,15 +2606,22 @@ inline flatbuffers::Offset<Task> CreateTaskDirect(
     graft::schema::fb::TaskKind kind = graft::schema::fb::TaskKind::Tensors,
     const char *architecture = nullptr,
     uint32_t context_tokens = 0,
-    const std::vector<uint32_t> *end_tokens = nullptr) {
+    const std::vector<uint32_t> *end_tokens = nullptr,
+    const std::vector<flatbuffers::Offset<flatbuffers::String>> *labels = nullptr,
+    graft::schema::fb::ScoreKind scores = graft::schema::fb::ScoreKind::Softmax,
+    flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0) {
   auto architecture__ = architecture ? _fbb.CreateString(architecture) : 0;
   auto end_tokens__ = end_tokens ? _fbb.CreateVector<uint32_t>(*end_tokens) : 0;
+  auto labels__ = labels ? _fbb.CreateVector<flatbuffers::Offset<flatbuffers::String>>(*labels) : 0;
   return graft::schema::fb::CreateTask(
       _fbb,
       kind,
       architecture__,
       context_tokens,
-      end_tokens__);
+      end_tokens__,
+      labels__,
+      scores,
+      image);
 }
 
 struct LayerReport FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -2558,6 +3263,26 @@ inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj,
     }
     case OpAttributes::Scale: {
       auto ptr = reinterpret_cast<const graft::schema::fb::Scale *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::PoolRows: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::PoolRows *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::Constant: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::Constant *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::ConcatenateRows: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::ConcatenateRows *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::Patches: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::Patches *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::PoolPixels: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::PoolPixels *>(obj);
       return verifier.VerifyTable(ptr);
     }
     default: return true;

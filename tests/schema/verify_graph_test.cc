@@ -162,7 +162,7 @@ TEST_SUITE("schema/graph") {
 
   TEST_CASE("roles are what the ops need") {
     CHECK_REFUSED("role Positions", d.wrong_positions = true);
-    CHECK_REFUSED("op 0 (embed, Embedding) needs rows to be the graph input of role TokenIds or",
+    CHECK_REFUSED("op 0 (embed, Embedding) needs rows to be the graph input of role TokenIds, ",
                   d.lookup_of_rows = true);
     CHECK_REFUSED("role OutputRows", d.last_role = fb::InputRole::Tensor);
     CHECK_REFUSED("two graph inputs have the role TokenIds", d.last_role = fb::InputRole::TokenIds);

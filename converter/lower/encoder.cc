@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/lower/encoder.h"
+
+#include <cmath>
+#include <string_view>
+
+#include "converter/lower/activation.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::converter {
+namespace {
+
+// Far above any model there is; they keep sums and products of sizes within 64 bits.
+constexpr int64_t kMaxWidth = int64_t{1} << 20;
+constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxHeads = 4096;
+
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+ValueId SelfAttention(const EncoderSizes& sizes, const EncoderLayerNames& names,
+                      const EncoderModules& layer, ValueId x, ValueId text_ends, bool qkv_bias) {
+  const int64_t width = sizes.hidden;
+  const ValueId query = layer.Linear(names.query, x, width, width, qkv_bias);
+  const ValueId key = layer.Linear(names.key, x, width, width, qkv_bias);
+  const ValueId value = layer.Linear(names.value, x, width, width, qkv_bias);
+  const ValueId attended = layer.graph().Attention(layer.Name("attention"), query, key, value,
+                                                   text_ends, sizes.attention);
+  return layer.Linear(names.attention_output, attended, width, width);
+}
+
+ValueId Mlp(const EncoderSizes& sizes, const EncoderLayerNames& names, const EncoderModules& layer,
+            ValueId x) {
+  ValueId h = layer.Linear(names.mlp_up, x, sizes.mlp_hidden, sizes.hidden);
+  h = layer.Activation("mlp.act", h, sizes.activation);
+  return layer.Linear(names.mlp_down, h, sizes.hidden, sizes.mlp_hidden);
+}
+
+}  // namespace
+
+Result<EncoderSizes> ReadEncoderSizes(const JsonValue& config, const EncoderKeys& keys) {
+  EncoderSizes sizes;
+  GRAFT_ASSIGN_OR_RETURN(sizes.hidden, config.GetIntIn(keys.hidden, 1, kMaxWidth));
+  GRAFT_ASSIGN_OR_RETURN(sizes.mlp_hidden, config.GetIntIn(keys.mlp_hidden, 1, kMaxWidth));
+  GRAFT_ASSIGN_OR_RETURN(sizes.layers, config.GetIntIn(keys.layers, 1, kMaxLayers));
+  AttentionShape& attention = sizes.attention;
+  GRAFT_ASSIGN_OR_RETURN(attention.heads, config.GetIntIn(keys.heads, 1, kMaxHeads));
+  if (sizes.hidden % attention.heads != 0) {
+    return config.Find(keys.heads)
+        .Fail("is " + std::to_string(attention.heads) + ", which does not divide the width of " +
+              std::to_string(sizes.hidden));
+  }
+  attention.kv_heads = attention.heads;
+  attention.head_dim = sizes.hidden / attention.heads;
+  attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(attention.head_dim)));
+  GRAFT_ASSIGN_OR_RETURN(const double epsilon, config.GetDouble("layer_norm_eps", 1e-12));
+  if (!(epsilon > 0.0 && epsilon < 1.0)) {
+    return config.Find("layer_norm_eps")
+        .Fail("is " + config.Find("layer_norm_eps").Text() + "; it must lie between 0 and 1");
+  }
+  sizes.epsilon = static_cast<float>(epsilon);
+  GRAFT_ASSIGN_OR_RETURN(sizes.activation, ReadActivation(config, keys.activation));
+  return sizes;
+}
+
+ValueId EncoderModules::Linear(const std::string& module, ValueId x, int64_t out_features,
+                               int64_t in_features, bool bias) const {
+  const std::string name = Name(module);
+  const TensorId weight = graph_.Matrix(name + ".weight", out_features, in_features);
+  return graph_.Linear(name, x, weight,
+                       bias ? graph_.Vector(name + ".bias", out_features) : TensorId{});
+}
+
+ValueId EncoderModules::Norm(const std::string& module, ValueId x, int64_t width, float epsilon,
+                             const std::string& output) const {
+  const std::string name = Name(module);
+  const bool old_names = !graph_.Has(name + ".weight") && graph_.Has(name + ".gamma");
+  const TensorId weight = graph_.Vector(name + (old_names ? ".gamma" : ".weight"), width);
+  const TensorId bias = graph_.Vector(name + (old_names ? ".beta" : ".bias"), width);
+  return graph_.LayerNorm(output.empty() ? name : output, x, weight, bias, epsilon);
+}
+
+ValueId PostNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
+                      const EncoderModules& layer, ValueId x, ValueId text_ends,
+                      const std::string& output) {
+  ValueId h = SelfAttention(sizes, names, layer, x, text_ends, /*qkv_bias=*/true);
+  x = layer.Add("attention_residual", x, h);
+  x = layer.Norm(names.attention_norm, x, sizes.hidden, sizes.epsilon);
+  h = Mlp(sizes, names, layer, x);
+  x = layer.Add("mlp_residual", x, h);
+  return layer.Norm(names.mlp_norm, x, sizes.hidden, sizes.epsilon, output);
+}
+
+ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
+                     const EncoderModules& layer, ValueId x, bool qkv_bias) {
+  ValueId h = layer.Norm(names.attention_norm, x, sizes.hidden, sizes.epsilon);
+  h = SelfAttention(sizes, names, layer, h, ValueId{}, qkv_bias);
+  x = layer.Add("attention_residual", x, h);
+  h = layer.Norm(names.mlp_norm, x, sizes.hidden, sizes.epsilon);
+  h = Mlp(sizes, names, layer, h);
+  return layer.Add("mlp_residual", x, h);
+}
+
+Result<EncoderHead> ReadEncoderHead(const JsonValue& config, const GraphBuilder& graph,
+                                    const std::string& classifier) {
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> names, config.GetStrings("architectures"));
+  const std::string name = names.empty() ? "Model" : names[0];
+  if (EndsWith(name, "ForSequenceClassification")) return EncoderHead::kSequence;
+  if (EndsWith(name, "ForTokenClassification")) return EncoderHead::kToken;
+  if (EndsWith(name, "Model") || EndsWith(name, "ForMaskedLM") ||
+      EndsWith(name, "ForPreTraining")) {
+    return graph.Has(classifier) ? EncoderHead::kSequence : EncoderHead::kEmbedding;
+  }
+  return config.Find("architectures")
+      .Fail("is " + name +
+                "; of encoders this version converts the bare model, "
+                "ForSequenceClassification and ForTokenClassification",
+            StatusCode::kUnsupported);
+}
+
+Status DescribeLabels(const JsonValue& config, int64_t count, TaskDescription* task) {
+  std::vector<std::string> labels(static_cast<size_t>(count));
+  const JsonValue names = config.Find("id2label");
+  if (names.IsObject() && names.size() == labels.size()) {
+    for (size_t i = 0; i < labels.size(); ++i) {
+      GRAFT_ASSIGN_OR_RETURN(labels[i], names.GetString(std::to_string(i)));
+    }
+  } else {
+    for (size_t i = 0; i < labels.size(); ++i) labels[i] = "LABEL_" + std::to_string(i);
+  }
+  task->labels = std::move(labels);
+  GRAFT_ASSIGN_OR_RETURN(const std::string problem, config.GetString("problem_type", ""));
+  if (problem == "regression") {
+    task->scores = ScoreKind::kRaw;
+  } else if (problem == "multi_label_classification" || count == 1) {
+    task->scores = ScoreKind::kSigmoid;
+  }
+  return OkStatus();
+}
+
+void OutputEmbeddings(ValueId hidden, ValueId text_ends, int64_t width, GraphBuilder& graph,
+                      TaskDescription* task) {
+  task->task = Task::kEmbedding;
+  using Kind = TextPooling::Kind;
+  const Kind kind = task->pooling.kind;
+  const auto pool = kind == Kind::kMean  ? schema::fb::PoolKind::Mean
+                    : kind == Kind::kMax ? schema::fb::PoolKind::Max
+                                         : schema::fb::PoolKind::Row;
+  const bool normalize = task->pooling.normalize;
+  ValueId x = graph.PoolRows(normalize ? "pooled" : "sentence_embedding", hidden, text_ends, pool,
+                             kind == Kind::kLast ? -1 : 0);
+  if (normalize) {
+    // x / |x| is x / sqrt(mean(x^2)) times 1 / sqrt(width).
+    constexpr double kLeastLength = 1e-12;
+    const auto root = std::sqrt(static_cast<double>(width));
+    const TensorId weight = graph.Literal(
+        "unit_length",
+        std::vector<float>(static_cast<size_t>(width), static_cast<float>(1.0 / root)));
+    const double epsilon = kLeastLength * kLeastLength / static_cast<double>(width);
+    x = graph.RmsNorm("sentence_embedding", x, weight, static_cast<float>(epsilon));
+  }
+  graph.Output(x);
+  graph.Output(hidden);
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// What encoders share: their sizes, layers of attention and MLP, and the heads of their tasks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "converter/lower/lowering.h"
+
+namespace graft::converter {
+
+struct EncoderSizes {
+  int64_t hidden = 0;
+  int64_t mlp_hidden = 0;
+  int64_t layers = 0;
+  AttentionShape attention;
+  float epsilon = 0.0f;
+  schema::fb::ActivationKind activation{};
+};
+
+/// Names of an encoder's members in config.json.
+struct EncoderKeys {
+  const char* hidden = "hidden_size";
+  const char* mlp_hidden = "intermediate_size";
+  const char* layers = "num_hidden_layers";
+  const char* heads = "num_attention_heads";
+  const char* activation = "hidden_act";
+};
+
+/// Errors   kCorrupt, kUnsupported: a member missing, out of its range, or heads that do not divide
+/// the width; each names the file and key.
+Result<EncoderSizes> ReadEncoderSizes(const JsonValue& config, const EncoderKeys& keys = {});
+
+/// Names of a layer's modules below the layer's own name.
+struct EncoderLayerNames {
+  const char *query, *key, *value, *attention_output;
+  const char* attention_norm;
+  const char *mlp_up, *mlp_down;
+  const char* mlp_norm;
+};
+
+/// Modules by name: `prefix` + module, whose tensors are .weight and .bias.
+class EncoderModules {
+ public:
+  EncoderModules(GraphBuilder& graph, std::string prefix)
+      : graph_(graph), prefix_(std::move(prefix)) {}
+
+  std::string Name(const std::string& module) const { return prefix_ + module; }
+  ValueId Linear(const std::string& module, ValueId x, int64_t out_features, int64_t in_features,
+                 bool bias = true) const;
+  /// Also knows the names gamma and beta of old checkpoints.
+  /// `output`: what to call the value, if not after the module.
+  ValueId Norm(const std::string& module, ValueId x, int64_t width, float epsilon,
+               const std::string& output = "") const;
+  ValueId Add(const std::string& module, ValueId a, ValueId b) const {
+    return graph_.Add(Name(module), a, b);
+  }
+  ValueId Activation(const std::string& module, ValueId x, schema::fb::ActivationKind kind) const {
+    return graph_.Activation(Name(module), x, kind);
+  }
+  GraphBuilder& graph() const { return graph_; }
+
+ private:
+  GraphBuilder& graph_;
+  std::string prefix_;
+};
+
+/// norm(x + attention(x)), then norm(x + mlp(x)), which is called `output` if that is not empty.
+/// Source   Vaswani et al. 2017; Devlin et al. 2018.
+ValueId PostNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
+                      const EncoderModules& layer, ValueId x, ValueId text_ends,
+                      const std::string& output);
+
+/// x + attention(norm(x)), then x + mlp(norm(x)), among all rows. Source   Dosovitskiy et al. 2020.
+ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
+                     const EncoderModules& layer, ValueId x, bool qkv_bias);
+
+/// What config.json's `architectures` makes of an encoder.
+enum class EncoderHead : uint8_t { kEmbedding, kSequence, kToken };
+
+/// kEmbedding for the bare model and for pretraining heads, which are left out; a model that has
+/// the tensor `classifier` classifies sequences all the same: an adapter brought it. Errors
+/// kUnsupported: another class, named.
+Result<EncoderHead> ReadEncoderHead(const JsonValue& config, const GraphBuilder& graph,
+                                    const std::string& classifier);
+
+/// Fills in labels and what scores mean, for `count` labels: the names of id2label, if it has as
+/// many, else LABEL_0 and so on.
+Status DescribeLabels(const JsonValue& config, int64_t count, TaskDescription* task);
+
+/// The outputs of a bare encoder of texts: sentence_embedding [texts, width] by task->pooling, and
+/// last_hidden_state [sequence, width].
+void OutputEmbeddings(ValueId hidden, ValueId text_ends, int64_t width, GraphBuilder& graph,
+                      TaskDescription* task);
+
+}  // namespace graft::converter
