@@ -113,3 +113,25 @@ download_sources() {
   rm -rf "$folder.partial"
   if ((${#fetch_options[@]})); then need git ca-certificates; fi
 }
+
+# download_kotlin: a Kotlin compiler for the tests of platforms/android, where npm is: its packages hold what Debian's is too old for.
+# Adds to test_options. Without it those tests alone are left out.
+test_options=()
+download_kotlin() {
+  local version=2.4.20 sha256=c23dab400d7ce5ea8b6c909947c0ca5454189e4bb1108695b5f464500e5e950f
+  local folder=$GRAFT_CACHE_DIR/kotlin-$version
+  if [[ ! -e $folder/lib/kotlin-compiler.jar ]]; then
+    if ! command -v npm >/dev/null; then say "No npm, so no Kotlin compiler: its tests are left out"; return 0; fi
+    say "Downloading a Kotlin compiler through npm"
+    rm -rf "$folder.partial"
+    mkdir -p "$folder.partial"
+    (cd "$folder.partial" && retry npm pack --silent "kotlin-compiler@$version" >/dev/null 2>&1) ||
+      { say "The Kotlin compiler could not be had: its tests are left out"; return 0; }
+    local tarball=$folder.partial/kotlin-compiler-$version.tgz
+    echo "$sha256  $tarball" | sha256sum --check --status || die "kotlin-compiler-$version.tgz does not have the SHA-256 that cmake/debian.sh names"
+    tar -xzf "$tarball" -C "$folder.partial" --strip-components=1
+    rm "$tarball"
+    mv "$folder.partial" "$folder"
+  fi
+  test_options+=("-DGRAFT_KOTLIN_HOME=$folder")
+}

@@ -15,6 +15,10 @@ if(GRAFT_WERROR)
   target_compile_options(graft_build_flags INTERFACE -Werror)
 endif()
 target_include_directories(graft_build_flags INTERFACE ${PROJECT_SOURCE_DIR})
+if(ANDROID_ABI STREQUAL "armeabi-v7a")   # what toolchains/armv7-linux-gnueabihf.cmake asks for on Linux; the NDK's own default is older
+  target_compile_options(graft_build_flags INTERFACE -mfpu=neon-vfpv4)
+  target_compile_definitions(graft_build_flags INTERFACE _FILE_OFFSET_BITS=64)
+endif()
 
 # The device side runs without exceptions and run-time type information.
 add_library(graft_device_flags INTERFACE)

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generation as a Flow, for coroutines.
+@file:JvmName("TokenFlow")
+
+package dev.graft
+
+import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.CoroutineDispatcher
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.channels.Channel
+import kotlinx.coroutines.channels.awaitClose
+import kotlinx.coroutines.flow.Flow
+import kotlinx.coroutines.flow.buffer
+import kotlinx.coroutines.flow.callbackFlow
+import kotlinx.coroutines.job
+import kotlinx.coroutines.launch
+import kotlinx.coroutines.runBlocking
+
+/** A token, and the text that became certain by it: whole characters, "" while one is incomplete. The id is -1 for the rest of the text. */
+public data class Token(val id: Int, val text: String)
+
+/**
+ * Generates when collected, as [Session.generate] does. The generation runs on [dispatcher] and waits for a slow collector. Whoever stops collecting
+ * stops it; collection has ended only when the session is free again. Errors come out as [GraftException].
+ */
+@JvmOverloads
+public fun Session.tokens(
+    prompt: String,
+    options: GenerateOptions = GenerateOptions.DEFAULT,
+    dispatcher: CoroutineDispatcher = Dispatchers.IO,
+): Flow<Token> = tokens(dispatcher) { listener -> generate(prompt, options, listener) }
+
+/** The same for a prompt of token ids. */
+@JvmOverloads
+public fun Session.tokens(
+    prompt: IntArray,
+    options: GenerateOptions = GenerateOptions.DEFAULT,
+    dispatcher: CoroutineDispatcher = Dispatchers.IO,
+): Flow<Token> = tokens(dispatcher) { listener -> generate(prompt, options, listener) }
+
+private fun Session.tokens(dispatcher: CoroutineDispatcher, generate: (TokenListener) -> GenerateResult): Flow<Token> {
+    val session = this
+    return callbackFlow {
+        val collection = coroutineContext.job
+        val listener = TokenListener { id, text ->
+            try {
+                // As a child of the collection: cancelling that alone does not wake up who waits in trySendBlocking.
+                runBlocking(collection) { channel.send(Token(id, text)) }
+                true
+            } catch (e: CancellationException) {
+                false
+            }
+        }
+        launch(dispatcher) {
+            try {
+                generate(listener)
+                channel.close()
+            } catch (e: Throwable) { // to the collector; nobody listens any more if it was the collector that stopped
+                channel.close(e)
+            }
+        }
+        awaitClose { session.cancel(listener) }
+    }.buffer(Channel.RENDEZVOUS)
+}

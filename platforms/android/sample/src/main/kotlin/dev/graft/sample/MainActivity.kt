@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Streams a model's answer into a text view. The button starts and stops.
+package dev.graft.sample
+
+import android.app.Activity
+import android.os.Bundle
+import android.widget.Button
+import android.widget.EditText
+import android.widget.LinearLayout
+import android.widget.ScrollView
+import android.widget.TextView
+import dev.graft.GraftException
+import dev.graft.Model
+import dev.graft.ModelAssets
+import dev.graft.Session
+import dev.graft.generateOptions
+import dev.graft.modelOptions
+import dev.graft.tokens
+import java.io.File
+import java.io.IOException
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Deferred
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.MainScope
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.async
+import kotlinx.coroutines.cancel
+import kotlinx.coroutines.launch
+
+class MainActivity : Activity() {
+    private val screen = MainScope()
+    // Outlives the screen until what it opened is closed.
+    private val background = CoroutineScope(SupervisorJob() + Dispatchers.IO)
+    private lateinit var session: Deferred<Session>
+    private var answer: Job? = null
+
+    override fun onCreate(savedInstanceState: Bundle?) {
+        super.onCreate(savedInstanceState)
+        val prompt = EditText(this).apply { setText("The man opened the door and") }
+        val button = Button(this).apply { text = "Generate" }
+        val output = TextView(this).apply { setTextIsSelectable(true) }
+        setContentView(
+            LinearLayout(this).apply {
+                orientation = LinearLayout.VERTICAL
+                addView(prompt)
+                addView(button)
+                addView(ScrollView(context).apply { addView(output) })
+            },
+        )
+        session = background.async { openSession() }
+        button.setOnClickListener {
+            val running = answer
+            if (running != null && running.isActive) {
+                running.cancel() // stops the generation
+            } else {
+                answer = screen.launch {
+                    button.text = "Stop"
+                    output.text = prompt.text
+                    try {
+                        val options = generateOptions { maxTokens(300).temperature(0.8f).topK(40).wholePrompt(true) }
+                        session.await().tokens(prompt.text.toString(), options).collect { output.append(it.text) }
+                    } catch (e: GraftException) {
+                        output.append("\n[${e.status}: ${e.message}]")
+                    } catch (e: IOException) {
+                        output.append("\n[${e.message}; put a model into assets/model.graft]")
+                    } finally {
+                        button.text = "Generate"
+                    }
+                }
+            }
+        }
+    }
+
+    override fun onDestroy() {
+        super.onDestroy()
+        screen.cancel()
+        background.launch {
+            try {
+                session.await().close() // cancels what still runs, and waits for it: not on the main thread
+            } catch (e: GraftException) {
+                // It was never opened.
+            } catch (e: IOException) {
+                // There was no model.
+            }
+        }
+    }
+
+    /** The session keeps what it needs of the model, which may be closed at once. */
+    private fun openSession(): Session {
+        val options = modelOptions { cacheFolder(File(cacheDir, "graft")) }
+        val model: Model = ModelAssets.open(assets, "model.graft", options)
+        return model.use { it.newSession() }
+    }
+}
