@@ -106,7 +106,8 @@ class Session::Impl {
   Status RunChunk(std::span<const int32_t> chunk, size_t outputs);
   Status Append(std::span<const int32_t> given, const float** logits);
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
-  Status ForwardTokens(std::span<const int32_t> given);
+  Status ForwardTokens(std::span<const int32_t> given, bool last_only);
+  bool WantsLastRow() const;
   Status RequireText() const;
   SavedSessionTarget SavedTarget() const;
   Result<std::span<const TensorView>> Forward(const TextBatch& texts);
@@ -291,14 +292,26 @@ Status Session::Impl::CollectOutputs(size_t rows_before, size_t rows_all) {
   return OkStatus();
 }
 
-Status Session::Impl::ForwardTokens(std::span<const int32_t> given) {
+// A decoder that classifies or embeds says what it thinks of a text at the text's last token.
+bool Session::Impl::WantsLastRow() const {
+  const fb::TaskKind task = model->verified().model().task()->kind();
+  if (task != fb::TaskKind::Classification && task != fb::TaskKind::Embedding) return false;
+  if (plan.output_rows() < 0) return false;
+  const int32_t rows = plan.values()[static_cast<size_t>(plan.output_rows())].shape[0].symbol;
+  return std::all_of(plan.outputs().begin(), plan.outputs().end(), [&](int32_t output) {
+    return plan.values()[static_cast<size_t>(output)].shape[0].symbol == rows;
+  });
+}
+
+Status Session::Impl::ForwardTokens(std::span<const int32_t> given, bool last_only) {
   for (size_t done = 0; done < given.size();) {
     const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
-    GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), count));
-    GRAFT_RETURN_IF_ERROR(CollectOutputs(done, given.size()));
+    const bool last = done + count == given.size();
+    GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), last_only ? (last ? 1 : 0) : count));
+    if (!last_only) GRAFT_RETURN_IF_ERROR(CollectOutputs(done, given.size()));
     done += count;
   }
-  return OkStatus();
+  return last_only ? CollectOutputs(0, 1) : OkStatus();
 }
 
 // Checks the caller's tensors against the graph's inputs and learns the symbols' sizes from them.
@@ -366,7 +379,7 @@ Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
   if (plan.positions() >= 0 && binding[symbol_of(plan.positions())] < 0)
     binding[symbol_of(plan.positions())] = tokens;
   if (plan.output_rows() >= 0 && binding[symbol_of(plan.output_rows())] < 0)
-    binding[symbol_of(plan.output_rows())] = tokens;
+    binding[symbol_of(plan.output_rows())] = WantsLastRow() ? 1 : tokens;
   for (size_t symbol = 0; symbol < binding.size(); ++symbol) {
     if (binding[symbol] < 0) {
       const auto* names = model->verified().model().graph()->symbols();
@@ -407,8 +420,10 @@ Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
   for (const int32_t counting : {plan.positions(), plan.output_rows()}) {
     if (counting < 0) continue;
     auto* to = static_cast<int32_t*>(executor->data(counting));
-    for (size_t i = 0; to != nullptr && i < plan.rows(counting, binding); ++i)
-      to[i] = static_cast<int32_t>(i);
+    const size_t count = plan.rows(counting, binding);
+    const size_t first =
+        counting == plan.output_rows() && WantsLastRow() ? static_cast<size_t>(tokens) - count : 0;
+    for (size_t i = 0; to != nullptr && i < count; ++i) to[i] = static_cast<int32_t>(first + i);
   }
   GRAFT_RETURN_IF_ERROR(executor->Run(0, cancelled));
   for (const int32_t output : plan.outputs()) {
@@ -522,7 +537,7 @@ Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const Tenso
         };
         return symbol >= 0 && (is_of(plan.token_ids()) || is_of(plan.output_rows()));
       });
-  const Status status = chunked ? ForwardTokens(given) : ForwardAtOnce(inputs);
+  const Status status = chunked ? ForwardTokens(given, WantsLastRow()) : ForwardAtOnce(inputs);
   if (!status.ok()) {
     position = 0;
     return status;

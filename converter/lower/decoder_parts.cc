@@ -1,9 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/lower/decoder_parts.h"
 
+#include <algorithm>
+
+#include "converter/lower/encoder.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::converter {
+namespace {
+
+enum class HeadKind : uint8_t { kLanguage, kScores };
+
+constexpr std::string_view kScores = "score.weight";
+
+Result<HeadKind> ReadHeadKind(const JsonValue& config, const GraphBuilder& graph) {
+  // Whatever the base was, an adapter may have brought scores.
+  if (graph.Has(kScores)) return HeadKind::kScores;
+  const JsonValue architectures = config.Find("architectures");
+  if (architectures.IsNull() || architectures.size() == 0) return HeadKind::kLanguage;
+  GRAFT_ASSIGN_OR_RETURN(const std::string_view name, architectures.at(0).AsString());
+  if (name.ends_with("ForCausalLM") || name.ends_with("LMHeadModel")) return HeadKind::kLanguage;
+  if (name.ends_with("ForSequenceClassification")) return HeadKind::kScores;
+  return architectures.at(0).Fail("is " + architectures.at(0).Text() +
+                                      "; of decoders this version converts ForCausalLM, "
+                                      "LMHeadModel and ForSequenceClassification",
+                                  StatusCode::kUnsupported);
+}
+
+Status AddScores(const JsonValue& config, GraphBuilder& graph, ValueId x, TaskDescription* task) {
+  const int64_t labels = std::max<int64_t>(1, graph.RowsOf(kScores));
+  graph.Output(graph.Linear("logits", x, graph.Matrix(kScores, labels, graph.Width(x))));
+  task->task = Task::kClassification;
+  return DescribeLabels(config, labels, task);
+}
+
+}  // namespace
 
 RopeShape AddRope(GraphBuilder& graph, std::string_view name, const RopeFrequencies& frequencies,
                   int64_t head_dim) {
@@ -35,22 +66,26 @@ ValueId GatedMlp(const Module& module, ValueId x, int64_t hidden,
   return module.Linear("down_proj", gated, width, bias, down_factor);
 }
 
-TensorId HeadMatrix(GraphBuilder& graph, bool tied, const std::string& head,
-                    const std::string& embedding, int64_t vocabulary, int64_t hidden) {
-  const std::string head_weight = head + ".weight";
-  const std::string embedding_weight = embedding + ".weight";
+Status AddHead(const JsonValue& config, GraphBuilder& graph, ValueId x, const LanguageHead& head,
+               TaskDescription* task) {
+  GRAFT_ASSIGN_OR_RETURN(const HeadKind kind, ReadHeadKind(config, graph));
+  if (kind == HeadKind::kScores) return AddScores(config, graph, x, task);
   // A tied model may store its head all the same, and an adapter that changed one of the two
   // matrices unties them.
-  const bool untied = !tied || (graph.Has(head_weight) && (graph.IsAdapted(head_weight) ||
-                                                           graph.IsAdapted(embedding_weight)));
-  return graph.Matrix(untied ? head_weight : embedding_weight, vocabulary, hidden);
-}
-
-void OutputLogits(GraphBuilder& graph, ValueId x, TensorId head, float soft_cap) {
-  if (soft_cap == 0.0f) return graph.Output(graph.Linear("logits", x, head));
-  x = graph.Scale("logits_within_cap", graph.Linear("logits_before_cap", x, head), 1.0f / soft_cap);
+  const bool untied =
+      !head.tied ||
+      (graph.Has(head.weight) && (graph.IsAdapted(head.weight) || graph.IsAdapted(head.embedding)));
+  const TensorId weight =
+      graph.Matrix(untied ? head.weight : head.embedding, head.vocabulary, graph.Width(x));
+  if (head.soft_cap == 0.0f) {
+    graph.Output(graph.Linear("logits", x, weight));
+    return OkStatus();
+  }
+  x = graph.Linear("logits_before_cap", x, weight);
+  x = graph.Scale("logits_within_cap", x, 1.0f / head.soft_cap);
   x = graph.Activation("logits_capped", x, schema::fb::ActivationKind::Tanh);
-  graph.Output(graph.Scale("logits", x, soft_cap));
+  graph.Output(graph.Scale("logits", x, head.soft_cap));
+  return OkStatus();
 }
 
 }  // namespace graft::converter

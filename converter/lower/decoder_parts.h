@@ -35,12 +35,19 @@ ValueId Attend(const Module& module, ValueId query, ValueId key, ValueId value, 
 ValueId GatedMlp(const Module& module, ValueId x, int64_t hidden,
                  schema::fb::ActivationKind activation, bool bias, double down_factor = 1.0);
 
-/// The matrix of the output head: "head.weight", or the embedding itself where `tied` says so and
-/// no adapter changed one of the two.
-TensorId HeadMatrix(GraphBuilder& graph, bool tied, const std::string& head,
-                    const std::string& embedding, int64_t vocabulary, int64_t hidden);
+/// Where a model's logits come from.
+struct LanguageHead {
+  std::string weight;     ///< Of the head, such as "lm_head.weight".
+  std::string embedding;  ///< The head's weight if `tied`, unless an adapter changed one of them.
+  int64_t vocabulary = 0;
+  bool tied = false;
+  float soft_cap = 0.0f;  ///< 0: none; else logits become cap * tanh(logits / cap).
+};
 
-/// Makes `logits` the model's output, after cap * tanh(logits / cap) if `soft_cap` is not 0.
-void OutputLogits(GraphBuilder& graph, ValueId x, TensorId head, float soft_cap = 0.0f);
+/// Ends the model behind its last norm, as `architectures` says: logits; or, for sequence
+/// classification, the scores that "score.weight" [labels, hidden] gives. Errors   kUnsupported:
+/// another head, by name.
+Status AddHead(const JsonValue& config, GraphBuilder& graph, ValueId x, const LanguageHead& head,
+               TaskDescription* task);
 
 }  // namespace graft::converter

@@ -120,10 +120,12 @@ Status LowerGatedDecoder(const GatedDecoder& d, const JsonValue& config, GraphBu
   // Only rows whose logits are wanted go through the head.
   x = g.SelectRows("last_hidden", x, inputs.output_rows);
   x = model.RmsNorm("norm", x, d.epsilon, {.factor = d.logits_factor});
-  OutputLogits(g, x,
-               HeadMatrix(g, d.tied_head, "lm_head", "model.embed_tokens", d.sizes.vocabulary,
-                          d.sizes.hidden));
-  return OkStatus();
+  return AddHead(config, g, x,
+                 {.weight = "lm_head.weight",
+                  .embedding = "model.embed_tokens.weight",
+                  .vocabulary = d.sizes.vocabulary,
+                  .tied = d.tied_head},
+                 task);
 }
 
 }  // namespace graft::converter

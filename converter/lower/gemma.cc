@@ -123,11 +123,13 @@ Status Describe(const GemmaConfig& c, const JsonValue& config, const RopeFrequen
   }
   x = g.SelectRows("last_hidden", x, inputs.output_rows);
   x = model.RmsNorm("norm", x, c.epsilon, kOnePlus);
-  OutputLogits(g, x,
-               HeadMatrix(g, c.tied_head, "lm_head", "model.embed_tokens", c.sizes.vocabulary,
-                          c.sizes.hidden),
-               c.logits_cap);
-  return OkStatus();
+  return AddHead(config, g, x,
+                 {.weight = "lm_head.weight",
+                  .embedding = "model.embed_tokens.weight",
+                  .vocabulary = c.sizes.vocabulary,
+                  .tied = c.tied_head,
+                  .soft_cap = c.logits_cap},
+                 task);
 }
 
 }  // namespace

@@ -114,8 +114,12 @@ Status LowerGpt2(const JsonValue& config, GraphBuilder& g, TaskDescription* task
   }
   x = g.SelectRows("last_hidden", x, inputs.output_rows);
   x = model.LayerNorm("ln_f", x, c.epsilon);
-  OutputLogits(g, x, HeadMatrix(g, c.tied_head, "lm_head", wte, c.vocabulary, c.hidden));
-  return OkStatus();
+  return AddHead(config, g, x,
+                 {.weight = "lm_head.weight",
+                  .embedding = wte + ".weight",
+                  .vocabulary = c.vocabulary,
+                  .tied = c.tied_head},
+                 task);
 }
 
 }  // namespace graft::converter

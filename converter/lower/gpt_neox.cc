@@ -93,10 +93,12 @@ Status LowerGptNeoX(const JsonValue& config, GraphBuilder& g, TaskDescription* t
   }
   x = g.SelectRows("last_hidden", x, inputs.output_rows);
   x = model.LayerNorm("final_layer_norm", x, c.epsilon);
-  OutputLogits(g, x,
-               HeadMatrix(g, c.tied_head, "embed_out", "gpt_neox.embed_in", c.sizes.vocabulary,
-                          c.sizes.hidden));
-  return OkStatus();
+  return AddHead(config, g, x,
+                 {.weight = "embed_out.weight",
+                  .embedding = model.Name("embed_in.weight"),
+                  .vocabulary = c.sizes.vocabulary,
+                  .tied = c.tied_head},
+                 task);
 }
 
 }  // namespace graft::converter

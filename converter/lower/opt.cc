@@ -109,9 +109,12 @@ Status LowerOpt(const JsonValue& config, GraphBuilder& g, TaskDescription* task)
   x = g.SelectRows("last_hidden", x, inputs.output_rows);
   if (c.final_norm) x = model.LayerNorm("final_layer_norm", x, kEpsilon);
   if (projects) x = model.Linear("project_out", x, c.embedding_width);
-  OutputLogits(g, x,
-               HeadMatrix(g, c.tied_head, "lm_head", tokens, c.vocabulary, c.embedding_width));
-  return OkStatus();
+  return AddHead(config, g, x,
+                 {.weight = "lm_head.weight",
+                  .embedding = tokens + ".weight",
+                  .vocabulary = c.vocabulary,
+                  .tied = c.tied_head},
+                 task);
 }
 
 }  // namespace graft::converter

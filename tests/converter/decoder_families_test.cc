@@ -139,6 +139,8 @@ TEST_SUITE("converter/decoders") {
          "'logits_scaling' is 0; it must be positive"},
         {"smollm3", "\"no_rope_layers\": [\n    1", "\"no_rope_layers\": [\n    2",
          "'no_rope_layers[0]' must be 0 or 1"},
+        {"qwen2", "\"Qwen2ForCausalLM\"", "\"Qwen2ForTokenClassification\"",
+         "'architectures[0]' is \"Qwen2ForTokenClassification\"; of decoders this version"},
         {"gpt2", "\"n_head\": 4", "\"n_head\": 5", "'n_head' is 5, which does not divide n_embd"},
     };
     for (const Case& test : cases) {
@@ -240,6 +242,21 @@ TEST_SUITE("converter/decoders") {
     const std::vector<double> norm = ReadAll(**source, "model.norm.weight");
     const std::vector<float> stored = model.Floats("model.norm.weight");
     for (size_t i = 0; i < norm.size(); ++i) CHECK(stored[i] == static_cast<float>(norm[i] / 4));
+  }
+
+  TEST_CASE("a score head makes a classifier of any decoder, with the labels of the file") {
+    EditedModel model("architectures/gpt2_seqcls");
+    model.Edit("\"0\": \"LABEL_0\"", "\"0\": \"calm\"");
+    const LoadedModel converted = model.Convert();
+    const fb::Task& task = *converted.model().task();
+    CHECK(task.kind() == fb::TaskKind::Classification);
+    REQUIRE(task.labels()->size() == 3);
+    CHECK(task.labels()->Get(0)->str() == "calm");
+    CHECK(converted.FindTensor("score.weight") != nullptr);
+    // The base of an adapter that brings the scores still says what it was made for.
+    EditedModel brought("architectures/gpt2_seqcls");
+    brought.Edit("GPT2ForSequenceClassification", "GPT2LMHeadModel");
+    CHECK(brought.Convert().model().task()->kind() == fb::TaskKind::Classification);
   }
 
   TEST_CASE("the rows of fused and transposed matrices are those of the layers they serve") {

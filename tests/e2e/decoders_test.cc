@@ -35,6 +35,29 @@ std::string IoFile(const std::string& name) {
   return DataPath("architectures/" + name + "/io.safetensors");
 }
 
+// The only row of the only output: what a classifier says of a text.
+std::vector<float> Scores(const std::string& model_name, const std::vector<int32_t>& ids) {
+  const ModelPtr model = OpenModel(model_name);
+  const SessionPtr session = NewSession(model.get());
+  graft_tensor input = {};
+  input.name = "input_ids";
+  input.type = GRAFT_TYPE_I32;
+  input.rank = 1;
+  input.shape[0] = static_cast<int64_t>(ids.size());
+  input.data = ids.data();
+  const graft_tensor* outputs = nullptr;
+  size_t count = 0;
+  graft_error error = {};
+  const graft_status status =
+      graft_session_forward(session.get(), &input, 1, &outputs, &count, &error);
+  REQUIRE_MESSAGE(status == GRAFT_OK, std::string(error.message));
+  REQUIRE(count == 1);
+  REQUIRE(outputs[0].rank == 2);
+  REQUIRE(outputs[0].shape[0] == 1);
+  const auto* numbers = static_cast<const float*>(outputs[0].data);
+  return {numbers, numbers + outputs[0].shape[1]};
+}
+
 double CosineOf(const std::string& name, const std::string& quantization) {
   const ModelPtr model = OpenModel("architecture-" + name + "-" + quantization);
   const SessionPtr session = NewSession(model.get());
@@ -75,6 +98,15 @@ TEST_SUITE("e2e/decoders") {
       CAPTURE(name);
       CHECK(CosineOf(name, "int8") >= 0.995);
     }
+  }
+
+  TEST_CASE("a decoder with a score head gives transformers' scores, of the last token") {
+    const std::vector<int32_t> ids = ReadNumbers(IoFile("gpt2_seqcls"), "input_ids").ids();
+    const Numbers expected = ReadNumbers(IoFile("gpt2_seqcls"), "logits");
+    CHECK(LargestDifference(Scores("architecture-gpt2_seqcls-f32", ids), expected.values) <=
+          kRelativeTolerance * LargestMagnitude(expected.values));
+    CHECK(Cosine(Scores("architecture-gpt2_seqcls-int8", ids), expected.values) >= 0.995);
+    CHECK(Scores("architecture-gpt2_seqcls-int4", ids).size() == 3);
   }
 
   TEST_CASE("int4 logits keep their direction roughly") {
