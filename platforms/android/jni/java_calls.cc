@@ -108,4 +108,22 @@ jfloatArray NewFloats(JNIEnv* env, const float* from, size_t size) {
   return to;
 }
 
+StringsOf::StringsOf(JNIEnv* env, jobjectArray strings) {
+  const jsize count = env->GetArrayLength(strings);
+  copies_ = Allocate<std::unique_ptr<BytesOf>>(env, static_cast<size_t>(count));
+  pointers_ = Allocate<const char*>(env, static_cast<size_t>(count));
+  if (copies_ == nullptr || pointers_ == nullptr) return;
+  for (jsize i = 0; i < count; ++i) {
+    auto element = static_cast<jbyteArray>(env->GetObjectArrayElement(strings, i));
+    if (env->ExceptionCheck() == JNI_TRUE) return;
+    copies_[i].reset(new (std::nothrow) BytesOf(env, element));
+    env->DeleteLocalRef(element);
+    if (copies_[i] == nullptr) Throw(env, GRAFT_OUT_OF_MEMORY, "no memory for a string");
+    if (copies_[i] == nullptr || !copies_[i]->ok()) return;
+    pointers_[i] = copies_[i]->data();
+  }
+  count_ = static_cast<size_t>(count);
+  ok_ = true;
+}
+
 }  // namespace graft::android

@@ -81,6 +81,22 @@ using IntsOf = CopyOf<int32_t, jintArray>;
 using LongsOf = CopyOf<int64_t, jlongArray>;
 using FloatsOf = CopyOf<float, jfloatArray>;
 
+/// Java's byte[][] of UTF-8 as C strings. All copied before any is used.
+class StringsOf {
+ public:
+  StringsOf(JNIEnv* env, jobjectArray strings);
+  /// False: an exception is pending.
+  bool ok() const { return ok_; }
+  const char* const* data() const { return pointers_.get(); }
+  size_t count() const { return count_; }
+
+ private:
+  std::unique_ptr<std::unique_ptr<BytesOf>[]> copies_;
+  std::unique_ptr<const char*[]> pointers_;
+  size_t count_ = 0;
+  bool ok_ = false;
+};
+
 /// Handles are pointers in Java's long.
 template <typename T>
 T* FromHandle(jlong handle) {

@@ -16,6 +16,7 @@ JNINativeMethod Method(const char* name, const char* signature, Function* functi
 }
 
 std::span<const JNINativeMethod> ModelMethods();
+std::span<const JNINativeMethod> ChatMethods();
 std::span<const JNINativeMethod> SessionMethods();
 std::span<const JNINativeMethod> TensorMethods();
 

@@ -2,7 +2,6 @@
 // Sessions for dev.graft.Native: tokens in, tokens out.
 #include <cstdint>
 #include <iterator>
-#include <memory>
 
 #include "platforms/android/jni/java_calls.h"
 #include "platforms/android/jni/natives.h"
@@ -100,37 +99,6 @@ jfloatArray Append(JNIEnv* env, jclass, jlong session, jintArray ids, jint vocab
   return NewFloats(env, logits, logits == nullptr ? 0 : static_cast<size_t>(vocabulary));
 }
 
-/// Java's byte[][] of UTF-8 as C strings. All copied before any is used.
-class StopStrings {
- public:
-  StopStrings(JNIEnv* env, jobjectArray strings) {
-    const jsize count = env->GetArrayLength(strings);
-    copies_ = Allocate<std::unique_ptr<BytesOf>>(env, static_cast<size_t>(count));
-    pointers_ = Allocate<const char*>(env, static_cast<size_t>(count));
-    if (copies_ == nullptr || pointers_ == nullptr) return;
-    for (jsize i = 0; i < count; ++i) {
-      auto element = static_cast<jbyteArray>(env->GetObjectArrayElement(strings, i));
-      if (env->ExceptionCheck() == JNI_TRUE) return;
-      copies_[i].reset(new (std::nothrow) BytesOf(env, element));
-      env->DeleteLocalRef(element);
-      if (copies_[i] == nullptr) Throw(env, GRAFT_OUT_OF_MEMORY, "no memory for a stop string");
-      if (copies_[i] == nullptr || !copies_[i]->ok()) return;
-      pointers_[i] = copies_[i]->data();
-    }
-    count_ = static_cast<size_t>(count);
-    ok_ = true;
-  }
-  bool ok() const { return ok_; }
-  const char* const* data() const { return pointers_.get(); }
-  size_t count() const { return count_; }
-
- private:
-  std::unique_ptr<std::unique_ptr<BytesOf>[]> copies_;
-  std::unique_ptr<const char*[]> pointers_;
-  size_t count_ = 0;
-  bool ok_ = false;
-};
-
 struct Receiver {
   JNIEnv* env;  // tokens come on the thread that called generate
   jobject sink;
@@ -148,7 +116,7 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
                     jboolean ignore_end, jboolean whole_prompt, jobject sink) {
   const IntsOf ids(env, prompt);
   if (!ids.ok()) return nullptr;
-  const StopStrings stop_strings(env, stop);
+  const StringsOf stop_strings(env, stop);
   if (!stop_strings.ok()) return nullptr;
   graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
   options.max_tokens = static_cast<uint32_t>(max_tokens);

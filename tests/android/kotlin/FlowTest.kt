@@ -2,10 +2,13 @@
 // The Kotlin side on a JVM: FlowTest MODELS.
 package dev.graft.test
 
+import dev.graft.ChatMessage
 import dev.graft.GraftException
 import dev.graft.Model
 import dev.graft.Session
 import dev.graft.Token
+import dev.graft.chatOptions
+import dev.graft.chatTokens
 import dev.graft.generateOptions
 import dev.graft.modelOptions
 import dev.graft.sessionOptions
@@ -109,6 +112,12 @@ private val cases: Map<String, suspend (Session) -> Unit> = mapOf(
         }
         check(thrown?.message == "enough") { "$thrown" }
         check(session.position < 20)
+    },
+    "an answer to a talk is a flow too" to { session ->
+        val chat = chatOptions { template("{% for m in messages %}{{ m['content'] }}{% endfor %}") }
+        val talk = listOf(ChatMessage.user(PROMPT))
+        val expected = session.chat(talk, chat, short, null).ids
+        check(session.chatTokens(talk, short, chat).toList().map { it.id }.filter { it >= 0 }.toIntArray().contentEquals(expected))
     },
     "two flows of one session take turns" to { session ->
         coroutineScopeOf {

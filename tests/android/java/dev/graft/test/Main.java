@@ -11,6 +11,7 @@ public final class Main {
     new OpenTest(fixtures).run(suite);
     new GenerateTest(fixtures).run(suite);
     new TextTest(fixtures).run(suite);
+    new ChatTest(fixtures).run(suite);
     new TensorTest(fixtures).run(suite);
     new CancelTest(fixtures).run(suite);
     new LifetimeTest(fixtures).run(suite);

@@ -4,6 +4,7 @@ package dev.graft;
 import androidx.annotation.NonNull;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 
 /**
  * An opened .graft file: its weights and its tokenizer.
@@ -158,6 +159,43 @@ public final class Model implements AutoCloseable {
     } finally {
       leave();
     }
+  }
+
+  /**
+   * The text the model was trained to see for these messages, by its chat template. It holds the
+   * special tokens it needs: tokenize it without adding any, or use {@link Session#chat}.
+   *
+   * @throws GraftException FAILED_PRECONDITION (no template), INVALID_ARGUMENT (the template
+   *     refuses the messages), CORRUPT, UNSUPPORTED, OUT_OF_RANGE (it takes too many steps)
+   */
+  @NonNull
+  public String renderChat(@NonNull List<ChatMessage> messages, @NonNull ChatOptions options) {
+    long model = enter();
+    try {
+      return utf8(renderChat(model, messages, options));
+    } finally {
+      leave();
+    }
+  }
+
+  /** The same by a handle that is in use already. */
+  static byte[] renderChat(long model, List<ChatMessage> messages, ChatOptions options) {
+    Check.notNull(options, "options");
+    byte[][] roles = new byte[Check.notNull(messages, "messages").size()][];
+    byte[][] contents = new byte[roles.length][];
+    for (int i = 0; i < roles.length; ++i) {
+      ChatMessage message = Check.notNull(messages.get(i), "a message");
+      roles[i] = Check.withoutZero(message.getRole(), "a role");
+      contents[i] = Check.withoutZero(message.getContent(), "a message");
+    }
+    return Native.renderChat(
+        model,
+        roles,
+        contents,
+        options.withoutGenerationPrompt,
+        options.template,
+        options.names,
+        options.values);
   }
 
   /** Whether {@link #close()} was called. */

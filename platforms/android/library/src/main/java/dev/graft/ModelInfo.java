@@ -92,6 +92,11 @@ public final class ModelInfo {
     return cacheNote;
   }
 
+  /** Whether {@link Model#renderChat} works without a template of the caller's. */
+  public boolean hasChatTemplate() {
+    return numbers[9] != 0;
+  }
+
   private static String hexadecimal(long value) {
     String digits = Long.toHexString(value);
     return "0000000000000000".substring(digits.length()) + digits;

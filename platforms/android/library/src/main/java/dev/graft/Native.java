@@ -38,6 +38,15 @@ final class Native {
 
   static native byte[] detokenize(long model, int[] ids, boolean skipSpecial);
 
+  static native byte[] renderChat(
+      long model,
+      byte[][] roles,
+      byte[][] contents,
+      boolean withoutGenerationPrompt,
+      byte[] template,
+      byte[][] names,
+      byte[][] values);
+
   // ---- Sessions
 
   static native long createSession(

@@ -100,7 +100,8 @@ public final class Session implements AutoCloseable {
     long session = enter(sink);
     try {
       boolean isWhole = options.wholePrompt || Native.position(session) == 0;
-      return generate(session, Native.tokenize(modelHandle, text, isWhole), options, sink);
+      return generate(
+          session, Native.tokenize(modelHandle, text, isWhole), options, options.wholePrompt, sink);
     } finally {
       leave();
     }
@@ -118,14 +119,14 @@ public final class Session implements AutoCloseable {
     TokenSink sink = new TokenSink(this, listener);
     long session = enter(sink);
     try {
-      return generate(session, prompt, options, sink);
+      return generate(session, prompt, options, options.wholePrompt, sink);
     } finally {
       leave();
     }
   }
 
   private GenerateResult generate(
-      long session, int[] prompt, GenerateOptions options, TokenSink sink) {
+      long session, int[] prompt, GenerateOptions options, boolean isWhole, TokenSink sink) {
     long[] numbers =
         Native.generate(
             session,
@@ -140,13 +141,47 @@ public final class Session implements AutoCloseable {
             options.seed,
             options.stop,
             options.ignoreEnd,
-            options.wholePrompt,
+            isWhole,
             sink);
     GenerateResult result = new GenerateResult(sink.text(), sink.ids(), numbers);
     if (cancelled && result.getStopReason() == StopReason.LISTENER) {
       throw GraftException.cancelled();
     }
     return result;
+  }
+
+  /** Answers a talk with {@link ChatOptions#DEFAULT}. */
+  @NonNull
+  public GenerateResult chat(
+      @NonNull List<ChatMessage> messages,
+      @NonNull GenerateOptions options,
+      @Nullable TokenListener listener) {
+    return chat(messages, ChatOptions.DEFAULT, options, listener);
+  }
+
+  /**
+   * Answers a talk: all its messages so far, by the model's chat template. Of what the session
+   * holds already nothing is computed again. The answer is not added to the messages: that is the
+   * caller's.
+   *
+   * @param listener receives each token, on this thread; null: nobody does
+   * @throws GraftException as {@link Model#renderChat} and {@link #generate}
+   */
+  @NonNull
+  public GenerateResult chat(
+      @NonNull List<ChatMessage> messages,
+      @NonNull ChatOptions chatOptions,
+      @NonNull GenerateOptions options,
+      @Nullable TokenListener listener) {
+    Check.notNull(options, "options");
+    TokenSink sink = new TokenSink(this, listener);
+    long session = enter(sink);
+    try {
+      byte[] text = Model.renderChat(modelHandle, messages, chatOptions);
+      return generate(session, Native.tokenize(modelHandle, text, false), options, true, sink);
+    } finally {
+      leave();
+    }
   }
 
   /**

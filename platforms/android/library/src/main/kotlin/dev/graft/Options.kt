@@ -9,3 +9,5 @@ public inline fun modelOptions(set: ModelOptions.Builder.() -> Unit): ModelOptio
 public inline fun sessionOptions(set: SessionOptions.Builder.() -> Unit): SessionOptions = SessionOptions.builder().apply(set).build()
 
 public inline fun generateOptions(set: GenerateOptions.Builder.() -> Unit): GenerateOptions = GenerateOptions.builder().apply(set).build()
+
+public inline fun chatOptions(set: ChatOptions.Builder.() -> Unit): ChatOptions = ChatOptions.builder().apply(set).build()

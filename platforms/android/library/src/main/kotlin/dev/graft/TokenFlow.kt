@@ -38,6 +38,15 @@ public fun Session.tokens(
     dispatcher: CoroutineDispatcher = Dispatchers.IO,
 ): Flow<Token> = tokens(dispatcher) { listener -> generate(prompt, options, listener) }
 
+/** The same as the answer to a talk, as [Session.chat] gives it. */
+@JvmOverloads
+public fun Session.chatTokens(
+    messages: List<ChatMessage>,
+    options: GenerateOptions = GenerateOptions.DEFAULT,
+    chatOptions: ChatOptions = ChatOptions.DEFAULT,
+    dispatcher: CoroutineDispatcher = Dispatchers.IO,
+): Flow<Token> = tokens(dispatcher) { listener -> chat(messages, chatOptions, options, listener) }
+
 private fun Session.tokens(dispatcher: CoroutineDispatcher, generate: (TokenListener) -> GenerateResult): Flow<Token> {
     val session = this
     return callbackFlow {
