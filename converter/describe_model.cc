@@ -13,6 +13,7 @@
 
 #include "converter/chat_files.h"
 #include "converter/json.h"
+#include "converter/sentence_files.h"
 #include "converter/tokenizer_json.h"
 #include "schema/generated/model_generated.h"
 
@@ -141,6 +142,7 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
   GRAFT_RETURN_IF_ERROR(LeaveOutUnknownTokens(config, &description->end_tokens));
   const fs::path tokenizer_folder = TokenizerFolder(model, folder);
   GRAFT_RETURN_IF_ERROR(DescribeChat(tokenizer_folder, folder, description));
+  GRAFT_ASSIGN_OR_RETURN(description->task.pooling, ReadTextPooling(folder));
   GRAFT_RETURN_IF_ERROR(lower(config, graph, &description->task));
   GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
                          config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));

@@ -23,6 +23,7 @@ struct graft_session {
   std::shared_ptr<const graft::runtime::TextModel> model;
   std::unique_ptr<graft::runtime::Session> session;
   std::vector<graft_tensor> outputs;
+  std::vector<float> numbers = {};  // embeddings, scores
 };
 
 namespace graft::capi {

@@ -7,6 +7,8 @@ namespace graft_run {
 int RunGenerate(int argc, char** argv);
 int RunChat(int argc, char** argv);
 int RunForward(int argc, char** argv);
+int RunEmbed(int argc, char** argv);
+int RunClassify(int argc, char** argv);
 int RunTokenize(int argc, char** argv);
 int RunPerplexity(int argc, char** argv);
 int RunBench(int argc, char** argv);

@@ -15,58 +15,71 @@
 namespace graft_run {
 namespace {
 
-/// Input for one or more calls: a batch of token rows is computed row by row.
+/// A tensor of the file.
 struct Input {
-  std::string name;
-  std::vector<int64_t> row_shape;
-  bool has_batch = false;
-  uint64_t rows = 1;
+  std::string name;  ///< the model's
+  std::vector<int64_t> shape;
   std::vector<int32_t> integers;
   std::vector<float> reals;
 };
 
-bool ReadInput(const std::string& file, Input* input) {
+/// What the file holds for the model.
+struct Inputs {
+  std::vector<Input> tensors;
+  bool by_rows = false;  ///< one text at a time: the only input is a batch of token rows
+};
+
+bool ReadTensor(const SafetensorsReader& reader, const TensorEntry& entry,
+                const graft_tensor& wanted, Input* input) {
+  input->name = wanted.name;
+  input->shape = entry.shape;
+  return wanted.type == GRAFT_TYPE_I32 ? reader.ReadIntegers(entry, &input->integers)
+                                       : reader.ReadReals(entry, &input->reals);
+}
+
+// The tensors that the model names; one called input stands for the first if that is missing.
+bool ReadInputs(const std::string& file, const graft_model* model, Inputs* inputs) {
   SafetensorsReader reader;
   if (!reader.Open(file)) return false;
-  if (const TensorEntry* ids = reader.Find("input_ids"); ids != nullptr) {
-    input->name = ids->name;
-    if (ids->shape.empty() || ids->shape.size() > 2 || ids->begin == ids->end) {
-      Fail(file, "input_ids must be [tokens] or [batch, tokens], and not empty");
+  std::string wanted_names;
+  graft_tensor wanted{};
+  for (size_t i = 0; graft_model_get_input(model, i, &wanted, nullptr) == GRAFT_OK; ++i) {
+    const TensorEntry* entry = reader.Find(wanted.name);
+    if (entry == nullptr && i == 0) entry = reader.Find("input");
+    wanted_names.append(i == 0 ? "" : ", ").append(wanted.name);
+    if (entry == nullptr) continue;
+    if (entry->begin == entry->end) {
+      Fail(file, "tensor " + entry->name + " is empty");
       return false;
     }
-    input->has_batch = ids->shape.size() == 2;
-    input->rows = input->has_batch ? static_cast<uint64_t>(ids->shape[0]) : 1;
-    input->row_shape = {ids->shape.back()};
-    return reader.ReadIntegers(*ids, &input->integers);
+    inputs->by_rows = wanted.type == GRAFT_TYPE_I32 && wanted.rank == 1 && entry->shape.size() == 2;
+    inputs->tensors.emplace_back();
+    if (!ReadTensor(reader, *entry, wanted, &inputs->tensors.back())) return false;
   }
-  if (const TensorEntry* values = reader.Find("input"); values != nullptr) {
-    input->name = values->name;
-    input->row_shape = values->shape;
-    if (values->begin == values->end) {
-      Fail(file, "tensor input is empty");
-      return false;
-    }
-    return reader.ReadReals(*values, &input->reals);
-  }
+  if (!inputs->tensors.empty()) return true;
   std::string names;
   for (const TensorEntry& entry : reader.tensors()) {
     if (names.size() < 200) names.append(names.empty() ? "" : ", ").append(entry.name);
   }
-  Fail(file, "holds neither input_ids nor input, but " + (names.empty() ? "nothing" : names));
+  Fail(file,
+       "holds neither " + wanted_names + " nor input, but " + (names.empty() ? "nothing" : names));
   return false;
 }
 
-graft_tensor RowOf(const Input& input, uint64_t row) {
+graft_tensor TensorOf(const Input& input, bool by_rows, uint64_t row) {
   graft_tensor tensor{};
+  const size_t skipped = by_rows ? 1 : 0;
   tensor.name = input.name.c_str();
-  tensor.rank = static_cast<uint32_t>(input.row_shape.size());
-  std::copy(input.row_shape.begin(), input.row_shape.end(), tensor.shape);
+  tensor.rank = static_cast<uint32_t>(input.shape.size() - skipped);
+  std::copy(input.shape.begin() + static_cast<std::ptrdiff_t>(skipped), input.shape.end(),
+            tensor.shape);
   if (input.integers.empty()) {
     tensor.type = GRAFT_TYPE_F32;
     tensor.data = input.reals.data();
   } else {
     tensor.type = GRAFT_TYPE_I32;
-    tensor.data = input.integers.data() + row * static_cast<uint64_t>(input.row_shape[0]);
+    tensor.data =
+        input.integers.data() + (by_rows ? row * static_cast<uint64_t>(input.shape[1]) : 0);
   }
   return tensor;
 }
@@ -77,14 +90,14 @@ uint64_t BytesOf(const graft_tensor& tensor) {
   return bytes;
 }
 
-std::vector<TensorEntry> DescribeOutputs(const Input& input, const graft_tensor* outputs,
-                                         size_t count) {
+// rows 0: the outputs are whole.
+std::vector<TensorEntry> DescribeOutputs(uint64_t rows, const graft_tensor* outputs, size_t count) {
   std::vector<TensorEntry> entries;
   for (size_t i = 0; i < count; ++i) {
     TensorEntry entry;
     entry.name = outputs[i].name;
     entry.dtype = outputs[i].type == GRAFT_TYPE_F32 ? "F32" : "I32";
-    if (input.has_batch) entry.shape.push_back(static_cast<int64_t>(input.rows));
+    if (rows > 0) entry.shape.push_back(static_cast<int64_t>(rows));
     entry.shape.insert(entry.shape.end(), outputs[i].shape, outputs[i].shape + outputs[i].rank);
     entries.push_back(std::move(entry));
   }
@@ -112,13 +125,18 @@ int RunForward(int argc, char** argv) {
   if (!has_input) return FailUsage("forward: --input is missing");
   if (!has_output) return FailUsage("forward: -o is missing");
 
-  Input input;
-  if (!ReadInput(input_file, &input)) return kExitFailure;
   const ModelHandle model = OpenModel(file, threads, cache);
   if (model == nullptr) return kExitFailure;
+  Inputs inputs;
+  if (!ReadInputs(input_file, model.get(), &inputs)) return kExitFailure;
+  for (const Input& input : inputs.tensors) {
+    if (input.shape.size() <= GRAFT_MAX_RANK && !input.shape.empty()) continue;
+    return Fail(input_file, Format("tensor %s has %zu dimensions; 1 to %d are possible",
+                                   input.name.c_str(), input.shape.size(), GRAFT_MAX_RANK));
+  }
   const graft_model_info info = InfoOf(model.get());
-  const bool is_token_input = !input.integers.empty();
-  const uint64_t tokens = is_token_input ? static_cast<uint64_t>(input.row_shape[0]) : 0;
+  const Input& first = inputs.tensors.front();
+  const uint64_t tokens = first.integers.empty() ? 0 : static_cast<uint64_t>(first.shape.back());
   if (info.context_tokens != 0 && tokens > info.context_tokens) {
     return Fail(file, Format("%s holds %" PRIu64 " tokens a row, the model's context is %u",
                              input_file.c_str(), tokens, info.context_tokens));
@@ -128,15 +146,19 @@ int RunForward(int argc, char** argv) {
 
   const InterruptGuard guard(session.get());
   SafetensorsWriter writer;
-  for (uint64_t row = 0; row < input.rows; ++row) {
-    const graft_tensor tensor = RowOf(input, row);
+  const uint64_t rows = inputs.by_rows ? static_cast<uint64_t>(first.shape[0]) : 0;
+  for (uint64_t row = 0; row < std::max<uint64_t>(rows, 1); ++row) {
+    std::vector<graft_tensor> tensors;
+    for (const Input& input : inputs.tensors)
+      tensors.push_back(TensorOf(input, inputs.by_rows, row));
     const graft_tensor* outputs = nullptr;
     size_t count = 0;
     graft_error error{};
-    if (graft_session_forward(session.get(), &tensor, 1, &outputs, &count, &error) != GRAFT_OK) {
+    if (graft_session_forward(session.get(), tensors.data(), tensors.size(), &outputs, &count,
+                              &error) != GRAFT_OK) {
       return FailCall(file, error);
     }
-    if (row == 0 && !writer.Open(output_file, DescribeOutputs(input, outputs, count))) {
+    if (row == 0 && !writer.Open(output_file, DescribeOutputs(rows, outputs, count))) {
       return kExitFailure;
     }
     for (size_t i = 0; i < count; ++i) {

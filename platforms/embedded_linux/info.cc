@@ -12,6 +12,25 @@
 
 namespace graft_run {
 
+namespace {
+
+const char* TaskName(int32_t task) {
+  switch (task) {
+    case GRAFT_TASK_TEXT_GENERATION:
+      return "text generation";
+    case GRAFT_TASK_EMBEDDING:
+      return "embedding";
+    case GRAFT_TASK_CLASSIFICATION:
+      return "classification";
+    case GRAFT_TASK_TOKEN_CLASSIFICATION:
+      return "token classification";
+    default:
+      return "tensors";
+  }
+}
+
+}  // namespace
+
 int RunInfo(int argc, char** argv) {
   std::string file;
   bool json = false;
@@ -25,7 +44,7 @@ int RunInfo(int argc, char** argv) {
   const ModelHandle model = OpenModel(file, 0, cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());
-  const char* task = info.task == GRAFT_TASK_TEXT_GENERATION ? "text generation" : "tensors";
+  const char* task = TaskName(info.task);
   const std::string identity =
       Format("%016" PRIx64 "%016" PRIx64, info.identity_high, info.identity_low);
   if (json) {

@@ -24,7 +24,12 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
       and /exit are commands, /help lists them. Ctrl-C stops an answer. --set: what the template asks for by name, such as
       enable_thinking=false. --template: a Jinja template in place of the file's. When the context is full the oldest turns go.
   graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]
-      Computes the model on the tensor input_ids ([tokens] or [batch, tokens]) or input, and stores its outputs.
+      Computes the model on the tensors of the file that have its inputs' names (one called input stands for the
+      first), and stores its outputs. Token ids are [tokens] or [batch, tokens]; attention_mask hides padding.
+  graft-run embed FILE --text T [--text T2 ...] [--threads N] [--json]
+      A vector for each text, on a line of its own.
+  graft-run classify FILE (--text T [--text T2 ...] | --text A --text-pair B) [--threads N] [--json]
+      The labels of each text, or of two that belong together, the likeliest first.
   graft-run tokenize FILE (--text TEXT | --text-file F | --ids 1,2,3) [--no-special] [--json]
       Shows the token ids of a text, or the text of ids.
   graft-run perplexity FILE --text-file F [--context N] [--kv auto|f32|f16|int8] [--threads N] [--json]
@@ -59,6 +64,8 @@ constexpr Command kCommands[] = {
     {"generate", graft_run::RunGenerate},
     {"chat", graft_run::RunChat},
     {"forward", graft_run::RunForward},
+    {"embed", graft_run::RunEmbed},
+    {"classify", graft_run::RunClassify},
     {"tokenize", graft_run::RunTokenize},
     {"perplexity", graft_run::RunPerplexity},
     {"bench", graft_run::RunBench},

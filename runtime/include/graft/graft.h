@@ -100,6 +100,9 @@ GRAFT_API void graft_model_destroy(graft_model* model);
 
 #define GRAFT_TASK_TENSORS 0
 #define GRAFT_TASK_TEXT_GENERATION 1
+#define GRAFT_TASK_EMBEDDING 2            /* the first output is a vector for each text or image */
+#define GRAFT_TASK_CLASSIFICATION 3       /* ... a score for each label, for each text or image */
+#define GRAFT_TASK_TOKEN_CLASSIFICATION 4 /* ... a score for each label, for each token */
 
 #define GRAFT_CACHE_OFF 0    /* no cache folder was given, or nothing is to be packed */
 #define GRAFT_CACHE_HIT 1    /* packed weights were mapped from the cache; their checksums held */
@@ -294,14 +297,53 @@ typedef struct graft_tensor {
   const void* data;
 } graft_tensor;
 
-/* Computes the model's graph on named inputs, all rows out. For a token model the only input is
- * token ids [tokens], computed from position 0 (the session is reset first) with outputs for every
- * position. *outputs (count *output_count) belongs to the session and lives until its next call.
- * Errors  INVALID_ARGUMENT (missing or unknown input, wrong type or shape), OUT_OF_RANGE (context,
- * id), CANCELLED. */
+/* The index-th input that graph computations take, from 0: its name, type and shape, where -1
+ * stands for any size; data is NULL. The first is needed; the others of a model of texts may be
+ * left out. The name belongs to the model. Any thread. Errors  OUT_OF_RANGE: there are no more. */
+GRAFT_API graft_status graft_model_get_input(const graft_model* model, size_t index,
+                                             graft_tensor* input, graft_error* error);
+
+/* Computes the model's graph on named inputs, all rows out. For a model that generates text the
+ * only input is token ids [tokens], computed from position 0 (the session is reset first) with
+ * outputs for every position. An encoder of texts takes token ids [texts, tokens] (or [tokens] of
+ * one text), and of the same shape, if given, attention_mask, whose zeros are padding on either
+ * side, and token types. Each text gives what it gives alone; padding is not computed, and where
+ * outputs have a row for each token its rows are zeros ([tokens] with a mask: they are left out).
+ * A model whose sizes are all fixed, as of images, may be given several items at once, in one more
+ * dimension in front, which its outputs then have too. *outputs (count *output_count) belongs to
+ * the session and lives until its next call. Errors  INVALID_ARGUMENT (missing or unknown input,
+ * wrong type or shape), OUT_OF_RANGE (context, id), CANCELLED. */
 GRAFT_API graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,
                                              size_t input_count, const graft_tensor** outputs,
                                              size_t* output_count, graft_error* error);
+
+/* ---- Embeddings and labels of texts ---- */
+
+/* A text, or two that belong together: pair NULL: none. Sizes in bytes; nothing need be terminated.
+ */
+typedef struct graft_text {
+  const char* text;
+  size_t size;
+  const char* pair;
+  size_t pair_size;
+} graft_text;
+
+/* A vector of *width floats for each of `count` texts, one after the other in *embeddings, which
+ * belongs to the session and lives until its next call. Each text gives what it gives alone. Texts
+ * are cut to the length that the model's tokenizer says. What the session held is forgotten. One
+ * thread in a session at a time. Errors  UNSUPPORTED (the model makes no embeddings),
+ * FAILED_PRECONDITION (no tokenizer), INVALID_ARGUMENT (no texts), OUT_OF_RANGE (a text longer than
+ * the model has positions for), CANCELLED, OUT_OF_MEMORY. */
+GRAFT_API graft_status graft_embed(graft_session* session, const graft_text* texts, size_t count,
+                                   const float** embeddings, size_t* width, graft_error* error);
+/* *labels scores for each text, likewise: probabilities that add up to 1 where one label holds,
+ * each for itself where several may, and plain numbers of a regression. Errors  as graft_embed. */
+GRAFT_API graft_status graft_classify(graft_session* session, const graft_text* texts, size_t count,
+                                      const float** scores, size_t* labels, graft_error* error);
+/* The name of score `index`; it belongs to the model. Any thread. Errors  OUT_OF_RANGE: there is no
+ * such label, or scores have no names. */
+GRAFT_API graft_status graft_model_get_label(const graft_model* model, size_t index,
+                                             const char** label, graft_error* error);
 
 /* Appends `count` tokens to what the session holds, in chunks. *logits, if not NULL, receives
  * `vocabulary` floats for the last token; they live until the session's next call. Errors
