@@ -9,9 +9,12 @@ import static dev.graft.test.Suite.throwsA;
 import dev.graft.GenerateResult;
 import dev.graft.GraftException;
 import dev.graft.GraftException.Status;
+import dev.graft.KvFormat;
 import dev.graft.Model;
 import dev.graft.Session;
 import dev.graft.SessionOptions;
+import java.nio.file.Files;
+import java.nio.file.Paths;
 import java.util.Arrays;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
@@ -37,6 +40,9 @@ final class LifetimeTest {
     suite.test("an interrupted thread closes, and stays interrupted", this::closeInterrupted);
     suite.test("calls of two threads on one session take turns", this::turns);
     suite.test("what cannot be made leaves the model usable", this::failedSession);
+    if (System.getenv("ASAN_OPTIONS") == null) { // the sanitizer's own memory would end first
+      suite.test("a session beyond the memory is OUT_OF_MEMORY, and harms no other", this::outOfMemory);
+    }
     suite.test("nothing is left after closing: no thread, no descriptor", this::nothingLeft);
   }
 
@@ -215,6 +221,35 @@ final class LifetimeTest {
       try (Session session = model.newSession()) {
         equal(session.generate("Once", Fixtures.greedy(3)).getIds().length, 3);
       }
+    }
+  }
+
+  /** Lets this process have so much more address space, or all again. */
+  private static void limitMemory(long moreBytes) throws Exception {
+    String limit = "unlimited";
+    if (moreBytes >= 0) {
+      for (String line : Files.readAllLines(Paths.get("/proc/self/status"))) {
+        if (line.startsWith("VmSize:")) limit = "" + (Long.parseLong(line.replaceAll("[^0-9]", "")) * 1024 + moreBytes);
+      }
+    }
+    Process process =
+        new ProcessBuilder("prlimit", "--pid", "" + ProcessHandle.current().pid(), "--as=" + limit + ":").inheritIO().start();
+    equal(process.waitFor(), 0);
+  }
+
+  private void outOfMemory() throws Exception {
+    SessionOptions large = SessionOptions.builder().contextTokens(1_000_000).kvFormat(KvFormat.FLOAT32).build();
+    try (Model model = fixtures.open("tales-base-f32");
+        Session session = model.newSession()) {
+      limitMemory(512L << 20); // the large one asks for 3 GB
+      try {
+        String message = fails(Status.OUT_OF_MEMORY, () -> model.newSession(large)).getMessage();
+        check(message.matches(".*[0-9].*"), "it does not say how much: " + message);
+        equal(session.generate("Once", Fixtures.greedy(3)).getIds().length, 3);
+      } finally {
+        limitMemory(-1);
+      }
+      model.newSession(large).close();
     }
   }
 

@@ -5,10 +5,16 @@ import androidx.annotation.NonNull;
 
 /** What a model is. Immutable. */
 public final class ModelInfo {
-  /** What a model is for. */
+  /** What a model is for: {@code GRAFT_TASK_...} of graft.h, which counts from 0 in this order. */
   public enum Task {
     TENSORS,
     TEXT_GENERATION,
+    /** The first output is a vector for each text or image. */
+    EMBEDDING,
+    /** The first output is a score for each label, for each text or image. */
+    CLASSIFICATION,
+    /** The first output is a score for each label, for each token. */
+    TOKEN_CLASSIFICATION,
     /** One that this Java class does not know. */
     UNKNOWN
   }
