@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by ./run: installs Debian packages that are missing, and downloads the pinned sources through Debian's source packages.
 
-compiler_packages=(g++ cmake ninja-build ccache python3)   # python3: XNNPACK generates a list and a source with it
+compiler_packages=(g++ cmake ninja-build ccache python3 pkg-config)   # python3: XNNPACK generates a list and a source with it; pkg-config: a test
 library_packages=(libflatbuffers-dev doctest-dev nlohmann-json3-dev libcli11-dev libxxhash-dev)   # the "headers" lines of dependencies.txt
 build_packages=(ca-certificates xz-utils "${compiler_packages[@]}" "${library_packages[@]}")
 arm_packages=(g++-aarch64-linux-gnu qemu-user-static)

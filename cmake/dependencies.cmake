@@ -9,7 +9,8 @@ endif()
 
 add_library(graft_headers INTERFACE)   # FlatBuffers, xxHash, doctest, nlohmann-json, CLI11, Highway: headers
 target_include_directories(graft_headers SYSTEM INTERFACE ${GRAFT_DEPS_PREFIX}/include)
-foreach(name XNNPACK microkernels-prod pthreadpool cpuinfo pcre2-8 utf8proc hwy)
+set(GRAFT_DEPENDENCY_LIBRARIES XNNPACK microkernels-prod pthreadpool cpuinfo pcre2-8 utf8proc hwy)
+foreach(name ${GRAFT_DEPENDENCY_LIBRARIES})
   add_library(graft_dep_${name} STATIC IMPORTED)
   set_target_properties(graft_dep_${name} PROPERTIES IMPORTED_LOCATION ${GRAFT_DEPS_PREFIX}/lib/lib${name}.a)
 endforeach()

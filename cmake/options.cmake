@@ -5,6 +5,7 @@ option(GRAFT_BUILD_FUZZ "Build the fuzz targets (clang)" OFF)
 option(GRAFT_WERROR "Treat warnings as errors" OFF)   # ON in ./run and CI; off for others, whose compiler may know newer warnings
 option(GRAFT_CCACHE "Compile through ccache where it is installed" ON)
 option(GRAFT_FETCH_DEPENDENCIES "Fetch missing dependencies from their upstream repositories, at the pinned commits" OFF)
+option(GRAFT_BUILD_PACKAGE "Build libgraft.a and libgraft.so, and what installs them" OFF)
 set(GRAFT_SANITIZE "" CACHE STRING "address (with undefined behaviour), thread, or empty")
 set_property(CACHE GRAFT_SANITIZE PROPERTY STRINGS "" address thread)
 set(GRAFT_DEPS_PREFIX "" CACHE PATH "A folder with include/ and lib/ of everything graft links; empty: build them, see build_dependencies.cmake")

@@ -24,3 +24,6 @@ endif()
 add_library(graft_device_flags INTERFACE)
 target_link_libraries(graft_device_flags INTERFACE graft_build_flags)
 target_compile_options(graft_device_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(graft_device_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-gnu-unique>)   # such names cannot be made local to libgraft.a
+endif()

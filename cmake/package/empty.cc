@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+// CMake wants a source file of a library that is made of other libraries.

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs graft into a folder of its own, moves that folder, and builds programs against it as others would: in C99 and C++, static and
+# shared, by CMake and by pkg-config. Each prints the published greedy tokens of stories260k. The libraries export the header's
+# functions and nothing else.
+#   consumers.sh CMAKE BUILD SOURCE MODEL OUT CC CXX
+set -euo pipefail
+cmake=$1 build=$2 source=$3 model=$4 out=$5 cc=$6 cxx=$7
+failed=0 passed=0
+check() {
+  local name=$1
+  shift
+  if "$@"; then passed=$((passed + 1)); else echo "FAIL $name"; failed=$((failed + 1)); fi
+}
+rm -rf "$out"
+mkdir -p "$out"
+"$cmake" --install "$build" --prefix "$out/first" >"$out/install.log"
+mv "$out/first" "$out/installed"
+lib=$(dirname "$(find "$out/installed" -name libgraft.a)")
+
+# What is visible.
+python3 - "$out/installed/include/graft/graft.h" >"$out/declared.txt" <<'PYTHON'
+import re, sys
+print("\n".join(sorted(re.findall(r"GRAFT_API[^;(]*[ *](graft_\w+)\(", open(sys.argv[1]).read()))))
+PYTHON
+check "the header declares functions" grep -q '^graft_session_generate$' "$out/declared.txt"
+nm -D --defined-only --format=posix "$lib/libgraft.so" | awk '$2 != "A" {sub(/@.*/, "", $1); print $1}' | sort >"$out/shared.txt"
+check "libgraft.so exports the header's functions" diff "$out/declared.txt" "$out/shared.txt"
+nm --defined-only --extern-only --format=posix "$lib/libgraft.a" | awk 'NF > 2 {print $1}' | sort >"$out/static.txt"
+check "libgraft.a exports the header's functions" diff "$out/declared.txt" "$out/static.txt"
+dynamic=$(readelf -d "$lib/libgraft.so")
+check "libgraft.so has a name with its version" grep -q 'SONAME.*\[libgraft\.so\.[0-9]*\]' <<<"$dynamic"
+check "libgraft.so needs system libraries only" \
+  bash -c '! grep NEEDED <<<"$1" | grep -vE "lib(stdc\+\+|m|c|gcc_s|pthread|dl)\.so|ld-linux"' - "$dynamic"
+check "libgraft.so is bound at once" grep -q BIND_NOW <<<"$dynamic"
+check "its stack is not executable" bash -c 'readelf -lW "$1" | grep GNU_STACK | grep -q "RW "' - "$lib/libgraft.so"
+check "the header is C99" "$cc" -std=c99 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c "$out/installed/include/graft/graft.h"
+
+# What it gives.
+python3 - "$source/tests/data/stories260k/golden_greedy.json" >"$out/golden.txt" <<'PYTHON'
+import json, sys
+golden = json.load(open(sys.argv[1]))
+print("\n".join(map(str, golden["ids"][len(golden["prompt_ids"]):][:32])))
+PYTHON
+prints_tokens() { "$1" "$model" 1 2>&1 | diff "$out/golden.txt" -; }
+
+"$cmake" -S "$source/tests/consumers/project" -B "$out/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$out/installed" \
+  -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" >"$out/cmake.log" 2>&1 || { cat "$out/cmake.log"; exit 1; }
+"$cmake" --build "$out/cmake" >>"$out/cmake.log" 2>&1 || { cat "$out/cmake.log"; exit 1; }
+for program in c_shared c_static cpp_shared cpp_static default; do
+  check "CMake, $program" prints_tokens "$out/cmake/tokens_$program"
+done
+check "the shared program loads libgraft.so.N" bash -c 'readelf -d "$1" | grep -q "NEEDED.*libgraft\.so\.[0-9]"' - "$out/cmake/tokens_c_shared"
+check "the static program does not" bash -c '! readelf -d "$1" | grep -q libgraft' - "$out/cmake/tokens_c_static"
+
+if command -v pkg-config >/dev/null; then
+  export PKG_CONFIG_PATH=$lib/pkgconfig
+  for language in c cpp; do
+    compile=("$cc" -std=c99 -x c "$source/tests/consumers/project/tokens.c" -x none)
+    [[ $language == cpp ]] && compile=("$cxx" -std=c++11 "$source/tests/consumers/project/tokens.cc")
+    "${compile[@]}" -o "$out/pc_${language}_shared" $(pkg-config --cflags --libs graft) -Wl,-rpath,"$lib"
+    "${compile[@]}" -static -o "$out/pc_${language}_static" $(pkg-config --cflags --static --libs graft)
+    check "pkg-config, $language shared" prints_tokens "$out/pc_${language}_shared"
+    check "pkg-config, $language static" prints_tokens "$out/pc_${language}_static"
+  done
+else
+  echo "FAIL there is no pkg-config"
+  failed=$((failed + 1))
+fi
+echo "$passed passed, $failed failed"
+((failed == 0))
