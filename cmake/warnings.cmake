@@ -27,3 +27,8 @@ target_compile_options(graft_device_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-f
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(graft_device_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-gnu-unique>)   # such names cannot be made local to libgraft.a
 endif()
+
+# What runs once for a request, not once for a token: small rather than fast. GRAFT_SMALL is for single source files.
+add_library(graft_small_flags INTERFACE)
+set(GRAFT_SMALL $<$<CONFIG:Release>:-Os>)
+target_compile_options(graft_small_flags INTERFACE ${GRAFT_SMALL})
