@@ -90,15 +90,19 @@ uint64_t BytesOf(const graft_tensor& tensor) {
   return bytes;
 }
 
-// rows 0: the outputs are whole.
-std::vector<TensorEntry> DescribeOutputs(uint64_t rows, const graft_tensor* outputs, size_t count) {
+// rows 0: the outputs are whole. Of a model that gives one row for each text, that is the row.
+std::vector<TensorEntry> DescribeOutputs(uint64_t rows, bool row_is_text,
+                                         const graft_tensor* outputs, size_t count) {
   std::vector<TensorEntry> entries;
   for (size_t i = 0; i < count; ++i) {
     TensorEntry entry;
     entry.name = outputs[i].name;
     entry.dtype = outputs[i].type == GRAFT_TYPE_F32 ? "F32" : "I32";
     if (rows > 0) entry.shape.push_back(static_cast<int64_t>(rows));
-    entry.shape.insert(entry.shape.end(), outputs[i].shape, outputs[i].shape + outputs[i].rank);
+    const bool skips_one =
+        rows > 0 && row_is_text && outputs[i].rank > 1 && outputs[i].shape[0] == 1;
+    entry.shape.insert(entry.shape.end(), outputs[i].shape + (skips_one ? 1 : 0),
+                       outputs[i].shape + outputs[i].rank);
     entries.push_back(std::move(entry));
   }
   return entries;
@@ -146,6 +150,8 @@ int RunForward(int argc, char** argv) {
 
   const InterruptGuard guard(session.get());
   SafetensorsWriter writer;
+  const bool row_is_text =
+      info.task == GRAFT_TASK_EMBEDDING || info.task == GRAFT_TASK_CLASSIFICATION;
   const uint64_t rows = inputs.by_rows ? static_cast<uint64_t>(first.shape[0]) : 0;
   for (uint64_t row = 0; row < std::max<uint64_t>(rows, 1); ++row) {
     std::vector<graft_tensor> tensors;
@@ -158,7 +164,7 @@ int RunForward(int argc, char** argv) {
                               &error) != GRAFT_OK) {
       return FailCall(file, error);
     }
-    if (row == 0 && !writer.Open(output_file, DescribeOutputs(rows, outputs, count))) {
+    if (row == 0 && !writer.Open(output_file, DescribeOutputs(rows, row_is_text, outputs, count))) {
       return kExitFailure;
     }
     for (size_t i = 0; i < count; ++i) {
