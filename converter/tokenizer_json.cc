@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "converter/json.h"
+#include "converter/tokenizer_files.h"
 #include "converter/tokenizer_model.h"
 #include "converter/tokenizer_steps.h"
 #include "converter/tokenizer_template.h"
@@ -211,10 +212,8 @@ Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const J
 Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder,
                                              const std::string& model_folder,
                                              bool keeps_truncation) {
-  const std::filesystem::path file = std::filesystem::path(model_folder) / "tokenizer.json";
-  std::error_code error;
-  if (!std::filesystem::exists(file, error) && !error) return Offset<fb::Tokenizer>();
-  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
+  GRAFT_ASSIGN_OR_RETURN(const auto document, ReadTokenizerFiles(model_folder));
+  if (document == nullptr) return Offset<fb::Tokenizer>();
   return BuildTokenizer(builder, document->root(), keeps_truncation);
 }
 
