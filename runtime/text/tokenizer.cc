@@ -239,7 +239,7 @@ Status Tokenizer::AppendIds(std::string_view text, std::vector<int32_t>* ids) co
   std::unique_ptr<Scratch> scratch = TakeScratch();
   scratch->pattern.Begin(text.size());
   if (text.size() >= kCacheFromBytes) scratch->cache.Enable();
-  const Status status = Encoding(*this, *scratch, ids).Run(text);
+  Status status = Encoding(*this, *scratch, ids).Run(text);
   ReturnScratch(std::move(scratch));
   return status;
 }
