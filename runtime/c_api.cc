@@ -79,6 +79,7 @@ Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char
   model_options.threads = given.threads;
   model_options.verify_contents = given.verify_contents != 0;
   if (given.cache_folder != nullptr) model_options.cache.folder = given.cache_folder;
+  model_options.memory_limit_bytes = given.memory_limit_bytes;
   if (given.cache_limit_bytes != 0) model_options.cache.limit_bytes = given.cache_limit_bytes;
   GRAFT_ASSIGN_OR_RETURN(auto shared,
                          runtime::TextModel::Open(std::move(source).value(), model_options, name));
@@ -98,6 +99,7 @@ Status CreateSession(graft_model* model, const graft_session_options* options,
   session_options.threads = given.threads;
   session_options.context_tokens = given.context_tokens;
   session_options.prefill_chunk = given.prefill_chunk;
+  session_options.memory_limit_bytes = given.memory_limit_bytes;
   switch (given.kv_format) {
     case GRAFT_KV_AUTO:
       session_options.kv_format = runtime::KvFormat::kAuto;

@@ -34,6 +34,9 @@ Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offs
 /// How many threads help on this machine by default: the big cores, as far as the platform can
 /// tell. At least 1.
 unsigned DefaultThreads();
+/// Bytes that can be allocated and used before something is killed for it, by the files below
+/// `root` ("": the machine's own); the largest number if the platform does not tell.
+uint64_t AvailableMemory(const char* root = "");
 
 /// Borrows memory.
 class MemorySource final : public DataSource {

@@ -46,9 +46,10 @@ Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> sou
   std::unique_ptr<Model> model(new (std::nothrow) Model(std::move(source), verified));
   if (!model) return Error(StatusCode::kOutOfMemory, "cannot allocate a model");
   model->threads_ = std::max(1u, options.threads != 0 ? options.threads : DefaultThreads());
-  GRAFT_ASSIGN_OR_RETURN(
-      model->packed_weights_,
-      PackedWeights::Load(verified, *model->source_, model->threads_, options.cache));
+  model->memory_limit_bytes_ = options.memory_limit_bytes;
+  GRAFT_ASSIGN_OR_RETURN(model->packed_weights_,
+                         PackedWeights::Load(verified, *model->source_, model->threads_,
+                                             options.cache, options.memory_limit_bytes));
   return std::shared_ptr<const Model>(std::move(model));
 }
 

@@ -17,9 +17,10 @@ namespace graft::runtime {
 class PackedWeights;
 
 struct ModelOptions {
-  unsigned threads = 0;          ///< while loading; 0: DefaultThreads()
-  bool verify_contents = false;  ///< also check every segment's checksum
-  CacheSettings cache = {};      ///< of packed weights
+  unsigned threads = 0;             ///< while loading; 0: DefaultThreads()
+  bool verify_contents = false;     ///< also check every segment's checksum
+  CacheSettings cache = {};         ///< of packed weights
+  uint64_t memory_limit_bytes = 0;  ///< of packed weights, and of each session; 0: none
 };
 
 class Model {
@@ -43,6 +44,7 @@ class Model {
   std::span<const uint32_t> end_tokens() const;
   schema::Hash128 identity() const;  ///< equal for files of equal graph and weights
   unsigned threads() const { return threads_; }
+  uint64_t memory_limit_bytes() const { return memory_limit_bytes_; }  ///< 0: none
 
  private:
   Model(std::unique_ptr<DataSource> source, schema::VerifiedModel verified);
@@ -51,6 +53,7 @@ class Model {
   schema::VerifiedModel verified_;
   std::unique_ptr<PackedWeights> packed_weights_;
   unsigned threads_ = 1;
+  uint64_t memory_limit_bytes_ = 0;
 };
 
 }  // namespace graft::runtime

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/packed_weights.h"
 
+#include <cinttypes>
 #include <new>
 #include <utility>
 
@@ -28,11 +29,17 @@ PackedWeights::~PackedWeights() = default;
 Result<std::unique_ptr<PackedWeights>> PackedWeights::Load(const schema::VerifiedModel& model,
                                                            const DataSource& source,
                                                            unsigned threads,
-                                                           const CacheSettings& cache) {
+                                                           const CacheSettings& cache,
+                                                           uint64_t limit_bytes) {
   GRAFT_RETURN_IF_ERROR(InitializeKernels());
   std::unique_ptr<PackedWeights> packed(new (std::nothrow) PackedWeights);
   if (!packed) return Error(StatusCode::kOutOfMemory, "cannot allocate packed weights");
   GRAFT_ASSIGN_OR_RETURN(packed->layout_, LayOutWeights(model));
+  if (limit_bytes != 0 && packed->layout_.bytes > limit_bytes) {
+    return Error(StatusCode::kOutOfMemory,
+                 "the packed weights take %" PRIu64 " bytes, the memory limit is %" PRIu64,
+                 packed->layout_.bytes, limit_bytes);
+  }
   if (!cache.folder.empty() && !packed->layout_.entries.empty()) {
     const Status status = packed->LoadThroughCache(model, source, threads, cache);
     if (status.ok()) return packed;

@@ -32,7 +32,8 @@ class PackedWeights {
   /// none.
   static Result<std::unique_ptr<PackedWeights>> Load(const schema::VerifiedModel& model,
                                                      const DataSource& source, unsigned threads,
-                                                     const CacheSettings& cache);
+                                                     const CacheSettings& cache,
+                                                     uint64_t limit_bytes);
   ~PackedWeights();
   PackedWeights(const PackedWeights&) = delete;
   PackedWeights& operator=(const PackedWeights&) = delete;

@@ -14,6 +14,7 @@
 #include "runtime/page_memory.h"
 #include "runtime/plan.h"
 #include "runtime/saved_session.h"
+#include "runtime/schedule.h"
 #include "runtime/text_batch.h"
 #include "runtime/worker_team.h"
 #include "schema/checked_math.h"
@@ -54,12 +55,17 @@ KvElement ElementOf(KvFormat format, const schema::VerifiedModel& model) {
   return AllFloat32(model) ? KvElement::kFloat32 : KvElement::kFloat16;
 }
 
-// Gives each cache its place in one run of memory.
-Result<PageMemory> AllocateCaches(const fb::Graph& graph, uint32_t context_tokens,
-                                  KvElement element, std::vector<KvView>* views) {
-  constexpr uint64_t kCacheAlignment = 64;
-  uint64_t total = 0;
+// Where each cache lies in one run of memory.
+struct CacheLayout {
+  std::vector<KvView> views;
   std::vector<uint64_t> offsets;
+  uint64_t bytes = 0;
+};
+
+Result<CacheLayout> LayOutCaches(const fb::Graph& graph, uint32_t context_tokens,
+                                 KvElement element) {
+  constexpr uint64_t kCacheAlignment = 64;
+  CacheLayout layout;
   if (graph.kv_caches() != nullptr) {
     for (const fb::KvCache* cache : *graph.kv_caches()) {
       KvView view;
@@ -70,19 +76,38 @@ Result<PageMemory> AllocateCaches(const fb::Graph& graph, uint32_t context_token
       // Heads are at most 2^16 of 2^14, positions at most 2^30: the product fits 64 bits, the sum
       // may not.
       uint64_t offset = 0;
-      if (!CheckedAlignUp(total, kCacheAlignment, &offset) ||
-          !CheckedAdd<uint64_t>(offset, view.bytes(), &total)) {
+      if (!CheckedAlignUp(layout.bytes, kCacheAlignment, &offset) ||
+          !CheckedAdd<uint64_t>(offset, view.bytes(), &layout.bytes)) {
         return Error(StatusCode::kOutOfMemory,
                      "the cache of %u tokens does not fit the address space", context_tokens);
       }
-      offsets.push_back(offset);
-      views->push_back(view);
+      layout.offsets.push_back(offset);
+      layout.views.push_back(view);
     }
   }
-  GRAFT_ASSIGN_OR_RETURN(PageMemory memory,
-                         PageMemory::Allocate(total + kReadableTailBytes, "the key/value cache"));
-  for (size_t i = 0; i < views->size(); ++i) (*views)[i].Place(memory.data() + offsets[i]);
-  return memory;
+  if (!CheckedAdd<uint64_t>(layout.bytes, kReadableTailBytes, &layout.bytes)) {
+    return Error(StatusCode::kOutOfMemory, "the cache of %u tokens does not fit the address space",
+                 context_tokens);
+  }
+  return layout;
+}
+
+// The longest context whose caches take at most `bytes`; 0 if none does.
+uint32_t LongestContext(const fb::Graph& graph, KvElement element, uint32_t below, uint64_t bytes) {
+  uint32_t fits = 0;
+  for (uint32_t refused = below; refused - fits > 1;) {
+    const uint32_t middle = fits + (refused - fits) / 2;
+    const Result<CacheLayout> layout = LayOutCaches(graph, middle, element);
+    const bool small = layout.ok() && layout->bytes <= bytes &&
+                       uint64_t{middle} * sizeof(int32_t) <= bytes - layout->bytes;
+    (small ? fits : refused) = middle;
+  }
+  return fits;
+}
+
+std::string WhatFits(uint32_t context_tokens) {
+  if (context_tokens == 0) return "no context fits";
+  return "a context of " + std::to_string(context_tokens) + " fits";
 }
 
 std::string ShapeText(std::span<const int64_t> shape) {
@@ -101,6 +126,8 @@ class Session::Impl {
   }
 
   Status Initialize(const SessionOptions& options);
+  Result<uint64_t> ActivationBytes() const;
+  Status CheckMemory(uint64_t cache_bytes, uint64_t limit_bytes) const;
   Status CheckIds(std::span<const int32_t> given) const;
   Status CheckPositions(size_t end) const;
   Status RunChunk(std::span<const int32_t> chunk, size_t outputs);
@@ -161,17 +188,73 @@ Status Session::Impl::Initialize(const SessionOptions& options) {
   }
   prefill_chunk = std::min(
       options.prefill_chunk == 0 ? kDefaultPrefillChunk : options.prefill_chunk, context_tokens);
+  kv_element = ElementOf(options.kv_format, model->verified());
+  GRAFT_ASSIGN_OR_RETURN(CacheLayout layout, LayOutCaches(*model->verified().model().graph(),
+                                                          context_tokens, kv_element));
+  GRAFT_RETURN_IF_ERROR(CheckMemory(layout.bytes, options.memory_limit_bytes == 0
+                                                      ? model->memory_limit_bytes()
+                                                      : options.memory_limit_bytes));
   GRAFT_ASSIGN_OR_RETURN(
       team, WorkerTeam::Create(options.threads == 0 ? model->threads() : options.threads));
-  kv_element = ElementOf(options.kv_format, model->verified());
-  GRAFT_ASSIGN_OR_RETURN(cache_memory, AllocateCaches(*model->verified().model().graph(),
-                                                      context_tokens, kv_element, &caches));
+  GRAFT_ASSIGN_OR_RETURN(cache_memory, PageMemory::Allocate(layout.bytes, "the key/value cache"));
+  caches = std::move(layout.views);
+  for (size_t i = 0; i < caches.size(); ++i)
+    caches[i].Place(cache_memory.data() + layout.offsets[i]);
   GRAFT_ASSIGN_OR_RETURN(executor, Executor::Create(plan, model->packed_weights(), caches, *team));
   GRAFT_ASSIGN_OR_RETURN(
       id_memory, PageMemory::Allocate(uint64_t{context_tokens} * sizeof(int32_t), "token ids"));
   ids = {reinterpret_cast<int32_t*>(id_memory.data()), context_tokens};
   binding.assign(plan.symbols(), 0);
   return OkStatus();
+}
+
+// Of a prompt's whole chunk, with one row out. Other graphs say only with their inputs what they
+// need.
+Result<uint64_t> Session::Impl::ActivationBytes() const {
+  if (!model->is_text_generation() || !plan.can_chunk()) return uint64_t{0};
+  Binding sizes(plan.symbols(), 0);
+  const auto bind = [&](int32_t value, int64_t size) {
+    if (value < 0) return;
+    const PlanDimension& dimension = plan.values()[static_cast<size_t>(value)].shape[0];
+    if (dimension.symbol >= 0) sizes[static_cast<size_t>(dimension.symbol)] = size;
+  };
+  bind(plan.output_rows(), 1);
+  bind(plan.token_ids(), prefill_chunk);
+  bind(plan.positions(), prefill_chunk);
+  Schedule schedule;
+  GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, sizes, &schedule));
+  return schedule.arena_bytes;
+}
+
+// Memory is handed out without being there: what does not fit must be refused here, or the process
+// is killed once it is touched.
+Status Session::Impl::CheckMemory(uint64_t cache_bytes, uint64_t limit_bytes) const {
+  const fb::Graph& graph = *model->verified().model().graph();
+  const uint64_t id_bytes = uint64_t{context_tokens} * sizeof(int32_t);
+  if (limit_bytes != 0) {
+    GRAFT_ASSIGN_OR_RETURN(const uint64_t activations, ActivationBytes());
+    const uint64_t packed = model->packed_weights().bytes();
+    uint64_t fixed = 0, needed = 0;
+    if (!CheckedAdd(packed, activations, &fixed) || !CheckedAdd(fixed, id_bytes, &needed) ||
+        !CheckedAdd(needed, cache_bytes, &needed))
+      needed = std::numeric_limits<uint64_t>::max();
+    if (needed > limit_bytes) {
+      const uint64_t left = limit_bytes > fixed ? limit_bytes - fixed : 0;
+      return Error(StatusCode::kOutOfMemory,
+                   "a context of %u tokens needs %" PRIu64 " bytes (weights %" PRIu64
+                   ", cache %" PRIu64 ", activations %" PRIu64 "), the memory limit is %" PRIu64
+                   ": %s",
+                   context_tokens, needed, packed, cache_bytes, activations, limit_bytes,
+                   WhatFits(LongestContext(graph, kv_element, context_tokens, left)).c_str());
+    }
+  }
+  const uint64_t available = AvailableMemory();
+  if (cache_bytes <= available) return OkStatus();
+  return Error(StatusCode::kOutOfMemory,
+               "the cache of %u tokens takes %" PRIu64 " bytes, the machine has %" PRIu64
+               " available: %s",
+               context_tokens, cache_bytes, available,
+               WhatFits(LongestContext(graph, kv_element, context_tokens, available)).c_str());
 }
 
 Status Session::Impl::CheckIds(std::span<const int32_t> given) const {

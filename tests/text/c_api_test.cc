@@ -134,6 +134,17 @@ TEST_SUITE("runtime/c_api") {
     REQUIRE(graft_session_create(model.handle, &options, &session, nullptr) == GRAFT_OK);
     graft_session_destroy(session);
 
+    options = GRAFT_SESSION_OPTIONS_INIT;
+    options.threads = 1;
+    options.memory_limit_bytes = 1;
+    options.struct_size = offsetof(graft_session_options, memory_limit_bytes);
+    REQUIRE(graft_session_create(model.handle, &options, &session, nullptr) == GRAFT_OK);
+    graft_session_destroy(session);
+    options.struct_size = sizeof(options);
+    graft_session* none = nullptr;
+    CHECK(graft_session_create(model.handle, &options, &none, nullptr) == GRAFT_OUT_OF_MEMORY);
+    CHECK(none == nullptr);
+
     struct {
       graft_session_options known;
       uint64_t later;

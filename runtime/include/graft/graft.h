@@ -74,11 +74,14 @@ typedef struct graft_model_options {
    * memory, and graft_model_get_info says why. Any number of processes may use a folder. Give
    * models you do not trust a folder of their own. */
   const char* cache_folder;
-  uint64_t cache_limit_bytes; /* of all files of the folder together, beyond which those used
-                               * longest ago are removed; default 8 GiB */
+  uint64_t cache_limit_bytes;  /* of all files of the folder together, beyond which those used
+                                * longest ago are removed; default 8 GiB */
+  uint64_t memory_limit_bytes; /* OUT_OF_MEMORY, before anything is allocated, if the packed weights
+                                * take more; also the limit of sessions that set none. Default:
+                                * none */
 } graft_model_options;
 #define GRAFT_MODEL_OPTIONS_INIT \
-  { sizeof(graft_model_options), 0, 0, NULL, 0 }
+  { sizeof(graft_model_options), 0, 0, NULL, 0, 0 }
 
 /* Maps and verifies a file. `options` and `error` may be NULL.
  * Errors  NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, UNSUPPORTED, OUT_OF_MEMORY. */
@@ -213,16 +216,21 @@ GRAFT_API graft_status graft_chat_render(const graft_model* model,
 
 typedef struct graft_session_options {
   size_t struct_size;
-  uint32_t threads;        /* default: as the model's */
-  uint32_t context_tokens; /* positions to make room for; default: the model's, at most 4096 */
-  uint32_t prefill_chunk;  /* tokens of a prompt computed at a time; default 128 */
-  int32_t kv_format;       /* GRAFT_KV_... */
+  uint32_t threads;            /* default: as the model's */
+  uint32_t context_tokens;     /* positions to make room for; default: the model's, at most 4096 */
+  uint32_t prefill_chunk;      /* tokens of a prompt computed at a time; default 128 */
+  int32_t kv_format;           /* GRAFT_KV_... */
+  uint64_t memory_limit_bytes; /* of the packed weights, keys and values, token ids and, for a model
+                                * that generates text, activations of a prefill_chunk together;
+                                * default: the model's limit */
 } graft_session_options;
 #define GRAFT_SESSION_OPTIONS_INIT \
-  { sizeof(graft_session_options), 0, 0, 0, 0 }
+  { sizeof(graft_session_options), 0, 0, 0, 0, 0 }
 
-/* Errors  OUT_OF_MEMORY, INVALID_ARGUMENT (a context beyond what the model was trained for is
- * allowed). */
+/* A session on `model`, the caller's to destroy. options may be NULL. Any thread.
+ * Errors  OUT_OF_MEMORY (beyond memory_limit_bytes, or keys and values that the machine has no
+ * memory for; the message says what is needed and which context fits, and nothing was allocated),
+ * INVALID_ARGUMENT (a context beyond what the model was trained for is allowed). */
 GRAFT_API graft_status graft_session_create(graft_model* model,
                                             const graft_session_options* options,
                                             graft_session** session, graft_error* error);
