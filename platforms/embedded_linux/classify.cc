@@ -79,6 +79,7 @@ int RunClassify(int argc, char** argv) {
   const InterruptGuard guard(session.get());
 
   std::vector<graft_text> given;
+  given.reserve(texts.size());
   for (const std::string& text : texts) {
     given.push_back(
         {text.data(), text.size(), has_pair ? pair.data() : nullptr, has_pair ? pair.size() : 0});

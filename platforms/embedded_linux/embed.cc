@@ -44,6 +44,7 @@ int RunEmbed(int argc, char** argv) {
   const InterruptGuard guard(session.get());
 
   std::vector<graft_text> given;
+  given.reserve(texts.size());
   for (const std::string& text : texts) given.push_back({text.data(), text.size(), nullptr, 0});
   const float* embeddings = nullptr;
   size_t width = 0;

@@ -24,7 +24,8 @@ int main(int argc, char** argv) {
   options.max_tokens = 32;
   failed = graft_model_open(argv[1], NULL, &model, &error) != GRAFT_OK ||
            graft_session_create(model, NULL, &session, &error) != GRAFT_OK ||
-           graft_session_generate(session, &first, 1, &options, print_token, NULL, NULL, &error) != GRAFT_OK;
+           graft_session_generate(session, &first, 1, &options, print_token, NULL, NULL, &error) !=
+               GRAFT_OK;
   if (failed) fprintf(stderr, "%s\n", error.message);
   graft_session_destroy(session);
   graft_model_destroy(model);

@@ -19,10 +19,12 @@ std::vector<int32_t> Continue(const char* path, int32_t first) {
   graft_error error{};
   graft_model* model = nullptr;
   if (graft_model_open(path, nullptr, &model, &error) != GRAFT_OK) throw Failure(error);
-  const std::unique_ptr<graft_model, void (*)(graft_model*)> model_owner(model, graft_model_destroy);
+  const std::unique_ptr<graft_model, void (*)(graft_model*)> model_owner(model,
+                                                                         graft_model_destroy);
   graft_session* session = nullptr;
   if (graft_session_create(model, nullptr, &session, &error) != GRAFT_OK) throw Failure(error);
-  const std::unique_ptr<graft_session, void (*)(graft_session*)> session_owner(session, graft_session_destroy);
+  const std::unique_ptr<graft_session, void (*)(graft_session*)> session_owner(
+      session, graft_session_destroy);
   std::vector<int32_t> ids;
   graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
   options.max_tokens = 32;
@@ -30,7 +32,8 @@ std::vector<int32_t> Continue(const char* path, int32_t first) {
     if (id >= 0) static_cast<std::vector<int32_t>*>(user)->push_back(id);
     return 0;
   };
-  if (graft_session_generate(session, &first, 1, &options, collect, &ids, nullptr, &error) != GRAFT_OK)
+  if (graft_session_generate(session, &first, 1, &options, collect, &ids, nullptr, &error) !=
+      GRAFT_OK)
     throw Failure(error);
   return ids;
 }
