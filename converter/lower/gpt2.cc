@@ -107,8 +107,9 @@ Status LowerGpt2(const JsonValue& config, GraphBuilder& g, TaskDescription* task
   const std::string places = model.Name("wpe.weight");
   const TensorId place_table =
       g.FloatMatrix(places, {.source = places, .source_rows = c.context}, c.context, c.hidden);
-  ValueId x = g.Add("embedded", g.Embedding(wte, inputs.ids, table),
-                    g.Embedding(model.Name("wpe"), inputs.positions, place_table));
+  const ValueId token = g.Embedding(wte, inputs.ids, table);
+  const ValueId place = g.Embedding(model.Name("wpe"), inputs.positions, place_table);
+  ValueId x = g.Add("embedded", token, place);
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     x = Layer(c, model["h"][layer], layer, x, inputs.positions);
   }

@@ -15,8 +15,11 @@ ValueId Module::Linear(std::string_view name, ValueId x, int64_t out_features, b
   };
   const std::string weight = module + ".weight";
   const std::string bias_name = module + ".bias";
+  // Tensors lie in the file in the order they are named here, so each is a statement: the order in
+  // which arguments are evaluated is the compiler's.
+  const TensorId matrix = graph_->Matrix(weight, whole(weight), out_features, graph_->Width(x));
   return graph_->Linear(
-      module, x, graph_->Matrix(weight, whole(weight), out_features, graph_->Width(x)),
+      module, x, matrix,
       bias ? graph_->Vector(bias_name, whole(bias_name), out_features) : TensorId{});
 }
 
@@ -29,8 +32,10 @@ ValueId Module::Linear(const FusedLinear& fused, std::string_view part, ValueId 
                        .rows = rows,
                        .transposed = fused.transposed};
   TensorPart bias = {.source = module + ".bias", .source_rows = fused.out_features, .rows = rows};
+  const TensorId matrix =
+      graph_->Matrix(name + ".weight", std::move(weight), out_features, graph_->Width(x));
   return graph_->Linear(
-      name, x, graph_->Matrix(name + ".weight", std::move(weight), out_features, graph_->Width(x)),
+      name, x, matrix,
       fused.bias ? graph_->Vector(name + ".bias", std::move(bias), out_features) : TensorId{});
 }
 
@@ -49,7 +54,8 @@ ValueId Module::RmsNorm(std::string_view name, ValueId x, float epsilon, const N
 ValueId Module::LayerNorm(std::string_view name, ValueId x, float epsilon, bool bias) const {
   const std::string module = Name(name);
   const int64_t width = graph_->Width(x);
-  return graph_->LayerNorm(module, x, graph_->Vector(module + ".weight", width),
+  const TensorId weight = graph_->Vector(module + ".weight", width);
+  return graph_->LayerNorm(module, x, weight,
                            bias ? graph_->Vector(module + ".bias", width) : TensorId{}, epsilon);
 }
 

@@ -79,9 +79,9 @@ ValueId Encode(const VitConfig& c, GraphBuilder& g) {
   const ValueId image =
       g.ImageInput("pixel_values", c.patch.channels, c.patch.height, c.patch.width);
   const std::string projection = embeddings + "patch_embeddings.projection";
-  ValueId x = g.Linear(projection, g.Patches("patches", image, c.patch),
-                       g.Kernels(projection + ".weight", width, c.patch),
-                       g.Vector(projection + ".bias", width));
+  const ValueId patches = g.Patches("patches", image, c.patch);
+  const TensorId kernels = g.Kernels(projection + ".weight", width, c.patch);
+  ValueId x = g.Linear(projection, patches, kernels, g.Vector(projection + ".bias", width));
 
   const auto stored = [&](const std::string& name, int64_t rows) {
     const TensorId tensor = g.Stored(embeddings + name, {1, rows, width});
