@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Executor: runs a plan. Holds the activations and one operator for each slice of each linear's
-// weights.
+// Executor: runs a plan. Holds the activations and the state of every step.
 #pragma once
 
 #include <atomic>
@@ -10,13 +9,14 @@
 #include <span>
 #include <vector>
 
-#include "runtime/kernels/attention.h"
+#include "runtime/attention_tasks.h"
+#include "runtime/kernels/kv_store.h"
 #include "runtime/packed_weights.h"
 #include "runtime/page_memory.h"
 #include "runtime/plan.h"
 #include "runtime/profile.h"
 #include "runtime/schedule.h"
-#include "runtime/text_slots.h"
+#include "runtime/step_state.h"
 #include "runtime/worker_team.h"
 #include "schema/result.h"
 
@@ -45,23 +45,11 @@ class Executor final : private StagedWork {
   void set_profile(Profile* profile) { profile_ = profile; }
 
  private:
-  struct StepState;
-  struct LinearState;
-  struct TextBlock;
   Executor(const Plan& plan, WorkerTeam& team);
 
   Status CreateSteps(const PackedWeights& weights, std::span<const KvView> caches);
-  Status CreateLinears(const Step& step, const PackedWeights& weights, const uint16_t* unit_scales,
-                       StepState* state);
   Status PrepareStep(const Step& step, StepState& state);
-  static void PoolRow(const StepState& state, size_t first, size_t last, float* out);
-  void RunTextBlock(const StepState& state, const TextBlock& block, size_t head,
-                    float* scratch) const;
-  void RunRows(StepState& state, StepKind kind, size_t begin, size_t end);
   void RunStageRows(const Stage& stage, size_t begin, size_t end);
-  void RunAttentionTask(StepState& state, uint32_t task, unsigned worker);
-  uint32_t PlanAttention(StepState& state) const;
-  void PlanTexts(StepState& state) const;
 
   // StagedWork, for the team.
   uint32_t TaskCount(uint32_t stage) override;
@@ -72,17 +60,14 @@ class Executor final : private StagedWork {
   WorkerTeam& team_;
   std::vector<StepState> states_;  // one for each of the plan's steps
   PageMemory arena_;
-  PageMemory scratch_;  // attention: each worker's, then the partial results of split heads
-  size_t worker_scratch_floats_ = 0;
-  std::unique_ptr<std::atomic<uint32_t>[]> splits_done_;  // for each key/value head
-  TextSlots text_slots_;  // of the running call, if the graph takes several texts
+  AttentionTasks attention_;
   Schedule schedule_;
   Binding binding_;
   bool prepared_ = false;
   Profile* profile_ = nullptr;
 
   // Of the running call.
-  size_t first_position_ = 0;
+  CallState call_;
   const std::atomic<bool>* cancel_ = nullptr;
   bool cancelled_ = false;
   std::atomic<bool> failed_{false};

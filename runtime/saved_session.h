@@ -22,7 +22,7 @@
 #include <cstdint>
 #include <span>
 
-#include "runtime/kernels/attention.h"
+#include "runtime/kernels/kv_store.h"
 #include "schema/container.h"
 #include "schema/result.h"
 

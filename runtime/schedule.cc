@@ -5,7 +5,7 @@
 #include <cinttypes>
 #include <limits>
 
-#include "runtime/kernels/attention.h"
+#include "runtime/kernels/kv_store.h"
 #include "runtime/text_slots.h"
 #include "runtime/xnn/linear_operator.h"
 #include "schema/checked_math.h"

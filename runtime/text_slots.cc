@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "runtime/kernels/attention.h"
+#include "runtime/kernels/kv_store.h"
 
 namespace graft::runtime {
 namespace {

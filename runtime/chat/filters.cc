@@ -9,6 +9,7 @@
 #include "runtime/chat/builtins.h"
 #include "runtime/chat/list_filters.h"
 #include "runtime/chat/text_rules.h"
+#include "runtime/chat/value_text.h"
 
 namespace graft::runtime::chat {
 namespace {

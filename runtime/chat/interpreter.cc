@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "runtime/chat/builtins.h"
+#include "runtime/chat/value_text.h"
 
 namespace graft::runtime::chat {
 namespace {

@@ -30,6 +30,9 @@ struct List;
 struct Map;
 struct Function;
 
+/// Levels of lists and maps within each other that are compared and written.
+inline constexpr int kMaxValueDepth = 64;
+
 /// Cheap to copy: what it points to belongs to a Heap, a template or the caller.
 class Value {
  public:
@@ -148,14 +151,7 @@ class Heap {
 };
 
 /// Whether two values are equal, as Python compares them. Cost   counted in *steps_left; a
-/// comparison that exceeds it, or nests deeper than 64, is an error.
+/// comparison that exceeds it, or nests deeper than kMaxValueDepth, is an error.
 Result<bool> Equal(Value a, Value b, size_t* steps_left);
-
-/// Appends the value as {{ }} prints it: None, True, numbers as Python writes them; lists and maps
-/// as Python's repr. Errors   kOutOfRange: more than `max_bytes` in *out, nested deeper than 64.
-Status AppendText(Value value, size_t max_bytes, std::string* out);
-/// Appends the value as JSON the way Python's json.dumps does, with `indent` spaces a level; -1: on
-/// one line. Errors   as above; kCorrupt: a value that JSON does not have.
-Status AppendJson(Value value, int indent, size_t max_bytes, std::string* out);
 
 }  // namespace graft::runtime::chat

@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <random>
 
 #include "tests/runtime/reference.h"
 
@@ -219,6 +221,47 @@ TEST_SUITE("runtime/attention") {
           }
         }
       }
+    }
+  }
+
+  TEST_CASE("random shapes, windows, formats, chunks and threads match the reference") {
+    // The first are short and of every odd size; the last are long enough for a token's context to
+    // be split between threads, with a window that begins anywhere in a block.
+    constexpr uint32_t kShort = 40, kLong = 5;
+    for (uint32_t seed = 1; seed <= kShort + kLong; ++seed) {
+      CAPTURE(seed);
+      std::mt19937 random(seed);
+      const auto pick = [&](uint32_t least, uint32_t most) {
+        return least + static_cast<uint32_t>(random() % (most - least + 1));
+      };
+      const bool is_long = seed > kShort;
+      Options options;
+      options.kv_heads = pick(1, is_long ? 2 : 3);
+      options.heads = options.kv_heads * pick(1, is_long ? 3 : 11);
+      options.head_dim = pick(1, is_long ? 33 : 96);
+      options.scale = 1.0f / std::sqrt(static_cast<float>(options.head_dim));
+      options.soft_cap = pick(0, 3) == 0 ? 3.0f : 0.0f;
+      const uint32_t tokens = is_long ? pick(700, 850) : pick(2, 90);
+      if (pick(0, 1) == 0) options.window = is_long ? pick(513, 690) : pick(1, tokens);
+      const auto format = std::array{runtime::KvFormat::kFloat32, runtime::KvFormat::kFloat16,
+                                     runtime::KvFormat::kInt8}[pick(0, 2)];
+      CAPTURE(options.head_dim);
+      CAPTURE(options.window);
+      const AttentionModel model(options, true);
+      const auto ids = AttentionModel::Ids(tokens);
+      const Numbers expected = model.Expected(ids, format == runtime::KvFormat::kInt8);
+      const auto session = model.NewSession(format, pick(1, 200), pick(1, 5));
+      const size_t alone = std::min<size_t>(tokens - 1, 12);  // tokens that come one by one
+      REQUIRE(session->Append(std::span(ids).first(tokens - alone), nullptr).ok());
+      double difference = 0.0;
+      for (size_t i = tokens - alone; i < tokens; ++i) {
+        const float* row = nullptr;
+        REQUIRE(session->Append({&ids[i], 1}, &row).ok());
+        for (size_t k = 0; k < model.width(); ++k)
+          difference = std::max(difference, std::fabs(row[k] - expected(i, k)));
+      }
+      CHECK(difference < Tolerance(format));
+      if (!is_long) CHECK(LargestDifference(Forward(*session, ids), expected) < Tolerance(format));
     }
   }
 

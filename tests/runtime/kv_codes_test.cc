@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "runtime/kernels/attention.h"
+#include "runtime/kernels/kv_store.h"
 
 namespace graft::test {
 namespace {

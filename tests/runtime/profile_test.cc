@@ -62,6 +62,27 @@ TEST_SUITE("runtime/profile") {
     }
   }
 
+  TEST_CASE("the head, and what feeds nothing else, is computed only where logits are asked for") {
+    const TinyLlama llama(fb::TensorFormat::Int8PerChannel);
+    const auto session = NewSession(llama.model(), {.threads = 2, .prefill_chunk = 8});
+    const auto ids = TinyLlama::Ids(40);
+    const auto linears_of = [&](const float** logits) {
+      session->MeasureSteps(true);
+      REQUIRE(session->Append(ids, logits).ok());
+      session->MeasureSteps(false);
+      return TotalsByKind(*session)["linears"];
+    };
+    const runtime::StepTotals without = linears_of(nullptr);
+    const float* logits = nullptr;
+    const runtime::StepTotals with = linears_of(&logits);
+    // In the last of five chunks: the head, and all of the last layer but its keys and values,
+    // which are kept: o, gate with up, and down. q goes along with k and v.
+    CHECK(with.calls == without.calls + 4);
+    const uint64_t left_out = with.weight_bytes - without.weight_bytes;
+    CHECK(left_out > 0);
+    CHECK(without.weight_bytes == 5 * (session->weight_bytes() - left_out));
+  }
+
   TEST_CASE("wall time is shared out in proportion to busy time") {
     using runtime::StepKind;
     runtime::Profile profile;

@@ -1,58 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decoding a token allocates nothing: every operator new of the process is counted.
+// Once it goes, neither a decoded token nor a chunk of a prompt allocates, locks or reshapes.
 #include <doctest/doctest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
+#include <vector>
 
+#include "tests/runtime/call_counts.h"
 #include "tests/runtime/tiny_llama.h"
-
-namespace {
-
-std::atomic<size_t> allocations{0};
-
-void* Count(size_t size) {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  return std::malloc(size == 0 ? 1 : size);
-}
-
-}  // namespace
-
-void* operator new(size_t size) {
-  if (void* memory = Count(size)) return memory;
-  std::abort();
-}
-void* operator new[](size_t size) { return operator new(size); }
-void* operator new(size_t size, const std::nothrow_t&) noexcept { return Count(size); }
-void* operator new[](size_t size, const std::nothrow_t&) noexcept { return Count(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
-void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 
 namespace graft::test {
 namespace {
 
+constexpr fb::TensorFormat kFormats[] = {
+    fb::TensorFormat::Float32, fb::TensorFormat::Int8PerChannel, fb::TensorFormat::Int4Block,
+    fb::TensorFormat::Int4PerChannel};
+
+// A team of several locks to sleep and to be woken, which the system may make it do between two
+// calls, never between two stages of one.
+void CheckSteady(const CallCounts& before, unsigned threads, size_t calls) {
+  const CallCounts after = CountedCalls();
+  CHECK(after.allocations - before.allocations == 0);
+  CHECK(after.reshapes - before.reshapes == 0);
+  CHECK(after.locks - before.locks <= (threads == 1 ? 0 : calls * threads));
+}
+
 TEST_SUITE("runtime/steady state") {
-  TEST_CASE("decoding allocates nothing once it goes") {
-    for (const auto format : {fb::TensorFormat::Float32, fb::TensorFormat::Int8PerChannel,
-                              fb::TensorFormat::Int4Block}) {
+  TEST_CASE("the counters see what they count") {
+    const CallCounts before = CountedCalls();
+    const TinyLlama llama(fb::TensorFormat::Int4Block);
+    const auto session = NewSession(llama.model(), {.threads = 2});
+    REQUIRE(session->Append(TinyLlama::Ids(3), nullptr).ok());
+    const CallCounts after = CountedCalls();
+    CHECK(after.allocations > before.allocations);
+    CHECK(after.reshapes > before.reshapes);
+    CHECK(after.locks > before.locks);
+  }
+
+  TEST_CASE("decoding") {
+    constexpr size_t kTokens = 40;
+    for (const auto format : kFormats) {
+      const TinyLlama llama(format);
+      for (const auto kv :
+           {runtime::KvFormat::kFloat32, runtime::KvFormat::kFloat16, runtime::KvFormat::kInt8}) {
+        for (const unsigned threads : {1u, 2u}) {
+          CAPTURE(threads);
+          const auto session = NewSession(llama.model(), {.threads = threads, .kv_format = kv});
+          const auto ids = TinyLlama::Ids(kTokens);
+          const float* logits = nullptr;
+          REQUIRE(session->Append(ids, &logits).ok());
+          REQUIRE(session->Append(std::span(ids).first(1), &logits).ok());
+          const CallCounts before = CountedCalls();
+          bool all_ok = true;
+          for (size_t i = 0; i < kTokens; ++i)
+            all_ok = session->Append(std::span(ids).subspan(i, 1), &logits).ok() && all_ok;
+          CheckSteady(before, threads, kTokens);
+          CHECK(all_ok);
+        }
+      }
+    }
+  }
+
+  TEST_CASE("a long prompt, chunk by chunk") {
+    constexpr uint32_t kChunk = 16;
+    for (const auto format : kFormats) {
       const TinyLlama llama(format);
       for (const unsigned threads : {1u, 2u}) {
-        const auto session = NewSession(llama.model(), {.threads = threads});
-        const auto ids = TinyLlama::Ids(40);
-        const float* logits = nullptr;
-        REQUIRE(session->Append(ids, &logits).ok());
-        REQUIRE(session->Append(std::span(ids).first(1), &logits).ok());
-        const size_t before = allocations.load();
-        bool all_ok = true;
-        for (size_t i = 0; i < 40; ++i)
-          all_ok = session->Append(std::span(ids).subspan(i, 1), &logits).ok() && all_ok;
-        CHECK(all_ok);
-        CHECK(allocations.load() - before == 0);
+        CAPTURE(threads);
+        const auto session =
+            NewSession(llama.model(), {.threads = threads, .prefill_chunk = kChunk});
+        const auto ids = TinyLlama::Ids(96);
+        REQUIRE(session->Append(std::span(ids).first(kChunk), nullptr).ok());
+        const CallCounts before = CountedCalls();
+        const bool is_ok = session->Append(std::span(ids).subspan(kChunk), nullptr).ok();
+        CheckSteady(before, threads, ids.size() / kChunk);
+        CHECK(is_ok);
       }
     }
   }
