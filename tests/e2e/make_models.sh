@@ -28,15 +28,17 @@ for name in llama llama_rope_llama3 mistral_sliding qwen2 qwen3 smollm3 granite 
     make "architecture-$name-$quant" --base "$data/architectures/$name" --quant "$quant"
   done
 done
-for name in bert_encoder bert_seqcls bert_tokencls distilbert_seqcls roberta_seqcls vit; do
+for name in bert_encoder bert_seqcls bert_tokencls distilbert_seqcls roberta_seqcls vit \
+  electra_seqcls electra_tokencls roberta_tokencls distilbert_tokencls xlm_roberta_seqcls deit deit_teacher minilm_mean minilm_cls minilm_max; do
   make "architecture-$name-f32" --base "$data/architectures/$name" --quant f32
   make "architecture-$name-int8" --base "$data/architectures/$name" --quant int8
 done
 # Adapters through conversion and the runtime: case:base
 for pair in lora_qv:llama embedding:llama embedding_tied:llama_tied lm_head_tied:llama_tied bias_all:qwen2 lora_bias:qwen2 gpt2_conv1d:gpt2 bias_lora_only:bert modules_to_save_classifier:bert vit_qkv:vit; do
-  make "adapter-${pair%:*}-f32" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant f32
+  for quant in f32 int8; do
+    make "adapter-${pair%:*}-$quant" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant "$quant"
+  done
 done
-
 # The same input gives the same bytes, whatever the number of threads.
 make again-1 --base "$data/tales/base" --adapter "$data/tales/holmes" --quant int4 --threads 1
 make again-2 --base "$data/tales/base" --adapter "$data/tales/holmes" --quant int4 --threads 2
