@@ -22,7 +22,6 @@ done
 make tales-holmes_dora-f32 --base "$data/tales/base" --adapter "$data/tales/holmes_dora" --quant f32
 make stories260k-f32 --base "$data/stories260k" --quant f32
 make lora_layer-f32 --base "$data/lora_layer" --quant f32
-make mlp-f32 --base "$data/adapters/base_mlp" --adapter "$data/adapters/mlp_100x10" --quant f32
 for name in llama llama_rope_llama3 mistral_sliding qwen2 qwen3 smollm3 granite phi3 phi3_longrope gemma2 gemma3 gpt2 gpt2_seqcls gpt_neox gpt_neox_sequential opt opt_post_norm; do
   for quant in f32 int8 int4; do
     make "architecture-$name-$quant" --base "$data/architectures/$name" --quant "$quant"
@@ -39,6 +38,16 @@ for pair in lora_qv:llama embedding:llama embedding_tied:llama_tied lm_head_tied
     make "adapter-${pair%:*}-$quant" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant "$quant"
   done
 done
+# Stacks of layers, as they are or with an adapter: case[:base]
+for pair in classifier residual sequence conv2d:conv conv2d_dora:conv loha_conv:conv mlp_100x10:mlp; do
+  for quant in f32 int8 int4; do
+    case $pair in
+      *:*) make "stack-${pair%:*}-$quant" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant "$quant" ;;
+      *) make "stack-$pair-$quant" --base "$data/layer_stacks/$pair" --quant "$quant" ;;
+    esac
+  done
+done
+
 # The same input gives the same bytes, whatever the number of threads.
 make again-1 --base "$data/tales/base" --adapter "$data/tales/holmes" --quant int4 --threads 1
 make again-2 --base "$data/tales/base" --adapter "$data/tales/holmes" --quant int4 --threads 2
