@@ -177,6 +177,19 @@ TEST_SUITE("converter/layer_stack_ops") {
     CHECK(task.image()->deviation()->Get(2) == 0.225f);
   }
 
+  TEST_CASE("the example of the manual is a description") {
+    const std::string manual = ReadBytes(TestData("../../README.md"));
+    const size_t begin = manual.find("{\"kind\": \"layer-stack\"");
+    REQUIRE(begin != std::string::npos);
+    const std::string text = manual.substr(begin, manual.find("```", begin) - begin);
+    const auto document = JsonDocument::Parse(text, "README.md");
+    REQUIRE_MESSAGE(document.ok(), document.status().message());
+    const auto stack = ReadLayerStack(**document);
+    REQUIRE_MESSAGE(stack.ok(), stack.status().message());
+    CHECK(stack->layers.size() == 8);
+    CHECK(stack->image.has_value());
+  }
+
   TEST_CASE("descriptions that would have to be guessed at are refused by name") {
     struct Case {
       std::string description;
