@@ -64,6 +64,39 @@ Status ReadColumns(const Constant& constant, const TensorSource& source, int64_t
   return OkStatus();
 }
 
+// Reads the columns of each row's group and puts them in their place among zeros.
+Status ReadGroups(const Constant& constant, const TensorSource& source, int64_t row_begin,
+                  int64_t row_end, std::span<double> merged, std::span<double> base) {
+  thread_local std::vector<double> own;
+  thread_local std::vector<double> base_own;
+  const TensorPart& part = constant.part;
+  const int64_t width = constant.row_elements();
+  const int64_t own_width = width / part.groups;
+  const int64_t group_rows = constant.rows() / part.groups;
+  own.resize(static_cast<size_t>((row_end - row_begin) * own_width));
+  base_own.resize(base.empty() ? 0 : own.size());
+  GRAFT_RETURN_IF_ERROR(Read(source, part.source, row_begin, row_end, own, std::span(base_own)));
+  std::fill(merged.begin(), merged.end(), 0.0);
+  std::fill(base.begin(), base.end(), 0.0);
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const int64_t from = (row - row_begin) * own_width;
+    const int64_t to = (row - row_begin) * width + row / group_rows * own_width;
+    std::copy_n(own.begin() + from, own_width, merged.begin() + to);
+    if (!base.empty()) std::copy_n(base_own.begin() + from, own_width, base.begin() + to);
+  }
+  return OkStatus();
+}
+
+void ApplyToRows(const TensorPart& part, int64_t row_begin, int64_t width,
+                 std::span<double> numbers) {
+  if (part.row_factors.empty() && part.row_offsets.empty()) return;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const size_t row = static_cast<size_t>(row_begin) + i / static_cast<size_t>(width);
+    if (!part.row_factors.empty()) numbers[i] *= part.row_factors[row];
+    if (!part.row_offsets.empty()) numbers[i] += part.row_offsets[row];
+  }
+}
+
 }  // namespace
 
 int64_t Constant::row_elements() const {
@@ -87,11 +120,14 @@ Status ReadConstant(const Constant& constant, const TensorSource& source, int64_
     std::copy_n(merged.begin(), base.size(), base.begin());
     return OkStatus();
   }
-  GRAFT_RETURN_IF_ERROR((part.transposed ? ReadColumns : ReadRuns)(constant, source, row_begin,
-                                                                   row_end, merged, base));
-  if (part.factor == 1.0 && part.offset == 0.0) return OkStatus();
-  for (double& number : merged) number = number * part.factor + part.offset;
-  for (double& number : base) number = number * part.factor + part.offset;
+  const auto read = part.groups > 1 ? ReadGroups : part.transposed ? ReadColumns : ReadRuns;
+  GRAFT_RETURN_IF_ERROR(read(constant, source, row_begin, row_end, merged, base));
+  if (part.factor != 1.0 || part.offset != 0.0) {
+    for (double& number : merged) number = number * part.factor + part.offset;
+    for (double& number : base) number = number * part.factor + part.offset;
+  }
+  ApplyToRows(part, row_begin, constant.row_elements(), merged);
+  ApplyToRows(part, row_begin, constant.row_elements(), base);
   return OkStatus();
 }
 

@@ -25,7 +25,7 @@ struct RowRuns {
 };
 
 /// Which numbers of a checkpoint's tensor a constant is made of, and what becomes of each: number *
-/// factor + offset, in float64.
+/// factor + offset, then the same by its row's own, in float64.
 struct TensorPart {
   std::string source;       ///< Empty: none.
   int64_t source_rows = 0;  ///< The source's own rows, or its columns if it is transposed.
@@ -33,6 +33,11 @@ struct TensorPart {
   bool transposed = false;  ///< The source is [in_features, out_features].
   double factor = 1.0;
   double offset = 0.0;
+  std::vector<double> row_factors = {};  ///< One for each row of the constant; empty: 1.
+  std::vector<double> row_offsets = {};  ///< Likewise; empty: 0.
+  /// Of more than 1: rows and columns are cut into as many groups, and the source has those columns
+  /// of a row that are of the row's group. The others are 0.
+  int64_t groups = 1;
 };
 
 /// Where the numbers of one tensor in the file come from.

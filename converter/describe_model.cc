@@ -170,13 +170,9 @@ bool EndsWith(std::string_view text, std::string_view end) {
 // What the graph leaves out. A tensor that an adapter changed must not be among it: the change
 // would silently be lost.
 Status FindUnused(const OpenedModel& model, ModelDescription* description) {
-  std::set<std::string_view> used;
+  std::set<std::string, std::less<>> used;
   for (const Constant& constant : description->constants) used.insert(constant.part.source);
-  if (model.stack) {
-    for (const LinearStackLayer& layer : model.stack->layers) {
-      if (layer.lora) used.insert({layer.lora->a, layer.lora->b});
-    }
-  }
+  if (model.stack) used.merge(TensorsOf(*model.stack));
   for (const TensorInfo& info : model.source().tensors()) {
     if (used.contains(info.name)) continue;
     if (model.source().IsAdapted(info.name)) {
@@ -184,10 +180,12 @@ Status FindUnused(const OpenedModel& model, ModelDescription* description) {
                    "%s: the adapter changes tensor '%s', which a model of type %s does not use",
                    model.path.c_str(), info.name.c_str(), description->task.architecture.c_str());
     }
-    // Old checkpoints store what rotary positions are computed from, and causal masks.
+    // Old checkpoints store what rotary positions are computed from, and causal masks; batch norms
+    // how often they were trained.
     const bool is_buffer = EndsWith(info.name, "rotary_emb.inv_freq") ||
                            (info.shape.size() == 4 && EndsWith(info.name, ".bias")) ||
-                           EndsWith(info.name, ".masked_bias");
+                           EndsWith(info.name, ".masked_bias") ||
+                           EndsWith(info.name, "num_batches_tracked");
     if (is_buffer) continue;
     description->unused.push_back(info.name);
   }
@@ -204,9 +202,9 @@ Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec>
   const fs::path folder = FolderOf(path);
   if (const fs::path description = folder / "graft.json"; Exists(description)) {
     GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(description));
-    GRAFT_ASSIGN_OR_RETURN(model.stack, ReadLinearStack(document->root()));
+    GRAFT_ASSIGN_OR_RETURN(model.stack, ReadLayerStack(*document));
   } else if (!Exists(folder / "config.json")) {
-    model.stack = GuessLinearStack(*model.base);
+    model.stack = GuessLayerStack(*model.base);
     if (!model.stack) {
       return Error(StatusCode::kNotFound,
                    "%s: has neither config.json nor graft.json to say what the model computes",
@@ -230,7 +228,8 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
   ModelDescription description;
   GraphBuilder graph(model.source(), name, header);
   if (model.stack) {
-    GRAFT_RETURN_IF_ERROR(LowerLinearStack(*model.stack, model.source(), graph, &description.task));
+    GRAFT_RETURN_IF_ERROR(
+        LowerLayerStack(*model.stack, model.source(), name, graph, &description.task));
   } else {
     GRAFT_RETURN_IF_ERROR(
         DescribeConfigured(model, FolderOf(model.path), graph, header, &description));
@@ -240,7 +239,7 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
   GRAFT_RETURN_IF_ERROR(FindUnused(model, &description));
   description.base_name = NameOf(model.path);
   if (model.with_inline_loras) {
-    for (const LinearStackLayer& layer : model.stack->layers) {
+    for (const StackLayer& layer : model.stack->layers) {
       if (!layer.lora) continue;
       const int64_t rank = model.source().Find(layer.lora->a)->rows();
       description.adapted[layer.weight] = AdaptedTensor{"lora", rank, layer.lora->ScaleFor(rank)};

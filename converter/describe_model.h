@@ -9,7 +9,7 @@
 #include <span>
 
 #include "converter/checkpoint.h"
-#include "converter/lower/linear_stack.h"
+#include "converter/lower/layer_stack.h"
 #include "converter/merged_source.h"
 #include "converter/model_header.h"
 #include "converter/tensor_source.h"
@@ -22,9 +22,9 @@ struct OpenedModel {
   std::filesystem::path path;  ///< As given: a folder, or a .safetensors file.
   std::shared_ptr<const Checkpoint> base;
   std::unique_ptr<MergedSource> merged;  ///< Null if there is nothing to merge.
-  /// If the model is a plain stack of linear layers: by graft.json or, with no config.json either,
-  /// by its tensors' names.
-  std::optional<LinearStack> stack;
+  /// If the model is a stack of layers: by graft.json or, with no config.json either, by its
+  /// tensors' names.
+  std::optional<LayerStack> stack;
   std::unique_ptr<TensorSource> with_inline_loras;  ///< Null if the stack has none.
 
   const TensorSource& source() const {

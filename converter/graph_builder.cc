@@ -20,6 +20,13 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
+template <typename T>
+uint8_t TypeOf() {
+  return static_cast<uint8_t>(fb::OpAttributesTraits<T>::enum_value);
+}
+
+}  // namespace
+
 fb::ImageWindow StoredWindow(const WindowShape& window) {
   const auto whole = [](int64_t number) { return static_cast<uint32_t>(number); };
   return {whole(window.channels),        whole(window.height),        whole(window.width),
@@ -27,13 +34,6 @@ fb::ImageWindow StoredWindow(const WindowShape& window) {
           whole(window.stride_width),    whole(window.pad_height),    whole(window.pad_width),
           whole(window.dilation_height), whole(window.dilation_width)};
 }
-
-template <typename T>
-uint8_t TypeOf() {
-  return static_cast<uint8_t>(fb::OpAttributesTraits<T>::enum_value);
-}
-
-}  // namespace
 
 GraphBuilder::GraphBuilder(const TensorSource& source, std::string source_name,
                            flatbuffers::FlatBufferBuilder& header)
@@ -161,11 +161,19 @@ TensorId GraphBuilder::Table(std::string_view source, int64_t all_rows, int64_t 
 
 TensorId GraphBuilder::Kernels(std::string_view source, int64_t out_channels,
                                const WindowShape& window) {
-  CheckShape(source, {out_channels, window.channels, window.kernel_height, window.kernel_width});
+  return Kernels(source, TensorPart{.source = std::string(source), .source_rows = out_channels},
+                 {out_channels, window.channels, window.kernel_height, window.kernel_width},
+                 out_channels, window.channels * window.kernel_height * window.kernel_width);
+}
+
+TensorId GraphBuilder::Kernels(std::string_view name, TensorPart part,
+                               const std::vector<int64_t>& source_shape, int64_t out_channels,
+                               int64_t patch_width) {
+  CheckShape(part.source, source_shape);
   Constant constant;
-  constant.name = constant.part.source = source;
-  constant.part.source_rows = out_channels;
-  constant.shape = {out_channels, window.channels * window.kernel_height * window.kernel_width};
+  constant.name = name;
+  constant.shape = {out_channels, patch_width};
+  constant.part = std::move(part);
   constant.is_weight_matrix = true;
   return AddConstant(std::move(constant));
 }

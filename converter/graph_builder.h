@@ -22,6 +22,7 @@ enum class ElementType : uint8_t;
 enum class PoolKind : uint8_t;
 struct Graph;
 struct GraphInput;
+struct ImageWindow;
 struct KvCache;
 struct Op;
 struct Value;
@@ -64,6 +65,9 @@ struct WindowShape {
     return (width + 2 * pad_width - dilation_width * (kernel_width - 1) - 1) / stride_width + 1;
   }
 };
+
+/// The same as the file has it. Requires numbers below 2^32.
+schema::fb::ImageWindow StoredWindow(const WindowShape& window);
 
 struct RopeShape {
   TensorId inverse_frequencies;  ///< f32 [rotary_dim / 2].
@@ -110,6 +114,9 @@ class GraphBuilder {
   /// The kernels [out_channels, channels, height, width] of a convolution, as the matrix
   /// [out_channels, channels * height * width] that Patches are multiplied with.
   TensorId Kernels(std::string_view source, int64_t out_channels, const WindowShape& window);
+  /// The same of a part; `source_shape` is that of the tensor it is taken from.
+  TensorId Kernels(std::string_view name, TensorPart part, const std::vector<int64_t>& source_shape,
+                   int64_t out_channels, int64_t patch_width);
   /// A tensor of any shape, stored as f32.
   TensorId Stored(std::string_view source, const std::vector<int64_t>& shape);
   /// A vector, stored as f32.

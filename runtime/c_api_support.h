@@ -23,7 +23,8 @@ struct graft_session {
   std::shared_ptr<const graft::runtime::TextModel> model;
   std::unique_ptr<graft::runtime::Session> session;
   std::vector<graft_tensor> outputs;
-  std::vector<float> numbers = {};  // embeddings, scores
+  std::vector<float> numbers = {};      // embeddings, scores
+  std::vector<int32_t> token_ids = {};  // that scores are of
 };
 
 namespace graft::capi {

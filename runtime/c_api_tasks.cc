@@ -183,6 +183,31 @@ Status Classify(graft_session* session, const graft_text* texts, size_t count, c
   return OkStatus();
 }
 
+Status ClassifyTokens(graft_session* session, const graft_text* text, const int32_t** ids,
+                      const float** scores, size_t* tokens, size_t* labels) {
+  GRAFT_RETURN_IF_ERROR(RequireTask(session, fb::TaskKind::TokenClassification, "label tokens"));
+  if (text == nullptr) return NullArgument("text");
+  if (ids == nullptr) return NullArgument("ids");
+  if (scores == nullptr) return NullArgument("scores");
+  if (tokens == nullptr) return NullArgument("tokens");
+  if (labels == nullptr) return NullArgument("labels");
+  session->session->ClearCancel();
+  runtime::TextBatch batch;
+  GRAFT_RETURN_IF_ERROR(Encode(*session, {text, 1}, &batch));
+  GRAFT_ASSIGN_OR_RETURN(const auto outputs, session->session->Forward(batch));
+  *labels = static_cast<size_t>(outputs[0].shape.back());
+  const auto* numbers = static_cast<const float*>(outputs[0].data);
+  session->numbers.assign(numbers, numbers + batch.ids.size() * *labels);
+  const fb::ScoreKind kind = session->model->model()->verified().model().task()->scores();
+  for (size_t i = 0; i < batch.ids.size(); ++i)
+    ScoresOf(kind, std::span(session->numbers).subspan(i * *labels, *labels));
+  session->token_ids = std::move(batch.ids);
+  *ids = session->token_ids.data();
+  *tokens = session->token_ids.size();
+  *scores = session->numbers.data();
+  return OkStatus();
+}
+
 }  // namespace
 
 graft_status graft_model_get_input(const graft_model* model, size_t index, graft_tensor* input,
@@ -203,4 +228,10 @@ graft_status graft_embed(graft_session* session, const graft_text* texts, size_t
 graft_status graft_classify(graft_session* session, const graft_text* texts, size_t count,
                             const float** scores, size_t* labels, graft_error* error) {
   return Report(Classify(session, texts, count, scores, labels), error);
+}
+
+graft_status graft_classify_tokens(graft_session* session, const graft_text* text,
+                                   const int32_t** ids, const float** scores, size_t* tokens,
+                                   size_t* labels, graft_error* error) {
+  return Report(ClassifyTokens(session, text, ids, scores, tokens, labels), error);
 }

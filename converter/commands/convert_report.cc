@@ -53,7 +53,8 @@ void AppendModel(const ConvertReport& report, std::string* text) {
   if (task.context_tokens > 0) {
     Append(text, ", context %lld", static_cast<long long>(task.context_tokens));
   }
-  if (task.task != Task::kTensors && !task.image && report.description.tokenizer.IsNull()) {
+  if (task.task != Task::kTensors && task.takes_text && !task.image &&
+      report.description.tokenizer.IsNull()) {
     Append(text, ", no tokenizer.json");
   }
   *text += "\n";

@@ -58,6 +58,7 @@ struct TaskDescription {
   /// images become that.
   std::optional<ImagePreparation> image;
   int64_t context_tokens = 0;  ///< Positions the model was trained for; 0: unbounded.
+  bool takes_text = true;      ///< A model of images or other numbers needs no tokenizer.
 };
 
 /// Describes the model of `config` in `graph` and fills `task`.

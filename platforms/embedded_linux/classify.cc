@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// graft-run classify: the labels of a text, or of two that belong together.
+// graft-run classify: the labels of a text, of two that belong together, or of each token.
 #include <algorithm>
 #include <cstdio>
 #include <numeric>
@@ -51,6 +51,49 @@ void Print(const graft_model* model, const std::vector<std::string>& texts, cons
   if (json) JsonObject().Objects("texts", results).Print();
 }
 
+// A line for each token that stands for text: its likeliest label.
+int ClassifyTokens(const std::string& file, const graft_model* model, graft_session* session,
+                   const std::vector<graft_text>& texts, bool json) {
+  std::vector<JsonObject> results;
+  for (const graft_text& text : texts) {
+    const int32_t* ids = nullptr;
+    const float* scores = nullptr;
+    size_t tokens = 0;
+    size_t labels = 0;
+    graft_error error{};
+    if (graft_classify_tokens(session, &text, &ids, &scores, &tokens, &labels, &error) !=
+        GRAFT_OK) {
+      return FailCall(file, error);
+    }
+    std::vector<JsonObject> labelled;
+    for (size_t i = 0; i < tokens; ++i) {
+      std::string token;
+      if (!Detokenize(file, model, {ids[i]}, /*skip_special=*/true, &token)) return kExitFailure;
+      if (token.empty()) continue;
+      const float* row = scores + i * labels;
+      const auto best = static_cast<size_t>(std::max_element(row, row + labels) - row);
+      const auto score = static_cast<double>(row[best]);
+      const std::string name = LabelOf(model, best);
+      if (json) {
+        labelled.push_back(
+            JsonObject().Text("token", token).Text("label", name).Number("score", score));
+      } else {
+        std::printf("%8.4f  %-12s %s\n", score, name.c_str(), token.c_str());
+      }
+    }
+    results.push_back(JsonObject().Objects("tokens", labelled));
+  }
+  if (json) JsonObject().Objects("texts", results).Print();
+  return kExitOk;
+}
+
+bool LabelsTokens(const graft_model* model) {
+  graft_model_info info{};
+  info.struct_size = sizeof(info);
+  return graft_model_get_info(model, &info, nullptr) == GRAFT_OK &&
+         info.task == GRAFT_TASK_TOKEN_CLASSIFICATION;
+}
+
 }  // namespace
 
 int RunClassify(int argc, char** argv) {
@@ -84,6 +127,8 @@ int RunClassify(int argc, char** argv) {
     given.push_back(
         {text.data(), text.size(), has_pair ? pair.data() : nullptr, has_pair ? pair.size() : 0});
   }
+  if (LabelsTokens(model.get()))
+    return ClassifyTokens(file, model.get(), session.get(), given, json);
   const float* scores = nullptr;
   size_t labels = 0;
   graft_error error{};

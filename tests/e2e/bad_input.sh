@@ -77,6 +77,31 @@ cat >"$work/shards/model.safetensors.index.json" <<'JSON'
 JSON
 expect_error "missing shard" model-00002-of-00002.safetensors -- "${graft_convert[@]}" convert --base "$work/shards" -o "$out"
 
+# ---- tokenizers ----
+copy_base morse
+sed -i 's/"type": *"BPE"/"type": "Morse"/' "$work/morse/tokenizer.json"
+expect_error "tokenizer of a kind that there is none of" morse/tokenizer.json Morse -- "${graft_convert[@]}" convert --base "$work/morse" -o "$out"
+copy_base class
+rm "$work/class/tokenizer.json"
+printf '{"<|endoftext|>": 0}' >"$work/class/vocab.json"
+printf '#version: 0.2\n' >"$work/class/merges.txt"
+printf '{"tokenizer_class": "MorseTokenizer"}' >"$work/class/tokenizer_config.json"
+expect_error "tokenizer files of an unknown class" class/vocab.json MorseTokenizer -- "${graft_convert[@]}" convert --base "$work/class" -o "$out"
+copy_base larger
+sed -i 's/"added_tokens": *\[/"added_tokens": [{"id": 2048, "content": "<new>", "special": true},/' "$work/larger/tokenizer.json"
+expect_error "vocabulary larger than the embedding" larger/tokenizer.json 2049 2048 -- "${graft_convert[@]}" convert --base "$work/larger" -o "$out"
+
+# ---- stacks of layers ----
+mkdir "$work/stack"
+cp "$data/adapters/base_conv/model.safetensors" "$work/stack"
+stack() { sed "$1" "$data/adapters/base_conv/graft.json" >"$work/stack/graft.json"; }
+stack 's/"padding": 1/"paddign": 1/'
+expect_error "misspelt member of a layer" stack/graft.json "layers[0].paddign" -- "${graft_convert[@]}" convert --base "$work/stack" -o "$out"
+stack 's/\[3, 8, 8\]/[3, 9, 8]/'
+expect_error "layers that do not fit the image" lin.weight 256 320 -- "${graft_convert[@]}" convert --base "$work/stack" -o "$out"
+stack 's/"conv2.weight"/"conv4.weight"/'
+expect_error "layer without its tensor" conv4.weight graft.json -- "${graft_convert[@]}" convert --base "$work/stack" -o "$out"
+
 # ---- adapters ----
 expect_error "adapter of another base" adapter_model.safetensors lora_ -- \
   "${graft_convert[@]}" convert --base "$data/stories260k" --adapter "$data/tales/holmes" -o "$out"
@@ -158,6 +183,15 @@ expect_error "changed weights to verify" flip.graft checksum -- "${graft_convert
 long=$(seq -s, 1 700)
 expect_error "prompt longer than the context" 700 512 -- "${graft_run[@]}" generate "$good" --prompt-ids "$long"
 expect_error "token id outside the vocabulary" 5000 2048 -- "${graft_run[@]}" generate "$good" --prompt-ids 1,5000
+little_endian() { local shift; for shift in 0 8 16 24; do printf "\\x$(printf %02x $(($1 >> shift & 255)))"; done; }
+ids_file() {  # ID: a file of input_ids [1, 2]
+  local header='{"input_ids":{"dtype":"I32","shape":[1,2],"data_offsets":[0,8]}}'
+  little_endian ${#header}; little_endian 0; printf '%s' "$header"; little_endian 1; little_endian "$1"
+}
+ids_file 2048 >"$work/ids.safetensors"
+expect_error "token id outside the vocabulary, by forward" 2048 -- "${graft_run[@]}" forward "$good" --input "$work/ids.safetensors" -o "$out"
+ids_file -1 >"$work/ids.safetensors"
+expect_error "token id below 0, by forward" -1 -- "${graft_run[@]}" forward "$good" --input "$work/ids.safetensors" -o "$out"
 expect_error "cache format that there is none of" kv int7 -- "${graft_run[@]}" generate "$good" --prompt-ids 1 --kv int7
 expect_error "input file that is no safetensors" random.graft -- "${graft_run[@]}" forward "$good" --input "$work/random.graft" -o "$out"
 

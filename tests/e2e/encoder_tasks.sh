@@ -33,7 +33,7 @@ write_tokenizer() {  # FOLDER: a few words
 JSON
 }
 
-for name in bert_encoder bert_seqcls; do
+for name in bert_encoder bert_seqcls bert_tokencls; do
   mkdir "$work/$name"
   cp "$data/architectures/$name"/{config.json,model.safetensors} "$work/$name"
   chmod u+w "$work/$name"/*
@@ -56,6 +56,12 @@ graft_run classify "$work/bert_seqcls.graft" --text "a good film" --text-pair "b
 grep -q '"label": "LABEL_1"' "$work/pair" || fail "classify --json"
 graft_run classify "$work/bert_seqcls.graft" --text "a good film" --json | cmp -s - "$work/pair" && fail "classify: the pair's second text does not count"
 
+# A line for each token that stands for text, in the text's order, each with its likeliest label.
+graft_run classify "$work/bert_tokencls.graft" --text "A good films!" >"$work/tokens"
+[[ $(awk '{ printf "%s ", $3 }' "$work/tokens") == "a good film ##s ! " ]] || fail "classify: not a label for each token: $(cat "$work/tokens")"
+awk '$1 < 0.2 || $1 > 1 || $2 !~ /^LABEL_[0-4]$/ { exit 1 }' "$work/tokens" || fail "classify: not the likeliest of five labels"
+graft_run classify "$work/bert_tokencls.graft" --text "A good films!" --json | grep -q '^{"texts": \[{"tokens": \[{"token": "a", "label": "LABEL_' || fail "classify --json of tokens"
+
 # What cannot work says why.
 refused() {  # NEEDLE COMMAND...
   local needle=$1
@@ -65,6 +71,7 @@ refused() {  # NEEDLE COMMAND...
 }
 refused "does not make embeddings" graft_run embed "$work/bert_seqcls.graft" --text good
 refused "does not classify" graft_run classify "$work/bert_encoder.graft" --text good
+refused "positions for 64" graft_run classify "$work/bert_tokencls.graft" --text "$(printf 'good %.0s' {1..80})"
 refused "positions for 64" graft_run classify "$work/bert_seqcls.graft" --text "$(printf 'good %.0s' {1..80})"
 refused "--text is missing" graft_run embed "$work/bert_encoder.graft"
 sed -i 's/"!": 9/"!": 131/' "$work/bert_seqcls/tokenizer.json"

@@ -22,19 +22,30 @@ done
 make tales-holmes_dora-f32 --base "$data/tales/base" --adapter "$data/tales/holmes_dora" --quant f32
 make stories260k-f32 --base "$data/stories260k" --quant f32
 make lora_layer-f32 --base "$data/lora_layer" --quant f32
-make mlp-f32 --base "$data/adapters/base_mlp" --adapter "$data/adapters/mlp_100x10" --quant f32
 for name in llama llama_rope_llama3 mistral_sliding qwen2 qwen3 smollm3 granite phi3 phi3_longrope gemma2 gemma3 gpt2 gpt2_seqcls gpt_neox gpt_neox_sequential opt opt_post_norm; do
   for quant in f32 int8 int4; do
     make "architecture-$name-$quant" --base "$data/architectures/$name" --quant "$quant"
   done
 done
-for name in bert_encoder bert_seqcls bert_tokencls distilbert_seqcls roberta_seqcls vit; do
+for name in bert_encoder bert_seqcls bert_tokencls distilbert_seqcls roberta_seqcls vit \
+  electra_seqcls electra_tokencls roberta_tokencls distilbert_tokencls xlm_roberta_seqcls deit deit_teacher minilm_mean minilm_cls minilm_max; do
   make "architecture-$name-f32" --base "$data/architectures/$name" --quant f32
   make "architecture-$name-int8" --base "$data/architectures/$name" --quant int8
 done
 # Adapters through conversion and the runtime: case:base
 for pair in lora_qv:llama embedding:llama embedding_tied:llama_tied lm_head_tied:llama_tied bias_all:qwen2 lora_bias:qwen2 gpt2_conv1d:gpt2 bias_lora_only:bert modules_to_save_classifier:bert vit_qkv:vit; do
-  make "adapter-${pair%:*}-f32" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant f32
+  for quant in f32 int8; do
+    make "adapter-${pair%:*}-$quant" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant "$quant"
+  done
+done
+# Stacks of layers, as they are or with an adapter: case[:base]
+for pair in classifier residual sequence conv2d:conv conv2d_dora:conv loha_conv:conv mlp_100x10:mlp; do
+  for quant in f32 int8 int4; do
+    case $pair in
+      *:*) make "stack-${pair%:*}-$quant" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant "$quant" ;;
+      *) make "stack-$pair-$quant" --base "$data/layer_stacks/$pair" --quant "$quant" ;;
+    esac
+  done
 done
 
 # The same input gives the same bytes, whatever the number of threads.

@@ -348,6 +348,12 @@ GRAFT_API graft_status graft_embed(graft_session* session, const graft_text* tex
  * each for itself where several may, and plain numbers of a regression. Errors  as graft_embed. */
 GRAFT_API graft_status graft_classify(graft_session* session, const graft_text* texts, size_t count,
                                       const float** scores, size_t* labels, graft_error* error);
+/* Of a model that labels tokens: *labels scores, as graft_classify gives them, for each of *tokens
+ * tokens of one text, and *ids, the tokens themselves, special ones among them. All belong to the
+ * session and live until its next call. Errors  as graft_embed. */
+GRAFT_API graft_status graft_classify_tokens(graft_session* session, const graft_text* text,
+                                             const int32_t** ids, const float** scores,
+                                             size_t* tokens, size_t* labels, graft_error* error);
 /* The name of score `index`; it belongs to the model. Any thread. Errors  OUT_OF_RANGE: there is no
  * such label, or scores have no names. */
 GRAFT_API graft_status graft_model_get_label(const graft_model* model, size_t index,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plain stacks of layers: their description, what is guessed without one, and factors that lie
 // beside their matrix.
-#include "converter/lower/linear_stack.h"
+#include "converter/lower/layer_stack.h"
 
 #include <doctest/doctest.h>
 
@@ -20,7 +20,7 @@ namespace {
 std::string ReadFailure(std::string_view text) {
   const auto document = JsonDocument::Parse(text, "graft.json");
   REQUIRE_MESSAGE(document.ok(), document.status().message());
-  return std::string(ReadLinearStack((*document)->root()).status().message());
+  return std::string(ReadLayerStack(**document).status().message());
 }
 
 // y = W x + B (A x) summed in float64.
@@ -61,14 +61,14 @@ void CheckMerged(const std::filesystem::path& folder, const SmallTensors& tensor
 
 }  // namespace
 
-TEST_SUITE("converter/linear_stack") {
+TEST_SUITE("converter/layer_stack") {
   TEST_CASE("reads a description") {
     const auto document = JsonDocument::Parse(R"({"kind": "linear-stack", "input": "x", "layers": [
         {"weight": "a", "bias": "b", "activation": "relu"},
         {"weight": "W", "lora": {"a": "A", "b": "B", "alpha": 10}}]})",
                                               "graft.json");
     REQUIRE(document.ok());
-    const auto stack = ReadLinearStack((*document)->root());
+    const auto stack = ReadLayerStack(**document);
     REQUIRE_MESSAGE(stack.ok(), stack.status().message());
     CHECK(stack->input == "x");
     CHECK(stack->output == "output");
@@ -82,7 +82,7 @@ TEST_SUITE("converter/linear_stack") {
   TEST_CASE("refuses descriptions that it would have to guess at") {
     CHECK(ReadFailure(R"({"layers": []})").find("'kind'") != std::string::npos);
     CHECK(ReadFailure(R"({"kind": "conv-stack", "layers": [{"weight": "W"}]})") ==
-          "graft.json: 'kind' is \"conv-stack\"; this version knows linear-stack");
+          "graft.json: 'kind' is \"conv-stack\"; this version knows linear-stack, layer-stack");
     CHECK(ReadFailure(R"({"kind": "linear-stack", "layers": []})").find("has 0 layers") !=
           std::string::npos);
     CHECK(ReadFailure(R"({"kind": "linear-stack", "layers": [{"wieght": "W"}]})") ==
@@ -103,7 +103,7 @@ TEST_SUITE("converter/linear_stack") {
       WriteTensors(folder / "model.safetensors", tensors);
       const auto source = Checkpoint::Open(folder.path());
       REQUIRE(source.ok());
-      return GuessLinearStack(**source);
+      return GuessLayerStack(**source);
     };
     const auto lora = guess(OneLoraLayer());
     REQUIRE(lora);
