@@ -93,7 +93,8 @@ Status CheckInitialization(JsonValue root) {
     return value.Fail(
         "is \"" + text +
             "\": training began by changing the base, which this adapter does not carry; save it "
-            "with path_initial_model_for_weight_conversion to make it a plain LoRA",
+            "with path_initial_model_for_weight_conversion to make it a plain LoRA, or set this "
+            "to true if --base is the changed base as training left it",
         StatusCode::kUnsupported);
   }
   return value.Fail(
@@ -271,8 +272,10 @@ Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder) {
   GRAFT_ASSIGN_OR_RETURN(const std::string name, root.GetString("peft_type"));
   const PeftType* type = FindPeftType(name);
   if (type == nullptr || !type->mergeable) {
-    const std::string reason(type != nullptr ? type->reason
-                                             : "graft does not know this kind of adapter");
+    const std::string reason(type != nullptr
+                                 ? type->reason
+                                 : "graft does not know this kind of adapter; if PEFT's "
+                                   "merge_and_unload merges it, convert the result");
     return root.Find("peft_type")
         .Fail("is \"" + name.substr(0, 60) + "\": " + reason, StatusCode::kUnsupported);
   }

@@ -145,7 +145,9 @@ TEST_SUITE("converter/merge_errors") {
     CheckFault(bench, R"("r": 2)", "has shape [5], but replaces the base's 'norm.weight' [4]");
     Bench bias;
     bias.adapter["base_model.model.fc.lora_B.bias"] = RandomTensor({6}, 1);
-    CheckFault(bias, R"("r": 2, "lora_bias": true)", "the base has no tensor 'fc.bias'");
+    CheckFault(bias, R"("r": 2, "lora_bias": true)",
+               "is a bias for 'fc.weight', which has none in the base to add it to: the base has "
+               "no tensor 'fc.bias'");
   }
 
   TEST_CASE("refuses to change a quantized weight") {

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two sides of tied embeddings: one matrix as long as an adapter treats both alike.
+#include <algorithm>
+
+#include "converter/merge_plan.h"
+#include "converter/scaled_rows.h"
+
+namespace graft::converter {
+
+Result<PlannedTensor*> MergePlan::TiedHead(std::string_view module) {
+  const TensorInfo* input = base_->Find(tie_->input);
+  if (tie_->has_head || input == nullptr || !TiedEmbeddings::IsHeadModule(module)) {
+    return static_cast<PlannedTensor*>(nullptr);
+  }
+  std::unique_ptr<PlannedTensor>& head = tensors_[tie_->head];
+  if (head != nullptr) return head.get();
+  head = std::make_unique<PlannedTensor>();
+  head->info = *input;
+  head->info.name = tie_->head;
+  head->base_name = input->name;
+  head->base_rows = input->rows();
+  unties_embeddings_ = true;
+  // What earlier adapters taught the shared matrix.
+  for (const TiedTokens& tokens : tied_tokens_) {
+    if (tokens.adapter == counts_.size()) continue;
+    PlannedPart& part = head->parts.emplace_back();
+    part.adapter = tokens.adapter;
+    part.weight = tokens.weight;
+    part.updates.push_back(std::make_unique<ReplaceSomeRows>(tokens.values, *tokens.indices));
+  }
+  return head.get();
+}
+
+void MergePlan::NoteTokens(const PlannedTensor& tensor, const AdapterTensor& values,
+                           const std::vector<int64_t>& indices) {
+  if (tensor.info.name == tie_->head) head_has_tokens_ = true;
+  if (tensor.info.name != tie_->input || !tie_->tied) return;
+  tied_tokens_.push_back({counts_.size(), weight_, {&adapter_->weights(), values.entry}, &indices});
+}
+
+PlannedTensor* MergePlan::ChangedHere(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) return nullptr;
+  const std::vector<PlannedPart>& parts = found->second->parts;
+  const bool here = !parts.empty() && parts.back().adapter == counts_.size();
+  return here ? found->second.get() : nullptr;
+}
+
+Result<bool> MergePlan::SavedAlike(const PlannedTensor& input, const PlannedTensor& head) const {
+  if (input_saved_ == nullptr || head_saved_ == nullptr || head_has_tokens_) return false;
+  // Other adapters' parts, or updates beside trained tokens, tell the sides apart.
+  const bool tokens = !tied_tokens_.empty() && tied_tokens_.back().adapter == counts_.size();
+  if (input.parts.size() != 1 || head.parts.size() != 1 || head.parts[0].updates.size() != 1 ||
+      input.parts[0].updates.size() != (tokens ? 2 : 1)) {
+    return false;
+  }
+  return adapter_->weights().Same(*input_saved_->entry, *head_saved_->entry);
+}
+
+Status MergePlan::MoveHeadToInput() {
+  auto node = tensors_.extract(tie_->head);
+  if (node.mapped()->parts.size() != 1 || tensors_.count(tie_->input) > 0) {
+    return Error(StatusCode::kUnsupported,
+                 "%s: has ensure_weight_tying, which cannot be kept beside an adapter that treats "
+                 "input embedding and output head differently",
+                 adapter_->config().file.c_str());
+  }
+  if (merged_modules_.erase(tie_->head) > 0) merged_modules_.insert(tie_->input);
+  node.mapped()->info.name = tie_->input;
+  node.key() = tie_->input;
+  tensors_.insert(std::move(node));
+  unties_embeddings_ = false;
+  return OkStatus();
+}
+
+Status MergePlan::SettleTie() {
+  if (tie_->has_head || tie_->input.empty()) return OkStatus();
+  // mlx-lm's embedding layers serve as the tied head with their update: the tie is what it trained.
+  if (adapter_->config().type == AdapterType::kMlx) return OkStatus();
+  PlannedTensor* input = ChangedHere(tie_->input);
+  PlannedTensor* head = ChangedHere(tie_->head);
+  const bool keeps_tie = tie_->tied && adapter_->config().ensure_weight_tying;
+  if (input != nullptr && head != nullptr) {
+    GRAFT_ASSIGN_OR_RETURN(const bool alike, SavedAlike(*input, *head));
+    if (alike && tie_->tied) {
+      tensors_.erase(tie_->head);
+      unties_embeddings_ = false;
+    }
+  } else if (input == nullptr && head != nullptr) {
+    if (keeps_tie) return MoveHeadToInput();
+    if (tied_weight_ != nullptr) return Replace(Plan(*base_->Find(tie_->input)), "", *tied_weight_);
+  }
+  if (input == nullptr || !tie_->tied) return OkStatus();
+
+  // Trained tokens are rows of the shared matrix: a head of its own gets them too.
+  const bool tokens = !tied_tokens_.empty() && tied_tokens_.back().adapter == counts_.size();
+  if (const auto own = tensors_.find(tie_->head); own != tensors_.end()) {
+    if (tokens && !head_has_tokens_) {
+      const TiedTokens& trained = tied_tokens_.back();
+      Part(own->second.get())
+          .updates.push_back(std::make_unique<ReplaceSomeRows>(trained.values, *trained.indices));
+    }
+    return OkStatus();
+  }
+  const size_t updates = input->parts.back().updates.size();
+  const bool only_tokens = tokens && updates == (input_saved_ != nullptr ? 2 : 1);
+  // A head for a grown vocabulary would have rows nobody trained: there the tie is kept.
+  const bool grown = input->info.rows() != input->base_rows && tied_weight_ == nullptr;
+  if (keeps_tie || only_tokens || grown) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * own,
+                         TiedHead(tie_->head.substr(0, tie_->head.size() - 7)));
+  return tied_weight_ != nullptr ? Replace(own, "lm_head", *tied_weight_) : OkStatus();
+}
+
+}  // namespace graft::converter
