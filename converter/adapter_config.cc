@@ -289,6 +289,7 @@ Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder) {
   GRAFT_RETURN_IF_ERROR(ReadModules(root, &config));
   GRAFT_RETURN_IF_ERROR(ReadKinds(root, &config));
   GRAFT_ASSIGN_OR_RETURN(config.task_type, root.GetString("task_type", ""));
+  GRAFT_ASSIGN_OR_RETURN(config.base_model, root.GetString("base_model_name_or_path", ""));
   if (root.Find("auto_mapping").IsObject()) {
     GRAFT_ASSIGN_OR_RETURN(config.base_model_class,
                            root.Find("auto_mapping").GetString("base_model_class", ""));

@@ -91,6 +91,7 @@ struct AdapterConfig {
   bool whole_tensors = false;  ///< mlx-lm: fine_tune_type full.
   int64_t last_layers = -1;  ///< mlx-lm: how many layers, from the end, it trained; all if below 1.
 
+  std::string base_model;  ///< base_model_name_or_path: what it was trained on, for messages.
   std::string task_type;
   std::string base_model_class;
 

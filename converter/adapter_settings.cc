@@ -29,7 +29,7 @@ constexpr Setting kSettings[] = {
     {"peft_type", kAll, kRead, ""},
     {"peft_version", kAll, kIgnored, ""},
     {"auto_mapping", kAll, kRead, ""},
-    {"base_model_name_or_path", kAll, kIgnored, ""},
+    {"base_model_name_or_path", kAll, kRead, ""},
     {"revision", kAll, kIgnored, ""},
     {"task_type", kAll, kRead, ""},
     {"inference_mode", kAll, kIgnored, ""},

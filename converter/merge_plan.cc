@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "converter/mlx_targets.h"
+#include "converter/printable.h"
 
 namespace graft::converter {
 namespace {
@@ -327,6 +328,15 @@ Status MergePlan::PlanModule(const AdapterModule& module) {
   return OkStatus();
 }
 
+Status MergePlan::PlanAll() {
+  GRAFT_RETURN_IF_ERROR(AddReplacements());
+  for (const auto& [name, module] : adapter_->modules()) {
+    GRAFT_RETURN_IF_ERROR(AddBaseLayer(module));
+    if (!module.AllUsed()) GRAFT_RETURN_IF_ERROR(PlanModule(module));
+  }
+  return SettleTie();
+}
+
 Status MergePlan::Add(const AdapterFile& adapter, double weight) {
   adapter_ = &adapter;
   weight_ = weight;
@@ -335,12 +345,13 @@ Status MergePlan::Add(const AdapterFile& adapter, double weight) {
   head_saved_ = nullptr;
   head_has_tokens_ = false;
   merged_modules_.clear();
-  GRAFT_RETURN_IF_ERROR(AddReplacements());
-  for (const auto& [name, module] : adapter.modules()) {
-    GRAFT_RETURN_IF_ERROR(AddBaseLayer(module));
-    if (!module.AllUsed()) GRAFT_RETURN_IF_ERROR(PlanModule(module));
+  if (Status status = PlanAll(); !status.ok()) {
+    const std::string& trained_on = adapter.config().base_model;
+    if (status.code() != StatusCode::kMismatch || trained_on.empty()) return status;
+    return Status(status.code(), std::string(status.message()) +
+                                     "; the adapter says that it was trained on '" +
+                                     Printable(trained_on) + "'");
   }
-  GRAFT_RETURN_IF_ERROR(SettleTie());
   counts_.emplace_back();
   GRAFT_RETURN_IF_ERROR(CountModules());
   return adapter.CheckAllUsed();

@@ -121,6 +121,7 @@ class MergePlan {
   Status CheckReplacement(const PlannedTensor& tensor, std::string_view module,
                           const AdapterTensor& by) const;
   Status CountModules();
+  Status PlanAll();
   Status PlanModule(const AdapterModule& module);
   PlannedTensor* Plan(const TensorInfo& base_info);
 

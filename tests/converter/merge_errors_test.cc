@@ -76,6 +76,15 @@ TEST_SUITE("converter/merge_errors") {
     CheckFault(plain, R"("r": 2)", "'base_model.model.norn.weight' matches nothing");
   }
 
+  TEST_CASE("says which base an adapter that does not fit was trained on") {
+    Bench bench;
+    bench.adapter[kA] = RandomTensor({2, 9}, 4);
+    CheckFault(bench, R"("r": 2, "base_model_name_or_path": "org/model\u001b[2J")",
+               "9 inputs; the adapter says that it was trained on 'org/model?[2J'");
+    bench.adapter[kA] = RandomTensor({2, 4}, 4);
+    CHECK(bench.Fault(R"("r": 2, "base_model_name_or_path": "org/model")").empty());
+  }
+
   TEST_CASE("refuses a factor without its partner") {
     Bench bench;
     bench.adapter.erase(kB);
@@ -189,6 +198,8 @@ TEST_SUITE("converter/merge_errors") {
     }
     CheckFault(bench, "", "X-LoRA mixes adapters anew for each token", "XLORA");
     CheckFault(bench, "", "call PEFT's merge_and_unload", "FOURIERFT");
+    CheckFault(bench, "", "Poly mixes adapters by task", "POLY");
+    CheckFault(bench, "", "QALoRA pools its input", "QALORA");
     CheckFault(bench, "", "graft does not know this kind of adapter", "BRAND_NEW");
     CheckFault(bench, R"("r": 2, "save_projection": false)", "'save_projection' is false", "VERA");
   }
