@@ -233,6 +233,23 @@ TEST_SUITE("converter/merge_errors") {
     CheckFault(bench, R"("r": 2)",
                "could mean the base's 'a.model.fc.weight' or 'b.model.fc.weight'");
   }
+
+  TEST_CASE("never takes the layers that see for those that read") {
+    Bench bench;
+    const auto fault = [&](const std::string& adapter, const std::string& base) {
+      const SmallTensor a = RandomTensor({2, 4}, 4), b = RandomTensor({6, 2}, 5);
+      bench.adapter = {{"base_model.model." + adapter + ".lora_A.weight", a},
+                       {"base_model.model." + adapter + ".lora_B.weight", b}};
+      WriteTensors(bench.folder / "model.safetensors",
+                   {{base + ".weight", RandomTensor({6, 4}, 1)}});
+      return bench.Fault();
+    };
+    CHECK(fault("model.language_model.layers.0.q", "language_model.model.layers.0.q").empty());
+    CHECK(fault("model.vision_tower.layers.0.q", "vision_model.layers.0.q").empty());
+    CHECK(Mentions(fault("vision_model.layers.0.q", "text_model.layers.0.q"), "matches nothing"));
+    CHECK(Mentions(fault("text_model.layers.0.q", "visual.layers.0.q"), "matches nothing"));
+    CHECK(Mentions(fault("model.vision_tower.layers.0.q", "layers.0.q"), "matches nothing"));
+  }
 }
 
 TEST_SUITE("converter/module_pattern") {
