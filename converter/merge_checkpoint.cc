@@ -140,6 +140,7 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
                    std::span<const ShardLayout> shards, const std::filesystem::path& folder) {
   std::vector<std::unique_ptr<SafetensorsWriter>> writers;
   uint64_t total = 0;
+  uint64_t elements = 0;
   for (const ShardLayout& shard : shards) {
     GRAFT_ASSIGN_OR_RETURN(auto writer, SafetensorsWriter::Create(folder / shard.file_name,
                                                                   shard.tensors, shard.metadata));
@@ -147,6 +148,7 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
     for (const TensorInfo& info : shard.tensors) {
       GRAFT_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(info));
       total += bytes;
+      elements += bytes / static_cast<uint64_t>(DTypeBytes(info.dtype));
     }
   }
   const std::vector<Piece> pieces = Cut(merged, shards);
@@ -174,7 +176,7 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
     for (const TensorInfo& info : shard.tensors) shard_of.emplace_back(info.name, shard.file_name);
   }
   return WriteShardIndex(folder / WrittenName(base.index_file().filename()), std::move(shard_of),
-                         total);
+                         total, elements);
 }
 
 // The number of ids that a tokenizer.json gives out; 0 where its vocabulary is of a form unknown
