@@ -85,6 +85,7 @@ Status MergePlan::SettleTie() {
     if (alike && tie_->tied) {
       tensors_.erase(tie_->head);
       unties_embeddings_ = false;
+      return OkStatus();
     }
   } else if (input == nullptr && head != nullptr) {
     if (keeps_tie) return MoveHeadToInput();
