@@ -115,7 +115,9 @@ class MergePlan {
   // Gives a tied head a matrix of its own where the adapter changed one side only, and takes it
   // away again where both sides are the same. Source   PEFT's forward with the adapter attached.
   Status SettleTie();
-  Result<bool> SavedAlike(const PlannedTensor& input, const PlannedTensor& head) const;
+  // Whether this adapter, and no other, makes the same matrix of both sides.
+  Result<bool> SidesAlike(const PlannedTensor& input, const PlannedTensor& head) const;
+  Result<bool> FactorsAlike() const;
   // What the adapter did to the head happens to the input embedding, and the tie stays.
   Status MoveHeadToInput();
   Status CheckReplacement(const PlannedTensor& tensor, std::string_view module,

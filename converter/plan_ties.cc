@@ -1,11 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two sides of tied embeddings: one matrix as long as an adapter treats both alike.
-#include <algorithm>
+#include <vector>
 
 #include "converter/merge_plan.h"
 #include "converter/scaled_rows.h"
 
 namespace graft::converter {
+namespace {
+
+Result<bool> IsTransposeOf(const WeightFile& file, const WeightFile::Entry& a,
+                           const WeightFile::Entry& b) {
+  if (a.info.shape.size() != 2 || b.info.shape.size() != 2 || a.info.shape[0] != b.info.shape[1] ||
+      a.info.shape[1] != b.info.shape[0]) {
+    return false;
+  }
+  const size_t rows = static_cast<size_t>(a.info.shape[0]);
+  const size_t columns = static_cast<size_t>(a.info.shape[1]);
+  std::vector<double> of_a(rows * columns), of_b(rows * columns);
+  GRAFT_RETURN_IF_ERROR(file.ReadElements(a, 0, of_a));
+  GRAFT_RETURN_IF_ERROR(file.ReadElements(b, 0, of_b));
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t column = 0; column < columns; ++column) {
+      if (of_a[row * columns + column] != of_b[column * rows + row]) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
 
 Result<PlannedTensor*> MergePlan::TiedHead(std::string_view module) {
   const TensorInfo* input = base_->Find(tie_->input);
@@ -46,15 +68,44 @@ PlannedTensor* MergePlan::ChangedHere(std::string_view name) const {
   return here ? found->second.get() : nullptr;
 }
 
-Result<bool> MergePlan::SavedAlike(const PlannedTensor& input, const PlannedTensor& head) const {
-  if (input_saved_ == nullptr || head_saved_ == nullptr || head_has_tokens_) return false;
-  // Other adapters' parts, or updates beside trained tokens, tell the sides apart.
+Result<bool> MergePlan::FactorsAlike() const {
+  const AdapterModule* input = nullptr;
+  const AdapterModule* head = nullptr;
+  for (const auto& [name, module] : adapter_->modules()) {
+    if (module.Has("lora_embedding_A")) input = &module;
+    if (module.Has("lora_A") && TiedEmbeddings::IsHeadModule(name)) head = &module;
+  }
+  if (input == nullptr || head == nullptr) return false;
+  // (B A) transposed is A transposed times B transposed.
+  const auto entry = [](const AdapterModule* module, std::string_view role) {
+    return module->tensors.find(role)->second.entry;
+  };
+  const WeightFile& file = adapter_->weights();
+  GRAFT_ASSIGN_OR_RETURN(const bool down, IsTransposeOf(file, *entry(head, "lora_A"),
+                                                        *entry(input, "lora_embedding_B")));
+  if (!down) return false;
+  return IsTransposeOf(file, *entry(head, "lora_B"), *entry(input, "lora_embedding_A"));
+}
+
+Result<bool> MergePlan::SidesAlike(const PlannedTensor& input, const PlannedTensor& head) const {
   const bool tokens = !tied_tokens_.empty() && tied_tokens_.back().adapter == counts_.size();
-  if (input.parts.size() != 1 || head.parts.size() != 1 || head.parts[0].updates.size() != 1 ||
-      input.parts[0].updates.size() != (tokens ? 2 : 1)) {
+  const bool saved = input_saved_ != nullptr;
+  if (head_has_tokens_ || saved != (head_saved_ != nullptr) || input.parts.size() != 1 ||
+      head.parts.size() != 1) {
     return false;
   }
-  return adapter_->weights().Same(*input_saved_->entry, *head_saved_->entry);
+  // The head may be saved whole, have a low-rank update on top, and nothing else.
+  const size_t updates = head.parts[0].updates.size();
+  const bool low_rank = updates == (saved ? 2 : 1);
+  if (updates > 2 || input.parts[0].updates.size() != updates + (tokens ? 1 : 0)) return false;
+  if (saved) {
+    GRAFT_ASSIGN_OR_RETURN(const bool same,
+                           adapter_->weights().Same(*input_saved_->entry, *head_saved_->entry));
+    if (!same) return false;
+  }
+  if (!low_rank) return true;
+  if (input.kind != "lora" || head.kind != "lora" || input.scale != head.scale) return false;
+  return FactorsAlike();
 }
 
 Status MergePlan::MoveHeadToInput() {
@@ -81,7 +132,7 @@ Status MergePlan::SettleTie() {
   PlannedTensor* head = ChangedHere(tie_->head);
   const bool keeps_tie = tie_->tied && adapter_->config().ensure_weight_tying;
   if (input != nullptr && head != nullptr) {
-    GRAFT_ASSIGN_OR_RETURN(const bool alike, SavedAlike(*input, *head));
+    GRAFT_ASSIGN_OR_RETURN(const bool alike, SidesAlike(*input, *head));
     if (alike && tie_->tied) {
       tensors_.erase(tie_->head);
       unties_embeddings_ = false;

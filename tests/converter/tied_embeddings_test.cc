@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/converter/adapter_maker.h"
+#include "tests/converter/adapter_rewriter.h"
 
 namespace graft::converter {
 namespace {
@@ -129,6 +130,28 @@ TEST_SUITE("converter/tied_embeddings") {
     CHECK(ReadAll(*merged, kInput) == ReadAll(*apart, kHead));
     CHECK(merged->report().adapters[0].modules_merged == 1);
     CHECK(merged->ReportOf(kInput)->rank == 2);
+  }
+
+  TEST_CASE("the same low-rank update on both sides is one matrix") {
+    const SmallTensor a = RandomTensor({2, kTokens}, 1), b = RandomTensor({kWidth, 2}, 2);
+    Tie tie;
+    tie.adapter = {{Key("model.embed_tokens.lora_embedding_A"), a},
+                   {Key("model.embed_tokens.lora_embedding_B"), b}};
+    const std::vector<double> input =
+        ReadAll(*tie.Merged(R"("ensure_weight_tying": true)"), kInput);
+    tie.adapter[Key("lm_head.lora_A.weight")] = Transposed(b);
+    tie.adapter[Key("lm_head.lora_B.weight")] = Transposed(a);
+    auto merged = tie.Merged("\"lora_alpha\": 8");
+    CHECK_FALSE(merged->unties_embeddings());
+    CHECK(ReadAll(*merged, kInput) == input);
+    CHECK(merged->report().adapters[0].modules_merged == 2);
+    merged = tie.Merged(R"("lora_alpha": 8, "alpha_pattern": {"lm_head": 4})");
+    CHECK(merged->unties_embeddings());
+    tie.adapter[Key("lm_head.lora_B.weight")].values[9] += 1;
+    merged = tie.Merged(R"("ensure_weight_tying": true)");
+    CHECK(merged->unties_embeddings());
+    CHECK(ReadAll(*merged, kInput) == input);
+    CHECK(ReadAll(*merged, kHead) != input);
   }
 
   TEST_CASE("a head that a second adapter unties keeps what the first taught the shared matrix") {
