@@ -129,6 +129,8 @@ Status ReadScale(JsonValue root, AdapterConfig* config) {
   GRAFT_ASSIGN_OR_RETURN(config->lora_bias, root.GetBool("lora_bias", false));
   GRAFT_ASSIGN_OR_RETURN(config->fan_in_fan_out, root.GetBool("fan_in_fan_out", false));
   GRAFT_ASSIGN_OR_RETURN(config->ensure_weight_tying, root.GetBool("ensure_weight_tying", false));
+  GRAFT_ASSIGN_OR_RETURN(const std::string version, root.GetString("peft_version", ""));
+  config->ties_factors = config->ensure_weight_tying && !version.starts_with("0.18.");
   GRAFT_ASSIGN_OR_RETURN(config->alpha_pattern, ReadPatterns(root, "alpha_pattern"));
   // AdaLoRA keeps masks of the ranks it pruned there; its tensors are already cut.
   if (config->type == AdapterType::kAdaLora) return OkStatus();

@@ -64,6 +64,7 @@ struct AdapterConfig {
   bool lora_bias = false;
   bool fan_in_fan_out = false;
   bool ensure_weight_tying = false;
+  bool ties_factors = false;  ///< It holds for low-rank updates too: PEFT 0.19 and later.
   BiasMode bias = BiasMode::kNone;
 
   ModuleSelector target_modules;

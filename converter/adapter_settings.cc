@@ -27,7 +27,7 @@ constexpr SettingUse kRefused = SettingUse::kRefused;
 constexpr Setting kSettings[] = {
     // names, bookkeeping
     {"peft_type", kAll, kRead, ""},
-    {"peft_version", kAll, kIgnored, ""},
+    {"peft_version", kAll, kRead, ""},
     {"auto_mapping", kAll, kRead, ""},
     {"base_model_name_or_path", kAll, kRead, ""},
     {"revision", kAll, kIgnored, ""},

@@ -118,8 +118,6 @@ class MergePlan {
   // Whether this adapter, and no other, makes the same matrix of both sides.
   Result<bool> SidesAlike(const PlannedTensor& input, const PlannedTensor& head) const;
   Result<bool> FactorsAlike() const;
-  // What the adapter did to the head happens to the input embedding, and the tie stays.
-  Status MoveHeadToInput();
   Status CheckReplacement(const PlannedTensor& tensor, std::string_view module,
                           const AdapterTensor& by) const;
   Status CountModules();

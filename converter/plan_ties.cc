@@ -108,29 +108,16 @@ Result<bool> MergePlan::SidesAlike(const PlannedTensor& input, const PlannedTens
   return FactorsAlike();
 }
 
-Status MergePlan::MoveHeadToInput() {
-  auto node = tensors_.extract(tie_->head);
-  if (node.mapped()->parts.size() != 1 || tensors_.count(tie_->input) > 0) {
-    return Error(StatusCode::kUnsupported,
-                 "%s: has ensure_weight_tying, which cannot be kept beside an adapter that treats "
-                 "input embedding and output head differently",
-                 adapter_->config().file.c_str());
-  }
-  if (merged_modules_.erase(tie_->head) > 0) merged_modules_.insert(tie_->input);
-  node.mapped()->info.name = tie_->input;
-  node.key() = tie_->input;
-  tensors_.insert(std::move(node));
-  unties_embeddings_ = false;
-  return OkStatus();
-}
-
 Status MergePlan::SettleTie() {
   if (tie_->has_head || tie_->input.empty()) return OkStatus();
   // mlx-lm's embedding layers serve as the tied head with their update: the tie is what it trained.
   if (adapter_->config().type == AdapterType::kMlx) return OkStatus();
   PlannedTensor* input = ChangedHere(tie_->input);
   PlannedTensor* head = ChangedHere(tie_->head);
-  const bool keeps_tie = tie_->tied && adapter_->config().ensure_weight_tying;
+  // PEFT ties the head to whatever the input embedding became; a head alone it trains alone.
+  const AdapterConfig& config = adapter_->config();
+  const bool keeps_tie =
+      config.ensure_weight_tying && (input_saved_ != nullptr || config.ties_factors);
   if (input != nullptr && head != nullptr) {
     GRAFT_ASSIGN_OR_RETURN(const bool alike, SidesAlike(*input, *head));
     if (alike && tie_->tied) {
@@ -138,9 +125,8 @@ Status MergePlan::SettleTie() {
       unties_embeddings_ = false;
       return OkStatus();
     }
-  } else if (input == nullptr && head != nullptr) {
-    if (keeps_tie) return MoveHeadToInput();
-    if (tied_weight_ != nullptr) return Replace(Plan(*base_->Find(tie_->input)), "", *tied_weight_);
+  } else if (input == nullptr && head != nullptr && tied_weight_ != nullptr) {
+    return Replace(Plan(*base_->Find(tie_->input)), "", *tied_weight_);
   }
   if (input == nullptr || !tie_->tied) return OkStatus();
 
