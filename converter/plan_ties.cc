@@ -114,10 +114,6 @@ Status MergePlan::SettleTie() {
   if (adapter_->config().type == AdapterType::kMlx) return OkStatus();
   PlannedTensor* input = ChangedHere(tie_->input);
   PlannedTensor* head = ChangedHere(tie_->head);
-  // PEFT ties the head to whatever the input embedding became; a head alone it trains alone.
-  const AdapterConfig& config = adapter_->config();
-  const bool keeps_tie =
-      config.ensure_weight_tying && (input_saved_ != nullptr || config.ties_factors);
   if (input != nullptr && head != nullptr) {
     GRAFT_ASSIGN_OR_RETURN(const bool alike, SidesAlike(*input, *head));
     if (alike && tie_->tied) {
@@ -141,6 +137,10 @@ Status MergePlan::SettleTie() {
     return OkStatus();
   }
   const size_t updates = input->parts.back().updates.size();
+  // PEFT ties the head to what the input embedding became; a head alone it trains alone.
+  const AdapterConfig& config = adapter_->config();
+  const bool only_saved = input_saved_ != nullptr && updates == 1;
+  const bool keeps_tie = config.ensure_weight_tying && (only_saved || config.ties_factors);
   const bool only_tokens = tokens && updates == (input_saved_ != nullptr ? 2 : 1);
   // A head for a grown vocabulary would have rows nobody trained: there the tie is kept.
   const bool grown = input->info.rows() != input->base_rows && tied_weight_ == nullptr;

@@ -130,6 +130,8 @@ TEST_SUITE("converter/tied_embeddings") {
     tie.adapter = {{Key("model.embed_tokens.lora_embedding_A"), RandomTensor({2, kTokens}, 3)},
                    {Key("model.embed_tokens.lora_embedding_B"), RandomTensor({kWidth, 2}, 4)}};
     CHECK(tie.Merged("\"peft_version\": \"0.18.1\"" + flag)->unties_embeddings());
+    tie.adapter[Key("model.embed_tokens.base_layer.weight")] = saved;
+    CHECK(tie.Merged("\"peft_version\": \"0.18.1\"" + flag)->unties_embeddings());
     CHECK_FALSE(tie.Merged("\"peft_version\": \"0.19.0\"" + flag)->unties_embeddings());
   }
 
