@@ -93,7 +93,8 @@ Status CheckInitialization(JsonValue root) {
     return value.Fail(
         "is \"" + text +
             "\": training began by changing the base, which this adapter does not carry; save it "
-            "with path_initial_model_for_weight_conversion to make it a plain LoRA",
+            "with path_initial_model_for_weight_conversion to make it a plain LoRA, or set this "
+            "to true if --base is the changed base as training left it",
         StatusCode::kUnsupported);
   }
   return value.Fail(
@@ -128,6 +129,8 @@ Status ReadScale(JsonValue root, AdapterConfig* config) {
   GRAFT_ASSIGN_OR_RETURN(config->lora_bias, root.GetBool("lora_bias", false));
   GRAFT_ASSIGN_OR_RETURN(config->fan_in_fan_out, root.GetBool("fan_in_fan_out", false));
   GRAFT_ASSIGN_OR_RETURN(config->ensure_weight_tying, root.GetBool("ensure_weight_tying", false));
+  GRAFT_ASSIGN_OR_RETURN(const std::string version, root.GetString("peft_version", ""));
+  config->ties_factors = config->ensure_weight_tying && !version.starts_with("0.18.");
   GRAFT_ASSIGN_OR_RETURN(config->alpha_pattern, ReadPatterns(root, "alpha_pattern"));
   // AdaLoRA keeps masks of the ranks it pruned there; its tensors are already cut.
   if (config->type == AdapterType::kAdaLora) return OkStatus();
@@ -271,8 +274,10 @@ Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder) {
   GRAFT_ASSIGN_OR_RETURN(const std::string name, root.GetString("peft_type"));
   const PeftType* type = FindPeftType(name);
   if (type == nullptr || !type->mergeable) {
-    const std::string reason(type != nullptr ? type->reason
-                                             : "graft does not know this kind of adapter");
+    const std::string reason(type != nullptr
+                                 ? type->reason
+                                 : "graft does not know this kind of adapter; if PEFT's "
+                                   "merge_and_unload merges it, convert the result");
     return root.Find("peft_type")
         .Fail("is \"" + name.substr(0, 60) + "\": " + reason, StatusCode::kUnsupported);
   }
@@ -286,6 +291,7 @@ Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder) {
   GRAFT_RETURN_IF_ERROR(ReadModules(root, &config));
   GRAFT_RETURN_IF_ERROR(ReadKinds(root, &config));
   GRAFT_ASSIGN_OR_RETURN(config.task_type, root.GetString("task_type", ""));
+  GRAFT_ASSIGN_OR_RETURN(config.base_model, root.GetString("base_model_name_or_path", ""));
   if (root.Find("auto_mapping").IsObject()) {
     GRAFT_ASSIGN_OR_RETURN(config.base_model_class,
                            root.Find("auto_mapping").GetString("base_model_class", ""));

@@ -64,6 +64,7 @@ struct AdapterConfig {
   bool lora_bias = false;
   bool fan_in_fan_out = false;
   bool ensure_weight_tying = false;
+  bool ties_factors = false;  ///< It holds for low-rank updates too: PEFT 0.19 and later.
   BiasMode bias = BiasMode::kNone;
 
   ModuleSelector target_modules;
@@ -91,6 +92,7 @@ struct AdapterConfig {
   bool whole_tensors = false;  ///< mlx-lm: fine_tune_type full.
   int64_t last_layers = -1;  ///< mlx-lm: how many layers, from the end, it trained; all if below 1.
 
+  std::string base_model;  ///< base_model_name_or_path: what it was trained on, for messages.
   std::string task_type;
   std::string base_model_class;
 

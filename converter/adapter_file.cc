@@ -46,6 +46,11 @@ const AdapterTensor* AdapterModule::Use(std::string_view role) const {
   return &found->second;
 }
 
+bool AdapterModule::AllUsed() const {
+  return std::all_of(tensors.begin(), tensors.end(),
+                     [](const auto& tensor) { return tensor.second.used; });
+}
+
 Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::path& path) {
   std::unique_ptr<AdapterFile> adapter(new AdapterFile);
   GRAFT_ASSIGN_OR_RETURN(const AdapterLocation location, LocateAdapter(path));
@@ -116,10 +121,16 @@ Status AdapterFile::Sort() {
     }
     bool placed = false;
     if (tensor.role.empty()) {
-      placed = replacements_.emplace(tensor.module, tensor).second;
+      const auto [place, is_new] = replacements_.emplace(tensor.module, tensor);
+      placed = is_new;
+      // Old versions of PEFT save an embedding both as itself and as a saved module.
+      if (!placed) {
+        GRAFT_ASSIGN_OR_RETURN(placed, weights_->Same(*place->second.entry, entry));
+      }
     } else {
       AdapterModule& module = modules_[tensor.module];
       module.name = tensor.module;
+      if (module.wrapper.empty()) module.wrapper = std::move(key.wrapper);
       placed = module.tensors.emplace(tensor.role, tensor).second;
     }
     if (!placed)

@@ -30,11 +30,15 @@ struct AdapterTensor {
 /// The tensors of one module by role.
 struct AdapterModule {
   std::string name;
+  std::string wrapper;  ///< As AdapterKey has it.
   std::map<std::string, AdapterTensor, std::less<>> tensors;
 
   /// The tensor of that role, ticked off as used; null if there is none.
   const AdapterTensor* Use(std::string_view role) const;
   bool Has(std::string_view role) const { return tensors.find(role) != tensors.end(); }
+  bool AllUsed() const;
+  /// The name that the configuration's patterns for ranks and alphas are held against.
+  const std::string& pattern_name() const { return wrapper.empty() ? name : wrapper; }
 };
 
 class AdapterFile {

@@ -87,6 +87,21 @@ void ReadRole(std::span<const std::string_view> parts, AdapterKey* key) {
   if (bias) key->role += ".bias";
 }
 
+// A wrapped module stands as "base_layer" in the names of what it holds: out_proj's tensors are
+// called "attn.base_layer.out_proj.lora_A". Cuts that part out and gives back the name before it;
+// empty if there is none. "base_layer" before a role or at the module's end is left: there it tells
+// one wrapping from another.
+std::string LeaveWrapper(Parts* parts) {
+  for (size_t i = 1; i + 2 < parts->size(); ++i) {
+    const std::string_view next = (*parts)[i + 1];
+    if ((*parts)[i] != "base_layer" || next == "base_layer" || IsOneOf(kPeftRoles, next)) continue;
+    std::string wrapper = Join(std::span(*parts).first(i));
+    parts->erase(parts->begin() + static_cast<ptrdiff_t>(i));
+    return wrapper;
+  }
+  return {};
+}
+
 }  // namespace
 
 AdapterKey SplitPeftKey(std::string_view name, const AdapterNames& adapter_names) {
@@ -96,6 +111,11 @@ AdapterKey SplitPeftKey(std::string_view name, const AdapterNames& adapter_names
 
   Parts parts = Split(name);
   AdapterKey key;
+  key.wrapper = LeaveWrapper(&parts);
+  // The embedding that trained tokens are wrapped around is saved where its vocabulary grew.
+  const size_t last = parts.size() - 1;
+  if (last >= 3 && parts[last - 1] == "base_layer" && parts[last - 2] == "token_adapter")
+    parts.erase(parts.end() - 3);
   const auto role = std::find_if(parts.begin(), parts.end(),
                                  [](std::string_view part) { return IsOneOf(kPeftRoles, part); });
   if (role != parts.end()) {
@@ -104,9 +124,10 @@ AdapterKey SplitPeftKey(std::string_view name, const AdapterNames& adapter_names
     return key;
   }
   const size_t count = parts.size();
-  if (count > 2 && parts[count - 2] == "base_layer") {
+  // Weights from before training: of a wrapped layer, or of a module saved beside it.
+  if (count > 2 && (parts[count - 2] == "base_layer" || parts[count - 2] == "original_module")) {
     key.module = Join(std::span(parts).first(count - 2));
-    key.role = "base_layer." + std::string(parts[count - 1]);
+    key.role = Join(std::span(parts).last(2));
     return key;
   }
   const auto wrapper = std::find(parts.begin(), parts.end(), std::string_view("modules_to_save"));

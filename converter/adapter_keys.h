@@ -20,6 +20,8 @@ struct AdapterKey {
   std::string module;
   std::string role;          ///< "lora_A", "lora_B.bias", "base_layer.weight", "lora_down", ...
   std::string adapter_name;  ///< PEFT: the adapter's name inside the key, if it is there.
+  std::string wrapper;  ///< PEFT: the wrapped module that holds this one and decides its rank and
+                        ///< alpha, as nn.MultiheadAttention does for its out_proj.
 };
 
 using AdapterNames = std::set<std::string, std::less<>>;

@@ -101,11 +101,18 @@ Result<fs::path> WeightsBeside(const fs::path& config_folder, AdapterType type) 
                    "with mlx and save it as adapters.safetensors",
                    (config_folder / "adapters.npz").c_str());
     }
-    return weights;
+    if (IsFile(weights)) return weights;
+    return Error(StatusCode::kNotFound,
+                 "%s: has mlx-lm's adapter_config.json, but no adapters.safetensors beside it",
+                 config_folder.c_str());
   }
   fs::path weights = config_folder / "adapter_model.safetensors";
-  const fs::path older = config_folder / "adapter_model.bin";
-  return !IsFile(weights) && IsFile(older) ? older : weights;
+  if (IsFile(weights)) return weights;
+  if (const fs::path older = config_folder / "adapter_model.bin"; IsFile(older)) return older;
+  return Error(StatusCode::kNotFound,
+               "%s: has an adapter_config.json, but neither adapter_model.safetensors nor "
+               "adapter_model.bin beside it",
+               config_folder.c_str());
 }
 
 }  // namespace graft::converter

@@ -23,8 +23,8 @@ struct AdapterLocation {
 Result<AdapterLocation> LocateAdapter(const std::filesystem::path& path);
 
 /// The weights beside an adapter_config.json: adapter_model.safetensors, or adapter_model.bin where
-/// there is no other; mlx-lm: adapters.safetensors. The file need not exist. Errors   kUnsupported:
-/// only a file of a format graft does not read.
+/// there is no other; mlx-lm: adapters.safetensors. Errors   kNotFound: neither. kUnsupported: only
+/// a file of a format graft does not read.
 Result<std::filesystem::path> WeightsBeside(const std::filesystem::path& config_folder,
                                             AdapterType type);
 

@@ -27,9 +27,9 @@ constexpr SettingUse kRefused = SettingUse::kRefused;
 constexpr Setting kSettings[] = {
     // names, bookkeeping
     {"peft_type", kAll, kRead, ""},
-    {"peft_version", kAll, kIgnored, ""},
+    {"peft_version", kAll, kRead, ""},
     {"auto_mapping", kAll, kRead, ""},
-    {"base_model_name_or_path", kAll, kIgnored, ""},
+    {"base_model_name_or_path", kAll, kRead, ""},
     {"revision", kAll, kIgnored, ""},
     {"task_type", kAll, kRead, ""},
     {"inference_mode", kAll, kIgnored, ""},

@@ -36,6 +36,7 @@ Result<Found> FindWeights(const fs::path& folder) {
   bool has_pickle = false;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
+    if (name == "adapter_model.safetensors" || name == "adapters.safetensors") continue;
     if (name.ends_with(kIndexEnding)) indexes.push_back(it->path());
     if (name.ends_with(kFileEnding)) files.push_back(it->path());
     if (name.ends_with(".bin") || name.ends_with(".pt")) has_pickle = true;
@@ -51,6 +52,12 @@ Result<Found> FindWeights(const fs::path& folder) {
     if (fs::is_regular_file(single, error)) return Found{single, false};
     const fs::path torch_index = folder / "pytorch_model.bin.index.json";
     if (fs::is_regular_file(torch_index, error)) return Found{torch_index, true};
+  }
+  if (fs::exists(folder / "adapter_config.json", error)) {
+    return Error(StatusCode::kNotFound,
+                 "%s: holds an adapter (adapter_config.json) and no model; name the model it was "
+                 "trained on as --base and this folder as --adapter",
+                 folder.c_str());
   }
   if (files.empty() && has_pickle) {
     return Error(

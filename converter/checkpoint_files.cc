@@ -81,10 +81,11 @@ Status CarryOverTokenizer(const fs::path& adapter, const fs::path& to) {
 
 Status WriteShardIndex(const fs::path& file,
                        std::vector<std::pair<std::string, std::string>> shard_of,
-                       uint64_t total_bytes) {
+                       uint64_t total_bytes, uint64_t total_elements) {
   std::sort(shard_of.begin(), shard_of.end());
-  std::string text = "{\n  \"metadata\": {\n    \"total_size\": " + std::to_string(total_bytes) +
-                     "\n  },\n  \"weight_map\": {";
+  std::string text =
+      "{\n  \"metadata\": {\n    \"total_parameters\": " + std::to_string(total_elements) +
+      ",\n    \"total_size\": " + std::to_string(total_bytes) + "\n  },\n  \"weight_map\": {";
   for (size_t i = 0; i < shard_of.size(); ++i) {
     text += (i > 0 ? ",\n    " : "\n    ") + JsonQuote(shard_of[i].first) + ": " +
             JsonQuote(shard_of[i].second);

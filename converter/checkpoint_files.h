@@ -30,6 +30,6 @@ Status CarryOverTokenizer(const std::filesystem::path& adapter, const std::files
 /// Writes model.safetensors.index.json: `shard_of` pairs tensors with file names.
 Status WriteShardIndex(const std::filesystem::path& file,
                        std::vector<std::pair<std::string, std::string>> shard_of,
-                       uint64_t total_bytes);
+                       uint64_t total_bytes, uint64_t total_elements);
 
 }  // namespace graft::converter

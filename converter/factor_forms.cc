@@ -3,6 +3,8 @@
 #include "converter/factor_forms.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 namespace graft::converter {
 namespace {
@@ -90,6 +92,34 @@ LowRankFactors SharedFactors(StoredFactor a, StoredFactor b, StoredFactor lambda
     return OkStatus();
   };
   return factors;
+}
+
+LowRankFactors Turned(LowRankFactors factors, int64_t rows) {
+  const size_t rank = static_cast<size_t>(factors.rank);
+  const size_t old_rows = static_cast<size_t>(rows);
+  const size_t old_columns = static_cast<size_t>(factors.columns);
+  const auto right = std::make_shared<PreparedMatrix>(rank * old_columns, factors.read_right);
+  LowRankFactors turned = factors;
+  turned.columns = rows;
+  turned.read_left = [right, rank, old_columns](int64_t begin, int64_t end,
+                                                std::span<double> out) -> Status {
+    GRAFT_ASSIGN_OR_RETURN(const std::span<const double> values, right->Get());
+    size_t next = 0;
+    for (size_t row = static_cast<size_t>(begin); row < static_cast<size_t>(end); ++row) {
+      for (size_t k = 0; k < rank; ++k) out[next++] = values[k * old_columns + row];
+    }
+    return OkStatus();
+  };
+  turned.read_right = [left = std::move(factors.read_left), rank,
+                       old_rows](std::span<double> out) -> Status {
+    std::vector<double> values(old_rows * rank);
+    GRAFT_RETURN_IF_ERROR(left(0, static_cast<int64_t>(old_rows), values));
+    for (size_t row = 0; row < old_rows; ++row) {
+      for (size_t k = 0; k < rank; ++k) out[k * old_rows + row] = values[row * rank + k];
+    }
+    return OkStatus();
+  };
+  return turned;
 }
 
 LowRankFactors BlockFactors(StoredFactor a, int64_t blocks_a, StoredFactor b, int64_t blocks_b,

@@ -4,12 +4,14 @@
 #include "converter/merge_checkpoint.h"
 
 #include <algorithm>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <string_view>
 
 #include "converter/cancellation.h"
 #include "converter/checkpoint_files.h"
+#include "converter/json.h"
 #include "converter/merge_kernels.h"
 #include "converter/output_folder.h"
 #include "converter/parallel.h"
@@ -138,6 +140,7 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
                    std::span<const ShardLayout> shards, const std::filesystem::path& folder) {
   std::vector<std::unique_ptr<SafetensorsWriter>> writers;
   uint64_t total = 0;
+  uint64_t elements = 0;
   for (const ShardLayout& shard : shards) {
     GRAFT_ASSIGN_OR_RETURN(auto writer, SafetensorsWriter::Create(folder / shard.file_name,
                                                                   shard.tensors, shard.metadata));
@@ -145,6 +148,7 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
     for (const TensorInfo& info : shard.tensors) {
       GRAFT_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(info));
       total += bytes;
+      elements += bytes / static_cast<uint64_t>(DTypeBytes(info.dtype));
     }
   }
   const std::vector<Piece> pieces = Cut(merged, shards);
@@ -172,7 +176,44 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
     for (const TensorInfo& info : shard.tensors) shard_of.emplace_back(info.name, shard.file_name);
   }
   return WriteShardIndex(folder / WrittenName(base.index_file().filename()), std::move(shard_of),
-                         total);
+                         total, elements);
+}
+
+// The number of ids that a tokenizer.json gives out; 0 where its vocabulary is of a form unknown
+// here.
+Result<int64_t> TokenizerIds(const std::filesystem::path& file) {
+  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
+  const JsonValue root = document->root();
+  const JsonValue vocabulary = root.Find("model").Find("vocab");
+  // A list of pieces (Unigram) is in the order of its ids; an object says them.
+  int64_t ids = vocabulary.IsArray() ? static_cast<int64_t>(vocabulary.size()) : 0;
+  const auto count = [&ids](JsonValue id) {
+    const auto number = id.AsInt();
+    if (number.ok() && *number < std::numeric_limits<int32_t>::max())
+      ids = std::max(ids, *number + 1);
+  };
+  if (vocabulary.IsObject()) {
+    for (size_t i = 0; i < vocabulary.size(); ++i) count(vocabulary.at(i));
+  }
+  const JsonValue added = root.Find("added_tokens");
+  for (size_t i = 0; i < added.size(); ++i) count(added.at(i).Find("id"));
+  return ids;
+}
+
+// An adapter's tokenizer must not know tokens that the merged embedding has no row for.
+Status CheckVocabulary(const MergedSource& merged) {
+  const TensorInfo* embedding = merged.Find(merged.tied_embeddings().input);
+  if (merged.tokenizer_folder().empty() || embedding == nullptr) return OkStatus();
+  const std::filesystem::path file = merged.tokenizer_folder() / "tokenizer.json";
+  GRAFT_ASSIGN_OR_RETURN(const int64_t ids, TokenizerIds(file));
+  if (ids <= embedding->rows()) return OkStatus();
+  return Error(StatusCode::kMismatch,
+               "%s: has %lld tokens, but the embedding '%s' of the merged model has %lld rows; the "
+               "adapter was saved without the resized embeddings that its tokenizer needs (in "
+               "PEFT: save_embedding_layers), or the tokenizer beside it is not its own: remove it "
+               "to keep the base's",
+               file.c_str(), static_cast<long long>(ids), embedding->name.c_str(),
+               static_cast<long long>(embedding->rows()));
 }
 
 }  // namespace
@@ -182,6 +223,7 @@ Result<MergeReport> MergeCheckpoint(const MergeRequest& request) {
   const std::shared_ptr<const Checkpoint> base = std::move(opened);
   GRAFT_ASSIGN_OR_RETURN(const auto merged,
                          MergedSource::Open(base, request.adapters, request.rules));
+  GRAFT_RETURN_IF_ERROR(CheckVocabulary(*merged));
   GRAFT_ASSIGN_OR_RETURN(const auto folder, OutputFolder::Create(request.output));
   GRAFT_RETURN_IF_ERROR(
       WriteShards(request, *base, *merged, LayOut(*base, *merged, request.dtype), folder->path()));

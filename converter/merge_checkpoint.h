@@ -30,7 +30,8 @@ struct MergeRequest {
 /// Each number is rounded once, from float64 to the stored type, to nearest even. The folder
 /// appears whole or not at all. Errors   kInvalidArgument: the output is there already. kIo: it
 /// cannot be written, disk full among the reasons. kCancelled.
-///          Those of Checkpoint::Open and MergedSource::Open.
+/// kMismatch: the tokenizer of an adapter has more tokens than the merged embedding has rows. Those
+/// of Checkpoint::Open and MergedSource::Open.
 Result<MergeReport> MergeCheckpoint(const MergeRequest& request);
 
 }  // namespace graft::converter

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "converter/mlx_targets.h"
+#include "converter/printable.h"
 
 namespace graft::converter {
 namespace {
@@ -56,23 +57,6 @@ PlannedPart& MergePlan::Part(PlannedTensor* tensor) {
     part.weight = weight_;
   }
   return tensor->parts.back();
-}
-
-Result<PlannedTensor*> MergePlan::TiedHead(std::string_view module) {
-  const TensorInfo* input = base_->Find(tie_->input);
-  if (tie_->has_head || input == nullptr || !TiedEmbeddings::IsHeadModule(module)) {
-    return static_cast<PlannedTensor*>(nullptr);
-  }
-  std::unique_ptr<PlannedTensor>& head = tensors_[tie_->head];
-  if (head == nullptr) {
-    head = std::make_unique<PlannedTensor>();
-    head->info = *input;
-    head->info.name = tie_->head;
-    head->base_name = input->name;
-    head->base_rows = input->rows();
-  }
-  unties_embeddings_ = true;
-  return head.get();
 }
 
 Result<PlannedTensor*> MergePlan::Tensor(std::string_view module, std::string_view leaf,
@@ -202,6 +186,8 @@ Status MergePlan::Replace(PlannedTensor* tensor, std::string_view module, const 
   tensor->base_rows = std::min(tensor->base_rows, tensor->info.rows());
   Part(tensor).updates.push_back(std::make_unique<ReplaceRows>(&adapter_->weights(), by.entry));
   if (tensor->kind.empty()) tensor->kind = "saved";
+  if (tensor->info.name == tie_->input) input_saved_ = &by;
+  if (tensor->info.name == tie_->head) head_saved_ = &by;
   return OkStatus();
 }
 
@@ -263,9 +249,22 @@ Status MergePlan::AddBaseLayer(const AdapterModule& module) {
     // same weight.
     if (!tie_->has_head && (tensor->base_name == tie_->input)) tied_weight_ = weight;
   }
-  if (const AdapterTensor* bias = module.Use("base_layer.bias"); bias != nullptr) {
-    GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, Tensor(module.name, "bias", *bias));
-    GRAFT_RETURN_IF_ERROR(Replace(tensor, module.name, *bias));
+  // Its bias, or in_proj_bias of PyTorch's own attention.
+  constexpr std::string_view kPrefix = "base_layer.";
+  for (auto it = module.tensors.lower_bound(kPrefix);
+       it != module.tensors.end() && it->first.starts_with(kPrefix); ++it) {
+    const std::string_view leaf = std::string_view(it->first).substr(kPrefix.size());
+    if (leaf == "weight") continue;
+    it->second.used = true;
+    GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, Tensor(module.name, leaf, it->second));
+    GRAFT_RETURN_IF_ERROR(Replace(tensor, module.name, it->second));
+  }
+  // What a saved module was before training, which the saved one has taken the place of.
+  constexpr std::string_view kOriginal = "original_module.";
+  for (auto it = module.tensors.lower_bound(kOriginal);
+       it != module.tensors.end() && it->first.starts_with(kOriginal); ++it) {
+    const std::string saved = module.name + "." + it->first.substr(kOriginal.size());
+    it->second.used = adapter_->replacements().count(saved) > 0;
   }
   return OkStatus();
 }
@@ -329,42 +328,33 @@ Status MergePlan::PlanModule(const AdapterModule& module) {
   return OkStatus();
 }
 
+Status MergePlan::PlanAll() {
+  GRAFT_RETURN_IF_ERROR(AddReplacements());
+  for (const auto& [name, module] : adapter_->modules()) {
+    GRAFT_RETURN_IF_ERROR(AddBaseLayer(module));
+    if (!module.AllUsed()) GRAFT_RETURN_IF_ERROR(PlanModule(module));
+  }
+  return SettleTie();
+}
+
 Status MergePlan::Add(const AdapterFile& adapter, double weight) {
   adapter_ = &adapter;
   weight_ = weight;
   tied_weight_ = nullptr;
+  input_saved_ = nullptr;
+  head_saved_ = nullptr;
+  head_has_tokens_ = false;
   merged_modules_.clear();
-  GRAFT_RETURN_IF_ERROR(AddReplacements());
-  for (const auto& [name, module] : adapter.modules()) {
-    GRAFT_RETURN_IF_ERROR(AddBaseLayer(module));
-    GRAFT_RETURN_IF_ERROR(PlanModule(module));
+  if (Status status = PlanAll(); !status.ok()) {
+    const std::string& trained_on = adapter.config().base_model;
+    if (status.code() != StatusCode::kMismatch || trained_on.empty()) return status;
+    return Status(status.code(), std::string(status.message()) +
+                                     "; the adapter says that it was trained on '" +
+                                     Printable(trained_on) + "'");
   }
-  GRAFT_RETURN_IF_ERROR(UntieHead());
   counts_.emplace_back();
   GRAFT_RETURN_IF_ERROR(CountModules());
   return adapter.CheckAllUsed();
-}
-
-Status MergePlan::UntieHead() {
-  if (tie_->has_head || tie_->input.empty()) return OkStatus();
-  // mlx-lm's embedding layers serve as the tied head with their update: the tie is what it trained.
-  if (adapter_->config().type == AdapterType::kMlx) return OkStatus();
-  const auto input = tensors_.find(tie_->input);
-  const auto head = tensors_.find(tie_->head);
-  const bool changes_input = input != tensors_.end();
-  if (changes_input && head == tensors_.end() && tie_->tied) {
-    const PlannedTensor& embedding = *input->second;
-    // Trained tokens are rows of the shared matrix: the head follows.
-    if (embedding.kind == "tokens") return OkStatus();
-    // A head for a grown vocabulary would have rows nobody trained: there the tie is kept.
-    if (embedding.info.rows() != embedding.base_rows && tied_weight_ == nullptr) return OkStatus();
-    GRAFT_ASSIGN_OR_RETURN(PlannedTensor * own,
-                           TiedHead(tie_->head.substr(0, tie_->head.size() - 7)));
-    if (tied_weight_ != nullptr) return Replace(own, "lm_head", *tied_weight_);
-  } else if (!changes_input && head != tensors_.end() && tied_weight_ != nullptr) {
-    return Replace(Plan(*base_->Find(tie_->input)), "", *tied_weight_);
-  }
-  return OkStatus();
 }
 
 }  // namespace graft::converter

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "converter/adapter_file.h"
+#include "converter/low_rank_rows.h"
 #include "converter/module_names.h"
 #include "converter/row_update.h"
 #include "converter/tensor_source.h"
@@ -72,6 +73,10 @@ class MergePlan {
   /// tensor; `user` is the adapter's tensor that asks.
   Result<PlannedTensor*> Tensor(std::string_view module, std::string_view leaf,
                                 const AdapterTensor& user);
+  /// Says that the current adapter trained rows `indices` of `tensor`; a tied head follows its
+  /// input embedding. `indices` must outlive the plan.
+  void NoteTokens(const PlannedTensor& tensor, const AdapterTensor& values,
+                  const std::vector<int64_t>& indices);
   /// The part of the current adapter.
   PlannedPart& Part(PlannedTensor* tensor);
   /// Reads rows of `tensor` as the next update of the current adapter will find them.
@@ -105,11 +110,18 @@ class MergePlan {
   Status AddReplacements();
   // The weight and bias of a wrapped layer that were saved beside its adapter.
   Status AddBaseLayer(const AdapterModule& module);
-  // Gives a tied head its own matrix where only the input embedding changed.
-  Status UntieHead();
+  // Whether the current adapter changes the tensor of that name; the tensor if it does.
+  PlannedTensor* ChangedHere(std::string_view name) const;
+  // Gives a tied head a matrix of its own where the adapter changed one side only, and takes it
+  // away again where both sides are the same. Source   PEFT's forward with the adapter attached.
+  Status SettleTie();
+  // Whether this adapter, and no other, makes the same matrix of both sides.
+  Result<bool> SidesAlike(const PlannedTensor& input, const PlannedTensor& head) const;
+  Result<bool> FactorsAlike() const;
   Status CheckReplacement(const PlannedTensor& tensor, std::string_view module,
                           const AdapterTensor& by) const;
   Status CountModules();
+  Status PlanAll();
   Status PlanModule(const AdapterModule& module);
   PlannedTensor* Plan(const TensorInfo& base_info);
 
@@ -121,11 +133,23 @@ class MergePlan {
   std::vector<ModuleCount> counts_;
   bool unties_embeddings_ = false;
 
+  // Trained rows of a tied input embedding.
+  struct TiedTokens {
+    size_t adapter;
+    double weight;
+    StoredFactor values;
+    const std::vector<int64_t>* indices;
+  };
+  std::vector<TiedTokens> tied_tokens_;
+
   // The adapter being planned.
   const AdapterFile* adapter_ = nullptr;
   double weight_ = 1;
   std::set<std::string, std::less<>> merged_modules_;  // by planned tensor
-  const AdapterTensor* tied_weight_ = nullptr;         // saved weight of a tied embedding or head
+  const AdapterTensor* tied_weight_ = nullptr;         // a wrapped embedding's or head's, if tied
+  const AdapterTensor* input_saved_ = nullptr;         // whole, in place of the input embedding
+  const AdapterTensor* head_saved_ = nullptr;
+  bool head_has_tokens_ = false;
 };
 
 /// Reads the rows a planned tensor starts from: the base's, and zeros beyond them.

@@ -29,6 +29,20 @@ size_t Distance(std::string_view a, std::string_view b, size_t limit) {
   return row[b.size()];
 }
 
+// Whether a name's beginning speaks of the part of a model that sees or hears. Its layers are
+// called as those of the part that reads are, and one must not be taken for the other.
+bool IsPerception(std::string_view prefix) {
+  constexpr std::string_view kParts[] = {"vision", "visual", "image", "audio", "speech"};
+  return std::any_of(std::begin(kParts), std::end(kParts), [prefix](std::string_view part) {
+    return prefix.find(part) != std::string_view::npos;
+  });
+}
+
+// What stands before `rest` at the end of `name`.
+std::string_view Dropped(std::string_view name, std::string_view rest) {
+  return name.substr(0, name.size() - rest.size());
+}
+
 bool StartsWithDigit(std::string_view text) {
   return !text.empty() && text[0] >= '0' && text[0] <= '9';
 }
@@ -88,15 +102,16 @@ Result<const TensorInfo*> ModuleNames::Find(std::string_view module, std::string
       rest.remove_prefix(dot + 1);
       // "0.q_proj" or "weight" alone would say too little about where it belongs.
       if (StartsWithDigit(rest) || rest.find('.') == std::string_view::npos) break;
-      if (const TensorInfo* info = Exact(rest); info != nullptr) {
-        prefixes_.emplace("", name.substr(0, name.size() - rest.size()));
+      const bool perception = IsPerception(Dropped(name, rest));
+      if (const TensorInfo* info = Exact(rest); info != nullptr && !perception) {
+        prefixes_.emplace("", Dropped(name, rest));
         return info;
       }
     }
     GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, EndingWith(rest, name));
-    if (info != nullptr) {
-      prefixes_.emplace(info->name.substr(0, info->name.size() - rest.size()),
-                        name.substr(0, name.size() - rest.size()));
+    if (info != nullptr && (dropped == 0 || IsPerception(Dropped(name, rest)) ==
+                                                IsPerception(Dropped(info->name, rest)))) {
+      prefixes_.emplace(Dropped(info->name, rest), Dropped(name, rest));
       return info;
     }
   }

@@ -40,8 +40,8 @@ Result<Factors> UsePair(const AdapterModule& module, std::string_view a_role,
                         "has no partner: '" + module.name + "' needs " + std::string(a_role) +
                             " and " + std::string(b_role));
   }
-  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, adapter.rules().RankOf(module.name));
-  GRAFT_ASSIGN_OR_RETURN(const double alpha, adapter.rules().AlphaOf(module.name));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, adapter.rules().RankOf(module.pattern_name()));
+  GRAFT_ASSIGN_OR_RETURN(const double alpha, adapter.rules().AlphaOf(module.pattern_name()));
   const TensorInfo& a = factors.a->entry->info;
   const TensorInfo& b = factors.b->entry->info;
   if (a.shape.size() < 2 || b.shape.size() != a.shape.size() || a.shape[0] != b.shape[1]) {
@@ -136,8 +136,8 @@ Status PlanBlocks(const AdapterModule& module, MergePlan* plan) {
     return adapter.Fail(StatusCode::kCorrupt, module.tensors.begin()->second, "has no partner");
   }
   GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(module.name, "weight", *a));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, adapter.rules().RankOf(module.name));
-  GRAFT_ASSIGN_OR_RETURN(const double alpha, adapter.rules().AlphaOf(module.name));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, adapter.rules().RankOf(module.pattern_name()));
+  GRAFT_ASSIGN_OR_RETURN(const double alpha, adapter.rules().AlphaOf(module.pattern_name()));
   const std::vector<int64_t>& shape = tensor->info.shape;
   const std::vector<int64_t>& a_shape = a->entry->info.shape;
   const std::vector<int64_t>& b_shape = b->entry->info.shape;
@@ -185,7 +185,14 @@ Status PlanLinear(const AdapterModule& module, MergePlan* plan) {
   }
   const AdapterTensor* bias = module.Use("lora_B.bias");
   if (bias == nullptr) return OkStatus();
-  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * vector, plan->Tensor(module.name, "bias", *bias));
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * vector, plan->TensorIfThere(module.name, "bias"));
+  if (vector == nullptr) {
+    return plan->adapter().Fail(StatusCode::kUnsupported, *bias,
+                                "is a bias for '" + tensor->info.name +
+                                    "', which has none in the base to add it to: the base has no "
+                                    "tensor '" +
+                                    module.name + ".bias'");
+  }
   if (vector->info.shape != bias->entry->info.shape) {
     return plan->adapter().Fail(StatusCode::kMismatch, *bias,
                                 "of shape " + bias->entry->info.ShapeText() +

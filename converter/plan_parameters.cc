@@ -87,6 +87,36 @@ Result<std::vector<std::string>> Candidates(const std::string& module, int64_t o
   return leaves;
 }
 
+// A second parameter of the same module is wrapped around the first.
+std::string_view OwnerOf(std::string_view module) {
+  constexpr std::string_view kWrapped = ".base_layer";
+  while (module.ends_with(kWrapped)) module.remove_suffix(kWrapped.size());
+  return module;
+}
+
+// Whether square experts are stored [experts, in_features, out_features]: as the other parameters
+// of their module are, whose shapes show it. Errors   kUnsupported: there is none.
+Result<bool> IsTransposedLikeOthers(const std::string& owner, const AdapterTensor& a,
+                                    MergePlan* plan) {
+  for (const auto& [name, module] : plan->adapter().modules()) {
+    if (OwnerOf(name) != owner) continue;
+    const auto other_a = module.tensors.find("lora_A");
+    const auto other_b = module.tensors.find("lora_B");
+    if (other_a == module.tensors.end() || other_b == module.tensors.end()) continue;
+    const int64_t in = other_a->second.entry->info.row_elements();
+    const int64_t out = other_b->second.entry->info.rows();
+    if (in == out) continue;
+    GRAFT_ASSIGN_OR_RETURN(const auto leaves, Candidates(owner, out, in, plan));
+    if (leaves.size() != 1) continue;
+    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, plan->BaseTensor(owner, leaves[0]));
+    if (info->shape.size() == 3) return info->shape[1] == in;
+  }
+  return plan->adapter().Fail(
+      StatusCode::kUnsupported, a,
+      "updates square experts, and neither its shape nor another parameter of '" + owner +
+          "' in this adapter shows which way round they are stored");
+}
+
 }  // namespace
 
 Status PlanParameter(const AdapterModule& module, MergePlan* plan) {
@@ -98,17 +128,16 @@ Status PlanParameter(const AdapterModule& module, MergePlan* plan) {
     return adapter.Fail(StatusCode::kMismatch, module.tensors.begin()->second,
                         "has no partner that fits it");
   }
-  // A second parameter of the same module is wrapped around the first.
-  std::string owner = module.name;
-  while (owner.ends_with(".base_layer")) owner.resize(owner.size() - 11);
+  const std::string owner(OwnerOf(module.name));
   const int64_t in = a->entry->info.row_elements();
   const int64_t out = b->entry->info.rows();
   GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> leaves, Candidates(owner, out, in, plan));
   if (leaves.size() != 1) {
-    return adapter.Fail(StatusCode::kMismatch, *a,
-                        "fits " + std::to_string(leaves.size()) +
-                            " of the parameters that target_parameters names in '" + owner +
-                            "'; it must fit one");
+    return adapter.Fail(
+        StatusCode::kMismatch, *a,
+        "fits " + std::to_string(leaves.size()) +
+            " of the base's parameters that target_parameters names in '" + owner +
+            "'; it must fit one, in a base that stores its experts as the trained model did");
   }
   GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(owner, leaves[0], *a));
   const std::vector<int64_t>& shape = tensor->info.shape;
@@ -130,12 +159,11 @@ Status PlanParameter(const AdapterModule& module, MergePlan* plan) {
   if (shape.size() == 2) {
     updates.push_back(std::make_unique<LowRankRows>(ProductFactors(stored_a, stored_b, scale)));
   } else {
+    bool transposed = shape[1] == in;
     if (in == out) {
-      return adapter.Fail(StatusCode::kUnsupported, *a,
-                          "updates square experts, whose orientation its shape does not tell");
+      GRAFT_ASSIGN_OR_RETURN(transposed, IsTransposedLikeOthers(owner, *a, plan));
     }
-    updates.push_back(
-        std::make_unique<ExpertRows>(stored_a, stored_b, experts, shape[1] == in, scale));
+    updates.push_back(std::make_unique<ExpertRows>(stored_a, stored_b, experts, transposed, scale));
   }
   return plan->NoteModule(tensor, "lora", rank, scale);
 }

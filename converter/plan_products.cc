@@ -108,15 +108,25 @@ Status PlanVera(const AdapterModule& module, MergePlan* plan) {
         "needs vera_A and vera_B, which the file lacks: it was saved without its projection");
   }
   GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(module.name, "weight", *lambda_b));
+  // The projection is as large as the largest layer needs, so only the outputs show which way round
+  // the weight lies.
+  const int64_t outputs = lambda_b->entry->info.rows();
   const std::vector<int64_t>& shape = tensor->info.shape;
-  const bool fits = shape.size() == 2 && Shape(*a).size() == 2 && Shape(*b).size() == 2 &&
+  if (shape.size() != 2 || (shape[0] != outputs && shape[1] != outputs))
+    return Misfit(*plan, *lambda_b, *tensor);
+  const int64_t inputs = shape[0] == outputs ? shape[1] : shape[0];
+  GRAFT_ASSIGN_OR_RETURN(const bool transposed,
+                         plan->IsTransposed(*tensor, module.name, outputs, inputs, *lambda_b));
+  const bool fits = Shape(*a).size() == 2 && Shape(*b).size() == 2 &&
                     Shape(*a)[0] == Shape(*b)[1] && Shape(*a)[0] == lambda_d->entry->info.rows() &&
-                    shape[0] == lambda_b->entry->info.rows() && shape[0] <= Shape(*b)[0] &&
-                    shape[1] <= Shape(*a)[1];
+                    outputs <= Shape(*b)[0] && inputs <= Shape(*a)[1] &&
+                    (!transposed || plan->IsConv1D(module.name));
   if (!fits) return Misfit(*plan, *lambda_b, *tensor);
-  plan->Part(tensor).updates.push_back(std::make_unique<LowRankRows>(
+  LowRankFactors factors =
       SharedFactors(Stored(*plan, *a), Stored(*plan, *b), Stored(*plan, *lambda_b),
-                    Stored(*plan, *lambda_d), shape[1])));
+                    Stored(*plan, *lambda_d), inputs);
+  if (transposed) factors = Turned(std::move(factors), outputs);
+  plan->Part(tensor).updates.push_back(std::make_unique<LowRankRows>(std::move(factors)));
   return plan->NoteModule(tensor, "vera", Shape(*a)[0], 1);
 }
 

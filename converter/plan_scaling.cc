@@ -169,6 +169,7 @@ Status PlanTokens(const AdapterModule& module, MergePlan* plan) {
   }
   plan->Part(tensor).updates.push_back(
       std::make_unique<ReplaceSomeRows>(Stored(*plan, *values), *indices));
+  plan->NoteTokens(*tensor, *values, *indices);
   if (tensor->kind.empty()) tensor->kind = "tokens";
   return OkStatus();
 }

@@ -5,8 +5,9 @@
 
 #include <array>
 #include <cctype>
-#include <utility>
 #include <vector>
+
+#include "converter/regex_classes.h"
 
 namespace graft::converter {
 namespace {
@@ -29,111 +30,6 @@ std::string Pcre2Complaint(std::string_view pattern) {
   return std::string(reinterpret_cast<const char*>(text.data())) + " at byte " +
          std::to_string(offset) + " of \"" + std::string(pattern) + "\"";
 }
-
-using Named = std::pair<std::string_view, std::string_view>;
-
-// What Oniguruma's \w also holds outside of classes: six numbers of Latin-1.
-constexpr std::string_view kMoreWord = R"(\xB2\xB3\xB9\xBC-\xBE)";
-
-// Oniguruma's POSIX classes, as members of a PCRE2 class. What they hold was read off
-// Oniguruma 6.9.
-constexpr auto kClasses = std::to_array<Named>({
-    {"alnum", R"(\p{Alphabetic}\p{Nd})"},
-    {"alpha", R"(\p{Alphabetic})"},
-    {"ascii", R"(\x00-\x7F)"},
-    {"blank", R"(\p{Zs}\t)"},
-    {"cntrl", R"(\p{Cc})"},
-    {"digit", R"(\p{Nd})"},
-    {"lower", R"(\p{Lowercase})"},
-    {"punct", R"(\p{P}\p{S})"},
-    {"space", R"(\p{wspace})"},
-    {"upper", R"(\p{Uppercase})"},
-    {"word", R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})"},
-    {"xdigit", "0-9A-Fa-f"},
-});
-
-constexpr auto kCategories = std::to_array<Named>({
-    {"letter", "L"},
-    {"uppercaseletter", "Lu"},
-    {"lowercaseletter", "Ll"},
-    {"titlecaseletter", "Lt"},
-    {"modifierletter", "Lm"},
-    {"otherletter", "Lo"},
-    {"mark", "M"},
-    {"nonspacingmark", "Mn"},
-    {"spacingmark", "Mc"},
-    {"enclosingmark", "Me"},
-    {"number", "N"},
-    {"decimalnumber", "Nd"},
-    {"letternumber", "Nl"},
-    {"othernumber", "No"},
-    {"punctuation", "P"},
-    {"connectorpunctuation", "Pc"},
-    {"dashpunctuation", "Pd"},
-    {"openpunctuation", "Ps"},
-    {"closepunctuation", "Pe"},
-    {"initialpunctuation", "Pi"},
-    {"finalpunctuation", "Pf"},
-    {"otherpunctuation", "Po"},
-    {"symbol", "S"},
-    {"mathsymbol", "Sm"},
-    {"currencysymbol", "Sc"},
-    {"modifiersymbol", "Sk"},
-    {"othersymbol", "So"},
-    {"separator", "Z"},
-    {"spaceseparator", "Zs"},
-    {"lineseparator", "Zl"},
-    {"paragraphseparator", "Zp"},
-    {"other", "C"},
-    {"control", "Cc"},
-    {"format", "Cf"},
-    {"surrogate", "Cs"},
-    {"privateuse", "Co"},
-    {"unassigned", "Cn"},
-    {"assigned", "^Cn"},
-});
-
-template <size_t kCount>
-std::string_view Look(const std::array<Named, kCount>& table, std::string_view name) {
-  for (const auto& [key, value] : table) {
-    if (key == name) return value;
-  }
-  return {};
-}
-
-/// A set of characters: members of one PCRE2 class, and whole expressions for what no class holds.
-struct CharacterSet {
-  std::string members;
-  std::vector<std::string> expressions;
-
-  /// An expression that matches one character of the set (or, negated, one outside of it).
-  std::string Expression(bool negated) const {
-    if (expressions.empty() && members.empty()) return negated ? "(?s:.)" : "(?!)";
-    if (expressions.empty()) {
-      // One property needs no class around it, and matches faster without.
-      const bool is_property = members.starts_with("\\p{") || members.starts_with("\\P{");
-      if (!negated && is_property && members.find('}') + 1 == members.size()) return members;
-      return (negated ? "[^" : "[") + members + "]";
-    }
-    std::string any = "(?:";
-    if (!members.empty()) any += "[" + members + "]";
-    for (const std::string& expression : expressions) {
-      if (any.size() > 3) any += '|';
-      any += expression;
-    }
-    any += ')';
-    return negated ? "(?:(?!" + any + ")(?s:.))" : any;
-  }
-
-  /// Adds the members of a class, or their complement.
-  void Add(std::string_view class_members, bool negated) {
-    if (!negated) {
-      members += class_members;
-    } else {
-      expressions.push_back("[^" + std::string(class_members) + "]");
-    }
-  }
-};
 
 class Translator {
  public:
@@ -255,7 +151,7 @@ class Translator {
     const char c = at_ + 1 < in_.size() ? in_[at_ + 1] : '\0';
     if (c == 'b' || c == 'B') {
       std::string word = "[";
-      word.append(Look(kClasses, "word")).append(kMoreWord).append("]");
+      word.append(PosixMembers("word")).append(kMoreWord).append("]");
       // A place with a word character on one side only; \B: on both or neither.
       const auto sides = [&](const char* behind, const char* ahead) {
         out_.append("(?<").append(behind).append(word).append(")(?");
@@ -270,7 +166,7 @@ class Translator {
       return OkStatus();
     }
     if (c == 'w' || c == 'W') {
-      out_.append(c == 'w' ? "[" : "[^").append(Look(kClasses, "word")).append(kMoreWord);
+      out_.append(c == 'w' ? "[" : "[^").append(PosixMembers("word")).append(kMoreWord);
       out_ += ']';
       at_ += 2;
       return OkStatus();
@@ -307,7 +203,7 @@ class Translator {
         return false;
     }
     const bool negated = std::isupper(static_cast<unsigned char>(c)) != 0;
-    const std::string_view members = Look(kClasses, name);
+    const std::string_view members = PosixMembers(name);
     if (negated && members == R"(\p{wspace})") {
       set->members += R"(\P{wspace})";
     } else if (negated && members == R"(\p{Nd})") {
@@ -337,14 +233,14 @@ class Translator {
         plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
       }
     }
-    std::string_view members = Look(kClasses, plain);
+    std::string_view members = PosixMembers(plain);
     if (plain == "punct") members = R"(\p{P})";
     if (!members.empty()) {
       at_ = end + 1;
       set->Add(members, negated);
       return true;
     }
-    std::string_view category = Look(kCategories, plain);
+    std::string_view category = GeneralCategory(plain);
     std::string property(category.empty() ? name : category);
     if (property.starts_with('^')) {
       negated = !negated;
@@ -396,7 +292,7 @@ class Translator {
     std::string_view name = in_.substr(at_ + 2, end - at_ - 2);
     const bool negated = name.starts_with('^');
     if (negated) name.remove_prefix(1);
-    const std::string_view members = Look(kClasses, name);
+    const std::string_view members = PosixMembers(name);
     if (members.empty()) return Unsupported("the class [:" + std::string(name) + ":]");
     set->Add(members, negated);
     at_ = end + 2;

@@ -123,4 +123,18 @@ Status WeightFile::ReadBytes(const Entry& entry, uint64_t offset, std::span<uint
   return status.ok() ? OkStatus() : status.WithContext("tensor '" + entry.info.name + "'");
 }
 
+Result<bool> WeightFile::Same(const Entry& a, const Entry& b) const {
+  if (a.info.dtype != b.info.dtype || a.info.shape != b.info.shape) return false;
+  constexpr uint64_t kBlockBytes = 1 << 20;
+  std::vector<uint8_t> of_a, of_b;
+  for (uint64_t offset = 0; offset < a.size_bytes; offset += kBlockBytes) {
+    of_a.resize(std::min(kBlockBytes, a.size_bytes - offset));
+    of_b.resize(of_a.size());
+    GRAFT_RETURN_IF_ERROR(ReadBytes(a, offset, of_a));
+    GRAFT_RETURN_IF_ERROR(ReadBytes(b, offset, of_b));
+    if (of_a != of_b) return false;
+  }
+  return true;
+}
+
 }  // namespace graft::converter

@@ -59,6 +59,8 @@ class WeightFile {
   /// Bytes [offset, offset + out.size()) of a tensor in row-major order, as stored. Both must be
   /// multiples of the element size.
   Status ReadBytes(const Entry& entry, uint64_t offset, std::span<uint8_t> out) const;
+  /// Whether two tensors of this file have the same shape, type and numbers, bit for bit.
+  Result<bool> Same(const Entry& a, const Entry& b) const;
 
  protected:
   explicit WeightFile(std::unique_ptr<InputFile> file) : file_(std::move(file)) {}

@@ -59,4 +59,9 @@ Result<MergeRules> ParseMergeRules(const AdapterOptions& options) {
   return rules;
 }
 
+Status CheckAdapterOptions(const AdapterOptions& options) {
+  GRAFT_RETURN_IF_ERROR(ParseAdapters(options.adapters).status());
+  return ParseMergeRules(options).status();
+}
+
 }  // namespace graft::converter

@@ -20,4 +20,7 @@ Result<std::vector<AdapterSpec>> ParseAdapters(const std::vector<std::string>& w
 /// Errors   kInvalidArgument: options that contradict one another, or mean nothing without another.
 Result<MergeRules> ParseMergeRules(const AdapterOptions& options);
 
+/// Both of the above for their errors: wrong usage, which is told before anything is read.
+Status CheckAdapterOptions(const AdapterOptions& options);
+
 }  // namespace graft::converter

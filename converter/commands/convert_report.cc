@@ -62,8 +62,9 @@ void AppendModel(const ConvertReport& report, std::string* text) {
 
 void AppendFormats(const ConvertReport& report, std::string* text) {
   for (const FormatTotal& total : report.outcome.formats) {
-    Append(text, "  %lld tensors %s, %s\n", static_cast<long long>(total.tensors),
-           total.format.Name().c_str(), BytesText(total.bytes).c_str());
+    Append(text, "  %lld %s %s, %s\n", static_cast<long long>(total.tensors),
+           total.tensors == 1 ? "tensor" : "tensors", total.format.Name().c_str(),
+           BytesText(total.bytes).c_str());
   }
   std::vector<std::string> fallen;
   for (const LayerOutcome& layer : report.outcome.layers) {

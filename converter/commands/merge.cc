@@ -82,6 +82,10 @@ Status Merge(const MergeOptions& options) {
 }  // namespace
 
 int RunMerge(const MergeOptions& options) {
+  if (const Status usage = CheckAdapterOptions(options.merge); !usage.ok()) {
+    ReportFailure(usage);
+    return kExitUsage;
+  }
   const Status status = Merge(options);
   return status.ok() ? kExitOk : ReportFailure(status);
 }

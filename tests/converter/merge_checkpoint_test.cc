@@ -171,6 +171,27 @@ TEST_SUITE("converter/merge_checkpoint") {
     CHECK_FALSE(fs::exists(folder / "out" / "adapter_config.json"));
   }
 
+  TEST_CASE("refuses a tokenizer with more tokens than the merged embedding has rows") {
+    const TemporaryFolder folder;
+    CopyFolder(TestData("adapters/lora_qv"), folder / "adapter");
+    for (const char* tokenizer :
+         {R"({"model": {"vocab": {"a": 0, "b": 97}}})",
+          R"({"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 97, "content": "x"}]})"}) {
+      WriteText(folder / "adapter" / "tokenizer.json", tokenizer);
+      const Status status =
+          RunMerge(TestData("adapters/base_llama"), folder / "adapter", folder / "out");
+      CHECK(status.code() == StatusCode::kMismatch);
+      CHECK(std::string(status.message())
+                .find("tokenizer.json: has 98 tokens, but the embedding "
+                      "'model.embed_tokens.weight' of the merged model has 97 rows") !=
+            std::string::npos);
+      CHECK_FALSE(fs::exists(folder / "out"));
+    }
+    WriteText(folder / "adapter" / "tokenizer.json",
+              R"({"model": {"vocab": [["a", 0], ["b", 1]]}})");
+    CHECK(RunMerge(TestData("adapters/base_llama"), folder / "adapter", folder / "out").ok());
+  }
+
   TEST_CASE("leaves nothing behind when it fails or is stopped") {
     const TemporaryFolder folder;
     const fs::path base = TestData("adapters/base_llama");

@@ -76,6 +76,15 @@ TEST_SUITE("converter/merge_errors") {
     CheckFault(plain, R"("r": 2)", "'base_model.model.norn.weight' matches nothing");
   }
 
+  TEST_CASE("says which base an adapter that does not fit was trained on") {
+    Bench bench;
+    bench.adapter[kA] = RandomTensor({2, 9}, 4);
+    CheckFault(bench, R"("r": 2, "base_model_name_or_path": "org/model\u001b[2J")",
+               "9 inputs; the adapter says that it was trained on 'org/model?[2J'");
+    bench.adapter[kA] = RandomTensor({2, 4}, 4);
+    CHECK(bench.Fault(R"("r": 2, "base_model_name_or_path": "org/model")").empty());
+  }
+
   TEST_CASE("refuses a factor without its partner") {
     Bench bench;
     bench.adapter.erase(kB);
@@ -145,7 +154,9 @@ TEST_SUITE("converter/merge_errors") {
     CheckFault(bench, R"("r": 2)", "has shape [5], but replaces the base's 'norm.weight' [4]");
     Bench bias;
     bias.adapter["base_model.model.fc.lora_B.bias"] = RandomTensor({6}, 1);
-    CheckFault(bias, R"("r": 2, "lora_bias": true)", "the base has no tensor 'fc.bias'");
+    CheckFault(bias, R"("r": 2, "lora_bias": true)",
+               "is a bias for 'fc.weight', which has none in the base to add it to: the base has "
+               "no tensor 'fc.bias'");
   }
 
   TEST_CASE("refuses to change a quantized weight") {
@@ -187,6 +198,8 @@ TEST_SUITE("converter/merge_errors") {
     }
     CheckFault(bench, "", "X-LoRA mixes adapters anew for each token", "XLORA");
     CheckFault(bench, "", "call PEFT's merge_and_unload", "FOURIERFT");
+    CheckFault(bench, "", "Poly mixes adapters by task", "POLY");
+    CheckFault(bench, "", "QALoRA pools its input", "QALORA");
     CheckFault(bench, "", "graft does not know this kind of adapter", "BRAND_NEW");
     CheckFault(bench, R"("r": 2, "save_projection": false)", "'save_projection' is false", "VERA");
   }
@@ -219,6 +232,23 @@ TEST_SUITE("converter/merge_errors") {
                   {"b.model.fc.weight", RandomTensor({6, 4}, 1)}});
     CheckFault(bench, R"("r": 2)",
                "could mean the base's 'a.model.fc.weight' or 'b.model.fc.weight'");
+  }
+
+  TEST_CASE("never takes the layers that see for those that read") {
+    Bench bench;
+    const auto fault = [&](const std::string& adapter, const std::string& base) {
+      const SmallTensor a = RandomTensor({2, 4}, 4), b = RandomTensor({6, 2}, 5);
+      bench.adapter = {{"base_model.model." + adapter + ".lora_A.weight", a},
+                       {"base_model.model." + adapter + ".lora_B.weight", b}};
+      WriteTensors(bench.folder / "model.safetensors",
+                   {{base + ".weight", RandomTensor({6, 4}, 1)}});
+      return bench.Fault();
+    };
+    CHECK(fault("model.language_model.layers.0.q", "language_model.model.layers.0.q").empty());
+    CHECK(fault("model.vision_tower.layers.0.q", "vision_model.layers.0.q").empty());
+    CHECK(Mentions(fault("vision_model.layers.0.q", "text_model.layers.0.q"), "matches nothing"));
+    CHECK(Mentions(fault("text_model.layers.0.q", "visual.layers.0.q"), "matches nothing"));
+    CHECK(Mentions(fault("model.vision_tower.layers.0.q", "layers.0.q"), "matches nothing"));
   }
 }
 

@@ -14,37 +14,6 @@
 namespace graft::converter {
 namespace {
 
-std::string Key(std::string_view rest) { return "base_model.model." + std::string(rest); }
-
-// Merges `adapter` into `base` and gives the tensor `name` back, whatever the grouping of its rows.
-std::vector<double> MergedTensor(const SmallTensors& base, std::string_view type,
-                                 std::string_view settings, const SmallTensors& adapter,
-                                 std::string_view name) {
-  const TemporaryFolder folder;
-  WriteTensors(folder / "model.safetensors", base);
-  WriteAdapter(folder / "adapter", type, settings, adapter);
-  const auto merged = Merge(folder / "model.safetensors", folder / "adapter");
-  REQUIRE_MESSAGE(merged.ok(), merged.status().message());
-  const std::vector<double> whole = ReadAll(**merged, name);
-  CHECK(ReadAll(**merged, name, 1) == whole);
-  CHECK(ReadAll(**merged, name, 3) == whole);
-  return whole;
-}
-
-// Largest distance, in units of the largest expected value.
-double Distance(const std::vector<double>& values, const std::vector<double>& expected) {
-  REQUIRE(values.size() == expected.size());
-  double distance = 0, largest = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    distance = std::max(distance, std::fabs(values[i] - expected[i]));
-    largest = std::max(largest, std::fabs(expected[i]));
-  }
-  return distance / largest;
-}
-
-// Sums of a few dozen float64 products in two orders.
-constexpr double kTolerance = 1e-13;
-
 SmallTensor Small(SmallTensor tensor, double factor) {
   for (double& value : tensor.values) value *= factor;
   return tensor;
@@ -99,29 +68,13 @@ TEST_SUITE("converter/merge_kinds") {
                                  {Key("e.lora_embedding_B"), b},
                                  {Key("e.lora_magnitude_vector"), magnitude}},
                                 "e.weight"),
-                   expected) < kTolerance);
+                   expected) < kSumTolerance);
     CHECK(Distance(MergedTensor({{"c_fc.weight", w}}, "LORA", settings,
                                 {{Key("c_fc.lora_A.weight"), a},
                                  {Key("c_fc.lora_B.weight"), b},
                                  {Key("c_fc.lora_magnitude_vector"), magnitude}},
                                 "c_fc.weight"),
-                   expected) < kTolerance);
-  }
-
-  TEST_CASE("an attention layer of PyTorch's own takes its update in in_proj_weight") {
-    const SmallTensors base = {{"attn.in_proj_weight", RandomTensor({12, 4}, 1)},
-                               {"attn.out_proj.weight", RandomTensor({4, 4}, 2)}};
-    const SmallTensors adapter = {{Key("attn.lora_A.weight"), RandomTensor({2, 4}, 3)},
-                                  {Key("attn.lora_B.weight"), RandomTensor({12, 2}, 4)},
-                                  {Key("attn.out_proj.lora_A.weight"), RandomTensor({2, 4}, 5)},
-                                  {Key("attn.out_proj.lora_B.weight"), RandomTensor({4, 2}, 6)}};
-    const reference::LowRank joint{adapter.at(Key("attn.lora_A.weight")).values,
-                                   adapter.at(Key("attn.lora_B.weight")).values, 2, 4.0,
-                                   reference::Orientation::kStraight};
-    CHECK(MergedTensor(base, "LORA", R"("r": 2)", adapter, "attn.in_proj_weight") ==
-          reference::MergeLora(base.at("attn.in_proj_weight").values, 12, 4, joint));
-    CHECK(MergedTensor(base, "LORA", R"("r": 2)", adapter, "attn.out_proj.weight") !=
-          base.at("attn.out_proj.weight").values);
+                   expected) < kSumTolerance);
   }
 
   TEST_CASE("block-diagonal factors merge as the full ones they stand for") {
@@ -152,53 +105,34 @@ TEST_SUITE("converter/merge_kinds") {
               w.values, 6, 8, {a_whole.values, b_wide, 4, 1.0, reference::Orientation::kStraight}));
   }
 
-  TEST_CASE(
-      "each expert of a parameter has its own factors, in either orientation and when nested") {
-    constexpr size_t kExperts = 3, kIn = 5, kOut = 7, kRank = 2;
-    const SmallTensor up = RandomTensor({kExperts, kOut, kIn}, 1);
-    const SmallTensor down = RandomTensor({kExperts, 4, 11}, 2);  // [experts, in, out]
-    const SmallTensor a = RandomTensor({kExperts * kRank, kIn}, 3);
-    const SmallTensor b = RandomTensor({kOut, kExperts * kRank}, 4);
-    const SmallTensor down_a = RandomTensor({kExperts * kRank, 4}, 5);
-    const SmallTensor down_b = RandomTensor({11, kExperts * kRank}, 6);
-    const SmallTensors base = {{"mlp.experts.up", up}, {"mlp.experts.down", down}};
-    const SmallTensors adapter = {{Key("mlp.experts.lora_A.weight"), a},
-                                  {Key("mlp.experts.lora_B.weight"), b},
-                                  {Key("mlp.experts.base_layer.lora_A.weight"), down_a},
-                                  {Key("mlp.experts.base_layer.lora_B.weight"), down_b}};
-    const std::string_view settings =
-        R"("r": 2, "lora_alpha": 3, "target_parameters": ["mlp.experts.up", "experts.down"], "target_modules": [])";
-    const double scale = 1.5;
-    std::vector<double> expected = up.values;
-    for (size_t e = 0; e < kExperts; ++e) {
-      for (size_t o = 0; o < kOut; ++o) {
-        for (size_t i = 0; i < kIn; ++i) {
-          double sum = 0;
-          for (size_t r = 0; r < kRank; ++r) {
-            sum += b.values[o * kExperts * kRank + r * kExperts + e] *
-                   a.values[(e * kRank + r) * kIn + i];
+  TEST_CASE("VeRA on Conv1D is the transpose of what it is on a linear layer") {
+    // Outputs 4 of inputs 6, and a square layer, out of a projection for 7 inputs and 5 outputs.
+    const SmallTensor wide = RandomTensor({6, 4}, 1), square = RandomTensor({4, 4}, 2);
+    const SmallTensor a = RandomTensor({2, 7}, 3), b = RandomTensor({5, 2}, 4);
+    const SmallTensor lambda_b = RandomTensor({4}, 5), lambda_d = RandomTensor({2}, 6);
+    const SmallTensors base = {{"h.0.mlp.c_proj.weight", wide},
+                               {"h.0.mlp.c_proj.bias", RandomTensor({4}, 7)},
+                               {"h.0.attn.c_proj.weight", square}};
+    SmallTensors adapter = {{"base_model.vera_A", a}, {"base_model.vera_B", b}};
+    for (const char* module : {"h.0.mlp.c_proj", "h.0.attn.c_proj"}) {
+      adapter[Key(std::string(module) + ".vera_lambda_b")] = lambda_b;
+      adapter[Key(std::string(module) + ".vera_lambda_d")] = lambda_d;
+    }
+    const auto check = [&](const std::string& name, const SmallTensor& weight) {
+      std::vector<double> expected = weight.values;
+      for (size_t i = 0; i < static_cast<size_t>(weight.shape[0]); ++i) {
+        for (size_t o = 0; o < 4; ++o) {
+          for (size_t k = 0; k < 2; ++k) {
+            expected[i * 4 + o] +=
+                lambda_b.values[o] * b.values[o * 2 + k] * lambda_d.values[k] * a.values[k * 7 + i];
           }
-          expected[(e * kOut + o) * kIn + i] += scale * sum;
         }
       }
-    }
-    CHECK(Distance(MergedTensor(base, "LORA", settings, adapter, "mlp.experts.up"), expected) <
-          kTolerance);
-    expected = down.values;
-    for (size_t e = 0; e < kExperts; ++e) {
-      for (size_t o = 0; o < 11; ++o) {
-        for (size_t i = 0; i < 4; ++i) {
-          double sum = 0;
-          for (size_t r = 0; r < kRank; ++r) {
-            sum += down_b.values[o * kExperts * kRank + r * kExperts + e] *
-                   down_a.values[(e * kRank + r) * 4 + i];
-          }
-          expected[(e * 4 + i) * 11 + o] += scale * sum;
-        }
-      }
-    }
-    CHECK(Distance(MergedTensor(base, "LORA", settings, adapter, "mlp.experts.down"), expected) <
-          kTolerance);
+      CHECK(Distance(MergedTensor(base, "VERA", R"("r": 2)", adapter, name), expected) <
+            kSumTolerance);
+    };
+    check("h.0.mlp.c_proj.weight", wide);
+    check("h.0.attn.c_proj.weight", square);
   }
 
   TEST_CASE("AdaLoRA keeps the scale of its first rank after pruning") {
@@ -214,7 +148,7 @@ TEST_SUITE("converter/merge_kinds") {
                 {{"q.weight", w}}, "ADALORA",
                 R"("r": 8, "init_r": 12, "lora_alpha": 16, "rank_pattern": {"q.lora_E": [true, false]})",
                 {{Key("q.lora_A"), a}, {Key("q.lora_B"), b}, {Key("q.lora_E"), e}}, "q.weight"),
-            reference::MergeLora(w.values, 6, 5, update)) < kTolerance);
+            reference::MergeLora(w.values, 6, 5, update)) < kSumTolerance);
   }
 
   TEST_CASE("LoKr with a core tensor is the Kronecker product of what the core makes") {
@@ -243,7 +177,7 @@ TEST_SUITE("converter/merge_kinds") {
                                  {Key("c.lokr_w2_a"), wa},
                                  {Key("c.lokr_w2_b"), wb}},
                                 "c.weight"),
-                   expected) < kTolerance);
+                   expected) < kSumTolerance);
   }
 
   TEST_CASE("OFT with the exact transform and with one shared block") {
@@ -263,7 +197,7 @@ TEST_SUITE("converter/merge_kinds") {
       CHECK(Distance(MergedTensor({{"q.weight", w}}, "OFT", settings,
                                   {{Key("q.oft_R.weight"), stored}}, "q.weight"),
                      reference::RotateInputs(w.values, 5, reference::BlockDiagonal(rotations, 3, 6),
-                                             6)) < kTolerance);
+                                             6)) < kSumTolerance);
     }
   }
 
@@ -295,7 +229,7 @@ TEST_SUITE("converter/merge_kinds") {
     CHECK(Distance(MergedTensor({{"q.weight", w}}, "BOFT",
                                 R"("boft_block_size": 4, "boft_n_butterfly_factor": 2)",
                                 {{Key("q.boft_R"), stored}, {Key("q.boft_s"), scale}}, "q.weight"),
-                   expected) < kTolerance);
+                   expected) < kSumTolerance);
   }
 
   TEST_CASE("IA3 scales outputs with their bias, or inputs, in matrices and convolutions") {
@@ -407,28 +341,6 @@ TEST_SUITE("converter/merge_kinds") {
     mentions(fault("LORA", R"("r": 2, "trainable_token_indices": {"p": [1, 2]})",
                    {{Key("q.token_adapter.trainable_tokens_delta"), RandomTensor({2, 6}, 1)}}),
              "has no rows named for it");
-  }
-
-  TEST_CASE("trained tokens of a tied embedding leave it tied") {
-    const TemporaryFolder folder;
-    CopyFolder(TestData("adapters/base_llama_tied"), folder / "base");
-    WriteAdapter(
-        folder / "adapter", "LORA",
-        R"("r": 4, "task_type": "CAUSAL_LM", "trainable_token_indices": {"embed_tokens": [96, 5]})",
-        {{Key("model.embed_tokens.token_adapter.trainable_tokens_delta"),
-          RandomTensor({2, 64}, 1)}});
-    const auto merged = Merge(folder / "base", folder / "adapter");
-    REQUIRE_MESSAGE(merged.ok(), merged.status().message());
-    CHECK_FALSE((*merged)->unties_embeddings());
-    const std::vector<double> before = ReadAll((*merged)->base(), "model.embed_tokens.weight");
-    const std::vector<double> after = ReadAll(**merged, "model.embed_tokens.weight", 7);
-    const SmallTensor rows = RandomTensor({2, 64}, 1);
-    for (size_t i = 0; i < after.size(); ++i) {
-      const size_t row = i / 64;
-      CHECK(after[i] == (row == 96  ? rows.values[i % 64]
-                         : row == 5 ? rows.values[64 + i % 64]
-                                    : before[i]));
-    }
   }
 }
 

@@ -106,6 +106,15 @@ expect_error "layer without its tensor" conv4.weight graft.json -- "${graft_conv
 expect_error "adapter of another base" adapter_model.safetensors lora_ -- \
   "${graft_convert[@]}" convert --base "$data/stories260k" --adapter "$data/tales/holmes" -o "$out"
 
+expect_error "adapter as base" adapter_config.json --base -- \
+  "${graft_convert[@]}" convert --base "$data/tales/holmes" --adapter "$data/tales/base" -o "$out"
+mkdir "$work/config"
+cp "$data/tales/holmes/adapter_config.json" "$work/config"
+expect_error "adapter without its weights" "$work/config" adapter_model.safetensors adapter_model.bin -- \
+  "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$work/config" -o "$out"
+expect_error "ties without a density" --density -- \
+  "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$data/tales/holmes" --combine ties -o "$out"
+
 copy_adapter stray
 sed -i 's/layers\.3\.self_attn\.q_proj/layers.3.self_attn.z_proj/g' "$work/stray/adapter_model.safetensors"
 expect_error "adapter key that matches nothing" z_proj -- \
