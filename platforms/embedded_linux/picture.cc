@@ -1,63 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decoding is stb_image's work. It allocates through the three functions here, which keep to a
-// budget: a compressed stream may claim to be gigabytes.
 #include "platforms/embedded_linux/picture.h"
 
 #include <cerrno>
-#include <cstddef>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/picture_decoder.h"
 #include "platforms/embedded_linux/picture_header.h"
-
-namespace {
-
-// What stb_image may still allocate. A block's size stands before it.
-size_t budget_bytes = 0;
-bool budget_was_exceeded = false;
-constexpr size_t kSizeBytes = alignof(std::max_align_t);
-
-size_t* BlockOf(void* pointer) {
-  return reinterpret_cast<size_t*>(static_cast<uint8_t*>(pointer) - kSizeBytes);
-}
-
-void* Reallocate(void* pointer, size_t size) {
-  size_t* old = pointer == nullptr ? nullptr : BlockOf(pointer);
-  const size_t held = old == nullptr ? 0 : *old;
-  if (size > budget_bytes + held) {
-    budget_was_exceeded = true;
-    return nullptr;
-  }
-  auto* block = static_cast<size_t*>(std::realloc(old, kSizeBytes + size));
-  if (block == nullptr) return nullptr;
-  budget_bytes = budget_bytes + held - size;
-  *block = size;
-  return reinterpret_cast<uint8_t*>(block) + kSizeBytes;
-}
-
-void Free(void* pointer) {
-  if (pointer == nullptr) return;
-  budget_bytes += *BlockOf(pointer);
-  std::free(BlockOf(pointer));
-}
-
-}  // namespace
-
-#define STB_IMAGE_IMPLEMENTATION
-#define STB_IMAGE_STATIC
-#define STBI_ONLY_PNG
-#define STBI_ONLY_JPEG
-#define STBI_NO_STDIO
-#define STBI_NO_SIMD  // gives the same pixels, in a third of the code
-#define STBI_NO_THREAD_LOCALS
-#define STBI_FAILURE_USERMSG
-#define STBI_ASSERT(condition) static_cast<void>(0)
-#define STBI_MALLOC(size) Reallocate(nullptr, size)
-#define STBI_REALLOC(pointer, size) Reallocate(pointer, size)
-#define STBI_FREE(pointer) Free(pointer)
-#include <stb_image.h>
 
 namespace graft_run {
 namespace {
@@ -74,7 +24,7 @@ size_t BudgetFor(const PictureHeader& header, size_t file_bytes) {
 
 }  // namespace
 
-void PictureDeleter::operator()(uint8_t* pixels) const { Free(pixels); }
+void PictureDeleter::operator()(uint8_t* pixels) const { FreeColours(pixels); }
 
 std::string DecodePicture(std::span<const uint8_t> bytes, Picture* picture) {
   if (bytes.size() > kMaxPictureBytes) {
@@ -92,19 +42,12 @@ std::string DecodePicture(std::span<const uint8_t> bytes, Picture* picture) {
     return Format("has %u x %u pixels; at most %llu in all are decoded", header.width,
                   header.height, static_cast<unsigned long long>(kMaxPicturePixels));
   }
-  budget_bytes = BudgetFor(header, bytes.size());
-  budget_was_exceeded = false;
-  int width = 0;
-  int height = 0;
-  int channels_in_file = 0;
-  picture->pixels.reset(stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width,
-                                              &height, &channels_in_file, 3));
-  if (picture->pixels == nullptr) {
-    return budget_was_exceeded ? "holds far more data than its size asks for"
-                               : std::string("cannot be decoded: ") + stbi_failure_reason();
-  }
-  picture->width = static_cast<uint32_t>(width);
-  picture->height = static_cast<uint32_t>(height);
+  const char* reason = nullptr;
+  picture->pixels.reset(
+      DecodeColours(bytes, header.width, header.height, BudgetFor(header, bytes.size()), &reason));
+  if (picture->pixels == nullptr) return std::string("cannot be decoded: ") + reason;
+  picture->width = header.width;
+  picture->height = header.height;
   return {};
 }
 

@@ -36,6 +36,22 @@ done
 for pair in lora_qv:llama embedding:llama embedding_tied:llama_tied lm_head_tied:llama_tied bias_all:qwen2 lora_bias:qwen2 gpt2_conv1d:gpt2 bias_lora_only:bert modules_to_save_classifier:bert vit_qkv:vit; do
   make "adapter-${pair%:*}-f32" --base "$data/adapters/base_${pair#*:}" --adapter "$data/adapters/${pair%:*}" --quant f32
 done
+# With a preprocessor_config.json: how images become what the model takes.
+with_images() {  # NAME BASE PREPARATION ARGUMENTS...
+  local name=$1 base=$2 preparation=$3
+  shift 3
+  rm -rf "$out/with_images"
+  cp -r "$base" "$out/with_images"
+  chmod u+w "$out/with_images"
+  cp "$data/images/$preparation.json" "$out/with_images/preprocessor_config.json"
+  make "$name" --base "$out/with_images" "$@" --quant f32
+  rm -rf "$out/with_images"
+}
+for preparation in vit deit shortest extractor; do
+  with_images "image-vit-$preparation-f32" "$data/architectures/vit" "$preparation"
+done
+with_images image-vit_qkv-f32 "$data/adapters/base_vit" vit --adapter "$data/adapters/vit_qkv"
+make image-embedder-f32 --base "$data/images/embedder" --quant f32
 
 # The same input gives the same bytes, whatever the number of threads.
 make again-1 --base "$data/tales/base" --adapter "$data/tales/holmes" --quant int4 --threads 1
