@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <span>
-#include <vector>
 
 #include "runtime/c_api_support.h"
 #include "runtime/image/prepare_image.h"
 #include "runtime/model.h"
+#include "runtime/page_memory.h"
 #include "schema/generated/model_generated.h"
 #include "schema/image_window.h"
 #include "schema/verify.h"
@@ -79,7 +79,11 @@ Status ComputeImages(graft_session* session, std::span<const graft_image> images
   GRAFT_ASSIGN_OR_RETURN(const fb::ImageInput* input, ImageInputOf(*session->model));
   session->session->ClearCancel();
   session->numbers.clear();
-  std::vector<float> prepared(runtime::PreparedSize(*input));
+  const size_t elements = runtime::PreparedSize(*input);
+  GRAFT_ASSIGN_OR_RETURN(const runtime::PageMemory memory,
+                         runtime::PageMemory::Allocate(uint64_t{elements} * sizeof(float),
+                                                       "the prepared pixels of an image"));
+  const std::span<float> prepared(reinterpret_cast<float*>(memory.data()), elements);
   const fb::Graph& graph = *FileOf(*session->model).graph();
   const auto value = static_cast<uint32_t>(graph.inputs()->Get(0)->value());
   runtime::TensorView pixels;
