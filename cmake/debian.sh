@@ -87,11 +87,11 @@ fetch_with_apt() {
 # download_sources: puts every tarball of dependencies.txt, checked, into the cache. Sets fetch_options for what Debian does not have (any more).
 fetch_options=()
 download_sources() {
-  local kind name debian tarball sha256 url commit wanted=()
+  local kind name debian tarball sha256 url _ wanted=()
   local folder=$GRAFT_CACHE_DIR/downloads
   mkdir -p "$folder"
-  while read -r kind name debian tarball sha256 url commit; do
-    [[ $kind == source ]] || continue
+  while read -r kind name debian tarball sha256 url _; do
+    [[ $kind == source || $kind == file ]] || continue
     echo "$sha256  $folder/$tarball" | sha256sum --check --status 2>/dev/null || wanted+=("$debian")
   done <cmake/dependencies.txt
   ((${#wanted[@]})) || return 0
@@ -99,8 +99,8 @@ download_sources() {
   rm -rf "$folder.partial"
   mkdir "$folder.partial"
   fetch_with_apt "$folder.partial" "${wanted[@]}" || true
-  while read -r kind name debian tarball sha256 url commit; do
-    [[ $kind == source && " ${wanted[*]} " == *" $debian "* ]] || continue
+  while read -r kind name debian tarball sha256 url _; do
+    [[ ($kind == source || $kind == file) && " ${wanted[*]} " == *" $debian "* ]] || continue
     if echo "$sha256  $folder.partial/$tarball" | sha256sum --check --status 2>/dev/null; then
       mv "$folder.partial/$tarball" "$folder/"
     elif [[ -e $folder.partial/$tarball ]]; then

@@ -1,6 +1,6 @@
 # Targets for what graft links. The table of sources, versions and checksums is dependencies.txt.
+include(${CMAKE_CURRENT_LIST_DIR}/build_dependencies.cmake)
 if(NOT GRAFT_DEPS_PREFIX)
-  include(${CMAKE_CURRENT_LIST_DIR}/build_dependencies.cmake)
   graft_build_dependencies(GRAFT_DEPS_PREFIX)
 endif()
 if(NOT EXISTS ${GRAFT_DEPS_PREFIX}/include/xnnpack.h)
@@ -23,3 +23,7 @@ target_link_libraries(graft_xnnpack INTERFACE graft_headers graft_dep_XNNPACK gr
 add_library(graft_text_dependencies INTERFACE)
 target_link_libraries(graft_text_dependencies INTERFACE graft_headers graft_dep_pcre2-8 graft_dep_utf8proc)
 target_compile_definitions(graft_text_dependencies INTERFACE PCRE2_CODE_UNIT_WIDTH=8 PCRE2_STATIC UTF8PROC_STATIC)
+
+graft_single_file(stb_folder stb)
+add_library(graft_stb INTERFACE)
+target_include_directories(graft_stb SYSTEM INTERFACE ${stb_folder})

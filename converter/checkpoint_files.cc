@@ -63,11 +63,6 @@ Status CarryOverFiles(const fs::path& from, const fs::path& to, const ConfigChan
   return OkStatus();
 }
 
-bool HasTokenizer(const fs::path& folder) {
-  std::error_code error;
-  return fs::is_regular_file(folder / "tokenizer.json", error);
-}
-
 Status CarryOverTokenizer(const fs::path& adapter, const fs::path& to) {
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                            "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
@@ -77,6 +72,10 @@ Status CarryOverTokenizer(const fs::path& adapter, const fs::path& to) {
     GRAFT_RETURN_IF_ERROR(CopyFile(adapter / name, to / name));
   }
   return OkStatus();
+}
+
+Status CarryOverImageProcessor(const fs::path& adapter, const fs::path& to) {
+  return CopyFile(adapter / "preprocessor_config.json", to / "preprocessor_config.json");
 }
 
 Status WriteShardIndex(const fs::path& file,

@@ -20,12 +20,11 @@ namespace graft::converter {
 Status CarryOverFiles(const std::filesystem::path& from, const std::filesystem::path& to,
                       const ConfigChanges& changes);
 
-/// Whether an adapter's folder has a tokenizer of its own: Trainers save it there when it was
-/// changed, and often when it was not.
-bool HasTokenizer(const std::filesystem::path& folder);
-
 /// Copies the tokenizer's files, if `adapter` has any, over those in `to`.
 Status CarryOverTokenizer(const std::filesystem::path& adapter, const std::filesystem::path& to);
+/// Copies preprocessor_config.json likewise.
+Status CarryOverImageProcessor(const std::filesystem::path& adapter,
+                               const std::filesystem::path& to);
 
 /// Writes model.safetensors.index.json: `shard_of` pairs tensors with file names.
 Status WriteShardIndex(const std::filesystem::path& file,

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "converter/chat_files.h"
+#include "converter/image_files.h"
 #include "converter/json.h"
 #include "converter/sentence_files.h"
 #include "converter/tokenizer_json.h"
@@ -98,6 +99,12 @@ fs::path TokenizerFolder(const OpenedModel& model, const fs::path& folder) {
              : folder;
 }
 
+// The folder that says how the merged model sees images.
+fs::path ImageFolder(const OpenedModel& model, const fs::path& folder) {
+  return model.merged && !model.merged->image_folder().empty() ? model.merged->image_folder()
+                                                               : folder;
+}
+
 Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
     const OpenedModel& model, const fs::path& folder, int64_t vocabulary, bool generates_text,
     flatbuffers::FlatBufferBuilder& header) {
@@ -144,6 +151,8 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
   GRAFT_RETURN_IF_ERROR(DescribeChat(tokenizer_folder, folder, description));
   GRAFT_ASSIGN_OR_RETURN(description->task.pooling, ReadTextPooling(folder));
   GRAFT_RETURN_IF_ERROR(lower(config, graph, &description->task));
+  if (auto& image = description->task.image; image.has_value())
+    GRAFT_RETURN_IF_ERROR(ReadImagePreparation(ImageFolder(model, folder), &*image));
   GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
                          config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
   GRAFT_ASSIGN_OR_RETURN(

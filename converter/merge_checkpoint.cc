@@ -234,6 +234,8 @@ Result<MergeReport> MergeCheckpoint(const MergeRequest& request) {
     GRAFT_RETURN_IF_ERROR(CarryOverFiles(request.base, folder->path(), changes));
     const std::filesystem::path tokenizer = merged->tokenizer_folder();
     if (!tokenizer.empty()) GRAFT_RETURN_IF_ERROR(CarryOverTokenizer(tokenizer, folder->path()));
+    const std::filesystem::path images = merged->image_folder();
+    if (!images.empty()) GRAFT_RETURN_IF_ERROR(CarryOverImageProcessor(images, folder->path()));
   }
   GRAFT_RETURN_IF_ERROR(CheckCancelled());
   GRAFT_RETURN_IF_ERROR(folder->Finish());

@@ -3,9 +3,11 @@
 #include "converter/merged_source.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <string>
+#include <system_error>
 
 #include "converter/cancellation.h"
-#include "converter/checkpoint_files.h"
 #include "converter/json.h"
 #include "converter/parallel.h"
 
@@ -31,7 +33,11 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
              adapter->config().base_model_class.ends_with("ForCausalLM");
     merged->adapters_.push_back(std::move(adapter));
   }
-  GRAFT_RETURN_IF_ERROR(merged->FindTokenizer());
+  // Trainers save both there when they were changed, and often when they were not.
+  GRAFT_ASSIGN_OR_RETURN(merged->tokenizer_folder_,
+                         merged->FolderWith("tokenizer.json", "tokenizers"));
+  GRAFT_ASSIGN_OR_RETURN(merged->image_folder_,
+                         merged->FolderWith("preprocessor_config.json", "image processors"));
   GRAFT_RETURN_IF_ERROR(merged->OpenStart(adapters));
   GRAFT_ASSIGN_OR_RETURN(merged->tie_,
                          TiedEmbeddings::Find(*merged->start_, merged->base_->folder(), causal));
@@ -59,23 +65,24 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
   return merged;
 }
 
-Status MergedSource::FindTokenizer() {
+Result<std::filesystem::path> MergedSource::FolderWith(const char* name, const char* what) const {
+  std::filesystem::path found;
   std::string chosen;
   for (const auto& adapter : adapters_) {
     const std::filesystem::path& folder = adapter->folder();
-    if (folder.empty() || !HasTokenizer(folder)) continue;
-    GRAFT_ASSIGN_OR_RETURN(std::string text,
-                           ReadTextFile(folder / "tokenizer.json", JsonLimits().max_bytes));
-    if (!tokenizer_folder_.empty() && text != chosen) {
+    std::error_code error;
+    if (folder.empty() || !std::filesystem::is_regular_file(folder / name, error)) continue;
+    GRAFT_ASSIGN_OR_RETURN(std::string text, ReadTextFile(folder / name, JsonLimits().max_bytes));
+    if (!found.empty() && text != chosen) {
       return Error(StatusCode::kMismatch,
-                   "%s and %s bring different tokenizers (tokenizer.json); remove it from the "
-                   "adapter whose tokenizer is not wanted",
-                   tokenizer_folder_.c_str(), folder.c_str());
+                   "%s and %s bring different %s (%s); remove it from the adapter whose is not "
+                   "wanted",
+                   found.c_str(), folder.c_str(), what, name);
     }
     chosen = std::move(text);
-    tokenizer_folder_ = folder;
+    found = folder;
   }
-  return OkStatus();
+  return found;
 }
 
 ConfigChanges MergedSource::config_changes() const {

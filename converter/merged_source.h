@@ -74,13 +74,15 @@ class MergedSource final : public TensorSource {
   ConfigChanges config_changes() const;
   /// The adapter's folder whose tokenizer takes the place of the base's; empty if none has one.
   const std::filesystem::path& tokenizer_folder() const { return tokenizer_folder_; }
+  /// The adapter's folder whose preprocessor_config.json takes the place of the base's, likewise.
+  const std::filesystem::path& image_folder() const { return image_folder_; }
   /// Where the bytes of a tensor lie in the base, if no adapter touches it; else null.
   const Checkpoint::Location* UntouchedBytes(std::string_view name) const;
 
  private:
   explicit MergedSource(std::shared_ptr<const Checkpoint> base);
   void Gather();
-  Status FindTokenizer();
+  Result<std::filesystem::path> FolderWith(const char* name, const char* what) const;
   Status OpenStart(std::span<const AdapterSpec> adapters);
   Status MeasureThresholds(int threads);
   Result<double> ThresholdOf(const PlannedTensor& tensor, const PlannedPart& part) const;
@@ -95,6 +97,7 @@ class MergedSource final : public TensorSource {
   std::vector<std::unique_ptr<AdapterFile>> adapters_;
   MergeRules rules_;
   std::filesystem::path tokenizer_folder_;
+  std::filesystem::path image_folder_;
   std::unique_ptr<Nf4Base> nf4_base_;
   std::unique_ptr<ReplicatedLayers> replicated_;
   const TensorSource* start_ = nullptr;  // what the adapters start from: base_ or made of it

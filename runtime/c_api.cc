@@ -139,6 +139,7 @@ Status GetInfo(const graft_model* model, graft_model_info* info) {
   filled.vocabulary = shared.vocabulary();
   const auto* chat_template = model->shared->model()->verified().model().chat_template();
   filled.has_chat_template = chat_template != nullptr && chat_template->size() > 0;
+  filled.takes_images = task.image() != nullptr;
   filled.has_tokenizer = model->shared->tokenizer() != nullptr;
   filled.file_bytes = shared.verified().file_bytes().size();
   filled.identity_high = shared.identity().high;

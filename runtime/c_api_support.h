@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -91,5 +92,11 @@ Status CopyOut(const Source& from, const char* what, T* to, size_t capacity, siz
   return Error(StatusCode::kOutOfRange, "%zu %s do not fit in a capacity of %zu", from.size(), what,
                capacity);
 }
+
+/// Errors   kUnsupported, "the model does not `what`", unless its task is `kind` of
+/// schema::fb::TaskKind. In c_api_tasks.cc.
+Status RequireTask(const graft_session* session, int32_t kind, const char* what);
+/// What each item's scores become for people, in place, `labels` for each item.
+void FinishScores(const graft_session& session, size_t labels, std::vector<float>* scores);
 
 }  // namespace graft::capi

@@ -81,12 +81,6 @@ Status GetLabel(const graft_model* model, size_t index, const char** label) {
   return OkStatus();
 }
 
-Status RequireTask(const graft_session* session, fb::TaskKind kind, const char* what) {
-  if (session == nullptr) return NullArgument("session");
-  if (session->model->model()->verified().model().task()->kind() == kind) return OkStatus();
-  return Error(StatusCode::kUnsupported, "the model does not %s", what);
-}
-
 // All texts' tokens, with their types.
 Status Encode(const graft_session& session, std::span<const graft_text> texts,
               runtime::TextBatch* batch) {
@@ -151,7 +145,7 @@ Status ComputeTexts(graft_session* session, const graft_text* texts, size_t coun
 
 Status Embed(graft_session* session, const graft_text* texts, size_t count,
              const float** embeddings, size_t* width) {
-  GRAFT_RETURN_IF_ERROR(RequireTask(session, fb::TaskKind::Embedding, "make embeddings"));
+  GRAFT_RETURN_IF_ERROR(RequireTask(session, GRAFT_TASK_EMBEDDING, "make embeddings"));
   if (embeddings == nullptr) return NullArgument("embeddings");
   if (width == nullptr) return NullArgument("width");
   GRAFT_RETURN_IF_ERROR(ComputeTexts(session, texts, count, width));
@@ -172,13 +166,11 @@ void ScoresOf(fb::ScoreKind kind, std::span<float> row) {
 
 Status Classify(graft_session* session, const graft_text* texts, size_t count, const float** scores,
                 size_t* labels) {
-  GRAFT_RETURN_IF_ERROR(RequireTask(session, fb::TaskKind::Classification, "classify texts"));
+  GRAFT_RETURN_IF_ERROR(RequireTask(session, GRAFT_TASK_CLASSIFICATION, "classify texts"));
   if (scores == nullptr) return NullArgument("scores");
   if (labels == nullptr) return NullArgument("labels");
   GRAFT_RETURN_IF_ERROR(ComputeTexts(session, texts, count, labels));
-  const fb::ScoreKind kind = session->model->model()->verified().model().task()->scores();
-  for (size_t i = 0; i < count; ++i)
-    ScoresOf(kind, std::span(session->numbers).subspan(i * *labels, *labels));
+  FinishScores(*session, *labels, &session->numbers);
   *scores = session->numbers.data();
   return OkStatus();
 }
@@ -209,6 +201,23 @@ Status ClassifyTokens(graft_session* session, const graft_text* text, const int3
 }
 
 }  // namespace
+
+namespace graft::capi {
+
+Status RequireTask(const graft_session* session, int32_t kind, const char* what) {
+  if (session == nullptr) return NullArgument("session");
+  const fb::Task& task = *session->model->model()->verified().model().task();
+  if (static_cast<int32_t>(task.kind()) == kind) return OkStatus();
+  return Error(StatusCode::kUnsupported, "the model does not %s", what);
+}
+
+void FinishScores(const graft_session& session, size_t labels, std::vector<float>* scores) {
+  const fb::ScoreKind kind = session.model->model()->verified().model().task()->scores();
+  for (size_t i = 0; i + labels <= scores->size(); i += labels)
+    ScoresOf(kind, std::span(*scores).subspan(i, labels));
+}
+
+}  // namespace graft::capi
 
 graft_status graft_model_get_input(const graft_model* model, size_t index, graft_tensor* input,
                                    graft_error* error) {

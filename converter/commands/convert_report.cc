@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "converter/commands/hash_text.h"
+#include "converter/image_files.h"
 #include "converter/progress.h"
 
 namespace graft::converter {
@@ -58,6 +59,20 @@ void AppendModel(const ConvertReport& report, std::string* text) {
     Append(text, ", no tokenizer.json");
   }
   *text += "\n";
+  if (!task.image) return;
+  *text +=
+      "  images " + DescribePreparation(*task.image) +
+      (task.image->source.empty() ? ", as is usual for ViT: there is no preprocessor_config.json\n"
+                                  : ", by " + task.image->source + "\n");
+}
+
+Json ImageJson(const std::optional<ImagePreparation>& image) {
+  if (!image) return nullptr;
+  return {{"source", image->source},
+          {"height", image->height},
+          {"width", image->width},
+          {"channels", image->channels},
+          {"preparation", DescribePreparation(*image)}};
 }
 
 void AppendFormats(const ConvertReport& report, std::string* text) {
@@ -222,6 +237,7 @@ std::string ConvertReportJson(const ConvertReport& report) {
       {"architecture", task.architecture},
       {"context_tokens", task.context_tokens},
       {"has_tokenizer", !report.description.tokenizer.IsNull()},
+      {"image", ImageJson(task.image)},
       {"quantization", report.wanted.Name()},
       {"base",
        {{"name", report.description.base_name}, {"hash", HashText(report.description.base_hash)}}}};

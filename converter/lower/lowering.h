@@ -34,6 +34,7 @@ struct ImagePreparation {
   Filter filter = Filter::kBilinear;
   double rescale = 1.0;
   std::vector<float> mean, deviation;
+  std::string source;  ///< The file that says so; empty: none does, and it is ViT's usual.
 };
 
 /// What scores of labels are turned into; schema/model.fbs, ScoreKind.

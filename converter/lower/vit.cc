@@ -102,7 +102,9 @@ ValueId Encode(const VitConfig& c, GraphBuilder& g) {
       .Norm("layernorm", x, width, c.sizes.epsilon, "last_hidden_state");
 }
 
+// Pictures have one channel or three; what other numbers of channels come from is the caller's.
 void DescribeImage(const VitConfig& c, TaskDescription* task) {
+  if (c.patch.channels != 1 && c.patch.channels != 3) return;
   ImagePreparation image;
   image.channels = c.patch.channels;
   image.height = c.patch.height;

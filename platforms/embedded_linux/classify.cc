@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// graft-run classify: the labels of a text, of two that belong together, or of each token.
+// graft-run classify: the labels of a text, of two that belong together, of each token, or of an
+// image.
 #include <algorithm>
 #include <cstdio>
 #include <numeric>
@@ -9,6 +10,7 @@
 #include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/image_rows.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 
@@ -30,12 +32,13 @@ std::vector<size_t> Ranked(const float* scores, size_t count) {
   return order;
 }
 
-void Print(const graft_model* model, const std::vector<std::string>& texts, const float* scores,
-           size_t labels, bool json) {
+// `items` are texts or files of images, `kind` says which.
+void Print(const graft_model* model, const char* kind, const std::vector<std::string>& items,
+           const float* scores, size_t labels, bool json) {
   std::vector<JsonObject> results;
-  for (size_t i = 0; i < texts.size(); ++i) {
+  for (size_t i = 0; i < items.size(); ++i) {
     const float* row = scores + i * labels;
-    if (!json && texts.size() > 1) std::printf("%s\n", texts[i].c_str());
+    if (!json && items.size() > 1) std::printf("%s\n", items[i].c_str());
     std::vector<JsonObject> ranked;
     for (const size_t label : Ranked(row, labels)) {
       const std::string name = LabelOf(model, label);
@@ -48,7 +51,7 @@ void Print(const graft_model* model, const std::vector<std::string>& texts, cons
     }
     results.push_back(JsonObject().Objects("labels", ranked));
   }
-  if (json) JsonObject().Objects("texts", results).Print();
+  if (json) JsonObject().Objects(kind, results).Print();
 }
 
 // A line for each token that stands for text: its likeliest label.
@@ -99,6 +102,7 @@ bool LabelsTokens(const graft_model* model) {
 int RunClassify(int argc, char** argv) {
   std::string file;
   std::vector<std::string> texts;
+  std::vector<std::string> images;
   std::string pair;
   bool has_pair = false;
   uint64_t threads = 0;
@@ -107,13 +111,16 @@ int RunClassify(int argc, char** argv) {
   Options options;
   cache.AddTo(&options);
   options.TextList("text", &texts);
+  options.TextList("image", &images);
   options.Text("text-pair", 0, &pair, &has_pair);
   options.Whole("threads", 't', &threads, 1, 1024);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
     return FailUsage("classify: " + problem);
   }
-  if (texts.empty()) return FailUsage("classify: --text is missing");
+  if (texts.empty() == images.empty())
+    return FailUsage(texts.empty() ? "classify: --text or --image is missing"
+                                   : "classify: --text and --image do not go together");
   if (has_pair && texts.size() != 1) return FailUsage("classify: --text-pair goes with one --text");
   const ModelHandle model = OpenModel(file, threads, cache);
   if (model == nullptr) return kExitFailure;
@@ -121,6 +128,14 @@ int RunClassify(int argc, char** argv) {
   if (session == nullptr) return kExitFailure;
   const InterruptGuard guard(session.get());
 
+  if (!images.empty()) {
+    std::vector<float> rows;
+    size_t width = 0;
+    const int code =
+        ComputeImageRows(file, session.get(), images, graft_classify_images, &rows, &width);
+    if (code == kExitOk) Print(model.get(), "images", images, rows.data(), width, json);
+    return code;
+  }
   std::vector<graft_text> given;
   given.reserve(texts.size());
   for (const std::string& text : texts) {
@@ -136,7 +151,7 @@ int RunClassify(int argc, char** argv) {
       GRAFT_OK) {
     return FailCall(file, error);
   }
-  Print(model.get(), texts, scores, labels, json);
+  Print(model.get(), "texts", texts, scores, labels, json);
   return kExitOk;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// graft-run embed: a vector for each text.
+// graft-run embed: a vector for each text or image.
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -7,6 +7,7 @@
 #include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/image_rows.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 
@@ -20,29 +21,50 @@ std::string Numbers(const float* numbers, size_t count, const char* separator) {
   return text;
 }
 
+void Print(const float* embeddings, size_t count, size_t width, bool json) {
+  if (json) std::printf("{\"width\":%zu,\"embeddings\":[", width);
+  for (size_t i = 0; i < count; ++i) {
+    const std::string numbers = Numbers(embeddings + i * width, width, json ? "," : " ");
+    std::printf(json ? "%s[%s]" : "%s%s\n", json && i > 0 ? "," : "", numbers.c_str());
+  }
+  if (json) std::printf("]}\n");
+}
+
 }  // namespace
 
 int RunEmbed(int argc, char** argv) {
   std::string file;
   std::vector<std::string> texts;
+  std::vector<std::string> images;
   uint64_t threads = 0;
   bool json = false;
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
   options.TextList("text", &texts);
+  options.TextList("image", &images);
   options.Whole("threads", 't', &threads, 1, 1024);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
     return FailUsage("embed: " + problem);
   }
-  if (texts.empty()) return FailUsage("embed: --text is missing");
+  if (texts.empty() == images.empty())
+    return FailUsage(texts.empty() ? "embed: --text or --image is missing"
+                                   : "embed: --text and --image do not go together");
   const ModelHandle model = OpenModel(file, threads, cache);
   if (model == nullptr) return kExitFailure;
   const SessionHandle session = OpenSession(file, model.get(), threads, 0);
   if (session == nullptr) return kExitFailure;
   const InterruptGuard guard(session.get());
 
+  if (!images.empty()) {
+    std::vector<float> rows;
+    size_t columns = 0;
+    const int code =
+        ComputeImageRows(file, session.get(), images, graft_embed_images, &rows, &columns);
+    if (code == kExitOk) Print(rows.data(), images.size(), columns, json);
+    return code;
+  }
   std::vector<graft_text> given;
   given.reserve(texts.size());
   for (const std::string& text : texts) given.push_back({text.data(), text.size(), nullptr, 0});
@@ -53,12 +75,7 @@ int RunEmbed(int argc, char** argv) {
       GRAFT_OK) {
     return FailCall(file, error);
   }
-  if (json) std::printf("{\"width\":%zu,\"embeddings\":[", width);
-  for (size_t i = 0; i < texts.size(); ++i) {
-    const std::string numbers = Numbers(embeddings + i * width, width, json ? "," : " ");
-    std::printf(json ? "%s[%s]" : "%s%s\n", json && i > 0 ? "," : "", numbers.c_str());
-  }
-  if (json) std::printf("]}\n");
+  Print(embeddings, texts.size(), width, json);
   return kExitOk;
 }
 

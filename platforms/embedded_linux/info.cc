@@ -54,6 +54,7 @@ int RunInfo(int argc, char** argv) {
         .Whole("context_tokens", info.context_tokens)
         .Whole("vocabulary", info.vocabulary)
         .Bool("has_tokenizer", info.has_tokenizer != 0)
+        .Bool("takes_images", info.takes_images != 0)
         .Whole("file_bytes", info.file_bytes)
         .Text("identity", identity)
         .Whole("packed_bytes", info.packed_bytes)
@@ -67,6 +68,7 @@ int RunInfo(int argc, char** argv) {
   std::printf("context       %u tokens\n", info.context_tokens);
   std::printf("vocabulary    %u\n", info.vocabulary);
   std::printf("tokenizer     %s\n", info.has_tokenizer != 0 ? "yes" : "no");
+  std::printf("images        %s\n", info.takes_images != 0 ? "yes" : "no");
   std::printf("file          %" PRIu64 " bytes\n", info.file_bytes);
   std::printf("identity      %s\n", identity.c_str());
   std::printf("packed        %" PRIu64 " bytes\n", info.packed_bytes);

@@ -26,10 +26,10 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
   graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]
       Computes the model on the tensors of the file that have its inputs' names (one called input stands for the
       first), and stores its outputs. Token ids are [tokens] or [batch, tokens]; attention_mask hides padding.
-  graft-run embed FILE --text T [--text T2 ...] [--threads N] [--json]
-      A vector for each text, on a line of its own.
-  graft-run classify FILE (--text T [--text T2 ...] | --text A --text-pair B) [--threads N] [--json]
-      The labels of each text, or of two that belong together, the likeliest first.
+  graft-run embed FILE (--text T [--text T2 ...] | --image F [--image F2 ...]) [--threads N] [--json]
+      A vector for each text or image, on a line of its own.
+  graft-run classify FILE (--text T [--text T2 ...] | --text A --text-pair B | --image F [--image F2 ...]) [--threads N] [--json]
+      The labels of each text, of two that belong together, or of each image, the likeliest first. Images are PNG or JPEG files.
   graft-run tokenize FILE (--text TEXT | --text-file F | --ids 1,2,3) [--no-special] [--json]
       Shows the token ids of a text, or the text of ids.
   graft-run perplexity FILE --text-file F [--context N] [--kv auto|f32|f16|int8] [--threads N] [--json]

@@ -47,6 +47,22 @@ for pair in classifier residual sequence conv2d:conv conv2d_dora:conv loha_conv:
     esac
   done
 done
+# With a preprocessor_config.json: how images become what the model takes.
+with_images() {  # NAME BASE PREPARATION ARGUMENTS...
+  local name=$1 base=$2 preparation=$3
+  shift 3
+  rm -rf "$out/with_images"
+  cp -r "$base" "$out/with_images"
+  chmod u+w "$out/with_images"
+  cp "$data/images/$preparation.json" "$out/with_images/preprocessor_config.json"
+  make "$name" --base "$out/with_images" "$@" --quant f32
+  rm -rf "$out/with_images"
+}
+for preparation in vit deit shortest extractor; do
+  with_images "image-vit-$preparation-f32" "$data/architectures/vit" "$preparation"
+done
+with_images image-vit_qkv-f32 "$data/adapters/base_vit" vit --adapter "$data/adapters/vit_qkv"
+make image-embedder-f32 --base "$data/images/embedder" --quant f32
 
 # The same input gives the same bytes, whatever the number of threads.
 make again-1 --base "$data/tales/base" --adapter "$data/tales/holmes" --quant int4 --threads 1

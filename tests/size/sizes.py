@@ -33,6 +33,8 @@ def owner(path):
         if name in ROOMS:
             return ROOMS[name], True
         return DEPENDENCIES.get(name, "C library" if name.startswith(("m-", "ld-")) else name), False
+    if "picture_decoder" in path:
+        return "stb_image", False
     if "embedded_linux" in path:
         return "platforms/embedded_linux", True
     return "start-up files and the linker's own", False

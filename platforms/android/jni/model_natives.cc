@@ -69,7 +69,8 @@ jlongArray ModelNumbers(JNIEnv* env, jclass, jlong model) {
                              static_cast<int64_t>(info.identity_low),
                              info.cache_state,
                              static_cast<int64_t>(info.packed_bytes),
-                             info.has_chat_template};
+                             info.has_chat_template,
+                             info.takes_images};
   return NewLongs(env, numbers, std::size(numbers));
 }
 

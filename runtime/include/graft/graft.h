@@ -127,6 +127,7 @@ typedef struct graft_model_info {
   uint64_t packed_bytes; /* of all packed weights */
   char cache_note[256]; /* why a file of the cache was not taken or not stored; "" if all is well */
   uint8_t has_chat_template; /* graft_chat_render works without a template of the caller's */
+  uint8_t takes_images;      /* graft_classify_images or graft_embed_images works, by task */
 } graft_model_info;
 GRAFT_API graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
                                             graft_error* error);
@@ -358,6 +359,40 @@ GRAFT_API graft_status graft_classify_tokens(graft_session* session, const graft
  * such label, or scores have no names. */
 GRAFT_API graft_status graft_model_get_label(const graft_model* model, size_t index,
                                              const char** label, graft_error* error);
+
+/* ---- Images ---- */
+
+#define GRAFT_IMAGE_RGB8 0
+#define GRAFT_IMAGE_RGBA8 1 /* alpha is left out, not blended */
+#define GRAFT_IMAGE_GRAY8 2
+
+/* Pixels of the caller's, a byte for each channel, the top row first. 1 to 16384 pixels a side. */
+typedef struct graft_image {
+  const uint8_t* pixels;
+  uint32_t width;
+  uint32_t height;
+  size_t row_stride_bytes; /* from one row to the next; 0: they lie side by side */
+  int32_t format;          /* GRAFT_IMAGE_... */
+} graft_image;
+
+/* What the model takes for `image`: resized, cut and normalized as the model's file says, as
+ * transformers does it with Pillow (pixels equal to the bit, floats to rounding), in the shape that
+ * graft_model_get_input gives, [channels, height, width]. Writes nothing, and sets *count all the
+ * same, if `capacity` floats are too few. Any thread.
+ * Errors  UNSUPPORTED (the model takes no images, or its file does not say how), INVALID_ARGUMENT
+ * (size, stride or format of the image), OUT_OF_RANGE (capacity), OUT_OF_MEMORY. */
+GRAFT_API graft_status graft_prepare_image(const graft_model* model, const graft_image* image,
+                                           float* prepared, size_t capacity, size_t* count,
+                                           graft_error* error);
+/* As graft_embed and graft_classify, of images of any sizes, which are prepared likewise and
+ * computed one after the other. Errors  UNSUPPORTED (the task, or no model of images), CANCELLED,
+ * and those of graft_prepare_image; the message says which image. */
+GRAFT_API graft_status graft_embed_images(graft_session* session, const graft_image* images,
+                                          size_t count, const float** embeddings, size_t* width,
+                                          graft_error* error);
+GRAFT_API graft_status graft_classify_images(graft_session* session, const graft_image* images,
+                                             size_t count, const float** scores, size_t* labels,
+                                             graft_error* error);
 
 /* Appends `count` tokens to what the session holds, in chunks. *logits, if not NULL, receives
  * `vocabulary` floats for the last token; they live until the session's next call. Errors

@@ -39,6 +39,15 @@ final class Fixtures {
     return new File(folder, name);
   }
 
+  /** A file of tests/data. */
+  File data(String name) {
+    return new File(data, name);
+  }
+
+  List<String> lines(String name) throws IOException {
+    return Files.readAllLines(data(name).toPath());
+  }
+
   Object json(String name) throws IOException {
     return Json.parse(new String(Files.readAllBytes(data.toPath().resolve(name)), StandardCharsets.UTF_8));
   }

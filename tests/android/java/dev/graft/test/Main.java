@@ -12,6 +12,7 @@ public final class Main {
     new GenerateTest(fixtures).run(suite);
     new TextTest(fixtures).run(suite);
     new ChatTest(fixtures).run(suite);
+    new ImageTest(fixtures).run(suite);
     new TensorTest(fixtures).run(suite);
     new CancelTest(fixtures).run(suite);
     new LifetimeTest(fixtures).run(suite);

@@ -4,6 +4,8 @@ package dev.graft;
 import androidx.annotation.NonNull;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -89,6 +91,21 @@ public final class Model implements AutoCloseable {
           Native.modelNumbers(model),
           utf8(Native.modelText(model, 0)),
           utf8(Native.modelText(model, 1)));
+    } finally {
+      leave();
+    }
+  }
+
+  /** What the scores of a classification are of, in their order; empty: they have no names. */
+  @NonNull
+  public List<String> getLabels() {
+    long model = enter();
+    try {
+      List<String> labels = new ArrayList<>();
+      for (byte[] label; (label = Native.label(model, labels.size())) != null; ) {
+        labels.add(utf8(label));
+      }
+      return Collections.unmodifiableList(labels);
     } finally {
       leave();
     }

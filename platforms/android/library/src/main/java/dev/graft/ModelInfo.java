@@ -103,6 +103,11 @@ public final class ModelInfo {
     return numbers[9] != 0;
   }
 
+  /** Whether {@link Session#classify} or {@link Session#embed} works, by the task. */
+  public boolean takesImages() {
+    return numbers[10] != 0;
+  }
+
   private static String hexadecimal(long value) {
     String digits = Long.toHexString(value);
     return "0000000000000000".substring(digits.length()) + digits;

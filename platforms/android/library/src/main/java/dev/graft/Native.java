@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.graft;
 
+import java.nio.ByteBuffer;
+
 /**
  * The functions of libgraft_jni.so. They trust what they are given: a handle is alive, and no other
  * thread is inside the session, which {@link Model} and {@link Session} see to.
@@ -85,6 +87,20 @@ final class Native {
       boolean ignoreEnd,
       boolean wholePrompt,
       TokenSink sink);
+
+  // ---- Images
+
+  static native byte[] label(long model, int index);
+
+  static native float[] computeImage(
+      long session,
+      boolean isEmbedding,
+      int[] argb,
+      ByteBuffer rgba,
+      int offset,
+      int width,
+      int height,
+      int rowStride);
 
   // ---- Tensors: four objects for each output, name (byte[]), type (int[1]), shape, elements
 

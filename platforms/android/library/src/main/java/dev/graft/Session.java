@@ -267,6 +267,44 @@ public final class Session implements AutoCloseable {
     }
   }
 
+  // ---- Images
+
+  /**
+   * Scores of an image, one for each of {@link Model#getLabels}: probabilities that add up to 1
+   * where one label holds. The image is resized and normalized as the model's file says.
+   *
+   * @throws GraftException UNSUPPORTED (the model does not classify, or takes no images),
+   *     INVALID_ARGUMENT (more than 16384 pixels a side), CANCELLED
+   */
+  @NonNull
+  public float[] classify(@NonNull Pixels image) {
+    return compute(image, false);
+  }
+
+  /** The vector of an image, likewise. */
+  @NonNull
+  public float[] embed(@NonNull Pixels image) {
+    return compute(image, true);
+  }
+
+  private float[] compute(Pixels image, boolean isEmbedding) {
+    Check.notNull(image, "image");
+    long session = enter();
+    try {
+      return Native.computeImage(
+          session,
+          isEmbedding,
+          image.argb,
+          image.rgba,
+          image.offset,
+          image.width,
+          image.height,
+          image.rowStride);
+    } finally {
+      leave();
+    }
+  }
+
   // ---- Tensors
 
   /**

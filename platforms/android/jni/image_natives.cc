@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Embeddings and scores of images for dev.graft.Native.
+#include <cstdint>
+#include <cstring>
+
+#include "platforms/android/jni/java_calls.h"
+#include "platforms/android/jni/natives.h"
+
+namespace graft::android {
+namespace {
+
+/// Java's 0xAARRGGBB as bytes of red, green, blue and alpha, in place.
+void MakeRgba(uint32_t* pixels, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t argb = pixels[i];
+    pixels[i] = (argb & 0xFF00FF00u) | (argb >> 16 & 0xFFu) | (argb & 0xFFu) << 16;
+  }
+}
+
+/// Pixels are an int[] (argb) or a direct ByteBuffer (rgba) from `offset` on; Java's side has
+/// checked that they are as many as they must be.
+jfloatArray ComputeImage(JNIEnv* env, jclass, jlong session, jboolean is_embedding, jintArray argb,
+                         jobject rgba, jint offset, jint width, jint height, jint row_stride) {
+  graft_image image = {};
+  image.width = static_cast<uint32_t>(width);
+  image.height = static_cast<uint32_t>(height);
+  image.row_stride_bytes = static_cast<size_t>(row_stride);
+  image.format = GRAFT_IMAGE_RGBA8;
+  std::unique_ptr<uint32_t[]> copy;
+  if (argb != nullptr) {
+    const jsize count = env->GetArrayLength(argb);
+    copy = Allocate<uint32_t>(env, static_cast<size_t>(count));
+    if (copy == nullptr) return nullptr;
+    CopyRegion(env, argb, count, reinterpret_cast<int32_t*>(copy.get()));
+    MakeRgba(copy.get(), static_cast<size_t>(count));
+    image.pixels = reinterpret_cast<const uint8_t*>(copy.get());
+  } else {
+    image.pixels = static_cast<const uint8_t*>(env->GetDirectBufferAddress(rgba)) + offset;
+  }
+  const float* numbers = nullptr;
+  size_t count = 0;
+  graft_error error = {};
+  const auto compute = is_embedding == JNI_TRUE ? graft_embed_images : graft_classify_images;
+  const graft_status status =
+      compute(FromHandle<graft_session>(session), &image, 1, &numbers, &count, &error);
+  if (!Check(env, status, error)) return nullptr;
+  return NewFloats(env, numbers, count);
+}
+
+/// The name of score `index`; null if there is no such label.
+jbyteArray Label(JNIEnv* env, jclass, jlong model, jint index) {
+  const char* label = nullptr;
+  const graft_status status = graft_model_get_label(FromHandle<graft_model>(model),
+                                                    static_cast<size_t>(index), &label, nullptr);
+  return status == GRAFT_OK ? NewBytes(env, label, std::strlen(label)) : nullptr;
+}
+
+}  // namespace
+
+std::span<const JNINativeMethod> ImageMethods() {
+  static const JNINativeMethod methods[] = {
+      Method("label", "(JI)[B", Label),
+      Method("computeImage", "(JZ[ILjava/nio/ByteBuffer;IIII)[F", ComputeImage),
+  };
+  return methods;
+}
+
+}  // namespace graft::android
