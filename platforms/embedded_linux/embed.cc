@@ -9,6 +9,7 @@
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
@@ -25,13 +26,13 @@ std::string Numbers(const float* numbers, size_t count, const char* separator) {
 int RunEmbed(int argc, char** argv) {
   std::string file;
   std::vector<std::string> texts;
-  uint64_t threads = 0;
+  ThreadOptions threads;
   bool json = false;
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
   options.TextList("text", &texts);
-  options.Whole("threads", 't', &threads, 1, 1024);
+  threads.AddTo(&options);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
     return FailUsage("embed: " + problem);

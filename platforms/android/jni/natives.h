@@ -19,5 +19,6 @@ std::span<const JNINativeMethod> ModelMethods();
 std::span<const JNINativeMethod> ChatMethods();
 std::span<const JNINativeMethod> SessionMethods();
 std::span<const JNINativeMethod> TensorMethods();
+std::span<const JNINativeMethod> MachineMethods();
 
 }  // namespace graft::android
