@@ -24,7 +24,7 @@ struct SessionOptions {
   uint32_t context_tokens = 0;  ///< 0: the model's, at most 4096
   uint32_t prefill_chunk = 0;   ///< 0: 128
   KvFormat kv_format = KvFormat::kAuto;
-  CpuSet cpus;                      ///< where the threads run; empty: anywhere
+  CpuSet cpus = {};                 ///< where the threads run; empty: anywhere
   uint64_t memory_limit_bytes = 0;  ///< weights, caches and activations; 0: the model's
 };
 
