@@ -33,7 +33,7 @@ machine=$("${graft_run[@]}" info --json)
 check "the machine alone" fits_together "$machine"
 both=$("${graft_run[@]}" info "$model" --json --no-cache)
 check "the machine beside a model" fits_together "$both"
-check "with the model" bash -c '[[ $1 == *\"architecture\":\"llama\"* ]]' - "$both"
+check "with the model" bash -c '[[ $1 == *\"architecture\":\ \"llama\"* ]]' - "$both"
 text=$("${graft_run[@]}" info)
 for word in cpus features threads kernels int4-channel "other ops"; do
   check "the text says $word" bash -c 'grep -q "$2" <<<"$1"' - "$text" "$word"
