@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "runtime/c_api_support.h"
+#include "runtime/cpus.h"
 #include "runtime/data_source.h"
 #include "runtime/model.h"
 #include "runtime/packed_weights.h"
@@ -100,6 +101,9 @@ Status CreateSession(graft_model* model, const graft_session_options* options,
   session_options.context_tokens = given.context_tokens;
   session_options.prefill_chunk = given.prefill_chunk;
   session_options.memory_limit_bytes = given.memory_limit_bytes;
+  if (given.cpus != nullptr && *given.cpus != '\0') {
+    GRAFT_ASSIGN_OR_RETURN(session_options.cpus, runtime::ParseCpuList(given.cpus));
+  }
   switch (given.kv_format) {
     case GRAFT_KV_AUTO:
       session_options.kv_format = runtime::KvFormat::kAuto;

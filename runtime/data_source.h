@@ -31,9 +31,6 @@ class DataSource {
 Result<std::unique_ptr<DataSource>> OpenPath(const char* path);
 /// Maps `size` bytes at `offset` of an open file (size 0: to its end), which it does not take over.
 Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offset, uint64_t size);
-/// How many threads help on this machine by default: the big cores, as far as the platform can
-/// tell. At least 1.
-unsigned DefaultThreads();
 /// Bytes that can be allocated and used before something is killed for it, by the files below
 /// `root` ("": the machine's own); the largest number if the platform does not tell.
 uint64_t AvailableMemory(const char* root = "");

@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "runtime/cpus.h"
 #include "runtime/packed_weights.h"
 #include "schema/generated/model_generated.h"
 

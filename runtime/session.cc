@@ -138,8 +138,12 @@ Status Session::Impl::Initialize(const SessionOptions& options) {
   GRAFT_RETURN_IF_ERROR(CheckMemory(layout.bytes, options.memory_limit_bytes == 0
                                                       ? model->memory_limit_bytes()
                                                       : options.memory_limit_bytes));
-  GRAFT_ASSIGN_OR_RETURN(
-      team, WorkerTeam::Create(options.threads == 0 ? model->threads() : options.threads));
+  unsigned threads = options.threads;
+  if (threads == 0) {
+    threads = options.cpus.empty() ? model->threads() : static_cast<unsigned>(options.cpus.size());
+    threads = std::min(threads, WorkerTeam::kMaxWorkers);
+  }
+  GRAFT_ASSIGN_OR_RETURN(team, WorkerTeam::Create(threads, options.cpus));
   GRAFT_ASSIGN_OR_RETURN(cache_memory, PageMemory::Allocate(layout.bytes, "the key/value cache"));
   caches = std::move(layout.views);
   for (size_t i = 0; i < caches.size(); ++i)

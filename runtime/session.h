@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/cpus.h"
 #include "runtime/model.h"
 #include "runtime/profile.h"
 #include "schema/result.h"
@@ -19,10 +20,11 @@ namespace graft::runtime {
 enum class KvFormat : uint8_t { kAuto, kFloat32, kFloat16, kInt8 };
 
 struct SessionOptions {
-  unsigned threads = 0;         ///< 0: the model's
+  unsigned threads = 0;         ///< 0: one for each of cpus, or the model's
   uint32_t context_tokens = 0;  ///< 0: the model's, at most 4096
   uint32_t prefill_chunk = 0;   ///< 0: 128
   KvFormat kv_format = KvFormat::kAuto;
+  CpuSet cpus = {};                 ///< where the threads run; empty: anywhere
   uint64_t memory_limit_bytes = 0;  ///< weights, caches and activations; 0: the model's
 };
 

@@ -47,12 +47,13 @@ constexpr uint32_t kIdleStage = StageOf(kIdle);
 
 }  // namespace
 
-Result<std::unique_ptr<WorkerTeam>> WorkerTeam::Create(unsigned size) {
+Result<std::unique_ptr<WorkerTeam>> WorkerTeam::Create(unsigned size, const CpuSet& cpus) {
   if (size == 0 || size > kMaxWorkers) {
     return Error(StatusCode::kInvalidArgument, "%u threads asked for; 1 to %u are possible", size,
                  kMaxWorkers);
   }
-  std::unique_ptr<WorkerTeam> team(new (std::nothrow) WorkerTeam(size));
+  if (!cpus.empty()) GRAFT_RETURN_IF_ERROR(CheckAffinity(cpus));
+  std::unique_ptr<WorkerTeam> team(new (std::nothrow) WorkerTeam(size, cpus));
   if (team) team->helpers_.reset(new (std::nothrow) Helper[size]);
   if (!team || !team->helpers_)
     return Error(StatusCode::kOutOfMemory, "cannot allocate a team of %u threads", size);
@@ -82,6 +83,7 @@ WorkerTeam::~WorkerTeam() {
 
 void WorkerTeam::Run(StagedWork& work, uint32_t stages) {
   if (stages == 0) return;
+  const PinnedThread pinned(cpus_);  // the caller is of the team while this lasts
   if (size_ == 1) {
     for (uint32_t stage = 0; stage < stages; ++stage) {
       const uint32_t tasks = work.TaskCount(stage);
@@ -151,6 +153,7 @@ void WorkerTeam::OpenStagesAfter(uint32_t stage, unsigned worker) {
 
 void* WorkerTeam::HelperMain(void* argument) {
   const auto* helper = static_cast<const Helper*>(argument);
+  const PinnedThread pinned(helper->team->cpus_);
   while (helper->team->AwaitWork()) helper->team->TakeTasks(helper->worker);
   return nullptr;
 }

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "runtime/cpus.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
@@ -39,21 +40,24 @@ class WorkerTeam {
   static constexpr uint32_t kMaxTasks = (1u << 20) - 2 * kMaxWorkers;
   static constexpr uint32_t kMaxStages = (1u << 24) - 2;
 
-  /// `size` workers, of which the caller of Run is one. Errors   kInvalidArgument (0, or more than
-  /// kMaxWorkers), kOutOfMemory (the system gives no more threads).
-  static Result<std::unique_ptr<WorkerTeam>> Create(unsigned size);
+  /// `size` workers, of which the caller of Run is one; all of them stay on `cpus` while they work,
+  /// unless it is empty. Errors   kInvalidArgument (0, more than kMaxWorkers, or those of
+  /// CheckAffinity), kOutOfMemory (the system gives no more threads).
+  static Result<std::unique_ptr<WorkerTeam>> Create(unsigned size, const CpuSet& cpus = {});
   ~WorkerTeam();
   WorkerTeam(const WorkerTeam&) = delete;
   WorkerTeam& operator=(const WorkerTeam&) = delete;
 
   unsigned size() const { return size_; }
+  /// Workers that sleep, beside the caller of Run: all others, soon after Run has returned.
+  unsigned sleepers() const { return sleepers_.load(); }
 
   /// Runs all tasks of stages 0 .. stages-1 in order of stages. Worker 0 is the calling thread. One
   /// caller at a time. Requires stages <= kMaxStages. Allocates nothing.
   void Run(StagedWork& work, uint32_t stages);
 
  private:
-  explicit WorkerTeam(unsigned size) : size_(size) {}
+  WorkerTeam(unsigned size, const CpuSet& cpus) : size_(size), cpus_(cpus) {}
   struct Helper {
     WorkerTeam* team = nullptr;
     unsigned worker = 0;
@@ -66,6 +70,7 @@ class WorkerTeam {
   bool AwaitWork();
 
   const unsigned size_;
+  const CpuSet cpus_;  // empty: any
   std::unique_ptr<Helper[]> helpers_;
   StagedWork* work_ = nullptr;
   uint32_t stages_ = 0;

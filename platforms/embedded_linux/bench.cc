@@ -13,6 +13,7 @@
 #include "platforms/embedded_linux/machine.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
@@ -149,7 +150,7 @@ int RunBench(int argc, char** argv) {
   options.Whole("prompt", 'p', &settings.prompt, 0, kMost);
   options.Whole("generate", 'n', &settings.generate, 0, kMost);
   options.Whole("depth", 'd', &settings.depth, 0, kMost);
-  options.Whole("threads", 't', &settings.threads, 1, 1024);
+  settings.threads.AddTo(&options);
   options.Whole("repetitions", 'r', &settings.repetitions, 1, 10000);
   std::string kv = "auto";
   options.Text("kv", 0, &kv, nullptr);

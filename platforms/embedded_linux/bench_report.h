@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "platforms/embedded_linux/machine.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 
@@ -17,7 +18,7 @@ struct BenchSettings {
   uint64_t prompt = 128;
   uint64_t generate = 64;
   uint64_t depth = 0;
-  uint64_t threads = 0;
+  ThreadOptions threads;
   uint64_t repetitions = 5;
   int32_t kv_format = GRAFT_KV_AUTO;
   bool profile = false;

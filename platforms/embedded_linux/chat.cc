@@ -15,6 +15,7 @@
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 #include "platforms/embedded_linux/text_input.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
@@ -44,7 +45,7 @@ struct Settings {
   double min_p = 0;
   double repeat_penalty = 0;
   uint64_t seed = 0;
-  uint64_t threads = 0;
+  ThreadOptions threads;
   uint64_t context = 0;
   int32_t kv_format = GRAFT_KV_AUTO;
   CacheOptions cache;
@@ -64,7 +65,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.Real("min-p", &settings->min_p, 0, 1);
   options.Real("repeat-penalty", &settings->repeat_penalty, 0, 1000);
   options.Whole("seed", 0, &settings->seed, 0, UINT64_MAX);
-  options.Whole("threads", 't', &settings->threads, 1, 1024);
+  settings->threads.AddTo(&options);
   options.Whole("context", 'c', &settings->context, 1, kMaxContext);
   std::string kv = "auto";
   options.Text("kv", 0, &kv, nullptr);

@@ -13,6 +13,7 @@
 #include "platforms/embedded_linux/image_rows.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
@@ -105,7 +106,7 @@ int RunClassify(int argc, char** argv) {
   std::vector<std::string> images;
   std::string pair;
   bool has_pair = false;
-  uint64_t threads = 0;
+  ThreadOptions threads;
   bool json = false;
   CacheOptions cache;
   Options options;
@@ -113,7 +114,7 @@ int RunClassify(int argc, char** argv) {
   options.TextList("text", &texts);
   options.TextList("image", &images);
   options.Text("text-pair", 0, &pair, &has_pair);
-  options.Whole("threads", 't', &threads, 1, 1024);
+  threads.AddTo(&options);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
     return FailUsage("classify: " + problem);

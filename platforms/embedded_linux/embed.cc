@@ -10,6 +10,7 @@
 #include "platforms/embedded_linux/image_rows.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
@@ -36,14 +37,14 @@ int RunEmbed(int argc, char** argv) {
   std::string file;
   std::vector<std::string> texts;
   std::vector<std::string> images;
-  uint64_t threads = 0;
+  ThreadOptions threads;
   bool json = false;
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
   options.TextList("text", &texts);
   options.TextList("image", &images);
-  options.Whole("threads", 't', &threads, 1, 1024);
+  threads.AddTo(&options);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
     return FailUsage("embed: " + problem);

@@ -11,6 +11,7 @@
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 #include "platforms/embedded_linux/safetensors.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
@@ -116,13 +117,13 @@ int RunForward(int argc, char** argv) {
   std::string output_file;
   bool has_input = false;
   bool has_output = false;
-  uint64_t threads = 0;
+  ThreadOptions threads;
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
   options.Text("input", 0, &input_file, &has_input);
   options.Text("output", 'o', &output_file, &has_output);
-  options.Whole("threads", 't', &threads, 1, 1024);
+  threads.AddTo(&options);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
     return FailUsage("forward: " + problem);
   }

@@ -12,6 +12,7 @@
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 #include "platforms/embedded_linux/text_input.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
@@ -36,7 +37,7 @@ struct Settings {
   double repeat_penalty = 0;
   uint64_t seed = 0;
   std::vector<std::string> stop;
-  uint64_t threads = 0;
+  ThreadOptions threads;
   uint64_t context = 0;
   int32_t kv_format = GRAFT_KV_AUTO;
   bool ignore_eos = false;
@@ -59,7 +60,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.Real("repeat-penalty", &settings->repeat_penalty, 0, 1000);
   options.Whole("seed", 0, &settings->seed, 0, UINT64_MAX);
   options.TextList("stop", &settings->stop);
-  options.Whole("threads", 't', &settings->threads, 1, 1024);
+  settings->threads.AddTo(&options);
   options.Whole("context", 'c', &settings->context, 1, kMaxContext);
   std::string kv = "auto";
   options.Text("kv", 0, &kv, nullptr);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// graft-run info: what a model is.
+// graft-run info: what a model is, and what machine this is.
 #include <cinttypes>
 #include <cstdio>
 #include <string>
@@ -7,6 +7,7 @@
 #include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/machine_info.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 
@@ -38,10 +39,19 @@ int RunInfo(int argc, char** argv) {
   Options options;
   cache.AddTo(&options);
   options.Flag("json", &json);
-  if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
+  if (std::string problem = options.Parse(argc, argv, &file, false); !problem.empty()) {
     return FailUsage("info: " + problem);
   }
-  const ModelHandle model = OpenModel(file, 0, cache);
+  JsonObject machine;
+  if (json) {
+    if (const int code = DescribeMachine(&machine); code != kExitOk) return code;
+  }
+  if (file.empty()) {
+    if (!json) return ShowMachine();
+    JsonObject().Object("machine", machine).Print();
+    return kExitOk;
+  }
+  const ModelHandle model = OpenModel(file, {}, cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());
   const char* task = TaskName(info.task);
@@ -60,6 +70,7 @@ int RunInfo(int argc, char** argv) {
         .Whole("packed_bytes", info.packed_bytes)
         .Text("cache", CacheWord(info))
         .Text("cache_note", info.cache_note)
+        .Object("machine", machine)
         .Print();
     return kExitOk;
   }
@@ -72,8 +83,8 @@ int RunInfo(int argc, char** argv) {
   std::printf("file          %" PRIu64 " bytes\n", info.file_bytes);
   std::printf("identity      %s\n", identity.c_str());
   std::printf("packed        %" PRIu64 " bytes\n", info.packed_bytes);
-  std::printf("cache         %s\n", DescribeCache(info).c_str());
-  return kExitOk;
+  std::printf("cache         %s\n\n", DescribeCache(info).c_str());
+  return ShowMachine();
 }
 
 }  // namespace graft_run

@@ -38,11 +38,13 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
             [--json]
       Speed with a prompt of -p tokens and -n generated ones after -d tokens of context, each measured -r times; what a
       token reads, beside what the machine can read; memory. --profile: where the time goes, by kind of step.
-  graft-run info FILE [--json]
-      What the model is.
+  graft-run info [FILE] [--json]
+      What the model is, if there is one; and this machine: its cores, its features, the kernels chosen, the number of threads.
   graft-run --help | --version
 
 --kv: how keys and values are kept; auto is f32 for a model of f32 weights, else f16.
+--threads N, --cpus LIST: how many threads compute, by default one for each big core; and the CPUs they stay on, such as 4-7 or
+0,2-3, by default any (then a thread for each of them). Every command that computes takes both.
 Every command that opens a FILE also takes --cache-dir DIR, --cache-limit MIB (8192) and --no-cache. Weights packed for this
 CPU are kept there for the next start; by default in packed in $GRAFT_CACHE_DIR, or in ~/.cache/graft/packed.
 --prompt-file, --text-file: "-" reads standard input. Ctrl-C stops cleanly, a second one at once.

@@ -28,12 +28,13 @@ void Handle(void (*handler)(int), int flags) {
 
 }  // namespace
 
-ModelHandle OpenModel(const std::string& file, uint64_t threads, const CacheOptions& cache) {
+ModelHandle OpenModel(const std::string& file, const ThreadOptions& threads,
+                      const CacheOptions& cache) {
   const std::string folder = cache.Folder();
   graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
   options.cache_folder = folder.c_str();
   options.cache_limit_bytes = cache.limit_bytes();
-  options.threads = static_cast<uint32_t>(threads);
+  options.threads = static_cast<uint32_t>(threads.count);
   graft_error error{};
   graft_model* model = nullptr;
   if (graft_model_open(file.c_str(), &options, &model, &error) != GRAFT_OK) {
@@ -42,12 +43,13 @@ ModelHandle OpenModel(const std::string& file, uint64_t threads, const CacheOpti
   return ModelHandle(model);
 }
 
-SessionHandle OpenSession(const std::string& file, graft_model* model, uint64_t threads,
+SessionHandle OpenSession(const std::string& file, graft_model* model, const ThreadOptions& threads,
                           uint64_t context_tokens, int32_t kv_format) {
   graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
-  options.threads = static_cast<uint32_t>(threads);
+  options.threads = static_cast<uint32_t>(threads.count);
   options.context_tokens = static_cast<uint32_t>(context_tokens);
   options.kv_format = kv_format;
+  options.cpus = threads.cpus.c_str();
   graft_error error{};
   graft_session* session = nullptr;
   if (graft_session_create(model, &options, &session, &error) != GRAFT_OK) {

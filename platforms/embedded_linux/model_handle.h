@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "platforms/embedded_linux/cache_options.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 
@@ -24,8 +25,9 @@ using ModelHandle = std::unique_ptr<graft_model, ModelDeleter>;
 using SessionHandle = std::unique_ptr<graft_session, SessionDeleter>;
 
 /// Null after a failure, which has been printed.
-ModelHandle OpenModel(const std::string& file, uint64_t threads, const CacheOptions& cache);
-SessionHandle OpenSession(const std::string& file, graft_model* model, uint64_t threads,
+ModelHandle OpenModel(const std::string& file, const ThreadOptions& threads,
+                      const CacheOptions& cache);
+SessionHandle OpenSession(const std::string& file, graft_model* model, const ThreadOptions& threads,
                           uint64_t context_tokens, int32_t kv_format = GRAFT_KV_AUTO);
 /// "auto", "f32", "f16" or "int8" as graft.h's number. Returns an empty string, or what is wrong.
 std::string ParseKvFormat(std::string_view text, int32_t* kv_format);

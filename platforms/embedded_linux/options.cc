@@ -78,7 +78,7 @@ std::string Options::Store(const Option& option, const char* text) {
   return {};
 }
 
-std::string Options::Parse(int argc, char** argv, std::string* file) {
+std::string Options::Parse(int argc, char** argv, std::string* file, bool needs_file) {
   std::vector<::option> names;
   std::string letters = ":";  // tells a missing value from an unknown option
   for (size_t i = 0; i < options_.size(); ++i) {
@@ -115,7 +115,7 @@ std::string Options::Parse(int argc, char** argv, std::string* file) {
   for (; optind < argc; ++optind) {
     if (std::string problem = take_file(argv[optind]); !problem.empty()) return problem;
   }
-  return has_file ? std::string() : std::string("no model FILE is given");
+  return has_file || !needs_file ? std::string() : std::string("no model FILE is given");
 }
 
 std::string ParseIds(std::string_view text, std::vector<int32_t>* ids) {

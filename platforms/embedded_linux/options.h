@@ -18,9 +18,10 @@ class Options {
   void Whole(const char* name, char letter, uint64_t* value, uint64_t low, uint64_t high);
   void Real(const char* name, double* value, double low, double high);
 
-  /// Reads argv[1] and on: one FILE, into *file, and options in any order.
+  /// Reads argv[1] and on: one FILE, into *file, and options in any order. Without needs_file there
+  /// may be none, and *file stays as it is.
   /// Returns an empty string, or what is wrong with the command line.
-  std::string Parse(int argc, char** argv, std::string* file);
+  std::string Parse(int argc, char** argv, std::string* file, bool needs_file = true);
 
  private:
   enum class Kind : uint8_t { kFlag, kText, kTextList, kWhole, kReal };

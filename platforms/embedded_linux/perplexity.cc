@@ -13,6 +13,7 @@
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 #include "platforms/embedded_linux/text_input.h"
+#include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
@@ -70,14 +71,14 @@ int RunPerplexity(int argc, char** argv) {
   std::string text_file;
   bool has_text_file = false;
   uint64_t window = 0;
-  uint64_t threads = 0;
+  ThreadOptions threads;
   bool json = false;
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
   options.Text("text-file", 'f', &text_file, &has_text_file);
   options.Whole("context", 'c', &window, 2, uint64_t{1} << 24);
-  options.Whole("threads", 't', &threads, 1, 1024);
+  threads.AddTo(&options);
   std::string kv = "auto";
   int32_t kv_format = GRAFT_KV_AUTO;
   options.Text("kv", 0, &kv, nullptr);

@@ -72,7 +72,7 @@ int RunTokenize(int argc, char** argv) {
     }
   }
   if (has_text_file && !ReadTextFile(text_file, &text)) return kExitFailure;
-  const ModelHandle model = OpenModel(file, 0, cache);
+  const ModelHandle model = OpenModel(file, {}, cache);
   if (model == nullptr) return kExitFailure;
   return has_ids ? ShowText(file, model.get(), ids, no_special, json)
                  : ShowIds(file, model.get(), text, !no_special, json);

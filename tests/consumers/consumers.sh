@@ -3,9 +3,18 @@
 # Installs graft into a folder of its own, moves that folder, and builds programs against it as others would: in C99 and C++, static and
 # shared, by CMake and by pkg-config. Each prints the published greedy tokens of stories260k. The libraries export the header's
 # functions and nothing else.
-#   consumers.sh CMAKE BUILD SOURCE MODEL OUT CC CXX
+#   consumers.sh CMAKE BUILD SOURCE MODEL OUT CC CXX PROCESSOR [EMULATOR...]
+# EMULATOR: the compilers are for another machine, whose PROCESSOR CMake calls so. It finds that machine's libraries where Debian's cross
+# compilers put them.
 set -euo pipefail
-cmake=$1 build=$2 source=$3 model=$4 out=$5 cc=$6 cxx=$7
+cmake=$1 build=$2 source=$3 model=$4 out=$5 cc=$6 cxx=$7 processor=$8
+shift 8
+emulator=("$@") target=()
+if (($# > 0)); then
+  emulator+=(-L "/usr/$("$cc" -dumpmachine)")
+  target=(-DCMAKE_SYSTEM_NAME=Linux "-DCMAKE_SYSTEM_PROCESSOR=$processor")
+fi
+nm=$("$cc" -print-prog-name=nm)
 failed=0 passed=0
 check() {
   local name=$1
@@ -24,9 +33,9 @@ import re, sys
 print("\n".join(sorted(re.findall(r"GRAFT_API[^;(]*[ *](graft_\w+)\(", open(sys.argv[1]).read()))))
 PYTHON
 check "the header declares functions" grep -q '^graft_session_generate$' "$out/declared.txt"
-nm -D --defined-only --format=posix "$lib/libgraft.so" | awk '$2 != "A" {sub(/@.*/, "", $1); print $1}' | sort >"$out/shared.txt"
+"$nm" -D --defined-only --format=posix "$lib/libgraft.so" | awk '$2 != "A" {sub(/@.*/, "", $1); print $1}' | sort >"$out/shared.txt"
 check "libgraft.so exports the header's functions" diff "$out/declared.txt" "$out/shared.txt"
-nm --defined-only --extern-only --format=posix "$lib/libgraft.a" | awk 'NF > 2 {print $1}' | sort >"$out/static.txt"
+"$nm" --defined-only --extern-only --format=posix "$lib/libgraft.a" | awk 'NF > 2 {print $1}' | sort >"$out/static.txt"
 check "libgraft.a exports the header's functions" diff "$out/declared.txt" "$out/static.txt"
 dynamic=$(readelf -d "$lib/libgraft.so")
 check "libgraft.so has a name with its version" grep -q 'SONAME.*\[libgraft\.so\.[0-9]*\]' <<<"$dynamic"
@@ -42,9 +51,9 @@ import json, sys
 golden = json.load(open(sys.argv[1]))
 print("\n".join(map(str, golden["ids"][len(golden["prompt_ids"]):][:32])))
 PYTHON
-prints_tokens() { "$1" "$model" 1 2>&1 | diff "$out/golden.txt" -; }
+prints_tokens() { "${emulator[@]}" "$1" "$model" 1 2>&1 | diff "$out/golden.txt" -; }
 
-"$cmake" -S "$source/tests/consumers/project" -B "$out/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$out/installed" \
+"$cmake" -S "$source/tests/consumers/project" -B "$out/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$out/installed" "${target[@]}" \
   -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" >"$out/cmake.log" 2>&1 || { cat "$out/cmake.log"; exit 1; }
 "$cmake" --build "$out/cmake" >>"$out/cmake.log" 2>&1 || { cat "$out/cmake.log"; exit 1; }
 for program in c_shared c_static cpp_shared cpp_static default; do

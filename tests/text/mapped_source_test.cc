@@ -97,11 +97,6 @@ TEST_SUITE("platforms/mapped_source") {
     check(folder.path + "/pipe", StatusCode::kIo);  // and does not wait for a writer
     CHECK(!runtime::OpenDescriptor(-1, 0, 0).ok());
   }
-
-  TEST_CASE("at least one thread helps") {
-    CHECK(runtime::DefaultThreads() >= 1);
-    CHECK(runtime::DefaultThreads() <= 1024);
-  }
 }
 
 }  // namespace

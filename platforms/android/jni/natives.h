@@ -20,5 +20,6 @@ std::span<const JNINativeMethod> ChatMethods();
 std::span<const JNINativeMethod> SessionMethods();
 std::span<const JNINativeMethod> ImageMethods();
 std::span<const JNINativeMethod> TensorMethods();
+std::span<const JNINativeMethod> MachineMethods();
 
 }  // namespace graft::android

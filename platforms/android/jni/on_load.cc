@@ -15,7 +15,7 @@ extern "C" JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM* vm, void*) {
   if (natives == nullptr) return JNI_ERR;
   for (const auto methods : {graft::android::ModelMethods(), graft::android::ChatMethods(),
                              graft::android::SessionMethods(), graft::android::ImageMethods(),
-                             graft::android::TensorMethods()}) {
+                             graft::android::TensorMethods(), graft::android::MachineMethods()}) {
     if (env->RegisterNatives(natives, methods.data(), static_cast<jint>(methods.size())) != 0) {
       return JNI_ERR;
     }

@@ -23,6 +23,7 @@ android {
                 targets += "graft_jni"
                 // As platforms/android/presets.json; dependencies are fetched at their pinned commits.
                 arguments += listOf(
+                    "-DCMAKE_BUILD_TYPE=Release", // also for debug builds of apps: unoptimized, a model would crawl
                     "-DANDROID_STL=c++_static",
                     "-DANDROID_SUPPORT_FLEXIBLE_PAGE_SIZES=ON",
                     "-DGRAFT_BUILD_CONVERTER=OFF",

@@ -224,9 +224,13 @@ typedef struct graft_session_options {
   uint64_t memory_limit_bytes; /* of the packed weights, keys and values, token ids and, for a model
                                 * that generates text, activations of a prefill_chunk together;
                                 * default: the model's limit */
+  const char* cpus; /* such as "4-7" or "0,2-3": the session's threads, and the caller's while it is
+                     * inside the session, run on these CPUs only; read during the call. threads is
+                     * then one for each by default. INVALID_ARGUMENT if one does not exist or may
+                     * not be used. NULL or "": wherever the system puts them */
 } graft_session_options;
 #define GRAFT_SESSION_OPTIONS_INIT \
-  { sizeof(graft_session_options), 0, 0, 0, 0, 0 }
+  { sizeof(graft_session_options), 0, 0, 0, 0, 0, NULL }
 
 /* A session on `model`, the caller's to destroy. options may be NULL. Any thread.
  * Errors  OUT_OF_MEMORY (beyond memory_limit_bytes, or keys and values that the machine has no
@@ -451,6 +455,49 @@ GRAFT_API graft_status graft_session_generate(graft_session* session, const int3
                                               const graft_generate_options* options,
                                               graft_token_callback callback, void* user,
                                               graft_generate_result* result, graft_error* error);
+
+/* ---- The machine ---- */
+
+/* The CPU, as graft sees it. */
+typedef struct graft_cpu_info {
+  size_t struct_size;       /* set by the caller */
+  uint32_t cpus;            /* that are on and that this process may use; 0: unknown */
+  uint32_t quota_cpus;      /* cores' worth of time that control groups allow; 0: no limit */
+  uint32_t default_threads; /* what a model gets that asks for no number: all big cores, within the
+                             * quota */
+  uint32_t group_count;     /* kinds of cores: see graft_cpu_get_group */
+  char features[256];       /* that kernels are chosen by, such as "neon fp16 dotprod i8mm" */
+  char vectors[32];         /* instructions of graft's own kernels, such as "NEON" */
+} graft_cpu_info;
+/* What is true now: cores come and go. Any thread.
+ * Errors  UNSUPPORTED (no kernels for this CPU), INVALID_ARGUMENT. */
+GRAFT_API graft_status graft_cpu_get_info(graft_cpu_info* info, graft_error* error);
+
+/* Cores of one kind. */
+typedef struct graft_cpu_group {
+  size_t struct_size; /* set by the caller */
+  char name[64];      /* such as "Cortex-A76"; "" if the system does not tell */
+  char cpus[256];     /* such as "4-7", as graft_session_options.cpus takes it */
+  uint32_t capacity;  /* the kernel's measure of power, 1024 for the strongest core; 0: unknown */
+  uint32_t max_mhz;   /* 0: unknown */
+  uint8_t is_big;     /* strong enough to share work with the strongest */
+} graft_cpu_group;
+/* Groups 0 and on, the strongest first; OUT_OF_RANGE after the last. Any thread. */
+GRAFT_API graft_status graft_cpu_get_group(size_t index, graft_cpu_group* group,
+                                           graft_error* error);
+
+/* The matrix kernel that was chosen on this CPU for one format of weights. */
+typedef struct graft_kernel_info {
+  size_t struct_size;    /* set by the caller */
+  const char* weights;   /* "f32", "int8", "int4-block", "int4-channel". Static storage */
+  uint32_t tile_rows;    /* output features computed side by side */
+  uint32_t tile_columns; /* inputs that one instruction multiplies and adds: on ARM 8 with i8mm, 4
+                          * with dotprod */
+} graft_kernel_info;
+/* Kernels 0 and on; OUT_OF_RANGE after the last. Packs small matrices to see, in milliseconds. Any
+ * thread.  Errors  UNSUPPORTED (no kernel for this format here), OUT_OF_MEMORY. */
+GRAFT_API graft_status graft_kernel_get_info(size_t index, graft_kernel_info* info,
+                                             graft_error* error);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@ public final class Main {
     new TensorTest(fixtures).run(suite);
     new CancelTest(fixtures).run(suite);
     new LifetimeTest(fixtures).run(suite);
+    new CpuTest(fixtures).run(suite);
     new StressTest(fixtures).run(suite);
     System.out.println(suite.passed + " passed, " + suite.failed + " failed");
     System.exit(suite.failed == 0 && suite.passed > 0 ? 0 : 1);

@@ -135,7 +135,8 @@ public final class Model implements AutoCloseable {
               options.threads,
               options.contextTokens,
               options.prefillChunk,
-              options.kvFormat.code);
+              options.kvFormat.code,
+              options.cpus);
       Session made = new Session(this, model, session, vocabulary);
       isMade = true;
       return made;

@@ -52,7 +52,7 @@ final class Native {
   // ---- Sessions
 
   static native long createSession(
-      long model, int threads, int contextTokens, int prefillChunk, int kvFormat);
+      long model, int threads, int contextTokens, int prefillChunk, int kvFormat, byte[] cpus);
 
   static native void destroySession(long session);
 
@@ -101,6 +101,12 @@ final class Native {
       int width,
       int height,
       int rowStride);
+
+  // ---- The machine
+
+  static native long[] cpuNumbers();
+
+  static native byte[] cpuText(int which);
 
   // ---- Tensors: four objects for each output, name (byte[]), type (int[1]), shape, elements
 

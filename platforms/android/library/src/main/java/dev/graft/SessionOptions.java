@@ -12,12 +12,14 @@ public final class SessionOptions {
   final int contextTokens;
   final int prefillChunk;
   final KvFormat kvFormat;
+  final byte[] cpus; // null: anywhere
 
   private SessionOptions(Builder from) {
     threads = from.threads;
     contextTokens = from.contextTokens;
     prefillChunk = from.prefillChunk;
     kvFormat = from.kvFormat;
+    cpus = from.cpus;
   }
 
   @NonNull
@@ -31,10 +33,11 @@ public final class SessionOptions {
     private int contextTokens;
     private int prefillChunk;
     private KvFormat kvFormat = KvFormat.AUTO;
+    private byte[] cpus;
 
     private Builder() {}
 
-    /** Default: as the model's. */
+    /** Default: one for each of the {@link #cpus} given, else as the model's. */
     @NonNull
     public Builder threads(int threads) {
       this.threads = Check.notNegative(threads, "threads");
@@ -59,6 +62,18 @@ public final class SessionOptions {
     @NonNull
     public Builder kvFormat(@NonNull KvFormat format) {
       kvFormat = Check.notNull(format, "format");
+      return this;
+    }
+
+    /**
+     * The CPUs that the session computes on, such as "4-7" or {@link CpuInfo#getBigCpus}; its
+     * threads are then one for each by default. A CPU that does not exist or that the app may not
+     * use makes {@link Model#newSession} fail with INVALID_ARGUMENT. Default: wherever Android puts
+     * the threads, which mostly is best.
+     */
+    @NonNull
+    public Builder cpus(@NonNull String list) {
+      cpus = Check.withoutZero(list, "list");
       return this;
     }
 

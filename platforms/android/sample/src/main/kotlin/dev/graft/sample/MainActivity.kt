@@ -43,6 +43,7 @@ class MainActivity : Activity() {
         setContentView(
             LinearLayout(this).apply {
                 orientation = LinearLayout.VERTICAL
+                fitsSystemWindows = true // from API 35 on, apps reach under the system's bars
                 addView(prompt)
                 addView(button)
                 addView(ScrollView(context).apply { addView(output) })

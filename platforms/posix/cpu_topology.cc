@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cores by power, and how many of them are worth a thread, from what Linux says in files.
+#include <algorithm>
+#include <cinttypes>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "platforms/posix/cpu_name.h"
+#include "platforms/posix/small_file.h"
+#include "runtime/cpus.h"
+
+namespace graft::runtime {
+namespace {
+
+using platform::ReadSmallFile;
+
+// Cores of less than this share of the strongest one's power slow a shared job down. Little cores
+// have a third, at most half of a big one's; the middle ones of phones with three kinds 58 to 85 %.
+constexpr uint64_t kBigCorePercent = 55;
+constexpr size_t kMostCpuInfoBytes = size_t{1} << 20;
+
+/// 0 if there is none.
+uint64_t ReadNumber(const std::string& path) {
+  const std::string text = ReadSmallFile(path, 64);
+  return std::min<uint64_t>(std::strtoull(text.c_str(), nullptr, 10), UINT32_MAX);
+}
+
+/// The quota of one control group in millionths of a core; 0: none. `folder` is of version 2's
+/// tree or of version 1's "cpu".
+uint64_t QuotaOf(const std::string& folder) {
+  uint64_t quota = 0, period = 0;
+  const std::string both = ReadSmallFile(folder + "/cpu.max", 64);
+  if (!both.empty()) {
+    if (std::sscanf(both.c_str(), "%" SCNu64 " %" SCNu64, &quota, &period) != 2) return 0;
+  } else {
+    const std::string text = ReadSmallFile(folder + "/cpu.cfs_quota_us", 64);
+    if (text.empty() || text[0] == '-') return 0;
+    quota = std::strtoull(text.c_str(), nullptr, 10);
+    period = ReadNumber(folder + "/cpu.cfs_period_us");
+  }
+  if (quota == 0 || period == 0 || quota > UINT64_MAX / 1000000) return 0;
+  return std::max<uint64_t>(1, quota * 1000000 / period);
+}
+
+/// The least quota of a group and those around it.
+uint64_t QuotaAbove(const std::string& tree, std::string group) {
+  uint64_t least = 0;
+  while (true) {
+    const uint64_t quota = QuotaOf(tree + group);
+    if (quota != 0 && (least == 0 || quota < least)) least = quota;
+    const size_t slash = group.rfind('/');
+    if (slash == std::string::npos) return least;
+    group.resize(slash);
+  }
+}
+
+/// Whole cores that the control groups of this process allow; 0: no limit.
+uint32_t QuotaCpus(const std::string& root) {
+  const std::string tree = root + "/sys/fs/cgroup";
+  const std::string groups = ReadSmallFile(root + "/proc/self/cgroup");
+  uint64_t least = 0;
+  const auto take = [&](uint64_t quota) {
+    if (quota != 0 && (least == 0 || quota < least)) least = quota;
+  };
+  for (size_t at = 0; at < groups.size();) {  // lines such as 0::/a/b and 4:cpu,cpuacct:/a/b
+    const size_t end = std::min(groups.find('\n', at), groups.size());
+    const std::string_view line = std::string_view(groups).substr(at, end - at);
+    at = end + 1;
+    const size_t first = line.find(':');
+    const size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
+    if (second == std::string_view::npos) continue;
+    const std::string controllers = std::string(line.substr(first + 1, second - first - 1));
+    std::string group = std::string(line.substr(second + 1));
+    if (group == "/" || group.find("..") != std::string::npos) group.clear();
+    if (controllers.empty()) {
+      take(QuotaAbove(tree, group));
+      take(QuotaAbove(tree + "/unified", group));
+    } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
+      take(QuotaAbove(tree + "/" + controllers, group));
+      take(QuotaAbove(tree + "/cpu", group));
+    }
+  }
+  if (groups.empty()) take(QuotaOf(tree));
+  if (least == 0) return 0;
+  // To the nearest: a thread for less than half a core would mostly wait, and the others for it.
+  return static_cast<uint32_t>(
+      std::clamp<uint64_t>((least + 500000) / 1000000, 1, uint64_t{kMaxCpus}));
+}
+
+struct Core {
+  unsigned cpu = 0;
+  std::string name;
+  uint64_t capacity = 0;
+  uint64_t max_khz = 0;
+};
+
+}  // namespace
+
+CpuTopology ReadCpuTopology(const CpuSet& usable, const char* root) {
+  const std::string folder = root;
+  const std::string info = ReadSmallFile(folder + "/proc/cpuinfo", kMostCpuInfoBytes);
+  const std::string online = ReadSmallFile(folder + "/sys/devices/system/cpu/online");
+  CpuSet on;
+  if (const size_t end = online.find('\n'); end != std::string::npos) {
+    if (Result<CpuSet> parsed = ParseCpuList(online.substr(0, end)); parsed.ok())
+      on = std::move(parsed).value();
+  }
+  std::vector<Core> cores;
+  bool has_capacity = true, has_clock = true;
+  for (const unsigned cpu : usable) {
+    if (!on.empty() && !std::binary_search(on.begin(), on.end(), cpu)) continue;
+    const std::string files = folder + "/sys/devices/system/cpu/cpu" + std::to_string(cpu);
+    Core core;
+    core.cpu = cpu;
+    core.name = platform::CpuName(info, cpu);
+    core.capacity = ReadNumber(files + "/cpu_capacity");
+    core.max_khz = ReadNumber(files + "/cpufreq/cpuinfo_max_freq");
+    has_capacity = has_capacity && core.capacity != 0;
+    has_clock = has_clock && core.max_khz != 0;
+    cores.push_back(std::move(core));
+  }
+  // The kernel's own measure where it has one for all (ARM), else the highest clock.
+  const auto power = [&](const Core& core) {
+    return has_capacity ? core.capacity : has_clock ? core.max_khz : 1;
+  };
+  std::stable_sort(cores.begin(), cores.end(),
+                   [&](const Core& a, const Core& b) { return power(a) > power(b); });
+  CpuTopology topology;
+  size_t big = 0;
+  for (const Core& core : cores) {
+    const bool is_big = power(core) * 100 >= power(cores[0]) * kBigCorePercent;
+    big += is_big ? 1 : 0;
+    CpuGroup* group = topology.groups.empty() ? nullptr : &topology.groups.back();
+    if (group == nullptr || group->name != core.name || group->capacity != core.capacity ||
+        group->max_khz != core.max_khz) {
+      group = &topology.groups.emplace_back();
+      group->name = core.name;
+      group->capacity = static_cast<uint32_t>(core.capacity);
+      group->max_khz = core.max_khz;
+      group->is_big = is_big;
+    }
+    group->cpus.push_back(core.cpu);
+  }
+  topology.quota_cpus = QuotaCpus(folder);
+  if (topology.quota_cpus != 0) big = std::min<size_t>(big, topology.quota_cpus);
+  topology.default_threads = static_cast<uint32_t>(std::max<size_t>(1, big));
+  return topology;
+}
+
+unsigned DefaultThreads() {
+  const CpuSet usable = UsableCpus();
+  if (usable.empty()) return std::clamp(std::thread::hardware_concurrency(), 1u, kMaxCpus);
+  return ReadCpuTopology(usable).default_threads;
+}
+
+}  // namespace graft::runtime
