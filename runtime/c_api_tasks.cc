@@ -177,7 +177,7 @@ Status Classify(graft_session* session, const graft_text* texts, size_t count, c
 
 Status ClassifyTokens(graft_session* session, const graft_text* text, const int32_t** ids,
                       const float** scores, size_t* tokens, size_t* labels) {
-  GRAFT_RETURN_IF_ERROR(RequireTask(session, fb::TaskKind::TokenClassification, "label tokens"));
+  GRAFT_RETURN_IF_ERROR(RequireTask(session, GRAFT_TASK_TOKEN_CLASSIFICATION, "label tokens"));
   if (text == nullptr) return NullArgument("text");
   if (ids == nullptr) return NullArgument("ids");
   if (scores == nullptr) return NullArgument("scores");
