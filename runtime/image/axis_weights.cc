@@ -29,6 +29,10 @@ int32_t WholeWeight(double weight) {
   return static_cast<int32_t>(weight < 0 ? scaled - 0.5 : scaled + 0.5);
 }
 
+int64_t Rounded(double place) {
+  return static_cast<int64_t>(place + 0.5);  // NOLINT(bugprone-incorrect-roundings): as Pillow does
+}
+
 double Support(ImageFilter filter) { return filter == ImageFilter::kBicubic ? 2.0 : 1.0; }
 
 }  // namespace
@@ -74,8 +78,8 @@ void AxisWeights::Fill(int64_t in_size, int64_t out_size, int64_t first, ImageFi
   };
   for (int64_t i = 0; i < count_; ++i) {
     const double center = (static_cast<double>(first + i) + 0.5) * step;
-    const auto begin = std::max<int64_t>(0, static_cast<int64_t>(center - support + 0.5));
-    const auto end = std::min(in_size, static_cast<int64_t>(center + support + 0.5));
+    const auto begin = std::max<int64_t>(0, Rounded(center - support));
+    const auto end = std::min(in_size, Rounded(center + support));
     double total = 0.0;
     for (int64_t pixel = begin; pixel < end; ++pixel) total += weight_at(pixel, center);
     int32_t* row = begins() + count_ + i * row_;

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,11 @@ struct Image {
   fb::PoolKind pool_kind = fb::PoolKind::Max;
   int64_t patch_width = 12, pooled_rows = 12, all_rows = 13, constant_elements = 5;
   int32_t row = 12, constant = 1;
+  // How images of any size become the input.
+  uint32_t task_channels = 3, task_width = 4, resize_height = 8, resize_width = 0;
+  uint8_t filter = 2;
+  float rescale = 0.5f;
+  std::vector<float> mean = {0, 1, -1}, deviation = {1, 2, 3};
 };
 
 Status CheckImage(const Image& i) {
@@ -102,6 +108,11 @@ Status CheckImage(const Image& i) {
            fb::CreatePoolRows(b, fb::PoolKind::Row, i.row).Union());
   model.Output(out);
   model.SetTask(fb::TaskKind::Classification, 0, {});
+  const auto mean = b.CreateVector(i.mean);
+  const auto deviation = b.CreateVector(i.deviation);
+  model.SetImage(fb::CreateImageInput(b, i.task_channels, 6, i.task_width, i.resize_height,
+                                      i.resize_width, static_cast<fb::ImageFilter>(i.filter),
+                                      i.rescale, mean, deviation));
   const test::AlignedBytes file = model.Finish();
   return Verify(file.span()).status();
 }
@@ -172,6 +183,23 @@ TEST_SUITE("schema/encoders") {
     CHECK_IMAGE_REFUSED("takes row 13 of as few as 13", i.row = 13);
     CHECK_IMAGE_REFUSED("f32 of 5 numbers", i.constant_elements = 6);
     CHECK_IMAGE_REFUSED("has tensor 7 of 2", i.constant = 7);
+  }
+
+  TEST_CASE("how images are prepared has numbers that mean something, and the size of the input") {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    CHECK_IMAGE_REFUSED("1 or 3 channels", i.task_channels = 2);
+    CHECK_IMAGE_REFUSED("at most 16384 pixels a side", i.task_width = 0);
+    CHECK_IMAGE_REFUSED("at most 16384 pixels a side", i.resize_height = 100000);
+    CHECK_IMAGE_REFUSED("at most 16384 pixels a side", i.resize_height = 0, i.resize_width = 9);
+    CHECK_IMAGE_REFUSED("only input must be f32 [channels, height, width]", i.task_width = 5);
+    CHECK_IMAGE_REFUSED("image filter 3, which this build does not know", i.filter = 3);
+    CHECK_IMAGE_REFUSED("rescale is not finite", i.rescale = kInfinity);
+    CHECK_IMAGE_REFUSED("must have 3 finite numbers", i.mean = {0, 1});
+    CHECK_IMAGE_REFUSED("must have 3 finite numbers", i.mean = {0, 1, kInfinity});
+    CHECK_IMAGE_REFUSED("deviations above 0", i.deviation = {1, 0, 1});
+    Image bare;
+    bare.mean = bare.deviation = {};
+    CHECK(CheckImage(bare).ok());
   }
 }
 

@@ -65,6 +65,8 @@ class ModelBuilder {
                std::vector<uint32_t> end_tokens = {});
   void SetTokenizer(flatbuffers::Offset<fb::Tokenizer> tokenizer) { tokenizer_ = tokenizer; }
 
+  void SetImage(flatbuffers::Offset<fb::ImageInput> image) { image_ = image; }
+
   flatbuffers::FlatBufferBuilder& builder() { return builder_; }
 
   /// Lays out, seals and returns the file. Call once.
@@ -89,6 +91,7 @@ class ModelBuilder {
   std::vector<int32_t> outputs_;
   std::vector<PendingTensor> tensors_;
   flatbuffers::Offset<fb::Tokenizer> tokenizer_;
+  flatbuffers::Offset<fb::ImageInput> image_;
   fb::TaskKind task_ = fb::TaskKind::Tensors;
   uint32_t context_tokens_ = 0;
   std::vector<uint32_t> end_tokens_;
