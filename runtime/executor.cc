@@ -5,9 +5,12 @@
 #include <cstring>
 #include <new>
 
+#include "runtime/attention_scratch.h"
 #include "runtime/kernels/image_windows.h"
 #include "runtime/kernels/pool_rows.h"
 #include "runtime/kernels/rope.h"
+#include "runtime/linear_slices.h"
+#include "runtime/session_memory.h"
 #include "schema/generated/model_generated.h"
 #include "schema/image_window.h"
 
@@ -16,14 +19,6 @@ namespace {
 
 namespace fb = schema::fb;
 
-// Packed bytes of a slice: enough to be worth a ticket, few enough to stay in a near cache while
-// all rows pass over it. Decoding reads long streams better than short ones: 1 MiB gave it 5 to 10
-// % over 256 KiB and cost prefill nothing that could be measured.
-constexpr uint64_t kMinSliceBytes = 24 << 10;
-constexpr uint64_t kMaxSliceBytes = 1 << 20;
-// Two let a thread that the system puts aside be helped out; each more is another start of a stream
-// from memory, which decoding feels.
-constexpr size_t kSlicesPerWorker = 2;
 // Rows that go through a stage together, so that they are still in a near cache at the next step.
 // As many as a block of keys has positions: two threads that store into one block take its cache
 // lines from each other.
@@ -33,7 +28,6 @@ constexpr size_t kAttentionBlock = 48;
 // A decoded token's attention is split between threads over the context when there are too few
 // heads to go round.
 constexpr size_t kMinSplitPositions = 256;
-constexpr size_t kMaxSplits = 16;
 
 Activation ActivationOf(fb::ActivationKind kind) {
   switch (kind) {
@@ -136,13 +130,16 @@ struct Executor::StepState {
   size_t splits = 1;  // kAttention: tasks that share one row's context
 };
 
-Executor::Executor(const Plan& plan, WorkerTeam& team) : plan_(plan), team_(team) {}
+Executor::Executor(const Plan& plan, const LookupTables& tables, WorkerTeam& team,
+                   MemoryBudget& budget)
+    : plan_(plan), tables_(tables), team_(team), budget_(budget) {}
 Executor::~Executor() = default;
 
 Result<std::unique_ptr<Executor>> Executor::Create(const Plan& plan, const PackedWeights& weights,
                                                    std::span<const KvView> caches,
-                                                   WorkerTeam& team) {
-  std::unique_ptr<Executor> executor(new (std::nothrow) Executor(plan, team));
+                                                   const LookupTables& tables, WorkerTeam& team,
+                                                   MemoryBudget& budget) {
+  std::unique_ptr<Executor> executor(new (std::nothrow) Executor(plan, tables, team, budget));
   if (!executor) return Error(StatusCode::kOutOfMemory, "cannot allocate an executor");
   GRAFT_RETURN_IF_ERROR(executor->CreateSteps(weights, caches));
   return executor;
@@ -168,8 +165,6 @@ Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvVie
   auto* ones = reinterpret_cast<uint16_t*>(unit_scales.data());
   std::fill(ones, ones + most_scales, uint16_t{0x3F80});
 
-  size_t partial_floats = 0;
-  size_t most_kv_heads = 1;
   for (size_t i = 0; i < states_.size(); ++i) {
     const Step& step = plan_.steps()[i];
     StepState& state = states_[i];
@@ -224,11 +219,6 @@ Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvVie
           state.view.kv_heads = attention.kv_heads();
           state.view.head_dim = attention.head_dim();
         }
-        worker_scratch_floats_ =
-            std::max(worker_scratch_floats_, AttentionScratchFloats(state.attention));
-        partial_floats = std::max(
-            partial_floats, attention.kv_heads() * kMaxSplits * PartialFloats(state.attention));
-        most_kv_heads = std::max<size_t>(most_kv_heads, attention.kv_heads());
         break;
       }
       case StepKind::kActivation:
@@ -268,15 +258,14 @@ Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvVie
         break;
     }
   }
-  // Apart by a cache line, so that workers do not share one.
-  worker_scratch_floats_ = (worker_scratch_floats_ + 31) / 16 * 16;
-  GRAFT_ASSIGN_OR_RETURN(
-      scratch_,
-      PageMemory::Allocate((worker_scratch_floats_ * team_.size() + partial_floats) * sizeof(float),
-                           "attention's scratch"));
-  splits_done_.reset(new (std::nothrow) std::atomic<uint32_t>[most_kv_heads]());
+  const AttentionScratch scratch = ScratchOf(plan_);
+  worker_scratch_floats_ = scratch.worker_floats;
+  GRAFT_ASSIGN_OR_RETURN(scratch_,
+                         PageMemory::Allocate(scratch.bytes(team_.size()), "attention's scratch"));
+  most_kv_heads_ = scratch.most_kv_heads;
+  splits_done_.reset(new (std::nothrow) std::atomic<uint32_t>[scratch.most_kv_heads]());
   if (!splits_done_)
-    return Error(StatusCode::kOutOfMemory, "cannot allocate %zu counters", most_kv_heads);
+    return Error(StatusCode::kOutOfMemory, "cannot allocate %zu counters", scratch.most_kv_heads);
   return OkStatus();
 }
 
@@ -284,26 +273,14 @@ Status Executor::CreateLinears(const Step& step, const PackedWeights& weights,
                                const uint16_t* unit_scales, StepState* state) {
   uint64_t group_bytes = 0;
   for (const uint32_t op : step.ops) group_bytes += weights.linear(op).packed_bytes;
-  const uint64_t slice_bytes =
-      std::clamp(group_bytes / (team_.size() * kSlicesPerWorker), kMinSliceBytes, kMaxSliceBytes);
   for (const uint32_t op : step.ops) {
     const auto tensor = static_cast<uint32_t>(plan_.op(op).attributes_as_Linear()->weight());
     const char* name = plan_.model().model().tensors()->Get(tensor)->name()->c_str();
     LinearState linear;
     linear.weights = &weights.linear(op);
-    linear.slice_rows = linear.weights->out_features;
-    linear.slice_count = 1;
-    if (const size_t tile = linear.weights->tile_rows; tile != 0) {
-      // As even as tiles allow; the last slice takes the rest, which may be more or less but is
-      // never below a tile.
-      const size_t wanted =
-          std::max<uint64_t>(1, (linear.weights->packed_bytes + slice_bytes / 2) / slice_bytes);
-      const size_t tiles = linear.weights->out_features / tile;
-      const size_t slice_tiles = std::max<size_t>(1, (tiles + wanted - 1) / wanted);
-      linear.slice_rows = slice_tiles * tile;
-      linear.slice_count = std::max<size_t>(1, (tiles + slice_tiles - 1) / slice_tiles);
-      linear.slice_count = std::min<size_t>(linear.slice_count, 0xFFFF);
-    }
+    const LinearSlices slices = SlicesOf(*linear.weights, group_bytes, team_.size());
+    linear.slice_rows = slices.rows;
+    linear.slice_count = slices.count;
     linear.slices.reset(new (std::nothrow) LinearOperator[linear.slice_count]);
     if (!linear.slices)
       return Error(StatusCode::kOutOfMemory, "tensor %.200s: cannot allocate operators", name);
@@ -324,8 +301,9 @@ Status Executor::Prepare(const Binding& binding) {
   prepared_ = false;
   GRAFT_RETURN_IF_ERROR(MakeSchedule(plan_, binding, &schedule_));
   if (schedule_.arena_bytes > arena_.size()) {
+    budget_.Give(arena_.size());
     arena_ = PageMemory();
-    GRAFT_ASSIGN_OR_RETURN(arena_, PageMemory::Allocate(schedule_.arena_bytes, "activations"));
+    GRAFT_ASSIGN_OR_RETURN(arena_, budget_.Allocate(schedule_.arena_bytes, "the activations"));
   }
   binding_ = binding;
   for (const uint32_t index : schedule_.steps) {
@@ -333,6 +311,13 @@ Status Executor::Prepare(const Binding& binding) {
   }
   prepared_ = true;
   return OkStatus();
+}
+
+void Executor::Trim() {
+  budget_.Give(arena_.size());
+  arena_ = PageMemory();
+  prepared_ = false;
+  scratch_.Discard(0, scratch_.size());
 }
 
 void* Executor::data(int32_t value) const {
@@ -572,7 +557,8 @@ uint32_t Executor::PlanAttention(StepState& s) const {
   if (s.rows == 1 && team_.size() > 1) {
     const size_t visible = shape.window > 0 ? std::min(positions, shape.window) : positions;
     const size_t wanted = (size_t{2} * team_.size() + shape.kv_heads - 1) / shape.kv_heads;
-    s.splits = std::max<size_t>(1, std::min({wanted, visible / kMinSplitPositions, kMaxSplits}));
+    s.splits =
+        std::max<size_t>(1, std::min({wanted, visible / kMinSplitPositions, kMaxAttentionSplits}));
     return static_cast<uint32_t>(shape.kv_heads * s.splits);
   }
   s.block = std::max<size_t>(1, kAttentionBlock / (shape.heads / shape.kv_heads));
@@ -624,8 +610,8 @@ void Executor::RunAttentionTask(StepState& s, uint32_t task, unsigned worker) {
   const size_t start = first / kKeyBlock * kKeyBlock;
   const size_t share = ((rows.kv_positions - start) / s.splits + kKeyBlock) / kKeyBlock * kKeyBlock;
   const size_t begin = start + task / shape.kv_heads * share;
-  float* partials =
-      scratch + team_.size() * worker_scratch_floats_ + head * kMaxSplits * PartialFloats(shape);
+  float* partials = scratch + team_.size() * worker_scratch_floats_ +
+                    head * kMaxAttentionSplits * PartialFloats(shape);
   AttendPartial(shape, s.view, rows, 0, head, begin, std::min(rows.kv_positions, begin + share),
                 own, partials + task / shape.kv_heads * PartialFloats(shape));
   // Whoever finishes a head last puts its parts together.
@@ -653,11 +639,14 @@ void Executor::RunStageRows(const Stage& stage, size_t begin, size_t end) {
     const uint32_t step = schedule_.steps[i];
     const StepKind kind = plan_.steps()[step].kind;
     RunRows(states_[step], kind, begin, end);
+    if (kind == StepKind::kEmbedding) tables_.DidRead(end - begin);
     if (profile_ != nullptr) started_ns = profile_->AddBusy(kind, started_ns);
   }
 }
 
 void Executor::RunTask(uint32_t index, uint32_t task, unsigned worker) {
+  // FinishStage ends the pass: what is left undone here is not used.
+  if (cancel_->load(std::memory_order_relaxed)) return;
   const Stage& stage = schedule_.stages[index];
   if (stage.by_rows) {
     const size_t block = RowBlock(stage.rows, team_.size());
@@ -704,7 +693,12 @@ Status Executor::Run(size_t first_position, const std::atomic<bool>& cancel) {
   team_.Run(*this, static_cast<uint32_t>(schedule_.stages.size()));
   if (failed_.load(std::memory_order_relaxed))
     return Error(StatusCode::kInternal, "a prepared operator did not run");
-  if (cancelled_) return Error(StatusCode::kCancelled, "cancelled");
+  if (cancelled_) {
+    // Parts of a head may be missing, and nobody put the others together.
+    for (size_t head = 0; head < most_kv_heads_; ++head)
+      splits_done_[head].store(0, std::memory_order_relaxed);
+    return Error(StatusCode::kCancelled, "cancelled");
+  }
   return OkStatus();
 }
 
