@@ -18,6 +18,7 @@ JNINativeMethod Method(const char* name, const char* signature, Function* functi
 std::span<const JNINativeMethod> ModelMethods();
 std::span<const JNINativeMethod> ChatMethods();
 std::span<const JNINativeMethod> SessionMethods();
+std::span<const JNINativeMethod> MemoryMethods();
 std::span<const JNINativeMethod> TensorMethods();
 
 }  // namespace graft::android

@@ -10,12 +10,13 @@ namespace graft::android {
 namespace {
 
 jlong CreateSession(JNIEnv* env, jclass, jlong model, jint threads, jint context_tokens,
-                    jint prefill_chunk, jint kv_format) {
+                    jint prefill_chunk, jint kv_format, jlong memory_limit_bytes) {
   graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
   options.threads = static_cast<uint32_t>(threads);
   options.context_tokens = static_cast<uint32_t>(context_tokens);
   options.prefill_chunk = static_cast<uint32_t>(prefill_chunk);
   options.kv_format = kv_format;
+  options.memory_limit_bytes = static_cast<uint64_t>(memory_limit_bytes);
   graft_session* session = nullptr;
   graft_error error = {};
   const graft_status status =
@@ -152,7 +153,7 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
 
 std::span<const JNINativeMethod> SessionMethods() {
   static const JNINativeMethod methods[] = {
-      Method("createSession", "(JIIII)J", CreateSession),
+      Method("createSession", "(JIIIIJ)J", CreateSession),
       Method("destroySession", "(J)V", DestroySession),
       Method("cancel", "(J)V", Cancel),
       Method("sessionNumbers", "(J)[J", SessionNumbers),

@@ -14,6 +14,7 @@ public final class Main {
     new ChatTest(fixtures).run(suite);
     new TensorTest(fixtures).run(suite);
     new CancelTest(fixtures).run(suite);
+    new MemoryTest(fixtures).run(suite);
     new LifetimeTest(fixtures).run(suite);
     new StressTest(fixtures).run(suite);
     System.out.println(suite.passed + " passed, " + suite.failed + " failed");

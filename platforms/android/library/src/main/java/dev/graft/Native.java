@@ -17,7 +17,12 @@ final class Native {
   static native String version();
 
   static native long openPath(
-      byte[] path, int threads, boolean verifyContents, byte[] cacheFolder, long cacheLimitBytes);
+      byte[] path,
+      int threads,
+      boolean verifyContents,
+      byte[] cacheFolder,
+      long cacheLimitBytes,
+      long memoryLimitBytes);
 
   static native long openDescriptor(
       int descriptor,
@@ -26,9 +31,24 @@ final class Native {
       int threads,
       boolean verifyContents,
       byte[] cacheFolder,
-      long cacheLimitBytes);
+      long cacheLimitBytes,
+      long memoryLimitBytes);
+
+  static native long[] estimatePath(
+      byte[] path, int threads, int contextTokens, int prefillChunk, int kvFormat);
+
+  static native long[] estimateDescriptor(
+      int descriptor,
+      long offset,
+      long length,
+      int threads,
+      int contextTokens,
+      int prefillChunk,
+      int kvFormat);
 
   static native void destroyModel(long model);
+
+  static native void trimModel(long model);
 
   static native long[] modelNumbers(long model);
 
@@ -50,7 +70,14 @@ final class Native {
   // ---- Sessions
 
   static native long createSession(
-      long model, int threads, int contextTokens, int prefillChunk, int kvFormat);
+      long model,
+      int threads,
+      int contextTokens,
+      int prefillChunk,
+      int kvFormat,
+      long memoryLimitBytes);
+
+  static native void trimSession(long session);
 
   static native void destroySession(long session);
 

@@ -12,12 +12,14 @@ public final class SessionOptions {
   final int contextTokens;
   final int prefillChunk;
   final KvFormat kvFormat;
+  final long memoryLimitBytes;
 
   private SessionOptions(Builder from) {
     threads = from.threads;
     contextTokens = from.contextTokens;
     prefillChunk = from.prefillChunk;
     kvFormat = from.kvFormat;
+    memoryLimitBytes = from.memoryLimitBytes;
   }
 
   @NonNull
@@ -31,6 +33,7 @@ public final class SessionOptions {
     private int contextTokens;
     private int prefillChunk;
     private KvFormat kvFormat = KvFormat.AUTO;
+    private long memoryLimitBytes;
 
     private Builder() {}
 
@@ -59,6 +62,16 @@ public final class SessionOptions {
     @NonNull
     public Builder kvFormat(@NonNull KvFormat format) {
       kvFormat = Check.notNull(format, "format");
+      return this;
+    }
+
+    /**
+     * Of packed weights, keys and values, activations and outputs together: what would take more is
+     * OUT_OF_MEMORY, and says which context fits. 0, the default: the model's limit.
+     */
+    @NonNull
+    public Builder memoryLimitBytes(long bytes) {
+      memoryLimitBytes = Check.notNegative(bytes, "memoryLimitBytes");
       return this;
     }
 
