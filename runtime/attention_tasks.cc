@@ -15,7 +15,6 @@ constexpr size_t kAttentionBlock = 48;
 // A decoded token's attention is split between threads over the context when there are too few
 // heads to go round.
 constexpr size_t kMinSplitPositions = 256;
-constexpr size_t kMaxSplits = 16;
 
 // Blocks of rows of one text each. A task takes several where there would be too many tasks.
 void PlanTexts(const TextSlots& text_slots, StepState& s) {
@@ -48,27 +47,20 @@ void RunTextBlock(const StepState& s, const TextRows& text, const TextBlock& blo
 
 }  // namespace
 
-Status AttentionTasks::Create(std::span<const StepState> states, unsigned workers) {
+Status AttentionTasks::Create(const AttentionScratch& scratch, unsigned workers) {
   workers_ = workers;
-  size_t partial_floats = 0;
-  size_t most_kv_heads = 1;
-  for (const StepState& state : states) {
-    const AttentionShape& shape = state.attention;
-    if (shape.kv_heads == 0) continue;
-    worker_scratch_floats_ = std::max(worker_scratch_floats_, AttentionScratchFloats(shape));
-    partial_floats = std::max(partial_floats, shape.kv_heads * kMaxSplits * PartialFloats(shape));
-    most_kv_heads = std::max(most_kv_heads, shape.kv_heads);
-  }
-  // Apart by a cache line, so that workers do not share one.
-  worker_scratch_floats_ = (worker_scratch_floats_ + 31) / 16 * 16;
-  GRAFT_ASSIGN_OR_RETURN(
-      scratch_,
-      PageMemory::Allocate((worker_scratch_floats_ * workers_ + partial_floats) * sizeof(float),
-                           "attention's scratch"));
-  splits_done_.reset(new (std::nothrow) std::atomic<uint32_t>[most_kv_heads]());
+  scratch_ = scratch;
+  GRAFT_ASSIGN_OR_RETURN(memory_,
+                         PageMemory::Allocate(scratch.bytes(workers), "attention's scratch"));
+  splits_done_.reset(new (std::nothrow) std::atomic<uint32_t>[scratch.most_kv_heads]());
   if (!splits_done_)
-    return Error(StatusCode::kOutOfMemory, "cannot allocate %zu counters", most_kv_heads);
+    return Error(StatusCode::kOutOfMemory, "cannot allocate %zu counters", scratch.most_kv_heads);
   return OkStatus();
+}
+
+void AttentionTasks::Abandon() {
+  for (size_t head = 0; head < scratch_.most_kv_heads; ++head)
+    splits_done_[head].store(0, std::memory_order_relaxed);
 }
 
 uint32_t AttentionTasks::Plan(const CallState& call, StepState& s) const {
@@ -83,7 +75,8 @@ uint32_t AttentionTasks::Plan(const CallState& call, StepState& s) const {
   if (s.rows == 1 && workers_ > 1) {
     const size_t visible = shape.window > 0 ? std::min(positions, shape.window) : positions;
     const size_t wanted = (size_t{2} * workers_ + shape.kv_heads - 1) / shape.kv_heads;
-    s.splits = std::max<size_t>(1, std::min({wanted, visible / kMinSplitPositions, kMaxSplits}));
+    s.splits =
+        std::max<size_t>(1, std::min({wanted, visible / kMinSplitPositions, kMaxAttentionSplits}));
     return static_cast<uint32_t>(shape.kv_heads * s.splits);
   }
   s.block = std::max<size_t>(1, kAttentionBlock / (shape.heads / shape.kv_heads));
@@ -94,8 +87,8 @@ uint32_t AttentionTasks::Plan(const CallState& call, StepState& s) const {
 void AttentionTasks::Run(const CallState& call, const StepState& s, uint32_t task,
                          unsigned worker) {
   const AttentionShape& shape = s.attention;
-  auto* scratch = reinterpret_cast<float*>(scratch_.data());
-  float* own = scratch + worker * worker_scratch_floats_;
+  auto* scratch = reinterpret_cast<float*>(memory_.data());
+  float* own = scratch + worker * scratch_.worker_floats;
   AttentionRows rows;
   rows.query = s.in0;
   rows.out = s.out;
@@ -123,8 +116,8 @@ void AttentionTasks::Run(const CallState& call, const StepState& s, uint32_t tas
   const size_t start = first / kKeyBlock * kKeyBlock;
   const size_t share = ((rows.kv_positions - start) / s.splits + kKeyBlock) / kKeyBlock * kKeyBlock;
   const size_t begin = start + task / shape.kv_heads * share;
-  float* partials =
-      scratch + workers_ * worker_scratch_floats_ + head * kMaxSplits * PartialFloats(shape);
+  float* partials = scratch + workers_ * scratch_.worker_floats +
+                    head * kMaxAttentionSplits * PartialFloats(shape);
   AttendPartial(shape, s.view, rows, 0, head, begin, std::min(rows.kv_positions, begin + share),
                 own, partials + task / shape.kv_heads * PartialFloats(shape));
   // Whoever finishes a head last puts its parts together.

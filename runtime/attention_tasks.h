@@ -7,8 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 
+#include "runtime/attention_scratch.h"
 #include "runtime/page_memory.h"
 #include "runtime/step_state.h"
 #include "schema/status.h"
@@ -17,8 +17,8 @@ namespace graft::runtime {
 
 class AttentionTasks {
  public:
-  /// Sets aside memory for the attention steps among `states`. Errors   kOutOfMemory.
-  Status Create(std::span<const StepState> states, unsigned workers);
+  /// Sets aside memory. Errors   kOutOfMemory.
+  Status Create(const AttentionScratch& scratch, unsigned workers);
 
   /// Divides this call's attention into tasks; returns how many.
   uint32_t Plan(const CallState& call, StepState& s) const;
@@ -27,10 +27,17 @@ class AttentionTasks {
   /// nothing.
   void Run(const CallState& call, const StepState& s, uint32_t task, unsigned worker);
 
+  /// After a call that was cancelled: parts of a head may be missing, and nobody put the others
+  /// together.
+  void Abandon();
+
+  /// Gives the memory's pages back; they come again as they are used.
+  void Trim() { memory_.Discard(0, memory_.size()); }
+
  private:
   size_t workers_ = 1;
-  PageMemory scratch_;  // each worker's, then the partial results of split heads
-  size_t worker_scratch_floats_ = 0;
+  PageMemory memory_;  // each worker's scratch, then the partial results of split heads
+  AttentionScratch scratch_;
   std::unique_ptr<std::atomic<uint32_t>[]> splits_done_;  // for each key/value head
 };
 

@@ -20,7 +20,6 @@
 #include "runtime/model.h"
 #include "runtime/packed_weights.h"
 #include "runtime/session.h"
-#include "runtime/text/generate.h"
 #include "runtime/text/text_model.h"
 #include "schema/generated/model_generated.h"
 #include "schema/status.h"
@@ -65,11 +64,6 @@ static_assert(GRAFT_CACHE_OFF == static_cast<int>(runtime::CacheState::kOff));
 static_assert(GRAFT_CACHE_HIT == static_cast<int>(runtime::CacheState::kHit));
 static_assert(GRAFT_CACHE_STORED == static_cast<int>(runtime::CacheState::kStored));
 static_assert(GRAFT_CACHE_FAILED == static_cast<int>(runtime::CacheState::kFailed));
-static_assert(GRAFT_STOP_END_TOKEN == static_cast<int>(runtime::StopReason::kEndToken));
-static_assert(GRAFT_STOP_STRING == static_cast<int>(runtime::StopReason::kStopString));
-static_assert(GRAFT_STOP_MAX_TOKENS == static_cast<int>(runtime::StopReason::kMaxTokens));
-static_assert(GRAFT_STOP_CONTEXT == static_cast<int>(runtime::StopReason::kContext));
-static_assert(GRAFT_STOP_CALLBACK == static_cast<int>(runtime::StopReason::kCallback));
 
 Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char* name,
                  const graft_model_options* options, graft_model** model) {
@@ -94,33 +88,8 @@ Status CreateSession(graft_model* model, const graft_session_options* options,
                      graft_session** session) {
   if (model == nullptr) return NullArgument("model");
   if (session == nullptr) return NullArgument("session");
-  graft_session_options given;
-  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
   runtime::SessionOptions session_options;
-  session_options.threads = given.threads;
-  session_options.context_tokens = given.context_tokens;
-  session_options.prefill_chunk = given.prefill_chunk;
-  session_options.memory_limit_bytes = given.memory_limit_bytes;
-  if (given.cpus != nullptr && *given.cpus != '\0') {
-    GRAFT_ASSIGN_OR_RETURN(session_options.cpus, runtime::ParseCpuList(given.cpus));
-  }
-  switch (given.kv_format) {
-    case GRAFT_KV_AUTO:
-      session_options.kv_format = runtime::KvFormat::kAuto;
-      break;
-    case GRAFT_KV_F32:
-      session_options.kv_format = runtime::KvFormat::kFloat32;
-      break;
-    case GRAFT_KV_F16:
-      session_options.kv_format = runtime::KvFormat::kFloat16;
-      break;
-    case GRAFT_KV_I8:
-      session_options.kv_format = runtime::KvFormat::kInt8;
-      break;
-    default:
-      return Error(StatusCode::kInvalidArgument, "options.kv_format is %d, which is no KV format",
-                   given.kv_format);
-  }
+  GRAFT_RETURN_IF_ERROR(ReadSessionOptions(options, &session_options));
   GRAFT_ASSIGN_OR_RETURN(auto created,
                          runtime::Session::Create(model->shared->model(), session_options));
   auto* handle = new (std::nothrow) graft_session{model->shared, std::move(created), {}};
@@ -258,57 +227,6 @@ Status Append(graft_session* session, const int32_t* ids, size_t count, const fl
   return OkStatus();
 }
 
-Status ReadGenerateOptions(const graft_generate_options* options, runtime::GenerateOptions* to) {
-  graft_generate_options given;
-  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
-  to->max_tokens = given.max_tokens;
-  to->sampling.repeat_penalty = given.repeat_penalty;
-  to->sampling.repeat_window = given.repeat_window;
-  to->sampling.temperature = given.temperature;
-  to->sampling.top_k = given.top_k;
-  to->sampling.top_p = given.top_p;
-  to->sampling.min_p = given.min_p;
-  to->sampling.seed = given.seed;
-  to->ignore_end = given.ignore_end != 0;
-  to->whole_prompt = given.whole_prompt != 0;
-  if (given.stop == nullptr && given.stop_count > 0) return NullArgument("options.stop");
-  for (size_t i = 0; i < given.stop_count; ++i) {
-    if (given.stop[i] == nullptr) return NullArgument("a string in options.stop");
-    to->stop.emplace_back(given.stop[i]);
-  }
-  return OkStatus();
-}
-
-Status Generate(graft_session* session, std::span<const int32_t> prompt,
-                const graft_generate_options* options, graft_token_callback callback, void* user,
-                graft_generate_result* result) {
-  if (session == nullptr) return NullArgument("session");
-  if (prompt.data() == nullptr && !prompt.empty()) return NullArgument("prompt");
-  if (result != nullptr) GRAFT_RETURN_IF_ERROR(CheckOutStruct(result, "result"));
-  runtime::GenerateOptions generate_options;
-  GRAFT_RETURN_IF_ERROR(ReadGenerateOptions(options, &generate_options));
-  runtime::TokenCallback on_token;
-  if (callback != nullptr) {
-    on_token = [callback, user](int32_t id, std::string_view text) {
-      return callback(user, id, text.data(), text.size()) == 0;
-    };
-  }
-  session->session->ClearCancel();
-  GRAFT_ASSIGN_OR_RETURN(const runtime::GenerateResult outcome,
-                         runtime::Generate(*session->session, session->model->tokenizer(), prompt,
-                                           generate_options, on_token));
-  if (result == nullptr) return OkStatus();
-  graft_generate_result filled{};
-  filled.prompt_tokens = outcome.prompt_tokens;
-  filled.generated_tokens = outcome.generated_tokens;
-  filled.prefill_ns = outcome.prefill_ns;
-  filled.decode_ns = outcome.decode_ns;
-  filled.stop_reason = static_cast<int32_t>(outcome.stop_reason);
-  filled.reused_tokens = outcome.reused_tokens;
-  WriteStruct(filled, result);
-  return OkStatus();
-}
-
 Status KeepPrefix(graft_session* session, const int32_t* ids, size_t count, size_t* kept) {
   if (session == nullptr) return NullArgument("session");
   if (ids == nullptr && count > 0) return NullArgument("ids");
@@ -335,6 +253,37 @@ Status Rewind(graft_session* session, size_t tokens) {
 }
 
 }  // namespace
+
+Status graft::capi::ReadSessionOptions(const graft_session_options* options,
+                                       runtime::SessionOptions* to) {
+  graft_session_options given;
+  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+  to->threads = given.threads;
+  to->context_tokens = given.context_tokens;
+  to->prefill_chunk = given.prefill_chunk;
+  to->memory_limit_bytes = given.memory_limit_bytes;
+  if (given.cpus != nullptr && *given.cpus != '\0') {
+    GRAFT_ASSIGN_OR_RETURN(to->cpus, runtime::ParseCpuList(given.cpus));
+  }
+  switch (given.kv_format) {
+    case GRAFT_KV_AUTO:
+      to->kv_format = runtime::KvFormat::kAuto;
+      break;
+    case GRAFT_KV_F32:
+      to->kv_format = runtime::KvFormat::kFloat32;
+      break;
+    case GRAFT_KV_F16:
+      to->kv_format = runtime::KvFormat::kFloat16;
+      break;
+    case GRAFT_KV_I8:
+      to->kv_format = runtime::KvFormat::kInt8;
+      break;
+    default:
+      return Error(StatusCode::kInvalidArgument, "options.kv_format is %d, which is no KV format",
+                   given.kv_format);
+  }
+  return OkStatus();
+}
 
 #define GRAFT_STRINGIZE_INNER(x) #x
 #define GRAFT_STRINGIZE(x) GRAFT_STRINGIZE_INNER(x)
@@ -449,11 +398,4 @@ graft_status graft_session_forward(graft_session* session, const graft_tensor* i
 graft_status graft_session_append(graft_session* session, const int32_t* ids, size_t count,
                                   const float** logits, graft_error* error) {
   return Report(Append(session, ids, count, logits), error);
-}
-
-graft_status graft_session_generate(graft_session* session, const int32_t* prompt,
-                                    size_t prompt_count, const graft_generate_options* options,
-                                    graft_token_callback callback, void* user,
-                                    graft_generate_result* result, graft_error* error) {
-  return Report(Generate(session, {prompt, prompt_count}, options, callback, user, result), error);
 }

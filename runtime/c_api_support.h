@@ -63,10 +63,14 @@ Status ReadStruct(const T* from, const char* name, T* to) {
   const auto* raw = reinterpret_cast<const unsigned char*>(from);
   if (bytes > sizeof(T) &&
       std::any_of(raw + sizeof(T), raw + bytes, [](unsigned char byte) { return byte != 0; })) {
-    return Error(StatusCode::kUnsupported, "%s sets a field that this version does not know", name);
+    return Error(StatusCode::kInvalidArgument, "%s sets a field that this version does not know",
+                 name);
   }
   return OkStatus();
 }
+
+/// options may be null.
+Status ReadSessionOptions(const graft_session_options* options, runtime::SessionOptions* to);
 
 template <typename T>
 Status CheckOutStruct(const T* out, const char* name) {
@@ -76,11 +80,14 @@ Status CheckOutStruct(const T* out, const char* name) {
                out->struct_size);
 }
 
-/// Fills in as many fields as the caller knows; struct_size stays the caller's.
+/// Fills in as many fields as the caller knows, and zeros those that only the caller knows;
+/// struct_size stays the caller's.
 template <typename T>
 void WriteStruct(T from, T* to) {
-  from.struct_size = to->struct_size;
-  std::memcpy(to, &from, std::min(from.struct_size, sizeof(T)));
+  const size_t bytes = to->struct_size;
+  from.struct_size = bytes;
+  std::memcpy(to, &from, std::min(bytes, sizeof(T)));
+  if (bytes > sizeof(T)) std::memset(reinterpret_cast<char*>(to) + sizeof(T), 0, bytes - sizeof(T));
 }
 
 /// Copies what fits of `from` and says how much there is.

@@ -22,6 +22,8 @@ class DataSource {
   virtual void Release(uint64_t offset, uint64_t size) const = 0;
   /// Says that [offset, offset + size) is about to be read once from its start to its end. A hint.
   virtual void WillRead(uint64_t offset, uint64_t size) const = 0;
+  /// Memory of the process's own that holds the bytes; 0 if they are mapped, or someone else's.
+  virtual uint64_t own_bytes() const { return 0; }
 };
 
 // ---- What a platform supplies

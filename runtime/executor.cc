@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <new>
 
+#include "runtime/attention_scratch.h"
 #include "runtime/row_steps.h"
+#include "runtime/session_memory.h"
 
 namespace graft::runtime {
 namespace {
@@ -22,13 +24,16 @@ size_t RowBlock(size_t rows, unsigned workers) {
 
 }  // namespace
 
-Executor::Executor(const Plan& plan, WorkerTeam& team) : plan_(plan), team_(team) {}
+Executor::Executor(const Plan& plan, const LookupTables& tables, WorkerTeam& team,
+                   MemoryBudget& budget)
+    : plan_(plan), tables_(tables), team_(team), budget_(budget) {}
 Executor::~Executor() = default;
 
 Result<std::unique_ptr<Executor>> Executor::Create(const Plan& plan, const PackedWeights& weights,
                                                    std::span<const KvView> caches,
-                                                   WorkerTeam& team) {
-  std::unique_ptr<Executor> executor(new (std::nothrow) Executor(plan, team));
+                                                   const LookupTables& tables, WorkerTeam& team,
+                                                   MemoryBudget& budget) {
+  std::unique_ptr<Executor> executor(new (std::nothrow) Executor(plan, tables, team, budget));
   if (!executor) return Error(StatusCode::kOutOfMemory, "cannot allocate an executor");
   GRAFT_RETURN_IF_ERROR(executor->CreateSteps(weights, caches));
   return executor;
@@ -44,7 +49,7 @@ Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvVie
     GRAFT_ASSIGN_OR_RETURN(states_[i].linears,
                            CreateLinears(plan_, step, weights, team_.size(), unit_scales));
   }
-  return attention_.Create(states_, team_.size());
+  return attention_.Create(ScratchOf(plan_), team_.size());
 }
 
 Status Executor::Prepare(const Binding& binding) {
@@ -52,8 +57,9 @@ Status Executor::Prepare(const Binding& binding) {
   prepared_ = false;
   GRAFT_RETURN_IF_ERROR(MakeSchedule(plan_, binding, &schedule_));
   if (schedule_.arena_bytes > arena_.size()) {
+    budget_.Give(arena_.size());
     arena_ = PageMemory();
-    GRAFT_ASSIGN_OR_RETURN(arena_, PageMemory::Allocate(schedule_.arena_bytes, "activations"));
+    GRAFT_ASSIGN_OR_RETURN(arena_, budget_.Allocate(schedule_.arena_bytes, "the activations"));
   }
   binding_ = binding;
   for (const uint32_t index : schedule_.steps) {
@@ -61,6 +67,13 @@ Status Executor::Prepare(const Binding& binding) {
   }
   prepared_ = true;
   return OkStatus();
+}
+
+void Executor::Trim() {
+  budget_.Give(arena_.size());
+  arena_ = PageMemory();
+  prepared_ = false;
+  attention_.Trim();
 }
 
 void* Executor::data(int32_t value) const {
@@ -172,11 +185,14 @@ void Executor::RunStageRows(const Stage& stage, size_t begin, size_t end) {
     const uint32_t step = schedule_.steps[i];
     const StepKind kind = plan_.steps()[step].kind;
     RunRows(states_[step], kind, call_, begin, end);
+    if (kind == StepKind::kEmbedding) tables_.DidRead(end - begin);
     if (profile_ != nullptr) started_ns = profile_->AddBusy(kind, started_ns);
   }
 }
 
 void Executor::RunTask(uint32_t index, uint32_t task, unsigned worker) {
+  // FinishStage ends the pass: what is left undone here is not used.
+  if (cancel_->load(std::memory_order_relaxed)) return;
   const Stage& stage = schedule_.stages[index];
   if (stage.by_rows) {
     const size_t block = RowBlock(stage.rows, team_.size());
@@ -223,7 +239,10 @@ Status Executor::Run(size_t first_position, const std::atomic<bool>& cancel) {
   team_.Run(*this, static_cast<uint32_t>(schedule_.stages.size()));
   if (failed_.load(std::memory_order_relaxed))
     return Error(StatusCode::kInternal, "a prepared operator did not run");
-  if (cancelled_) return Error(StatusCode::kCancelled, "cancelled");
+  if (cancelled_) {
+    attention_.Abandon();
+    return Error(StatusCode::kCancelled, "cancelled");
+  }
   return OkStatus();
 }
 

@@ -11,6 +11,7 @@
 
 #include "runtime/attention_tasks.h"
 #include "runtime/kernels/kv_store.h"
+#include "runtime/lookup_tables.h"
 #include "runtime/packed_weights.h"
 #include "runtime/page_memory.h"
 #include "runtime/plan.h"
@@ -22,30 +23,40 @@
 
 namespace graft::runtime {
 
+class MemoryBudget;
+
 class Executor final : private StagedWork {
  public:
   /// caches: one for each of the graph's. Everything passed must outlive the executor.
   /// Errors   kOutOfMemory, kUnsupported; each names the tensor.
   static Result<std::unique_ptr<Executor>> Create(const Plan& plan, const PackedWeights& weights,
-                                                  std::span<const KvView> caches, WorkerTeam& team);
+                                                  std::span<const KvView> caches,
+                                                  const LookupTables& tables, WorkerTeam& team,
+                                                  MemoryBudget& budget);
   ~Executor();
 
   /// Makes everything ready for these sizes. Costs next to nothing if they are those of the last
-  /// call. Errors   kOutOfMemory.
+  /// call. Errors   kOutOfMemory, also beyond the budget.
   Status Prepare(const Binding& binding);
 
   /// Where a value lies, after Prepare; null if it is neither read nor computed.
   void* data(int32_t value) const;
 
   /// Computes all outputs. first_position: positions that the caches hold already. Allocates
-  /// nothing. Errors   kCancelled: *cancel became true. kInternal.
+  /// nothing. Errors   kCancelled: *cancel became true, and each worker did no more than finish the
+  /// task it was at. kInternal.
   Status Run(size_t first_position, const std::atomic<bool>& cancel);
+
+  /// Gives back the memory of activations and scratch; Prepare allocates it anew.
+  void Trim();
+
+  MemoryBudget& budget() { return budget_; }
 
   /// Starts adding up times in *profile, or stops (null). Without one, no clock is read.
   void set_profile(Profile* profile) { profile_ = profile; }
 
  private:
-  Executor(const Plan& plan, WorkerTeam& team);
+  Executor(const Plan& plan, const LookupTables& tables, WorkerTeam& team, MemoryBudget& budget);
 
   Status CreateSteps(const PackedWeights& weights, std::span<const KvView> caches);
   Status PrepareStep(const Step& step, StepState& state);
@@ -57,7 +68,9 @@ class Executor final : private StagedWork {
   bool FinishStage(uint32_t stage) override;
 
   const Plan& plan_;
+  const LookupTables& tables_;
   WorkerTeam& team_;
+  MemoryBudget& budget_;
   std::vector<StepState> states_;  // one for each of the plan's steps
   PageMemory arena_;
   AttentionTasks attention_;

@@ -31,7 +31,7 @@ Result<PageMemory> UnitScales(const Plan& plan, const PackedWeights& weights);
 /// Makes the operators of a step of linears that share an input, for `workers` threads.
 /// Errors   kOutOfMemory, kUnsupported; each names the tensor.
 Result<std::vector<LinearState>> CreateLinears(const Plan& plan, const Step& step,
-                                               const PackedWeights& weights, size_t workers,
+                                               const PackedWeights& weights, unsigned workers,
                                                const PageMemory& unit_scales);
 
 }  // namespace graft::runtime

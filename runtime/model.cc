@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "runtime/cpus.h"
+#include "runtime/lookup_tables.h"
 #include "runtime/packed_weights.h"
 #include "schema/generated/model_generated.h"
 
@@ -35,6 +36,16 @@ uint32_t RowsLookedUpBy(fb::InputRole role, const schema::VerifiedModel& model) 
 
 }  // namespace
 
+uint64_t HeaderEndOf(const schema::VerifiedModel& model) {
+  const std::span<const uint8_t> bytes = model.file_bytes();
+  const Result<schema::Preamble> preamble = schema::DecodePreamble(bytes, bytes.size());
+  return preamble.ok() ? preamble->header_offset + preamble->header_bytes : 0;
+}
+
+uint32_t PositionRowsOf(const schema::VerifiedModel& model) {
+  return RowsLookedUpBy(fb::InputRole::Positions, model);
+}
+
 Model::Model(std::unique_ptr<DataSource> source, schema::VerifiedModel verified)
     : source_(std::move(source)), verified_(verified) {}
 
@@ -51,6 +62,12 @@ Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> sou
   GRAFT_ASSIGN_OR_RETURN(model->packed_weights_,
                          PackedWeights::Load(verified, *model->source_, model->threads_,
                                              options.cache, options.memory_limit_bytes));
+  model->lookup_tables_.reset(new (std::nothrow) LookupTables(verified, *model->source_));
+  if (!model->lookup_tables_) return Error(StatusCode::kOutOfMemory, "cannot allocate a model");
+  // What was read to check and pack is not needed again, nor are its neighbours that came along.
+  // What is needed comes back, page by page.
+  const uint64_t header_bytes = HeaderEndOf(verified);
+  model->source_->Release(header_bytes, verified.file_bytes().size() - header_bytes);
   return std::shared_ptr<const Model>(std::move(model));
 }
 
@@ -61,14 +78,17 @@ bool Model::is_text_generation() const {
 uint32_t Model::context_tokens() const { return verified_.model().task()->context_tokens(); }
 
 uint32_t Model::vocabulary() const { return RowsLookedUpBy(fb::InputRole::TokenIds, verified_); }
-uint32_t Model::position_rows() const {
-  return RowsLookedUpBy(fb::InputRole::Positions, verified_);
-}
+uint32_t Model::position_rows() const { return PositionRowsOf(verified_); }
 
 std::span<const uint32_t> Model::end_tokens() const {
   const auto* tokens = verified_.model().task()->end_tokens();
   return tokens == nullptr ? std::span<const uint32_t>()
                            : std::span(tokens->data(), tokens->size());
+}
+
+void Model::Trim() const {
+  source_->Release(0, verified_.file_bytes().size());
+  packed_weights_->Trim();
 }
 
 schema::Hash128 Model::identity() const {

@@ -14,6 +14,7 @@
 
 namespace graft::runtime {
 
+class LookupTables;
 class PackedWeights;
 
 struct ModelOptions {
@@ -22,6 +23,11 @@ struct ModelOptions {
   CacheSettings cache = {};         ///< of packed weights
   uint64_t memory_limit_bytes = 0;  ///< of packed weights, and of each session; 0: none
 };
+
+/// Where the header ends in the file, and tensors may begin.
+uint64_t HeaderEndOf(const schema::VerifiedModel& model);
+/// Rows of the embedding of positions; 0: there is none.
+uint32_t PositionRowsOf(const schema::VerifiedModel& model);
 
 class Model {
  public:
@@ -37,10 +43,17 @@ class Model {
   /// The weights of linear ops in the layout this CPU's kernels read.
   const PackedWeights& packed_weights() const { return *packed_weights_; }
 
+  /// The tables whose rows are read where they lie in the file.
+  const LookupTables& lookup_tables() const { return *lookup_tables_; }
+
+  /// Lets go of all pages of files that the model maps: they come back when they are read. Weights
+  /// that were packed into memory stay. Any thread, also while sessions compute.
+  void Trim() const;
+
   bool is_text_generation() const;
   uint32_t context_tokens() const;  ///< 0: unbounded
   uint32_t vocabulary() const;      ///< rows of the embedding of token ids; 0: not a token model
-  uint32_t position_rows() const;   ///< rows of the embedding of positions; 0: there is none
+  uint32_t position_rows() const;   ///< as PositionRowsOf
   std::span<const uint32_t> end_tokens() const;
   schema::Hash128 identity() const;  ///< equal for files of equal graph and weights
   unsigned threads() const { return threads_; }
@@ -52,6 +65,7 @@ class Model {
   std::unique_ptr<DataSource> source_;
   schema::VerifiedModel verified_;
   std::unique_ptr<PackedWeights> packed_weights_;
+  std::unique_ptr<LookupTables> lookup_tables_;
   unsigned threads_ = 1;
   uint64_t memory_limit_bytes_ = 0;
 };

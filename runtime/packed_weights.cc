@@ -86,6 +86,10 @@ void PackedWeights::PointInto(const uint8_t* packed) {
   for (PackedEntry& entry : layout_.entries) entry.weights.packed = packed + entry.offset;
 }
 
+void PackedWeights::Trim() const {
+  if (file_) file_->Release(0, file_->bytes().size());
+}
+
 void PackedWeights::Note(const Status& status) {
   if (!note_.empty()) note_ += "; ";
   note_ += status.message();

@@ -44,6 +44,9 @@ class PackedWeights {
   }
   uint64_t bytes() const { return layout_.bytes; }
 
+  /// Lets go of the mapped pages of a cache file; they come back when they are read.
+  void Trim() const;
+
   /// What became of the cache. kStored may turn into kFailed once.
   CacheState cache_state() const;
   /// Why a file was not found good, or could not be stored; empty if there is nothing to say.

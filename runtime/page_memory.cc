@@ -2,6 +2,7 @@
 #include "runtime/page_memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cinttypes>
 #include <limits>
@@ -40,6 +41,13 @@ Result<PageMemory> PageMemory::Allocate(uint64_t bytes, const char* purpose, Pag
   memory.data_ = static_cast<uint8_t*>(data);
   memory.size_ = static_cast<size_t>(bytes);
   return memory;
+}
+
+void PageMemory::Discard(size_t offset, size_t bytes) const {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t begin = (offset + page - 1) / page * page;
+  const size_t end = (offset + bytes) / page * page;
+  if (data_ != nullptr && begin < end) madvise(data_ + begin, end - begin, MADV_DONTNEED);
 }
 
 }  // namespace graft::runtime

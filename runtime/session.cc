@@ -14,195 +14,73 @@
 #include "runtime/page_memory.h"
 #include "runtime/plan.h"
 #include "runtime/saved_session.h"
-#include "runtime/schedule.h"
 #include "runtime/session_impl.h"
+#include "runtime/session_memory.h"
 #include "runtime/worker_team.h"
 #include "schema/checked_math.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::runtime {
-namespace {
-
-namespace fb = schema::fb;
-
-constexpr uint32_t kDefaultContextTokens = 4096;
-constexpr uint32_t kDefaultPrefillChunk = 128;
-// Positions are i32 in the graph, and rows times a width must stay addressable.
-constexpr uint32_t kMaxContextTokens = 1u << 30;
-
-bool AllFloat32(const schema::VerifiedModel& model) {
-  for (const fb::Op* op : *model.model().graph()->ops()) {
-    const fb::Linear* linear = op->attributes_as_Linear();
-    if (linear == nullptr) continue;
-    const fb::Tensor& weight =
-        *model.model().tensors()->Get(static_cast<uint32_t>(linear->weight()));
-    if (weight.format() != fb::TensorFormat::Float32) return false;
-  }
-  return true;
-}
-
-KvElement ElementOf(KvFormat format, const schema::VerifiedModel& model) {
-  switch (format) {
-    case KvFormat::kFloat32:
-      return KvElement::kFloat32;
-    case KvFormat::kFloat16:
-      return KvElement::kFloat16;
-    case KvFormat::kInt8:
-      return KvElement::kInt8;
-    case KvFormat::kAuto:
-      break;
-  }
-  return AllFloat32(model) ? KvElement::kFloat32 : KvElement::kFloat16;
-}
-
-// Where each cache lies in one run of memory.
-struct CacheLayout {
-  std::vector<KvView> views;
-  std::vector<uint64_t> offsets;
-  uint64_t bytes = 0;
-};
-
-Result<CacheLayout> LayOutCaches(const fb::Graph& graph, uint32_t context_tokens,
-                                 KvElement element) {
-  constexpr uint64_t kCacheAlignment = 64;
-  CacheLayout layout;
-  if (graph.kv_caches() != nullptr) {
-    for (const fb::KvCache* cache : *graph.kv_caches()) {
-      KvView view;
-      view.kv_heads = cache->kv_heads();
-      view.head_dim = cache->head_dim();
-      view.capacity = (context_tokens + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-      view.element = element;
-      // Heads are at most 2^16 of 2^14, positions at most 2^30: the product fits 64 bits, the sum
-      // may not.
-      uint64_t offset = 0;
-      if (!CheckedAlignUp(layout.bytes, kCacheAlignment, &offset) ||
-          !CheckedAdd<uint64_t>(offset, view.bytes(), &layout.bytes)) {
-        return Error(StatusCode::kOutOfMemory,
-                     "the cache of %u tokens does not fit the address space", context_tokens);
-      }
-      layout.offsets.push_back(offset);
-      layout.views.push_back(view);
-    }
-  }
-  if (!CheckedAdd<uint64_t>(layout.bytes, kReadableTailBytes, &layout.bytes)) {
-    return Error(StatusCode::kOutOfMemory, "the cache of %u tokens does not fit the address space",
-                 context_tokens);
-  }
-  return layout;
-}
-
-// The longest context whose caches take at most `bytes`; 0 if none does.
-uint32_t LongestContext(const fb::Graph& graph, KvElement element, uint32_t below, uint64_t bytes) {
-  uint32_t fits = 0;
-  for (uint32_t refused = below; refused - fits > 1;) {
-    const uint32_t middle = fits + (refused - fits) / 2;
-    const Result<CacheLayout> layout = LayOutCaches(graph, middle, element);
-    const bool small = layout.ok() && layout->bytes <= bytes &&
-                       uint64_t{middle} * sizeof(int32_t) <= bytes - layout->bytes;
-    (small ? fits : refused) = middle;
-  }
-  return fits;
-}
-
-std::string WhatFits(uint32_t context_tokens) {
-  if (context_tokens == 0) return "no context fits";
-  return "a context of " + std::to_string(context_tokens) + " fits";
-}
-
-}  // namespace
-
 Status Session::Impl::Initialize(const SessionOptions& options) {
-  context_tokens = options.context_tokens;
-  if (context_tokens == 0) {
-    const uint32_t trained = model->context_tokens();
-    context_tokens =
-        trained == 0 ? kDefaultContextTokens : std::min(trained, kDefaultContextTokens);
-    context_tokens = std::min(context_tokens, most_positions);
-  }
-  if (context_tokens > most_positions) {
-    return Error(StatusCode::kInvalidArgument,
-                 "a context of %u tokens asked for; the model has embeddings for %u positions",
-                 context_tokens, most_positions);
-  }
-  if (context_tokens > kMaxContextTokens) {
-    return Error(StatusCode::kInvalidArgument,
-                 "a context of %u tokens asked for; at most %u are possible", context_tokens,
-                 kMaxContextTokens);
-  }
-  prefill_chunk = std::min(
-      options.prefill_chunk == 0 ? kDefaultPrefillChunk : options.prefill_chunk, context_tokens);
-  kv_element = ElementOf(options.kv_format, model->verified());
-  GRAFT_ASSIGN_OR_RETURN(CacheLayout layout, LayOutCaches(*model->verified().model().graph(),
-                                                          context_tokens, kv_element));
-  GRAFT_RETURN_IF_ERROR(CheckMemory(layout.bytes, options.memory_limit_bytes == 0
-                                                      ? model->memory_limit_bytes()
-                                                      : options.memory_limit_bytes));
-  unsigned threads = options.threads;
-  if (threads == 0) {
-    threads = options.cpus.empty() ? model->threads() : static_cast<unsigned>(options.cpus.size());
-    threads = std::min(threads, WorkerTeam::kMaxWorkers);
-  }
-  GRAFT_ASSIGN_OR_RETURN(team, WorkerTeam::Create(threads, options.cpus));
-  GRAFT_ASSIGN_OR_RETURN(cache_memory, PageMemory::Allocate(layout.bytes, "the key/value cache"));
-  caches = std::move(layout.views);
-  for (size_t i = 0; i < caches.size(); ++i)
-    caches[i].Place(cache_memory.data() + layout.offsets[i]);
-  GRAFT_ASSIGN_OR_RETURN(executor, Executor::Create(plan, model->packed_weights(), caches, *team));
+  const schema::VerifiedModel& verified = model->verified();
+  GRAFT_ASSIGN_OR_RETURN(const SessionSizes sizes, SizesOf(verified, options, model->threads()));
+  context_tokens = sizes.context_tokens;
+  prefill_chunk = sizes.prefill_chunk;
+  kv_element = sizes.kv_element;
+  GRAFT_ASSIGN_OR_RETURN(SessionMemory memory, LayOutSession(plan, sizes));
+  const uint64_t limit_bytes =
+      options.memory_limit_bytes == 0 ? model->memory_limit_bytes() : options.memory_limit_bytes;
   GRAFT_ASSIGN_OR_RETURN(
-      id_memory, PageMemory::Allocate(uint64_t{context_tokens} * sizeof(int32_t), "token ids"));
+      budget,
+      MemoryBudget::Create(plan, sizes, memory, model->packed_weights().bytes(), limit_bytes));
+  GRAFT_ASSIGN_OR_RETURN(team, WorkerTeam::Create(sizes.threads, options.cpus));
+  GRAFT_ASSIGN_OR_RETURN(cache_memory,
+                         PageMemory::Allocate(memory.cache_bytes, "the key/value cache"));
+  caches = std::move(memory.caches);
+  for (size_t i = 0; i < caches.size(); ++i)
+    caches[i].Place(cache_memory.data() + memory.cache_offsets[i]);
+  GRAFT_ASSIGN_OR_RETURN(executor, Executor::Create(plan, model->packed_weights(), caches,
+                                                    model->lookup_tables(), *team, budget));
+  GRAFT_ASSIGN_OR_RETURN(id_memory, PageMemory::Allocate(memory.id_bytes, "token ids"));
   ids = {reinterpret_cast<int32_t*>(id_memory.data()), context_tokens};
   binding.assign(plan.symbols(), 0);
   return OkStatus();
 }
 
-// Of a prompt's whole chunk, with one row out. Other graphs say only with their inputs what they
-// need.
-Result<uint64_t> Session::Impl::ActivationBytes() const {
-  if (!model->is_text_generation() || !plan.can_chunk()) return uint64_t{0};
-  Binding sizes(plan.symbols(), 0);
-  const auto bind = [&](int32_t value, int64_t size) {
-    if (value < 0) return;
-    const PlanDimension& dimension = plan.values()[static_cast<size_t>(value)].shape[0];
-    if (dimension.symbol >= 0) sizes[static_cast<size_t>(dimension.symbol)] = size;
-  };
-  bind(plan.output_rows(), 1);
-  bind(plan.token_ids(), prefill_chunk);
-  bind(plan.positions(), prefill_chunk);
-  Schedule schedule;
-  GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, sizes, &schedule));
-  return schedule.arena_bytes;
+void Session::Impl::ClearOutputs() {
+  views.clear();
+  for (const PageMemory& memory : gathered) budget.Give(memory.size());
+  gathered.clear();
 }
 
-// Memory is handed out without being there: what does not fit must be refused here, or the process
-// is killed once it is touched.
-Status Session::Impl::CheckMemory(uint64_t cache_bytes, uint64_t limit_bytes) const {
-  const fb::Graph& graph = *model->verified().model().graph();
-  const uint64_t id_bytes = uint64_t{context_tokens} * sizeof(int32_t);
-  if (limit_bytes != 0) {
-    GRAFT_ASSIGN_OR_RETURN(const uint64_t activations, ActivationBytes());
-    const uint64_t packed = model->packed_weights().bytes();
-    uint64_t fixed = 0, needed = 0;
-    if (!CheckedAdd(packed, activations, &fixed) || !CheckedAdd(fixed, id_bytes, &needed) ||
-        !CheckedAdd(needed, cache_bytes, &needed))
-      needed = std::numeric_limits<uint64_t>::max();
-    if (needed > limit_bytes) {
-      const uint64_t left = limit_bytes > fixed ? limit_bytes - fixed : 0;
-      return Error(StatusCode::kOutOfMemory,
-                   "a context of %u tokens needs %" PRIu64 " bytes (weights %" PRIu64
-                   ", cache %" PRIu64 ", activations %" PRIu64 "), the memory limit is %" PRIu64
-                   ": %s",
-                   context_tokens, needed, packed, cache_bytes, activations, limit_bytes,
-                   WhatFits(LongestContext(graph, kv_element, context_tokens, left)).c_str());
+// Pages of keys, values and ids behind what is held: they are zeros again, as at the start.
+void Session::Impl::DiscardUnheld() const {
+  const auto discard = [this](const uint8_t* begin, const uint8_t* end) {
+    cache_memory.Discard(static_cast<size_t>(begin - cache_memory.data()),
+                         static_cast<size_t>(end - begin));
+  };
+  for (const KvView& view : caches) {
+    const size_t held = (position + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+    if (held >= view.capacity) continue;
+    const size_t key_bytes = view.head_dim * view.element_bytes();
+    const size_t value_bytes = view.padded_dim() * view.element_bytes();
+    for (size_t head = 0; head < view.kv_heads; ++head) {
+      const size_t begin = head * view.capacity + held, end = (head + 1) * view.capacity;
+      discard(view.keys + begin * key_bytes, view.keys + end * key_bytes);
+      discard(view.values + begin * value_bytes, view.values + end * value_bytes);
     }
   }
-  const uint64_t available = AvailableMemory();
-  if (cache_bytes <= available) return OkStatus();
-  return Error(StatusCode::kOutOfMemory,
-               "the cache of %u tokens takes %" PRIu64 " bytes, the machine has %" PRIu64
-               " available: %s",
-               context_tokens, cache_bytes, available,
-               WhatFits(LongestContext(graph, kv_element, context_tokens, available)).c_str());
+  const size_t held_bytes = std::min(position, ids.size()) * sizeof(int32_t);
+  id_memory.Discard(held_bytes, id_memory.size() - held_bytes);
+}
+
+// Zeroed room for an output, kept in `gathered`.
+Result<uint8_t*> Session::Impl::MakeOutput(uint64_t row_bytes, uint64_t rows) {
+  uint64_t bytes = 0;
+  if (!CheckedMultiply(row_bytes, rows, &bytes)) bytes = std::numeric_limits<uint64_t>::max();
+  GRAFT_ASSIGN_OR_RETURN(PageMemory memory, budget.Allocate(bytes, "the outputs"));
+  gathered.push_back(std::move(memory));
+  return gathered.back().data();
 }
 
 Status Session::Impl::CheckIds(std::span<const int32_t> given) const {
@@ -322,17 +200,7 @@ uint64_t Session::weight_bytes() const {
   return bytes;
 }
 
-KvFormat Session::kv_format() const {
-  switch (impl_->kv_element) {
-    case KvElement::kFloat32:
-      return KvFormat::kFloat32;
-    case KvElement::kFloat16:
-      return KvFormat::kFloat16;
-    case KvElement::kInt8:
-      return KvFormat::kInt8;
-  }
-  return KvFormat::kAuto;
-}
+KvFormat Session::kv_format() const { return FormatOf(impl_->kv_element); }
 
 uint64_t Session::cache_bytes_per_token() const {
   uint64_t bytes = 0;
@@ -365,6 +233,12 @@ Status Session::Save(const char* path) const {
 Status Session::Restore(const char* path) {
   GRAFT_RETURN_IF_ERROR(impl_->RequireText());
   return ReadSavedSession(path, impl_->SavedTarget(), &impl_->position);
+}
+
+void Session::Trim() {
+  impl_->ClearOutputs();
+  impl_->executor->Trim();
+  impl_->DiscardUnheld();
 }
 
 Status Session::Append(std::span<const int32_t> ids, const float** logits) {

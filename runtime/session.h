@@ -95,12 +95,17 @@ class Session {
   /// the graph takes no texts.
   Result<std::span<const TensorView>> Forward(const TextBatch& texts);
 
-  /// Makes what runs now, or the next call if none does, return kCancelled within one op... see
-  /// ClearCancel. Any thread.
+  /// Makes what runs now, or the next call if none does, return kCancelled: each thread finishes
+  /// the task it is at, which is a slice of one op. See ClearCancel. Any thread.
   void Cancel();
   /// Forgets a Cancel that came while nothing ran. Called at the start of each C API call.
   void ClearCancel();
   bool cancelled() const;
+
+  /// Gives back memory that the next call can do without or make anew: activations, outputs, and
+  /// keys and values of positions that are not held. What the last call returned is gone; tokens
+  /// stay.
+  void Trim();
 
   /// Starts measuring from zero, or stops. Measuring costs two readings of the clock for each task
   /// and each step of a chain; nothing while it is off.

@@ -32,12 +32,7 @@ Status Session::Impl::CollectOutputs(size_t rows_before, size_t rows_all) {
     const size_t rows = plan.rows(output, binding);
     const size_t row_bytes = plan.row_elements(output, binding) * sizeof(float);
     if (rows_before == 0) {
-      uint64_t bytes = 0;
-      if (!CheckedMultiply<uint64_t>(row_bytes, rows_all, &bytes))
-        bytes = std::numeric_limits<uint64_t>::max();
-      GRAFT_ASSIGN_OR_RETURN(PageMemory memory,
-                             PageMemory::Allocate(bytes, "the outputs of all positions"));
-      gathered.push_back(std::move(memory));
+      GRAFT_ASSIGN_OR_RETURN(const uint8_t* const room, MakeOutput(row_bytes, rows_all));
       TensorView view;
       view.name = plan.values()[static_cast<size_t>(output)].name;
       view.shape = {static_cast<int64_t>(rows_all)};
@@ -46,7 +41,7 @@ Status Session::Impl::CollectOutputs(size_t rows_before, size_t rows_all) {
         view.shape.push_back(dimension.symbol >= 0 ? binding[static_cast<size_t>(dimension.symbol)]
                                                    : dimension.size);
       }
-      view.data = gathered.back().data();
+      view.data = room;
       views.push_back(std::move(view));
     }
     std::memcpy(gathered[i].data() + rows_before * row_bytes, executor->data(output),
@@ -235,15 +230,11 @@ Status Session::Impl::ForwardItems(std::span<const TensorView> inputs) {
       uint64_t bytes = sizeof(float);
       for (const int64_t size : views[k].shape) bytes *= static_cast<uint64_t>(size);
       if (i == 0) {
-        uint64_t all = 0;
-        if (!CheckedMultiply<uint64_t>(bytes, items, &all))
-          all = std::numeric_limits<uint64_t>::max();
-        GRAFT_ASSIGN_OR_RETURN(PageMemory memory, PageMemory::Allocate(all, "the outputs"));
+        GRAFT_ASSIGN_OR_RETURN(const uint8_t* const room, MakeOutput(bytes, items));
         TensorView result = views[k];
         if (result.shape[0] == 1) result.shape.erase(result.shape.begin());
         result.shape.insert(result.shape.begin(), static_cast<int64_t>(items));
-        result.data = memory.data();
-        gathered.push_back(std::move(memory));
+        result.data = room;
         results.push_back(std::move(result));
       }
       std::memcpy(gathered[k].data() + i * bytes, views[k].data, bytes);
@@ -254,8 +245,7 @@ Status Session::Impl::ForwardItems(std::span<const TensorView> inputs) {
 }
 
 Result<std::span<const TensorView>> Session::Impl::Forward(const TextBatch& texts) {
-  views.clear();
-  gathered.clear();
+  ClearOutputs();
   position = 0;
   if (plan.text_ends() < 0 || !plan.tensor_inputs().empty() || texts.ends.empty())
     return Error(StatusCode::kUnsupported, "the model does not take several texts at once");
@@ -268,8 +258,7 @@ Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const Tenso
     GRAFT_ASSIGN_OR_RETURN(const TextBatch texts, PackTexts(plan, inputs));
     return Forward(texts);
   }
-  views.clear();
-  gathered.clear();
+  ClearOutputs();
   if (IsBatchOfItems(inputs)) {
     position = 0;
     GRAFT_RETURN_IF_ERROR(ForwardItems(inputs));

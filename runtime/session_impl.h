@@ -18,6 +18,7 @@
 #include "runtime/profile.h"
 #include "runtime/saved_session.h"
 #include "runtime/session.h"
+#include "runtime/session_memory.h"
 #include "runtime/worker_team.h"
 #include "schema/result.h"
 
@@ -31,8 +32,9 @@ class Session::Impl {
   }
 
   Status Initialize(const SessionOptions& options);
-  Result<uint64_t> ActivationBytes() const;
-  Status CheckMemory(uint64_t cache_bytes, uint64_t limit_bytes) const;
+  void ClearOutputs();
+  void DiscardUnheld() const;
+  Result<uint8_t*> MakeOutput(uint64_t row_bytes, uint64_t rows);
   Status CheckIds(std::span<const int32_t> given) const;
   Status CheckPositions(size_t end) const;
   Status RunChunk(std::span<const int32_t> chunk, size_t outputs);
@@ -56,6 +58,7 @@ class Session::Impl {
   uint32_t most_positions = std::numeric_limits<uint32_t>::max();
   uint32_t context_tokens = 0;
   uint32_t prefill_chunk = 0;
+  MemoryBudget budget;
   std::unique_ptr<WorkerTeam> team;
   KvElement kv_element = KvElement::kFloat32;
   std::vector<KvView> caches;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "runtime/session_memory.h"
 #include "schema/checked_math.h"
 
 namespace graft::runtime {
@@ -123,7 +124,8 @@ class TextRun {
                                      &bytes)) {
         bytes = std::numeric_limits<uint64_t>::max();
       }
-      GRAFT_ASSIGN_OR_RETURN(PageMemory room, PageMemory::Allocate(bytes, "the outputs of texts"));
+      GRAFT_ASSIGN_OR_RETURN(PageMemory room,
+                             executor_.budget().Allocate(bytes, "the outputs of texts"));
       view.data = room.data();
       results_.push_back(room.data());
       memory->push_back(std::move(room));

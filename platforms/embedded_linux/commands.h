@@ -13,5 +13,6 @@ int RunTokenize(int argc, char** argv);
 int RunPerplexity(int argc, char** argv);
 int RunBench(int argc, char** argv);
 int RunInfo(int argc, char** argv);
+int RunEstimate(int argc, char** argv);
 
 }  // namespace graft_run

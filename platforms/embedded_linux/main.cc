@@ -40,6 +40,9 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
       token reads, beside what the machine can read; memory. --profile: where the time goes, by kind of step.
   graft-run info [FILE] [--json]
       What the model is, if there is one; and this machine: its cores, its features, the kernels chosen, the number of threads.
+  graft-run estimate FILE [--context N] [--chunk N] [--kv auto|f32|f16|int8] [--threads N] [--json]
+      What a run of this program with a full context of N tokens will take of memory. Nothing is loaded. --chunk: tokens of
+      a prompt computed at a time (128).
   graft-run --help | --version
 
 --kv: how keys and values are kept; auto is f32 for a model of f32 weights, else f16.
@@ -72,6 +75,7 @@ constexpr Command kCommands[] = {
     {"perplexity", graft_run::RunPerplexity},
     {"bench", graft_run::RunBench},
     {"info", graft_run::RunInfo},
+    {"estimate", graft_run::RunEstimate},
 };
 
 }  // namespace

@@ -84,6 +84,7 @@ class ReadSource final : public DataSource {
   }
   void Release(uint64_t, uint64_t) const override {}
   void WillRead(uint64_t, uint64_t) const override {}
+  uint64_t own_bytes() const override { return size_; }
 
  private:
   void* memory_;

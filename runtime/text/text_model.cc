@@ -23,6 +23,11 @@ Result<std::shared_ptr<const TextModel>> TextModel::Open(std::unique_ptr<DataSou
       new TextModel(std::move(model).value(), std::move(tokenizer)));
 }
 
+void TextModel::Trim() const {
+  model_->Trim();
+  if (tokenizer_ != nullptr) tokenizer_->Trim();
+}
+
 Status TextModel::RequireTokenizer() const {
   if (tokenizer_ != nullptr) return OkStatus();
   return Status(StatusCode::kFailedPrecondition, "the model's file has no tokenizer");

@@ -28,6 +28,9 @@ class TextModel {
   const std::shared_ptr<const Model>& model() const { return model_; }
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  ///< null if there is none
 
+  /// As Model::Trim, and what the tokenizer remembers of texts. Any thread.
+  void Trim() const;
+
   /// Errors   kFailedPrecondition: no tokenizer; those of Tokenizer::Encode.
   Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
   /// Errors   kFailedPrecondition: no tokenizer; those of Tokenizer::EncodeTyped.

@@ -226,6 +226,12 @@ void Tokenizer::ReturnScratch(std::unique_ptr<Scratch> scratch) const {
   if (idle_scratch_.size() < kMaxIdleScratch) idle_scratch_.push_back(std::move(scratch));
 }
 
+void Tokenizer::Trim() const {
+  std::vector<std::unique_ptr<Scratch>> idle;  // freed after the lock
+  const std::lock_guard lock(mutex_);
+  idle.swap(idle_scratch_);
+}
+
 Status Tokenizer::AppendIds(std::string_view text, std::vector<int32_t>* ids) const {
   if (text.size() > kMaxTextBytes) {
     return Error(StatusCode::kOutOfRange, "a text of %zu bytes exceeds %zu", text.size(),

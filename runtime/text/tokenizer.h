@@ -54,6 +54,9 @@ class Tokenizer {
   /// Errors   kOutOfRange: a negative id.
   Result<std::string> Decode(std::span<const int32_t> ids, bool skip_special) const;
 
+  /// Forgets what texts have left behind to make the next ones faster. Any thread.
+  void Trim() const;
+
   uint32_t size() const { return size_; }  ///< ids are below this
   bool IsSpecial(uint32_t id) const;
   const DecoderSteps& decoder() const { return decoder_; }

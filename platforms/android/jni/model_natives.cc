@@ -11,24 +11,27 @@ namespace graft::android {
 namespace {
 
 graft_model_options ModelOptions(jint threads, jboolean verify_contents,
-                                 const BytesOf& cache_folder, jlong cache_limit_bytes) {
+                                 const BytesOf& cache_folder, jlong cache_limit_bytes,
+                                 jlong memory_limit_bytes) {
   graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
   options.threads = static_cast<uint32_t>(threads);
   options.verify_contents = verify_contents == JNI_TRUE ? 1 : 0;
   options.cache_folder = cache_folder.data();
   options.cache_limit_bytes = static_cast<uint64_t>(cache_limit_bytes);
+  options.memory_limit_bytes = static_cast<uint64_t>(memory_limit_bytes);
   return options;
 }
 
 jstring Version(JNIEnv* env, jclass) { return env->NewStringUTF(graft_version()); }  // ASCII
 
 jlong OpenPath(JNIEnv* env, jclass, jbyteArray path, jint threads, jboolean verify_contents,
-               jbyteArray cache_folder, jlong cache_limit_bytes) {
+               jbyteArray cache_folder, jlong cache_limit_bytes, jlong memory_limit_bytes) {
   const BytesOf path_bytes(env, path);
   if (!path_bytes.ok()) return 0;
   const BytesOf folder(env, cache_folder);
   if (!folder.ok()) return 0;
-  const auto options = ModelOptions(threads, verify_contents, folder, cache_limit_bytes);
+  const auto options =
+      ModelOptions(threads, verify_contents, folder, cache_limit_bytes, memory_limit_bytes);
   graft_model* model = nullptr;
   graft_error error = {};
   if (!Check(env, graft_model_open(path_bytes.data(), &options, &model, &error), error)) return 0;
@@ -36,10 +39,12 @@ jlong OpenPath(JNIEnv* env, jclass, jbyteArray path, jint threads, jboolean veri
 }
 
 jlong OpenDescriptor(JNIEnv* env, jclass, jint descriptor, jlong offset, jlong length, jint threads,
-                     jboolean verify_contents, jbyteArray cache_folder, jlong cache_limit_bytes) {
+                     jboolean verify_contents, jbyteArray cache_folder, jlong cache_limit_bytes,
+                     jlong memory_limit_bytes) {
   const BytesOf folder(env, cache_folder);
   if (!folder.ok()) return 0;
-  const auto options = ModelOptions(threads, verify_contents, folder, cache_limit_bytes);
+  const auto options =
+      ModelOptions(threads, verify_contents, folder, cache_limit_bytes, memory_limit_bytes);
   graft_model* model = nullptr;
   graft_error error = {};
   const graft_status status =
@@ -133,8 +138,8 @@ jbyteArray Detokenize(JNIEnv* env, jclass, jlong model, jintArray ids, jboolean 
 std::span<const JNINativeMethod> ModelMethods() {
   static const JNINativeMethod methods[] = {
       Method("version", "()Ljava/lang/String;", Version),
-      Method("openPath", "([BIZ[BJ)J", OpenPath),
-      Method("openDescriptor", "(IJJIZ[BJ)J", OpenDescriptor),
+      Method("openPath", "([BIZ[BJJ)J", OpenPath),
+      Method("openDescriptor", "(IJJIZ[BJJ)J", OpenDescriptor),
       Method("destroyModel", "(J)V", DestroyModel),
       Method("modelNumbers", "(J)[J", ModelNumbers),
       Method("modelText", "(JI)[B", ModelText),

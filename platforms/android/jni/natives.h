@@ -19,6 +19,7 @@ std::span<const JNINativeMethod> ModelMethods();
 std::span<const JNINativeMethod> ChatMethods();
 std::span<const JNINativeMethod> SessionMethods();
 std::span<const JNINativeMethod> ImageMethods();
+std::span<const JNINativeMethod> MemoryMethods();
 std::span<const JNINativeMethod> TensorMethods();
 std::span<const JNINativeMethod> MachineMethods();
 

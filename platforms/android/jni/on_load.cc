@@ -14,8 +14,9 @@ extern "C" JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM* vm, void*) {
   jclass natives = env->FindClass("dev/graft/Native");
   if (natives == nullptr) return JNI_ERR;
   for (const auto methods : {graft::android::ModelMethods(), graft::android::ChatMethods(),
-                             graft::android::SessionMethods(), graft::android::ImageMethods(),
-                             graft::android::TensorMethods(), graft::android::MachineMethods()}) {
+                             graft::android::SessionMethods(), graft::android::MemoryMethods(),
+                             graft::android::ImageMethods(), graft::android::TensorMethods(),
+                             graft::android::MachineMethods()}) {
     if (env->RegisterNatives(natives, methods.data(), static_cast<jint>(methods.size())) != 0) {
       return JNI_ERR;
     }

@@ -10,7 +10,7 @@ namespace graft::android {
 namespace {
 
 jlong CreateSession(JNIEnv* env, jclass, jlong model, jint threads, jint context_tokens,
-                    jint prefill_chunk, jint kv_format, jbyteArray cpus) {
+                    jint prefill_chunk, jint kv_format, jlong memory_limit_bytes, jbyteArray cpus) {
   const BytesOf cpu_list(env, cpus);
   if (!cpu_list.ok()) return 0;
   graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
@@ -18,6 +18,7 @@ jlong CreateSession(JNIEnv* env, jclass, jlong model, jint threads, jint context
   options.context_tokens = static_cast<uint32_t>(context_tokens);
   options.prefill_chunk = static_cast<uint32_t>(prefill_chunk);
   options.kv_format = kv_format;
+  options.memory_limit_bytes = static_cast<uint64_t>(memory_limit_bytes);
   options.cpus = cpu_list.data();
   graft_session* session = nullptr;
   graft_error error = {};
@@ -155,7 +156,7 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
 
 std::span<const JNINativeMethod> SessionMethods() {
   static const JNINativeMethod methods[] = {
-      Method("createSession", "(JIIII[B)J", CreateSession),
+      Method("createSession", "(JIIIIJ[B)J", CreateSession),
       Method("destroySession", "(J)V", DestroySession),
       Method("cancel", "(J)V", Cancel),
       Method("sessionNumbers", "(J)[J", SessionNumbers),

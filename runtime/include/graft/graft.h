@@ -3,11 +3,17 @@
  *
  * Functions return GRAFT_OK (0) or a graft_status code. An optional graft_error, owned by the
  * caller, receives the code and a sentence. Out-parameters are untouched on failure. Strings are
- * UTF-8.
+ * UTF-8. Every function returns INVALID_ARGUMENT for a NULL that is not allowed, naming it, and
+ * those that allocate OUT_OF_MEMORY; "Errors" lists the others.
  *
- * Threads   A graft_model is immutable: any number of threads may use it. A graft_session is used
- * by one thread at a time, except graft_session_cancel, which any thread may call. Lifetime  A
- * session keeps its model alive: they may be destroyed in either order.
+ * Threads   "Any thread": with no rule, also beside other calls on the same model. "The session's
+ * thread": one call at a time in a session, from whichever thread; graft_session_cancel alone may
+ * come meanwhile. No function keeps a thread after the last session and model are destroyed.
+ * Lifetime  A session keeps its model alive: they may be destroyed in either order.
+ * Structs   Those with struct_size grow at their ends. The caller sets it to sizeof as it was
+ * compiled. In options that are shorter than this library knows, what is missing has its default;
+ * in longer ones, what the library does not know must be zero, else INVALID_ARGUMENT. Of results,
+ * no more than struct_size bytes are written, and what the library does not know is set to zero.
  */
 #ifndef GRAFT_GRAFT_H_
 #define GRAFT_GRAFT_H_
@@ -54,15 +60,15 @@ typedef struct graft_error {
 typedef struct graft_model graft_model;
 typedef struct graft_session graft_session;
 
-/* "0.1.0". Static storage. */
+/* "0.1.0". Static storage. Any thread. */
 GRAFT_API const char* graft_version(void);
-/* "ok", "corrupt", ...; never NULL. Static storage. */
+/* "ok", "corrupt", ...; never NULL. Static storage. Any thread. */
 GRAFT_API const char* graft_status_name(graft_status status);
 
 /* ---- Models ---- */
 
-/* Options grow at the end: set struct_size = sizeof(the struct), zero the rest (or use the _INIT
- * macro) and fill in what you need. A zero field means its default. */
+/* Use the _INIT macro, or set struct_size and zero the rest, and fill in what you need. A zero
+ * field means its default. */
 typedef struct graft_model_options {
   size_t struct_size;
   uint32_t threads;        /* used while loading; default: as many as help, at most the big cores */
@@ -83,22 +89,28 @@ typedef struct graft_model_options {
 #define GRAFT_MODEL_OPTIONS_INIT \
   { sizeof(graft_model_options), 0, 0, NULL, 0, 0 }
 
-/* Maps and verifies a file. `options` and `error` may be NULL.
- * Errors  NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, UNSUPPORTED, OUT_OF_MEMORY. */
+/* Maps and verifies a file, and packs its weights or maps them from the cache. *model is the
+ * caller's to destroy. `options` and `error` may be NULL. Any thread.
+ * Errors  NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, UNSUPPORTED (an op or format that this
+ * library or CPU does not have), OUT_OF_MEMORY, INVALID_ARGUMENT (options). */
 GRAFT_API graft_status graft_model_open(const char* path, const graft_model_options* options,
                                         graft_model** model, graft_error* error);
-/* The same for `size` bytes at `offset` of an open file. The descriptor may be closed after the
- * call. offset need not be a multiple of the page size. size 0: up to the file's end. */
+/* The same for `size` bytes at `offset` of an open file. The descriptor stays the caller's and may
+ * be closed after the call. offset need not be a multiple of the page size; if it is none of 64,
+ * the bytes are read into memory instead of mapped. size 0: up to the file's end. Any thread.
+ * Errors  as graft_model_open; INVALID_ARGUMENT (the range is not in the file). */
 GRAFT_API graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
                                            const graft_model_options* options, graft_model** model,
                                            graft_error* error);
 /* The same for bytes in memory, which stay the caller's and must outlive the model and its
- * sessions. data must be aligned to 64 bytes. */
+ * sessions. data must be aligned to 64 bytes. Any thread.
+ * Errors  as graft_model_open; INVALID_ARGUMENT (alignment). */
 GRAFT_API graft_status graft_model_open_memory(const void* data, size_t size,
                                                const graft_model_options* options,
                                                graft_model** model, graft_error* error);
 /* Frees the model once its last session is gone. NULL is fine. If packed weights are still on their
- * way to the disk, the last to go waits for them. */
+ * way to the disk, the last to go waits for them. Any thread, once, after all other calls on the
+ * handle have returned. */
 GRAFT_API void graft_model_destroy(graft_model* model);
 
 #define GRAFT_TASK_TENSORS 0
@@ -112,7 +124,7 @@ GRAFT_API void graft_model_destroy(graft_model* model);
 #define GRAFT_CACHE_STORED 2 /* they were packed into a file of the cache, for the next opening */
 #define GRAFT_CACHE_FAILED 3 /* they were packed into memory; cache_note says why */
 
-/* What a model is. Strings belong to the model. */
+/* What a model is. Strings belong to the model and live as long. */
 typedef struct graft_model_info {
   size_t struct_size;       /* set by the caller */
   int32_t task;             /* GRAFT_TASK_... */
@@ -129,6 +141,8 @@ typedef struct graft_model_info {
   uint8_t has_chat_template; /* graft_chat_render works without a template of the caller's */
   uint8_t takes_images;      /* graft_classify_images or graft_embed_images works, by task */
 } graft_model_info;
+
+/* Fills in *info, the caller's. Any thread. Errors  INVALID_ARGUMENT (struct_size). */
 GRAFT_API graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
                                             graft_error* error);
 
@@ -137,16 +151,21 @@ GRAFT_API graft_status graft_model_get_info(const graft_model* model, graft_mode
 /* Ids of `text` (size bytes). Writes at most `capacity` ids and sets *count to how many there are
  * in all; if that is more than capacity the status is OUT_OF_RANGE and the first `capacity` are
  * written (here count is set on failure). add_special: put the tokens before and after a text that
- * the model expects. */
+ * the model expects. text and ids are the caller's. Any thread.
+ * Errors  FAILED_PRECONDITION (no tokenizer), OUT_OF_RANGE (also: more than 1 GiB of text), CORRUPT
+ * (the tokenizer's pattern takes too many steps on this text). */
 GRAFT_API graft_status graft_tokenize(const graft_model* model, const char* text, size_t size,
                                       uint8_t add_special, int32_t* ids, size_t capacity,
                                       size_t* count, graft_error* error);
 /* Text of ids, with the same rule for capacity and *size in bytes. Not terminated. skip_special:
- * leave special tokens out. */
+ * leave special tokens out. ids and text are the caller's. Any thread.
+ * Errors  FAILED_PRECONDITION (no tokenizer), OUT_OF_RANGE (capacity; an id out of the vocabulary).
+ */
 GRAFT_API graft_status graft_detokenize(const graft_model* model, const int32_t* ids, size_t count,
                                         uint8_t skip_special, char* text, size_t capacity,
                                         size_t* size, graft_error* error);
 
+/* How graft_tokenize_pair makes ids. Zeros are defaults. */
 typedef struct graft_tokenize_options {
   size_t struct_size;
   uint8_t without_special; /* 1: leave out the tokens before, between and after the texts */
@@ -159,9 +178,9 @@ typedef struct graft_tokenize_options {
 
 /* Ids of one text, or of two texts as one input of an encoder, with the same rule for capacity and
  * *count. second NULL: one text. type_ids, if not NULL, receives as many numbers as ids does: what
- * each token belongs to, 0 or 1 mostly. options may be NULL. Any thread.
- * Errors  FAILED_PRECONDITION (no tokenizer), INVALID_ARGUMENT (max_tokens has no room for what
- * goes around the texts), OUT_OF_RANGE. */
+ * each token belongs to, 0 or 1 mostly. options may be NULL. All buffers are the caller's. Any
+ * thread. Errors  as graft_tokenize; INVALID_ARGUMENT (max_tokens has no room for what goes around
+ * the texts). */
 GRAFT_API graft_status graft_tokenize_pair(const graft_model* model, const char* first,
                                            size_t first_size, const char* second,
                                            size_t second_size,
@@ -184,6 +203,7 @@ typedef struct graft_chat_variable {
   const char* value;
 } graft_chat_variable;
 
+/* How graft_chat_render writes. Zeros are defaults; what it points to is read during the call. */
 typedef struct graft_chat_options {
   size_t struct_size;
   uint8_t without_generation_prompt; /* 1: do not end with what an answer begins with */
@@ -215,15 +235,17 @@ GRAFT_API graft_status graft_chat_render(const graft_model* model,
 #define GRAFT_KV_F16 2
 #define GRAFT_KV_I8 3 /* int8 codes, and a scale for each position's key and value of each head */
 
+/* How a session is made. Zeros are defaults. */
 typedef struct graft_session_options {
   size_t struct_size;
   uint32_t threads;            /* default: as the model's */
   uint32_t context_tokens;     /* positions to make room for; default: the model's, at most 4096 */
   uint32_t prefill_chunk;      /* tokens of a prompt computed at a time; default 128 */
   int32_t kv_format;           /* GRAFT_KV_... */
-  uint64_t memory_limit_bytes; /* of the packed weights, keys and values, token ids and, for a model
-                                * that generates text, activations of a prefill_chunk together;
-                                * default: the model's limit */
+  uint64_t memory_limit_bytes; /* of the packed weights, keys and values, token ids, activations and
+                                * outputs together. What a prefill_chunk of a model of text takes is
+                                * known and refused when the session is made; what other inputs
+                                * take, by the call that brings them. Default: the model's limit */
   const char* cpus; /* such as "4-7" or "0,2-3": the session's threads, and the caller's while it is
                      * inside the session, run on these CPUs only; read during the call. threads is
                      * then one for each by default. INVALID_ARGUMENT if one does not exist or may
@@ -239,33 +261,37 @@ typedef struct graft_session_options {
 GRAFT_API graft_status graft_session_create(graft_model* model,
                                             const graft_session_options* options,
                                             graft_session** session, graft_error* error);
-/* NULL is fine. Must not be called while another thread is inside the session. */
+/* Frees the session and ends its threads before it returns. NULL is fine. The session's thread,
+ * once; not from inside a token callback, and not beside a graft_session_cancel. */
 GRAFT_API void graft_session_destroy(graft_session* session);
-/* Asks whatever runs in the session to stop soon; it returns CANCELLED. Any thread. Without effect
- * if nothing runs. */
+/* Asks whatever runs in the session to stop; it returns CANCELLED once each of its threads has
+ * finished the part of an op that it is at. Any thread, also a signal handler. Without effect if
+ * nothing runs. NULL is fine. */
 GRAFT_API void graft_session_cancel(graft_session* session);
-/* Forgets all tokens. */
+/* Forgets all tokens. The session's thread. No errors of its own. */
 GRAFT_API graft_status graft_session_reset(graft_session* session, graft_error* error);
-/* Forgets tokens from position `tokens` on; OUT_OF_RANGE if there are fewer. */
+/* Forgets tokens from position `tokens` on. The session's thread.
+ * Errors  OUT_OF_RANGE: there are fewer. */
 GRAFT_API graft_status graft_session_rewind(graft_session* session, size_t tokens,
                                             graft_error* error);
 /* Rewinds to the longest beginning of `ids` that the session holds, but less than all of them, so
- * that appending the rest gives logits. *kept (may be NULL) receives its length. */
+ * that appending the rest gives logits. *kept (may be NULL) receives its length. ids are the
+ * caller's. The session's thread. No errors of its own. */
 GRAFT_API graft_status graft_session_keep_prefix(graft_session* session, const int32_t* ids,
                                                  size_t count, size_t* kept, graft_error* error);
 /* Writes the tokens held, and what was computed from them, to a file, in place of an older one only
- * once it is whole. It tells what the tokens are: it is made readable for this user alone.
- * Errors  NOT_FOUND (no such folder), IO, UNSUPPORTED (no model of text). */
+ * once it is whole. It tells what the tokens are: it is made readable for this user alone. The
+ * session's thread. Errors  NOT_FOUND (no such folder), IO, UNSUPPORTED (no model of text). */
 GRAFT_API graft_status graft_session_save(const graft_session* session, const char* path,
                                           graft_error* error);
 /* Takes the tokens of a saved session in place of those held. They must have been saved with the
  * same model, to the bit, and the same kv_format; threads and prefill_chunk may differ. A refused
- * file changes nothing; after CORRUPT or IO in its contents the session holds no tokens.
- * Errors  NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, MISMATCH (another model or kv_format),
- * OUT_OF_RANGE (more tokens than the context holds), UNSUPPORTED (no model of text). */
+ * file changes nothing; after CORRUPT or IO in its contents the session holds no tokens. The
+ * session's thread. Errors  NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, MISMATCH (another model or
+ * kv_format), OUT_OF_RANGE (more tokens than the context holds), UNSUPPORTED (no model of text). */
 GRAFT_API graft_status graft_session_restore(graft_session* session, const char* path,
                                              graft_error* error);
-/* Tokens held. */
+/* Tokens held; 0 for NULL. The session's thread. */
 GRAFT_API size_t graft_session_position(const graft_session* session);
 
 /* What a session is made of. */
@@ -277,13 +303,17 @@ typedef struct graft_session_info {
   uint64_t cache_bytes_per_token; /* keys and values of one position */
   int32_t kv_format;              /* GRAFT_KV_..., what AUTO became */
 } graft_session_info;
+
+/* Fills in *info, the caller's. The session's thread. Errors  INVALID_ARGUMENT (struct_size). */
 GRAFT_API graft_status graft_session_get_info(const graft_session* session,
                                               graft_session_info* info, graft_error* error);
 
 /* Measures by kind of step (linears, attention, ...) what the following calls compute: on 1 starts
- * from zero, on 0 stops. While it is off it costs nothing. */
+ * from zero, on 0 stops. While it is off it costs nothing. The session's thread. No errors of its
+ * own. */
 GRAFT_API graft_status graft_session_measure(graft_session* session, uint8_t on,
                                              graft_error* error);
+/* What the steps of one kind took. */
 typedef struct graft_step_time {
   size_t struct_size; /* set by the caller */
   const char* kind;   /* static storage */
@@ -292,8 +322,9 @@ typedef struct graft_step_time {
   uint64_t busy_ns;      /* summed over threads */
   uint64_t weight_bytes; /* packed weights read, once a call */
 } graft_step_time;
-/* The index-th kind of step that ran while measured, longest first. OUT_OF_RANGE: there are no
- * more. */
+/* Fills in *time, the caller's, with the index-th kind of step that ran while measured, longest
+ * first. The session's thread. Errors  OUT_OF_RANGE (there are no more), INVALID_ARGUMENT
+ * (struct_size). */
 GRAFT_API graft_status graft_session_step_time(const graft_session* session, size_t index,
                                                graft_step_time* time, graft_error* error);
 
@@ -324,11 +355,61 @@ GRAFT_API graft_status graft_model_get_input(const graft_model* model, size_t in
  * outputs have a row for each token its rows are zeros ([tokens] with a mask: they are left out).
  * A model whose sizes are all fixed, as of images, may be given several items at once, in one more
  * dimension in front, which its outputs then have too. *outputs (count *output_count) belongs to
- * the session and lives until its next call. Errors  INVALID_ARGUMENT (missing or unknown input,
- * wrong type or shape), OUT_OF_RANGE (context, id), CANCELLED. */
+ * the session and lives until its next call; inputs are the caller's and read during the call. The
+ * session's thread. Errors  INVALID_ARGUMENT (missing or unknown input, wrong type or shape),
+ * OUT_OF_RANGE (context, id), CANCELLED, OUT_OF_MEMORY (activations and outputs beyond the
+ * session's limit, or the machine's memory). */
 GRAFT_API graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,
                                              size_t input_count, const graft_tensor** outputs,
                                              size_t* output_count, graft_error* error);
+
+/* ---- Memory ---- */
+
+/* What a model, and one session with a full context, will take. Resident bytes are those that
+ * graft adds to the process, its code included, to within some percent. File bytes that are mapped
+ * can be dropped by the system and read again; private ones cannot. */
+typedef struct graft_memory_estimate {
+  size_t struct_size;      /* set by the caller */
+  uint32_t context_tokens; /* what the options and defaults came to, here ... */
+  uint32_t threads;        /* ... here ... */
+  int32_t kv_format;       /* ... and here: GRAFT_KV_F32, F16 or I8 */
+  uint64_t file_bytes;
+  uint64_t packed_bytes;     /* of all packed weights */
+  uint64_t kv_bytes;         /* keys and values of the whole context */
+  uint64_t activation_bytes; /* of a prefill_chunk; of encoders, one text of the whole context */
+  /* Without a cache_folder: */
+  uint64_t peak_bytes;    /* resident at the highest moment from opening the model on */
+  uint64_t steady_bytes;  /* resident once the context is full */
+  uint64_t private_bytes; /* of those, private */
+  /* With a cache_folder that has the packed weights: */
+  uint64_t cached_peak_bytes;
+  uint64_t cached_steady_bytes;
+  uint64_t cached_private_bytes;
+  /* With a cache_folder that does not have them yet: */
+  uint64_t storing_peak_bytes; /* later as if it had */
+} graft_memory_estimate;
+
+/* Tells what opening `path` and a session with `options` (may be NULL) will take, from the file's
+ * header and this CPU: nothing is packed, and no weight is read. memory_limit_bytes is left aside.
+ * *estimate is the caller's. Any thread.
+ * Errors  those of graft_model_open; INVALID_ARGUMENT as graft_session_create; OUT_OF_MEMORY (a
+ * size that no address space holds). */
+GRAFT_API graft_status graft_estimate(const char* path, const graft_session_options* options,
+                                      graft_memory_estimate* estimate, graft_error* error);
+/* The same for `size` bytes at `offset` of an open file, as graft_model_open_fd takes them. The
+ * descriptor stays the caller's. Any thread. Errors  as graft_estimate and graft_model_open_fd. */
+GRAFT_API graft_status graft_estimate_fd(int fd, uint64_t offset, uint64_t size,
+                                         const graft_session_options* options,
+                                         graft_memory_estimate* estimate, graft_error* error);
+
+/* Gives back what a model can read again from its file and its cache, and what its tokenizer
+ * remembers. The next call reads it; results stay the same. Weights packed into memory stay. Any
+ * thread, also while sessions compute. No errors of its own. */
+GRAFT_API graft_status graft_model_trim(const graft_model* model, graft_error* error);
+/* Gives back what a session can make anew: activations, outputs, room for tokens that are not held.
+ * Tokens stay, and so does what the next call gives; logits and outputs of the last call are gone.
+ * The session's thread. No errors of its own. */
+GRAFT_API graft_status graft_session_trim(graft_session* session, graft_error* error);
 
 /* ---- Embeddings and labels of texts ---- */
 
@@ -343,14 +424,15 @@ typedef struct graft_text {
 
 /* A vector of *width floats for each of `count` texts, one after the other in *embeddings, which
  * belongs to the session and lives until its next call. Each text gives what it gives alone. Texts
- * are cut to the length that the model's tokenizer says. What the session held is forgotten. One
- * thread in a session at a time. Errors  UNSUPPORTED (the model makes no embeddings),
+ * are cut to the length that the model's tokenizer says. What the session held is forgotten. texts
+ * are the caller's. The session's thread. Errors  UNSUPPORTED (the model makes no embeddings),
  * FAILED_PRECONDITION (no tokenizer), INVALID_ARGUMENT (no texts), OUT_OF_RANGE (a text longer than
  * the model has positions for), CANCELLED, OUT_OF_MEMORY. */
 GRAFT_API graft_status graft_embed(graft_session* session, const graft_text* texts, size_t count,
                                    const float** embeddings, size_t* width, graft_error* error);
 /* *labels scores for each text, likewise: probabilities that add up to 1 where one label holds,
- * each for itself where several may, and plain numbers of a regression. Errors  as graft_embed. */
+ * each for itself where several may, and plain numbers of a regression. The session's thread.
+ * Errors  as graft_embed. */
 GRAFT_API graft_status graft_classify(graft_session* session, const graft_text* texts, size_t count,
                                       const float** scores, size_t* labels, graft_error* error);
 /* Of a model that labels tokens: *labels scores, as graft_classify gives them, for each of *tokens
@@ -399,13 +481,15 @@ GRAFT_API graft_status graft_classify_images(graft_session* session, const graft
                                              graft_error* error);
 
 /* Appends `count` tokens to what the session holds, in chunks. *logits, if not NULL, receives
- * `vocabulary` floats for the last token; they live until the session's next call. Errors
- * OUT_OF_RANGE (context full, id out of the vocabulary; nothing was appended), CANCELLED. */
+ * `vocabulary` floats for the last token; they are the session's and live until its next call. ids
+ * are the caller's. After a failure nothing was appended. The session's thread. Errors OUT_OF_RANGE
+ * (context full, id out of the vocabulary), UNSUPPORTED (no model of text), CANCELLED,
+ * OUT_OF_MEMORY. */
 GRAFT_API graft_status graft_session_append(graft_session* session, const int32_t* ids,
                                             size_t count, const float** logits, graft_error* error);
 
 /* How the next token is chosen: the filters apply in the order repeat_penalty, temperature, top_k,
- * top_p, min_p. */
+ * top_p, min_p. What it points to is read during the call. */
 typedef struct graft_generate_options {
   size_t struct_size;
   uint32_t max_tokens;    /* default 256; never beyond the context */
@@ -431,6 +515,7 @@ typedef struct graft_generate_options {
 #define GRAFT_STOP_CONTEXT 3
 #define GRAFT_STOP_CALLBACK 4
 
+/* How a generation went. */
 typedef struct graft_generate_result {
   size_t struct_size; /* set by the caller */
   size_t prompt_tokens;
@@ -443,13 +528,16 @@ typedef struct graft_generate_result {
 
 /* Called on the generating thread for each token: its id and the text that became certain, always
  * whole UTF-8 characters and possibly empty (size 0). After the last token it is called once with
- * id -1 if text is left. Return 0 to go on, 1 to stop. */
+ * id -1 if text is left. text is graft's, not terminated, and lives until the callback returns. Of
+ * the session's functions it may call graft_session_cancel only. Return 0 to go on, 1 to stop. */
 typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text, size_t size);
 
 /* Appends the prompt (ids) to what the session holds and generates. callback and result may be
  * NULL. An end token is neither handed out nor counted. The last token handed out is not yet held
- * by the session: to go on from it, make it the first of the next prompt. Errors  as
- * graft_session_append; INVALID_ARGUMENT for a sampling option out of its range. */
+ * by the session: to go on from it, make it the first of the next prompt. prompt, options and
+ * *result are the caller's. The session's thread. Errors  as graft_session_append;
+ * INVALID_ARGUMENT (no prompt, a sampling option out of its range, stop strings without a tokenizer
+ * or that are no UTF-8). */
 GRAFT_API graft_status graft_session_generate(graft_session* session, const int32_t* prompt,
                                               size_t prompt_count,
                                               const graft_generate_options* options,

@@ -15,6 +15,7 @@ public final class Main {
     new ImageTest(fixtures).run(suite);
     new TensorTest(fixtures).run(suite);
     new CancelTest(fixtures).run(suite);
+    new MemoryTest(fixtures).run(suite);
     new LifetimeTest(fixtures).run(suite);
     new CpuTest(fixtures).run(suite);
     new StressTest(fixtures).run(suite);

@@ -53,7 +53,8 @@ public final class Model implements AutoCloseable {
             options.threads,
             options.verifyContents,
             options.cacheFolder,
-            options.cacheLimitBytes));
+            options.cacheLimitBytes,
+            options.memoryLimitBytes));
   }
 
   /**
@@ -79,7 +80,47 @@ public final class Model implements AutoCloseable {
             options.threads,
             options.verifyContents,
             options.cacheFolder,
-            options.cacheLimitBytes));
+            options.cacheLimitBytes,
+            options.memoryLimitBytes));
+  }
+
+  /**
+   * What opening a file, and a session with these options, will take of memory: told from the
+   * file's first part and this CPU, without loading it.
+   *
+   * @throws GraftException as {@link #open(File, ModelOptions)}; INVALID_ARGUMENT as {@link
+   *     #newSession(SessionOptions)}
+   */
+  @NonNull
+  public static MemoryEstimate estimate(@NonNull File file, @NonNull SessionOptions options) {
+    byte[] path = Check.withoutZero(Check.notNull(file, "file").getPath(), "file");
+    Check.notNull(options, "options");
+    return new MemoryEstimate(
+        Native.estimatePath(
+            path,
+            options.threads,
+            options.contextTokens,
+            options.prefillChunk,
+            options.kvFormat.code));
+  }
+
+  /** The same for a part of an open file, as {@link #openDescriptor} takes it. */
+  @NonNull
+  public static MemoryEstimate estimateDescriptor(
+      int descriptor, long offset, long length, @NonNull SessionOptions options) {
+    Check.notNegative(descriptor, "descriptor");
+    Check.notNegative(offset, "offset");
+    Check.notNegative(length, "length");
+    Check.notNull(options, "options");
+    return new MemoryEstimate(
+        Native.estimateDescriptor(
+            descriptor,
+            offset,
+            length,
+            options.threads,
+            options.contextTokens,
+            options.prefillChunk,
+            options.kvFormat.code));
   }
 
   /** What the model is. */
@@ -136,6 +177,7 @@ public final class Model implements AutoCloseable {
               options.contextTokens,
               options.prefillChunk,
               options.kvFormat.code,
+              options.memoryLimitBytes,
               options.cpus);
       Session made = new Session(this, model, session, vocabulary);
       isMade = true;
@@ -214,6 +256,20 @@ public final class Model implements AutoCloseable {
         options.template,
         options.names,
         options.values);
+  }
+
+  /**
+   * Gives back memory that the model can read again from its file and its cache. The next call takes
+   * a little longer, and gives the same. For {@code onTrimMemory}; any thread, also while sessions
+   * generate.
+   */
+  public void trim() {
+    long model = enter();
+    try {
+      Native.trimModel(model);
+    } finally {
+      leave();
+    }
   }
 
   /** Whether {@link #close()} was called. */

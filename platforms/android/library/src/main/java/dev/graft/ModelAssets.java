@@ -37,10 +37,30 @@ public final class ModelAssets {
   @NonNull
   public static Model open(@NonNull AssetFileDescriptor asset, @NonNull ModelOptions options) {
     Check.notNull(asset, "asset");
-    long length = asset.getLength();
-    if (length == AssetFileDescriptor.UNKNOWN_LENGTH) length = 0; // up to the file's end
     return Model.openDescriptor(
-        asset.getParcelFileDescriptor().getFd(), asset.getStartOffset(), length, options);
+        asset.getParcelFileDescriptor().getFd(), asset.getStartOffset(), lengthOf(asset), options);
+  }
+
+  private static long lengthOf(AssetFileDescriptor asset) {
+    long length = asset.getLength();
+    return length == AssetFileDescriptor.UNKNOWN_LENGTH ? 0 : length; // 0: up to the file's end
+  }
+
+  /**
+   * What opening an asset would take, as {@link Model#estimate}.
+   *
+   * @throws IOException if there is no such asset, or it is compressed
+   */
+  @NonNull
+  public static MemoryEstimate estimate(
+      @NonNull AssetManager assets, @NonNull String name, @NonNull SessionOptions options)
+      throws IOException {
+    Check.notNull(assets, "assets");
+    Check.notNull(name, "name");
+    try (AssetFileDescriptor asset = assets.openFd(name)) {
+      return Model.estimateDescriptor(
+          asset.getParcelFileDescriptor().getFd(), asset.getStartOffset(), lengthOf(asset), options);
+    }
   }
 
   /**

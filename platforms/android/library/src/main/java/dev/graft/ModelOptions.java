@@ -14,12 +14,14 @@ public final class ModelOptions {
   final boolean verifyContents;
   final byte[] cacheFolder; // null: none
   final long cacheLimitBytes;
+  final long memoryLimitBytes;
 
   private ModelOptions(Builder from) {
     threads = from.threads;
     verifyContents = from.verifyContents;
     cacheFolder = from.cacheFolder;
     cacheLimitBytes = from.cacheLimitBytes;
+    memoryLimitBytes = from.memoryLimitBytes;
   }
 
   @NonNull
@@ -33,6 +35,7 @@ public final class ModelOptions {
     private boolean verifyContents;
     private byte[] cacheFolder;
     private long cacheLimitBytes;
+    private long memoryLimitBytes;
 
     private Builder() {}
 
@@ -65,6 +68,16 @@ public final class ModelOptions {
     @NonNull
     public Builder cacheLimitBytes(long bytes) {
       cacheLimitBytes = Check.notNegative(bytes, "cacheLimitBytes");
+      return this;
+    }
+
+    /**
+     * Packed weights that take more are OUT_OF_MEMORY before they are made; also the limit of
+     * sessions that set none. 0, the default: none.
+     */
+    @NonNull
+    public Builder memoryLimitBytes(long bytes) {
+      memoryLimitBytes = Check.notNegative(bytes, "memoryLimitBytes");
       return this;
     }
 

@@ -19,7 +19,12 @@ final class Native {
   static native String version();
 
   static native long openPath(
-      byte[] path, int threads, boolean verifyContents, byte[] cacheFolder, long cacheLimitBytes);
+      byte[] path,
+      int threads,
+      boolean verifyContents,
+      byte[] cacheFolder,
+      long cacheLimitBytes,
+      long memoryLimitBytes);
 
   static native long openDescriptor(
       int descriptor,
@@ -28,9 +33,24 @@ final class Native {
       int threads,
       boolean verifyContents,
       byte[] cacheFolder,
-      long cacheLimitBytes);
+      long cacheLimitBytes,
+      long memoryLimitBytes);
+
+  static native long[] estimatePath(
+      byte[] path, int threads, int contextTokens, int prefillChunk, int kvFormat);
+
+  static native long[] estimateDescriptor(
+      int descriptor,
+      long offset,
+      long length,
+      int threads,
+      int contextTokens,
+      int prefillChunk,
+      int kvFormat);
 
   static native void destroyModel(long model);
+
+  static native void trimModel(long model);
 
   static native long[] modelNumbers(long model);
 
@@ -52,7 +72,15 @@ final class Native {
   // ---- Sessions
 
   static native long createSession(
-      long model, int threads, int contextTokens, int prefillChunk, int kvFormat, byte[] cpus);
+      long model,
+      int threads,
+      int contextTokens,
+      int prefillChunk,
+      int kvFormat,
+      long memoryLimitBytes,
+      byte[] cpus);
+
+  static native void trimSession(long session);
 
   static native void destroySession(long session);
 

@@ -30,6 +30,7 @@ public final class Session implements AutoCloseable {
   private Thread owner; // of the call that runs
   private TokenSink sink; // of the generation that runs
   private boolean closed;
+  private boolean trimWanted; // once the call that runs has ended
   private volatile boolean cancelled; // the call that runs
 
   Session(Model model, long modelHandle, long handle, int vocabulary) {
@@ -343,6 +344,25 @@ public final class Session implements AutoCloseable {
     return Collections.unmodifiableList(outputs);
   }
 
+  // ---- Memory
+
+  /**
+   * Gives back memory that the next call can make anew: activations, and room for tokens that are
+   * not held. Tokens stay, and so does what the next call gives. If a call runs, it is done when the
+   * call ends; this never waits, and may come from any thread: for {@code onTrimMemory}. Without
+   * effect once the session is closed.
+   */
+  public void trim() {
+    synchronized (lock) {
+      if (closed) return;
+      if (owner != null) {
+        trimWanted = true;
+      } else {
+        Native.trimSession(handle);
+      }
+    }
+  }
+
   // ---- Stopping
 
   /**
@@ -437,7 +457,12 @@ public final class Session implements AutoCloseable {
     synchronized (lock) {
       owner = null;
       sink = null;
-      if (closed) free();
+      if (closed) {
+        free();
+      } else if (trimWanted) {
+        Native.trimSession(handle);
+      }
+      trimWanted = false;
       lock.notifyAll();
     }
   }

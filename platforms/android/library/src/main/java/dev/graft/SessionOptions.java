@@ -13,6 +13,7 @@ public final class SessionOptions {
   final int prefillChunk;
   final KvFormat kvFormat;
   final byte[] cpus; // null: anywhere
+  final long memoryLimitBytes;
 
   private SessionOptions(Builder from) {
     threads = from.threads;
@@ -20,6 +21,7 @@ public final class SessionOptions {
     prefillChunk = from.prefillChunk;
     kvFormat = from.kvFormat;
     cpus = from.cpus;
+    memoryLimitBytes = from.memoryLimitBytes;
   }
 
   @NonNull
@@ -34,6 +36,7 @@ public final class SessionOptions {
     private int prefillChunk;
     private KvFormat kvFormat = KvFormat.AUTO;
     private byte[] cpus;
+    private long memoryLimitBytes;
 
     private Builder() {}
 
@@ -74,6 +77,16 @@ public final class SessionOptions {
     @NonNull
     public Builder cpus(@NonNull String list) {
       cpus = Check.withoutZero(list, "list");
+      return this;
+    }
+
+    /**
+     * Of packed weights, keys and values, activations and outputs together: what would take more is
+     * OUT_OF_MEMORY, and says which context fits. 0, the default: the model's limit.
+     */
+    @NonNull
+    public Builder memoryLimitBytes(long bytes) {
+      memoryLimitBytes = Check.notNegative(bytes, "memoryLimitBytes");
       return this;
     }
 
