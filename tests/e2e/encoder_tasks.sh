@@ -73,7 +73,7 @@ refused "does not make embeddings" graft_run embed "$work/bert_seqcls.graft" --t
 refused "does not classify" graft_run classify "$work/bert_encoder.graft" --text good
 refused "positions for 64" graft_run classify "$work/bert_tokencls.graft" --text "$(printf 'good %.0s' {1..80})"
 refused "positions for 64" graft_run classify "$work/bert_seqcls.graft" --text "$(printf 'good %.0s' {1..80})"
-refused "--text is missing" graft_run embed "$work/bert_encoder.graft"
+refused "--text or --image is missing" graft_run embed "$work/bert_encoder.graft"
 sed -i 's/"!": 9/"!": 131/' "$work/bert_seqcls/tokenizer.json"
 refused "has 132 tokens, but the embedding" graft_convert convert --base "$work/bert_seqcls" --quant f32 -o "$work/no.graft"
 echo "embed and classify work"
