@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "platforms/posix/cpu_name.h"
@@ -128,8 +129,11 @@ CpuTopology ReadCpuTopology(const CpuSet& usable, const char* root) {
   const auto power = [&](const Core& core) {
     return has_capacity ? core.capacity : has_clock ? core.max_khz : 1;
   };
-  std::stable_sort(cores.begin(), cores.end(),
-                   [&](const Core& a, const Core& b) { return power(a) > power(b); });
+  // Few cores and mostly in order: sorting by exchanges is short, and keeps equal ones in place.
+  for (size_t i = 1; i < cores.size(); ++i) {
+    for (size_t j = i; j > 0 && power(cores[j - 1]) < power(cores[j]); --j)
+      std::swap(cores[j - 1], cores[j]);
+  }
   CpuTopology topology;
   size_t big = 0;
   for (const Core& core : cores) {

@@ -16,6 +16,7 @@ constexpr char kName[] = "(a sample)";
 constexpr size_t kRows = 128;  // more than a tile has
 constexpr size_t kColumns = 128;
 constexpr size_t kBlockSize = 32;
+constexpr size_t kMostShifted = 16;
 constexpr uint16_t kOneAsBFloat16 = 0x3F80;
 
 // A matrix of zeros, but for one number.
@@ -99,9 +100,14 @@ Result<KernelTile> FindKernelTile(WeightFormat format) {
     GRAFT_ASSIGN_OR_RETURN(const size_t place, sample.PackedPlace(0, tile.columns));
     if (place != first + tile.columns * number_bytes) break;
   }
+  // Some kernels want the columns of each row begun at another one: then that one is there.
   for (tile.rows = 1; tile.rows < kRows; ++tile.rows) {
-    GRAFT_ASSIGN_OR_RETURN(const size_t place, sample.PackedPlace(tile.rows, 0));
-    if (place != first + tile.rows * tile.columns * number_bytes) break;
+    size_t place = 0;
+    const size_t expected = first + tile.rows * tile.columns * number_bytes;
+    for (size_t column = 0; column < kMostShifted && place != expected; ++column) {
+      GRAFT_ASSIGN_OR_RETURN(place, sample.PackedPlace(tile.rows, column));
+    }
+    if (place != expected) break;
   }
   return tile;
 }

@@ -529,7 +529,8 @@ typedef struct graft_generate_result {
 /* Called on the generating thread for each token: its id and the text that became certain, always
  * whole UTF-8 characters and possibly empty (size 0). After the last token it is called once with
  * id -1 if text is left. text is graft's, not terminated, and lives until the callback returns. Of
- * the session's functions it may call graft_session_cancel only. Return 0 to go on, 1 to stop. */
+ * the session's functions it may call graft_session_cancel only. Return 0 to go on, 1 to stop. It
+ * must return: neither an exception nor longjmp may leave it. */
 typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text, size_t size);
 
 /* Appends the prompt (ids) to what the session holds and generates. callback and result may be
