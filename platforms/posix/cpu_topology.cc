@@ -60,6 +60,16 @@ uint64_t QuotaAbove(const std::string& tree, std::string group) {
   }
 }
 
+/// Whether "cpu,cpuacct" holds "cpu".
+bool Lists(std::string_view names, std::string_view name) {
+  while (!names.empty()) {
+    const size_t comma = std::min(names.find(','), names.size());
+    if (names.substr(0, comma) == name) return true;
+    names.remove_prefix(std::min(comma + 1, names.size()));
+  }
+  return false;
+}
+
 /// Whole cores that the control groups of this process allow; 0: no limit.
 uint32_t QuotaCpus(const std::string& root) {
   const std::string tree = root + "/sys/fs/cgroup";
@@ -81,8 +91,8 @@ uint32_t QuotaCpus(const std::string& root) {
     if (controllers.empty()) {
       take(QuotaAbove(tree, group));
       take(QuotaAbove(tree + "/unified", group));
-    } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
-      take(QuotaAbove(tree + "/" + controllers, group));
+    } else if (Lists(controllers, "cpu")) {
+      take(QuotaAbove(std::string(tree).append("/").append(controllers), group));
       take(QuotaAbove(tree + "/cpu", group));
     }
   }
