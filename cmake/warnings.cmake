@@ -29,8 +29,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64" AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
-  # 60 KB of tables. Debuggers and profilers go by the frame records that this ABI has anyway; Android's reports of crashes do not, so there the tables stay.
-  target_compile_options(graft_device_flags INTERFACE $<$<CONFIG:Release>:-fno-asynchronous-unwind-tables>)
+  # 70 KB of tables. Debuggers and profilers go by the frame records that this ABI has anyway; Android's reports of crashes do not, so there the tables stay.
+  target_compile_options(graft_device_flags INTERFACE "$<$<CONFIG:Release>:-fno-asynchronous-unwind-tables;-fno-unwind-tables>")
 endif()
 
 # What runs once for a request, not once for a token: small rather than fast. GRAFT_SMALL is for single source files.
