@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lists of CPUs as Linux writes them.
+#include <algorithm>
 #include <charconv>
 #include <string>
 #include <string_view>
