@@ -437,7 +437,7 @@ GRAFT_API graft_status graft_classify(graft_session* session, const graft_text* 
                                       const float** scores, size_t* labels, graft_error* error);
 /* Of a model that labels tokens: *labels scores, as graft_classify gives them, for each of *tokens
  * tokens of one text, and *ids, the tokens themselves, special ones among them. All belong to the
- * session and live until its next call. Errors  as graft_embed. */
+ * session and live until its next call. The session's thread. Errors  as graft_embed. */
 GRAFT_API graft_status graft_classify_tokens(graft_session* session, const graft_text* text,
                                              const int32_t** ids, const float** scores,
                                              size_t* tokens, size_t* labels, graft_error* error);
@@ -470,12 +470,13 @@ typedef struct graft_image {
 GRAFT_API graft_status graft_prepare_image(const graft_model* model, const graft_image* image,
                                            float* prepared, size_t capacity, size_t* count,
                                            graft_error* error);
-/* As graft_embed and graft_classify, of images of any sizes, which are prepared likewise and
- * computed one after the other. Errors  UNSUPPORTED (the task, or no model of images), CANCELLED,
+/* As graft_embed, of images of any sizes, which are prepared likewise and computed one after the
+ * other. The session's thread. Errors  UNSUPPORTED (the task, or no model of images), CANCELLED,
  * and those of graft_prepare_image; the message says which image. */
 GRAFT_API graft_status graft_embed_images(graft_session* session, const graft_image* images,
                                           size_t count, const float** embeddings, size_t* width,
                                           graft_error* error);
+/* As graft_classify, likewise. The session's thread. Errors  as graft_embed_images. */
 GRAFT_API graft_status graft_classify_images(graft_session* session, const graft_image* images,
                                              size_t count, const float** scores, size_t* labels,
                                              graft_error* error);
@@ -571,7 +572,7 @@ typedef struct graft_cpu_group {
   uint32_t max_mhz;   /* 0: unknown */
   uint8_t is_big;     /* strong enough to share work with the strongest */
 } graft_cpu_group;
-/* Groups 0 and on, the strongest first; OUT_OF_RANGE after the last. Any thread. */
+/* Groups 0 and on, the strongest first. Any thread. Errors  OUT_OF_RANGE: after the last. */
 GRAFT_API graft_status graft_cpu_get_group(size_t index, graft_cpu_group* group,
                                            graft_error* error);
 
