@@ -60,9 +60,8 @@ int RunEstimate(int argc, char** argv) {
   if (graft_estimate(file.c_str(), &session, &estimate, &error) != GRAFT_OK) {
     return Fail(file, error.message);
   }
-  for (uint64_t* bytes :
-       {&estimate.peak_bytes, &estimate.steady_bytes, &estimate.cached_peak_bytes,
-        &estimate.cached_steady_bytes, &estimate.storing_peak_bytes}) {
+  for (uint64_t* bytes : {&estimate.peak_bytes, &estimate.steady_bytes, &estimate.cached_peak_bytes,
+                          &estimate.cached_steady_bytes, &estimate.storing_peak_bytes}) {
     *bytes += process_bytes;
   }
   estimate.private_bytes += process_private_bytes;
