@@ -59,6 +59,7 @@ Status TrimSession(graft_session* session) {
   session->session->Trim();
   std::vector<graft_tensor>().swap(session->outputs);
   std::vector<float>().swap(session->numbers);
+  std::vector<int32_t>().swap(session->token_ids);
   return OkStatus();
 }
 
