@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the rules say of an op's operands and tensors, and how they name the op that breaks them.
+#include <cinttypes>
+#include <cmath>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+
+#include "schema/generated/model_generated.h"
+#include "schema/graph_checker.h"
+
+namespace graft::schema {
+namespace {
+
+bool SameDimension(const fb::Dimension& a, const fb::Dimension& b) {
+  return a.symbol() < 0 ? (b.symbol() < 0 && a.size() == b.size()) : a.symbol() == b.symbol();
+}
+
+}  // namespace
+
+Status GraphChecker::OpError(const char* format, ...) const {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof(text), format, arguments);
+  va_end(arguments);
+  return Error(StatusCode::kCorrupt, "op %u (%.200s, %s) %s", op_index_,
+               op_->name() ? op_->name()->c_str() : "unnamed",
+               fb::EnumNameOpAttributes(op_->attributes_type()), text);
+}
+
+Status GraphChecker::ExpectOperands(uint32_t inputs, uint32_t outputs) const {
+  if (op_->inputs()->size() != inputs || op_->outputs()->size() != outputs) {
+    return OpError("has %u inputs and %u outputs; it needs %u and %u", op_->inputs()->size(),
+                   op_->outputs()->size(), inputs, outputs);
+  }
+  return OkStatus();
+}
+
+const fb::Value& GraphChecker::Input(uint32_t i) const {
+  return *graph_.values()->Get(op_->inputs()->Get(i));
+}
+
+const fb::Value& GraphChecker::Output(uint32_t i) const {
+  return *graph_.values()->Get(op_->outputs()->Get(i));
+}
+
+GraphChecker::Origin GraphChecker::InputOrigin(uint32_t i) const {
+  return origins_[op_->inputs()->Get(i)];
+}
+
+bool GraphChecker::SameRows(const fb::Value& a, const fb::Value& b) {
+  return SameDimension(*a.shape()->Get(0), *b.shape()->Get(0));
+}
+
+Status GraphChecker::ExpectSameShape(const fb::Value& a, const fb::Value& b) const {
+  bool same = a.type() == b.type() && a.shape()->size() == b.shape()->size();
+  for (uint32_t i = 0; same && i < a.shape()->size(); ++i)
+    same = SameDimension(*a.shape()->Get(i), *b.shape()->Get(i));
+  if (!same)
+    return OpError("needs %.100s and %.100s to be of one shape and type", a.name()->c_str(),
+                   b.name()->c_str());
+  return OkStatus();
+}
+
+Status GraphChecker::ExpectMatrix(const fb::Value& value, int64_t* width) const {
+  if (value.type() != fb::ElementType::Float32 || value.shape()->size() != 2 ||
+      value.shape()->Get(1)->symbol() >= 0) {
+    return OpError("needs %.100s to be f32 of [rows, fixed width]", value.name()->c_str());
+  }
+  *width = value.shape()->Get(1)->size();
+  return OkStatus();
+}
+
+Status GraphChecker::ExpectWidth(const fb::Value& value, int64_t width) const {
+  int64_t actual = 0;
+  GRAFT_RETURN_IF_ERROR(ExpectMatrix(value, &actual));
+  if (actual != width) {
+    return OpError("needs %.100s to have a width of %" PRId64 ", it has %" PRId64,
+                   value.name()->c_str(), width, actual);
+  }
+  return OkStatus();
+}
+
+Status GraphChecker::ExpectFixedMatrix(const fb::Value& value, int64_t* rows,
+                                       int64_t* width) const {
+  GRAFT_RETURN_IF_ERROR(ExpectMatrix(value, width));
+  if (value.shape()->Get(0)->symbol() >= 0)
+    return OpError("needs %.100s to have a fixed number of rows", value.name()->c_str());
+  *rows = value.shape()->Get(0)->size();
+  return OkStatus();
+}
+
+Status GraphChecker::ExpectFixedShape(const fb::Value& value, int64_t rows, int64_t width) const {
+  int64_t actual_rows = 0;
+  int64_t actual_width = 0;
+  GRAFT_RETURN_IF_ERROR(ExpectFixedMatrix(value, &actual_rows, &actual_width));
+  if (actual_rows == rows && actual_width == width) return OkStatus();
+  return OpError("needs %.100s to be [%" PRId64 ", %" PRId64 "], it is [%" PRId64 ", %" PRId64 "]",
+                 value.name()->c_str(), rows, width, actual_rows, actual_width);
+}
+
+Status GraphChecker::ExpectSameRows(const fb::Value& a, const fb::Value& b) const {
+  if (!SameDimension(*a.shape()->Get(0), *b.shape()->Get(0))) {
+    return OpError("needs %.100s and %.100s to have as many rows", a.name()->c_str(),
+                   b.name()->c_str());
+  }
+  return OkStatus();
+}
+
+Status GraphChecker::ExpectTokenRows() const {
+  const fb::Value* tokens = RoleInput(fb::InputRole::TokenIds);
+  if (tokens != nullptr && SameRows(Input(0), *tokens)) return OkStatus();
+  return OpError("needs %.100s to have one row for each token", Input(0).name()->c_str());
+}
+
+Status GraphChecker::ExpectOrigin(uint32_t input, Origin origin, const char* role) const {
+  if (InputOrigin(input) != origin) {
+    return OpError("needs %.100s to be the graph input of role %s", Input(input).name()->c_str(),
+                   role);
+  }
+  return OkStatus();
+}
+
+Result<const fb::Tensor*> GraphChecker::TensorAt(int32_t index, const char* what) const {
+  if (index < 0 || static_cast<uint32_t>(index) >= model_.tensors()->size()) {
+    return OpError("has tensor %d of %u as its %s", index, model_.tensors()->size(), what);
+  }
+  return model_.tensors()->Get(index);
+}
+
+Status GraphChecker::ExpectVector(int32_t index, int64_t elements, const char* what,
+                                  int64_t* actual) const {
+  GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* tensor, TensorAt(index, what));
+  if (tensor->format() != fb::TensorFormat::Float32 || tensor->shape()->size() != 1 ||
+      (elements != 0 && tensor->shape()->Get(0) != elements)) {
+    return OpError("needs its %s (%.100s) to be f32 of [%" PRId64 "]", what,
+                   tensor->name()->c_str(), elements);
+  }
+  if (actual != nullptr) *actual = tensor->shape()->Get(0);
+  return OkStatus();
+}
+
+Result<const fb::Tensor*> GraphChecker::MatrixAt(int32_t index, const char* what) const {
+  GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* tensor, TensorAt(index, what));
+  if (tensor->shape()->size() != 2 || tensor->format() == fb::TensorFormat::Int32 ||
+      tensor->shape()->Get(0) > kMaxDimension || tensor->shape()->Get(1) > kMaxDimension) {
+    return OpError("needs its %s (%.100s) to be a matrix of numbers, at most %" PRId64 " a side",
+                   what, tensor->name()->c_str(), kMaxDimension);
+  }
+  return tensor;
+}
+
+Status GraphChecker::ExpectPositive(float value, const char* what) const {
+  if (!(value > 0.0f) || !std::isfinite(value))
+    return OpError("has %s %g; it must be positive and finite", what, value);
+  return OkStatus();
+}
+
+}  // namespace graft::schema
