@@ -53,8 +53,10 @@ ValueId SelfAttention(const NeoXConfig& c, const Module& m, ValueId x, ValueId p
     return m.Linear(all, name, x, width,
                     {.begin = index * head_dim, .run_rows = head_dim, .run_stride = 3 * head_dim});
   };
-  const ValueId attended =
-      Attend(m, part("q", 0), part("k", 1), part("v", 2), positions, c.attention, rope);
+  const ValueId query = part("q", 0);
+  const ValueId key = part("k", 1);
+  const ValueId value = part("v", 2);
+  const ValueId attended = Attend(m, query, key, value, positions, c.attention, rope);
   return m.Linear("dense", attended, c.sizes.hidden, c.attention_bias);
 }
 
