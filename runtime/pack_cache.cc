@@ -2,9 +2,11 @@
 #include "runtime/pack_cache.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 #include <vector>
 
+#include "runtime/chunked_writer.h"
 #include "runtime/pack_job.h"
 #include "runtime/page_memory.h"
 #include "runtime/parallel_tasks.h"
@@ -13,16 +15,19 @@
 namespace graft::runtime {
 namespace {
 
-/// Puts slices into a file by way of a buffer for each worker: writing from a core's cache takes
-/// less time than touching the file's pages one by one, and a full disk is an error, not a signal.
+/// Puts slices into a file by way of buffers: writing from a core's cache takes less time than
+/// touching the file's pages one by one, and a full disk is an error, not a signal.
 class FileTarget final : public SliceTarget {
  public:
   FileTarget(const PackFile& file, const PackLayout& layout, CacheWriter& writer)
-      : file_(file), layout_(layout), writer_(writer), checksums_(layout.slices.size()) {}
+      : file_(file),
+        layout_(layout),
+        writer_(writer, file.file_bytes()),
+        checksums_(layout.slices.size()) {}
 
   Status Prepare(unsigned threads) {
     uint64_t largest = 0;
-    for (const PackedSlice& slice : layout_.slices) largest = std::max(largest, slice.bytes);
+    for (size_t i = 0; i < layout_.slices.size(); ++i) largest = std::max(largest, RoomOf(i));
     for (unsigned worker = 0; worker < threads; ++worker) {
       GRAFT_ASSIGN_OR_RETURN(PageMemory buffer,
                              PageMemory::Allocate(largest, "a slice of packed weights"));
@@ -33,19 +38,27 @@ class FileTarget final : public SliceTarget {
 
   uint8_t* Room(const PackedSlice&, unsigned worker) override { return buffers_[worker].data(); }
 
-  Status Done(size_t slice, const uint8_t* packed) override {
+  Status Done(size_t slice, uint8_t* packed) override {
     const PackedSlice& place = layout_.slices[slice];
-    const std::span bytes(packed, static_cast<size_t>(place.bytes));
-    checksums_[slice] = schema::Checksum64(bytes);
-    return writer_.Write(file_.data_offset() + place.offset, bytes);
+    checksums_[slice] = schema::Checksum64({packed, static_cast<size_t>(place.bytes)});
+    const uint64_t room = RoomOf(slice);
+    std::memset(packed + place.bytes, 0, static_cast<size_t>(room - place.bytes));
+    return writer_.Write(file_.data_offset() + place.offset, {packed, static_cast<size_t>(room)});
   }
 
   Status WriteHead() { return writer_.Write(0, file_.Head(checksums_)); }
 
  private:
+  /// Bytes of a slice, with those that belong to none up to the next.
+  uint64_t RoomOf(size_t slice) const {
+    const uint64_t end =
+        slice + 1 < layout_.slices.size() ? layout_.slices[slice + 1].offset : layout_.bytes;
+    return end - layout_.slices[slice].offset;
+  }
+
   const PackFile& file_;
   const PackLayout& layout_;
-  CacheWriter& writer_;
+  ChunkedWriter writer_;
   std::vector<PageMemory> buffers_;
   std::vector<uint64_t> checksums_;
 };
@@ -58,11 +71,12 @@ Result<std::unique_ptr<DataSource>> FindPacked(const CacheSettings& settings, co
   const std::string path = settings.folder + "/" + file.name();
   const Result<std::vector<uint64_t>> checksums = file.ReadHead(source->bytes());
   if (!checksums.ok()) return checksums.status().WithContext(path);
-  // All of it, each time: the first token reads every byte anyway, and this brings them in.
+  // All of it, each time: the first token reads every byte anyway, and this brings them in. Without
+  // WillRead: what a fault reads from the disk comes in huge pages where there are some, what is
+  // announced in small ones.
   GRAFT_RETURN_IF_ERROR(RunTasks(threads, layout.slices.size(), [&](size_t index, unsigned) {
     const PackedSlice& slice = layout.slices[index];
     const uint64_t offset = file.data_offset() + slice.offset;
-    source->WillRead(offset, slice.bytes);
     if (schema::Checksum64(source->bytes().subspan(offset, slice.bytes)) == (*checksums)[index]) {
       return OkStatus();
     }

@@ -16,7 +16,7 @@ class MemoryTarget final : public SliceTarget {
  public:
   explicit MemoryTarget(uint8_t* memory) : memory_(memory) {}
   uint8_t* Room(const PackedSlice& slice, unsigned) override { return memory_ + slice.offset; }
-  Status Done(size_t, const uint8_t*) override { return OkStatus(); }
+  Status Done(size_t, uint8_t*) override { return OkStatus(); }
 
  private:
   uint8_t* memory_;
