@@ -103,7 +103,11 @@ function(graft_build_dependencies result)
 
   # The key says everything that the built bytes depend on.
   file(STRINGS ${here}/dependencies.txt lines REGEX "^(source|headers) ")
-  file(SHA256 ${here}/dependencies/CMakeLists.txt recipe)
+  set(recipe "")
+  foreach(file CMakeLists.txt xnnpack_headers/amx_tiles.h xnnpack_headers/xnnpack/prefetch.h)
+    file(SHA256 ${here}/dependencies/${file} hash)
+    list(APPEND recipe ${hash})
+  endforeach()
   set(identity "${lines}" ${recipe} ${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR} ${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}
     ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} "${CMAKE_C_COMPILER_TARGET}" "${flags}")
   foreach(line ${lines})
