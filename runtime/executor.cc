@@ -16,6 +16,11 @@ namespace {
 // lines from each other.
 constexpr size_t kRowBlock = kKeyBlock;
 
+// How much of the weights that come next is brought near: a part of a second-level cache that
+// leaves the rest to what is computed meanwhile.
+constexpr size_t kAheadBytes = 128 << 10;
+constexpr uint32_t kNoStep = UINT32_MAX;
+
 // Rows of a task of a stage by rows: at least a task for each worker if there are rows enough.
 size_t RowBlock(size_t rows, unsigned workers) {
   const size_t block = std::clamp<size_t>((rows + workers - 1) / workers, 1, kRowBlock);
@@ -41,6 +46,7 @@ Result<std::unique_ptr<Executor>> Executor::Create(const Plan& plan, const Packe
 
 Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvView> caches) {
   states_.resize(plan_.steps().size());
+  GRAFT_RETURN_IF_ERROR(shares_.Create(team_.size()));
   GRAFT_ASSIGN_OR_RETURN(const PageMemory unit_scales, UnitScales(plan_, weights));
   for (size_t i = 0; i < states_.size(); ++i) {
     const Step& step = plan_.steps()[i];
@@ -65,8 +71,19 @@ Status Executor::Prepare(const Binding& binding) {
   for (const uint32_t index : schedule_.steps) {
     GRAFT_RETURN_IF_ERROR(PrepareStep(plan_.steps()[index], states_[index]));
   }
+  FindNextLinears();
   prepared_ = true;
   return OkStatus();
+}
+
+void Executor::FindNextLinears() {
+  next_linears_.assign(schedule_.stages.size(), kNoStep);
+  uint32_t next = kNoStep;
+  for (size_t i = schedule_.stages.size(); i-- > 0;) {
+    next_linears_[i] = next;
+    const uint32_t step = schedule_.steps[schedule_.stages[i].first];
+    if (plan_.steps()[step].kind == StepKind::kLinears) next = step;
+  }
 }
 
 void Executor::Trim() {
@@ -174,8 +191,11 @@ uint32_t Executor::TaskCount(uint32_t index) {
     return static_cast<uint32_t>((stage.rows + block - 1) / block);
   }
   const uint32_t step = schedule_.steps[stage.first];
-  if (plan_.steps()[step].kind == StepKind::kLinears)
-    return static_cast<uint32_t>(states_[step].tasks.size());
+  if (plan_.steps()[step].kind == StepKind::kLinears) {
+    const auto tasks = static_cast<uint32_t>(states_[step].tasks.size());
+    shares_.Divide(tasks);
+    return tasks;
+  }
   return attention_.Plan(call_, states_[step]);
 }
 
@@ -205,13 +225,27 @@ void Executor::RunTask(uint32_t index, uint32_t task, unsigned worker) {
   const StepKind kind = plan_.steps()[step].kind;
   const uint64_t started_ns = profile_ == nullptr ? 0 : Profile::NowNs();
   if (kind == StepKind::kLinears) {
-    const uint32_t slice = state.tasks[task];
+    const uint32_t slice = state.tasks[shares_.Take(worker)];
     if (!state.linears[slice >> 16].slices[slice & 0xFFFF].Run().ok())
       failed_.store(true, std::memory_order_relaxed);
   } else {
     attention_.Run(call_, state, task, worker);
   }
   if (profile_ != nullptr) profile_->AddBusy(kind, started_ns);
+}
+
+std::span<const uint8_t> Executor::NextRead(uint32_t index, unsigned worker) {
+  const uint32_t step = next_linears_[index];
+  if (step == kNoStep) return {};
+  const StepState& state = states_[step];
+  const auto tasks = static_cast<uint32_t>(state.tasks.size());
+  const uint32_t first = shares_.FirstOf(worker, tasks);
+  if (first == tasks) return {};
+  const LinearState& linear = state.linears[state.tasks[first] >> 16];
+  const LinearWeights& weights = *linear.weights;
+  const uint64_t offset = (state.tasks[first] & 0xFFFF) * linear.slice_rows * weights.row_bytes;
+  return {weights.packed + offset,
+          static_cast<size_t>(std::min<uint64_t>(kAheadBytes, weights.packed_bytes - offset))};
 }
 
 bool Executor::FinishStage(uint32_t index) {

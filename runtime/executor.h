@@ -18,6 +18,7 @@
 #include "runtime/profile.h"
 #include "runtime/schedule.h"
 #include "runtime/step_state.h"
+#include "runtime/task_shares.h"
 #include "runtime/worker_team.h"
 #include "schema/result.h"
 
@@ -60,12 +61,14 @@ class Executor final : private StagedWork {
 
   Status CreateSteps(const PackedWeights& weights, std::span<const KvView> caches);
   Status PrepareStep(const Step& step, StepState& state);
+  void FindNextLinears();
   void RunStageRows(const Stage& stage, size_t begin, size_t end);
 
   // StagedWork, for the team.
   uint32_t TaskCount(uint32_t stage) override;
   void RunTask(uint32_t stage, uint32_t task, unsigned worker) override;
   bool FinishStage(uint32_t stage) override;
+  std::span<const uint8_t> NextRead(uint32_t stage, unsigned worker) override;
 
   const Plan& plan_;
   const LookupTables& tables_;
@@ -75,6 +78,8 @@ class Executor final : private StagedWork {
   PageMemory arena_;
   AttentionTasks attention_;
   Schedule schedule_;
+  std::vector<uint32_t> next_linears_;  // for each stage, the step of the next that is linears
+  TaskShares shares_;                   // of the running stage, if it is linears
   Binding binding_;
   bool prepared_ = false;
   Profile* profile_ = nullptr;

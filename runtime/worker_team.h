@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "runtime/cpus.h"
 #include "schema/result.h"
@@ -29,6 +30,9 @@ class StagedWork {
   virtual void RunTask(uint32_t stage, uint32_t task, unsigned worker) = 0;
   /// Called once, by one thread, after all tasks of a stage; false: no further stage runs.
   virtual bool FinishStage(uint32_t stage) = 0;
+  /// Memory that `worker`, which has just done a task of `stage`, will probably read in a later
+  /// one: it is brought near while the worker waits. It need not be there any more by then.
+  virtual std::span<const uint8_t> NextRead(uint32_t /*stage*/, unsigned /*worker*/) { return {}; }
 
  protected:
   ~StagedWork() = default;
