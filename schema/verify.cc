@@ -229,28 +229,34 @@ Result<VerifiedModel> Verify(std::span<const uint8_t> bytes) {
   return VerifiedModel(&model, bytes, facts);
 }
 
-Status VerifyContents(const VerifiedModel& verified) {
+int64_t CountContents(const VerifiedModel& verified) {
+  return int64_t{verified.model().segments()->size()} + verified.model().tensors()->size();
+}
+
+Status VerifyContent(const VerifiedModel& verified, int64_t index) {
   const fb::Model& model = verified.model();
-  for (uint32_t i = 0; i < model.segments()->size(); ++i) {
-    const uint64_t stored = model.segments()->Get(i)->checksum();
-    const uint64_t computed = Checksum64(verified.segment_bytes(i));
-    if (stored != computed) {
-      return Error(StatusCode::kCorrupt,
-                   "segment %u has checksum %016" PRIx64 ", its bytes give %016" PRIx64, i, stored,
-                   computed);
-    }
+  const auto part = static_cast<uint32_t>(index);
+  const uint32_t segments = model.segments()->size();
+  if (part < segments) {
+    const uint64_t stored = model.segments()->Get(part)->checksum();
+    const uint64_t computed = Checksum64(verified.segment_bytes(part));
+    if (stored == computed) return OkStatus();
+    return Error(StatusCode::kCorrupt,
+                 "segment %u has checksum %016" PRIx64 ", its bytes give %016" PRIx64, part, stored,
+                 computed);
   }
-  for (uint32_t i = 0; i < model.tensors()->size(); ++i) {
-    const fb::Tensor& tensor = *model.tensors()->Get(i);
-    const TensorBytes content = verified.tensor_bytes(tensor);
-    const Hash128 computed = ContentHash(content.data, content.scales);
-    const Hash128 stored{tensor.content_hash()->high(), tensor.content_hash()->low()};
-    if (stored != computed) {
-      return Error(StatusCode::kCorrupt,
-                   "tensor %u (%.200s): its bytes do not give its content hash", i,
-                   tensor.name()->c_str());
-    }
-  }
+  const fb::Tensor& tensor = *model.tensors()->Get(part - segments);
+  const TensorBytes content = verified.tensor_bytes(tensor);
+  const Hash128 computed = ContentHash(content.data, content.scales);
+  const Hash128 stored{tensor.content_hash()->high(), tensor.content_hash()->low()};
+  if (stored == computed) return OkStatus();
+  return Error(StatusCode::kCorrupt, "tensor %u (%.200s): its bytes do not give its content hash",
+               part - segments, tensor.name()->c_str());
+}
+
+Status VerifyContents(const VerifiedModel& verified) {
+  const int64_t contents = CountContents(verified);
+  for (int64_t i = 0; i < contents; ++i) GRAFT_RETURN_IF_ERROR(VerifyContent(verified, i));
   return OkStatus();
 }
 

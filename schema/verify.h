@@ -59,6 +59,11 @@ Result<VerifiedModel> Verify(std::span<const uint8_t> bytes);
 /// Errors   kCorrupt, naming the segment or tensor.
 Status VerifyContents(const VerifiedModel& model);
 
+/// The same in parts, for whoever has threads: first the segments, then the tensors.
+int64_t CountContents(const VerifiedModel& model);
+/// Requires 0 <= index < CountContents(model).
+Status VerifyContent(const VerifiedModel& model, int64_t index);
+
 /// Bytes that `elements` of the format's codes take, and its scales; false on overflow or a shape
 /// the format cannot have. Shapes are those of fb::Tensor; see FORMAT.md, "Tensor formats".
 struct TensorSizes {

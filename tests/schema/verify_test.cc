@@ -167,6 +167,13 @@ TEST_SUITE("schema/verify") {
     const Result<VerifiedModel> verified = Verify(file.span());
     REQUIRE(verified.ok());
     CHECK(Contains(VerifyContents(*verified), "segment 0 has checksum"));
+    // In parts: the segment and the tensor that the byte lies in, and no other.
+    int64_t failures = 0;
+    for (int64_t i = 0; i < CountContents(*verified); ++i) {
+      failures += VerifyContent(*verified, i).ok() ? 0 : 1;
+    }
+    CHECK(failures == 2);
+    CHECK(Contains(VerifyContent(*verified, 0), "segment 0 has checksum"));
   }
 
   TEST_CASE("bytes that are not aligned are refused, not read") {
