@@ -205,10 +205,10 @@ Status Checkpoint::ReadBaseRows(std::string_view name, int64_t row_begin, int64_
   return ReadRows(name, row_begin, row_end, out);
 }
 
-Result<schema::Hash128> Checkpoint::Hash() const {
+Result<schema::Hash128> Checkpoint::Hash(const std::atomic<bool>* stop) const {
   std::vector<const InputFile*> files;
   for (const auto& shard : shards_) files.push_back(&shard->file());
-  return HashFiles(files);
+  return HashFiles(files, stop);
 }
 
 }  // namespace graft::converter

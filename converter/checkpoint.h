@@ -2,6 +2,7 @@
 // Checkpoint: a model's tensors on disk, in one file or in shards named by an index.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -48,7 +49,8 @@ class Checkpoint final : public TensorSource {
   const std::filesystem::path& folder() const { return folder_; }
 
   /// XXH3-128 over the weight files in name order. Reads them whole.
-  Result<schema::Hash128> Hash() const;
+  /// Errors   those of HashFiles.
+  Result<schema::Hash128> Hash(const std::atomic<bool>* stop = nullptr) const;
 
  private:
   Checkpoint() = default;

@@ -42,7 +42,6 @@ Result<OpenedModel> OpenModel(const std::filesystem::path& path,
 /// Describes the model in `header`. For models with a config.json also reads tokenizer.json,
 /// generation_config.json, preprocessor_config.json and the chat template beside it; an adapter's
 /// own take their place, and config.json is read as a merged checkpoint would have it.
-/// base_hash is left to the caller.
 /// Requires header.ForceDefaults(true).
 /// Errors   kUnsupported (an adapter that changes a tensor the graph does not use among others),
 /// kCorrupt, kMismatch, kIo,

@@ -61,14 +61,19 @@ Status InputFile::ReadAt(uint64_t offset, std::span<uint8_t> out) const {
   return OkStatus();
 }
 
-Result<schema::Hash128> HashFiles(std::span<const InputFile* const> files) {
-  constexpr uint64_t kChunkBytes = uint64_t{1} << 20;
+Result<schema::Hash128> HashFiles(std::span<const InputFile* const> files,
+                                  const std::atomic<bool>* stop) {
+  // Still in the cache when it is hashed.
+  constexpr uint64_t kChunkBytes = uint64_t{256} << 10;
   std::vector<uint8_t> chunk(kChunkBytes);
   XXH3_state_t state;
   XXH3_128bits_reset(&state);
   for (const InputFile* file : files) {
     for (uint64_t offset = 0; offset < file->size_bytes();) {
       GRAFT_RETURN_IF_ERROR(CheckCancelled());
+      if (stop != nullptr && stop->load(std::memory_order_relaxed)) {
+        return Status(StatusCode::kCancelled, "nobody waits for the hash any more");
+      }
       const uint64_t bytes = std::min(kChunkBytes, file->size_bytes() - offset);
       GRAFT_RETURN_IF_ERROR(file->ReadAt(offset, std::span(chunk).first(bytes)));
       XXH3_128bits_update(&state, chunk.data(), bytes);

@@ -3,6 +3,7 @@
 // shrinks is an error and not a signal.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -45,6 +46,8 @@ class InputFile {
 };
 
 /// XXH3-128 of the files' bytes, one after another.
-Result<schema::Hash128> HashFiles(std::span<const InputFile* const> files);
+/// Errors   those of ReadAt; kCancelled, also once `stop` is set, unless it is null.
+Result<schema::Hash128> HashFiles(std::span<const InputFile* const> files,
+                                  const std::atomic<bool>* stop = nullptr);
 
 }  // namespace graft::converter

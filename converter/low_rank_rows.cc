@@ -28,6 +28,30 @@ Status ReadTransposed(StoredFactor factor, int64_t row_begin, int64_t row_end,
   return OkStatus();
 }
 
+// Columns of the right factor in a block that stays in the first-level cache while all rows pass
+// over it.
+size_t BlockColumns(size_t rank) {
+  constexpr size_t kBlockElements = 2048;
+  return std::max<size_t>(32, kBlockElements / std::max<size_t>(1, rank) / 16 * 16);
+}
+
+// Block after block, each [rank, its columns]: a block of a wide matrix as it is stored would be
+// lines far apart, which fall on the same few places of a cache.
+Status ReadInBlocks(const std::function<Status(std::span<double>)>& read, size_t columns,
+                    size_t block_columns, std::span<double> out) {
+  if (out.empty()) return OkStatus();
+  std::vector<double> whole(out.size());
+  GRAFT_RETURN_IF_ERROR(read(whole));
+  auto to = out.begin();
+  for (size_t column = 0; column < columns; column += block_columns) {
+    const size_t width = std::min(block_columns, columns - column);
+    for (size_t at = column; at < whole.size(); at += columns) {
+      to = std::copy_n(whole.begin() + static_cast<std::ptrdiff_t>(at), width, to);
+    }
+  }
+  return OkStatus();
+}
+
 bool ExactProducts(StoredFactor a, StoredFactor b) {
   return a.entry->info.dtype != DType::kFloat64 && b.entry->info.dtype != DType::kFloat64;
 }
@@ -46,7 +70,12 @@ Status AddVector::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double
 
 LowRankRows::LowRankRows(LowRankFactors factors)
     : factors_(std::move(factors)),
-      right_(static_cast<size_t>(factors_.rank * factors_.columns), factors_.read_right) {}
+      block_columns_(BlockColumns(static_cast<size_t>(factors_.rank))),
+      right_(static_cast<size_t>(factors_.rank * factors_.columns),
+             [read = factors_.read_right, columns = static_cast<size_t>(factors_.columns),
+              block = block_columns_](std::span<double> out) {
+               return ReadInBlocks(read, columns, block, out);
+             }) {}
 
 Status LowRankRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
   const size_t rank = static_cast<size_t>(factors_.rank);
@@ -58,13 +87,10 @@ Status LowRankRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<doub
   t_left.resize(count * rank);
   GRAFT_RETURN_IF_ERROR(factors_.read_left(row_begin, row_end, t_left));
 
-  // A block of the right factor stays in the second-level cache while all rows pass over it.
-  constexpr size_t kBlockElements = 16384;
-  const size_t block = std::max<size_t>(64, kBlockElements / rank / 16 * 16);
-  for (size_t column = 0; column < columns; column += block) {
-    AddLowRank(right.data() + column, columns, t_left.data(), rank, count,
-               std::min(block, columns - column), rank, factors_.scale, factors_.exact_products,
-               rows.data() + column, columns);
+  for (size_t column = 0; column < columns; column += block_columns_) {
+    const size_t width = std::min(block_columns_, columns - column);
+    AddLowRank(right.data() + column * rank, width, t_left.data(), rank, count, width, rank,
+               factors_.scale, factors_.exact_products, rows.data() + column, columns);
   }
   return OkStatus();
 }

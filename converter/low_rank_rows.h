@@ -34,7 +34,8 @@ class LowRankRows final : public RowUpdate {
 
  private:
   LowRankFactors factors_;
-  PreparedMatrix right_;
+  size_t block_columns_;
+  PreparedMatrix right_;  // in blocks of so many columns
 };
 
 /// One stored factor: `entry` seen as a matrix of shape[0] rows, the rest of the dimensions

@@ -47,42 +47,54 @@ void ScalarColumns(const double* a, size_t a_stride, const double* b, size_t beg
   }
 }
 
-// Four rows by two vectors: eight sums stay in registers while k runs.
+// Four rows by two vectors: eight sums stay in registers while k runs. On its own so that the
+// pointers do too.
+template <bool kExact>
+HWY_NOINLINE void FourRowsTile(const double* HWY_RESTRICT a, size_t a_stride,
+                               const double* HWY_RESTRICT b, size_t b_stride, size_t rank,
+                               double scale, double* HWY_RESTRICT out, size_t out_stride) {
+  const Tag d;
+  const size_t lanes = hn::Lanes(d);
+  Vector s00 = hn::Zero(d), s01 = hn::Zero(d), s10 = hn::Zero(d), s11 = hn::Zero(d);
+  Vector s20 = hn::Zero(d), s21 = hn::Zero(d), s30 = hn::Zero(d), s31 = hn::Zero(d);
+  const double* row1 = b + b_stride;
+  const double* row2 = row1 + b_stride;
+  const double* row3 = row2 + b_stride;
+  for (size_t k = 0; k < rank; ++k, a += a_stride) {
+    const Vector a0 = hn::LoadU(d, a);
+    const Vector a1 = hn::LoadU(d, a + lanes);
+    const Vector b0 = hn::Set(d, b[k]);
+    s00 = Accumulate<kExact>(a0, b0, s00);
+    s01 = Accumulate<kExact>(a1, b0, s01);
+    const Vector b1 = hn::Set(d, row1[k]);
+    s10 = Accumulate<kExact>(a0, b1, s10);
+    s11 = Accumulate<kExact>(a1, b1, s11);
+    const Vector b2 = hn::Set(d, row2[k]);
+    s20 = Accumulate<kExact>(a0, b2, s20);
+    s21 = Accumulate<kExact>(a1, b2, s21);
+    const Vector b3 = hn::Set(d, row3[k]);
+    s30 = Accumulate<kExact>(a0, b3, s30);
+    s31 = Accumulate<kExact>(a1, b3, s31);
+  }
+  const Vector s = hn::Set(d, scale);
+  Finish(d, s00, s, out);
+  Finish(d, s01, s, out + lanes);
+  Finish(d, s10, s, out + out_stride);
+  Finish(d, s11, s, out + out_stride + lanes);
+  Finish(d, s20, s, out + 2 * out_stride);
+  Finish(d, s21, s, out + 2 * out_stride + lanes);
+  Finish(d, s30, s, out + 3 * out_stride);
+  Finish(d, s31, s, out + 3 * out_stride + lanes);
+}
+
 template <bool kExact>
 void FourRows(const double* HWY_RESTRICT a, size_t a_stride, const double* HWY_RESTRICT b,
               size_t b_stride, size_t columns, size_t rank, double scale, double* HWY_RESTRICT out,
               size_t out_stride) {
-  const Tag d;
-  const size_t lanes = hn::Lanes(d);
-  const Vector s = hn::Set(d, scale);
+  const size_t width = 2 * hn::Lanes(Tag());
   size_t c = 0;
-  for (; c + 2 * lanes <= columns; c += 2 * lanes) {
-    Vector s00 = hn::Zero(d), s01 = hn::Zero(d), s10 = hn::Zero(d), s11 = hn::Zero(d);
-    Vector s20 = hn::Zero(d), s21 = hn::Zero(d), s30 = hn::Zero(d), s31 = hn::Zero(d);
-    for (size_t k = 0; k < rank; ++k) {
-      const Vector a0 = hn::LoadU(d, a + k * a_stride + c);
-      const Vector a1 = hn::LoadU(d, a + k * a_stride + c + lanes);
-      const Vector b0 = hn::Set(d, b[k]);
-      s00 = Accumulate<kExact>(a0, b0, s00);
-      s01 = Accumulate<kExact>(a1, b0, s01);
-      const Vector b1 = hn::Set(d, b[b_stride + k]);
-      s10 = Accumulate<kExact>(a0, b1, s10);
-      s11 = Accumulate<kExact>(a1, b1, s11);
-      const Vector b2 = hn::Set(d, b[2 * b_stride + k]);
-      s20 = Accumulate<kExact>(a0, b2, s20);
-      s21 = Accumulate<kExact>(a1, b2, s21);
-      const Vector b3 = hn::Set(d, b[3 * b_stride + k]);
-      s30 = Accumulate<kExact>(a0, b3, s30);
-      s31 = Accumulate<kExact>(a1, b3, s31);
-    }
-    Finish(d, s00, s, out + c);
-    Finish(d, s01, s, out + c + lanes);
-    Finish(d, s10, s, out + out_stride + c);
-    Finish(d, s11, s, out + out_stride + c + lanes);
-    Finish(d, s20, s, out + 2 * out_stride + c);
-    Finish(d, s21, s, out + 2 * out_stride + c + lanes);
-    Finish(d, s30, s, out + 3 * out_stride + c);
-    Finish(d, s31, s, out + 3 * out_stride + c + lanes);
+  for (; c + width <= columns; c += width) {
+    FourRowsTile<kExact>(a + c, a_stride, b, b_stride, rank, scale, out + c, out_stride);
   }
   for (size_t r = 0; r < 4; ++r) {
     ScalarColumns(a, a_stride, b + r * b_stride, c, columns, rank, scale, out + r * out_stride);

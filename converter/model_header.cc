@@ -106,7 +106,7 @@ flatbuffers::Offset<fb::Provenance> WriteProvenance(
   }
   const auto version = header.CreateString(std::string("graft-convert ") + ConverterVersion());
   const auto base_name = header.CreateString(description.base_name);
-  const fb::Hash128 base_hash(description.base_hash.high, description.base_hash.low);
+  const fb::Hash128 base_hash;
   const auto adapter_vector = header.CreateVector(adapters);
   const auto recipe = header.CreateString(quantization);
   const auto layers = header.CreateVector(reports);
@@ -209,6 +209,10 @@ Result<ModelHeader> ModelHeader::Build(const ModelDescription& description,
 
 fb::Model* ModelHeader::model() const {
   return const_cast<fb::Model*>(fb::GetModel(header_.GetBufferPointer()));
+}
+
+void ModelHeader::SetBaseHash(const schema::Hash128& hash) {
+  *const_cast<fb::Hash128*>(model()->provenance()->base_hash()) = fb::Hash128(hash.high, hash.low);
 }
 
 void ModelHeader::SetContentHash(size_t tensor, const schema::Hash128& hash) {

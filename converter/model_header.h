@@ -54,7 +54,6 @@ struct ModelDescription {
   std::string bos_token;      ///< As the template knows it; empty: none.
   std::string eos_token;
   std::string base_name;
-  schema::Hash128 base_hash;
   std::vector<AdapterRecord> adapters;
   std::string combined_by;    ///< "sum", "ties 0.5"; empty: one adapter, whole.
   std::string base_rounding;  ///< "nf4", "nf4 double-quantized"; empty: none.
@@ -99,6 +98,7 @@ class ModelHeader {
   std::span<const SegmentPlace> segments() const { return segments_; }
   uint64_t file_bytes() const { return file_bytes_; }
 
+  void SetBaseHash(const schema::Hash128& hash);
   void SetContentHash(size_t tensor, const schema::Hash128& hash);
   void SetChecksum(size_t segment, uint64_t checksum);
   /// `tensor` must be a weight matrix.

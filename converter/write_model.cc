@@ -6,6 +6,7 @@
 
 #include "converter/choose_formats.h"
 #include "converter/output_file.h"
+#include "converter/parallel.h"
 #include "converter/write_weights.h"
 #include "schema/verify.h"
 
@@ -47,12 +48,17 @@ WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& h
 }
 
 // The same checks a device makes, and the checksums it leaves out.
-Status VerifyOwnFile(std::span<const uint8_t> bytes) {
+Status VerifyOwnFile(std::span<const uint8_t> bytes, int threads) {
   GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel model, schema::Verify(bytes));
-  return schema::VerifyContents(model);
+  return VerifyContents(model, threads);
 }
 
 }  // namespace
+
+Status VerifyContents(const schema::VerifiedModel& model, int threads) {
+  return ParallelFor(threads, schema::CountContents(model),
+                     [&](int64_t i) { return schema::VerifyContent(model, i); });
+}
 
 Result<WriteOutcome> WriteModel(const ModelDescription& description, const TensorSource& source,
                                 const WriteOptions& options,
@@ -72,15 +78,21 @@ Result<WriteOutcome> WriteModel(const ModelDescription& description, const Tenso
   for (size_t i = 0; i < description.constants.size(); ++i) {
     if (description.constants[i].is_weight_matrix) header.SetMeasures(i, measures[i]);
   }
+  schema::Hash128 base_hash;
+  if (options.base_hash) {
+    GRAFT_ASSIGN_OR_RETURN(base_hash, options.base_hash());
+    header.SetBaseHash(base_hash);
+  }
   const std::vector<uint8_t> head = header.Bytes();
   GRAFT_RETURN_IF_ERROR(file->WriteAt(0, head));
-  if (Status status = VerifyOwnFile(bytes); !status.ok()) {
+  if (Status status = VerifyOwnFile(bytes, options.threads); !status.ok()) {
     return Error(status.code(), "%s: does not pass its own check: %.*s", options.path.c_str(),
                  static_cast<int>(status.message().size()), status.message().data());
   }
   GRAFT_RETURN_IF_ERROR(file->Commit());
   WriteOutcome outcome = Summarize(description, header, measures, options.format);
   outcome.header_bytes = head.size();
+  outcome.base_hash = base_hash;
   return outcome;
 }
 

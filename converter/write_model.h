@@ -12,6 +12,7 @@
 #include "converter/model_header.h"
 #include "converter/tensor_source.h"
 #include "schema/result.h"
+#include "schema/verify.h"
 
 namespace graft::converter {
 
@@ -24,6 +25,9 @@ struct WriteOptions {
   /// Of adapted matrices, every n-th row is also quantized as it was before the adapter, to measure
   /// what is left of the adapter. 1: every row, which takes about twice the time. 0: none.
   int64_t delta_row_stride = 16;
+  /// The hash of the base for the record, asked for once all weights are written, so that it can be
+  /// computed meanwhile. Empty: zeros stand there.
+  std::function<Result<schema::Hash128>()> base_hash;
   /// Called now and then, from any thread, with the elements done so far and in all.
   std::function<void(int64_t done, int64_t total)> progress;
 };
@@ -51,6 +55,7 @@ struct FormatTotal {
 struct WriteOutcome {
   uint64_t file_bytes = 0;
   uint64_t header_bytes = 0;
+  schema::Hash128 base_hash;
   std::vector<FormatTotal> formats;
   std::vector<LayerOutcome> layers;
 };
@@ -64,5 +69,9 @@ struct WriteOutcome {
 Result<WriteOutcome> WriteModel(const ModelDescription& description, const TensorSource& source,
                                 const WriteOptions& options,
                                 flatbuffers::FlatBufferBuilder& header);
+
+/// schema::VerifyContents on several threads, with the same first failure.
+/// Errors   also kCancelled.
+Status VerifyContents(const schema::VerifiedModel& model, int threads);
 
 }  // namespace graft::converter

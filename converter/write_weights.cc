@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string>
 
+#include "converter/cancellation.h"
 #include "converter/parallel.h"
 #include "converter/quantize/encode.h"
 
@@ -19,6 +20,12 @@ struct RowBlock {
   size_t tensor = 0;
   int64_t row_begin = 0;
   int64_t row_end = 0;
+};
+
+// Blocks of one tensor that one thread encodes one after another and writes at once.
+struct Piece {
+  size_t block_begin = 0;
+  size_t block_end = 0;
 };
 
 Result<std::vector<RowBlock>> CutIntoBlocks(const std::vector<Constant>& constants) {
@@ -40,11 +47,36 @@ Result<std::vector<RowBlock>> CutIntoBlocks(const std::vector<Constant>& constan
   return blocks;
 }
 
+// Large writes cost the kernel much less than many small ones; but every thread should get several
+// pieces, and hold no more than some MB.
+std::vector<Piece> JoinBlocks(const std::vector<RowBlock>& blocks, int threads) {
+  constexpr size_t kMostBlocks = 64;
+  constexpr size_t kPiecesForEachThread = 16;
+  const size_t most = std::clamp<size_t>(
+      blocks.size() / (kPiecesForEachThread * static_cast<size_t>(std::max(threads, 1))), 1,
+      kMostBlocks);
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    if (pieces.empty() || i - pieces.back().block_begin >= most ||
+        blocks[pieces.back().block_begin].tensor != blocks[i].tensor) {
+      pieces.push_back(Piece{i, i});
+    }
+    pieces.back().block_end = i + 1;
+  }
+  return pieces;
+}
+
 // What one thread works in; it stays allocated from block to block.
 struct Workspace {
   std::vector<double> merged, base, stored, stored_base;
   std::vector<uint8_t> data, scales, discarded;
 };
+
+// Never shrinks: growing again would fill what is overwritten anyway.
+std::span<uint8_t> Room(uint64_t size_bytes, std::vector<uint8_t>* buffer) {
+  if (buffer->size() < size_bytes) buffer->resize(size_bytes);
+  return std::span(*buffer).first(size_bytes);
+}
 
 class WeightWriter {
  public:
@@ -63,8 +95,10 @@ class WeightWriter {
       total_ +=
           (block.row_end - block.row_begin) * description_.constants[block.tensor].row_elements();
     }
-    GRAFT_RETURN_IF_ERROR(ParallelFor(options_.threads, static_cast<int64_t>(blocks_.size()),
-                                      [this](int64_t i) { return WriteBlock(i); }));
+    const std::vector<Piece> pieces = JoinBlocks(blocks_, options_.threads);
+    GRAFT_RETURN_IF_ERROR(
+        ParallelFor(options_.threads, static_cast<int64_t>(pieces.size()),
+                    [&](int64_t i) { return WritePiece(pieces[static_cast<size_t>(i)]); }));
     // Sums in block order, whichever thread did which block.
     std::vector<LayerMeasures> measures(description_.constants.size());
     for (size_t i = 0; i < blocks_.size(); ++i) {
@@ -75,9 +109,38 @@ class WeightWriter {
   }
 
  private:
-  Status WriteBlock(int64_t index) {
+  Status WritePiece(const Piece& piece) {
     thread_local Workspace w;
-    const RowBlock& block = blocks_[static_cast<size_t>(index)];
+    const RowBlock& first = blocks_[piece.block_begin];
+    const RowBlock& last = blocks_[piece.block_end - 1];
+    const Constant& constant = description_.constants[first.tensor];
+    const TensorPlace& place = header_.tensors()[first.tensor];
+    const auto row_data = static_cast<uint64_t>(place.format.RowDataBytes(constant.row_elements()));
+    const auto row_scales =
+        static_cast<uint64_t>(place.format.RowScaleBytes(constant.row_elements()));
+    const auto rows = static_cast<uint64_t>(last.row_end - first.row_begin);
+    const std::span<uint8_t> data = Room(row_data * rows, &w.data);
+    const std::span<uint8_t> scales = Room(row_scales * rows, &w.scales);
+    for (size_t i = piece.block_begin; i < piece.block_end; ++i) {
+      GRAFT_RETURN_IF_ERROR(CheckCancelled());
+      const auto row = static_cast<uint64_t>(blocks_[i].row_begin - first.row_begin);
+      GRAFT_RETURN_IF_ERROR(
+          EncodeBlock(i, data.data() + row * row_data, scales.data() + row * row_scales, &w));
+    }
+    const auto row = static_cast<uint64_t>(first.row_begin);
+    GRAFT_RETURN_IF_ERROR(file_.WriteAt(place.data_offset + row * row_data, data));
+    if (!scales.empty()) {
+      GRAFT_RETURN_IF_ERROR(file_.WriteAt(place.scales_offset + row * row_scales, scales));
+    }
+    if (last.row_end == constant.shape[0]) {
+      file_.StartWriteback(place.data_offset, place.data_bytes);
+    }
+    return OkStatus();
+  }
+
+  Status EncodeBlock(size_t index, uint8_t* data, uint8_t* scales, Workspace* workspace) {
+    Workspace& w = *workspace;
+    const RowBlock& block = blocks_[index];
     const Constant& constant = description_.constants[block.tensor];
     const TensorPlace& place = header_.tensors()[block.tensor];
     const int64_t row_elements = constant.row_elements();
@@ -91,30 +154,17 @@ class WeightWriter {
     GRAFT_RETURN_IF_ERROR(
         ReadConstant(constant, source_, block.row_begin, block.row_end, w.merged, w.base));
 
-    const auto row_data = static_cast<uint64_t>(place.format.RowDataBytes(row_elements));
-    const auto row_scales = static_cast<uint64_t>(place.format.RowScaleBytes(row_elements));
-    w.data.resize(row_data * static_cast<uint64_t>(rows));
-    w.scales.resize(row_scales * static_cast<uint64_t>(rows));
-    if (Status status = EncodeRows(place.format, w.merged, row_elements, w.data.data(),
-                                   w.scales.data(), w.stored);
+    if (Status status = EncodeRows(place.format, w.merged, row_elements, data, scales, w.stored);
         !status.ok()) {
       return InTensor(status, constant, block);
     }
 
-    LayerMeasures& measures = block_measures_[static_cast<size_t>(index)];
-    if (constant.is_weight_matrix) MeasureDamage(w.merged, w.stored, &measures.damage);
+    LayerMeasures& measures = block_measures_[index];
     if (constant.is_weight_matrix && adapted) {
-      MeasureDelta(w.merged, w.base, &measures.survival);
+      MeasureDamageAndDelta(w.merged, w.stored, w.base, &measures.damage, &measures.survival);
       GRAFT_RETURN_IF_ERROR(SampleSurvival(place, constant, block, &w, &measures.survival));
-    }
-
-    const auto first = static_cast<uint64_t>(block.row_begin);
-    GRAFT_RETURN_IF_ERROR(file_.WriteAt(place.data_offset + first * row_data, w.data));
-    if (!w.scales.empty()) {
-      GRAFT_RETURN_IF_ERROR(file_.WriteAt(place.scales_offset + first * row_scales, w.scales));
-    }
-    if (block.row_end == constant.shape[0]) {
-      file_.StartWriteback(place.data_offset, place.data_bytes);
+    } else if (constant.is_weight_matrix) {
+      MeasureDamage(w.merged, w.stored, &measures.damage);
     }
     const int64_t done =
         done_.fetch_add(static_cast<int64_t>(elements)) + static_cast<int64_t>(elements);

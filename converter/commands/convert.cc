@@ -3,10 +3,10 @@
 
 #include <chrono>
 #include <cstdio>
-#include <future>
 #include <string>
 #include <vector>
 
+#include "converter/base_hash.h"
 #include "converter/commands/adapter_options.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/convert_report.h"
@@ -33,10 +33,9 @@ Status Convert(const ConvertOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(options.base, adapters, rules));
   flatbuffers::FlatBufferBuilder header(1 << 16);
   header.ForceDefaults(true);
-  // Hashing reads every weight once, and meanwhile the tokenizer is compiled.
-  auto base_hash = std::async(std::launch::async, [&model] { return model.base->Hash(); });
-  GRAFT_ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(model, header));
-  GRAFT_ASSIGN_OR_RETURN(description.base_hash, base_hash.get());
+  BaseHash base_hash(*model.base);
+  GRAFT_ASSIGN_OR_RETURN(const ModelDescription description, DescribeModel(model, header));
+  write.base_hash = [&base_hash] { return base_hash.Get(); };
 
   Progress progress("converting", "weights", options.quiet);
   write.progress = [&progress](int64_t done, int64_t total) { progress.Update(done, total); };

@@ -240,7 +240,7 @@ std::string ConvertReportJson(const ConvertReport& report) {
       {"image", ImageJson(task.image)},
       {"quantization", report.wanted.Name()},
       {"base",
-       {{"name", report.description.base_name}, {"hash", HashText(report.description.base_hash)}}}};
+       {{"name", report.description.base_name}, {"hash", HashText(report.outcome.base_hash)}}}};
   for (const FormatTotal& total : report.outcome.formats) {
     json["formats"][total.format.Name()] = {{"tensors", total.tensors}, {"bytes", total.bytes}};
   }

@@ -5,7 +5,9 @@
 #include "converter/commands/commands.h"
 #include "converter/commands/mapped_model.h"
 #include "converter/json.h"
+#include "converter/parallel.h"
 #include "converter/progress.h"
+#include "converter/write_model.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::converter {
@@ -13,7 +15,7 @@ namespace {
 
 Status Verify(const VerifyOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<MappedModel> file, MappedModel::Open(options.file));
-  if (Status status = schema::VerifyContents(file->verified()); !status.ok()) {
+  if (Status status = VerifyContents(file->verified(), DefaultThreads()); !status.ok()) {
     return status.WithContext(options.file);
   }
   const schema::fb::Model& model = file->verified().model();

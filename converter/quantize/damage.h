@@ -49,8 +49,10 @@ struct DeltaSurvival {
   double NoiseRatio() const;
 };
 
-void MeasureDelta(std::span<const double> merged, std::span<const double> base,
-                  DeltaSurvival* survival);
+/// MeasureDamage of `merged`, and its change from `base` over all elements.
+void MeasureDamageAndDelta(std::span<const double> merged, std::span<const double> stored,
+                           std::span<const double> base, Damage* damage, DeltaSurvival* survival);
+/// What is left of that change, for a row of the sample.
 void MeasureSurvival(std::span<const double> merged, std::span<const double> base,
                      std::span<const double> stored_merged, std::span<const double> stored_base,
                      DeltaSurvival* survival);

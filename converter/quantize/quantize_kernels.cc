@@ -36,12 +36,11 @@ using Vector = hn::Vec<Tag>;
 // Adding it to a small integer in float64 leaves that integer in the low bits.
 constexpr double kIntegerAtLowBits = 6755399441055744.0;  // 1.5 * 2^52
 
-// For codes of x * steps: xq[l] = sum of x q, qq[l] = sum of q q, for `count` candidates of steps
-// side by side.
-template <size_t kCount>
-void SumCodes(const float* HWY_RESTRICT x, size_t elements, const float* steps,
-              float (*HWY_RESTRICT xq)[kLanes], float (*HWY_RESTRICT qq)[kLanes]) {
-  static_assert(kCount == 4);
+// For codes of x * steps: xq[l] = sum of x q, qq[l] = sum of q q, for four candidates of steps side
+// by side. A bound that no code can reach need not be kept.
+template <bool kKeepLow, bool kKeepHigh>
+void SumCodesWithin(const float* HWY_RESTRICT x, size_t elements, const float* steps,
+                    float (*HWY_RESTRICT xq)[kLanes], float (*HWY_RESTRICT qq)[kLanes]) {
   const Tag d;
   const Vector low = hn::Set(d, kLowestCode);
   const Vector high = hn::Set(d, kHighestCode);
@@ -53,9 +52,12 @@ void SumCodes(const float* HWY_RESTRICT x, size_t elements, const float* steps,
     for (size_t i = 0; i < elements; ++i) {
       const Vector v = hn::LoadU(d, x + i * kLanes + lane);
       const auto one = [&](Vector s, Vector& a, Vector& b) HWY_ATTR {
-        const Vector q = hn::Round(hn::Min(hn::Max(hn::Mul(v, s), low), high));
+        Vector q = hn::Mul(v, s);
+        if constexpr (kKeepLow) q = hn::Max(q, low);
+        if constexpr (kKeepHigh) q = hn::Min(q, high);
+        q = hn::Round(q);
         a = hn::Add(a, hn::Mul(v, q));
-        b = hn::Add(b, hn::Mul(q, q));
+        b = hn::MulAdd(q, q, b);  // q q is a small integer: fused or not, the same bits
       };
       one(s0, a0, b0);
       one(s1, a1, b1);
@@ -70,6 +72,20 @@ void SumCodes(const float* HWY_RESTRICT x, size_t elements, const float* steps,
     hn::StoreU(b1, d, qq[1] + lane);
     hn::StoreU(b2, d, qq[2] + lane);
     hn::StoreU(b3, d, qq[3] + lane);
+  }
+}
+
+// Requires |x| <= 1, but for rounding, and steps in ascending order.
+void SumBlockCodes(const float* x, size_t elements, const float* steps, float (*xq)[kLanes],
+                   float (*qq)[kLanes]) {
+  // Further from where rounding takes a code beyond the bound than x is from 1.
+  constexpr float kBeyond = 0.49f;
+  if (steps[3] < kHighestCode + kBeyond) {
+    SumCodesWithin<false, false>(x, elements, steps, xq, qq);
+  } else if (steps[3] < -kLowestCode + kBeyond) {
+    SumCodesWithin<false, true>(x, elements, steps, xq, qq);
+  } else {
+    SumCodesWithin<true, true>(x, elements, steps, xq, qq);
   }
 }
 
@@ -100,9 +116,39 @@ double LargestKernel(const double* numbers, size_t count) {
   return result;
 }
 
+// Four vectors of four to their transpose, for each four lanes and elements of x.
+void TransposeLanes(const float* HWY_RESTRICT runs, size_t length, float* HWY_RESTRICT x) {
+  const hn::FixedTag<float, 4> d;
+  const hn::FixedTag<uint64_t, 2> pairs;
+  const auto as_pairs = [&](auto v) HWY_ATTR { return hn::BitCast(pairs, v); };
+  for (size_t lane = 0; lane < kLanes; lane += 4) {
+    for (size_t i = 0; i < length; i += 4) {
+      const float* from = runs + lane * length + i;
+      const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + length);
+      const auto r2 = hn::LoadU(d, from + 2 * length), r3 = hn::LoadU(d, from + 3 * length);
+      const auto t0 = as_pairs(hn::InterleaveLower(d, r0, r1));
+      const auto t1 = as_pairs(hn::InterleaveLower(d, r2, r3));
+      const auto t2 = as_pairs(hn::InterleaveUpper(d, r0, r1));
+      const auto t3 = as_pairs(hn::InterleaveUpper(d, r2, r3));
+      float* to = x + i * kLanes + lane;
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, t0, t1)), d, to);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, t0, t1)), d, to + kLanes);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pairs, t2, t3)), d, to + 2 * kLanes);
+      hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pairs, t2, t3)), d, to + 3 * kLanes);
+    }
+  }
+}
+
 // Spreads runs of `length` numbers over the lanes of x [length, 16]; lanes and elements
 // without numbers become 0.
-void SpreadOverLanes(const double* numbers, size_t count, size_t length, float* x) {
+void SpreadOverLanes(const double* HWY_RESTRICT numbers, size_t count, size_t length,
+                     float* HWY_RESTRICT x) {
+  constexpr size_t kLongestBlock = 256;
+  if (length <= kLongestBlock && length % 4 == 0 && count == length * kLanes) {
+    float runs[kLongestBlock * kLanes];
+    for (size_t i = 0; i < count; ++i) runs[i] = static_cast<float>(numbers[i]);
+    return TransposeLanes(runs, length, x);
+  }
   for (size_t lane = 0; lane < kLanes; ++lane) {
     const size_t begin = std::min(lane * length, count);
     const size_t here = std::min(length, count - begin);
@@ -142,7 +188,7 @@ void SearchBlocksKernel(const float* x, size_t block_size, const float* steps, s
   float qq[4][kLanes];
   float best_gain[kLanes] = {};
   for (size_t c = 0; c < step_count; c += 4) {
-    SumCodes<4>(x, block_size, steps + c, xq, qq);
+    SumBlockCodes(x, block_size, steps + c, xq, qq);
     for (size_t k = 0; k < 4; ++k) {
       for (size_t lane = 0; lane < kLanes; lane += hn::Lanes(d)) {
         const Vector a = hn::LoadU(d, xq[k] + lane);
@@ -162,8 +208,12 @@ void SearchBlocksKernel(const float* x, size_t block_size, const float* steps, s
 
 void SumCodesKernel(const float* x, size_t elements, const float* steps, float (*xq)[kLanes],
                     float (*qq)[kLanes]) {
-  SumCodes<4>(x, elements, steps, xq, qq);
+  SumCodesWithin<true, true>(x, elements, steps, xq, qq);
 }
+
+// Multiplying by the inverse is faster than dividing, and at most some 2^-45 from it: that matters
+// only where the quotient is as near as this to the middle between two codes.
+constexpr double kSurelyNearest = 0.5 - 0x1p-40;
 
 // codes[i] = low byte of (number / scale to the nearest integer in [low, high]) + offset.
 void RoundKernel(const double* HWY_RESTRICT numbers, size_t count, double scale, double low,
@@ -174,13 +224,19 @@ void RoundKernel(const double* HWY_RESTRICT numbers, size_t count, double scale,
   const hn::Rebind<uint8_t, decltype(d)> d_codes;
   const size_t lanes = hn::Lanes(d);
   const auto s = hn::Set(d, scale);
+  const auto inverse = hn::Set(d, 1.0 / scale);
+  const auto surely = hn::Set(d, kSurelyNearest);
   const auto lowest = hn::Set(d, low);
   const auto highest = hn::Set(d, high);
   const auto shift = hn::Set(d, kIntegerAtLowBits + offset);
   size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    const auto quotient = hn::Div(hn::LoadU(d, numbers + i), s);
-    const auto q = hn::Round(hn::Min(hn::Max(quotient, lowest), highest));
+    const auto number = hn::LoadU(d, numbers + i);
+    const auto near = hn::Min(hn::Max(hn::Mul(number, inverse), lowest), highest);
+    auto q = hn::Round(near);
+    if (HWY_UNLIKELY(!hn::AllTrue(d, hn::Lt(hn::Abs(hn::Sub(near, q)), surely)))) {
+      q = hn::Round(hn::Min(hn::Max(hn::Div(number, s), lowest), highest));
+    }
     hn::StoreU(hn::Mul(q, s), d, stored + i);
     hn::StoreU(hn::TruncateTo(d_codes, hn::BitCast(d_bits, hn::Add(q, shift))), d_codes, codes + i);
   }
@@ -192,10 +248,39 @@ void RoundKernel(const double* HWY_RESTRICT numbers, size_t count, double scale,
 }
 
 void PackKernel(const uint8_t* HWY_RESTRICT codes, size_t pairs, uint8_t* HWY_RESTRICT packed) {
-  for (size_t i = 0; i < pairs; ++i) {
+  const hn::CappedTag<uint16_t, 16> d;
+  const hn::Rebind<uint8_t, decltype(d)> d_packed;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= pairs; i += lanes) {
+    // Little-endian: the even element is the low half.
+    const auto pair =
+        hn::BitCast(d, hn::LoadU(hn::Repartition<uint8_t, decltype(d)>(), codes + 2 * i));
+    hn::StoreU(hn::TruncateTo(d_packed, hn::Or(pair, hn::ShiftRight<4>(pair))), d_packed,
+               packed + i);
+  }
+  for (; i < pairs; ++i) {
     uint16_t pair;
     std::memcpy(&pair, codes + 2 * i, sizeof pair);
     packed[i] = static_cast<uint8_t>(pair | pair >> 4);
+  }
+}
+
+void EncodeInt4Kernel(const double* numbers, size_t group, const float* scales, size_t groups,
+                      uint8_t* codes, double* stored) {
+  constexpr size_t kPieceElements = 256;
+  uint8_t one_each[kPieceElements];
+  for (size_t g = 0; g < groups; ++g) {
+    for (size_t done = 0; done < group;) {
+      const size_t here = std::min(kPieceElements, group - done);
+      RoundKernel(numbers, here, static_cast<double>(scales[g]), kLowestCode, kHighestCode,
+                  -kLowestCode, one_each, stored);
+      PackKernel(one_each, here / 2, codes);
+      numbers += here;
+      stored += here;
+      codes += here / 2;
+      done += here;
+    }
   }
 }
 
@@ -213,7 +298,7 @@ HWY_EXPORT(NormalizeLanes);
 HWY_EXPORT(SearchBlocksKernel);
 HWY_EXPORT(SumCodesKernel);
 HWY_EXPORT(RoundKernel);
-HWY_EXPORT(PackKernel);
+HWY_EXPORT(EncodeInt4Kernel);
 
 namespace {
 
@@ -312,14 +397,8 @@ void EncodeInt8(std::span<const double> numbers, float scale, int8_t* codes, dou
 
 void EncodeInt4(std::span<const double> numbers, size_t group, std::span<const float> scales,
                 uint8_t* codes, double* stored) {
-  const auto round = HWY_DYNAMIC_DISPATCH(RoundKernel);
-  const auto pack = HWY_DYNAMIC_DISPATCH(PackKernel);
-  std::vector<uint8_t> one_each(group);
-  for (size_t i = 0; i < scales.size(); ++i) {
-    round(numbers.data() + i * group, group, static_cast<double>(scales[i]), -8.0, 7.0, 8.0,
-          one_each.data(), stored + i * group);
-    pack(one_each.data(), group / 2, codes + i * group / 2);
-  }
+  HWY_DYNAMIC_DISPATCH(EncodeInt4Kernel)
+  (numbers.data(), group, scales.data(), scales.size(), codes, stored);
 }
 
 }  // namespace graft::converter

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "converter/base_hash.h"
 #include "tests/converter/small_files.h"
 
 namespace graft::converter {
@@ -57,6 +58,9 @@ TEST_SUITE("converter/checkpoint") {
     const auto one = Checkpoint::Open(single.path());
     const auto other = Checkpoint::Open(other_name.path());
     CHECK(*(*one)->Hash() == *(*other)->Hash());
+    CHECK(*BaseHash(**one).Get() == *(*one)->Hash());
+    const std::atomic<bool> stop{true};
+    CHECK((*one)->Hash(&stop).status().code() == StatusCode::kCancelled);
   }
 
   TEST_CASE("names what is wrong with shards") {

@@ -91,7 +91,12 @@ TEST_SUITE("converter/damage") {
         (sums[4] - sums[0] * sums[2] / n) /
         std::sqrt((sums[1] - sums[0] * sums[0] / n) * (sums[3] - sums[2] * sums[2] / n));
     DeltaSurvival survival;
-    MeasureDelta(merged, base, &survival);
+    Damage damage;
+    MeasureDamageAndDelta(merged, stored, base, &damage, &survival);
+    Damage alone;
+    MeasureDamage(merged, stored, &alone);
+    CHECK(damage.error_squares == alone.error_squares);
+    CHECK(damage.max_error == alone.max_error);
     MeasureSurvival(merged, base, stored, stored_base, &survival);
     CHECK(survival.Correlation() == doctest::Approx(expected));
     CHECK(expected > 0.8);
