@@ -27,8 +27,6 @@ class CacheWriter {
   virtual ~CacheWriter() = default;
   /// Any number of threads may write, to ranges that do not overlap. Errors   kIo.
   virtual Status Write(uint64_t offset, std::span<const uint8_t> bytes) = 0;
-  /// The bytes written, shared with whoever opens the file later. Outlives the writer.
-  virtual Result<std::unique_ptr<DataSource>> Map() = 0;
   /// Waits until the bytes are on the disk, then gives the file its name, in place of an older one.
   virtual Status Publish() = 0;
 };

@@ -136,18 +136,9 @@ Result<MemoryEstimate> EstimateMemory(const DataSource& source, const SessionOpt
   estimate.packing = {own + packed + of_files + looked_up, own + packed + of_files + looked_up / 2,
                       own + packed};
   estimate.cached = {estimate.packing.peak, estimate.packing.steady, own};
-  // Each tensor is read as a whole to check it, then packed slice by slice through buffers.
-  uint64_t largest_tensor = 0, largest_slice = 0;
-  for (const PackedEntry& entry : layout.entries) {
-    const schema::TensorBytes bytes =
-        model.tensor_bytes(*model.model().tensors()->Get(static_cast<uint32_t>(entry.weight)));
-    largest_tensor = std::max<uint64_t>(largest_tensor, bytes.data.size() + bytes.scales.size());
-  }
-  for (const PackedSlice& slice : layout.slices)
-    largest_slice = std::max(largest_slice, slice.bytes);
-  estimate.storing_peak_bytes =
-      std::max(estimate.cached.peak, kCodeBytes + kHeapBytes + BytesReadInPlace(model) +
-                                         threads * largest_slice + largest_tensor);
+  // A tensor that is read as a whole to be checked has its packed bytes still ahead of it, which
+  // are about as many; the file is written from the packed bytes.
+  estimate.storing_peak_bytes = estimate.packing.peak;
   return estimate;
 }
 

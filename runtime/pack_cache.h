@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds packed weights in a cache folder, or packs them into a file there. What goes wrong here is
+// Finds packed weights in a cache folder, or stores them in a file there. What goes wrong here is
 // never a reason not to run: the weights can always be packed into memory.
 #pragma once
 
@@ -22,20 +22,21 @@ namespace graft::runtime {
 Result<std::unique_ptr<DataSource>> FindPacked(const CacheSettings& settings, const PackFile& file,
                                                const PackLayout& layout, unsigned threads);
 
-/// Packs into a new file, which is complete but has no name yet. Errors   those of CreateCacheFile
-/// and PackSlices.
-Result<std::unique_ptr<CacheWriter>> StorePacked(const CacheSettings& settings,
-                                                 const PackFile& file,
-                                                 const schema::VerifiedModel& model,
-                                                 const DataSource& source, const PackLayout& layout,
-                                                 unsigned threads);
+/// Packed weights that are to be kept: where they lie in memory, and what their file is.
+struct PackedBytes {
+  PackFile file;
+  const PackLayout* layout = nullptr;
+  const uint8_t* data = nullptr;
+};
 
-/// Publishes a file without keeping its maker waiting for the disk.
+/// Writes packed weights into a file and publishes it, on a thread of its own that gives way to
+/// all others: the first token does not wait for the file.
 class Publisher {
  public:
   enum class State : uint8_t { kWorking, kDone, kFailed };
 
-  explicit Publisher(std::unique_ptr<CacheWriter> writer);
+  /// What `packed` points to must outlive this.
+  Publisher(std::unique_ptr<CacheWriter> writer, PackedBytes packed);
   /// Waits until it is done.
   ~Publisher();
   Publisher(const Publisher&) = delete;
@@ -47,8 +48,10 @@ class Publisher {
 
  private:
   void Run();
+  Status Store();
 
   std::unique_ptr<CacheWriter> writer_;
+  const PackedBytes packed_;
   pthread_t thread_{};
   bool has_thread_ = false;
   Status failure_;

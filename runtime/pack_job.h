@@ -18,7 +18,7 @@ class SliceTarget {
   /// Room for the slice's bytes.
   virtual uint8_t* Room(const PackedSlice& slice, unsigned worker) = 0;
   /// The room that was given is filled.
-  virtual Status Done(size_t slice, uint8_t* packed) = 0;
+  virtual Status Done(size_t slice, const uint8_t* packed) = 0;
 
  protected:
   ~SliceTarget() = default;

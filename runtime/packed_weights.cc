@@ -16,7 +16,7 @@ class MemoryTarget final : public SliceTarget {
  public:
   explicit MemoryTarget(uint8_t* memory) : memory_(memory) {}
   uint8_t* Room(const PackedSlice& slice, unsigned) override { return memory_ + slice.offset; }
-  Status Done(size_t, uint8_t*) override { return OkStatus(); }
+  Status Done(size_t, const uint8_t*) override { return OkStatus(); }
 
  private:
   uint8_t* memory_;
@@ -46,39 +46,38 @@ Result<std::unique_ptr<PackedWeights>> PackedWeights::Load(const schema::Verifie
     packed->Note(status);
     packed->state_ = CacheState::kFailed;
   }
-  GRAFT_RETURN_IF_ERROR(packed->PackIntoMemory(model, source, threads));
+  GRAFT_RETURN_IF_ERROR(packed->PackIntoMemory(model, source, threads, ContentCheck::kNone));
   return packed;
 }
 
 Status PackedWeights::PackIntoMemory(const schema::VerifiedModel& model, const DataSource& source,
-                                     unsigned threads) {
+                                     unsigned threads, ContentCheck check) {
   GRAFT_ASSIGN_OR_RETURN(
       memory_, PageMemory::Allocate(layout_.bytes, "packed weights", PageMemory::Pages::kHuge));
   MemoryTarget target(memory_.data());
-  GRAFT_RETURN_IF_ERROR(PackSlices(model, source, layout_, threads, ContentCheck::kNone, target));
+  GRAFT_RETURN_IF_ERROR(PackSlices(model, source, layout_, threads, check, target));
   PointInto(memory_.data());
   return OkStatus();
 }
 
 Status PackedWeights::LoadThroughCache(const schema::VerifiedModel& model, const DataSource& source,
                                        unsigned threads, const CacheSettings& cache) {
-  GRAFT_ASSIGN_OR_RETURN(const PackFile file, PackFile::Describe(model, layout_));
+  GRAFT_ASSIGN_OR_RETURN(PackFile file, PackFile::Describe(model, layout_));
   Result<std::unique_ptr<DataSource>> found = FindPacked(cache, file, layout_, threads);
   if (found.ok()) {
     file_ = std::move(found).value();
     state_ = CacheState::kHit;
-  } else {
-    if (found.status().code() != StatusCode::kNotFound) Note(found.status());
-    GRAFT_ASSIGN_OR_RETURN(auto writer, StorePacked(cache, file, model, source, layout_, threads));
-    GRAFT_ASSIGN_OR_RETURN(file_, writer->Map());
-    state_ = CacheState::kStored;
-    publisher_.reset(new (std::nothrow) Publisher(std::move(writer)));
-    if (!publisher_) {
-      file_.reset();
-      return Error(StatusCode::kOutOfMemory, "cannot allocate a publisher");
-    }
+    PointInto(file_->bytes().data() + file.data_offset());
+    return OkStatus();
   }
-  PointInto(file_->bytes().data() + file.data_offset());
+  if (found.status().code() != StatusCode::kNotFound) Note(found.status());
+  GRAFT_ASSIGN_OR_RETURN(auto writer, CreateCacheFile(cache, file.name(), file.file_bytes()));
+  // A damaged model must not leave a file under a sound one's name.
+  GRAFT_RETURN_IF_ERROR(PackIntoMemory(model, source, threads, ContentCheck::kHashes));
+  state_ = CacheState::kStored;
+  publisher_.reset(new (std::nothrow)
+                       Publisher(std::move(writer), {std::move(file), &layout_, memory_.data()}));
+  if (!publisher_) return Error(StatusCode::kOutOfMemory, "cannot allocate a publisher");
   return OkStatus();
 }
 

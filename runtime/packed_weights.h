@@ -9,6 +9,7 @@
 
 #include "runtime/cache_folder.h"
 #include "runtime/data_source.h"
+#include "runtime/pack_job.h"
 #include "runtime/pack_layout.h"
 #include "runtime/page_memory.h"
 #include "schema/result.h"
@@ -21,7 +22,7 @@ class Publisher;
 enum class CacheState : int32_t {
   kOff,     ///< no folder was given, or nothing is to be packed
   kHit,     ///< mapped from a file of an earlier start
-  kStored,  ///< packed, into a file for the next start
+  kStored,  ///< packed into memory, and from there into a file for the next start
   kFailed   ///< packed into memory
 };
 
@@ -55,7 +56,7 @@ class PackedWeights {
  private:
   PackedWeights() = default;
   Status PackIntoMemory(const schema::VerifiedModel& model, const DataSource& source,
-                        unsigned threads);
+                        unsigned threads, ContentCheck check);
   Status LoadThroughCache(const schema::VerifiedModel& model, const DataSource& source,
                           unsigned threads, const CacheSettings& cache);
   void Note(const Status& status);
@@ -66,7 +67,7 @@ class PackedWeights {
   std::unique_ptr<DataSource> file_;  // in place of memory_
   CacheState state_ = CacheState::kOff;
   std::string note_;
-  std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<Publisher> publisher_;  // reads layout_ and memory_
 };
 
 }  // namespace graft::runtime

@@ -122,18 +122,6 @@ void Evict(std::vector<CachedFile> files, int descriptor, const std::string& nam
   }
 }
 
-/// Maps an open cache file, in huge pages where the system has them for files.
-Result<std::unique_ptr<DataSource>> MapWhole(int descriptor) {
-  Result<std::unique_ptr<DataSource>> source = OpenDescriptor(descriptor, 0, 0);
-#ifdef MADV_HUGEPAGE
-  if (source.ok()) {
-    const std::span<const uint8_t> bytes = (*source)->bytes();
-    madvise(const_cast<uint8_t*>(bytes.data()), bytes.size(), MADV_HUGEPAGE);  // a hint
-  }
-#endif
-  return source;
-}
-
 class TemporaryFile final : public CacheWriter {
  public:
   TemporaryFile(std::string path, std::string temporary_name, std::string name, Descriptor folder,
@@ -176,8 +164,6 @@ class TemporaryFile final : public CacheWriter {
     return OkStatus();
   }
 
-  Result<std::unique_ptr<DataSource>> Map() override { return MapWhole(file_.get()); }
-
   Status Publish() override {
     // The data before the name: after a crash there is a whole file or none. The folder itself is
     // not synced, since losing the name costs only another packing.
@@ -200,6 +186,18 @@ class TemporaryFile final : public CacheWriter {
   const Descriptor file_;
   bool published_ = false;
 };
+
+/// Maps an open cache file, in huge pages where the system has them for files.
+Result<std::unique_ptr<DataSource>> MapWhole(int descriptor) {
+  Result<std::unique_ptr<DataSource>> source = OpenDescriptor(descriptor, 0, 0);
+#ifdef MADV_HUGEPAGE
+  if (source.ok()) {
+    const std::span<const uint8_t> bytes = (*source)->bytes();
+    madvise(const_cast<uint8_t*>(bytes.data()), bytes.size(), MADV_HUGEPAGE);  // a hint
+  }
+#endif
+  return source;
+}
 
 /// A name no other file has: names of files that are gone may come back.
 std::string TemporaryName(const std::string& name) {
