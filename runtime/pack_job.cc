@@ -17,11 +17,11 @@ namespace fb = schema::fb;
 class PackJob {
  public:
   PackJob(const schema::VerifiedModel& model, const DataSource& source, const PackLayout& layout,
-          SliceTarget& target)
+          uint8_t* packed)
       : model_(model),
         source_(source),
         layout_(layout),
-        target_(target),
+        packed_(packed),
         tensors_(*model.model().tensors()),
         readers_(new std::atomic<uint32_t>[tensors_.size()]()) {}
 
@@ -44,9 +44,9 @@ class PackJob {
   }
 
   Status Run(unsigned threads) {
-    return RunTasks(threads, tasks_.size(), [this](size_t index, unsigned worker) {
+    return RunTasks(threads, tasks_.size(), [this](size_t index, unsigned) {
       const Task& task = tasks_[index];
-      if (task.kind == Task::Kind::kPack) return Pack(task.index, worker);
+      if (task.kind == Task::Kind::kPack) return Pack(task.index);
       return Check(*tensors_.Get(task.index), task.index);
     });
   }
@@ -83,7 +83,7 @@ class PackJob {
     return OkStatus();
   }
 
-  Status Pack(uint32_t index, unsigned worker) {
+  Status Pack(uint32_t index) {
     const PackedSlice& slice = layout_.slices[index];
     const PackedEntry& entry = layout_.entries[slice.entry];
     const fb::Tensor& tensor = *tensors_.Get(static_cast<uint32_t>(entry.weight));
@@ -96,21 +96,20 @@ class PackJob {
     const uint64_t offset = OffsetOf(matrix.data + slice.begin * matrix.row_bytes());
     const uint64_t size = (slice.end - slice.begin) * matrix.row_bytes();
     source_.WillRead(offset, size);
-    uint8_t* room = target_.Room(slice, worker);
     GRAFT_RETURN_IF_ERROR(PackRows(tensor.name()->c_str(), entry.weights, matrix, bias, slice.begin,
-                                   slice.end, room));
+                                   slice.end, packed_ + slice.offset));
     // At once, so that never much more than one copy is in memory. Pages shared with a neighbour
     // stay until the whole tensor is done. An embedding that shares the tensor brings back the few
     // rows it reads.
     source_.Release(offset, size);
     if (--readers_[static_cast<size_t>(entry.weight)] == 0) Release(tensor);
-    return target_.Done(index, room);
+    return OkStatus();
   }
 
   const schema::VerifiedModel& model_;
   const DataSource& source_;
   const PackLayout& layout_;
-  SliceTarget& target_;
+  uint8_t* const packed_;
   const flatbuffers::Vector<flatbuffers::Offset<fb::Tensor>>& tensors_;
   // How many tasks still read each tensor.
   const std::unique_ptr<std::atomic<uint32_t>[]> readers_;
@@ -120,9 +119,8 @@ class PackJob {
 }  // namespace
 
 Status PackSlices(const schema::VerifiedModel& model, const DataSource& source,
-                  const PackLayout& layout, unsigned threads, ContentCheck check,
-                  SliceTarget& target) {
-  PackJob job(model, source, layout, target);
+                  const PackLayout& layout, unsigned threads, ContentCheck check, uint8_t* packed) {
+  PackJob job(model, source, layout, packed);
   job.AddTasks(check);
   return job.Run(threads);
 }

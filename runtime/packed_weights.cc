@@ -10,20 +10,6 @@
 #include "runtime/pack_job.h"
 
 namespace graft::runtime {
-namespace {
-
-class MemoryTarget final : public SliceTarget {
- public:
-  explicit MemoryTarget(uint8_t* memory) : memory_(memory) {}
-  uint8_t* Room(const PackedSlice& slice, unsigned) override { return memory_ + slice.offset; }
-  Status Done(size_t, const uint8_t*) override { return OkStatus(); }
-
- private:
-  uint8_t* memory_;
-};
-
-}  // namespace
-
 PackedWeights::~PackedWeights() = default;
 
 Result<std::unique_ptr<PackedWeights>> PackedWeights::Load(const schema::VerifiedModel& model,
@@ -54,8 +40,7 @@ Status PackedWeights::PackIntoMemory(const schema::VerifiedModel& model, const D
                                      unsigned threads, ContentCheck check) {
   GRAFT_ASSIGN_OR_RETURN(
       memory_, PageMemory::Allocate(layout_.bytes, "packed weights", PageMemory::Pages::kHuge));
-  MemoryTarget target(memory_.data());
-  GRAFT_RETURN_IF_ERROR(PackSlices(model, source, layout_, threads, check, target));
+  GRAFT_RETURN_IF_ERROR(PackSlices(model, source, layout_, threads, check, memory_.data()));
   PointInto(memory_.data());
   return OkStatus();
 }
