@@ -64,8 +64,9 @@ private fun Session.tokens(dispatcher: CoroutineDispatcher, generate: (TokenList
             try {
                 generate(listener)
                 channel.close()
-            } catch (e: Throwable) { // to the collector; nobody listens any more if it was the collector that stopped
-                channel.close(e)
+            } catch (e: Throwable) {
+                // To the collector. One that stopped may meet it before its own cancellation, and is not to fail by it.
+                channel.close(if (collection.isCancelled) CancellationException("the collector stopped", e) else e)
             }
         }
         awaitClose { session.cancel(listener) }
