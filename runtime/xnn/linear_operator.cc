@@ -9,6 +9,7 @@
 #include <new>
 #include <vector>
 
+#include "runtime/kernels/block_product.h"
 #include "runtime/page_memory.h"
 #include "runtime/xnn/block_packing.h"
 
@@ -330,6 +331,7 @@ struct LinearOperator::Impl {
   const char* name;
   Provider provider;
   xnn_operator_t op = nullptr;
+  BlockProduct product;  // in the operator's place, if it has weights
 };
 
 LinearOperator::LinearOperator() = default;
@@ -340,6 +342,15 @@ Status LinearOperator::Create(const char* name, const LinearWeights& weights, si
   impl_.reset(new (std::nothrow) Impl(weights, begin, name));
   if (!impl_)
     return Error(StatusCode::kOutOfMemory, "tensor %.200s: cannot allocate an operator", name);
+  if (weights.block_tile != 0 &&
+      PrefersBlockProduct(weights.block_tile, weights.in_features, weights.block_size)) {
+    impl_->product.width = weights.in_features;
+    impl_->product.block_size = weights.block_size;
+    impl_->product.packed = impl_->provider.bytes;
+    impl_->product.columns = end - begin;
+    impl_->product.output_stride = weights.out_features;
+    return OkStatus();
+  }
   RowSource source;
   source.scales = unit_scales;
   return FromXnnpack(CreateOperator(weights, end - begin, source, impl_->provider, &impl_->op),
@@ -351,6 +362,13 @@ Status LinearOperator::Prepare(size_t rows, const void* input, const RowQuantiza
   const auto* floats = static_cast<const float*>(input);
   const auto* codes = static_cast<const int8_t*>(input);
   const auto* params = reinterpret_cast<const xnn_quantization_params*>(quantization);
+  if (BlockProduct& product = impl_->product; product.packed != nullptr) {
+    product.rows = rows;
+    product.codes = codes;
+    product.quantization = quantization;
+    product.output = output;
+    return OkStatus();
+  }
   const xnn_operator_t op = impl_->op;
   xnn_status status = xnn_status_invalid_parameter;
   switch (impl_->weights->format) {
@@ -381,6 +399,10 @@ Status LinearOperator::Prepare(size_t rows, const void* input, const RowQuantiza
 }
 
 Status LinearOperator::Run() {
+  if (impl_->product.packed != nullptr) {
+    MultiplyBlocks(impl_->product);
+    return OkStatus();
+  }
   return FromXnnpack(xnn_run_operator(impl_->op, nullptr), impl_->name, "run");
 }
 
