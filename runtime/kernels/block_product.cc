@@ -112,9 +112,9 @@ void MultiplyRows(std::index_sequence<kRow...>, const BlockProduct& product, siz
                   const int32_t* offsets) {
   const Bytes d_bytes;
   const Floats d;
-  const size_t blocks = product.width / product.block_size;
+  const size_t blocks = product.in_features / product.block_size;
   const size_t steps = product.block_size / kStep;
-  const size_t width = product.width;
+  const size_t width = product.in_features;
   const size_t block_bytes = kTile * product.block_size / 2;
   // bf16 numbers 0 to 3 and 4 to 7 as floats, each twice.
   alignas(32) static constexpr uint8_t kTwiceLow[32] = {
@@ -124,7 +124,7 @@ void MultiplyRows(std::index_sequence<kRow...>, const BlockProduct& product, siz
   const auto twice_high = hn::Add(twice_low, hn::Set(d_bytes, 8));  // 0x88 gives 0 as well
   const int8_t* codes = product.codes + row * width;
   const uint8_t* packed = product.packed;
-  for (size_t column = 0; column < product.columns; column += kTile) {
+  for (size_t column = 0; column < product.out_features; column += kTile) {
     const auto code_sums = hn::LoadU(d, reinterpret_cast<const float*>(packed));
     packed += kTile * sizeof(float);
     Rows<kRow...> rows;
@@ -162,7 +162,7 @@ void MultiplyRows(std::index_sequence<kRow...>, const BlockProduct& product, siz
     packed += blocks * (block_bytes + kTile * sizeof(uint16_t));
     const auto bias = hn::LoadU(d, reinterpret_cast<const float*>(packed));
     packed += kTile * sizeof(float);
-    const size_t count = std::min(kTile, product.columns - column);
+    const size_t count = std::min(kTile, product.out_features - column);
     float* out = product.output + row * product.output_stride + column;
     const auto finish = [&](size_t r, auto low, auto high) HWY_ATTR {
       const RowQuantization& quantization = product.quantization[row + r];
@@ -177,8 +177,8 @@ void MultiplyRows(std::index_sequence<kRow...>, const BlockProduct& product, siz
   }
 }
 
-bool PrefersImpl(size_t tile, size_t width, size_t block_size) {
-  return tile == kTile && block_size % kStep == 0 && width / block_size <= kMaxBlocks;
+bool PrefersImpl(size_t tile, size_t in_features, size_t block_size) {
+  return tile == kTile && block_size % kStep == 0 && in_features / block_size <= kMaxBlocks;
 }
 
 template <bool kOneStep>
@@ -196,12 +196,12 @@ void MultiplySome(const BlockProduct& product, size_t row, size_t rows, const in
 }
 
 void MultiplyImpl(const BlockProduct& product) {
-  const size_t blocks = product.width / product.block_size;
+  const size_t blocks = product.in_features / product.block_size;
   int32_t offsets[kRowsAtOnce * kMaxBlocks];
   for (size_t row = 0; row < product.rows; row += kRowsAtOnce) {
     const size_t rows = std::min(kRowsAtOnce, product.rows - row);
     for (size_t r = 0; r < rows; ++r) {
-      SumCodes(product.codes + (row + r) * product.width, blocks, product.block_size,
+      SumCodes(product.codes + (row + r) * product.in_features, blocks, product.block_size,
                offsets + r * kMaxBlocks);
     }
     (product.block_size == kStep ? MultiplySome<true> : MultiplySome<false>)(product, row, rows,
@@ -223,8 +223,8 @@ namespace graft::runtime {
 HWY_EXPORT(PrefersImpl);
 HWY_EXPORT(MultiplyImpl);
 
-bool PrefersBlockProduct(size_t tile, size_t width, size_t block_size) {
-  return HWY_DYNAMIC_DISPATCH(PrefersImpl)(tile, width, block_size);
+bool PrefersBlockProduct(size_t tile, size_t in_features, size_t block_size) {
+  return HWY_DYNAMIC_DISPATCH(PrefersImpl)(tile, in_features, block_size);
 }
 
 void MultiplyBlocks(const BlockProduct& product) { HWY_DYNAMIC_DISPATCH(MultiplyImpl)(product); }

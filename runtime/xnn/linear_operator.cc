@@ -344,10 +344,10 @@ Status LinearOperator::Create(const char* name, const LinearWeights& weights, si
     return Error(StatusCode::kOutOfMemory, "tensor %.200s: cannot allocate an operator", name);
   if (weights.block_tile != 0 &&
       PrefersBlockProduct(weights.block_tile, weights.in_features, weights.block_size)) {
-    impl_->product.width = weights.in_features;
+    impl_->product.in_features = weights.in_features;
     impl_->product.block_size = weights.block_size;
     impl_->product.packed = impl_->provider.bytes;
-    impl_->product.columns = end - begin;
+    impl_->product.out_features = end - begin;
     impl_->product.output_stride = weights.out_features;
     return OkStatus();
   }

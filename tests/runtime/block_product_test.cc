@@ -103,10 +103,10 @@ TEST_SUITE("runtime/block_product") {
             product.codes = m.codes.data();
             product.quantization = m.quantization.data();
             product.rows = rows;
-            product.width = m.width;
+            product.in_features = m.width;
             product.block_size = block;
             product.packed = m.packed.data();
-            product.columns = columns;
+            product.out_features = columns;
             product.output = output.data();
             product.output_stride = stride;
             runtime::MultiplyBlocks(product);
@@ -143,10 +143,10 @@ TEST_SUITE("runtime/block_product") {
     product.codes = m.codes.data();
     product.quantization = m.quantization.data();
     product.rows = 7;
-    product.width = m.width;
+    product.in_features = m.width;
     product.block_size = 32;
     product.packed = m.packed.data();
-    product.columns = product.output_stride = 16;
+    product.out_features = product.output_stride = 16;
     product.output = together.data();
     runtime::MultiplyBlocks(product);
     product.rows = 1;
