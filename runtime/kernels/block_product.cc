@@ -2,6 +2,7 @@
 #include "runtime/kernels/block_product.h"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #undef HWY_TARGET_INCLUDE
@@ -30,8 +31,8 @@ using Shorts = hn::FixedTag<int16_t, 16>;
 using Integers = hn::FixedTag<int32_t, 8>;
 using Floats = hn::FixedTag<float, 8>;
 
-// Sums of the codes of each block, by -4: what the offset of unsigned weights adds to each of the
-// two lanes of an output.
+// Sums of the codes of each block, times -4: takes the 8 that unsigned weights are raised by off
+// again, half of it in each of an output's two lanes.
 void SumCodes(const int8_t* codes, size_t blocks, size_t block_size, int32_t* offsets) {
   const Codes d8;
   const Shorts d16;

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -54,7 +55,7 @@ struct Matrices {
     for (auto& of_row : quantization) {
       of_row = {static_cast<int32_t>(random() % 256) - 128, 0.01f};
     }
-    // Code 15 beside -128 is the largest product there is, code 0 of weights stands for -8.
+    // 15 (a weight of 7) beside -128 gives the largest sum that 16 bits have to hold.
     for (uint8_t& pair : data) pair = extreme ? uint8_t{0xFF} : static_cast<uint8_t>(random());
     for (uint16_t& scale : scales) scale = static_cast<uint16_t>(0x3C00 + random() % 0x180);
     for (float& value : bias) value = static_cast<float>(random() % 1000) / 100 - 5;
