@@ -96,11 +96,6 @@ endfunction()
 
 function(graft_build_dependencies result)
   set(here ${CMAKE_CURRENT_FUNCTION_LIST_DIR})
-  set(flags "")
-  if(GRAFT_SANITIZE STREQUAL "thread")   # the thread sanitizer must see pthreadpool's own synchronization
-    set(flags "-fsanitize=thread")
-  endif()
-
   # The key says everything that the built bytes depend on.
   file(STRINGS ${here}/dependencies.txt lines REGEX "^(source|headers) ")
   set(recipe "")
@@ -109,7 +104,7 @@ function(graft_build_dependencies result)
     list(APPEND recipe ${hash})
   endforeach()
   set(identity "${lines}" ${recipe} ${CMAKE_SYSTEM_NAME} ${CMAKE_SYSTEM_PROCESSOR} ${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}
-    ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} "${CMAKE_C_COMPILER_TARGET}" "${flags}")
+    ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} "${CMAKE_C_COMPILER_TARGET}")
   foreach(line ${lines})
     string(REGEX REPLACE "^[a-z]+ +([a-z0-9]+) .*" "\\1" name ${line})
     string(TOUPPER ${name} upper)
@@ -148,7 +143,7 @@ function(graft_build_dependencies result)
   endforeach()
 
   set(configure ${CMAKE_COMMAND} -S ${here}/dependencies -B ${work}/build -G ${CMAKE_GENERATOR} -DCMAKE_BUILD_TYPE=Release
-    -DCMAKE_INSTALL_PREFIX=${work}/prefix "-DCMAKE_C_FLAGS=${flags}" "-DCMAKE_CXX_FLAGS=${flags}" ${folders})
+    -DCMAKE_INSTALL_PREFIX=${work}/prefix ${folders})
   foreach(variable CMAKE_TOOLCHAIN_FILE CMAKE_C_COMPILER CMAKE_CXX_COMPILER CMAKE_C_COMPILER_LAUNCHER CMAKE_CXX_COMPILER_LAUNCHER
       CMAKE_MAKE_PROGRAM ANDROID_ABI ANDROID_PLATFORM)
     if(${variable})
