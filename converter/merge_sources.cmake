@@ -1,6 +1,6 @@
 # The reading and merging side of the converter.
 set(GRAFT_MERGE_SOURCES
-  json.cc json_parser.cc tensor_source.cc input_file.cc parallel.cc merge_kernels.cc
+  tensor_source.cc parallel.cc merge_kernels.cc
   weight_file.cc strided_read.cc zip_archive.cc pickle.cc pickle_machine.cc pickle_calls.cc pickle_names.cc pickle_values.cc
   safetensors.cc torch_file.cc safetensors_writer.cc checkpoint.cc
   adapter_settings.cc adapter_config.cc mlx_config.cc adapter_keys.cc adapter_location.cc adapter_file.cc module_pattern.cc module_names.cc newer_names.cc underscored_names.cc mlx_targets.cc
