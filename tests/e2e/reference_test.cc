@@ -155,7 +155,7 @@ TEST_SUITE("e2e/reference") {
 // An emulator computes floats a thousand times slower: there the text's start has to do, measured
 // against float32 on the same start.
 #ifdef GRAFT_TEST_EMULATED
-constexpr size_t kScoredTokens = 512;
+constexpr size_t kScoredTokens = 256;
 #else
 constexpr size_t kScoredTokens = SIZE_MAX;
 #endif
