@@ -16,6 +16,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND GRAFT_PRECOMPILE)
   foreach(warning array-bounds dangling-pointer free-nonheap-object maybe-uninitialized stringop-overflow stringop-overread use-after-free)
     target_compile_options(graft_build_flags INTERFACE -Wno-${warning})
   endforeach()
+  target_compile_options(graft_build_flags INTERFACE -fpch-preprocess)   # for ccache
 endif()
 if(GRAFT_WERROR)
   target_compile_options(graft_build_flags INTERFACE -Werror)
