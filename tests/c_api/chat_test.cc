@@ -7,24 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "tests/text/scripted_model.h"
+#include "tests/c_api/opened_model.h"
 
 namespace graft::test {
 namespace {
 
-struct Model {
-  AlignedBytes file = ScriptedModel({{5, 6}, {6, 7}, {7, 5}}, 32, {9}, true);
-  graft_model* handle = nullptr;
-  Model() {
-    REQUIRE(graft_model_open_memory(file.data(), file.size(), nullptr, &handle, nullptr) ==
-            GRAFT_OK);
-  }
-  ~Model() { graft_model_destroy(handle); }
-};
-
 TEST_SUITE("runtime/c_api_chat") {
   TEST_CASE("renders messages with a template of the caller's, with variables and a time") {
-    const Model model;
+    const OpenedModel model;
     const graft_chat_message messages[] = {{"system", "be"}, {"user", "hi"}};
     const graft_chat_variable variables[] = {{"loud", "true"}, {"name", "x"}};
     graft_chat_options options = GRAFT_CHAT_OPTIONS_INIT;
@@ -49,7 +39,7 @@ TEST_SUITE("runtime/c_api_chat") {
   }
 
   TEST_CASE("says that there is no template, what the template refuses, and what is missing") {
-    const Model model;
+    const OpenedModel model;
     const graft_chat_message message = {"user", "hi"};
     graft_chat_options options = GRAFT_CHAT_OPTIONS_INIT;
     graft_error error{};
@@ -83,7 +73,7 @@ TEST_SUITE("runtime/c_api_chat") {
   }
 
   TEST_CASE("two texts become one row of ids with types") {
-    const Model model;
+    const OpenedModel model;
     size_t one = 0;
     size_t both = 0;
     int32_t ids[32] = {};

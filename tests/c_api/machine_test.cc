@@ -8,20 +8,10 @@
 #include <string>
 
 #include "runtime/cpus.h"
-#include "tests/text/scripted_model.h"
+#include "tests/c_api/opened_model.h"
 
 namespace graft::test {
 namespace {
-
-struct Model {
-  AlignedBytes file = ScriptedModel({{5, 6}, {6, 7}, {7, 5}}, 32, {9}, true);
-  graft_model* handle = nullptr;
-  Model() {
-    REQUIRE(graft_model_open_memory(file.data(), file.size(), nullptr, &handle, nullptr) ==
-            GRAFT_OK);
-  }
-  ~Model() { graft_model_destroy(handle); }
-};
 
 TEST_SUITE("runtime/c_api_machine") {
   TEST_CASE("the machine has cores, a number of threads and features") {
@@ -83,7 +73,7 @@ TEST_SUITE("runtime/c_api_machine") {
   }
 
   TEST_CASE("a session's threads stay on the CPUs given, and lists that cannot be are refused") {
-    const Model model;
+    const OpenedModel model;
     const std::string last = std::to_string(runtime::UsableCpus().back());
     graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
     graft_session* session = nullptr;
