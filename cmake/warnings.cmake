@@ -40,7 +40,12 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64" AND CMAKE_SYSTEM_NAME STREQUAL "Lin
   target_compile_options(graft_device_flags INTERFACE "$<$<CONFIG:Release>:-fno-asynchronous-unwind-tables;-fno-unwind-tables>")
 endif()
 
-# What runs once for a request, not once for a token: small rather than fast. GRAFT_SMALL is for single source files.
+# What runs once for a request, not once for a token: small rather than fast. Whole targets link graft_small_flags.
 add_library(graft_small_flags INTERFACE)
 set(GRAFT_SMALL $<$<CONFIG:Release>:-Os>)
 target_compile_options(graft_small_flags INTERFACE ${GRAFT_SMALL})
+# graft_small_sources(target sources...): adds sources of this folder that are compiled for size.
+function(graft_small_sources target)
+  target_sources(${target} PRIVATE ${ARGN})
+  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS ${GRAFT_SMALL})
+endfunction()

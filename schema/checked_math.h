@@ -33,4 +33,9 @@ template <typename T>
   return true;
 }
 
+/// The sum of two sizes, or the largest number there is.
+inline uint64_t SaturatingAdd(uint64_t a, uint64_t b) {
+  return b > UINT64_MAX - a ? UINT64_MAX : a + b;
+}
+
 }  // namespace graft

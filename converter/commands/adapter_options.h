@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "converter/commands/commands.h"
-#include "converter/merged_source.h"
+#include "converter/merge/merged_source.h"
 
 namespace graft::converter {
 

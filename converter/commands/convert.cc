@@ -6,14 +6,14 @@
 #include <string>
 #include <vector>
 
-#include "converter/base_hash.h"
+#include "converter/base/parallel.h"
+#include "converter/checkpoint/base_hash.h"
 #include "converter/commands/adapter_options.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/convert_report.h"
-#include "converter/describe_model.h"
-#include "converter/parallel.h"
-#include "converter/progress.h"
-#include "converter/write_model.h"
+#include "converter/commands/progress.h"
+#include "converter/describe/describe_model.h"
+#include "converter/write/write_model.h"
 
 namespace graft::converter {
 namespace {

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "converter/commands/hash_text.h"
-#include "converter/image_files.h"
-#include "converter/progress.h"
+#include "converter/commands/progress.h"
+#include "converter/describe/image_files.h"
 
 namespace graft::converter {
 namespace {

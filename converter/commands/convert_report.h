@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "converter/describe_model.h"
-#include "converter/write_model.h"
+#include "converter/describe/describe_model.h"
+#include "converter/write/write_model.h"
 
 namespace graft::converter {
 

@@ -7,8 +7,8 @@
 #include "converter/commands/commands.h"
 #include "converter/commands/hash_text.h"
 #include "converter/commands/mapped_model.h"
+#include "converter/commands/progress.h"
 #include "converter/lower/lowering.h"
-#include "converter/progress.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::converter {

@@ -7,7 +7,7 @@
 #include <span>
 #include <system_error>
 
-#include "converter/input_file.h"
+#include "converter/base/input_file.h"
 
 namespace graft::converter {
 

@@ -7,8 +7,8 @@
 #include "converter/commands/adapter_options.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/hash_text.h"
-#include "converter/merge_checkpoint.h"
-#include "converter/progress.h"
+#include "converter/commands/progress.h"
+#include "converter/merge/merge_checkpoint.h"
 
 namespace graft::converter {
 namespace {

@@ -2,12 +2,12 @@
 #include <cstdio>
 #include <string>
 
+#include "converter/base/parallel.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/mapped_model.h"
-#include "converter/json.h"
-#include "converter/parallel.h"
-#include "converter/progress.h"
-#include "converter/write_model.h"
+#include "converter/commands/progress.h"
+#include "converter/json/json.h"
+#include "converter/write/write_model.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::converter {

@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "converter/json.h"
+#include "converter/json/json.h"
 #include "schema/result.h"
 
 namespace graft::schema::fb {

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "converter/graph_builder.h"
-#include "converter/json.h"
+#include "converter/json/json.h"
+#include "converter/lower/graph_builder.h"
 #include "converter/lower/lowering.h"
 
 namespace graft::converter {

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "converter/graph_builder.h"
-#include "converter/json.h"
+#include "converter/json/json.h"
+#include "converter/lower/graph_builder.h"
 #include "schema/result.h"
 
 namespace graft::converter {
@@ -68,9 +68,5 @@ struct TaskDescription {
 ///          tensors are faults of `graph`, which its Finish returns.
 using LowerFunction = Status (*)(const JsonValue& config, GraphBuilder& graph,
                                  TaskDescription* task);
-
-/// The lowering for a model_type of config.json.
-/// Errors   kUnsupported, naming the value and what there is.
-Result<LowerFunction> FindLowering(const JsonValue& config);
 
 }  // namespace graft::converter

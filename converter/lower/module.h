@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "converter/graph_builder.h"
+#include "converter/lower/graph_builder.h"
 
 namespace graft::converter {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "converter/json.h"
+#include "converter/json/json.h"
 #include "schema/result.h"
 
 namespace graft::converter {

@@ -7,9 +7,9 @@
 #include <limits>
 #include <vector>
 
-#include "converter/float_formats.h"
-#include "converter/merge_kernels.h"
 #include "converter/quantize/quantize_kernels.h"
+#include "converter/tensors/float_formats.h"
+#include "converter/tensors/float_kernels.h"
 
 namespace graft::converter {
 namespace {

@@ -9,7 +9,7 @@
 #include <limits>
 #include <vector>
 
-#include "converter/float_formats.h"
+#include "converter/tensors/float_formats.h"
 
 #define HWY_DISABLED_TARGETS \
   (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_AVX3_ZEN4 | HWY_AVX3_SPR | HWY_SVE_256 | HWY_SVE2_128)

@@ -12,7 +12,7 @@
 #include <limits>
 #include <string>
 
-#include "runtime/data_source.h"
+#include "runtime/platform/data_source.h"
 
 namespace graft::runtime {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cache folders on file systems of POSIX: temporary files under a lock, synced, then renamed.
-#include "runtime/cache_folder.h"
+#include "runtime/platform/cache_folder.h"
 
 #include <dirent.h>
 #include <fcntl.h>

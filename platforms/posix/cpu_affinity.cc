@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "platforms/posix/small_file.h"
-#include "runtime/cpus.h"
+#include "runtime/platform/cpus.h"
 
 #ifdef __linux__
 #include <sched.h>

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "runtime/cpus.h"
+#include "runtime/platform/cpus.h"
 
 namespace graft::runtime {
 

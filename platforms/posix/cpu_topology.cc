@@ -13,7 +13,7 @@
 
 #include "platforms/posix/cpu_name.h"
 #include "platforms/posix/small_file.h"
-#include "runtime/cpus.h"
+#include "runtime/platform/cpus.h"
 
 namespace graft::runtime {
 namespace {

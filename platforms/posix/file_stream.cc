@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files written beside their place and renamed into it, on file systems of POSIX.
-#include "runtime/file_stream.h"
+#include "runtime/platform/file_stream.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

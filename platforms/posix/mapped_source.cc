@@ -12,7 +12,7 @@
 #include <new>
 #include <string>
 
-#include "runtime/data_source.h"
+#include "runtime/platform/data_source.h"
 #include "schema/checked_math.h"
 
 namespace graft::runtime {

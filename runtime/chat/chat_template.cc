@@ -3,9 +3,9 @@
 
 #include <utility>
 
+#include "runtime/base/utf8.h"
 #include "runtime/chat/interpreter.h"
 #include "runtime/chat/parser.h"
-#include "runtime/text/utf8.h"
 
 namespace graft::runtime {
 namespace {

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "runtime/base/utf8.h"
 #include "runtime/chat/arithmetic.h"
 #include "runtime/chat/builtins.h"
 #include "runtime/chat/interpreter.h"
-#include "runtime/text/utf8.h"
 
 namespace graft::runtime::chat {
 namespace {

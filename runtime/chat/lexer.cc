@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdlib>
 
-#include "runtime/text/utf8.h"
+#include "runtime/base/utf8.h"
 
 namespace graft::runtime::chat {
 namespace {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "runtime/base/utf8.h"
 #include "runtime/chat/builtins.h"
 #include "runtime/chat/text_rules.h"
-#include "runtime/text/utf8.h"
 
 namespace graft::runtime::chat {
 namespace {

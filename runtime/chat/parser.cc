@@ -5,9 +5,9 @@
 #include <initializer_list>
 #include <utility>
 
+#include "runtime/base/utf8.h"
 #include "runtime/chat/expression_parser.h"
 #include "runtime/chat/lexer.h"
-#include "runtime/text/utf8.h"
 
 namespace graft::runtime::chat {
 namespace {

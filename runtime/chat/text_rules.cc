@@ -3,7 +3,7 @@
 
 #include <utf8proc.h>
 
-#include "runtime/text/utf8.h"
+#include "runtime/base/utf8.h"
 
 namespace graft::runtime::chat {
 namespace {

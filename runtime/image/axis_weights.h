@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "runtime/page_memory.h"
+#include "runtime/base/page_memory.h"
 #include "schema/result.h"
 
 namespace graft::runtime {

@@ -5,8 +5,8 @@
 #include <array>
 #include <utility>
 
+#include "runtime/base/page_memory.h"
 #include "runtime/image/axis_weights.h"
-#include "runtime/page_memory.h"
 #include "schema/generated/model_generated.h"
 #include "schema/image_window.h"
 #include "schema/result.h"

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "runtime/page_memory.h"
+#include "runtime/base/page_memory.h"
 #include "runtime/xnn/linear_operator.h"
 
 namespace graft::runtime {

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "runtime/page_memory.h"
+#include "runtime/base/page_memory.h"
 
 namespace graft::runtime {
 namespace {

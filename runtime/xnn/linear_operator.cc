@@ -9,8 +9,8 @@
 #include <new>
 #include <vector>
 
+#include "runtime/base/page_memory.h"
 #include "runtime/kernels/block_product.h"
-#include "runtime/page_memory.h"
 #include "runtime/xnn/block_packing.h"
 
 namespace graft::runtime {

@@ -6,9 +6,9 @@
 #include <cstring>
 #include <vector>
 
+#include "runtime/base/page_memory.h"
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/row_kernels.h"
-#include "runtime/page_memory.h"
 #include "runtime/xnn/linear_operator.h"
 
 namespace graft::runtime {

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "converter/json.h"
-#include "converter/tokenizer_json.h"
-#include "runtime/text/tokenizer.h"
+#include "converter/json/json.h"
+#include "converter/tokenizer/tokenizer_json.h"
+#include "runtime/tokenizer/tokenizer.h"
 #include "schema/generated/tokenizer_generated.h"
 
 namespace {

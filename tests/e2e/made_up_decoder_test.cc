@@ -11,11 +11,11 @@
 #include <string>
 #include <vector>
 
-#include "converter/checkpoint.h"
-#include "converter/json.h"
+#include "converter/checkpoint/checkpoint.h"
+#include "converter/json/json.h"
 #include "converter/lower/decoder_config.h"
 #include "converter/lower/decoder_parts.h"
-#include "converter/write_model.h"
+#include "converter/write/write_model.h"
 #include "schema/generated/model_generated.h"
 #include "tests/e2e/reference.h"
 

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "converter/checkpoint.h"
+#include "converter/checkpoint/checkpoint.h"
 
 namespace graft::test {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "converter/json.h"
+#include "converter/json/json.h"
 
 namespace graft::test {
 namespace {

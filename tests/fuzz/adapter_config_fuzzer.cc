@@ -6,7 +6,7 @@
 #include <fstream>
 #include <string>
 
-#include "converter/adapter_config.h"
+#include "converter/adapter/adapter_config.h"
 
 namespace {
 

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "converter/adapter_keys.h"
-#include "converter/underscored_names.h"
+#include "converter/adapter/adapter_keys.h"
+#include "converter/adapter/underscored_names.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace graft::converter;

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "converter/graph_builder.h"
-#include "converter/json.h"
-#include "converter/lower/layer_stack.h"
+#include "converter/json/json.h"
+#include "converter/lower/graph_builder.h"
+#include "converter/lower/layer_stack/layer_stack.h"
 #include "schema/generated/model_generated.h"
 
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "converter/safetensors.h"
+#include "converter/formats/safetensors.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const int descriptor = memfd_create("input.safetensors", 0);

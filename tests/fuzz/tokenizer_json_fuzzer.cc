@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "converter/json.h"
-#include "converter/tokenizer_json.h"
+#include "converter/json/json.h"
+#include "converter/tokenizer/tokenizer_json.h"
 #include "schema/generated/model_generated.h"
 #include "schema/verify_tokenizer.h"
 

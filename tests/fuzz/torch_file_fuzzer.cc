@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "converter/pickle.h"
-#include "converter/torch_file.h"
+#include "converter/formats/pickle.h"
+#include "converter/formats/torch_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)graft::converter::ReadPickledTensors(std::span(data, size), "input");

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds the files, then sorts every tensor by what its name means.
+#include "converter/adapter/adapter_file.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "converter/adapter/adapter_location.h"
+#include "converter/base/parallel.h"
+#include "converter/formats/open_weight_file.h"
+
+namespace graft::converter {
+namespace {
+
+// Tensors without the configuration they belong to.
+Status NoConfig(const WeightFile& weights) {
+  const std::span<const WeightFile::Entry> entries = weights.entries();
+  const char* first = entries.empty() ? "" : entries[0].info.name.c_str();
+  switch (StyleOfKeys(entries)) {
+    case KeyStyle::kPeft:
+      return Error(
+          StatusCode::kNotFound,
+          "%s: is a PEFT adapter without its adapter_config.json, which alone says by how "
+          "much and how tensors such as '%s' change the model; put it into the same folder",
+          weights.path().c_str(), first);
+    case KeyStyle::kMlx:
+      return Error(StatusCode::kNotFound,
+                   "%s: is an mlx-lm adapter without its adapter_config.json, which alone says by "
+                   "how much tensors such as '%s' change the model; put it into the same folder",
+                   weights.path().c_str(), first);
+    case KeyStyle::kKohya:
+    case KeyStyle::kUnknown:
+      break;
+  }
+  return Error(StatusCode::kUnsupported,
+               "%s: has no adapter_config.json beside it, and its tensors (the first is '%s') are "
+               "not named as any adapter's that graft knows",
+               weights.path().c_str(), first);
+}
+
+}  // namespace
+
+const AdapterTensor* AdapterModule::Use(std::string_view role) const {
+  const auto found = tensors.find(role);
+  if (found == tensors.end()) return nullptr;
+  found->second.used = true;
+  return &found->second;
+}
+
+bool AdapterModule::AllUsed() const {
+  return std::all_of(tensors.begin(), tensors.end(),
+                     [](const auto& tensor) { return tensor.second.used; });
+}
+
+Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::path& path) {
+  std::unique_ptr<AdapterFile> adapter(new AdapterFile);
+  GRAFT_ASSIGN_OR_RETURN(const AdapterLocation location, LocateAdapter(path));
+  if (!location.weights.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(adapter->weights_, OpenWeightFile(location.weights));
+  }
+  if (adapter->weights_ != nullptr &&
+      StyleOfKeys(adapter->weights_->entries()) == KeyStyle::kKohya) {
+    adapter->config_.file = adapter->weights_->path();
+    adapter->config_.type = AdapterType::kKohya;
+  } else if (location.config_folder.empty()) {
+    return NoConfig(*adapter->weights_);
+  } else {
+    adapter->folder_ = location.config_folder;
+    GRAFT_ASSIGN_OR_RETURN(adapter->config_, AdapterConfig::Read(adapter->folder_));
+  }
+  if (adapter->weights_ == nullptr) {
+    GRAFT_ASSIGN_OR_RETURN(const std::filesystem::path weights,
+                           WeightsBeside(adapter->folder_, adapter->config_.type));
+    GRAFT_ASSIGN_OR_RETURN(adapter->weights_, OpenWeightFile(weights));
+  }
+  GRAFT_ASSIGN_OR_RETURN(ModuleRules rules, ModuleRules::Create(adapter->config_));
+  adapter->rules_ = std::make_unique<ModuleRules>(std::move(rules));
+  GRAFT_RETURN_IF_ERROR(adapter->Sort());
+  GRAFT_RETURN_IF_ERROR(adapter->CheckFinite());
+  return adapter;
+}
+
+Status AdapterFile::Fail(StatusCode code, const AdapterTensor& tensor,
+                         const std::string& what) const {
+  return Error(code, "%s: tensor '%s' %s", weights_->path().c_str(),
+               tensor.entry->info.name.c_str(), what.c_str());
+}
+
+Result<AdapterNames> AdapterFile::FindAdapterNames() const {
+  AdapterNames names;
+  for (const WeightFile::Entry& entry : weights_->entries()) {
+    AdapterKey key = SplitPeftKey(entry.info.name, {});
+    if (!key.adapter_name.empty()) names.insert(std::move(key.adapter_name));
+  }
+  if (names.size() <= 1) return names;
+  return Error(StatusCode::kUnsupported,
+               "%s: holds the tensors of several adapters, among them '%s' and '%s'; save each in "
+               "a file of its own",
+               weights_->path().c_str(), names.begin()->c_str(), names.rbegin()->c_str());
+}
+
+Status AdapterFile::Sort() {
+  AdapterNames names;
+  const AdapterType type = config_.type;
+  if (type != AdapterType::kMlx && type != AdapterType::kKohya) {
+    GRAFT_ASSIGN_OR_RETURN(names, FindAdapterNames());
+  }
+  for (const WeightFile::Entry& entry : weights_->entries()) {
+    AdapterKey key = type == AdapterType::kMlx     ? SplitMlxKey(entry.info.name)
+                     : type == AdapterType::kKohya ? SplitKohyaKey(entry.info.name)
+                                                   : SplitPeftKey(entry.info.name, names);
+    AdapterTensor tensor;
+    tensor.module = std::move(key.module);
+    tensor.role = std::move(key.role);
+    tensor.entry = &entry;
+    // kohya's alpha is a single number, and an integer where the trainer was given one.
+    const bool setting = type == AdapterType::kKohya && tensor.role == "alpha";
+    if (!IsFloat(entry.info.dtype) && !setting) {
+      return Fail(StatusCode::kCorrupt, tensor,
+                  std::string("has the element type ") + DTypeName(entry.info.dtype) +
+                      "; an adapter's tensors are floating-point");
+    }
+    bool placed = false;
+    if (tensor.role.empty()) {
+      const auto [place, is_new] = replacements_.emplace(tensor.module, tensor);
+      placed = is_new;
+      // Old versions of PEFT save an embedding both as itself and as a saved module.
+      if (!placed) {
+        GRAFT_ASSIGN_OR_RETURN(placed, weights_->Same(*place->second.entry, entry));
+      }
+    } else {
+      AdapterModule& module = modules_[tensor.module];
+      module.name = tensor.module;
+      if (module.wrapper.empty()) module.wrapper = std::move(key.wrapper);
+      placed = module.tensors.emplace(tensor.role, tensor).second;
+    }
+    if (!placed)
+      return Fail(StatusCode::kCorrupt, tensor,
+                  "means the same place as another tensor of this file");
+  }
+  return OkStatus();
+}
+
+Status AdapterFile::CheckFinite() const {
+  const std::span<const WeightFile::Entry> entries = weights_->entries();
+  return ParallelFor(
+      DefaultThreads(), static_cast<int64_t>(entries.size()), [&](int64_t index) -> Status {
+        const WeightFile::Entry& entry = entries[static_cast<size_t>(index)];
+        const int64_t row_elements = std::max<int64_t>(entry.info.row_elements(), 1);
+        const int64_t step = std::max<int64_t>(1, 65536 / row_elements);
+        std::vector<double> values;
+        for (int64_t row = 0; row < entry.info.rows() && entry.size_bytes > 0; row += step) {
+          const int64_t end = std::min(entry.info.rows(), row + step);
+          values.resize(static_cast<size_t>((end - row) * row_elements));
+          GRAFT_RETURN_IF_ERROR(weights_->ReadRows(entry, row, end, values));
+          // x * 0 is 0 for every finite x and not a number otherwise.
+          double poison = 0;
+          for (const double value : values) poison += value * 0;
+          if (poison == 0) continue;
+          const auto bad = std::find_if(values.begin(), values.end(),
+                                        [](double v) { return !std::isfinite(v); });
+          return Error(StatusCode::kCorrupt,
+                       "%s: tensor '%s' holds %s at element %lld; the adapter's training failed",
+                       weights_->path().c_str(), entry.info.name.c_str(),
+                       std::isnan(*bad) ? "a value that is not a number" : "an infinity",
+                       static_cast<long long>(row * row_elements) + (bad - values.begin()));
+        }
+        return OkStatus();
+      });
+}
+
+Status AdapterFile::CheckAllUsed() const {
+  for (const auto& [name, module] : modules_) {
+    for (const auto& [role, tensor] : module.tensors) {
+      if (!tensor.used) {
+        return Fail(StatusCode::kMismatch, tensor,
+                    "belongs to nothing in an adapter of kind " + AdapterKindName(config_));
+      }
+    }
+  }
+  for (const auto& [name, tensor] : replacements_) {
+    if (!tensor.used) return Fail(StatusCode::kMismatch, tensor, "matches no tensor of the base");
+  }
+  return OkStatus();
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The folder itself, then what lies in it, then its subfolders; two answers are none.
+#include "converter/adapter/adapter_location.h"
+
+#include <algorithm>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace graft::converter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kConfig = "adapter_config.json";
+
+bool IsFile(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+// The entries of a folder that `wanted` accepts, in name order.
+template <typename Wanted>
+std::vector<fs::path> Entries(const fs::path& folder, Wanted wanted) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    if (wanted(it->path())) found.push_back(it->path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+// "one, two, three and 4 others".
+std::string NameList(const std::vector<fs::path>& paths) {
+  constexpr size_t kShown = 8;
+  std::string text;
+  for (size_t i = 0; i < std::min(paths.size(), kShown); ++i) {
+    if (i > 0) text += ", ";
+    text += paths[i].filename().string();
+  }
+  if (paths.size() > kShown) text += " and " + std::to_string(paths.size() - kShown) + " others";
+  return text;
+}
+
+Result<AdapterLocation> LocateInFolder(const fs::path& folder) {
+  AdapterLocation location;
+  if (IsFile(folder / kConfig)) {
+    location.config_folder = folder;
+    return location;
+  }
+  const std::vector<fs::path> files = Entries(folder, [](const fs::path& path) {
+    const std::string name = path.filename().string();
+    return IsFile(path) && (name.ends_with(".safetensors") || name == "adapter_model.bin");
+  });
+  const std::vector<fs::path> folders =
+      Entries(folder, [](const fs::path& path) { return IsFile(path / kConfig); });
+  // Weights under PEFT's name belong to this folder, whatever its subfolders hold.
+  if (files.size() == 1 && (folders.empty() || files[0].stem() == "adapter_model")) {
+    location.weights = files[0];
+    return location;
+  }
+  if (files.empty() && folders.size() == 1) {
+    location.config_folder = folders[0];
+    return location;
+  }
+  std::vector<fs::path> several = files;
+  several.insert(several.end(), folders.begin(), folders.end());
+  if (several.empty()) {
+    return Error(StatusCode::kNotFound,
+                 "%s: holds no adapter: neither adapter_config.json, nor a subfolder with one, nor "
+                 "a safetensors file",
+                 folder.c_str());
+  }
+  return Error(StatusCode::kMismatch, "%s: holds %zu adapters (%s); name the one to merge",
+               folder.c_str(), several.size(), NameList(several).c_str());
+}
+
+}  // namespace
+
+Result<AdapterLocation> LocateAdapter(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) return LocateInFolder(path);
+  if (!fs::exists(path, error)) {
+    return Error(StatusCode::kNotFound, "%s: no such adapter: neither a folder nor a file",
+                 path.c_str());
+  }
+  AdapterLocation location;
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  if (IsFile(parent / kConfig)) location.config_folder = parent;
+  if (path.filename() != kConfig) location.weights = path;
+  return location;
+}
+
+Result<fs::path> WeightsBeside(const fs::path& config_folder, AdapterType type) {
+  if (type == AdapterType::kMlx) {
+    fs::path weights = config_folder / "adapters.safetensors";
+    if (!IsFile(weights) && IsFile(config_folder / "adapters.npz")) {
+      return Error(StatusCode::kUnsupported,
+                   "%s: is a NumPy archive, which mlx-lm wrote before 2024's versions; load it "
+                   "with mlx and save it as adapters.safetensors",
+                   (config_folder / "adapters.npz").c_str());
+    }
+    if (IsFile(weights)) return weights;
+    return Error(StatusCode::kNotFound,
+                 "%s: has mlx-lm's adapter_config.json, but no adapters.safetensors beside it",
+                 config_folder.c_str());
+  }
+  fs::path weights = config_folder / "adapter_model.safetensors";
+  if (IsFile(weights)) return weights;
+  if (const fs::path older = config_folder / "adapter_model.bin"; IsFile(older)) return older;
+  return Error(StatusCode::kNotFound,
+               "%s: has an adapter_config.json, but neither adapter_model.safetensors nor "
+               "adapter_model.bin beside it",
+               config_folder.c_str());
+}
+
+}  // namespace graft::converter

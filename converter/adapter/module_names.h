@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// ModuleNames: finds, for a module name of an adapter, the base tensor it means, though the two
+// files may prefix it differently.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/adapter/newer_names.h"
+#include "converter/tensors/tensor_source.h"
+#include "schema/result.h"
+
+namespace graft::converter {
+
+/// An adapter names modules as they were called in the training program; a checkpoint may have been
+/// saved from a wrapper around that model or from a part of it. Names are tried as they are, then
+/// in their later spelling (NewerNames), then with up to three leading parts dropped, as the one
+/// base tensor that ends with the rest. Anything ambiguous is an error, never a guess.
+class ModuleNames {
+ public:
+  /// `base` must outlive this.
+  explicit ModuleNames(std::span<const TensorInfo> base);
+
+  /// The base tensor for `module` + "." + `leaf`, or for `module` alone if leaf is empty; null if
+  /// there is none. Errors   kMismatch: several base tensors could be meant.
+  Result<const TensorInfo*> Find(std::string_view module, std::string_view leaf) const;
+
+  /// What the adapter's program called the base tensor `name`: the reverse of what Find learned so
+  /// far.
+  std::string AdapterNameOf(std::string_view name) const;
+
+  /// The base tensor whose name is nearest to `name`, for messages; empty if the base has none.
+  std::string Nearest(std::string_view name) const;
+
+ private:
+  const TensorInfo* Exact(std::string_view name) const;
+  Result<const TensorInfo*> EndingWith(std::string_view ending, std::string_view asked) const;
+
+  std::span<const TensorInfo> base_;
+  NewerNames newer_;
+  std::map<std::string, const TensorInfo*, std::less<>> newer_names_;
+  // Base prefix -> adapter prefix, as found by dropping parts; one entry in practice.
+  mutable std::map<std::string, std::string> prefixes_;
+};
+
+}  // namespace graft::converter

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The respellings: ViT and its kin ("encoder.layer.0.attention.attention.query" is now
+// "layers.0.attention.q_proj"), and the normalization parameters of the oldest BERT checkpoints.
+#include "converter/adapter/newer_names.h"
+
+#include <algorithm>
+
+namespace graft::converter {
+namespace {
+
+struct Respelling {
+  std::string_view older;
+  std::string_view newer;
+};
+
+// Applied in order, each to the first place it fits.
+constexpr Respelling kVisionTransformer[] = {
+    {"encoder.layer.", "layers."},
+    {"attention.attention.query", "attention.q_proj"},
+    {"attention.attention.key", "attention.k_proj"},
+    {"attention.attention.value", "attention.v_proj"},
+    {"attention.output.dense", "attention.o_proj"},
+    {"intermediate.dense", "mlp.fc1"},
+    {"output.dense", "mlp.fc2"},
+};
+
+void Replace(std::string* text, const Respelling& spelling) {
+  const size_t at = text->find(spelling.older);
+  if (at != std::string::npos) text->replace(at, spelling.older.size(), spelling.newer);
+}
+
+void ReplaceEnding(std::string* text, const Respelling& spelling) {
+  if (!text->ends_with(spelling.older)) return;
+  text->replace(text->size() - spelling.older.size(), spelling.older.size(), spelling.newer);
+}
+
+}  // namespace
+
+NewerNames::NewerNames(std::span<const TensorInfo> base) {
+  vision_transformer_ = std::any_of(base.begin(), base.end(), [](const TensorInfo& info) {
+    return info.name.find("encoder.layer.") != std::string::npos &&
+           info.name.find("attention.attention.query") != std::string::npos;
+  });
+}
+
+std::string NewerNames::Of(std::string_view name) const {
+  std::string text(name);
+  if (vision_transformer_ && text.find("encoder.layer.") != std::string::npos) {
+    for (const Respelling& spelling : kVisionTransformer) Replace(&text, spelling);
+  }
+  ReplaceEnding(&text, {"LayerNorm.gamma", "LayerNorm.weight"});
+  ReplaceEnding(&text, {"LayerNorm.beta", "LayerNorm.bias"});
+  return text;
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensor names that newer releases of transformers spell otherwise while their checkpoints keep the
+// old spelling.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "converter/tensors/tensor_source.h"
+
+namespace graft::converter {
+
+/// Adapters trained under the newer release use its spelling; a merged checkpoint keeps the older
+/// one, which both releases read.
+class NewerNames {
+ public:
+  /// Looks at `base` to see which families of names it belongs to.
+  explicit NewerNames(std::span<const TensorInfo> base);
+
+  /// The newer spelling of the base tensor `name`; `name` itself if that did not change.
+  std::string Of(std::string_view name) const;
+
+ private:
+  bool vision_transformer_ = false;
+};
+
+}  // namespace graft::converter

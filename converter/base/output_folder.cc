@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// mkdir, fill, rename.
+#include "converter/base/output_folder.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <system_error>
+
+namespace graft::converter {
+
+namespace fs = std::filesystem;
+
+Result<std::unique_ptr<OutputFolder>> OutputFolder::Create(const fs::path& target) {
+  // "out/" and "out" are the same folder, and the temporary one must stand beside it.
+  const fs::path clean = target.has_filename() ? target : target.parent_path();
+  std::error_code error;
+  if (fs::exists(fs::symlink_status(clean, error)) &&
+      !(fs::is_directory(clean, error) && fs::is_empty(clean, error))) {
+    return Error(StatusCode::kInvalidArgument,
+                 "%s: is there already; name a folder that does not exist yet", clean.c_str());
+  }
+  fs::path temporary = clean;
+  temporary += ".tmp-" + std::to_string(getpid());
+  if (mkdir(temporary.c_str(), 0755) != 0) {
+    return Error(StatusCode::kIo, "%s: cannot be created: %s", clean.c_str(), std::strerror(errno));
+  }
+  return std::unique_ptr<OutputFolder>(new OutputFolder(clean, std::move(temporary)));
+}
+
+OutputFolder::~OutputFolder() {
+  std::error_code error;
+  if (!finished_) fs::remove_all(temporary_, error);
+}
+
+Status OutputFolder::Finish() {
+  const int folder = open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    fsync(folder);
+    close(folder);
+  }
+  if (rename(temporary_.c_str(), target_.c_str()) != 0) {
+    return Error(StatusCode::kIo, "%s: cannot be put in place: %s", target_.c_str(),
+                 std::strerror(errno));
+  }
+  finished_ = true;
+  return OkStatus();
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoint: a model's tensors on disk, in one file or in shards named by an index.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/tensors/tensor_source.h"
+#include "converter/tensors/weight_file.h"
+
+namespace graft::converter {
+
+class Checkpoint final : public TensorSource {
+ public:
+  /// Opens `path`: a file of tensors, an index of such, or a folder with, in this order,
+  /// model.safetensors, model.safetensors.index.json and the shards it names, a single file of
+  /// either ending under another name, pytorch_model.bin, pytorch_model.bin.index.json.
+  /// A head that pytorch_model.bin holds as a second name of the input embedding is left out where
+  /// config.json ties the two, as transformers leaves it out of safetensors files. Errors
+  /// kNotFound: no such file or folder, nothing to read in it, a missing shard. kCorrupt: an index
+  /// that contradicts its
+  ///          shards, a tensor in two shards, any fault of a file. Messages name file and tensor.
+  static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path);
+
+  std::span<const TensorInfo> tensors() const override { return infos_; }
+  const TensorInfo* Find(std::string_view name) const override;
+  Status ReadRows(std::string_view name, int64_t row_begin, int64_t row_end,
+                  std::span<double> out) const override;
+  Status ReadBaseRows(std::string_view name, int64_t row_begin, int64_t row_end,
+                      std::span<double> out) const override;
+
+  /// Where a tensor lies; null if there is none of that name.
+  struct Location {
+    size_t shard = 0;
+    const WeightFile::Entry* entry = nullptr;
+  };
+  const Location* Locate(std::string_view name) const;
+
+  /// The weight files in name order.
+  std::span<const std::unique_ptr<WeightFile>> shards() const { return shards_; }
+  /// The index the shards were found by; empty for a single file.
+  const std::filesystem::path& index_file() const { return index_file_; }
+  /// The folder the files lie in.
+  const std::filesystem::path& folder() const { return folder_; }
+
+  /// XXH3-128 over the weight files in name order. Reads them whole.
+  /// Errors   those of HashFiles.
+  Result<schema::Hash128> Hash(const std::atomic<bool>* stop = nullptr) const;
+
+ private:
+  Checkpoint() = default;
+  Status OpenIndexed();
+  Status Gather();
+  Status LeaveOutTiedHead();
+
+  std::filesystem::path folder_;
+  std::filesystem::path index_file_;
+  std::vector<std::unique_ptr<WeightFile>> shards_;
+  std::vector<TensorInfo> infos_;
+  std::vector<Location> locations_;  // beside infos_
+};
+
+}  // namespace graft::converter

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies by a list of endings.
+#include "converter/checkpoint/checkpoint_files.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <system_error>
+
+#include "converter/json/json.h"
+
+namespace graft::converter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxSmallFileBytes = uint64_t{512} << 20;
+
+bool IsWeightsOrDocumentation(const std::string& name) {
+  constexpr std::string_view kEndings[] = {
+      ".safetensors", ".bin",     ".pt",         ".pth", ".ckpt",   ".gguf", ".onnx",
+      ".h5",          ".msgpack", ".index.json", ".md",  ".tflite", ".ot",   ".graft"};
+  return name.starts_with(".") ||
+         std::any_of(std::begin(kEndings), std::end(kEndings),
+                     [&](std::string_view ending) { return name.ends_with(ending); });
+}
+
+Status WriteTextFile(const fs::path& file, std::string_view text) {
+  std::FILE* out = std::fopen(file.c_str(), "wb");
+  if (out == nullptr) {
+    return Error(StatusCode::kIo, "%s: cannot be created: %s", file.c_str(), std::strerror(errno));
+  }
+  const bool written = std::fwrite(text.data(), 1, text.size(), out) == text.size();
+  const bool closed = std::fclose(out) == 0;
+  if (written && closed) return OkStatus();
+  return Error(StatusCode::kIo, "%s: writing failed: %s", file.c_str(), std::strerror(errno));
+}
+
+Status CopyFile(const fs::path& from, const fs::path& to) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(from, kMaxSmallFileBytes));
+  return WriteTextFile(to, text);
+}
+
+}  // namespace
+
+Status CarryOverFiles(const fs::path& from, const fs::path& to, const ConfigChanges& changes) {
+  std::error_code error;
+  for (fs::directory_iterator it(from, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    std::error_code kind_error;
+    if (!it->is_regular_file(kind_error) || IsWeightsOrDocumentation(name)) continue;
+    if (name == "config.json" && changes.any()) {
+      GRAFT_ASSIGN_OR_RETURN(const std::string text, ChangedConfig(it->path(), changes));
+      GRAFT_RETURN_IF_ERROR(WriteTextFile(to / name, text));
+    } else {
+      GRAFT_RETURN_IF_ERROR(CopyFile(it->path(), to / name));
+    }
+  }
+  if (error)
+    return Error(StatusCode::kIo, "%s: cannot be listed: %s", from.c_str(),
+                 error.message().c_str());
+  return OkStatus();
+}
+
+Status CarryOverTokenizer(const fs::path& adapter, const fs::path& to) {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                           "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
+                           "tokenizer.model", "spiece.model", "chat_template.jinja"}) {
+    std::error_code error;
+    if (!fs::is_regular_file(adapter / name, error)) continue;
+    GRAFT_RETURN_IF_ERROR(CopyFile(adapter / name, to / name));
+  }
+  return OkStatus();
+}
+
+Status CarryOverImageProcessor(const fs::path& adapter, const fs::path& to) {
+  return CopyFile(adapter / "preprocessor_config.json", to / "preprocessor_config.json");
+}
+
+Status WriteShardIndex(const fs::path& file,
+                       std::vector<std::pair<std::string, std::string>> shard_of,
+                       uint64_t total_bytes, uint64_t total_elements) {
+  std::sort(shard_of.begin(), shard_of.end());
+  std::string text =
+      "{\n  \"metadata\": {\n    \"total_parameters\": " + std::to_string(total_elements) +
+      ",\n    \"total_size\": " + std::to_string(total_bytes) + "\n  },\n  \"weight_map\": {";
+  for (size_t i = 0; i < shard_of.size(); ++i) {
+    text += (i > 0 ? ",\n    " : "\n    ") + JsonQuote(shard_of[i].first) + ": " +
+            JsonQuote(shard_of[i].second);
+  }
+  return WriteTextFile(file, text + "\n  }\n}\n");
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// graft-convert: argv to options, options to a command, and its exit code.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <memory>
+#include <string>
+
+#include "converter/base/cancellation.h"
+#include "converter/base/version.h"
+#include "converter/commands/commands.h"
+
+namespace {
+
+using namespace graft::converter;  // NOLINT(google-build-using-namespace): the program is this
+                                   // library's front door.
+
+constexpr int64_t kMaxThreads = 1024;
+
+constexpr char kExitCodes[] =
+    "Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage, 130 "
+    "interrupted.";
+
+// The first signal asks; work stops at the next block and removes what it began. A second one is
+// not waited for.
+void OnSignal(int signal) {
+  g_cancelled.store(true);
+  std::signal(signal, SIG_DFL);
+}
+
+void AddThreads(CLI::App* command, int* threads) {
+  command->add_option("--threads", *threads, "Threads; all cores if not given")
+      ->check(CLI::Range(int64_t{1}, kMaxThreads))
+      ->type_name("N");
+}
+
+void AddAdapters(CLI::App* command, AdapterOptions* options, bool required) {
+  CLI::Option* adapter =
+      command
+          ->add_option("--adapter", options->adapters,
+                       "An adapter to merge into it; again for another one, each with a weight if "
+                       "not 1")
+          ->allow_extra_args(false)
+          ->type_name("PATH[:WEIGHT]");
+  if (required) adapter->required();
+  command
+      ->add_option("--combine", options->combine,
+                   "What becomes of several adapters' changes: their weighted sum; of each only "
+                   "the largest numbers; or TIES")
+      ->check(CLI::IsMember({"sum", "magnitude_prune", "ties"}))
+      ->capture_default_str()
+      ->type_name("RULE");
+  command
+      ->add_option("--density", options->density,
+                   "The part of each change that magnitude_prune and ties keep")
+      ->check(CLI::Range(1e-6, 1.0))
+      ->type_name("PART");
+  command->add_flag("--nf4-base", options->nf4_base,
+                    "Round the base to NF4 first, as QLoRA's training saw it");
+  command->add_flag("--nf4-double-quant", options->nf4_double_quantization,
+                    "With --nf4-base: the training used bnb_4bit_use_double_quant");
+}
+
+CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
+  CLI::App* command = app.add_subcommand(
+      "convert", "Write a model, with an adapter merged in or without, as one .graft file");
+  command
+      ->add_option("--base", options->base,
+                   "The model: a folder with config.json and safetensors, or a stack of layers "
+                   "with graft.json")
+      ->required()
+      ->type_name("DIR");
+  AddAdapters(command, &options->merge, false);
+  command->add_option("--quant", options->quant, "How weight matrices are stored")
+      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "int4-channel"}))
+      ->capture_default_str()
+      ->type_name("FORMAT");
+  command
+      ->add_option("--block-size", options->block_size,
+                   "Weights that share a scale, with --quant int4")
+      ->check(CLI::IsMember({32, 64, 128, 256}))
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_option("-o,--output", options->output, "The file to write")
+      ->required()
+      ->type_name("FILE.graft");
+  AddThreads(command, &options->threads);
+  command->add_flag("--report", options->report,
+                    "Add a table of all matrices: what rounding cost, what the adapter did");
+  command->add_flag("--keep-delta", options->keep_delta,
+                    "With int4: store a matrix in int8 where int4 would drown the adapter in "
+                    "rounding noise");
+  command->add_flag("--exact-delta", options->exact_delta,
+                    "Measure what is left of the adapter on every row, not on every 16th; takes "
+                    "about twice the time");
+  command->add_flag("--json", options->json, "Print the whole report as JSON");
+  command->add_flag("-q,--quiet", options->quiet, "No progress bar, no report");
+  command->footer(
+      std::string("Examples:\n"
+                  "  graft-convert convert --base SmolLM2-135M --quant int4 -o smol.graft\n"
+                  "  graft-convert convert --base SmolLM2-135M --adapter my-lora --quant int8 -o "
+                  "mine.graft --report\n"
+                  "  graft-convert convert --base SmolLM2-135M --adapter style:0.7 --adapter "
+                  "facts:0.5 --combine ties --density 0.3 -o both.graft\n") +
+      kExitCodes);
+  return command;
+}
+
+CLI::App* AddMerge(CLI::App& app, MergeOptions* options) {
+  CLI::App* command = app.add_subcommand(
+      "merge", "Write the model with the adapter merged in, as a checkpoint like the base");
+  command
+      ->add_option("--base", options->base, "The model: a folder, or a .safetensors or .bin file")
+      ->required()
+      ->type_name("DIR");
+  AddAdapters(command, &options->merge, true);
+  command->add_option("--dtype", options->dtype, "Element type of floating-point tensors")
+      ->check(CLI::IsMember({"keep", "f32", "f16", "bf16"}))
+      ->capture_default_str()
+      ->type_name("TYPE");
+  command
+      ->add_option("-o,--output", options->output,
+                   "The folder to write; it must not exist, or be empty")
+      ->required()
+      ->type_name("DIR");
+  AddThreads(command, &options->threads);
+  command->add_flag("--json", options->json, "Print the report as JSON");
+  command->add_flag("-q,--quiet", options->quiet, "No progress bar, no report");
+  command->footer(
+      std::string(
+          "Example:\n"
+          "  graft-convert merge --base SmolLM2-135M --adapter my-lora --dtype bf16 -o merged\n") +
+      kExitCodes);
+  return command;
+}
+
+CLI::App* AddInspect(CLI::App& app, InspectOptions* options) {
+  CLI::App* command = app.add_subcommand("inspect", "Say what a .graft file holds");
+  command->add_option("file", options->file, "The file")->required()->type_name("FILE.graft");
+  command->add_flag("--tensors", options->tensors, "List every tensor");
+  command->add_flag("--json", options->json, "Print everything as JSON");
+  command->footer(std::string("Examples:\n"
+                              "  graft-convert inspect mine.graft --tensors\n"
+                              "  graft-convert inspect mine.graft --json | jq .provenance\n") +
+                  kExitCodes);
+  return command;
+}
+
+CLI::App* AddVerify(CLI::App& app, VerifyOptions* options) {
+  CLI::App* command = app.add_subcommand(
+      "verify", "Check a .graft file whole: structure, graph, and the checksum of every byte");
+  command->add_option("file", options->file, "The file")->required()->type_name("FILE.graft");
+  command->add_flag("--json", options->json, "Print the result as JSON");
+  command->footer(std::string("Example:\n  graft-convert verify mine.graft\n") + kExitCodes);
+  return command;
+}
+
+}  // namespace
+
+// Only running out of memory while the options are declared can throw here.
+// NOLINTNEXTLINE(bugprone-exception-escape)
+int main(int argc, char** argv) {
+  std::signal(SIGINT, OnSignal);
+  std::signal(SIGTERM, OnSignal);
+  std::signal(SIGPIPE, SIG_IGN);
+
+  CLI::App app("Merges adapters into models and writes the files that graft runs.",
+               "graft-convert");
+  app.set_version_flag("--version", std::string("graft-convert ") + ConverterVersion());
+  app.require_subcommand(1);
+  app.footer(kExitCodes);
+  ConvertOptions convert;
+  MergeOptions merge;
+  InspectOptions inspect;
+  VerifyOptions verify;
+  const CLI::App* convert_command = AddConvert(app, &convert);
+  const CLI::App* merge_command = AddMerge(app, &merge);
+  const CLI::App* inspect_command = AddInspect(app, &inspect);
+  AddVerify(app, &verify);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version arrive here too, as successes.
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::string message = error.what();
+    for (char& c : message) c = c == '\n' ? ' ' : c;
+    std::fprintf(stderr, "graft-convert: %s (see graft-convert --help)\n", message.c_str());
+    return kExitUsage;
+  }
+  if (convert_command->parsed()) return RunConvert(convert);
+  if (merge_command->parsed()) return RunMerge(merge);
+  if (inspect_command->parsed()) return RunInspect(inspect);
+  return RunVerify(verify);
+}

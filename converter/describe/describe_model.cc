@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/describe/describe_model.h"
+
+#include <array>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "converter/describe/chat_files.h"
+#include "converter/describe/image_files.h"
+#include "converter/describe/sentence_files.h"
+#include "converter/json/json.h"
+#include "converter/lower/architectures/registry.h"
+#include "converter/tokenizer/tokenizer_json.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::converter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxEndTokens = 1024;
+
+bool Exists(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+// eos_token_id: an id, a list of ids, or nothing.
+Result<std::vector<uint32_t>> ReadEndTokens(const JsonValue& config) {
+  std::vector<uint32_t> tokens;
+  if (!config.Has("eos_token_id")) return tokens;
+  const JsonValue member = config.Find("eos_token_id");
+  const size_t count = member.IsArray() ? member.size() : 1;
+  if (count > kMaxEndTokens) return member.Fail("lists more than 1024 tokens");
+  for (size_t i = 0; i < count; ++i) {
+    const JsonValue element = member.IsArray() ? member.at(i) : member;
+    GRAFT_ASSIGN_OR_RETURN(const int64_t id, element.AsInt());
+    if (id < 0 || id > std::numeric_limits<int32_t>::max()) {
+      return element.Fail("is " + std::to_string(id) + ", which is not a token id");
+    }
+    tokens.push_back(static_cast<uint32_t>(id));
+  }
+  return tokens;
+}
+
+// The generation configuration knows best which tokens end an answer; the model's own is older.
+Result<std::vector<uint32_t>> FindEndTokens(const fs::path& folder, const JsonValue& config) {
+  if (const fs::path path = folder / "generation_config.json"; Exists(path)) {
+    GRAFT_ASSIGN_OR_RETURN(const auto generation, JsonDocument::Read(path));
+    GRAFT_ASSIGN_OR_RETURN(auto tokens, ReadEndTokens(generation->root()));
+    if (!tokens.empty()) return tokens;
+  }
+  return ReadEndTokens(config);
+}
+
+// An adapter's own template and tokens, where it has them, before the base's.
+Status DescribeChat(const fs::path& tokenizer_folder, const fs::path& folder,
+                    ModelDescription* description) {
+  GRAFT_ASSIGN_OR_RETURN(ChatFiles files, ReadChatFiles(tokenizer_folder));
+  if (tokenizer_folder != folder) {
+    GRAFT_ASSIGN_OR_RETURN(const ChatFiles base, ReadChatFiles(folder));
+    if (files.source.empty()) files.source = base.source;
+    if (files.bos_token.empty()) files.bos_token = base.bos_token;
+    if (files.eos_token.empty()) files.eos_token = base.eos_token;
+  }
+  description->chat_template = std::move(files.source);
+  description->bos_token = std::move(files.bos_token);
+  description->eos_token = std::move(files.eos_token);
+  return OkStatus();
+}
+
+// A token outside the vocabulary is never generated. Files whose vocabulary was cut keep naming
+// the old one, and transformers reads them.
+Status LeaveOutUnknownTokens(const JsonValue& config, std::vector<uint32_t>* tokens) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
+                         config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
+  std::erase_if(*tokens, [&](uint32_t token) { return token >= vocabulary; });
+  return OkStatus();
+}
+
+// As the merged checkpoint would have it.
+Result<std::unique_ptr<JsonDocument>> ReadConfig(const OpenedModel& model, const fs::path& folder) {
+  const fs::path file = folder / "config.json";
+  const ConfigChanges changes = model.merged ? model.merged->config_changes() : ConfigChanges();
+  if (!changes.any()) return JsonDocument::Read(file);
+  GRAFT_ASSIGN_OR_RETURN(const std::string text, ChangedConfig(file, changes));
+  return JsonDocument::Parse(text, file.string());
+}
+
+// The folder whose tokenizer the merged model speaks.
+fs::path TokenizerFolder(const OpenedModel& model, const fs::path& folder) {
+  return model.merged && !model.merged->tokenizer_folder().empty()
+             ? model.merged->tokenizer_folder()
+             : folder;
+}
+
+// The folder that says how the merged model sees images.
+fs::path ImageFolder(const OpenedModel& model, const fs::path& folder) {
+  return model.merged && !model.merged->image_folder().empty() ? model.merged->image_folder()
+                                                               : folder;
+}
+
+Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
+    const OpenedModel& model, const fs::path& folder, int64_t vocabulary, bool generates_text,
+    flatbuffers::FlatBufferBuilder& header) {
+  const fs::path from = TokenizerFolder(model, folder);
+  // Encoders are given what fits; a prompt that was cut in silence would be another prompt.
+  GRAFT_ASSIGN_OR_RETURN(const auto tokenizer,
+                         BuildTokenizer(header, from.string(), !generates_text));
+  if (tokenizer.IsNull()) return tokenizer;
+  const auto* table = flatbuffers::GetTemporaryPointer(header, tokenizer);
+  const int64_t tokens = static_cast<int64_t>(table->token_offsets()->size()) - 1;
+  if (tokens <= vocabulary) return tokenizer;
+  return Error(StatusCode::kMismatch,
+               "%s: has %lld tokens, but the embedding of the %s has %lld rows%s",
+               (from / "tokenizer.json").c_str(), static_cast<long long>(tokens),
+               model.merged ? "merged model" : "model", static_cast<long long>(vocabulary),
+               from == folder ? ""
+                              : "; the adapter was saved without the resized embeddings that its "
+                                "tokenizer needs (in PEFT: save_embedding_layers), or the "
+                                "tokenizer beside it is not its own: remove it to use the base's");
+}
+
+// "ties 0.5", or empty where there was nothing to combine.
+std::string CombinedBy(const CombineRule& rule, size_t adapters) {
+  std::string text = CombineMethodName(rule.method);
+  if (rule.method == CombineMethod::kSum) return adapters > 1 ? text : std::string();
+  std::array<char, 32> density{};
+  std::snprintf(density.data(), density.size(), " %g", rule.density);
+  return text + density.data();
+}
+
+Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, GraphBuilder& graph,
+                          flatbuffers::FlatBufferBuilder& header, ModelDescription* description) {
+  GRAFT_ASSIGN_OR_RETURN(const auto document, ReadConfig(model, folder));
+  const JsonValue config = document->root();
+  if (config.Has("quantization_config")) {
+    return config.Find("quantization_config")
+        .Fail("says that the weights are quantized already; convert the model they were made from",
+              StatusCode::kUnsupported);
+  }
+  GRAFT_ASSIGN_OR_RETURN(const LowerFunction lower, FindLowering(config));
+  GRAFT_ASSIGN_OR_RETURN(description->end_tokens, FindEndTokens(folder, config));
+  GRAFT_RETURN_IF_ERROR(LeaveOutUnknownTokens(config, &description->end_tokens));
+  const fs::path tokenizer_folder = TokenizerFolder(model, folder);
+  GRAFT_RETURN_IF_ERROR(DescribeChat(tokenizer_folder, folder, description));
+  GRAFT_ASSIGN_OR_RETURN(description->task.pooling, ReadTextPooling(folder));
+  GRAFT_RETURN_IF_ERROR(lower(config, graph, &description->task));
+  if (auto& image = description->task.image; image.has_value())
+    GRAFT_RETURN_IF_ERROR(ReadImagePreparation(ImageFolder(model, folder), &*image));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
+                         config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
+  GRAFT_ASSIGN_OR_RETURN(
+      description->tokenizer,
+      DescribeTokenizer(model, folder, vocabulary, description->task.task == Task::kTextGeneration,
+                        header));
+  return OkStatus();
+}
+
+fs::path FolderOf(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored) ? path : path.parent_path();
+}
+
+std::string NameOf(const fs::path& path) {
+  const fs::path clean = fs::absolute(path).lexically_normal();
+  return clean.has_filename() ? clean.filename().string() : clean.parent_path().filename().string();
+}
+
+bool EndsWith(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+// What the graph leaves out. A tensor that an adapter changed must not be among it: the change
+// would silently be lost.
+Status FindUnused(const OpenedModel& model, ModelDescription* description) {
+  std::set<std::string, std::less<>> used;
+  for (const Constant& constant : description->constants) used.insert(constant.part.source);
+  if (model.stack) used.merge(TensorsOf(*model.stack));
+  for (const TensorInfo& info : model.source().tensors()) {
+    if (used.contains(info.name)) continue;
+    if (model.source().IsAdapted(info.name)) {
+      return Error(StatusCode::kUnsupported,
+                   "%s: the adapter changes tensor '%s', which a model of type %s does not use",
+                   model.path.c_str(), info.name.c_str(), description->task.architecture.c_str());
+    }
+    // Old checkpoints store what rotary positions are computed from, and causal masks; batch norms
+    // how often they were trained.
+    const bool is_buffer = EndsWith(info.name, "rotary_emb.inv_freq") ||
+                           (info.shape.size() == 4 && EndsWith(info.name, ".bias")) ||
+                           EndsWith(info.name, ".masked_bias") ||
+                           EndsWith(info.name, "num_batches_tracked");
+    if (is_buffer) continue;
+    description->unused.push_back(info.name);
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec> adapters,
+                              const MergeRules& rules) {
+  OpenedModel model;
+  model.path = path;
+  GRAFT_ASSIGN_OR_RETURN(model.base, Checkpoint::Open(path));
+  const fs::path folder = FolderOf(path);
+  if (const fs::path description = folder / "graft.json"; Exists(description)) {
+    GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(description));
+    GRAFT_ASSIGN_OR_RETURN(model.stack, ReadLayerStack(*document));
+  } else if (!Exists(folder / "config.json")) {
+    model.stack = GuessLayerStack(*model.base);
+    if (!model.stack) {
+      return Error(StatusCode::kNotFound,
+                   "%s: has neither config.json nor graft.json to say what the model computes",
+                   path.c_str());
+    }
+  }
+
+  if (!adapters.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(model.merged, MergedSource::Open(model.base, adapters, rules));
+  }
+  if (model.stack) {
+    GRAFT_ASSIGN_OR_RETURN(model.with_inline_loras,
+                           MergeInlineLoras(*model.stack, model.source(), path.string()));
+  }
+  return model;
+}
+
+Result<ModelDescription> DescribeModel(const OpenedModel& model,
+                                       flatbuffers::FlatBufferBuilder& header) {
+  const std::string name = model.path.string();
+  ModelDescription description;
+  GraphBuilder graph(model.source(), name, header);
+  if (model.stack) {
+    GRAFT_RETURN_IF_ERROR(
+        LowerLayerStack(*model.stack, model.source(), name, graph, &description.task));
+  } else {
+    GRAFT_RETURN_IF_ERROR(
+        DescribeConfigured(model, FolderOf(model.path), graph, header, &description));
+  }
+  GRAFT_ASSIGN_OR_RETURN(description.graph, graph.Finish());
+  description.constants = graph.constants();
+  GRAFT_RETURN_IF_ERROR(FindUnused(model, &description));
+  description.base_name = NameOf(model.path);
+  if (model.with_inline_loras) {
+    for (const StackLayer& layer : model.stack->layers) {
+      if (!layer.lora) continue;
+      const int64_t rank = model.source().Find(layer.lora->a)->rows();
+      description.adapted[layer.weight] = AdaptedTensor{"lora", rank, layer.lora->ScaleFor(rank)};
+    }
+  }
+  if (model.merged == nullptr) return description;
+  for (const AdapterReport& adapter : model.merged->report().adapters) {
+    description.adapters.push_back(AdapterRecord{adapter.name, adapter.hash, adapter.kind,
+                                                 adapter.weight, adapter.modules_merged,
+                                                 adapter.modules_expected});
+  }
+  const MergeRules& rules = model.merged->rules();
+  if (rules.nf4_base.has_value()) {
+    description.base_rounding =
+        rules.nf4_base->double_quantization ? "nf4 double-quantized" : "nf4";
+  }
+  description.combined_by = CombinedBy(rules.combine, model.merged->report().adapters.size());
+  for (const TensorReport& tensor : model.merged->report().tensors) {
+    description.adapted[tensor.name] = AdaptedTensor{tensor.kind, tensor.rank, tensor.scale};
+  }
+  return description;
+}
+
+}  // namespace graft::converter

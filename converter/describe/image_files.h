@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a model's folder says of images: how one of any size becomes the model's input.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "converter/json/json.h"
+#include "converter/lower/lowering.h"
+#include "schema/status.h"
+
+namespace graft::converter {
+
+/// Reads preprocessor_config.json, as the image processors of ViT and DeiT write it (feature
+/// extractors, as they were called, too), and completes `image`, of which the lowering has set the
+/// size. Without the file: ViT's usual preparation, at the model's size.
+/// Errors   kUnsupported: another processor, or a setting that changes the pixels and is not
+/// computed; kMismatch: images of another size than the model takes; kCorrupt, kIo. Each names the
+/// file and what in it.
+Status ReadImagePreparation(const std::filesystem::path& folder, ImagePreparation* image);
+
+/// The same from the file's contents.
+Status ParseImagePreparation(const JsonValue& config, ImagePreparation* image);
+
+/// "resized to 224x224 (bicubic), ..." for reports.
+std::string DescribePreparation(const ImagePreparation& image);
+
+}  // namespace graft::converter

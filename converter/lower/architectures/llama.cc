@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/lower/architectures/llama.h"
+
+#include "converter/lower/architectures/gated_decoder.h"
+
+namespace graft::converter {
+
+Status LowerLlama(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
+  GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, {"attention_bias", "mlp_bias"}));
+  GRAFT_ASSIGN_OR_RETURN(const GatedDecoder decoder, ReadGatedDecoder(config));
+  return LowerGatedDecoder(decoder, config, graph, task);
+}
+
+Status LowerMistral(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
+  GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, {"sliding_window", "layer_types"}));
+  GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGatedDecoder(config));
+  // A file that says null has no window; one that says nothing has the first Mistral's.
+  bool mentioned = false;
+  for (size_t i = 0; i < config.size(); ++i) mentioned |= config.key(i) == "sliding_window";
+  GRAFT_ASSIGN_OR_RETURN(const int64_t window,
+                         config.GetIntIn("sliding_window", 1, kMaxContext, mentioned ? 0 : 4096));
+  GRAFT_ASSIGN_OR_RETURN(auto listed, ReadListedWindows(config, decoder.sizes.layers, window));
+  if (listed) {
+    decoder.windows = std::move(*listed);
+  } else {
+    decoder.windows.assign(decoder.windows.size(), window);
+  }
+  return LowerGatedDecoder(decoder, config, graph, task);
+}
+
+}  // namespace graft::converter

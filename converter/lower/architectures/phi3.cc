@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/lower/architectures/phi3.h"
+
+#include "converter/lower/architectures/gated_decoder.h"
+
+namespace graft::converter {
+
+Status LowerPhi3(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
+  GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, {"sliding_window"}));
+  GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGatedDecoder(config));
+  decoder.fused = true;
+  GRAFT_ASSIGN_OR_RETURN(const int64_t window,
+                         config.GetIntIn("sliding_window", 1, kMaxContext, 0));
+  decoder.windows.assign(decoder.windows.size(), window);
+  return LowerGatedDecoder(decoder, config, graph, task);
+}
+
+}  // namespace graft::converter

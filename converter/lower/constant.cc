@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs of rows are read where they lie; a transposed source is read in blocks of its own rows, of
+// which the wanted columns are kept.
+#include "converter/lower/constant.h"
+
+#include <algorithm>
+
+namespace graft::converter {
+namespace {
+
+constexpr int64_t kBlockElements = 32768;
+constexpr int64_t kTransposedBlockElements = int64_t{1} << 20;
+
+Status Read(const TensorSource& source, const std::string& name, int64_t begin, int64_t end,
+            std::span<double> merged, std::span<double> base) {
+  if (base.empty()) return source.ReadRows(name, begin, end, merged);
+  return source.ReadRowsAndBase(name, begin, end, merged, base);
+}
+
+// Row by run: each call covers rows of one run only.
+Status ReadRuns(const Constant& constant, const TensorSource& source, int64_t row_begin,
+                int64_t row_end, std::span<double> merged, std::span<double> base) {
+  const TensorPart& part = constant.part;
+  const int64_t width = constant.row_elements();
+  for (int64_t row = row_begin; row < row_end;) {
+    const int64_t left_of_run =
+        part.rows.run_rows == 0 ? row_end - row : part.rows.run_rows - row % part.rows.run_rows;
+    const int64_t count = std::min(row_end - row, left_of_run);
+    const auto at = static_cast<size_t>((row - row_begin) * width);
+    const auto elements = static_cast<size_t>(count * width);
+    const int64_t from = part.rows.At(row);
+    GRAFT_RETURN_IF_ERROR(Read(source, part.source, from, from + count,
+                               merged.subspan(at, elements),
+                               base.empty() ? base : base.subspan(at, elements)));
+    row += count;
+  }
+  return OkStatus();
+}
+
+Status ReadColumns(const Constant& constant, const TensorSource& source, int64_t row_begin,
+                   int64_t row_end, std::span<double> merged, std::span<double> base) {
+  thread_local std::vector<double> block;
+  thread_local std::vector<double> base_block;
+  const TensorPart& part = constant.part;
+  const int64_t depth = constant.row_elements();
+  const int64_t source_width = part.source_rows;
+  const int64_t step = std::max<int64_t>(1, kBlockElements / source_width);
+  for (int64_t first = 0; first < depth; first += step) {
+    const int64_t count = std::min(step, depth - first);
+    block.resize(static_cast<size_t>(count * source_width));
+    base_block.resize(base.empty() ? 0 : block.size());
+    GRAFT_RETURN_IF_ERROR(
+        Read(source, part.source, first, first + count, block, std::span(base_block)));
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      const int64_t column = part.rows.At(row);
+      const int64_t to = (row - row_begin) * depth + first;
+      for (int64_t i = 0; i < count; ++i) {
+        const auto from = static_cast<size_t>(i * source_width + column);
+        merged[static_cast<size_t>(to + i)] = block[from];
+        if (!base.empty()) base[static_cast<size_t>(to + i)] = base_block[from];
+      }
+    }
+  }
+  return OkStatus();
+}
+
+// Reads the columns of each row's group and puts them in their place among zeros.
+Status ReadGroups(const Constant& constant, const TensorSource& source, int64_t row_begin,
+                  int64_t row_end, std::span<double> merged, std::span<double> base) {
+  thread_local std::vector<double> own;
+  thread_local std::vector<double> base_own;
+  const TensorPart& part = constant.part;
+  const int64_t width = constant.row_elements();
+  const int64_t own_width = width / part.groups;
+  const int64_t group_rows = constant.rows() / part.groups;
+  own.resize(static_cast<size_t>((row_end - row_begin) * own_width));
+  base_own.resize(base.empty() ? 0 : own.size());
+  GRAFT_RETURN_IF_ERROR(Read(source, part.source, row_begin, row_end, own, std::span(base_own)));
+  std::fill(merged.begin(), merged.end(), 0.0);
+  std::fill(base.begin(), base.end(), 0.0);
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const int64_t from = (row - row_begin) * own_width;
+    const int64_t to = (row - row_begin) * width + row / group_rows * own_width;
+    std::copy_n(own.begin() + from, own_width, merged.begin() + to);
+    if (!base.empty()) std::copy_n(base_own.begin() + from, own_width, base.begin() + to);
+  }
+  return OkStatus();
+}
+
+void ApplyToRows(const TensorPart& part, int64_t row_begin, int64_t width,
+                 std::span<double> numbers) {
+  if (part.row_factors.empty() && part.row_offsets.empty()) return;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const size_t row = static_cast<size_t>(row_begin) + i / static_cast<size_t>(width);
+    if (!part.row_factors.empty()) numbers[i] *= part.row_factors[row];
+    if (!part.row_offsets.empty()) numbers[i] += part.row_offsets[row];
+  }
+}
+
+}  // namespace
+
+int64_t Constant::row_elements() const {
+  int64_t elements = 1;
+  for (size_t i = 1; i < shape.size(); ++i) elements *= shape[i];
+  return elements;
+}
+
+int64_t RowsPerRead(const Constant& constant) {
+  const int64_t elements = constant.part.transposed ? kTransposedBlockElements : kBlockElements;
+  return std::max<int64_t>(1, elements / constant.row_elements());
+}
+
+Status ReadConstant(const Constant& constant, const TensorSource& source, int64_t row_begin,
+                    int64_t row_end, std::span<double> merged, std::span<double> base) {
+  const TensorPart& part = constant.part;
+  if (part.source.empty()) {
+    const int64_t width = constant.row_elements();
+    std::copy(constant.literal.begin() + row_begin * width,
+              constant.literal.begin() + row_end * width, merged.begin());
+    std::copy_n(merged.begin(), base.size(), base.begin());
+    return OkStatus();
+  }
+  const auto read = part.groups > 1 ? ReadGroups : part.transposed ? ReadColumns : ReadRuns;
+  GRAFT_RETURN_IF_ERROR(read(constant, source, row_begin, row_end, merged, base));
+  if (part.factor != 1.0 || part.offset != 0.0) {
+    for (double& number : merged) number = number * part.factor + part.offset;
+    for (double& number : base) number = number * part.factor + part.offset;
+  }
+  ApplyToRows(part, row_begin, constant.row_elements(), merged);
+  ApplyToRows(part, row_begin, constant.row_elements(), base);
+  return OkStatus();
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Constant: one tensor of the file, and how its numbers come from the checkpoint's.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "converter/tensors/tensor_source.h"
+#include "schema/result.h"
+
+namespace graft::converter {
+
+/// Rows of a larger matrix: all of them from `begin` on, or runs with others between.
+struct RowRuns {
+  int64_t begin = 0;
+  int64_t run_rows = 0;    ///< Rows that lie side by side; 0: all of them do.
+  int64_t run_stride = 0;  ///< From the start of one run to that of the next.
+
+  /// Which row of the larger matrix row `row` is.
+  int64_t At(int64_t row) const {
+    return run_rows == 0 ? begin + row : begin + row / run_rows * run_stride + row % run_rows;
+  }
+};
+
+/// Which numbers of a checkpoint's tensor a constant is made of, and what becomes of each: number *
+/// factor + offset, then the same by its row's own, in float64.
+struct TensorPart {
+  std::string source;       ///< Empty: none.
+  int64_t source_rows = 0;  ///< The source's own rows, or its columns if it is transposed.
+  RowRuns rows = {};
+  bool transposed = false;  ///< The source is [in_features, out_features].
+  double factor = 1.0;
+  double offset = 0.0;
+  std::vector<double> row_factors = {};  ///< One for each row of the constant; empty: 1.
+  std::vector<double> row_offsets = {};  ///< Likewise; empty: 0.
+  /// Of more than 1: rows and columns are cut into as many groups, and the source has those columns
+  /// of a row that are of the row's group. The others are 0.
+  int64_t groups = 1;
+};
+
+/// Where the numbers of one tensor in the file come from.
+struct Constant {
+  std::string name;            ///< In the file; unique.
+  std::vector<int64_t> shape;  ///< In the file.
+  TensorPart part;             ///< Without a source, `literal` holds the numbers.
+  std::vector<float> literal;
+  bool is_weight_matrix = false;  ///< Stored in the format the user asked for; others stay f32.
+
+  int64_t rows() const { return shape[0]; }
+  int64_t row_elements() const;
+};
+
+/// How many rows are best read together, so that a thread holds a few hundred KiB; of a transposed
+/// source, some MiB, because each read passes over the whole of it.
+int64_t RowsPerRead(const Constant& constant);
+
+/// Fills merged[(row_end - row_begin) * row_elements] with rows of the constant, and `base`, if not
+/// empty, with the same before any adapter. Errors   those of TensorSource::ReadRows.
+Status ReadConstant(const Constant& constant, const TensorSource& source, int64_t row_begin,
+                    int64_t row_end, std::span<double> merged, std::span<double> base);
+
+}  // namespace graft::converter

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lays the shards out, fills them on all cores, carries the other files over, and renames the
+// folder into place.
+#include "converter/merge/merge_checkpoint.h"
+
+#include <algorithm>
+#include <limits>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "converter/base/cancellation.h"
+#include "converter/base/output_folder.h"
+#include "converter/base/parallel.h"
+#include "converter/checkpoint/checkpoint_files.h"
+#include "converter/formats/safetensors_writer.h"
+#include "converter/json/json.h"
+#include "converter/tensors/float_kernels.h"
+
+namespace graft::converter {
+namespace {
+
+// One block of work: rows to merge, or bytes to copy.
+struct Piece {
+  size_t shard = 0;
+  size_t index = 0;                           // within the shard
+  const WeightFile::Entry* source = nullptr;  // set: copy these bytes as they are
+  int64_t begin = 0;                          // rows, or bytes
+  int64_t end = 0;
+};
+
+struct ShardLayout {
+  std::string file_name;
+  std::vector<TensorInfo> tensors;
+  std::vector<std::pair<std::string, std::string>> metadata;
+};
+
+constexpr int64_t kPieceBytes = int64_t{1} << 20;
+constexpr int64_t kPieceElements = 131072;
+
+// What is written is safetensors: pytorch_model-00001-of-00002.bin becomes
+// model-00001-of-00002.safetensors, and so does the index.
+std::string WrittenName(std::string name) {
+  const std::string index = name.ends_with(".index.json") ? ".index.json" : "";
+  name.resize(name.size() - index.size());
+  for (const std::string_view ending : {".bin", ".pt", ".pth"}) {
+    if (!name.ends_with(ending)) continue;
+    name.resize(name.size() - ending.size());
+    if (name.starts_with("pytorch_model")) name.erase(0, std::string_view("pytorch_").size());
+    name += ".safetensors";
+    break;
+  }
+  return name + index;
+}
+
+// The shards of the base, in each the order of its file; tensors the base does not have go to the
+// last.
+std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merged,
+                                std::optional<DType> dtype) {
+  const auto as_written = [&](TensorInfo info) {
+    if (dtype.has_value() && IsFloat(info.dtype)) info.dtype = *dtype;
+    return info;
+  };
+  std::vector<ShardLayout> shards;
+  for (const auto& file : base.shards()) {
+    ShardLayout& shard = shards.emplace_back();
+    shard.file_name = WrittenName(std::filesystem::path(file->path()).filename());
+    shard.metadata.assign(file->metadata().begin(), file->metadata().end());
+    const bool has_format = std::any_of(shard.metadata.begin(), shard.metadata.end(),
+                                        [](const auto& pair) { return pair.first == "format"; });
+    if (!has_format) shard.metadata.emplace_back("format", "pt");
+    std::vector<const WeightFile::Entry*> by_offset;
+    for (const WeightFile::Entry& entry : file->entries()) by_offset.push_back(&entry);
+    std::stable_sort(by_offset.begin(), by_offset.end(),
+                     [](const auto* a, const auto* b) { return a->file_offset < b->file_offset; });
+    for (const WeightFile::Entry* entry : by_offset) {
+      // A tied head that the checkpoint leaves out is none of the base's.
+      if (base.Find(entry->info.name) == nullptr) continue;
+      if (const TensorInfo* info = merged.Find(entry->info.name); info != nullptr) {
+        shard.tensors.push_back(as_written(*info));
+      }
+    }
+  }
+  for (const TensorInfo& info : merged.tensors()) {
+    if (base.Find(info.name) == nullptr) shards.back().tensors.push_back(as_written(info));
+  }
+  return shards;
+}
+
+std::vector<Piece> Cut(const MergedSource& merged, std::span<const ShardLayout> shards) {
+  std::vector<Piece> pieces;
+  for (size_t s = 0; s < shards.size(); ++s) {
+    for (size_t i = 0; i < shards[s].tensors.size(); ++i) {
+      const TensorInfo& info = shards[s].tensors[i];
+      const int64_t row_elements = info.row_elements();
+      if (info.rows() == 0 || row_elements == 0) continue;
+      Piece piece{s, i, nullptr, 0, 0};
+      const Checkpoint::Location* location = merged.UntouchedBytes(info.name);
+      int64_t length = info.rows();
+      int64_t step = std::max<int64_t>(1, kPieceElements / row_elements);
+      if (location != nullptr && location->entry->info.dtype == info.dtype) {
+        piece.source = location->entry;
+        length = static_cast<int64_t>(location->entry->size_bytes);
+        step = kPieceBytes;
+      }
+      for (int64_t begin = 0; begin < length; begin += step) {
+        piece.begin = begin;
+        piece.end = std::min(length, begin + step);
+        pieces.push_back(piece);
+      }
+    }
+  }
+  return pieces;
+}
+
+Status WritePiece(const Checkpoint& base, const MergedSource& merged, const TensorInfo& info,
+                  const Piece& piece, SafetensorsWriter* writer, uint64_t* written_bytes) {
+  thread_local std::vector<double> rows;
+  thread_local std::vector<uint8_t> stored;
+  if (piece.source != nullptr) {
+    stored.resize(static_cast<size_t>(piece.end - piece.begin));
+    const WeightFile& file = *base.shards()[merged.UntouchedBytes(info.name)->shard];
+    GRAFT_RETURN_IF_ERROR(
+        file.ReadBytes(*piece.source, static_cast<uint64_t>(piece.begin), stored));
+    *written_bytes = stored.size();
+    return writer->WriteAt(piece.index, static_cast<uint64_t>(piece.begin), stored);
+  }
+  rows.resize(static_cast<size_t>((piece.end - piece.begin) * info.row_elements()));
+  GRAFT_RETURN_IF_ERROR(merged.ReadRows(info.name, piece.begin, piece.end, rows));
+  const size_t element_bytes = static_cast<size_t>(DTypeBytes(info.dtype));
+  stored.resize(rows.size() * element_bytes);
+  Narrow(info.dtype, rows.data(), rows.size(), stored.data());
+  *written_bytes = stored.size();
+  return writer->WriteAt(piece.index,
+                         static_cast<uint64_t>(piece.begin * info.row_elements()) * element_bytes,
+                         stored);
+}
+
+Status WriteShards(const MergeRequest& request, const Checkpoint& base, const MergedSource& merged,
+                   std::span<const ShardLayout> shards, const std::filesystem::path& folder) {
+  std::vector<std::unique_ptr<SafetensorsWriter>> writers;
+  uint64_t total = 0;
+  uint64_t elements = 0;
+  for (const ShardLayout& shard : shards) {
+    GRAFT_ASSIGN_OR_RETURN(auto writer, SafetensorsWriter::Create(folder / shard.file_name,
+                                                                  shard.tensors, shard.metadata));
+    writers.push_back(std::move(writer));
+    for (const TensorInfo& info : shard.tensors) {
+      GRAFT_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(info));
+      total += bytes;
+      elements += bytes / static_cast<uint64_t>(DTypeBytes(info.dtype));
+    }
+  }
+  const std::vector<Piece> pieces = Cut(merged, shards);
+  const int threads = request.threads > 0 ? request.threads : DefaultThreads();
+  std::mutex mutex;
+  uint64_t done = 0;
+  GRAFT_RETURN_IF_ERROR(
+      ParallelFor(threads, static_cast<int64_t>(pieces.size()), [&](int64_t i) -> Status {
+        const Piece& piece = pieces[static_cast<size_t>(i)];
+        uint64_t written_bytes = 0;
+        GRAFT_RETURN_IF_ERROR(WritePiece(base, merged, shards[piece.shard].tensors[piece.index],
+                                         piece, writers[piece.shard].get(), &written_bytes));
+        const std::lock_guard<std::mutex> lock(mutex);
+        done += written_bytes;
+        if (request.progress) request.progress(done, total);
+        return OkStatus();
+      }));
+  for (const auto& writer : writers) {
+    GRAFT_RETURN_IF_ERROR(CheckCancelled());
+    GRAFT_RETURN_IF_ERROR(writer->Finish());
+  }
+  if (base.index_file().empty()) return OkStatus();
+  std::vector<std::pair<std::string, std::string>> shard_of;
+  for (const ShardLayout& shard : shards) {
+    for (const TensorInfo& info : shard.tensors) shard_of.emplace_back(info.name, shard.file_name);
+  }
+  return WriteShardIndex(folder / WrittenName(base.index_file().filename()), std::move(shard_of),
+                         total, elements);
+}
+
+// The number of ids that a tokenizer.json gives out; 0 where its vocabulary is of a form unknown
+// here.
+Result<int64_t> TokenizerIds(const std::filesystem::path& file) {
+  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
+  const JsonValue root = document->root();
+  const JsonValue vocabulary = root.Find("model").Find("vocab");
+  // A list of pieces (Unigram) is in the order of its ids; an object says them.
+  int64_t ids = vocabulary.IsArray() ? static_cast<int64_t>(vocabulary.size()) : 0;
+  const auto count = [&ids](JsonValue id) {
+    const auto number = id.AsInt();
+    if (number.ok() && *number < std::numeric_limits<int32_t>::max())
+      ids = std::max(ids, *number + 1);
+  };
+  if (vocabulary.IsObject()) {
+    for (size_t i = 0; i < vocabulary.size(); ++i) count(vocabulary.at(i));
+  }
+  const JsonValue added = root.Find("added_tokens");
+  for (size_t i = 0; i < added.size(); ++i) count(added.at(i).Find("id"));
+  return ids;
+}
+
+// An adapter's tokenizer must not know tokens that the merged embedding has no row for.
+Status CheckVocabulary(const MergedSource& merged) {
+  const TensorInfo* embedding = merged.Find(merged.tied_embeddings().input);
+  if (merged.tokenizer_folder().empty() || embedding == nullptr) return OkStatus();
+  const std::filesystem::path file = merged.tokenizer_folder() / "tokenizer.json";
+  GRAFT_ASSIGN_OR_RETURN(const int64_t ids, TokenizerIds(file));
+  if (ids <= embedding->rows()) return OkStatus();
+  return Error(StatusCode::kMismatch,
+               "%s: has %lld tokens, but the embedding '%s' of the merged model has %lld rows; the "
+               "adapter was saved without the resized embeddings that its tokenizer needs (in "
+               "PEFT: save_embedding_layers), or the tokenizer beside it is not its own: remove it "
+               "to keep the base's",
+               file.c_str(), static_cast<long long>(ids), embedding->name.c_str(),
+               static_cast<long long>(embedding->rows()));
+}
+
+}  // namespace
+
+Result<MergeReport> MergeCheckpoint(const MergeRequest& request) {
+  GRAFT_ASSIGN_OR_RETURN(auto opened, Checkpoint::Open(request.base));
+  const std::shared_ptr<const Checkpoint> base = std::move(opened);
+  GRAFT_ASSIGN_OR_RETURN(const auto merged,
+                         MergedSource::Open(base, request.adapters, request.rules));
+  GRAFT_RETURN_IF_ERROR(CheckVocabulary(*merged));
+  GRAFT_ASSIGN_OR_RETURN(const auto folder, OutputFolder::Create(request.output));
+  GRAFT_RETURN_IF_ERROR(
+      WriteShards(request, *base, *merged, LayOut(*base, *merged, request.dtype), folder->path()));
+  ConfigChanges changes = merged->config_changes();
+  changes.dtype = request.dtype;
+  std::error_code error;
+  if (std::filesystem::is_directory(request.base, error)) {
+    GRAFT_RETURN_IF_ERROR(CarryOverFiles(request.base, folder->path(), changes));
+    const std::filesystem::path tokenizer = merged->tokenizer_folder();
+    if (!tokenizer.empty()) GRAFT_RETURN_IF_ERROR(CarryOverTokenizer(tokenizer, folder->path()));
+    const std::filesystem::path images = merged->image_folder();
+    if (!images.empty()) GRAFT_RETURN_IF_ERROR(CarryOverImageProcessor(images, folder->path()));
+  }
+  GRAFT_RETURN_IF_ERROR(CheckCancelled());
+  GRAFT_RETURN_IF_ERROR(folder->Finish());
+  return merged->report();
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// LoRA on a bare parameter, such as the experts of a mixture held in one tensor: each expert has
+// factors of its own.
+#include <algorithm>
+#include <cmath>
+
+#include "converter/merge/merge_plan.h"
+#include "converter/merge/updates/low_rank_rows.h"
+#include "converter/tensors/float_kernels.h"
+#include "converter/tensors/tensor_source.h"
+
+namespace graft::converter {
+namespace {
+
+// W[e] += scale * B[:, :, e] * A[e], or its transpose where the parameter keeps inputs before
+// outputs. Shapes   a [experts * rank, in_features], b [out_features, rank * experts] with the
+// expert counting fastest.
+class ExpertRows final : public RowUpdate {
+ public:
+  ExpertRows(StoredFactor a, StoredFactor b, int64_t experts, bool transposed, double scale)
+      : a_(a),
+        b_(b),
+        experts_(static_cast<size_t>(experts)),
+        rank_(static_cast<size_t>(a.entry->info.rows() / experts)),
+        transposed_(transposed),
+        scale_(scale) {}
+
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override {
+    const size_t in = static_cast<size_t>(a_.entry->info.row_elements());
+    const size_t out = static_cast<size_t>(b_.entry->info.rows());
+    std::vector<double> a(rank_ * in), b(out * rank_), line(rank_ * experts_), turned;
+    for (int64_t expert = row_begin; expert < row_end; ++expert) {
+      const int64_t first = expert * static_cast<int64_t>(rank_);
+      GRAFT_RETURN_IF_ERROR(
+          a_.file->ReadRows(*a_.entry, first, first + static_cast<int64_t>(rank_), a));
+      for (size_t o = 0; o < out; ++o) {
+        GRAFT_RETURN_IF_ERROR(b_.file->ReadRows(*b_.entry, static_cast<int64_t>(o),
+                                                static_cast<int64_t>(o) + 1, line));
+        for (size_t k = 0; k < rank_; ++k)
+          b[o * rank_ + k] = line[k * experts_ + static_cast<size_t>(expert)];
+      }
+      double* weight = rows.data() + static_cast<size_t>(expert - row_begin) * in * out;
+      if (!transposed_) {
+        AddLowRank(a.data(), in, b.data(), rank_, out, in, rank_, scale_, false, weight, in);
+        continue;
+      }
+      // [in, out] += scale * A^T * B^T
+      turned.resize(rank_ * (in + out));
+      for (size_t k = 0; k < rank_; ++k) {
+        for (size_t i = 0; i < in; ++i) turned[i * rank_ + k] = a[k * in + i];
+        for (size_t o = 0; o < out; ++o) turned[in * rank_ + k * out + o] = b[o * rank_ + k];
+      }
+      AddLowRank(turned.data() + in * rank_, out, turned.data(), rank_, in, out, rank_, scale_,
+                 false, weight, out);
+    }
+    return OkStatus();
+  }
+
+ private:
+  StoredFactor a_;
+  StoredFactor b_;
+  size_t experts_;
+  size_t rank_;
+  bool transposed_;
+  double scale_;
+};
+
+// The targeted parameters of a module, as base tensors that a pair of these sizes could belong to.
+Result<std::vector<std::string>> Candidates(const std::string& module, int64_t out, int64_t in,
+                                            MergePlan* plan) {
+  std::vector<std::string> leaves;
+  for (const std::string& target : plan->adapter().config().target_parameters) {
+    const size_t dot = target.rfind('.');
+    const std::string leaf = dot == std::string::npos ? target : target.substr(dot + 1);
+    std::string name = module;
+    name.append(".").append(leaf);
+    if (!NameEndsWith(name, target)) continue;
+    if (std::find(leaves.begin(), leaves.end(), leaf) != leaves.end()) continue;
+    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, plan->BaseTensor(module, leaf));
+    if (info == nullptr || info->shape.size() < 2 || info->shape.size() > 3) continue;
+    const int64_t rows = info->shape[info->shape.size() - 2];
+    const int64_t columns = info->shape.back();
+    if ((rows == out && columns == in) ||
+        (info->shape.size() == 3 && rows == in && columns == out)) {
+      leaves.push_back(leaf);
+    }
+  }
+  return leaves;
+}
+
+// A second parameter of the same module is wrapped around the first.
+std::string_view OwnerOf(std::string_view module) {
+  constexpr std::string_view kWrapped = ".base_layer";
+  while (module.ends_with(kWrapped)) module.remove_suffix(kWrapped.size());
+  return module;
+}
+
+// Whether square experts are stored [experts, in_features, out_features]: as the other parameters
+// of their module are, whose shapes show it. Errors   kUnsupported: there is none.
+Result<bool> IsTransposedLikeOthers(const std::string& owner, const AdapterTensor& a,
+                                    MergePlan* plan) {
+  for (const auto& [name, module] : plan->adapter().modules()) {
+    if (OwnerOf(name) != owner) continue;
+    const auto other_a = module.tensors.find("lora_A");
+    const auto other_b = module.tensors.find("lora_B");
+    if (other_a == module.tensors.end() || other_b == module.tensors.end()) continue;
+    const int64_t in = other_a->second.entry->info.row_elements();
+    const int64_t out = other_b->second.entry->info.rows();
+    if (in == out) continue;
+    GRAFT_ASSIGN_OR_RETURN(const auto leaves, Candidates(owner, out, in, plan));
+    if (leaves.size() != 1) continue;
+    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, plan->BaseTensor(owner, leaves[0]));
+    if (info->shape.size() == 3) return info->shape[1] == in;
+  }
+  return plan->adapter().Fail(
+      StatusCode::kUnsupported, a,
+      "updates square experts, and neither its shape nor another parameter of '" + owner +
+          "' in this adapter shows which way round they are stored");
+}
+
+}  // namespace
+
+Status PlanParameter(const AdapterModule& module, MergePlan* plan) {
+  const AdapterFile& adapter = plan->adapter();
+  const AdapterTensor* a = module.Use("lora_A");
+  const AdapterTensor* b = module.Use("lora_B");
+  if (a == nullptr || b == nullptr || a->entry->info.shape.size() != 2 ||
+      b->entry->info.shape.size() != 2 || a->entry->info.rows() != b->entry->info.row_elements()) {
+    return adapter.Fail(StatusCode::kMismatch, module.tensors.begin()->second,
+                        "has no partner that fits it");
+  }
+  const std::string owner(OwnerOf(module.name));
+  const int64_t in = a->entry->info.row_elements();
+  const int64_t out = b->entry->info.rows();
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> leaves, Candidates(owner, out, in, plan));
+  if (leaves.size() != 1) {
+    return adapter.Fail(
+        StatusCode::kMismatch, *a,
+        "fits " + std::to_string(leaves.size()) +
+            " of the base's parameters that target_parameters names in '" + owner +
+            "'; it must fit one, in a base that stores its experts as the trained model did");
+  }
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(owner, leaves[0], *a));
+  const std::vector<int64_t>& shape = tensor->info.shape;
+  const int64_t experts = shape.size() == 3 ? shape[0] : 1;
+  const std::string path = owner + "." + leaves[0];
+  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, adapter.rules().RankOf(path));
+  GRAFT_ASSIGN_OR_RETURN(const double alpha, adapter.rules().AlphaOf(path));
+  if (experts == 0 || a->entry->info.rows() != rank * experts) {
+    return adapter.Fail(StatusCode::kMismatch, *a,
+                        "has " + std::to_string(a->entry->info.rows()) + " rows where " +
+                            std::to_string(experts) + " experts of rank " + std::to_string(rank) +
+                            " need as many as their product");
+  }
+  const double r = static_cast<double>(rank);
+  const double scale = adapter.config().use_rslora ? alpha / std::sqrt(r) : alpha / r;
+  const StoredFactor stored_a{&adapter.weights(), a->entry};
+  const StoredFactor stored_b{&adapter.weights(), b->entry};
+  std::vector<std::unique_ptr<RowUpdate>>& updates = plan->Part(tensor).updates;
+  if (shape.size() == 2) {
+    updates.push_back(std::make_unique<LowRankRows>(ProductFactors(stored_a, stored_b, scale)));
+  } else {
+    bool transposed = shape[1] == in;
+    if (in == out) {
+      GRAFT_ASSIGN_OR_RETURN(transposed, IsTransposedLikeOthers(owner, *a, plan));
+    }
+    updates.push_back(std::make_unique<ExpertRows>(stored_a, stored_b, experts, transposed, scale));
+  }
+  return plan->NoteModule(tensor, "lora", rank, scale);
+}
+
+}  // namespace graft::converter

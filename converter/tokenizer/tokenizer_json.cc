@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/tokenizer/tokenizer_json.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "converter/json/json.h"
+#include "converter/tokenizer/tokenizer_files.h"
+#include "converter/tokenizer/tokenizer_model.h"
+#include "converter/tokenizer/tokenizer_steps.h"
+#include "converter/tokenizer/tokenizer_template.h"
+#include "schema/byte_level.h"
+#include "schema/generated/tokenizer_generated.h"
+#include "schema/verify_tokenizer.h"
+
+namespace graft::converter {
+namespace {
+
+namespace fb = schema::fb;
+using flatbuffers::FlatBufferBuilder;
+using flatbuffers::Offset;
+
+struct AddedToken {
+  std::string_view content;
+  uint32_t id = 0;
+  bool single_word = false;
+  bool strip_left = false;
+  bool strip_right = false;
+  bool normalized = false;
+  bool special = false;
+  bool outside_vocabulary = false;
+};
+
+/// Reads added_tokens and gives their ids their texts.
+Result<std::vector<AddedToken>> ReadAddedTokens(const JsonValue& root, Vocabulary* vocabulary) {
+  std::vector<AddedToken> tokens;
+  const JsonValue list = root.Find("added_tokens");
+  if (list.IsNull()) return tokens;
+  if (!list.IsArray()) return list.Fail("must be an array");
+  std::unordered_map<std::string_view, size_t> seen;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const JsonValue entry = list.at(i);
+    AddedToken token;
+    GRAFT_ASSIGN_OR_RETURN(const JsonValue content, entry.Get("content", JsonKind::kString));
+    token.content = content.AsString().value();
+    GRAFT_ASSIGN_OR_RETURN(const int64_t id, entry.GetIntIn("id", 0, schema::kMaxTokens - 1));
+    token.id = static_cast<uint32_t>(id);
+    GRAFT_ASSIGN_OR_RETURN(token.single_word, entry.GetBool("single_word", false));
+    GRAFT_ASSIGN_OR_RETURN(token.strip_left, entry.GetBool("lstrip", false));
+    GRAFT_ASSIGN_OR_RETURN(token.strip_right, entry.GetBool("rstrip", false));
+    GRAFT_ASSIGN_OR_RETURN(token.special, entry.GetBool("special", false));
+    GRAFT_ASSIGN_OR_RETURN(token.normalized, entry.GetBool("normalized", !token.special));
+    if (token.content.empty() || !seen.emplace(token.content, i).second) continue;
+    if (token.content.size() > schema::kMaxAddedTokenBytes) return content.Fail("is too long");
+    token.outside_vocabulary = !vocabulary->ids.contains(token.content);
+    GRAFT_RETURN_IF_ERROR(vocabulary->Set(entry, id, token.content));
+    tokens.push_back(token);
+  }
+  return tokens;
+}
+
+/// The bytes of all tokens, one behind the other, and where each starts.
+struct TokenTable {
+  std::vector<uint8_t> bytes;
+  std::vector<uint32_t> offsets = {0};
+};
+
+TokenTable SpellTokens(const Vocabulary& vocabulary, bool is_byte_level) {
+  const schema::ByteLevelSpelling spelling;
+  TokenTable table;
+  table.offsets.reserve(vocabulary.texts.size() + 1);
+  for (const std::string_view text : vocabulary.texts) {
+    const std::string bytes = is_byte_level ? spelling.Bytes(text) : std::string(text);
+    table.bytes.insert(table.bytes.end(), bytes.begin(), bytes.end());
+    table.offsets.push_back(static_cast<uint32_t>(table.bytes.size()));
+  }
+  return table;
+}
+
+std::vector<fb::TemplatePart> TemplateParts(const std::vector<PostProcessor::Part>& parts) {
+  std::vector<fb::TemplatePart> result;
+  result.reserve(parts.size());
+  for (const PostProcessor::Part& part : parts) result.emplace_back(part.id, part.type_id);
+  return result;
+}
+
+fb::TokenizerKind KindOf(TokenizerModelKind kind) {
+  switch (kind) {
+    case TokenizerModelKind::kWordPiece:
+      return fb::TokenizerKind::WordPiece;
+    case TokenizerModelKind::kUnigram:
+      return fb::TokenizerKind::Unigram;
+    case TokenizerModelKind::kBytePairs:
+      break;
+  }
+  return fb::TokenizerKind::Bpe;
+}
+
+/// Where a text is cut, if it is.
+struct Truncation {
+  uint32_t max_tokens = 0;
+  bool cuts_start = false;
+};
+
+Result<Truncation> ReadTruncation(const JsonValue& root) {
+  Truncation result;
+  const JsonValue truncation = root.Find("truncation");
+  if (truncation.IsNull()) return result;
+  GRAFT_ASSIGN_OR_RETURN(const int64_t length, truncation.GetInt("max_length"));
+  if (length < 1) return truncation.Find("max_length").Fail("must be at least 1");
+  GRAFT_ASSIGN_OR_RETURN(const std::string direction, truncation.GetString("direction", "Right"));
+  GRAFT_ASSIGN_OR_RETURN(const std::string strategy,
+                         truncation.GetString("strategy", "LongestFirst"));
+  if (strategy != "LongestFirst") {
+    return truncation.Find("strategy").Fail("is not LongestFirst", StatusCode::kUnsupported);
+  }
+  // Beyond the limit no text is ever cut.
+  if (length <= UINT32_MAX) result.max_tokens = static_cast<uint32_t>(length);
+  result.cuts_start = direction == "Left";
+  return result;
+}
+
+}  // namespace
+
+Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const JsonValue& root,
+                                             bool keeps_truncation) {
+  GRAFT_ASSIGN_OR_RETURN(const JsonValue model_json, root.Get("model", JsonKind::kObject));
+  GRAFT_ASSIGN_OR_RETURN(TokenizerModel model, ReadTokenizerModel(model_json));
+  Vocabulary& vocabulary = model.vocabulary;
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<AddedToken> added, ReadAddedTokens(root, &vocabulary));
+  if (vocabulary.texts.empty()) return model_json.Find("vocab").Fail("is empty");
+  for (const uint32_t id : model.order) {
+    // The order is by the bytes that the vocabulary gave a token; an added one may name its id.
+    if (vocabulary.ids.find(vocabulary.texts[id]) == vocabulary.ids.end() ||
+        vocabulary.ids.find(vocabulary.texts[id])->second != id) {
+      return root.Find("added_tokens")
+          .Fail("gives token " + std::to_string(id) + " another text than the vocab");
+    }
+  }
+  if (!model.scores.empty()) {
+    // Scores of added tokens are never looked at, and must not become the least.
+    const double most = *std::max_element(model.scores.begin(), model.scores.end());
+    model.scores.resize(vocabulary.texts.size(), most);
+  }
+
+  GRAFT_ASSIGN_OR_RETURN(const auto normalizer, LowerNormalizer(builder, root.Find("normalizer")));
+  GRAFT_ASSIGN_OR_RETURN(const auto pre_tokenizer,
+                         LowerPreTokenizer(builder, root.Find("pre_tokenizer")));
+  GRAFT_ASSIGN_OR_RETURN(const auto decoder, LowerDecoder(builder, root.Find("decoder")));
+  if (pre_tokenizer.is_byte_level != decoder.is_byte_level) {
+    return root.Fail("'pre_tokenizer' and 'decoder' must both be of type ByteLevel, or neither",
+                     StatusCode::kUnsupported);
+  }
+  if (pre_tokenizer.is_byte_level && model.kind != TokenizerModelKind::kBytePairs) {
+    return root.Fail("has a ByteLevel pre-tokenizer before a model that does not merge bytes",
+                     StatusCode::kUnsupported);
+  }
+  GRAFT_ASSIGN_OR_RETURN(const PostProcessor around,
+                         ReadPostProcessor(root.Find("post_processor"), vocabulary.texts.size()));
+  Truncation truncation;
+  if (keeps_truncation) {
+    GRAFT_ASSIGN_OR_RETURN(truncation, ReadTruncation(root));
+  }
+  const TokenTable table = SpellTokens(vocabulary, pre_tokenizer.is_byte_level);
+  std::vector<Offset<fb::AddedToken>> added_offsets;
+  added_offsets.reserve(added.size());
+  for (const AddedToken& token : added) {
+    added_offsets.push_back(fb::CreateAddedToken(
+        builder, builder.CreateString(token.content.data(), token.content.size()), token.id,
+        token.single_word, token.strip_left, token.strip_right, token.normalized, token.special,
+        token.outside_vocabulary));
+  }
+
+  // Every vector before the table: FlatBuffers does not nest them.
+  const auto normalizer_offset = builder.CreateVector(normalizer);
+  const auto pre_tokenizer_offset = builder.CreateVector(pre_tokenizer.steps);
+  const auto decoder_offset = builder.CreateVector(decoder.steps);
+  const auto added_offset = builder.CreateVector(added_offsets);
+  const auto prefix_offset = builder.CreateVector(around.prefix);
+  const auto suffix_offset = builder.CreateVector(around.suffix);
+  const auto bytes_offset = builder.CreateVector(table.bytes);
+  const auto offsets_offset = builder.CreateVector(table.offsets);
+  const auto merges_offset = builder.CreateVector(model.merges);
+  const auto results_offset = builder.CreateVector(model.results);
+  const auto vector_unless_empty = [&](const auto& elements) {
+    return elements.empty() ? decltype(builder.CreateVector(elements))()
+                            : builder.CreateVector(elements);
+  };
+  const auto order_offset = vector_unless_empty(model.order);
+  const auto scores_offset = vector_unless_empty(model.scores);
+  const auto continuing_offset = builder.CreateString(model.continuing_prefix);
+  const auto template_of = [&](const std::vector<PostProcessor::Part>& parts) {
+    return parts.empty() ? Offset<flatbuffers::Vector<const fb::TemplatePart*>>()
+                         : builder.CreateVectorOfStructs(TemplateParts(parts));
+  };
+  const auto single_offset = template_of(around.single);
+  const auto pair_offset = template_of(around.pair);
+  return fb::CreateTokenizer(
+      builder, KindOf(model.kind), normalizer_offset, pre_tokenizer_offset, decoder_offset,
+      added_offset, prefix_offset, suffix_offset, bytes_offset, offsets_offset, merges_offset,
+      results_offset, model.unknown_id, model.byte_fallback, model.fuse_unknown,
+      model.ignore_merges, pre_tokenizer.is_byte_level, order_offset, scores_offset,
+      continuing_offset, model.max_word_characters, single_offset, pair_offset,
+      truncation.max_tokens, truncation.cuts_start);
+}
+
+Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder,
+                                             const std::string& model_folder,
+                                             bool keeps_truncation) {
+  GRAFT_ASSIGN_OR_RETURN(const auto document, ReadTokenizerFiles(model_folder));
+  if (document == nullptr) return Offset<fb::Tokenizer>();
+  return BuildTokenizer(builder, document->root(), keeps_truncation);
+}
+
+}  // namespace graft::converter

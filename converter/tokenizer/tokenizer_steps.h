@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The components of tokenizer.json around its model: what is done to text before the merges and to
+// tokens after them, lowered to the few kinds of step that a .graft file knows.
+#pragma once
+
+#include <flatbuffers/flatbuffers.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "converter/json/json.h"
+#include "schema/result.h"
+
+namespace graft::schema::fb {
+struct DecoderStep;
+struct NormalizerStep;
+struct PreTokenizerStep;
+}  // namespace graft::schema::fb
+
+namespace graft::converter {
+
+template <typename T>
+using StepList = std::vector<flatbuffers::Offset<T>>;
+
+struct PreTokenizerSteps {
+  StepList<schema::fb::PreTokenizerStep> steps;
+  bool is_byte_level = false;  ///< the vocabulary spells bytes as schema::ByteLevelSpelling does
+};
+
+struct DecoderSteps {
+  StepList<schema::fb::DecoderStep> steps;
+  bool is_byte_level = false;
+  bool is_fused = false;  ///< what follows would see all tokens as one
+};
+
+/// Each takes the member of that name, which may be null, and fails with kCorrupt or kUnsupported,
+/// naming file, path and type.
+Result<StepList<schema::fb::NormalizerStep>> LowerNormalizer(
+    flatbuffers::FlatBufferBuilder& builder, const JsonValue& normalizer);
+Result<PreTokenizerSteps> LowerPreTokenizer(flatbuffers::FlatBufferBuilder& builder,
+                                            const JsonValue& pre_tokenizer);
+Result<DecoderSteps> LowerDecoder(flatbuffers::FlatBufferBuilder& builder,
+                                  const JsonValue& decoder);
+
+}  // namespace graft::converter

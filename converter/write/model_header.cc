@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/write/model_header.h"
+
+#include <cinttypes>
+#include <cstring>
+
+#include "converter/base/version.h"
+#include "schema/checked_math.h"
+#include "schema/generated/model_generated.h"
+#include "schema/verify.h"
+
+namespace graft::converter {
+namespace {
+
+namespace fb = schema::fb;
+
+// Several segments, so that checksums can be computed and checked side by side.
+constexpr uint64_t kSegmentBytes = uint64_t{256} << 20;
+
+uint64_t AlignUp(uint64_t value, uint64_t alignment) {
+  return (value + alignment - 1) & ~(alignment - 1);
+}
+
+fb::TensorFormat FormatOf(const StoredFormat& format) {
+  return static_cast<fb::TensorFormat>(format.kind);
+}
+
+// Measures go into the file with the precision of binary32: their last bits may differ from one C
+// library to the next.
+double Recorded(double measure) { return static_cast<double>(static_cast<float>(measure)); }
+
+// Overwrites a scalar of a finished table, which has a place of its own because defaults were
+// written.
+template <typename T>
+void SetScalar(const void* table, flatbuffers::voffset_t field, T value) {
+  auto* mutable_table =
+      const_cast<flatbuffers::Table*>(static_cast<const flatbuffers::Table*>(table));
+  flatbuffers::WriteScalar(mutable_table->GetAddressOf(field), value);
+}
+
+// Places relative to the start of each segment; AddSegmentOffsets makes them absolute.
+Status PlaceTensors(const ModelDescription& description, std::span<const StoredFormat> formats,
+                    std::vector<TensorPlace>* tensors, std::vector<SegmentPlace>* segments) {
+  for (size_t i = 0; i < formats.size(); ++i) {
+    const Constant& constant = description.constants[i];
+    const auto sizes = schema::SizesOf(static_cast<uint8_t>(formats[i].kind), constant.shape,
+                                       formats[i].block_size);
+    if (!sizes.ok()) return sizes.status().WithContext("tensor '" + constant.name + "'");
+    const uint64_t room =
+        AlignUp(sizes->data_bytes, schema::kTensorAlignment) + sizes->scales_bytes;
+    if (segments->empty() ||
+        (segments->back().bytes > 0 && segments->back().bytes + room > kSegmentBytes)) {
+      segments->emplace_back();
+    }
+    SegmentPlace& segment = segments->back();
+    TensorPlace place;
+    place.format = formats[i];
+    place.segment = static_cast<uint32_t>(segments->size() - 1);
+    place.data_offset = AlignUp(segment.bytes, schema::kTensorAlignment);
+    place.data_bytes = sizes->data_bytes;
+    place.scales_offset = AlignUp(place.data_offset + place.data_bytes, schema::kTensorAlignment);
+    place.scales_bytes = sizes->scales_bytes;
+    segment.bytes = place.scales_bytes > 0 ? place.scales_offset + place.scales_bytes
+                                           : place.data_offset + place.data_bytes;
+    tensors->push_back(place);
+  }
+  return OkStatus();
+}
+
+flatbuffers::Offset<fb::Tensor> WriteTensor(const Constant& constant, const TensorPlace& place,
+                                            flatbuffers::FlatBufferBuilder& header) {
+  const auto name = header.CreateString(constant.name);
+  const auto shape = header.CreateVector(constant.shape);
+  const fb::Span data(place.data_offset, place.data_bytes, place.segment);
+  const fb::Span scales(place.scales_offset, place.scales_bytes, place.segment);
+  const fb::Hash128 hash;
+  return fb::CreateTensor(header, name, shape, &data, place.scales_bytes > 0 ? &scales : nullptr,
+                          &hash, place.format.block_size, FormatOf(place.format));
+}
+
+flatbuffers::Offset<fb::LayerReport> WriteReport(const ModelDescription& description,
+                                                 const Constant& constant,
+                                                 const StoredFormat& format,
+                                                 flatbuffers::FlatBufferBuilder& header) {
+  const auto adapted = description.adapted.find(constant.part.source);
+  const AdaptedTensor change =
+      adapted == description.adapted.end() ? AdaptedTensor{} : adapted->second;
+  const auto name = header.CreateString(constant.name);
+  const auto kind = header.CreateString(change.kind);
+  return fb::CreateLayerReport(header, name, kind, static_cast<uint32_t>(change.rank), change.scale,
+                               0.0, FormatOf(format), 0.0, 0.0, 0.0, 0.0);
+}
+
+flatbuffers::Offset<fb::Provenance> WriteProvenance(
+    const ModelDescription& description, const std::string& quantization,
+    const std::vector<flatbuffers::Offset<fb::LayerReport>>& reports,
+    flatbuffers::FlatBufferBuilder& header) {
+  std::vector<flatbuffers::Offset<fb::AdapterProvenance>> adapters;
+  for (const AdapterRecord& adapter : description.adapters) {
+    const auto name = header.CreateString(adapter.name);
+    const auto kind = header.CreateString(adapter.kind);
+    const fb::Hash128 hash(adapter.hash.high, adapter.hash.low);
+    adapters.push_back(fb::CreateAdapterProvenance(
+        header, name, &hash, kind, adapter.weight, static_cast<uint32_t>(adapter.modules_merged),
+        static_cast<uint32_t>(adapter.modules_expected)));
+  }
+  const auto version = header.CreateString(std::string("graft-convert ") + ConverterVersion());
+  const auto base_name = header.CreateString(description.base_name);
+  const fb::Hash128 base_hash;
+  const auto adapter_vector = header.CreateVector(adapters);
+  const auto recipe = header.CreateString(quantization);
+  const auto layers = header.CreateVector(reports);
+  const auto combined_by = header.CreateString(description.combined_by);
+  const auto base_rounding = header.CreateString(description.base_rounding);
+  return fb::CreateProvenance(header, version, base_name, &base_hash, adapter_vector, recipe,
+                              layers, combined_by, base_rounding);
+}
+
+static_assert(static_cast<int>(Task::kTextGeneration) ==
+              static_cast<int>(fb::TaskKind::TextGeneration));
+static_assert(static_cast<int>(Task::kTokenClassification) ==
+              static_cast<int>(fb::TaskKind::TokenClassification));
+static_assert(static_cast<int>(ImagePreparation::Filter::kBicubic) ==
+              static_cast<int>(fb::ImageFilter::Bicubic));
+
+flatbuffers::Offset<fb::ImageInput> WriteImage(const ImagePreparation& image,
+                                               flatbuffers::FlatBufferBuilder& header) {
+  const auto whole = [](int64_t number) { return static_cast<uint32_t>(number); };
+  const auto mean = header.CreateVector(image.mean);
+  const auto deviation = header.CreateVector(image.deviation);
+  return fb::CreateImageInput(header, whole(image.channels), whole(image.height),
+                              whole(image.width), whole(image.resize_height),
+                              whole(image.resize_width), static_cast<fb::ImageFilter>(image.filter),
+                              static_cast<float>(image.rescale), mean, deviation);
+}
+
+flatbuffers::Offset<fb::Task> WriteTask(const ModelDescription& description,
+                                        flatbuffers::FlatBufferBuilder& header) {
+  const TaskDescription& task = description.task;
+  const auto architecture = header.CreateString(task.architecture);
+  const auto end_tokens = header.CreateVector(description.end_tokens);
+  flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>> labels;
+  if (!task.labels.empty()) labels = header.CreateVectorOfStrings(task.labels);
+  flatbuffers::Offset<fb::ImageInput> image;
+  if (task.image) image = WriteImage(*task.image, header);
+  return fb::CreateTask(header, static_cast<fb::TaskKind>(task.task), architecture,
+                        static_cast<uint32_t>(task.context_tokens), end_tokens, labels,
+                        static_cast<fb::ScoreKind>(task.scores), image);
+}
+
+}  // namespace
+
+Result<ModelHeader> ModelHeader::Build(const ModelDescription& description,
+                                       std::span<const StoredFormat> formats,
+                                       const std::string& quantization,
+                                       flatbuffers::FlatBufferBuilder& header) {
+  ModelHeader result(header);
+  GRAFT_RETURN_IF_ERROR(PlaceTensors(description, formats, &result.tensors_, &result.segments_));
+
+  std::vector<flatbuffers::Offset<fb::Tensor>> tensors;
+  std::vector<flatbuffers::Offset<fb::LayerReport>> reports;
+  for (size_t i = 0; i < formats.size(); ++i) {
+    const Constant& constant = description.constants[i];
+    tensors.push_back(WriteTensor(constant, result.tensors_[i], header));
+    result.report_of_tensor_.push_back(
+        constant.is_weight_matrix ? static_cast<int32_t>(reports.size()) : -1);
+    if (constant.is_weight_matrix) {
+      reports.push_back(WriteReport(description, constant, formats[i], header));
+    }
+  }
+  const auto tensor_vector = header.CreateVector(tensors);
+  const std::vector<fb::Segment> no_places(result.segments_.size());
+  const auto segment_vector = header.CreateVectorOfStructs(no_places);
+  const auto task = WriteTask(description, header);
+  flatbuffers::Offset<flatbuffers::String> chat_template;
+  if (!description.chat_template.empty()) {
+    chat_template = header.CreateString(description.chat_template);
+  }
+  const auto bos_token = header.CreateString(description.bos_token);
+  const auto eos_token = header.CreateString(description.eos_token);
+  const auto provenance = WriteProvenance(description, quantization, reports, header);
+  header.Finish(
+      fb::CreateModel(header, description.graph, tensor_vector, segment_vector, task,
+                      description.tokenizer, chat_template, provenance, bos_token, eos_token),
+      fb::ModelIdentifier());
+  if (header.GetSize() > schema::kMaxHeaderBytes) {
+    return Error(StatusCode::kUnsupported,
+                 "the header would be %u bytes; the format's limit is %" PRIu64, header.GetSize(),
+                 schema::kMaxHeaderBytes);
+  }
+
+  // Only now is it known where the weights begin.
+  uint64_t end = schema::kPreambleBytes + header.GetSize();
+  auto* segments = const_cast<flatbuffers::Vector<const fb::Segment*>*>(
+      static_cast<const fb::Model*>(result.model())->segments());
+  for (uint32_t i = 0; i < segments->size(); ++i) {
+    SegmentPlace& segment = result.segments_[i];
+    segment.offset = AlignUp(end, schema::kSegmentAlignment);
+    end = segment.offset + segment.bytes + schema::kTailBytes;
+    *const_cast<fb::Segment*>(segments->Get(i)) = fb::Segment(segment.offset, segment.bytes, 0);
+  }
+  result.file_bytes_ = end;
+  for (TensorPlace& place : result.tensors_) {
+    place.data_offset += result.segments_[place.segment].offset;
+    place.scales_offset += result.segments_[place.segment].offset;
+  }
+  return result;
+}
+
+fb::Model* ModelHeader::model() const {
+  return const_cast<fb::Model*>(fb::GetModel(header_.GetBufferPointer()));
+}
+
+void ModelHeader::SetBaseHash(const schema::Hash128& hash) {
+  *const_cast<fb::Hash128*>(model()->provenance()->base_hash()) = fb::Hash128(hash.high, hash.low);
+}
+
+void ModelHeader::SetContentHash(size_t tensor, const schema::Hash128& hash) {
+  const fb::Tensor* table = model()->tensors()->Get(static_cast<uint32_t>(tensor));
+  *const_cast<fb::Hash128*>(table->content_hash()) = fb::Hash128(hash.high, hash.low);
+}
+
+void ModelHeader::SetChecksum(size_t segment, uint64_t checksum) {
+  const SegmentPlace& place = segments_[segment];
+  *const_cast<fb::Segment*>(model()->segments()->Get(static_cast<uint32_t>(segment))) =
+      fb::Segment(place.offset, place.bytes, checksum);
+}
+
+void ModelHeader::SetMeasures(size_t tensor, const LayerMeasures& measures) {
+  const fb::LayerReport* report =
+      model()->provenance()->layers()->Get(static_cast<uint32_t>(report_of_tensor_[tensor]));
+  SetScalar(report, fb::LayerReport::VT_DELTA_RATIO, Recorded(measures.survival.DeltaRatio()));
+  SetScalar(report, fb::LayerReport::VT_QUANTIZATION_SNR_DB, Recorded(measures.damage.SnrDb()));
+  SetScalar(report, fb::LayerReport::VT_QUANTIZATION_MAX_ERROR,
+            Recorded(measures.damage.max_error));
+  SetScalar(report, fb::LayerReport::VT_DELTA_CORRELATION,
+            Recorded(measures.survival.Correlation()));
+  SetScalar(report, fb::LayerReport::VT_DELTA_NOISE_RATIO,
+            Recorded(measures.survival.NoiseRatio()));
+}
+
+std::vector<uint8_t> ModelHeader::Bytes() const {
+  const std::span<const uint8_t> header(header_.GetBufferPointer(), header_.GetSize());
+  schema::Preamble preamble;
+  preamble.file_bytes = file_bytes_;
+  preamble.header_bytes = header.size();
+  preamble.header_checksum = schema::Checksum64(header);
+  const auto encoded = schema::EncodePreamble(preamble);
+  std::vector<uint8_t> bytes(encoded.size() + header.size());
+  std::memcpy(bytes.data(), encoded.data(), encoded.size());
+  std::memcpy(bytes.data() + encoded.size(), header.data(), header.size());
+  return bytes;
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// ModelHeader: the FlatBuffer of a .graft file, laid out before any weight is written and completed
+// after all are.
+#pragma once
+
+#include <flatbuffers/flatbuffers.h>
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "converter/lower/graph_builder.h"
+#include "converter/lower/lowering.h"
+#include "converter/quantize/damage.h"
+#include "converter/quantize/stored_format.h"
+#include "schema/container.h"
+#include "schema/result.h"
+
+namespace graft::schema::fb {
+struct Graph;
+struct Model;
+struct Tokenizer;
+}  // namespace graft::schema::fb
+
+namespace graft::converter {
+
+/// What an adapter did to one tensor, for the record.
+struct AdaptedTensor {
+  std::string kind;  ///< "lora", ...
+  int64_t rank = 0;
+  double scale = 0.0;
+};
+
+struct AdapterRecord {
+  std::string name;
+  schema::Hash128 hash;
+  std::string kind;
+  double weight = 1.0;
+  int64_t modules_merged = 0;
+  int64_t modules_expected = 0;
+};
+
+/// A model but for its weights. `graph` and `tokenizer` lie in the FlatBufferBuilder that the
+/// header is finished in.
+struct ModelDescription {
+  flatbuffers::Offset<schema::fb::Graph> graph;
+  flatbuffers::Offset<schema::fb::Tokenizer> tokenizer;  ///< Null: none.
+  std::vector<Constant> constants;
+  TaskDescription task;
+  std::vector<uint32_t> end_tokens;
+  std::string chat_template;  ///< Empty: none.
+  std::string bos_token;      ///< As the template knows it; empty: none.
+  std::string eos_token;
+  std::string base_name;
+  std::vector<AdapterRecord> adapters;
+  std::string combined_by;    ///< "sum", "ties 0.5"; empty: one adapter, whole.
+  std::string base_rounding;  ///< "nf4", "nf4 double-quantized"; empty: none.
+  std::map<std::string, AdaptedTensor, std::less<>> adapted;  ///< By the name of the source tensor.
+  std::vector<std::string> unused;  ///< Tensors of the source that the graph does without.
+};
+
+/// Where a tensor's bytes lie in the file, from its first byte.
+struct TensorPlace {
+  StoredFormat format;
+  uint32_t segment = 0;
+  uint64_t data_offset = 0;
+  uint64_t data_bytes = 0;
+  uint64_t scales_offset = 0;
+  uint64_t scales_bytes = 0;
+};
+
+struct SegmentPlace {
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+};
+
+/// Measures of one weight matrix, filled in once it is written.
+struct LayerMeasures {
+  Damage damage;
+  DeltaSurvival survival;
+};
+
+class ModelHeader {
+ public:
+  /// Lays out the file for tensors of `formats` (one for each constant) and finishes `header`, the
+  /// builder that description's graph and tokenizer lie in, with hashes and measures still zero.
+  /// Requires header.ForceDefaults(true) since before anything was put into it: every scalar then
+  /// has a place of its own. Errors   kCorrupt: a shape whose bytes cannot be counted, a header
+  /// beyond the format's limit.
+  static Result<ModelHeader> Build(const ModelDescription& description,
+                                   std::span<const StoredFormat> formats,
+                                   const std::string& quantization,
+                                   flatbuffers::FlatBufferBuilder& header);
+
+  std::span<const TensorPlace> tensors() const { return tensors_; }
+  std::span<const SegmentPlace> segments() const { return segments_; }
+  uint64_t file_bytes() const { return file_bytes_; }
+
+  void SetBaseHash(const schema::Hash128& hash);
+  void SetContentHash(size_t tensor, const schema::Hash128& hash);
+  void SetChecksum(size_t segment, uint64_t checksum);
+  /// `tensor` must be a weight matrix.
+  void SetMeasures(size_t tensor, const LayerMeasures& measures);
+
+  /// Preamble and header, as they stand at the file's start. Complete once everything has been set.
+  std::vector<uint8_t> Bytes() const;
+
+ private:
+  explicit ModelHeader(flatbuffers::FlatBufferBuilder& header) : header_(header) {}
+  schema::fb::Model* model() const;
+
+  flatbuffers::FlatBufferBuilder& header_;
+  std::vector<TensorPlace> tensors_;
+  std::vector<SegmentPlace> segments_;
+  std::vector<int32_t> report_of_tensor_;  // index into Provenance.layers, -1: none
+  uint64_t file_bytes_ = 0;
+};
+
+}  // namespace graft::converter

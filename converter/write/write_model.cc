@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/write/write_model.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "converter/base/output_file.h"
+#include "converter/base/parallel.h"
+#include "converter/write/choose_formats.h"
+#include "converter/write/write_weights.h"
+#include "schema/verify.h"
+
+namespace graft::converter {
+namespace {
+
+WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& header,
+                       const std::vector<LayerMeasures>& measures, const StoredFormat& wanted) {
+  WriteOutcome outcome;
+  outcome.file_bytes = header.file_bytes();
+  for (size_t i = 0; i < description.constants.size(); ++i) {
+    const Constant& constant = description.constants[i];
+    const TensorPlace& place = header.tensors()[i];
+    auto total =
+        std::find_if(outcome.formats.begin(), outcome.formats.end(),
+                     [&](const FormatTotal& known) { return known.format == place.format; });
+    if (total == outcome.formats.end()) {
+      total = outcome.formats.insert(total, FormatTotal{place.format, 0, 0});
+    }
+    total->tensors += 1;
+    total->bytes += place.data_bytes + place.scales_bytes;
+    if (!constant.is_weight_matrix) continue;
+    LayerOutcome layer;
+    layer.name = constant.name;
+    layer.shape = constant.shape;
+    layer.format = place.format;
+    layer.fell_back = !(FormatFor(wanted, constant.shape.back()) == wanted);
+    layer.kept_delta = !(place.format == FormatFor(wanted, constant.shape.back()));
+    layer.bytes = place.data_bytes + place.scales_bytes;
+    if (const auto found = description.adapted.find(constant.part.source);
+        found != description.adapted.end()) {
+      layer.adapted = true;
+      layer.change = found->second;
+    }
+    layer.measures = measures[i];
+    outcome.layers.push_back(std::move(layer));
+  }
+  return outcome;
+}
+
+// The same checks a device makes, and the checksums it leaves out.
+Status VerifyOwnFile(std::span<const uint8_t> bytes, int threads) {
+  GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel model, schema::Verify(bytes));
+  return VerifyContents(model, threads);
+}
+
+}  // namespace
+
+Status VerifyContents(const schema::VerifiedModel& model, int threads) {
+  return ParallelFor(threads, schema::CountContents(model),
+                     [&](int64_t i) { return schema::VerifyContent(model, i); });
+}
+
+Result<WriteOutcome> WriteModel(const ModelDescription& description, const TensorSource& source,
+                                const WriteOptions& options,
+                                flatbuffers::FlatBufferBuilder& builder) {
+  FormatWish wish{options.format, options.keep_delta};
+  if (options.delta_row_stride > 0) wish.sampled_row_stride = options.delta_row_stride;
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<StoredFormat> formats,
+                         ChooseFormats(description, source, wish, options.threads));
+  GRAFT_ASSIGN_OR_RETURN(ModelHeader header,
+                         ModelHeader::Build(description, formats, options.format.Name(), builder));
+  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file,
+                         OutputFile::Create(options.path, header.file_bytes()));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerMeasures> measures,
+                         WriteWeights(description, header, source, options, *file));
+  GRAFT_ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, file->Map());
+  GRAFT_RETURN_IF_ERROR(HashWeights(bytes, options.threads, &header));
+  for (size_t i = 0; i < description.constants.size(); ++i) {
+    if (description.constants[i].is_weight_matrix) header.SetMeasures(i, measures[i]);
+  }
+  schema::Hash128 base_hash;
+  if (options.base_hash) {
+    GRAFT_ASSIGN_OR_RETURN(base_hash, options.base_hash());
+    header.SetBaseHash(base_hash);
+  }
+  const std::vector<uint8_t> head = header.Bytes();
+  GRAFT_RETURN_IF_ERROR(file->WriteAt(0, head));
+  if (Status status = VerifyOwnFile(bytes, options.threads); !status.ok()) {
+    return Error(status.code(), "%s: does not pass its own check: %.*s", options.path.c_str(),
+                 static_cast<int>(status.message().size()), status.message().data());
+  }
+  GRAFT_RETURN_IF_ERROR(file->Commit());
+  WriteOutcome outcome = Summarize(description, header, measures, options.format);
+  outcome.header_bytes = head.size();
+  outcome.base_hash = base_hash;
+  return outcome;
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Streams a described model's weights from their source into a .graft file: merge, quantize,
+// measure, hash, verify, rename.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "converter/tensors/tensor_source.h"
+#include "converter/write/model_header.h"
+#include "schema/result.h"
+#include "schema/verify.h"
+
+namespace graft::converter {
+
+struct WriteOptions {
+  std::filesystem::path path;
+  StoredFormat format;  ///< Of weight matrices; see FormatFor.
+  /// Store adapted matrices in int8 where int4 would drown the adapter; see FormatWish.
+  bool keep_delta = false;
+  int threads = 1;
+  /// Of adapted matrices, every n-th row is also quantized as it was before the adapter, to measure
+  /// what is left of the adapter. 1: every row, which takes about twice the time. 0: none.
+  int64_t delta_row_stride = 16;
+  /// The hash of the base for the record, asked for once all weights are written, so that it can be
+  /// computed meanwhile. Empty: zeros stand there.
+  std::function<Result<schema::Hash128>()> base_hash;
+  /// Called now and then, from any thread, with the elements done so far and in all.
+  std::function<void(int64_t done, int64_t total)> progress;
+};
+
+/// One weight matrix of the file.
+struct LayerOutcome {
+  std::string name;
+  std::vector<int64_t> shape;
+  StoredFormat format;
+  bool fell_back = false;   ///< The format asked for does not fit; `format` is another.
+  bool kept_delta = false;  ///< `format` is int8 for the adapter's sake.
+  uint64_t bytes = 0;
+  bool adapted = false;
+  AdaptedTensor change;  ///< If adapted.
+  LayerMeasures measures;
+};
+
+/// All tensors of the file that share a format.
+struct FormatTotal {
+  StoredFormat format;
+  int64_t tensors = 0;
+  uint64_t bytes = 0;
+};
+
+struct WriteOutcome {
+  uint64_t file_bytes = 0;
+  uint64_t header_bytes = 0;
+  schema::Hash128 base_hash;
+  std::vector<FormatTotal> formats;
+  std::vector<LayerOutcome> layers;
+};
+
+/// Writes the file of `description`, whose graph and tokenizer lie in `header` (see
+/// ModelHeader::Build). Memory   some row blocks for each thread, whatever the size of the model.
+/// The bytes do not depend on options.threads. Errors   those of `source`; kCorrupt: numbers that
+/// are not finite; kIo, kNotFound: the output; kCancelled. No file is
+///          left behind, and an older file at the path is only replaced by a whole and verified
+///          one.
+Result<WriteOutcome> WriteModel(const ModelDescription& description, const TensorSource& source,
+                                const WriteOptions& options,
+                                flatbuffers::FlatBufferBuilder& header);
+
+/// schema::VerifyContents on several threads, with the same first failure.
+/// Errors   also kCancelled.
+Status VerifyContents(const schema::VerifiedModel& model, int threads);
+
+}  // namespace graft::converter

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of graft.h that generates text.
+#include <graft/graft.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "runtime/c_api/c_api_support.h"
+#include "runtime/session/session.h"
+#include "runtime/tasks/generate.h"
+
+using graft::OkStatus;
+using graft::Status;
+namespace runtime = graft::runtime;
+using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file is its other half
+
+namespace {
+
+static_assert(GRAFT_STOP_END_TOKEN == static_cast<int>(runtime::StopReason::kEndToken));
+static_assert(GRAFT_STOP_STRING == static_cast<int>(runtime::StopReason::kStopString));
+static_assert(GRAFT_STOP_MAX_TOKENS == static_cast<int>(runtime::StopReason::kMaxTokens));
+static_assert(GRAFT_STOP_CONTEXT == static_cast<int>(runtime::StopReason::kContext));
+static_assert(GRAFT_STOP_CALLBACK == static_cast<int>(runtime::StopReason::kCallback));
+
+Status ReadGenerateOptions(const graft_generate_options* options, runtime::GenerateOptions* to) {
+  graft_generate_options given;
+  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+  to->max_tokens = given.max_tokens;
+  to->sampling.repeat_penalty = given.repeat_penalty;
+  to->sampling.repeat_window = given.repeat_window;
+  to->sampling.temperature = given.temperature;
+  to->sampling.top_k = given.top_k;
+  to->sampling.top_p = given.top_p;
+  to->sampling.min_p = given.min_p;
+  to->sampling.seed = given.seed;
+  to->ignore_end = given.ignore_end != 0;
+  to->whole_prompt = given.whole_prompt != 0;
+  if (given.stop == nullptr && given.stop_count > 0) return NullArgument("options.stop");
+  for (size_t i = 0; i < given.stop_count; ++i) {
+    if (given.stop[i] == nullptr) return NullArgument("a string in options.stop");
+    to->stop.emplace_back(given.stop[i]);
+  }
+  return OkStatus();
+}
+
+Status Generate(graft_session* session, std::span<const int32_t> prompt,
+                const graft_generate_options* options, graft_token_callback callback, void* user,
+                graft_generate_result* result) {
+  if (session == nullptr) return NullArgument("session");
+  if (prompt.data() == nullptr && !prompt.empty()) return NullArgument("prompt");
+  if (result != nullptr) GRAFT_RETURN_IF_ERROR(CheckOutStruct(result, "result"));
+  runtime::GenerateOptions generate_options;
+  GRAFT_RETURN_IF_ERROR(ReadGenerateOptions(options, &generate_options));
+  runtime::TokenCallback on_token;
+  if (callback != nullptr) {
+    on_token = [callback, user](int32_t id, std::string_view text) {
+      return callback(user, id, text.data(), text.size()) == 0;
+    };
+  }
+  session->session->ClearCancel();
+  GRAFT_ASSIGN_OR_RETURN(const runtime::GenerateResult outcome,
+                         runtime::Generate(*session->session, session->model->tokenizer(), prompt,
+                                           generate_options, on_token));
+  if (result == nullptr) return OkStatus();
+  graft_generate_result filled{};
+  filled.prompt_tokens = outcome.prompt_tokens;
+  filled.generated_tokens = outcome.generated_tokens;
+  filled.prefill_ns = outcome.prefill_ns;
+  filled.decode_ns = outcome.decode_ns;
+  filled.stop_reason = static_cast<int32_t>(outcome.stop_reason);
+  filled.reused_tokens = outcome.reused_tokens;
+  WriteStruct(filled, result);
+  return OkStatus();
+}
+
+}  // namespace
+
+graft_status graft_session_generate(graft_session* session, const int32_t* prompt,
+                                    size_t prompt_count, const graft_generate_options* options,
+                                    graft_token_callback callback, void* user,
+                                    graft_generate_result* result, graft_error* error) {
+  return Report(Generate(session, {prompt, prompt_count}, options, callback, user, result), error);
+}

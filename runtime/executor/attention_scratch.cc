@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/executor/attention_scratch.h"
+
+#include <algorithm>
+
+#include "runtime/kernels/attention.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+
+AttentionScratch ScratchOf(const Plan& plan) {
+  constexpr size_t kLineFloats = 16;
+  AttentionScratch scratch;
+  for (const Step& step : plan.steps()) {
+    if (step.kind != StepKind::kAttention) continue;
+    const schema::fb::Attention& op = *plan.op(step.ops[0]).attributes_as_Attention();
+    AttentionShape shape;
+    shape.heads = op.heads();
+    shape.kv_heads = op.kv_heads();
+    shape.head_dim = op.head_dim();
+    scratch.worker_floats = std::max(scratch.worker_floats, AttentionScratchFloats(shape));
+    scratch.partial_floats = std::max(scratch.partial_floats,
+                                      shape.kv_heads * kMaxAttentionSplits * PartialFloats(shape));
+    scratch.most_kv_heads = std::max<size_t>(scratch.most_kv_heads, shape.kv_heads);
+  }
+  scratch.worker_floats = (scratch.worker_floats + 2 * kLineFloats - 1) / kLineFloats * kLineFloats;
+  return scratch;
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// AttentionScratch: what the attention of a plan needs to work in, whatever the number of rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/plan/plan.h"
+
+namespace graft::runtime {
+
+/// Most threads that share the context of one row.
+inline constexpr size_t kMaxAttentionSplits = 16;
+
+struct AttentionScratch {
+  size_t worker_floats = 0;   ///< of each worker, apart by a cache line
+  size_t partial_floats = 0;  ///< of the parts of one row's heads, for all workers together
+  size_t most_kv_heads = 1;   ///< of one op
+
+  uint64_t bytes(unsigned workers) const {
+    return (uint64_t{worker_floats} * workers + partial_floats) * sizeof(float);
+  }
+};
+
+AttentionScratch ScratchOf(const Plan& plan);
+
+}  // namespace graft::runtime

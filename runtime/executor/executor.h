@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Executor: runs a plan. Holds the activations and the state of every step.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/base/page_memory.h"
+#include "runtime/executor/attention_tasks.h"
+#include "runtime/executor/profile.h"
+#include "runtime/executor/step_state.h"
+#include "runtime/kernels/kv_store.h"
+#include "runtime/model/lookup_tables.h"
+#include "runtime/model/packed_weights.h"
+#include "runtime/plan/plan.h"
+#include "runtime/plan/schedule.h"
+#include "runtime/threads/task_shares.h"
+#include "runtime/threads/worker_team.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+class MemoryBudget;
+
+class Executor final : private StagedWork {
+ public:
+  /// caches: one for each of the graph's. Everything passed must outlive the executor.
+  /// Errors   kOutOfMemory, kUnsupported; each names the tensor.
+  static Result<std::unique_ptr<Executor>> Create(const Plan& plan, const PackedWeights& weights,
+                                                  std::span<const KvView> caches,
+                                                  const LookupTables& tables, WorkerTeam& team,
+                                                  MemoryBudget& budget);
+  ~Executor();
+
+  /// Makes everything ready for these sizes. Costs next to nothing if they are those of the last
+  /// call. Errors   kOutOfMemory, also beyond the budget.
+  Status Prepare(const Binding& binding);
+
+  /// Where a value lies, after Prepare; null if it is neither read nor computed.
+  void* data(int32_t value) const;
+
+  /// Computes all outputs. first_position: positions that the caches hold already. Allocates
+  /// nothing. Errors   kCancelled: *cancel became true, and each worker did no more than finish the
+  /// task it was at. kInternal.
+  Status Run(size_t first_position, const std::atomic<bool>& cancel);
+
+  /// Gives back the memory of activations and scratch; Prepare allocates it anew.
+  void Trim();
+
+  MemoryBudget& budget() { return budget_; }
+
+  /// Starts adding up times in *profile, or stops (null). Without one, no clock is read.
+  void set_profile(Profile* profile) { profile_ = profile; }
+
+ private:
+  Executor(const Plan& plan, const LookupTables& tables, WorkerTeam& team, MemoryBudget& budget);
+
+  Status CreateSteps(const PackedWeights& weights, std::span<const KvView> caches);
+  Status PrepareStep(const Step& step, StepState& state);
+  void FindNextLinears();
+  void RunStageRows(const Stage& stage, size_t begin, size_t end);
+
+  // StagedWork, for the team.
+  uint32_t TaskCount(uint32_t stage) override;
+  void RunTask(uint32_t stage, uint32_t task, unsigned worker) override;
+  bool FinishStage(uint32_t stage) override;
+  std::span<const uint8_t> NextRead(uint32_t stage, unsigned worker) override;
+
+  const Plan& plan_;
+  const LookupTables& tables_;
+  WorkerTeam& team_;
+  MemoryBudget& budget_;
+  std::vector<StepState> states_;  // one for each of the plan's steps
+  PageMemory arena_;
+  AttentionTasks attention_;
+  Schedule schedule_;
+  std::vector<uint32_t> next_linears_;  // for each stage, the step of the next that is linears
+  TaskShares shares_;                   // of the running stage, if it is linears
+  Binding binding_;
+  bool prepared_ = false;
+  Profile* profile_ = nullptr;
+
+  // Of the running call.
+  CallState call_;
+  const std::atomic<bool>* cancel_ = nullptr;
+  bool cancelled_ = false;
+  std::atomic<bool> failed_{false};
+};
+
+}  // namespace graft::runtime

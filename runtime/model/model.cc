@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/model/model.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include "runtime/model/lookup_tables.h"
+#include "runtime/model/packed_weights.h"
+#include "runtime/platform/cpus.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+
+namespace fb = schema::fb;
+
+namespace {
+
+// The indices of `role` must be rows of every table that is looked up by them.
+uint32_t RowsLookedUpBy(fb::InputRole role, const schema::VerifiedModel& model) {
+  const fb::Graph& graph = *model.model().graph();
+  uint32_t rows = 0;
+  for (const fb::GraphInput* input : *graph.inputs()) {
+    if (input->role() != role) continue;
+    for (const fb::Op* op : *graph.ops()) {
+      const fb::Embedding* embedding = op->attributes_as_Embedding();
+      if (embedding == nullptr || op->inputs()->Get(0) != input->value()) continue;
+      const fb::Tensor& table =
+          *model.model().tensors()->Get(static_cast<uint32_t>(embedding->table()));
+      const auto table_rows = static_cast<uint32_t>(table.shape()->Get(0));
+      rows = rows == 0 ? table_rows : std::min(rows, table_rows);
+    }
+  }
+  return rows;
+}
+
+}  // namespace
+
+uint64_t HeaderEndOf(const schema::VerifiedModel& model) {
+  const std::span<const uint8_t> bytes = model.file_bytes();
+  const Result<schema::Preamble> preamble = schema::DecodePreamble(bytes, bytes.size());
+  return preamble.ok() ? preamble->header_offset + preamble->header_bytes : 0;
+}
+
+uint32_t PositionRowsOf(const schema::VerifiedModel& model) {
+  return RowsLookedUpBy(fb::InputRole::Positions, model);
+}
+
+Model::Model(std::unique_ptr<DataSource> source, schema::VerifiedModel verified)
+    : source_(std::move(source)), verified_(verified) {}
+
+Model::~Model() = default;
+
+Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> source,
+                                                 const ModelOptions& options) {
+  GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel verified, schema::Verify(source->bytes()));
+  if (options.verify_contents) GRAFT_RETURN_IF_ERROR(schema::VerifyContents(verified));
+  std::unique_ptr<Model> model(new (std::nothrow) Model(std::move(source), verified));
+  if (!model) return Error(StatusCode::kOutOfMemory, "cannot allocate a model");
+  model->threads_ = std::max(1u, options.threads != 0 ? options.threads : DefaultThreads());
+  model->memory_limit_bytes_ = options.memory_limit_bytes;
+  GRAFT_ASSIGN_OR_RETURN(model->packed_weights_,
+                         PackedWeights::Load(verified, *model->source_, model->threads_,
+                                             options.cache, options.memory_limit_bytes));
+  model->lookup_tables_.reset(new (std::nothrow) LookupTables(verified, *model->source_));
+  if (!model->lookup_tables_) return Error(StatusCode::kOutOfMemory, "cannot allocate a model");
+  // What was read to check and pack is not needed again, nor are its neighbours that came along.
+  // What is needed comes back, page by page.
+  const uint64_t header_bytes = HeaderEndOf(verified);
+  model->source_->Release(header_bytes, verified.file_bytes().size() - header_bytes);
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+bool Model::is_text_generation() const {
+  return verified_.model().task()->kind() == fb::TaskKind::TextGeneration;
+}
+
+uint32_t Model::context_tokens() const { return verified_.model().task()->context_tokens(); }
+
+uint32_t Model::vocabulary() const { return RowsLookedUpBy(fb::InputRole::TokenIds, verified_); }
+uint32_t Model::position_rows() const { return PositionRowsOf(verified_); }
+
+std::span<const uint32_t> Model::end_tokens() const {
+  const auto* tokens = verified_.model().task()->end_tokens();
+  return tokens == nullptr ? std::span<const uint32_t>()
+                           : std::span(tokens->data(), tokens->size());
+}
+
+void Model::Trim() const {
+  source_->Release(0, verified_.file_bytes().size());
+  packed_weights_->Trim();
+}
+
+schema::Hash128 Model::identity() const {
+  // The header holds the graph, the tokenizer and the content hash of every tensor.
+  const std::span<const uint8_t> bytes = verified_.file_bytes();
+  const Result<schema::Preamble> preamble = schema::DecodePreamble(bytes, bytes.size());
+  if (!preamble.ok()) return {};
+  return schema::ContentHash(bytes.subspan(preamble->header_offset, preamble->header_bytes), {});
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/model/pack_job.h"
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "runtime/threads/parallel_tasks.h"
+#include "schema/container.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+namespace {
+
+namespace fb = schema::fb;
+
+class PackJob {
+ public:
+  PackJob(const schema::VerifiedModel& model, const DataSource& source, const PackLayout& layout,
+          uint8_t* packed)
+      : model_(model),
+        source_(source),
+        layout_(layout),
+        packed_(packed),
+        tensors_(*model.model().tensors()),
+        readers_(new std::atomic<uint32_t>[tensors_.size()]()) {}
+
+  void AddTasks(ContentCheck check) {
+    std::vector<bool> is_checked(tensors_.size(), check == ContentCheck::kNone);
+    const auto check_once = [&](int32_t tensor) {
+      if (tensor < 0 || is_checked[static_cast<size_t>(tensor)]) return;
+      is_checked[static_cast<size_t>(tensor)] = true;
+      tasks_.push_back({Task::Kind::kCheck, static_cast<uint32_t>(tensor)});
+      ++readers_[static_cast<size_t>(tensor)];
+    };
+    for (uint32_t i = 0; i < layout_.slices.size(); ++i) {
+      // Just before its first slice, so that the bytes are still in the core's cache.
+      const PackedEntry& entry = layout_.entries[layout_.slices[i].entry];
+      check_once(entry.weight);
+      check_once(entry.bias);
+      tasks_.push_back({Task::Kind::kPack, i});
+      ++readers_[static_cast<size_t>(entry.weight)];
+    }
+  }
+
+  Status Run(unsigned threads) {
+    return RunTasks(threads, tasks_.size(), [this](size_t index, unsigned) {
+      const Task& task = tasks_[index];
+      if (task.kind == Task::Kind::kPack) return Pack(task.index);
+      return Check(*tensors_.Get(task.index), task.index);
+    });
+  }
+
+ private:
+  struct Task {
+    enum class Kind : uint8_t { kCheck, kPack };
+    Kind kind;
+    uint32_t index;  // of a tensor, or of a slice
+  };
+
+  uint64_t OffsetOf(const uint8_t* bytes) const {
+    return static_cast<uint64_t>(bytes - model_.file_bytes().data());
+  }
+
+  void Release(const fb::Tensor& tensor) const {
+    for (const auto& bytes :
+         {model_.tensor_bytes(tensor).data, model_.tensor_bytes(tensor).scales}) {
+      if (!bytes.empty()) source_.Release(OffsetOf(bytes.data()), bytes.size());
+    }
+  }
+
+  Status Check(const fb::Tensor& tensor, uint32_t index) {
+    const schema::TensorBytes bytes = model_.tensor_bytes(tensor);
+    source_.WillRead(OffsetOf(bytes.data.data()), bytes.data.size());
+    const schema::Hash128 hash = schema::ContentHash(bytes.data, bytes.scales);
+    const fb::Hash128* stored = tensor.content_hash();
+    if (stored == nullptr || stored->high() != hash.high || stored->low() != hash.low) {
+      return Error(StatusCode::kMismatch,
+                   "tensor %.200s: its bytes do not have the content hash that the file gives",
+                   tensor.name()->c_str());
+    }
+    if (--readers_[index] == 0) Release(tensor);
+    return OkStatus();
+  }
+
+  Status Pack(uint32_t index) {
+    const PackedSlice& slice = layout_.slices[index];
+    const PackedEntry& entry = layout_.entries[slice.entry];
+    const fb::Tensor& tensor = *tensors_.Get(static_cast<uint32_t>(entry.weight));
+    const StoredMatrix matrix = MatrixOf(model_, tensor);
+    const float* bias = nullptr;
+    if (entry.bias >= 0) {
+      const fb::Tensor& stored = *tensors_.Get(static_cast<uint32_t>(entry.bias));
+      bias = reinterpret_cast<const float*>(model_.tensor_bytes(stored).data.data());
+    }
+    const uint64_t offset = OffsetOf(matrix.data + slice.begin * matrix.row_bytes());
+    const uint64_t size = (slice.end - slice.begin) * matrix.row_bytes();
+    source_.WillRead(offset, size);
+    GRAFT_RETURN_IF_ERROR(PackRows(tensor.name()->c_str(), entry.weights, matrix, bias, slice.begin,
+                                   slice.end, packed_ + slice.offset));
+    // At once, so that never much more than one copy is in memory. Pages shared with a neighbour
+    // stay until the whole tensor is done. An embedding that shares the tensor brings back the few
+    // rows it reads.
+    source_.Release(offset, size);
+    if (--readers_[static_cast<size_t>(entry.weight)] == 0) Release(tensor);
+    return OkStatus();
+  }
+
+  const schema::VerifiedModel& model_;
+  const DataSource& source_;
+  const PackLayout& layout_;
+  uint8_t* const packed_;
+  const flatbuffers::Vector<flatbuffers::Offset<fb::Tensor>>& tensors_;
+  // How many tasks still read each tensor.
+  const std::unique_ptr<std::atomic<uint32_t>[]> readers_;
+  std::vector<Task> tasks_;
+};
+
+}  // namespace
+
+Status PackSlices(const schema::VerifiedModel& model, const DataSource& source,
+                  const PackLayout& layout, unsigned threads, ContentCheck check, uint8_t* packed) {
+  PackJob job(model, source, layout, packed);
+  job.AddTasks(check);
+  return job.Run(threads);
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packs all slices of a layout into memory, on several threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/model/pack_layout.h"
+#include "runtime/platform/data_source.h"
+#include "schema/result.h"
+#include "schema/verify.h"
+
+namespace graft::runtime {
+
+enum class ContentCheck : uint8_t { kNone, kHashes };
+
+/// Packs into `packed` [layout.bytes] on `threads` threads, and lets go of each weight's pages in
+/// the source once it is packed. kHashes: also fails with kMismatch unless every weight and bias
+/// has the content hash that the file's header gives. Errors   kUnsupported, kOutOfMemory,
+/// kCorrupt, each naming the tensor.
+Status PackSlices(const schema::VerifiedModel& model, const DataSource& source,
+                  const PackLayout& layout, unsigned threads, ContentCheck check, uint8_t* packed);
+
+}  // namespace graft::runtime

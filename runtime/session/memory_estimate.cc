@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/session/memory_estimate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "runtime/executor/linear_slices.h"
+#include "runtime/model/lookup_tables.h"
+#include "runtime/model/model.h"
+#include "runtime/model/pack_layout.h"
+#include "runtime/plan/plan.h"
+#include "runtime/plan/schedule.h"
+#include "runtime/session/text_batch.h"
+#include "schema/checked_math.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+namespace {
+
+namespace fb = schema::fb;
+
+// Measured: what is resident of the code and tables that run a model, and of what they allocate
+// whatever the model.
+constexpr uint64_t kCodeBytes = uint64_t{1800} << 10;
+constexpr uint64_t kHeapBytes = uint64_t{96} << 10;
+constexpr uint64_t kThreadBytes = uint64_t{48} << 10;  // stack, and what the system keeps of it
+// Of one operator on a slice of a weight.
+constexpr uint64_t kOperatorBytes = 2048;
+constexpr uint64_t kPageBytes = 4096;
+
+uint64_t Pages(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
+
+// Bytes that stay mapped of the file: its header, and around every tensor that is read in place.
+uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
+  const auto& tensors = *model.model().tensors();
+  std::set<uint64_t> windows;
+  const auto add = [&](uint64_t offset, uint64_t size) {
+    if (size == 0) return;
+    for (uint64_t window = offset / kMappedAroundBytes;
+         window <= (offset + size - 1) / kMappedAroundBytes; ++window) {
+      windows.insert(window);
+    }
+  };
+  const auto add_tensor = [&](int32_t index) {
+    if (index < 0) return;
+    const schema::TensorBytes bytes =
+        model.tensor_bytes(*tensors.Get(static_cast<uint32_t>(index)));
+    for (const std::span<const uint8_t> part : {bytes.data, bytes.scales})
+      add(static_cast<uint64_t>(part.data() - model.file_bytes().data()), part.size());
+  };
+  add(0, HeaderEndOf(model));
+  for (const fb::Op* op : *model.model().graph()->ops()) {
+    if (const auto* norm = op->attributes_as_RmsNorm()) add_tensor(norm->weight());
+    if (const auto* rope = op->attributes_as_Rope()) add_tensor(rope->inverse_frequencies());
+    if (const auto* constant = op->attributes_as_Constant()) add_tensor(constant->tensor());
+    if (const auto* norm = op->attributes_as_LayerNorm()) {
+      add_tensor(norm->weight());
+      add_tensor(norm->bias());
+    }
+  }
+  return std::min<uint64_t>(windows.size() * kMappedAroundBytes, Pages(model.file_bytes().size()));
+}
+
+// What rows of large tables that are far apart bring in between two times that pages are let go.
+uint64_t BytesLookedUp(const LookupTables& tables, uint64_t rows) {
+  const uint64_t most = std::min<uint64_t>(rows, LookupTables::kRowsHeld) * kMappedAroundBytes *
+                        tables.large_ranges();
+  return std::min(tables.large_bytes(), most);
+}
+
+// Of graphs that tokens do not go through in chunks, with `tokens` tokens of one text, or one row
+// of whatever else.
+Result<uint64_t> ArenaBytesOfText(const Plan& plan, uint32_t tokens) {
+  Binding binding(plan.symbols(), 1);
+  for (const int32_t value : {plan.token_ids(), plan.positions(), plan.token_types()}) {
+    if (value < 0) continue;
+    const PlanDimension& dimension = plan.values()[static_cast<size_t>(value)].shape[0];
+    if (dimension.symbol >= 0) binding[static_cast<size_t>(dimension.symbol)] = tokens;
+  }
+  Schedule schedule;
+  GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, binding, &schedule));
+  return schedule.arena_bytes;
+}
+
+uint64_t OperatorBytes(const Plan& plan, const PackLayout& layout, unsigned workers) {
+  uint64_t operators = 0;
+  for (const Step& step : plan.steps()) {
+    if (step.kind != StepKind::kLinears) continue;
+    const auto weights = [&](uint32_t op) -> const LinearWeights& {
+      return layout.entries[layout.entry_of_op[op]].weights;
+    };
+    uint64_t group_bytes = 0;
+    for (const uint32_t op : step.ops) group_bytes += weights(op).packed_bytes;
+    for (const uint32_t op : step.ops)
+      operators += SlicesOf(weights(op), group_bytes, workers).count;
+  }
+  return operators * kOperatorBytes;
+}
+
+}  // namespace
+
+Result<MemoryEstimate> EstimateMemory(const DataSource& source, const SessionOptions& options,
+                                      unsigned model_threads) {
+  GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel model, schema::Verify(source.bytes()));
+  GRAFT_RETURN_IF_ERROR(InitializeKernels());
+  GRAFT_ASSIGN_OR_RETURN(const PackLayout layout, LayOutWeights(model));
+  const Plan plan(model);
+  MemoryEstimate estimate;
+  GRAFT_ASSIGN_OR_RETURN(estimate.sizes, SizesOf(model, options, model_threads));
+  GRAFT_ASSIGN_OR_RETURN(SessionMemory session, LayOutSession(plan, estimate.sizes));
+  if (session.arena_bytes == 0) {
+    GRAFT_ASSIGN_OR_RETURN(session.arena_bytes,
+                           ArenaBytesOfText(plan, estimate.sizes.context_tokens));
+  }
+  estimate.file_bytes = model.file_bytes().size();
+  estimate.packed_bytes = layout.bytes;
+  estimate.kv_bytes = session.cache_bytes;
+  estimate.activation_bytes = session.arena_bytes + session.scratch_bytes + session.id_bytes;
+
+  const unsigned threads = std::max(model_threads, estimate.sizes.threads);
+  const uint64_t own = source.own_bytes() + estimate.kv_bytes + estimate.activation_bytes +
+                       OperatorBytes(plan, layout, estimate.sizes.threads) + kHeapBytes +
+                       threads * kThreadBytes;
+  const LookupTables tables(model, source);
+  uint64_t of_files = kCodeBytes;
+  uint64_t looked_up = 0;
+  if (source.own_bytes() == 0) {
+    of_files += BytesReadInPlace(model) + tables.small_bytes();
+    looked_up = BytesLookedUp(tables, estimate.sizes.prefill_chunk);
+  }
+  const uint64_t packed = Pages(layout.bytes);
+  // Between two calls some of the last rows are still there.
+  estimate.packing = {own + packed + of_files + looked_up, own + packed + of_files + looked_up / 2,
+                      own + packed};
+  estimate.cached = {estimate.packing.peak, estimate.packing.steady, own};
+  // A tensor that is read as a whole to be checked has its packed bytes still ahead of it, which
+  // are about as many; the file is written from the packed bytes.
+  estimate.storing_peak_bytes = estimate.packing.peak;
+  return estimate;
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/session/session.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cinttypes>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "runtime/base/page_memory.h"
+#include "runtime/executor/executor.h"
+#include "runtime/model/packed_weights.h"
+#include "runtime/plan/plan.h"
+#include "runtime/session/saved_session.h"
+#include "runtime/session/session_impl.h"
+#include "runtime/session/session_memory.h"
+#include "runtime/threads/worker_team.h"
+#include "schema/checked_math.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+Status Session::Impl::Initialize(const SessionOptions& options) {
+  const schema::VerifiedModel& verified = model->verified();
+  GRAFT_ASSIGN_OR_RETURN(const SessionSizes sizes, SizesOf(verified, options, model->threads()));
+  context_tokens = sizes.context_tokens;
+  prefill_chunk = sizes.prefill_chunk;
+  kv_element = sizes.kv_element;
+  GRAFT_ASSIGN_OR_RETURN(SessionMemory memory, LayOutSession(plan, sizes));
+  const uint64_t limit_bytes =
+      options.memory_limit_bytes == 0 ? model->memory_limit_bytes() : options.memory_limit_bytes;
+  GRAFT_ASSIGN_OR_RETURN(
+      budget, MakeMemoryBudget(plan, sizes, memory, model->packed_weights().bytes(), limit_bytes));
+  GRAFT_ASSIGN_OR_RETURN(team, WorkerTeam::Create(sizes.threads, options.cpus));
+  GRAFT_ASSIGN_OR_RETURN(cache_memory,
+                         PageMemory::Allocate(memory.cache_bytes, "the key/value cache"));
+  caches = std::move(memory.caches);
+  for (size_t i = 0; i < caches.size(); ++i)
+    caches[i].Place(cache_memory.data() + memory.cache_offsets[i]);
+  GRAFT_ASSIGN_OR_RETURN(executor, Executor::Create(plan, model->packed_weights(), caches,
+                                                    model->lookup_tables(), *team, budget));
+  GRAFT_ASSIGN_OR_RETURN(id_memory, PageMemory::Allocate(memory.id_bytes, "token ids"));
+  ids = {reinterpret_cast<int32_t*>(id_memory.data()), context_tokens};
+  binding.assign(plan.symbols(), 0);
+  return OkStatus();
+}
+
+void Session::Impl::ClearOutputs() {
+  views.clear();
+  for (const PageMemory& memory : gathered) budget.Release(memory.size());
+  gathered.clear();
+}
+
+// Pages of keys, values and ids behind what is held: they are zeros again, as at the start.
+void Session::Impl::DiscardUnheld() const {
+  const auto discard = [this](const uint8_t* begin, const uint8_t* end) {
+    cache_memory.Discard(static_cast<size_t>(begin - cache_memory.data()),
+                         static_cast<size_t>(end - begin));
+  };
+  for (const KvView& view : caches) {
+    const size_t held = (position + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+    if (held >= view.capacity) continue;
+    const size_t key_bytes = view.head_dim * view.element_bytes();
+    const size_t value_bytes = view.padded_dim() * view.element_bytes();
+    for (size_t head = 0; head < view.kv_heads; ++head) {
+      const size_t begin = head * view.capacity + held, end = (head + 1) * view.capacity;
+      discard(view.keys + begin * key_bytes, view.keys + end * key_bytes);
+      discard(view.values + begin * value_bytes, view.values + end * value_bytes);
+    }
+  }
+  const size_t held_bytes = std::min(position, ids.size()) * sizeof(int32_t);
+  id_memory.Discard(held_bytes, id_memory.size() - held_bytes);
+}
+
+// Zeroed room for an output, kept in `gathered`.
+Result<uint8_t*> Session::Impl::MakeOutput(uint64_t row_bytes, uint64_t rows) {
+  uint64_t bytes = 0;
+  if (!CheckedMultiply(row_bytes, rows, &bytes)) bytes = std::numeric_limits<uint64_t>::max();
+  GRAFT_ASSIGN_OR_RETURN(PageMemory memory, budget.Allocate(bytes, "the outputs"));
+  gathered.push_back(std::move(memory));
+  return gathered.back().data();
+}
+
+Status Session::Impl::CheckIds(std::span<const int32_t> given) const {
+  for (size_t i = 0; i < given.size(); ++i) {
+    if (given[i] < 0 || static_cast<uint32_t>(given[i]) >= vocabulary) {
+      return Error(StatusCode::kOutOfRange, "token %zu is id %" PRId32 ", the vocabulary has %u", i,
+                   given[i], vocabulary);
+    }
+  }
+  return OkStatus();
+}
+
+Status Session::Impl::CheckPositions(size_t end) const {
+  if (end <= most_positions) return OkStatus();
+  return Error(StatusCode::kOutOfRange, "%zu tokens; the model has embeddings for %u positions",
+               end, most_positions);
+}
+
+// Computes ids after what the caches hold, with the last `outputs` rows out.
+Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs) {
+  GRAFT_RETURN_IF_ERROR(CheckPositions(position + chunk.size()));
+  const auto rows = static_cast<int64_t>(chunk.size());
+  const auto bind = [&](int32_t value, int64_t size) {
+    if (value < 0) return;
+    const PlanDimension& dimension = plan.values()[static_cast<size_t>(value)].shape[0];
+    binding[static_cast<size_t>(dimension.symbol)] = size;
+  };
+  bind(plan.output_rows(), static_cast<int64_t>(outputs));
+  bind(plan.token_ids(), rows);
+  bind(plan.positions(), rows);
+  GRAFT_RETURN_IF_ERROR(executor->Prepare(binding));
+  if (auto* to = static_cast<int32_t*>(executor->data(plan.token_ids()))) {
+    std::memcpy(to, chunk.data(), chunk.size_bytes());
+  }
+  if (plan.positions() >= 0) {
+    if (auto* to = static_cast<int32_t*>(executor->data(plan.positions()))) {
+      for (size_t i = 0; i < chunk.size(); ++i) to[i] = static_cast<int32_t>(position + i);
+    }
+  }
+  if (plan.output_rows() >= 0) {
+    if (auto* to = static_cast<int32_t*>(executor->data(plan.output_rows()))) {
+      const size_t count = plan.rows(plan.output_rows(), binding);
+      for (size_t i = 0; i < count; ++i) to[i] = static_cast<int32_t>(chunk.size() - count + i);
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(executor->Run(position, cancelled));
+  // A model that keeps no cache can go beyond the context, and nothing is held of it.
+  if (chunk.size() <= ids.size() - std::min(position, ids.size()))
+    std::copy(chunk.begin(), chunk.end(), ids.begin() + static_cast<ptrdiff_t>(position));
+  position += chunk.size();
+  return OkStatus();
+}
+
+Status Session::Impl::RequireText() const {
+  if (model->is_text_generation() && plan.can_chunk()) return OkStatus();
+  return Error(StatusCode::kUnsupported, "the model does not generate text: use forward");
+}
+
+SavedSessionTarget Session::Impl::SavedTarget() const {
+  return {model->identity(), kv_element, vocabulary, caches, ids};
+}
+
+Status Session::Impl::Append(std::span<const int32_t> given, const float** logits) {
+  GRAFT_RETURN_IF_ERROR(RequireText());
+  if (given.empty()) return Error(StatusCode::kInvalidArgument, "no tokens to append");
+  if (given.size() > context_tokens - position) {
+    return Error(StatusCode::kOutOfRange, "%zu tokens after %zu do not fit the context of %u",
+                 given.size(), position, context_tokens);
+  }
+  GRAFT_RETURN_IF_ERROR(CheckIds(given));
+  const size_t before = position;
+  for (size_t done = 0; done < given.size();) {
+    const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
+    const bool last = done + count == given.size();
+    if (Status status = RunChunk(given.subspan(done, count), last && logits != nullptr ? 1 : 0);
+        !status.ok()) {
+      position = before;
+      return status;
+    }
+    done += count;
+  }
+  if (logits != nullptr) {
+    const int32_t output = plan.outputs()[0];
+    const size_t last_row = plan.rows(output, binding) - 1;
+    *logits = static_cast<const float*>(executor->data(output)) +
+              last_row * plan.row_elements(output, binding);
+  }
+  return OkStatus();
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> model,
+                                                 const SessionOptions& options) {
+  if (model == nullptr) return Error(StatusCode::kInvalidArgument, "no model");
+  std::unique_ptr<Impl> impl(new (std::nothrow) Impl(std::move(model)));
+  if (!impl) return Error(StatusCode::kOutOfMemory, "cannot allocate a session");
+  GRAFT_RETURN_IF_ERROR(impl->Initialize(options));
+  std::unique_ptr<Session> session(new (std::nothrow) Session(std::move(impl)));
+  if (!session) return Error(StatusCode::kOutOfMemory, "cannot allocate a session");
+  return session;
+}
+
+const Model& Session::model() const { return *impl_->model; }
+uint32_t Session::context_tokens() const { return impl_->context_tokens; }
+size_t Session::position() const { return impl_->position; }
+unsigned Session::threads() const { return impl_->team->size(); }
+
+uint64_t Session::weight_bytes() const {
+  const auto& ops = *impl_->model->verified().model().graph()->ops();
+  uint64_t bytes = 0;
+  for (uint32_t op = 0; op < ops.size(); ++op) {
+    if (ops.Get(op)->attributes_as_Linear() != nullptr)
+      bytes += impl_->model->packed_weights().linear(op).packed_bytes;
+  }
+  return bytes;
+}
+
+KvFormat Session::kv_format() const { return FormatOf(impl_->kv_element); }
+
+uint64_t Session::cache_bytes_per_token() const {
+  uint64_t bytes = 0;
+  for (const KvView& view : impl_->caches) bytes += view.bytes() / view.capacity;
+  return bytes;
+}
+
+Status Session::Rewind(size_t tokens) {
+  if (tokens > impl_->position) {
+    return Error(StatusCode::kOutOfRange, "cannot go back to %zu tokens, only %zu are held", tokens,
+                 impl_->position);
+  }
+  impl_->position = tokens;
+  return OkStatus();
+}
+
+size_t Session::KeepPrefix(std::span<const int32_t> ids) {
+  const size_t most = std::min(impl_->position, ids.size() - std::min<size_t>(1, ids.size()));
+  const auto end = ids.begin() + static_cast<ptrdiff_t>(most);
+  const auto [differs, held] = std::mismatch(ids.begin(), end, impl_->ids.begin());
+  impl_->position = static_cast<size_t>(differs - ids.begin());
+  return impl_->position;
+}
+
+Status Session::Save(const char* path) const {
+  GRAFT_RETURN_IF_ERROR(impl_->RequireText());
+  return WriteSavedSession(path, impl_->SavedTarget(), impl_->position);
+}
+
+Status Session::Restore(const char* path) {
+  GRAFT_RETURN_IF_ERROR(impl_->RequireText());
+  return ReadSavedSession(path, impl_->SavedTarget(), &impl_->position);
+}
+
+void Session::Trim() {
+  impl_->ClearOutputs();
+  impl_->executor->Trim();
+  impl_->DiscardUnheld();
+}
+
+Status Session::Append(std::span<const int32_t> ids, const float** logits) {
+  return impl_->Append(ids, logits);
+}
+
+Result<std::span<const TensorView>> Session::Forward(std::span<const TensorView> inputs) {
+  return impl_->Forward(inputs);
+}
+
+Result<std::span<const TensorView>> Session::Forward(const TextBatch& texts) {
+  return impl_->Forward(texts);
+}
+
+void Session::Cancel() { impl_->cancelled.store(true, std::memory_order_relaxed); }
+void Session::ClearCancel() { impl_->cancelled.store(false, std::memory_order_relaxed); }
+bool Session::cancelled() const { return impl_->cancelled.load(std::memory_order_relaxed); }
+
+void Session::MeasureSteps(bool on) {
+  if (on) impl_->profile.Clear();
+  impl_->executor->set_profile(on ? &impl_->profile : nullptr);
+}
+
+std::vector<StepTime> Session::step_times() const {
+  std::vector<StepTime> times;
+  for (size_t kind = 0; kind < Profile::kKinds; ++kind) {
+    const StepTotals& totals = impl_->profile.totals(static_cast<StepKind>(kind));
+    if (totals.calls > 0) times.push_back({StepKindName(static_cast<StepKind>(kind)), totals});
+  }
+  std::sort(times.begin(), times.end(), [](const StepTime& a, const StepTime& b) {
+    return a.totals.wall_ns > b.totals.wall_ns;
+  });
+  return times;
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Session: one conversation with a model. Owns the activations, the KV cache and the threads; one
+// caller at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/executor/profile.h"
+#include "runtime/model/model.h"
+#include "runtime/platform/cpus.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+enum class KvFormat : uint8_t { kAuto, kFloat32, kFloat16, kInt8 };
+
+struct SessionOptions {
+  unsigned threads = 0;         ///< 0: one for each of cpus, or the model's
+  uint32_t context_tokens = 0;  ///< 0: the model's, at most 4096
+  uint32_t prefill_chunk = 0;   ///< 0: 128
+  KvFormat kv_format = KvFormat::kAuto;
+  CpuSet cpus = {};                 ///< where the threads run; empty: anywhere
+  uint64_t memory_limit_bytes = 0;  ///< weights, caches and activations; 0: the model's
+};
+
+enum class ElementType : uint8_t { kFloat32 = 0, kInt32 = 1 };
+
+struct TextBatch;
+
+/// A dense row-major tensor that someone else owns.
+struct TensorView {
+  std::string name;
+  ElementType type = ElementType::kFloat32;
+  std::vector<int64_t> shape;
+  const void* data = nullptr;
+};
+
+/// What the steps of one kind took while they were measured.
+struct StepTime {
+  const char* kind = "";
+  StepTotals totals;
+};
+
+class Session {
+ public:
+  static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
+                                                 const SessionOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const Model& model() const;
+  uint32_t context_tokens() const;  ///< positions there is room for
+  size_t position() const;          ///< tokens held
+  unsigned threads() const;
+  /// Packed weights that one token reads. Bytes of the cache that one position takes.
+  uint64_t weight_bytes() const;
+  uint64_t cache_bytes_per_token() const;
+  KvFormat kv_format() const;  ///< never kAuto
+
+  /// Forgets everything from position `tokens` on. Errors   kOutOfRange if fewer are held.
+  Status Rewind(size_t tokens);
+
+  /// Rewinds to the longest beginning of `ids` that is held, less than all of them, so that what is
+  /// left to append gives logits. Returns its length.
+  size_t KeepPrefix(std::span<const int32_t> ids);
+
+  /// Puts the tokens held and their keys and values into a file, in place of an older one, and
+  /// takes them from it. The file belongs to one model, one format of keys and values, and graft's
+  /// version of it: see runtime/saved_session.h. Restoring replaces what is held; it stays if the
+  /// file is refused, and nothing is held if the file's contents turn out damaged. Errors
+  /// kUnsupported: the model does not generate text; those of WriteSavedSession and
+  ///          ReadSavedSession.
+  Status Save(const char* path) const;
+  Status Restore(const char* path);
+
+  /// Appends ids in chunks. *logits (may be null) receives vocabulary() floats of the last id,
+  /// valid until the next call. On failure nothing was appended. Errors   kOutOfRange, kCancelled.
+  Status Append(std::span<const int32_t> ids, const float** logits);
+
+  /// Computes the whole graph from position 0 on named inputs, every output row. A graph of texts
+  /// takes several at once: see PackTexts and ForwardTexts in runtime/text_batch.h. Where all
+  /// shapes are fixed, inputs may have one more dimension in front, the number of items, which are
+  /// computed one after the other; outputs have it too, in place of a first dimension of 1. The
+  /// views returned live until the next call. Errors   kInvalidArgument, kOutOfRange, kCancelled;
+  /// each names the input and what was expected.
+  Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
+
+  /// Computes a graph of texts on texts that are packed already. Errors   as Forward; kUnsupported:
+  /// the graph takes no texts.
+  Result<std::span<const TensorView>> Forward(const TextBatch& texts);
+
+  /// Makes what runs now, or the next call if none does, return kCancelled: each thread finishes
+  /// the task it is at, which is a slice of one op. See ClearCancel. Any thread.
+  void Cancel();
+  /// Forgets a Cancel that came while nothing ran. Called at the start of each C API call.
+  void ClearCancel();
+  bool cancelled() const;
+
+  /// Gives back memory that the next call can do without or make anew: activations, outputs, and
+  /// keys and values of positions that are not held. What the last call returned is gone; tokens
+  /// stay.
+  void Trim();
+
+  /// Starts measuring from zero, or stops. Measuring costs two readings of the clock for each task
+  /// and each step of a chain; nothing while it is off.
+  void MeasureSteps(bool on);
+  /// What was measured so far, longest first. Kept until measuring starts anew.
+  std::vector<StepTime> step_times() const;
+
+ private:
+  class Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace graft::runtime

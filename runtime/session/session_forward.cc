@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// A session's Forward: the whole graph from position 0, on inputs by name.
+#include <algorithm>
+#include <cinttypes>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "runtime/session/session_impl.h"
+#include "runtime/session/text_batch.h"
+#include "schema/checked_math.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+namespace {
+
+namespace fb = schema::fb;
+
+std::string ShapeText(std::span<const int64_t> shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+// Copies what the last chunk computed behind the rows gathered so far.
+Status Session::Impl::CollectOutputs(size_t rows_before, size_t rows_all) {
+  for (size_t i = 0; i < plan.outputs().size(); ++i) {
+    const int32_t output = plan.outputs()[i];
+    const size_t rows = plan.rows(output, binding);
+    const size_t row_bytes = plan.row_elements(output, binding) * sizeof(float);
+    if (rows_before == 0) {
+      GRAFT_ASSIGN_OR_RETURN(const uint8_t* const room, MakeOutput(row_bytes, rows_all));
+      TensorView view;
+      view.name = plan.values()[static_cast<size_t>(output)].name;
+      view.shape = {static_cast<int64_t>(rows_all)};
+      for (size_t d = 1; d < plan.values()[static_cast<size_t>(output)].shape.size(); ++d) {
+        const PlanDimension& dimension = plan.values()[static_cast<size_t>(output)].shape[d];
+        view.shape.push_back(dimension.symbol >= 0 ? binding[static_cast<size_t>(dimension.symbol)]
+                                                   : dimension.size);
+      }
+      view.data = room;
+      views.push_back(std::move(view));
+    }
+    std::memcpy(gathered[i].data() + rows_before * row_bytes, executor->data(output),
+                rows * row_bytes);
+  }
+  return OkStatus();
+}
+
+// A decoder that classifies or embeds says what it thinks of a text at the text's last token.
+bool Session::Impl::WantsLastRow() const {
+  const fb::TaskKind task = model->verified().model().task()->kind();
+  if (task != fb::TaskKind::Classification && task != fb::TaskKind::Embedding) return false;
+  if (plan.output_rows() < 0) return false;
+  const int32_t rows = plan.values()[static_cast<size_t>(plan.output_rows())].shape[0].symbol;
+  return std::all_of(plan.outputs().begin(), plan.outputs().end(), [&](int32_t output) {
+    return plan.values()[static_cast<size_t>(output)].shape[0].symbol == rows;
+  });
+}
+
+Status Session::Impl::ForwardTokens(std::span<const int32_t> given, bool last_only) {
+  for (size_t done = 0; done < given.size();) {
+    const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
+    const bool last = done + count == given.size();
+    GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), last_only ? (last ? 1 : 0) : count));
+    if (!last_only) GRAFT_RETURN_IF_ERROR(CollectOutputs(done, given.size()));
+    done += count;
+  }
+  return last_only ? CollectOutputs(0, 1) : OkStatus();
+}
+
+// Checks the caller's tensors against the graph's inputs and learns the symbols' sizes from them.
+Status Session::Impl::BindInputs(std::span<const TensorView> inputs) {
+  std::fill(binding.begin(), binding.end(), int64_t{-1});
+  std::vector<int32_t> expected(plan.tensor_inputs().begin(), plan.tensor_inputs().end());
+  if (plan.token_ids() >= 0) expected.push_back(plan.token_ids());
+  for (const TensorView& input : inputs) {
+    const auto named = [&](int32_t value) {
+      return plan.values()[static_cast<size_t>(value)].name == input.name;
+    };
+    if (std::none_of(expected.begin(), expected.end(), named)) {
+      std::string names;
+      for (const int32_t value : expected) {
+        names += (names.empty() ? "" : ", ") +
+                 std::string(plan.values()[static_cast<size_t>(value)].name);
+      }
+      return Error(StatusCode::kInvalidArgument, "the model has no input %.200s; it has %.300s",
+                   input.name.c_str(), names.c_str());
+    }
+  }
+  for (const int32_t value : expected) {
+    const PlanValue& planned = plan.values()[static_cast<size_t>(value)];
+    const auto input = std::find_if(inputs.begin(), inputs.end(), [&](const TensorView& view) {
+      return view.name == planned.name;
+    });
+    const std::string name(planned.name);
+    if (input == inputs.end()) {
+      return Error(StatusCode::kInvalidArgument, "input %.200s is missing", name.c_str());
+    }
+    const ElementType type =
+        planned.kind == ValueKind::kInt ? ElementType::kInt32 : ElementType::kFloat32;
+    if (input->type != type) {
+      return Error(StatusCode::kInvalidArgument, "input %.200s must be %s", name.c_str(),
+                   type == ElementType::kInt32 ? "i32" : "f32");
+    }
+    bool fits = input->shape.size() == planned.shape.size() && input->data != nullptr;
+    std::string wanted = "[";
+    for (size_t d = 0; d < planned.shape.size(); ++d) {
+      const PlanDimension& dimension = planned.shape[d];
+      const int64_t given = d < input->shape.size() ? input->shape[d] : -1;
+      int64_t size = dimension.size;
+      if (dimension.symbol >= 0) {
+        int64_t& bound = binding[static_cast<size_t>(dimension.symbol)];
+        if (bound < 0 && given > 0 && given <= std::numeric_limits<int32_t>::max()) bound = given;
+        size = bound;
+      }
+      fits = fits && given == size && given > 0;
+      wanted += (d == 0 ? "" : ", ") + (size > 0 ? std::to_string(size) : std::string("any"));
+    }
+    if (!fits) {
+      return Error(StatusCode::kInvalidArgument, "input %.200s must have the shape %s], not %s",
+                   name.c_str(), wanted.c_str(), ShapeText(input->shape).c_str());
+    }
+  }
+  return OkStatus();
+}
+
+Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
+  const auto symbol_of = [&](int32_t value) {
+    return static_cast<size_t>(plan.values()[static_cast<size_t>(value)].shape[0].symbol);
+  };
+  // What the caller does not bring follows from the tokens there are.
+  const int64_t tokens = plan.token_ids() >= 0 ? binding[symbol_of(plan.token_ids())] : 1;
+  if (plan.positions() >= 0 && binding[symbol_of(plan.positions())] < 0)
+    binding[symbol_of(plan.positions())] = tokens;
+  if (plan.output_rows() >= 0 && binding[symbol_of(plan.output_rows())] < 0)
+    binding[symbol_of(plan.output_rows())] = WantsLastRow() ? 1 : tokens;
+  for (size_t symbol = 0; symbol < binding.size(); ++symbol) {
+    if (binding[symbol] < 0) {
+      const auto* names = model->verified().model().graph()->symbols();
+      return Error(StatusCode::kInvalidArgument, "no input gives the size of %.200s",
+                   names->Get(static_cast<uint32_t>(symbol))->c_str());
+    }
+  }
+  if (plan.positions() >= 0)
+    GRAFT_RETURN_IF_ERROR(CheckPositions(plan.rows(plan.positions(), binding)));
+  if (plan.has_state()) {
+    const size_t rows =
+        plan.positions() >= 0 ? plan.rows(plan.positions(), binding) : static_cast<size_t>(tokens);
+    if (rows > context_tokens) {
+      return Error(StatusCode::kOutOfRange, "%zu tokens do not fit the context of %u", rows,
+                   context_tokens);
+    }
+  }
+  if (plan.output_rows() >= 0 &&
+      plan.rows(plan.output_rows(), binding) > static_cast<size_t>(tokens)) {
+    return Error(StatusCode::kInvalidArgument, "%zu output rows asked for of %" PRId64 " tokens",
+                 plan.rows(plan.output_rows(), binding), tokens);
+  }
+  GRAFT_RETURN_IF_ERROR(executor->Prepare(binding));
+  for (const TensorView& input : inputs) {
+    const auto values = plan.values();
+    for (size_t value = 0; value < values.size(); ++value) {
+      if (values[value].name != input.name) continue;
+      const auto index = static_cast<int32_t>(value);
+      const bool is_input = index == plan.token_ids() ||
+                            std::find(plan.tensor_inputs().begin(), plan.tensor_inputs().end(),
+                                      index) != plan.tensor_inputs().end();
+      void* to = is_input ? executor->data(index) : nullptr;
+      if (to == nullptr) continue;
+      std::memcpy(to, input.data,
+                  plan.rows(index, binding) * plan.row_elements(index, binding) * sizeof(float));
+    }
+  }
+  for (const int32_t counting : {plan.positions(), plan.output_rows()}) {
+    if (counting < 0) continue;
+    auto* to = static_cast<int32_t*>(executor->data(counting));
+    const size_t count = plan.rows(counting, binding);
+    const size_t first =
+        counting == plan.output_rows() && WantsLastRow() ? static_cast<size_t>(tokens) - count : 0;
+    for (size_t i = 0; to != nullptr && i < count; ++i) to[i] = static_cast<int32_t>(first + i);
+  }
+  GRAFT_RETURN_IF_ERROR(executor->Run(0, cancelled));
+  for (const int32_t output : plan.outputs()) {
+    const PlanValue& planned = plan.values()[static_cast<size_t>(output)];
+    TensorView view;
+    view.name = planned.name;
+    for (const PlanDimension& dimension : planned.shape) {
+      view.shape.push_back(dimension.symbol >= 0 ? binding[static_cast<size_t>(dimension.symbol)]
+                                                 : dimension.size);
+    }
+    view.data = executor->data(output);
+    views.push_back(std::move(view));
+  }
+  return OkStatus();
+}
+
+// Whether the inputs have a dimension before those of a graph whose sizes are all fixed.
+bool Session::Impl::IsBatchOfItems(std::span<const TensorView> inputs) const {
+  if (plan.symbols() > 0 || inputs.empty()) return false;
+  return std::all_of(inputs.begin(), inputs.end(), [&](const TensorView& input) {
+    return std::any_of(
+        plan.tensor_inputs().begin(), plan.tensor_inputs().end(), [&](int32_t value) {
+          const PlanValue& planned = plan.values()[static_cast<size_t>(value)];
+          return planned.name == input.name && input.shape.size() == planned.shape.size() + 1 &&
+                 input.shape[0] > 0 && input.shape[0] == inputs[0].shape[0];
+        });
+  });
+}
+
+// Item by item, so that memory does not grow with their number.
+Status Session::Impl::ForwardItems(std::span<const TensorView> inputs) {
+  const auto items = static_cast<size_t>(inputs[0].shape[0]);
+  std::vector<TensorView> item(inputs.begin(), inputs.end());
+  for (TensorView& input : item) input.shape.erase(input.shape.begin());
+  GRAFT_RETURN_IF_ERROR(BindInputs(item));
+  std::vector<TensorView> results;
+  for (size_t i = 0; i < items; ++i) {
+    for (size_t k = 0; k < item.size(); ++k) {
+      uint64_t bytes = sizeof(float);
+      for (const int64_t size : item[k].shape) bytes *= static_cast<uint64_t>(size);
+      item[k].data = static_cast<const uint8_t*>(inputs[k].data) + i * bytes;
+    }
+    views.clear();
+    GRAFT_RETURN_IF_ERROR(ForwardAtOnce(item));
+    for (size_t k = 0; k < views.size(); ++k) {
+      uint64_t bytes = sizeof(float);
+      for (const int64_t size : views[k].shape) bytes *= static_cast<uint64_t>(size);
+      if (i == 0) {
+        GRAFT_ASSIGN_OR_RETURN(const uint8_t* const room, MakeOutput(bytes, items));
+        TensorView result = views[k];
+        if (result.shape[0] == 1) result.shape.erase(result.shape.begin());
+        result.shape.insert(result.shape.begin(), static_cast<int64_t>(items));
+        result.data = room;
+        results.push_back(std::move(result));
+      }
+      std::memcpy(gathered[k].data() + i * bytes, views[k].data, bytes);
+    }
+  }
+  views = std::move(results);
+  return OkStatus();
+}
+
+Result<std::span<const TensorView>> Session::Impl::Forward(const TextBatch& texts) {
+  ClearOutputs();
+  position = 0;
+  if (plan.text_ends() < 0 || !plan.tensor_inputs().empty() || texts.ends.empty())
+    return Error(StatusCode::kUnsupported, "the model does not take several texts at once");
+  GRAFT_RETURN_IF_ERROR(ForwardTexts(plan, *executor, cancelled, texts, &views, &gathered));
+  return std::span<const TensorView>(views);
+}
+
+Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const TensorView> inputs) {
+  if (plan.text_ends() >= 0 && plan.tensor_inputs().empty()) {
+    GRAFT_ASSIGN_OR_RETURN(const TextBatch texts, PackTexts(plan, inputs));
+    return Forward(texts);
+  }
+  ClearOutputs();
+  if (IsBatchOfItems(inputs)) {
+    position = 0;
+    GRAFT_RETURN_IF_ERROR(ForwardItems(inputs));
+    return std::span<const TensorView>(views);
+  }
+  GRAFT_RETURN_IF_ERROR(BindInputs(inputs));
+  std::span<const int32_t> given;
+  if (plan.token_ids() >= 0) {
+    const PlanValue& planned = plan.values()[static_cast<size_t>(plan.token_ids())];
+    const auto input = std::find_if(inputs.begin(), inputs.end(), [&](const TensorView& view) {
+      return view.name == planned.name;
+    });
+    given = {static_cast<const int32_t*>(input->data), static_cast<size_t>(input->shape[0])};
+    GRAFT_RETURN_IF_ERROR(CheckIds(given));
+    if (plan.has_state() && given.size() > context_tokens) {
+      return Error(StatusCode::kOutOfRange, "%zu tokens do not fit the context of %u", given.size(),
+                   context_tokens);
+    }
+  }
+  position = 0;
+  // Outputs that keep one row for each token can be put together from chunks.
+  const bool chunked =
+      plan.can_chunk() &&
+      std::all_of(plan.outputs().begin(), plan.outputs().end(), [&](int32_t output) {
+        const int32_t symbol = plan.values()[static_cast<size_t>(output)].shape[0].symbol;
+        const auto is_of = [&](int32_t value) {
+          return value >= 0 && symbol == plan.values()[static_cast<size_t>(value)].shape[0].symbol;
+        };
+        return symbol >= 0 && (is_of(plan.token_ids()) || is_of(plan.output_rows()));
+      });
+  const Status status = chunked ? ForwardTokens(given, WantsLastRow()) : ForwardAtOnce(inputs);
+  if (!status.ok()) {
+    position = 0;
+    return status;
+  }
+  if (position > context_tokens) position = 0;
+  return std::span<const TensorView>(views);
+}
+
+}  // namespace graft::runtime

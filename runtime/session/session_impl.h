@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Session::Impl: what a session holds, for the files that its functions are divided into.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "runtime/base/page_memory.h"
+#include "runtime/executor/executor.h"
+#include "runtime/executor/profile.h"
+#include "runtime/model/model.h"
+#include "runtime/plan/plan.h"
+#include "runtime/session/saved_session.h"
+#include "runtime/session/session.h"
+#include "runtime/session/session_memory.h"
+#include "runtime/threads/worker_team.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+class Session::Impl {
+ public:
+  Impl(std::shared_ptr<const Model> model_in)
+      : model(std::move(model_in)), plan(model->verified()), vocabulary(model->vocabulary()) {
+    if (const uint32_t rows = model->position_rows(); rows != 0) most_positions = rows;
+  }
+
+  Status Initialize(const SessionOptions& options);
+  void ClearOutputs();
+  void DiscardUnheld() const;
+  Result<uint8_t*> MakeOutput(uint64_t row_bytes, uint64_t rows);
+  Status CheckIds(std::span<const int32_t> given) const;
+  Status CheckPositions(size_t end) const;
+  Status RunChunk(std::span<const int32_t> chunk, size_t outputs);
+  Status Append(std::span<const int32_t> given, const float** logits);
+  Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
+  Status ForwardTokens(std::span<const int32_t> given, bool last_only);
+  bool WantsLastRow() const;
+  Status RequireText() const;
+  SavedSessionTarget SavedTarget() const;
+  Result<std::span<const TensorView>> Forward(const TextBatch& texts);
+  Status ForwardItems(std::span<const TensorView> inputs);
+  bool IsBatchOfItems(std::span<const TensorView> inputs) const;
+  Status BindInputs(std::span<const TensorView> inputs);
+  Status ForwardAtOnce(std::span<const TensorView> inputs);
+  Status CollectOutputs(size_t rows_before, size_t rows_all);
+
+  std::shared_ptr<const Model> model;
+  Plan plan;
+  uint32_t vocabulary;
+  // Where positions are looked up in a table: its rows.
+  uint32_t most_positions = std::numeric_limits<uint32_t>::max();
+  uint32_t context_tokens = 0;
+  uint32_t prefill_chunk = 0;
+  MemoryBudget budget;
+  std::unique_ptr<WorkerTeam> team;
+  KvElement kv_element = KvElement::kFloat32;
+  std::vector<KvView> caches;
+  PageMemory cache_memory;
+  std::unique_ptr<Executor> executor;
+  PageMemory id_memory;
+  std::span<int32_t> ids;  // of every position there is room for; those before `position` are held
+  size_t position = 0;
+  std::atomic<bool> cancelled{false};
+  Binding binding;
+  Profile profile;
+
+  // Outputs of Forward: gathered over chunks, or left in the executor's arena.
+  std::vector<TensorView> views;
+  std::vector<PageMemory> gathered;
+};
+
+}  // namespace graft::runtime

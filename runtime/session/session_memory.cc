@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/session/session_memory.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <limits>
+#include <string>
+
+#include "runtime/executor/attention_scratch.h"
+#include "runtime/model/model.h"
+#include "runtime/plan/schedule.h"
+#include "runtime/platform/data_source.h"
+#include "runtime/threads/worker_team.h"
+#include "runtime/xnn/linear_operator.h"
+#include "schema/checked_math.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+namespace {
+
+namespace fb = schema::fb;
+
+constexpr uint32_t kDefaultContextTokens = 4096;
+constexpr uint32_t kDefaultPrefillChunk = 128;
+// Positions are i32 in the graph, and rows times a width must stay addressable.
+constexpr uint32_t kMaxContextTokens = 1u << 30;
+
+bool AllFloat32(const schema::VerifiedModel& model) {
+  for (const fb::Op* op : *model.model().graph()->ops()) {
+    const fb::Linear* linear = op->attributes_as_Linear();
+    if (linear == nullptr) continue;
+    const fb::Tensor& weight =
+        *model.model().tensors()->Get(static_cast<uint32_t>(linear->weight()));
+    if (weight.format() != fb::TensorFormat::Float32) return false;
+  }
+  return true;
+}
+
+KvElement ElementOf(KvFormat format, const schema::VerifiedModel& model) {
+  switch (format) {
+    case KvFormat::kFloat32:
+      return KvElement::kFloat32;
+    case KvFormat::kFloat16:
+      return KvElement::kFloat16;
+    case KvFormat::kInt8:
+      return KvElement::kInt8;
+    case KvFormat::kAuto:
+      break;
+  }
+  return AllFloat32(model) ? KvElement::kFloat32 : KvElement::kFloat16;
+}
+
+Status LayOutCaches(const fb::Graph& graph, uint32_t context_tokens, KvElement element,
+                    SessionMemory* memory) {
+  constexpr uint64_t kCacheAlignment = 64;
+  const auto too_large = [&] {
+    return Error(StatusCode::kOutOfMemory, "the cache of %u tokens does not fit the address space",
+                 context_tokens);
+  };
+  if (graph.kv_caches() != nullptr) {
+    for (const fb::KvCache* cache : *graph.kv_caches()) {
+      KvView view;
+      view.kv_heads = cache->kv_heads();
+      view.head_dim = cache->head_dim();
+      view.capacity = (context_tokens + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+      view.element = element;
+      // Heads are at most 2^16 of 2^14, positions at most 2^30: the product fits 64 bits, the sum
+      // may not.
+      uint64_t offset = 0;
+      if (!CheckedAlignUp(memory->cache_bytes, kCacheAlignment, &offset) ||
+          !CheckedAdd<uint64_t>(offset, view.bytes(), &memory->cache_bytes)) {
+        return too_large();
+      }
+      memory->cache_offsets.push_back(offset);
+      memory->caches.push_back(view);
+    }
+  }
+  if (!CheckedAdd<uint64_t>(memory->cache_bytes, kReadableTailBytes, &memory->cache_bytes))
+    return too_large();
+  return OkStatus();
+}
+
+// The longest context whose caches and ids take at most `bytes`; 0 if none does.
+uint32_t LongestContext(const fb::Graph& graph, KvElement element, uint32_t below, uint64_t bytes) {
+  uint32_t fits = 0;
+  for (uint32_t refused = below; refused - fits > 1;) {
+    const uint32_t middle = fits + (refused - fits) / 2;
+    SessionMemory memory;
+    const Status status = LayOutCaches(graph, middle, element, &memory);
+    const bool small = status.ok() && memory.cache_bytes <= bytes &&
+                       uint64_t{middle} * sizeof(int32_t) <= bytes - memory.cache_bytes;
+    (small ? fits : refused) = middle;
+  }
+  return fits;
+}
+
+std::string WhatFits(uint32_t context_tokens) {
+  if (context_tokens == 0) return "no context fits";
+  return "a context of " + std::to_string(context_tokens) + " fits";
+}
+
+Result<uint64_t> ArenaBytes(const Plan& plan, const SessionSizes& sizes) {
+  if (!plan.can_chunk() && plan.symbols() > 0) return uint64_t{0};
+  Binding binding(plan.symbols(), 0);
+  const auto bind = [&](int32_t value, int64_t size) {
+    if (value < 0) return;
+    const PlanDimension& dimension = plan.values()[static_cast<size_t>(value)].shape[0];
+    if (dimension.symbol >= 0) binding[static_cast<size_t>(dimension.symbol)] = size;
+  };
+  bind(plan.token_ids(), sizes.prefill_chunk);
+  bind(plan.positions(), sizes.prefill_chunk);
+  Schedule schedule;
+  GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, binding, &schedule));
+  if (plan.output_rows() < 0) return schedule.arena_bytes;
+  // What has a row for each output may find a gap between what has one for each token, and may not
+  // find it with a token less: counted behind all else, it is enough for every chunk.
+  uint64_t arena_bytes = schedule.arena_bytes;
+  bind(plan.output_rows(), 1);
+  GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, binding, &schedule));
+  const auto symbol_of = [&](size_t value) {
+    const auto& shape = plan.values()[value].shape;
+    return shape.empty() ? -1 : shape[0].symbol;
+  };
+  const int32_t symbol = symbol_of(static_cast<size_t>(plan.output_rows()));
+  for (size_t value = 0; value < plan.values().size(); ++value) {
+    if (symbol >= 0 && symbol_of(value) == symbol)
+      arena_bytes = SaturatingAdd(arena_bytes, schedule.places[value].bytes);
+  }
+  return std::max(arena_bytes, schedule.arena_bytes);
+}
+
+}  // namespace
+
+KvFormat FormatOf(KvElement element) {
+  switch (element) {
+    case KvElement::kFloat32:
+      return KvFormat::kFloat32;
+    case KvElement::kFloat16:
+      return KvFormat::kFloat16;
+    case KvElement::kInt8:
+      return KvFormat::kInt8;
+  }
+  return KvFormat::kAuto;
+}
+
+Result<SessionSizes> SizesOf(const schema::VerifiedModel& model, const SessionOptions& options,
+                             unsigned model_threads) {
+  const uint32_t rows = PositionRowsOf(model);
+  const uint32_t most_positions = rows == 0 ? std::numeric_limits<uint32_t>::max() : rows;
+  SessionSizes sizes;
+  sizes.context_tokens = options.context_tokens;
+  if (sizes.context_tokens == 0) {
+    const uint32_t trained = model.model().task()->context_tokens();
+    sizes.context_tokens =
+        trained == 0 ? kDefaultContextTokens : std::min(trained, kDefaultContextTokens);
+    sizes.context_tokens = std::min(sizes.context_tokens, most_positions);
+  }
+  if (sizes.context_tokens > most_positions) {
+    return Error(StatusCode::kInvalidArgument,
+                 "a context of %u tokens asked for; the model has embeddings for %u positions",
+                 sizes.context_tokens, most_positions);
+  }
+  if (sizes.context_tokens > kMaxContextTokens) {
+    return Error(StatusCode::kInvalidArgument,
+                 "a context of %u tokens asked for; at most %u are possible", sizes.context_tokens,
+                 kMaxContextTokens);
+  }
+  sizes.prefill_chunk =
+      std::min(options.prefill_chunk == 0 ? kDefaultPrefillChunk : options.prefill_chunk,
+               sizes.context_tokens);
+  sizes.threads = options.threads;
+  if (sizes.threads == 0) {
+    const unsigned threads =
+        options.cpus.empty() ? model_threads : static_cast<unsigned>(options.cpus.size());
+    sizes.threads = std::min(threads, WorkerTeam::kMaxWorkers);
+  }
+  sizes.kv_element = ElementOf(options.kv_format, model);
+  return sizes;
+}
+
+Result<SessionMemory> LayOutSession(const Plan& plan, const SessionSizes& sizes) {
+  SessionMemory memory;
+  GRAFT_RETURN_IF_ERROR(
+      LayOutCaches(*plan.model().model().graph(), sizes.context_tokens, sizes.kv_element, &memory));
+  memory.id_bytes = uint64_t{sizes.context_tokens} * sizeof(int32_t);
+  memory.scratch_bytes = ScratchOf(plan).bytes(sizes.threads);
+  GRAFT_ASSIGN_OR_RETURN(memory.arena_bytes, ArenaBytes(plan, sizes));
+  return memory;
+}
+
+Result<MemoryBudget> MakeMemoryBudget(const Plan& plan, const SessionSizes& sizes,
+                                      const SessionMemory& memory, uint64_t packed_bytes,
+                                      uint64_t limit_bytes) {
+  const fb::Graph& graph = *plan.model().model().graph();
+  const uint64_t activations = SaturatingAdd(memory.arena_bytes, memory.scratch_bytes);
+  const uint64_t by_context = SaturatingAdd(memory.cache_bytes, memory.id_bytes);
+  const uint64_t others = SaturatingAdd(packed_bytes, activations);
+  const uint64_t needed = SaturatingAdd(others, by_context);
+  if (limit_bytes != 0 && needed > limit_bytes) {
+    const uint64_t left = limit_bytes > others ? limit_bytes - others : 0;
+    return Error(
+        StatusCode::kOutOfMemory,
+        "a context of %u tokens needs %" PRIu64 " bytes (weights %" PRIu64 ", cache %" PRIu64
+        ", activations %" PRIu64 "), the memory limit is %" PRIu64 ": %s",
+        sizes.context_tokens, needed, packed_bytes, memory.cache_bytes, activations, limit_bytes,
+        WhatFits(LongestContext(graph, sizes.kv_element, sizes.context_tokens, left)).c_str());
+  }
+  const uint64_t available = AvailableMemory();
+  if (memory.cache_bytes > available) {
+    return Error(
+        StatusCode::kOutOfMemory,
+        "the cache of %u tokens takes %" PRIu64 " bytes, the machine has %" PRIu64 " available: %s",
+        sizes.context_tokens, memory.cache_bytes, available,
+        WhatFits(LongestContext(graph, sizes.kv_element, sizes.context_tokens, available)).c_str());
+  }
+  return MemoryBudget(SaturatingAdd(SaturatingAdd(packed_bytes, by_context), memory.scratch_bytes),
+                      limit_bytes);
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop that turns a prompt into text: run the model, choose a token, hand out its text.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/session/session.h"
+#include "runtime/tasks/sampler.h"
+#include "runtime/tokenizer/tokenizer.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+struct GenerateOptions {
+  uint32_t max_tokens = 0;  ///< 0: 256
+  SamplingOptions sampling;
+  std::vector<std::string> stop;  ///< the text ends before the first of these that appears
+  bool ignore_end = false;        ///< go on after the model's end tokens
+  /// The prompt is all that the session shall hold: what it begins with and the session holds
+  /// already is not computed again, what else the session holds is forgotten.
+  bool whole_prompt = false;
+};
+
+enum class StopReason : uint8_t { kEndToken, kStopString, kMaxTokens, kContext, kCallback };
+
+struct GenerateResult {
+  size_t prompt_tokens = 0;
+  size_t reused_tokens = 0;  ///< of the prompt, that were held already
+  size_t generated_tokens = 0;
+  uint64_t prefill_ns = 0;
+  uint64_t decode_ns = 0;
+  StopReason stop_reason = StopReason::kMaxTokens;
+};
+
+/// Called for each token with its id and the text that became certain, whole UTF-8 characters only,
+/// and once with id -1 if text is left at the end. Returns whether to go on.
+using TokenCallback = std::function<bool(int32_t id, std::string_view text)>;
+
+/// Appends `prompt` to `session` and generates. An end token is neither handed out nor counted. The
+/// last token handed out is not in the session yet: nothing has been computed after it.
+/// tokenizer may be null: then all text is empty. callback may be empty.
+/// Errors   those of Session::Append; kInvalidArgument: an empty prompt, a sampling option out of
+/// its
+///          range, stop strings without a tokenizer or that are not UTF-8.
+Result<GenerateResult> Generate(Session& session, const Tokenizer* tokenizer,
+                                std::span<const int32_t> prompt, const GenerateOptions& options,
+                                const TokenCallback& callback);
+
+}  // namespace graft::runtime

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/tasks/sampler.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace graft::runtime {
+namespace {
+
+constexpr uint32_t kDefaultRepeatWindow = 64;
+// top_p first looks among this many candidates, then among ever more: the likeliest few are mostly
+// enough.
+constexpr size_t kFirstSorted = 128;
+
+Status CheckRange(const char* name, float value, float low, float high) {
+  if (value >= low && value <= high) return OkStatus();  // and NaN is in no range
+  return Error(StatusCode::kInvalidArgument, "%s is %g, not between %g and %g", name,
+               static_cast<double>(value), static_cast<double>(low), static_cast<double>(high));
+}
+
+}  // namespace
+
+Status CheckSamplingOptions(const SamplingOptions& options) {
+  GRAFT_RETURN_IF_ERROR(CheckRange("repeat_penalty", options.repeat_penalty, 0, 1000));
+  GRAFT_RETURN_IF_ERROR(CheckRange("temperature", options.temperature, 0, 1000));
+  GRAFT_RETURN_IF_ERROR(CheckRange("top_p", options.top_p, 0, 1));
+  return CheckRange("min_p", options.min_p, 0, 1);
+}
+
+double PortableExp(double x) {
+  if (!(x > -700)) return 0;
+  // x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts so that n ln 2 is taken off exactly
+  // enough.
+  constexpr double kLog2E = 1.4426950408889634074;
+  constexpr double kLn2High = 0x1.62e42fee00000p-1;
+  constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
+  const double n = std::floor(x * kLog2E + 0.5);
+  const double r = (x - n * kLn2High) - n * kLn2Low;
+  double sum = 1;
+  for (int i = 14; i >= 1; --i) sum = 1 + r * sum / i;
+  return sum * std::bit_cast<double>(static_cast<uint64_t>(static_cast<int64_t>(n) + 1023) << 52);
+}
+
+Sampler::Sampler(const SamplingOptions& options) : options_(options), random_(options.seed) {
+  if (options_.repeat_window == 0) options_.repeat_window = kDefaultRepeatWindow;
+}
+
+std::span<const float> Sampler::Penalize(std::span<const float> logits,
+                                         std::span<const int32_t> history) {
+  const float penalty = options_.repeat_penalty;
+  if (penalty == 0 || penalty == 1 || history.empty()) return logits;
+  const size_t window = std::min<size_t>(history.size(), options_.repeat_window);
+  seen_.assign(history.end() - static_cast<ptrdiff_t>(window), history.end());
+  std::sort(seen_.begin(), seen_.end());
+  seen_.erase(std::unique(seen_.begin(), seen_.end()), seen_.end());
+  penalized_.assign(logits.begin(), logits.end());
+  for (const int32_t id : seen_) {
+    if (id < 0 || static_cast<size_t>(id) >= logits.size()) continue;
+    float& logit = penalized_[static_cast<size_t>(id)];
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+  }
+  return penalized_;
+}
+
+/// Fills candidates_ with what top_k leaves, the likeliest first if it leaves not all. Returns how
+/// many are in order.
+size_t Sampler::KeepTopK(std::span<const float> logits) {
+  candidates_.clear();
+  for (size_t id = 0; id < logits.size(); ++id) {
+    if (logits[id] > -std::numeric_limits<float>::infinity()) {  // false for NaN
+      candidates_.push_back({0, logits[id], static_cast<int32_t>(id)});
+    }
+  }
+  if (options_.top_k == 0 || options_.top_k >= candidates_.size()) return 0;
+  const auto end = candidates_.begin() + options_.top_k;
+  std::partial_sort(candidates_.begin(), end, candidates_.end(),
+                    [](const Candidate& a, const Candidate& b) {
+                      return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+                    });
+  candidates_.resize(options_.top_k);
+  return options_.top_k;
+}
+
+/// Cuts candidates_, of which `sorted` are in order, to the likeliest that together reach top_p of
+/// the weight there is.
+size_t Sampler::KeepTopP(size_t sorted) {
+  double total = 0;
+  for (const Candidate& candidate : candidates_) total += candidate.weight;
+  const double wanted = static_cast<double>(options_.top_p) * total;
+  double reached = 0;
+  size_t count = 0;
+  while (count < candidates_.size()) {
+    if (count == sorted) {
+      const size_t more = std::min(candidates_.size(), std::max(kFirstSorted, sorted * 8));
+      std::partial_sort(candidates_.begin() + static_cast<ptrdiff_t>(sorted),
+                        candidates_.begin() + static_cast<ptrdiff_t>(more), candidates_.end(),
+                        [](const Candidate& a, const Candidate& b) {
+                          return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+                        });
+      sorted = more;
+    }
+    reached += candidates_[count++].weight;
+    if (reached >= wanted) break;
+  }
+  return count;
+}
+
+Result<int32_t> Sampler::Choose(std::span<const float> logits, std::span<const int32_t> history) {
+  logits = Penalize(logits, history);
+  size_t best = logits.size();
+  for (size_t id = 0; id < logits.size(); ++id) {
+    if (logits[id] > -std::numeric_limits<float>::infinity() &&
+        (best == logits.size() || logits[id] > logits[best])) {
+      best = id;
+    }
+  }
+  if (best == logits.size() || std::isinf(logits[best])) {
+    return Error(StatusCode::kInternal, "the model's %zu logits have no finite maximum",
+                 logits.size());
+  }
+  if (options_.temperature == 0) return static_cast<int32_t>(best);
+
+  const size_t sorted = KeepTopK(logits);
+  const double top = logits[best];
+  const double temperature = options_.temperature;
+  for (Candidate& candidate : candidates_) {
+    candidate.weight = PortableExp((static_cast<double>(candidate.logit) - top) / temperature);
+  }
+  if (options_.top_p > 0 && options_.top_p < 1) candidates_.resize(KeepTopP(sorted));
+  if (options_.min_p > 0) {  // the likeliest has weight 1
+    std::erase_if(candidates_, [&](const Candidate& candidate) {
+      return candidate.weight < static_cast<double>(options_.min_p);
+    });
+  }
+  double total = 0;
+  for (const Candidate& candidate : candidates_) total += candidate.weight;
+  const double point = random_.NextUnit() * total;
+  double passed = 0;
+  for (const Candidate& candidate : candidates_) {
+    passed += candidate.weight;
+    if (point < passed) return candidate.id;
+  }
+  // Rounding can leave the point at the very end: the last that has any weight.
+  for (size_t i = candidates_.size(); i-- > 0;) {
+    if (candidates_[i].weight > 0) return candidates_[i].id;
+  }
+  return static_cast<int32_t>(best);
+}
+
+}  // namespace graft::runtime

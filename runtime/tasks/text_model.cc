@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/tasks/text_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime {
+
+Result<std::shared_ptr<const TextModel>> TextModel::Open(std::unique_ptr<DataSource> source,
+                                                         const ModelOptions& options,
+                                                         std::string_view name) {
+  Result<std::shared_ptr<const Model>> model = Model::Open(std::move(source), options);
+  if (!model.ok()) return model.status().WithContext(name);
+  std::unique_ptr<const Tokenizer> tokenizer;
+  if (const auto* tables = (*model)->verified().model().tokenizer(); tables != nullptr) {
+    Result<std::unique_ptr<const Tokenizer>> created = Tokenizer::Create(*tables);
+    if (!created.ok()) return created.status().WithContext("tokenizer").WithContext(name);
+    tokenizer = std::move(created).value();
+  }
+  return std::shared_ptr<const TextModel>(
+      new TextModel(std::move(model).value(), std::move(tokenizer)));
+}
+
+void TextModel::Trim() const {
+  model_->Trim();
+  if (tokenizer_ != nullptr) tokenizer_->Trim();
+}
+
+Status TextModel::RequireTokenizer() const {
+  if (tokenizer_ != nullptr) return OkStatus();
+  return Status(StatusCode::kFailedPrecondition, "the model's file has no tokenizer");
+}
+
+Result<std::vector<int32_t>> TextModel::Encode(std::string_view text, bool add_special) const {
+  GRAFT_RETURN_IF_ERROR(RequireTokenizer());
+  return tokenizer_->Encode(text, add_special);
+}
+
+Result<TypedIds> TextModel::EncodeTyped(std::string_view first,
+                                        std::optional<std::string_view> second, bool add_special,
+                                        size_t max_tokens) const {
+  GRAFT_RETURN_IF_ERROR(RequireTokenizer());
+  return tokenizer_->EncodeTyped(first, second, add_special, max_tokens);
+}
+
+Result<std::string> TextModel::Decode(std::span<const int32_t> ids, bool skip_special) const {
+  GRAFT_RETURN_IF_ERROR(RequireTokenizer());
+  const uint32_t limit = std::max(tokenizer_->size(), model_->vocabulary());
+  for (const int32_t id : ids) {
+    if (id < 0 || static_cast<uint32_t>(id) >= limit) {
+      return Error(StatusCode::kOutOfRange, "token id %d is not below %u", id, limit);
+    }
+  }
+  return tokenizer_->Decode(ids, skip_special);
+}
+
+}  // namespace graft::runtime

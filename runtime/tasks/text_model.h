@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// TextModel: a model together with the tokenizer its file carries, if it carries one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/model/model.h"
+#include "runtime/platform/data_source.h"
+#include "runtime/tokenizer/tokenizer.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+/// Immutable: any number of threads and sessions may share it.
+class TextModel {
+ public:
+  /// Errors   those of Model::Open and Tokenizer::Create, with `name` put before them.
+  static Result<std::shared_ptr<const TextModel>> Open(std::unique_ptr<DataSource> source,
+                                                       const ModelOptions& options,
+                                                       std::string_view name);
+
+  const std::shared_ptr<const Model>& model() const { return model_; }
+  const Tokenizer* tokenizer() const { return tokenizer_.get(); }  ///< null if there is none
+
+  /// As Model::Trim, and what the tokenizer remembers of texts. Any thread.
+  void Trim() const;
+
+  /// Errors   kFailedPrecondition: no tokenizer; those of Tokenizer::Encode.
+  Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
+  /// Errors   kFailedPrecondition: no tokenizer; those of Tokenizer::EncodeTyped.
+  Result<TypedIds> EncodeTyped(std::string_view first, std::optional<std::string_view> second,
+                               bool add_special, size_t max_tokens) const;
+  /// Errors   kFailedPrecondition: no tokenizer; kOutOfRange: an id that is neither a token's nor
+  /// in
+  ///          the model's vocabulary.
+  Result<std::string> Decode(std::span<const int32_t> ids, bool skip_special) const;
+
+ private:
+  TextModel(std::shared_ptr<const Model> model, std::unique_ptr<const Tokenizer> tokenizer)
+      : model_(std::move(model)), tokenizer_(std::move(tokenizer)) {}
+  Status RequireTokenizer() const;
+
+  std::shared_ptr<const Model> model_;  // holds the bytes that the tokenizer reads
+  std::unique_ptr<const Tokenizer> tokenizer_;
+};
+
+}  // namespace graft::runtime

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/tokenizer/pattern.h"
+
+#include <pcre2.h>
+
+#include <algorithm>
+#include <new>
+
+namespace graft::runtime {
+namespace {
+
+// Each search first gets few steps, which is plenty for any splitting rule on any usual text. A
+// search that needs more is repeated with many, and there may only be so many of those in a text:
+// the total stays bounded whatever the pattern.
+constexpr uint32_t kQuickSteps = 4000;
+constexpr uint64_t kSlowSteps = 1'000'000;
+constexpr uint64_t kSlowStepsPerByte = 64;
+constexpr uint64_t kMaxSteps = uint64_t{1} << 31;
+constexpr uint64_t kSlowSearches = 64;
+constexpr uint64_t kBytesPerSlowSearch = 4096;
+
+constexpr uint32_t kHeapLimitKib = 32 * 1024;
+constexpr size_t kMachineStackBytes = size_t{512} * 1024;
+constexpr uint32_t kMaxParentheses = 100;
+constexpr size_t kMaxPatternCodeBytes = size_t{1} << 20;
+
+PCRE2_SPTR Units(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
+
+}  // namespace
+
+struct PatternScratch::Buffers {
+  pcre2_match_data* match = pcre2_match_data_create(1, nullptr);
+  pcre2_match_context* quick = pcre2_match_context_create(nullptr);
+  pcre2_match_context* slow = pcre2_match_context_create(nullptr);
+  pcre2_jit_stack* stack = nullptr;
+
+  ~Buffers() {
+    if (stack != nullptr) pcre2_jit_stack_free(stack);
+    pcre2_match_context_free(slow);
+    pcre2_match_context_free(quick);
+    pcre2_match_data_free(match);
+  }
+  bool complete() const { return match != nullptr && quick != nullptr && slow != nullptr; }
+};
+
+PatternScratch::PatternScratch() : buffers_(new (std::nothrow) Buffers) {
+  if (buffers_ == nullptr || !buffers_->complete()) return;
+  pcre2_set_match_limit(buffers_->quick, kQuickSteps);
+  pcre2_set_heap_limit(buffers_->quick, kHeapLimitKib);
+  pcre2_set_heap_limit(buffers_->slow, kHeapLimitKib);
+}
+
+PatternScratch::~PatternScratch() = default;
+
+void PatternScratch::Begin(size_t text_bytes) {
+  slow_searches_left_ = kSlowSearches + text_bytes / kBytesPerSlowSearch;
+}
+
+void Pattern::FreeCode::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
+
+Result<Pattern> Pattern::Compile(std::string_view text, bool is_regex) {
+  Pattern pattern;
+  pattern.text_ = text;
+  if (!is_regex) {
+    if (text.empty()) return Status(StatusCode::kCorrupt, "a pattern is empty");
+    return pattern;
+  }
+  const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
+      pcre2_compile_context_create(nullptr), &pcre2_compile_context_free);
+  if (context == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a pattern");
+  pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+  pcre2_set_parens_nest_limit(context.get(), kMaxParentheses);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  pattern.code_.reset(pcre2_compile(Units(text), text.size(),
+                                    PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error,
+                                    &offset, context.get()));
+  const int shown = static_cast<int>(std::min<size_t>(text.size(), 100));
+  if (pattern.code_ == nullptr) {
+    PCRE2_UCHAR reason[128] = {};
+    pcre2_get_error_message(error, reason, sizeof(reason));
+    return Error(StatusCode::kCorrupt, "pattern \"%.*s\": %s at byte %zu", shown, text.data(),
+                 reinterpret_cast<const char*>(reason), static_cast<size_t>(offset));
+  }
+  size_t code_bytes = 0;
+  pcre2_pattern_info(pattern.code_.get(), PCRE2_INFO_SIZE, &code_bytes);
+  if (code_bytes > kMaxPatternCodeBytes) {
+    return Error(StatusCode::kCorrupt, "pattern \"%.*s\" takes %zu bytes compiled, at most %zu fit",
+                 shown, text.data(), code_bytes, kMaxPatternCodeBytes);
+  }
+  // Where the system forbids it the interpreter does the same, slower.
+  pattern.has_machine_code_ = pcre2_jit_compile(pattern.code_.get(), PCRE2_JIT_COMPLETE) == 0;
+  return pattern;
+}
+
+Status Pattern::Find(std::string_view subject, size_t from, PatternScratch& scratch,
+                     PatternMatch* match) const {
+  match->found = false;
+  if (code_ != nullptr) return FindRegex(subject, from, scratch, match);
+  const size_t at = subject.find(text_, from);
+  if (at != std::string_view::npos) *match = {at, at + text_.size(), true};
+  return OkStatus();
+}
+
+Status Pattern::FindRegex(std::string_view subject, size_t from, PatternScratch& scratch,
+                          PatternMatch* match) const {
+  PatternScratch::Buffers* buffers = scratch.buffers_.get();
+  if (buffers == nullptr || !buffers->complete()) {
+    return Status(StatusCode::kOutOfMemory, "no memory to search for a pattern");
+  }
+  int count = has_machine_code_ ? pcre2_jit_match(code_.get(), Units(subject), subject.size(), from,
+                                                  0, buffers->match, buffers->quick)
+                                : pcre2_match(code_.get(), Units(subject), subject.size(), from,
+                                              PCRE2_NO_UTF_CHECK, buffers->match, buffers->quick);
+  if (count < 0 && count != PCRE2_ERROR_NOMATCH && scratch.slow_searches_left_ > 0) {
+    --scratch.slow_searches_left_;
+    const uint64_t steps =
+        std::min(kSlowSteps + kSlowStepsPerByte * uint64_t{subject.size()}, kMaxSteps);
+    pcre2_set_match_limit(buffers->slow, static_cast<uint32_t>(steps));
+    if (has_machine_code_ && buffers->stack == nullptr) {
+      buffers->stack = pcre2_jit_stack_create(size_t{32} * 1024, kMachineStackBytes, nullptr);
+      pcre2_jit_stack_assign(buffers->slow, nullptr, buffers->stack);
+    }
+    count = pcre2_match(code_.get(), Units(subject), subject.size(), from, PCRE2_NO_UTF_CHECK,
+                        buffers->match, buffers->slow);
+    if (count == PCRE2_ERROR_JIT_STACKLIMIT) {
+      count = pcre2_match(code_.get(), Units(subject), subject.size(), from,
+                          PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, buffers->match, buffers->slow);
+    }
+  }
+  if (count == PCRE2_ERROR_NOMATCH) return OkStatus();
+  if (count < 0) {
+    PCRE2_UCHAR reason[128] = {};
+    pcre2_get_error_message(count, reason, sizeof(reason));
+    return Error(StatusCode::kCorrupt, "pattern \"%.*s\" on a text of %zu bytes: %s",
+                 static_cast<int>(std::min<size_t>(text_.size(), 100)), text_.data(),
+                 subject.size(), reinterpret_cast<const char*>(reason));
+  }
+  const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(buffers->match);
+  // \K can put the start behind the end, or before where the search began.
+  if (bounds[0] > bounds[1] || bounds[0] < from || bounds[1] > subject.size()) {
+    return Error(StatusCode::kCorrupt, "pattern \"%.*s\" matches backwards",
+                 static_cast<int>(std::min<size_t>(text_.size(), 100)), text_.data());
+  }
+  *match = {bounds[0], bounds[1], true};
+  return OkStatus();
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The order of the folders of a room: a file includes its own folder and those before it in the line, nothing after it.
+# Every folder must be in its line, and hold at most 28 source files.
+#   folders.sh REPOSITORY
+set -uo pipefail
+cd "$1" || exit 1
+failures=0
+fail() { printf '%s\n' "$*"; failures=1; }
+
+# check_order ROOM FOLDER...: the folders of ROOM, each knowing those before it.
+check_order() {
+  local room=$1 folder other known='' found
+  shift
+  for folder; do
+    [[ -d $room/$folder ]] || { fail "$room/$folder is in the order, but is not there"; continue; }
+    known+=" $folder"
+    while IFS= read -r found; do
+      other=${found#*\"$room/}
+      other=${other%/*}
+      [[ " $known " == *" $other "* ]] || fail "$room/$folder knows only the folders before it, not $room/$other: $found"
+    done < <(grep -nEo "^ *# *include *\"$room/[^\"]*" "$room/$folder"/*.h "$room/$folder"/*.cc 2>/dev/null)
+  done
+  while IFS= read -r found; do
+    [[ " $* " == *" ${found#"$room"/} "* ]] || fail "$found has sources, but no place in the order"
+  done < <(find "$room" -mindepth 2 \( -name '*.cc' -o -name '*.h' \) -printf '%h\n' | sort -u | grep -vx "$room/include/graft")
+  [[ -z $(find "$room" -maxdepth 1 \( -name '*.cc' -o -name '*.h' \)) ]] || fail "$room has sources outside of its folders"
+}
+
+check_order converter base json tensors formats tokenizer quantize checkpoint adapter merge/updates merge lower lower/layer_stack \
+  lower/architectures write describe commands
+check_order runtime platform base threads kernels image xnn model plan executor session tokenizer tasks chat c_api
+
+while read -r count folder; do
+  ((count <= 28)) || fail "$folder has $count source files, more than 28"
+done < <(find schema runtime converter \( -name '*.cc' -o -name '*.h' \) -printf '%h\n' | sort | uniq -c)
+exit $failures

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// EditedModel: a test model with its files changed, converted.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "tests/converter/lower/converted_file.h"
+#include "tests/support/small_files.h"
+
+namespace graft::converter {
+
+/// A copy of a test model whose files may be changed, and its conversion to f32.
+class EditedModel {
+ public:
+  explicit EditedModel(std::string_view name) { CopyFolder(TestData(name), folder_.path()); }
+
+  EditedModel& Edit(std::string_view from, std::string_view to) {
+    EditFile(folder_ / "config.json", from, to);
+    return *this;
+  }
+  void Write(std::string_view file, std::string_view text) { WriteText(folder_ / file, text); }
+  const std::filesystem::path& path() const { return folder_.path(); }
+  void Remove(std::string_view file) { std::filesystem::remove(folder_ / file); }
+
+  Status TryConvert() {
+    return ConvertModel({folder_.path(), {}, {}, output_ / "model.graft"}).status();
+  }
+  LoadedModel Convert() {
+    const Status status = TryConvert();
+    REQUIRE_MESSAGE(status.ok(), status.message());
+    return LoadedModel(output_ / "model.graft");
+  }
+  std::string Bytes() {
+    Convert();
+    return ReadBytes(output_ / "model.graft");
+  }
+  /// The message of a conversion that must fail, and must leave no file.
+  std::string Failure() {
+    const Status status = TryConvert();
+    CHECK_FALSE(status.ok());
+    CHECK(NamesIn(output_.path()).empty());
+    return std::string(status.message());
+  }
+
+ private:
+  TemporaryFolder folder_;
+  TemporaryFolder output_;
+};
+
+inline bool Contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace graft::converter
