@@ -60,7 +60,7 @@ std::array<uint8_t, kPreambleBytes> EncodePreamble(const Preamble& preamble);
 
 /// Reads and checks a preamble against the number of bytes there are.
 /// Errors   kCorrupt: too short, wrong magic or checksum, a size that does not fit in
-/// `available_bytes`.
+///          `available_bytes`.
 ///          kUnsupportedVersion: another format_version. Allocates nothing unless it fails.
 Result<Preamble> DecodePreamble(std::span<const uint8_t> bytes, uint64_t available_bytes);
 

@@ -26,7 +26,7 @@ struct WindowPlaces {
 
 /// Places of the window: (side + 2 pad - dilation (kernel - 1) - 1) / stride + 1, along each side.
 /// Errors   kCorrupt: a number of 0 or beyond the limits above, padding as large as the kernel, or
-/// a window larger than the padded image; the message begins with "has" and names it.
+///          a window larger than the padded image; the message begins with "has" and names it.
 Result<WindowPlaces> PlacesOf(const fb::ImageWindow& window);
 
 }  // namespace graft::schema

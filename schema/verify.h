@@ -52,7 +52,8 @@ class VerifiedModel {
 /// Checks the preamble, the header's checksum, the FlatBuffer and what it means. `bytes` is the
 /// whole file, aligned to 8. Reads the header and not the segments, so a mapped file stays unread.
 /// Errors   kCorrupt, kUnsupportedVersion, kUnsupported (an op, format or task this build does not
-/// know). Cost     linear in the header; allocates one byte of state for each value and op.
+///          know).
+/// Cost     linear in the header; allocates one byte of state for each value and op.
 Result<VerifiedModel> Verify(std::span<const uint8_t> bytes);
 
 /// Checks every segment's checksum and every tensor's content hash: reads the whole file.

@@ -27,10 +27,11 @@ inline constexpr uint32_t kMaxWordCharacters = 1u << 16;
 inline constexpr uint32_t kMaxTypeId = 255;
 inline constexpr size_t kMaxCharsmapBytes = size_t{16} << 20;
 
-/// Checks what the FlatBuffers verifier cannot: `tokenizer` has passed that one.
-/// vocabulary: ids the model can look up; 0 if it looks up none.
-/// Errors   kCorrupt: a table contradicts itself or exceeds a limit above. kMismatch: more tokens
-///          than the vocabulary. kUnsupported: a step this build does not know.
+/// Checks what the FlatBuffers verifier cannot: `tokenizer` has passed that one. vocabulary: ids
+/// the model can look up; 0 if it looks up none.
+/// Errors   kCorrupt: a table contradicts itself or exceeds a limit above.
+///          kMismatch: more tokens than the vocabulary.
+///          kUnsupported: a step this build does not know.
 /// Cost     linear in the tables; allocates nothing unless it fails.
 Status VerifyTokenizer(const fb::Tokenizer& tokenizer, uint64_t vocabulary);
 

@@ -97,9 +97,9 @@ struct AdapterConfig {
   std::string base_model_class;
 
   /// Reads `folder`/adapter_config.json, PEFT's or mlx-lm's.
-  /// Errors   kNotFound, kIo, kCorrupt: as JsonDocument::Read. kUnsupported: a kind or setting that
-  /// cannot be merged, with the
-  ///          reason; an unknown setting that is set to anything but null, false or nothing.
+  /// Errors   kNotFound, kIo, kCorrupt: as JsonDocument::Read.
+  ///          kUnsupported: a kind or setting that cannot be merged, with the reason; an unknown
+  ///          setting that is set to anything but null, false or nothing.
   static Result<AdapterConfig> Read(const std::filesystem::path& folder);
 };
 

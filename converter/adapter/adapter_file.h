@@ -45,11 +45,12 @@ class AdapterFile {
  public:
   /// Opens the adapter that LocateAdapter finds at `path`, a folder or a file, reads its
   /// configuration and the header of its weights, and every number of it once. A file with kohya's
-  /// names needs no configuration. Errors   those of LocateAdapter, AdapterConfig::Read and
-  /// WeightFile::Open. kNotFound: PEFT's or mlx-lm's tensors without their configuration.
-  /// kUnsupported: several adapters in one file. kCorrupt: a tensor with a value that is not finite
-  ///          or not a floating-point number, two tensors for one place. Messages name file and
-  ///          tensor.
+  /// names needs no configuration.
+  /// Errors   those of LocateAdapter, AdapterConfig::Read and WeightFile::Open.
+  ///          kNotFound: PEFT's or mlx-lm's tensors without their configuration.
+  ///          kUnsupported: several adapters in one file.
+  ///          kCorrupt: a tensor with a value that is not finite or not a floating-point number,
+  ///          two tensors for one place. Messages name file and tensor.
   static Result<std::unique_ptr<AdapterFile>> Open(const std::filesystem::path& path);
 
   /// The folder with the configuration, where a tokenizer may lie too; empty for kohya's files.

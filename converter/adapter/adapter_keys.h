@@ -37,8 +37,8 @@ AdapterKey SplitMlxKey(std::string_view key);
 /// "lora_unet_down_blocks_0_proj_in.lora_down.weight", or the same behind a name with dots.
 AdapterKey SplitKohyaKey(std::string_view key);
 
-/// kohya's prefixes stand before names whose dots became underscores.
-/// The name behind "lora_unet_", "lora_te1_" and the like; empty if `module` has no such prefix.
+/// kohya's prefixes stand before names whose dots became underscores. The name behind "lora_unet_",
+/// "lora_te1_" and the like; empty if `module` has no such prefix.
 std::string_view UnderscoredName(std::string_view module);
 
 enum class KeyStyle : uint8_t { kUnknown, kPeft, kMlx, kKohya };

@@ -14,8 +14,9 @@ namespace graft::converter {
 /// has.
 bool IsMlxConfig(JsonValue root);
 
-/// Errors   kCorrupt: a setting that is missing or of another kind. kUnsupported: a fine_tune_type
-/// or setting graft does not know; messages name file and key.
+/// Errors   kCorrupt: a setting that is missing or of another kind.
+///          kUnsupported: a fine_tune_type or setting graft does not know; messages name file and
+///          key.
 Result<AdapterConfig> ReadMlxConfig(JsonValue root, const std::string& file);
 
 }  // namespace graft::converter

@@ -25,7 +25,8 @@ class ModuleNames {
   explicit ModuleNames(std::span<const TensorInfo> base);
 
   /// The base tensor for `module` + "." + `leaf`, or for `module` alone if leaf is empty; null if
-  /// there is none. Errors   kMismatch: several base tensors could be meant.
+  /// there is none.
+  /// Errors   kMismatch: several base tensors could be meant.
   Result<const TensorInfo*> Find(std::string_view module, std::string_view leaf) const;
 
   /// What the adapter's program called the base tensor `name`: the reverse of what Find learned so

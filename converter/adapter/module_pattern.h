@@ -17,14 +17,16 @@ namespace graft::converter {
 /// with it for what module patterns use, with a bound on the work of one match.
 class Pattern {
  public:
-  /// `where` names file and key for messages. Errors   kUnsupported: PCRE2 does not accept it.
+  /// `where` names file and key for messages.
+  /// Errors   kUnsupported: PCRE2 does not accept it.
   static Result<Pattern> Compile(std::string_view pattern, std::string where);
   Pattern(Pattern&&) noexcept;
   Pattern& operator=(Pattern&&) noexcept;
   ~Pattern();
 
   /// Whether it matches from the start of `text` (Python's re.match); `first_group`, if given,
-  /// receives group 1. Errors   kUnsupported: the match takes too many steps.
+  /// receives group 1.
+  /// Errors   kUnsupported: the match takes too many steps.
   Result<bool> Match(std::string_view text, std::string* first_group = nullptr) const;
   /// Whether it matches all of `text` (re.fullmatch).
   Result<bool> FullMatch(std::string_view text) const;

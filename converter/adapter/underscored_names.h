@@ -21,8 +21,8 @@ class UnderscoredNames {
   explicit UnderscoredNames(std::span<const TensorInfo> base);
 
   /// The module called `name` with underscores for its dots, or else the one whose name ends with
-  /// that after a dot. Valid as long as the base. Errors   kMismatch: none, or several; the message
-  /// names two.
+  /// that after a dot. Valid as long as the base.
+  /// Errors   kMismatch: none, or several; the message names two.
   Result<std::string_view> Find(std::string_view name) const;
 
  private:

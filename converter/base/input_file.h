@@ -20,7 +20,8 @@ namespace graft::converter {
 /// serves what is read twice.
 class InputFile {
  public:
-  /// Errors   kNotFound; kIo: not readable, not a regular file.
+  /// Errors   kNotFound;
+  ///          kIo: not readable, not a regular file.
   static Result<std::unique_ptr<InputFile>> Open(const std::filesystem::path& path);
   ~InputFile();
   InputFile(const InputFile&) = delete;
@@ -32,8 +33,8 @@ class InputFile {
   int descriptor() const { return descriptor_; }
 
   /// Fills `out` from `offset` on.
-  /// Errors   kOutOfRange: beyond the size at Open. kIo: reading failed, or the file has shrunk
-  /// since.
+  /// Errors   kOutOfRange: beyond the size at Open.
+  ///          kIo: reading failed, or the file has shrunk since.
   Status ReadAt(uint64_t offset, std::span<uint8_t> out) const;
 
  private:

@@ -16,16 +16,17 @@ namespace graft::converter {
 class OutputFile {
  public:
   /// Creates a file of `size_bytes` zeros beside `path` and reserves its room on disk where the
-  /// file system can. Errors   kIo, kNotFound: the folder is missing or not writable, or the disk
-  /// has too little room. The message names
-  ///          `path`.
+  /// file system can.
+  /// Errors   kIo, kNotFound: the folder is missing or not writable, or the disk has too little
+  ///          room. The message names `path`.
   static Result<std::unique_ptr<OutputFile>> Create(const std::filesystem::path& path,
                                                     uint64_t size_bytes);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
-  /// Thread-safe for disjoint parts. Errors   kIo.
+  /// Thread-safe for disjoint parts.
+  /// Errors   kIo.
   Status WriteAt(uint64_t offset, std::span<const uint8_t> bytes);
 
   /// Asks the kernel to start writing what it holds of these bytes, so that Commit waits less. Only
@@ -35,8 +36,8 @@ class OutputFile {
   /// The whole file, mapped read-only; later writes show. Lives as long as this object. Errors kIo.
   Result<std::span<const uint8_t>> Map();
 
-  /// Syncs the file, renames it to its path, syncs the folder. Errors   kIo; nothing is left behind
-  /// then.
+  /// Syncs the file, renames it to its path, syncs the folder.
+  /// Errors   kIo; nothing is left behind then.
   Status Commit();
 
  private:

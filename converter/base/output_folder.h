@@ -13,8 +13,8 @@ namespace graft::converter {
 class OutputFolder {
  public:
   /// Makes a temporary folder beside `target`.
-  /// Errors   kInvalidArgument: `target` exists and is not an empty folder. kIo: it cannot be made
-  /// there.
+  /// Errors   kInvalidArgument: `target` exists and is not an empty folder.
+  ///          kIo: it cannot be made there.
   static Result<std::unique_ptr<OutputFolder>> Create(const std::filesystem::path& target);
   /// Removes the temporary folder unless Finish succeeded.
   ~OutputFolder();

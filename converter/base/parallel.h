@@ -14,8 +14,9 @@ int DefaultThreads();
 
 /// Calls work(i) once for each i in [0, count), handing out i in ascending order to `threads`
 /// threads (the caller is one). Work must write only to its own place, so that results do not
-/// depend on the number of threads. Errors   that of the smallest i that failed; kCancelled when
-/// g_cancelled is set. Later pieces are then not started.
+/// depend on the number of threads.
+/// Errors   that of the smallest i that failed; kCancelled when g_cancelled is set. Later pieces
+///          are then not started.
 Status ParallelFor(int threads, int64_t count, const std::function<Status(int64_t)>& work);
 
 }  // namespace graft::converter

@@ -19,12 +19,12 @@ class Checkpoint final : public TensorSource {
  public:
   /// Opens `path`: a file of tensors, an index of such, or a folder with, in this order,
   /// model.safetensors, model.safetensors.index.json and the shards it names, a single file of
-  /// either ending under another name, pytorch_model.bin, pytorch_model.bin.index.json.
-  /// A head that pytorch_model.bin holds as a second name of the input embedding is left out where
-  /// config.json ties the two, as transformers leaves it out of safetensors files. Errors
-  /// kNotFound: no such file or folder, nothing to read in it, a missing shard. kCorrupt: an index
-  /// that contradicts its
-  ///          shards, a tensor in two shards, any fault of a file. Messages name file and tensor.
+  /// either ending under another name, pytorch_model.bin, pytorch_model.bin.index.json. A head that
+  /// pytorch_model.bin holds as a second name of the input embedding is left out where config.json
+  /// ties the two, as transformers leaves it out of safetensors files.
+  /// Errors   kNotFound: no such file or folder, nothing to read in it, a missing shard.
+  ///          kCorrupt: an index that contradicts its shards, a tensor in two shards, any fault of
+  ///          a file. Messages name file and tensor.
   static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path);
 
   std::span<const TensorInfo> tensors() const override { return infos_; }

@@ -15,8 +15,8 @@
 namespace graft::converter {
 
 /// Copies the regular files directly in `from` to `to`, except weights in any format, their indexes
-/// and documentation. config.json is copied as it is unless `changes` asks for something. Errors
-/// kIo, kCorrupt, naming the file.
+/// and documentation. config.json is copied as it is unless `changes` asks for something.
+/// Errors   kIo, kCorrupt, naming the file.
 Status CarryOverFiles(const std::filesystem::path& from, const std::filesystem::path& to,
                       const ConfigChanges& changes);
 

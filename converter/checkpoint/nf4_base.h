@@ -31,8 +31,9 @@ struct Nf4Options {
 /// norms, biases, convolutions and output heads are not.
 class Nf4Base final : public TensorSource {
  public:
-  /// `base` must outlive this. Errors   kUnsupported: the base stores linear layers transposed
-  /// (GPT-2's Conv1D), or stores no linear weight in floating point.
+  /// `base` must outlive this.
+  /// Errors   kUnsupported: the base stores linear layers transposed (GPT-2's Conv1D), or stores no
+  ///          linear weight in floating point.
   static Result<std::unique_ptr<Nf4Base>> Create(const TensorSource& base, Nf4Options options);
 
   std::span<const TensorInfo> tensors() const override { return base_->tensors(); }

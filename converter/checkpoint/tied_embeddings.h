@@ -20,16 +20,16 @@ struct TiedEmbeddings {
 
   /// Judges by the base's tensors and, where there is one, `folder`/config.json. Without a config,
   /// a base with token embeddings, no head and decoder layers under "model." counts as tied if
-  /// `causal` (the adapter's task) says it generates text. Errors   those of reading a config.json
-  /// that is there.
+  /// `causal` (the adapter's task) says it generates text.
+  /// Errors   those of reading a config.json that is there.
   static Result<TiedEmbeddings> Find(const TensorSource& base, const std::filesystem::path& folder,
                                      bool causal);
 
   /// The names alone: `tied` stays false, and nothing is read.
   static TiedEmbeddings FindNames(const TensorSource& base);
 
-  /// Whether a config.json makes the model use its input embedding as the head. Errors   those of
-  /// reading it.
+  /// Whether a config.json makes the model use its input embedding as the head.
+  /// Errors   those of reading it.
   static Result<bool> TiedByConfig(const std::filesystem::path& config_file);
 
   /// Whether a module name can only mean an output head.

@@ -11,8 +11,8 @@
 namespace graft::converter {
 
 /// "DIR" or "DIR:WEIGHT". What follows the last colon is a weight if it is a number and nothing of
-/// the whole name exists; otherwise it belongs to the name. Errors   kInvalidArgument: a weight
-/// that is not finite.
+/// the whole name exists; otherwise it belongs to the name.
+/// Errors   kInvalidArgument: a weight that is not finite.
 Result<AdapterSpec> ParseAdapter(const std::string& word);
 
 Result<std::vector<AdapterSpec>> ParseAdapters(const std::vector<std::string>& words);

@@ -12,8 +12,8 @@ namespace graft::converter {
 
 class MappedModel {
  public:
-  /// Maps `path` and runs schema::Verify. Errors   kNotFound, kIo, and those of Verify; messages
-  /// name the file.
+  /// Maps `path` and runs schema::Verify.
+  /// Errors   kNotFound, kIo, and those of Verify; messages name the file.
   static Result<std::unique_ptr<MappedModel>> Open(const std::string& path);
   ~MappedModel();
   MappedModel(const MappedModel&) = delete;

@@ -18,7 +18,9 @@ struct ChatFiles {
 
 /// Reads chat_template.jinja, chat_template.json or the template in tokenizer_config.json, the
 /// first that there is; of several named ones, "default". The tokens are tokenizer_config.json's,
-/// or special_tokens_map.json's. Errors   kIo; kCorrupt: not what these files hold.
+/// or special_tokens_map.json's.
+/// Errors   kIo;
+///          kCorrupt: not what these files hold.
 Result<ChatFiles> ReadChatFiles(const std::filesystem::path& folder);
 
 }  // namespace graft::converter

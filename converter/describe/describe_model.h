@@ -34,8 +34,7 @@ struct OpenedModel {
 };
 
 /// Errors   kNotFound: neither config.json nor graft.json, and tensors that do not explain
-/// themselves. Those of Checkpoint,
-///          MergedSource and MergeInlineLoras.
+///          themselves. Those of Checkpoint, MergedSource and MergeInlineLoras.
 Result<OpenedModel> OpenModel(const std::filesystem::path& path,
                               std::span<const AdapterSpec> adapters, const MergeRules& rules = {});
 
@@ -44,8 +43,7 @@ Result<OpenedModel> OpenModel(const std::filesystem::path& path,
 /// own take their place, and config.json is read as a merged checkpoint would have it.
 /// Requires header.ForceDefaults(true).
 /// Errors   kUnsupported (an adapter that changes a tensor the graph does not use among others),
-/// kCorrupt, kMismatch, kIo,
-///          each naming the file and what in it.
+///          kCorrupt, kMismatch, kIo, each naming the file and what in it.
 Result<ModelDescription> DescribeModel(const OpenedModel& model,
                                        flatbuffers::FlatBufferBuilder& header);
 

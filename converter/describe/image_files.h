@@ -15,8 +15,9 @@ namespace graft::converter {
 /// extractors, as they were called, too), and completes `image`, of which the lowering has set the
 /// size. Without the file: ViT's usual preparation, at the model's size.
 /// Errors   kUnsupported: another processor, or a setting that changes the pixels and is not
-/// computed; kMismatch: images of another size than the model takes; kCorrupt, kIo. Each names the
-/// file and what in it.
+///          computed;
+///          kMismatch: images of another size than the model takes; kCorrupt, kIo. Each names the
+///          file and what in it.
 Status ReadImagePreparation(const std::filesystem::path& folder, ImagePreparation* image);
 
 /// The same from the file's contents.

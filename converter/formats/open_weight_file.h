@@ -10,7 +10,8 @@
 
 namespace graft::converter {
 
-/// Opens a file by its ending: .bin, .pt and .pth are PyTorch's (TorchFile), all others safetensors.
+/// Opens a file by its ending: .bin, .pt and .pth are PyTorch's (TorchFile), all others
+/// safetensors.
 /// Errors   those of TorchFile::Open and SafetensorsFile::Open.
 Result<std::unique_ptr<WeightFile>> OpenWeightFile(const std::filesystem::path& path);
 

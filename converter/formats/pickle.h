@@ -49,8 +49,9 @@ struct PickledTensor {
 /// one under the key "state_dict", "model_state_dict" or "model", if beside it there are only plain
 /// numbers, strings and None. `context` begins the messages: the file's name.
 /// Errors   kUnsupported: an instruction or a global other than those above, a dict that holds
-///          something else. kCorrupt: cut short, beyond a limit, arguments that do not fit, a name
-///          twice. Messages name the byte of the pickle.
+///          something else.
+///          kCorrupt: cut short, beyond a limit, arguments that do not fit, a name twice. Messages
+///          name the byte of the pickle.
 Result<std::vector<PickledTensor>> ReadPickledTensors(std::span<const uint8_t> pickle,
                                                       const std::string& context,
                                                       const PickleLimits& limits = {});

@@ -25,8 +25,8 @@ inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
 
 class SafetensorsFile final : public WeightFile {
  public:
-  /// Errors   kNotFound, kIo; kCorrupt: whatever in the header contradicts itself, its limits or
-  /// the file's size;
+  /// Errors   kNotFound, kIo;
+  ///          kCorrupt: whatever in the header contradicts itself, its limits or the file's size;
   ///          kUnsupported: an element type graft does not read. Messages name file and tensor.
   static Result<std::unique_ptr<SafetensorsFile>> Open(const std::filesystem::path& path);
 

@@ -20,9 +20,9 @@ namespace graft::converter {
 class SafetensorsWriter {
  public:
   /// Lays `tensors` out in the order given, except that wider element types go first, as the
-  /// reference implementation does, so that every tensor is aligned to its elements. Errors
-  /// kInvalidArgument: a name twice, a shape that overflows. kIo: the file cannot be created or has
-  /// no room.
+  /// reference implementation does, so that every tensor is aligned to its elements.
+  /// Errors   kInvalidArgument: a name twice, a shape that overflows.
+  ///          kIo: the file cannot be created or has no room.
   static Result<std::unique_ptr<SafetensorsWriter>> Create(
       const std::filesystem::path& path, std::span<const TensorInfo> tensors,
       std::span<const std::pair<std::string, std::string>> metadata);
@@ -31,7 +31,8 @@ class SafetensorsWriter {
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
   /// Puts `bytes` at `offset` within the data of tensor `index` of Create's list. Thread-safe for
-  /// disjoint parts. Errors   kOutOfRange, kIo (disk full among them), naming the file.
+  /// disjoint parts.
+  /// Errors   kOutOfRange, kIo (disk full among them), naming the file.
   Status WriteAt(size_t index, uint64_t offset, std::span<const uint8_t> bytes);
 
   /// Syncs and renames. Nothing may be called after it.

@@ -19,11 +19,12 @@ namespace graft::converter {
 
 class TorchFile final : public WeightFile {
  public:
-  /// Errors   kNotFound, kIo; kCorrupt: a zip file or pickle that contradicts itself or its limits,
-  ///          a tensor that goes beyond its storage, tensors that overlap so much that together
-  ///          they are 64 times larger than the file. kUnsupported: a pickle that asks for
-  ///          anything but a dict of tensors, the format from before PyTorch 1.6, big-endian
-  ///          numbers. Messages name file and tensor.
+  /// Errors   kNotFound, kIo;
+  ///          kCorrupt: a zip file or pickle that contradicts itself or its limits, a tensor that
+  ///          goes beyond its storage, tensors that overlap so much that together they are 64 times
+  ///          larger than the file.
+  ///          kUnsupported: a pickle that asks for anything but a dict of tensors, the format from
+  ///          before PyTorch 1.6, big-endian numbers. Messages name file and tensor.
   static Result<std::unique_ptr<TorchFile>> Open(const std::filesystem::path& path);
 
  private:

@@ -33,8 +33,9 @@ class ZipArchive {
 
   /// Reads the directory and the header of every entry. Checksums of entries are not looked at.
   /// Errors   kCorrupt: not a zip file, cut short, or contradicting itself; entries that overlap or
-  ///          share a name; more than the limits above. kUnsupported: an entry that is compressed
-  ///          or encrypted, an archive in several parts. Messages name the file and the entry.
+  ///          share a name; more than the limits above.
+  ///          kUnsupported: an entry that is compressed or encrypted, an archive in several parts.
+  ///          Messages name the file and the entry.
   static Result<ZipArchive> Read(const InputFile& file);
 
   /// In name order.

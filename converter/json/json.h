@@ -32,10 +32,9 @@ class JsonDocument;
 /// One value of a JsonDocument, which must outlive it. Cheap to copy. Members keep the order of the
 /// file.
 ///
-/// Get... functions fail with kCorrupt and a message such as
-/// "config.json: 'rope_scaling.factor' must be a number, but is a string".
-/// With a fallback, a missing or null member gives the fallback; a member of another kind is still
-/// an error.
+/// Get... functions fail with kCorrupt and a message such as "config.json: 'rope_scaling.factor'
+/// must be a number, but is a string". With a fallback, a missing or null member gives the
+/// fallback; a member of another kind is still an error.
 class JsonValue {
  public:
   JsonKind kind() const;
@@ -100,8 +99,9 @@ class JsonValue {
 class JsonDocument {
  public:
   /// Reads and parses `file`.
-  /// Errors   kNotFound, kIo; kCorrupt: larger than the limit, not JSON, not UTF-8, nested too
-  /// deeply, a key twice in one object.
+  /// Errors   kNotFound, kIo;
+  ///          kCorrupt: larger than the limit, not JSON, not UTF-8, nested too deeply, a key twice
+  ///          in one object.
   static Result<std::unique_ptr<JsonDocument>> Read(const std::filesystem::path& file,
                                                     const JsonLimits& limits = {});
   /// Parses `text`; `name` is what messages call it.
@@ -131,10 +131,12 @@ class JsonDocument {
 };
 
 /// The whole of `file`, which may not be larger than `max_bytes`.
-/// Errors   kNotFound, kIo; kCorrupt: larger than max_bytes. The message names the file.
+/// Errors   kNotFound, kIo;
+///          kCorrupt: larger than max_bytes. The message names the file.
 Result<std::string> ReadTextFile(const std::filesystem::path& file, uint64_t max_bytes);
 
-/// `text` as a JSON string literal, quotes included. Requires UTF-8; other bytes are replaced.
+/// `text` as a JSON string literal, quotes included.
+/// Requires UTF-8; other bytes are replaced.
 std::string JsonQuote(std::string_view text);
 
 }  // namespace graft::converter

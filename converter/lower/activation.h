@@ -17,8 +17,9 @@ namespace graft::converter {
 /// Errors   kUnsupported: an unknown name; the message lists the known ones.
 Result<schema::fb::ActivationKind> ActivationFromName(std::string_view name);
 
-/// The activation that member `key` of `object` names. Errors   those of ActivationFromName, naming
-/// file and key; kCorrupt: missing or not a string.
+/// The activation that member `key` of `object` names.
+/// Errors   those of ActivationFromName, naming file and key;
+///          kCorrupt: missing or not a string.
 Result<schema::fb::ActivationKind> ReadActivation(const JsonValue& object, std::string_view key);
 
 }  // namespace graft::converter

@@ -57,7 +57,8 @@ struct Constant {
 int64_t RowsPerRead(const Constant& constant);
 
 /// Fills merged[(row_end - row_begin) * row_elements] with rows of the constant, and `base`, if not
-/// empty, with the same before any adapter. Errors   those of TensorSource::ReadRows.
+/// empty, with the same before any adapter.
+/// Errors   those of TensorSource::ReadRows.
 Status ReadConstant(const Constant& constant, const TensorSource& source, int64_t row_begin,
                     int64_t row_end, std::span<double> merged, std::span<double> base);
 

@@ -37,15 +37,16 @@ Result<DecoderSizes> ReadDecoderSizes(const JsonValue& config);
 Result<AttentionShape> ReadAttentionShape(const JsonValue& config, int64_t hidden,
                                           int64_t usual_head_dim = 0);
 
-/// A norm's epsilon. Errors   kCorrupt: not between 0 and 1.
+/// A norm's epsilon.
+/// Errors   kCorrupt: not between 0 and 1.
 Result<float> ReadEpsilon(const JsonValue& config, std::string_view key, double fallback);
 
 /// A number that must be finite and above 0.
 Result<double> ReadPositive(const JsonValue& object, std::string_view key);
 Result<double> ReadPositive(const JsonValue& object, std::string_view key, double fallback);
 
-/// Which layers slide, from layer_types; nothing if the file does not list them. Errors
-/// kUnsupported: a type that is neither full_attention nor sliding_attention.
+/// Which layers slide, from layer_types; nothing if the file does not list them.
+/// Errors   kUnsupported: a type that is neither full_attention nor sliding_attention.
 Result<std::optional<std::vector<bool>>> ReadSlidingLayers(const JsonValue& config, int64_t layers);
 
 /// The window of each layer, 0 where there is none: sliding_window where layer_types says
@@ -57,8 +58,8 @@ Result<std::optional<std::vector<int64_t>>> ReadListedWindows(const JsonValue& c
 Status ReadTextTask(const JsonValue& config, std::string_view context_key, TaskDescription* task);
 
 /// Refuses settings that change what a decoder computes, unless they are in `known` (this model's
-/// lowering reads them) or have the value that changes nothing. Errors   kUnsupported, naming the
-/// key.
+/// lowering reads them) or have the value that changes nothing.
+/// Errors   kUnsupported, naming the key.
 Status RefuseOtherSettings(const JsonValue& config, std::initializer_list<std::string_view> known);
 
 }  // namespace graft::converter

@@ -31,7 +31,8 @@ RopeShape AddRope(GraphBuilder& graph, std::string_view name, const RopeFrequenc
 ValueId Attend(const Module& module, ValueId query, ValueId key, ValueId value, ValueId positions,
                const AttentionShape& shape, const std::optional<RopeShape>& rope);
 
-/// down(activation(gate(x)) * up(x)). `down_factor` multiplies the result. Source   Shazeer 2020.
+/// down(activation(gate(x)) * up(x)). `down_factor` multiplies the result.
+/// Source   Shazeer 2020.
 ValueId GatedMlp(const Module& module, ValueId x, int64_t hidden,
                  schema::fb::ActivationKind activation, bool bias, double down_factor = 1.0);
 
@@ -45,8 +46,8 @@ struct LanguageHead {
 };
 
 /// Ends the model behind its last norm, as `architectures` says: logits; or, for sequence
-/// classification, the scores that "score.weight" [labels, hidden] gives. Errors   kUnsupported:
-/// another head, by name.
+/// classification, the scores that "score.weight" [labels, hidden] gives.
+/// Errors   kUnsupported: another head, by name.
 Status AddHead(const JsonValue& config, GraphBuilder& graph, ValueId x, const LanguageHead& head,
                TaskDescription* task);
 

@@ -29,7 +29,7 @@ struct EncoderKeys {
 };
 
 /// Errors   kCorrupt, kUnsupported: a member missing, out of its range, or heads that do not divide
-/// the width; each names the file and key.
+///          the width; each names the file and key.
 Result<EncoderSizes> ReadEncoderSizes(const JsonValue& config, const EncoderKeys& keys = {});
 
 /// Names of a layer's modules below the layer's own name.
@@ -49,8 +49,8 @@ class EncoderModules {
   std::string Name(const std::string& module) const { return prefix_ + module; }
   ValueId Linear(const std::string& module, ValueId x, int64_t out_features, int64_t in_features,
                  bool bias = true) const;
-  /// Also knows the names gamma and beta of old checkpoints.
-  /// `output`: what to call the value, if not after the module.
+  /// Also knows the names gamma and beta of old checkpoints. `output`: what to call the value, if
+  /// not after the module.
   ValueId Norm(const std::string& module, ValueId x, int64_t width, float epsilon,
                const std::string& output = "") const;
   ValueId Add(const std::string& module, ValueId a, ValueId b) const {
@@ -72,7 +72,8 @@ ValueId PostNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
                       const EncoderModules& layer, ValueId x, ValueId text_ends,
                       const std::string& output);
 
-/// x + attention(norm(x)), then x + mlp(norm(x)), among all rows. Source   Dosovitskiy et al. 2020.
+/// x + attention(norm(x)), then x + mlp(norm(x)), among all rows.
+/// Source   Dosovitskiy et al. 2020.
 ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
                      const EncoderModules& layer, ValueId x, bool qkv_bias);
 
@@ -80,8 +81,8 @@ ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
 enum class EncoderHead : uint8_t { kEmbedding, kSequence, kToken };
 
 /// kEmbedding for the bare model and for pretraining heads, which are left out; a model that has
-/// the tensor `classifier` classifies sequences all the same: an adapter brought it. Errors
-/// kUnsupported: another class, named.
+/// the tensor `classifier` classifies sequences all the same: an adapter brought it.
+/// Errors   kUnsupported: another class, named.
 Result<EncoderHead> ReadEncoderHead(const JsonValue& config, const GraphBuilder& graph,
                                     const std::string& classifier);
 

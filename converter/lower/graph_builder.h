@@ -56,7 +56,8 @@ struct WindowShape {
   int64_t pad_height = 0, pad_width = 0;
   int64_t dilation_height = 1, dilation_width = 1;
 
-  /// Places of the window along the height and the width. Requires a window that fits.
+  /// Places of the window along the height and the width.
+  /// Requires a window that fits.
   int64_t out_height() const {
     return (height + 2 * pad_height - dilation_height * (kernel_height - 1) - 1) / stride_height +
            1;
@@ -66,7 +67,8 @@ struct WindowShape {
   }
 };
 
-/// The same as the file has it. Requires numbers below 2^32.
+/// The same as the file has it.
+/// Requires numbers below 2^32.
 schema::fb::ImageWindow StoredWindow(const WindowShape& window);
 
 struct RopeShape {
@@ -170,7 +172,8 @@ class GraphBuilder {
   void Fail(Status status);
   const Status& status() const { return status_; }
 
-  /// Writes the graph into `header`. Errors   the first fault met while building.
+  /// Writes the graph into `header`.
+  /// Errors   the first fault met while building.
   Result<flatbuffers::Offset<schema::fb::Graph>> Finish();
 
   /// What the ops' TensorIds index. Whole once Finish has succeeded.

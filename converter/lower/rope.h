@@ -28,9 +28,11 @@ struct RopeDefaults {
 /// Reads rope_parameters (transformers 5), or rope_theta and rope_scaling (transformers 4), for
 /// heads of `head_dim`. Knows the types default, linear, llama3 and longrope. Of longrope the short
 /// factors are taken, and `positions` says up to where they hold: beyond, transformers turns all
-/// positions of a text by other angles. Errors   kUnsupported: another type. kCorrupt: a number
-/// missing or out of its range. Both name the key. Source   Su et al. 2021 (RoPE); Chen et al. 2023
-/// (linear); the Llama 3.1 release (llama3); Ding et al. 2024 (longrope).
+/// positions of a text by other angles.
+/// Errors   kUnsupported: another type.
+///          kCorrupt: a number missing or out of its range. Both name the key.
+/// Source   Su et al. 2021 (RoPE); Chen et al. 2023 (linear); the Llama 3.1 release (llama3); Ding
+///          et al. 2024 (longrope).
 Result<RopeFrequencies> ReadRope(const JsonValue& config, int64_t head_dim,
                                  const RopeDefaults& defaults = {});
 

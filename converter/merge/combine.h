@@ -25,7 +25,8 @@ struct CombineRule {
   double density = 1;  ///< Part of each change that is kept, in (0, 1]. 1 for kSum.
 };
 
-/// "sum", "magnitude_prune" or "ties". Errors   kInvalidArgument.
+/// "sum", "magnitude_prune" or "ties".
+/// Errors   kInvalidArgument.
 Result<CombineMethod> ParseCombineMethod(std::string_view word);
 const char* CombineMethodName(CombineMethod method);
 
@@ -50,8 +51,8 @@ using VisitNumbers = std::function<Status(const std::function<void(std::span<con
 
 /// The largest t for which at least floor(density * elements) of the numbers have a magnitude of t
 /// or more: all numbers of equal magnitude are kept, or none. 0 if all are. Exact, in four visits
-/// and 512 KiB, whatever the size of the tensor. Errors   kInvalidArgument: density keeps no number
-/// at all; those of `visit`.
+/// and 512 KiB, whatever the size of the tensor.
+/// Errors   kInvalidArgument: density keeps no number at all; those of `visit`.
 Result<double> MagnitudeThreshold(int64_t elements, double density, const VisitNumbers& visit);
 
 }  // namespace graft::converter

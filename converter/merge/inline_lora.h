@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// InlineLoraSource: a source some of whose weights are merged with low-rank factors that lie in
-// the same source.
+// InlineLoraSource: a source some of whose weights are merged with low-rank factors that lie in the
+// same source.
 #pragma once
 
 #include <map>
@@ -29,8 +29,8 @@ struct InlineLora {
 class InlineLoraSource final : public TensorSource {
  public:
   /// `loras` by the name of their weight. `source` must outlive the result; `source_name` is what
-  /// messages call it. Errors   kMismatch: a tensor that is missing, or shapes that do not fit
-  /// together.
+  /// messages call it.
+  /// Errors   kMismatch: a tensor that is missing, or shapes that do not fit together.
   static Result<std::unique_ptr<TensorSource>> Create(
       const TensorSource& source, const std::string& source_name,
       const std::map<std::string, InlineLora, std::less<>>& loras);

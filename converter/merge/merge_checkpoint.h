@@ -28,10 +28,11 @@ struct MergeRequest {
 /// small files, except that a tokenizer saved with an adapter takes their place, and config.json is
 /// adjusted where the merge changes what it says (element type, tied embeddings, vocabulary size).
 /// Each number is rounded once, from float64 to the stored type, to nearest even. The folder
-/// appears whole or not at all. Errors   kInvalidArgument: the output is there already. kIo: it
-/// cannot be written, disk full among the reasons. kCancelled.
-/// kMismatch: the tokenizer of an adapter has more tokens than the merged embedding has rows. Those
-/// of Checkpoint::Open and MergedSource::Open.
+/// appears whole or not at all.
+/// Errors   kInvalidArgument: the output is there already.
+///          kIo: it cannot be written, disk full among the reasons. kCancelled.
+///          kMismatch: the tokenizer of an adapter has more tokens than the merged embedding has
+///          rows. Those of Checkpoint::Open and MergedSource::Open.
 Result<MergeReport> MergeCheckpoint(const MergeRequest& request);
 
 }  // namespace graft::converter

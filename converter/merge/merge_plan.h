@@ -53,7 +53,7 @@ class MergePlan {
 
   /// Plans one more adapter, which must outlive the plan.
   /// Errors   kMismatch: a tensor of the adapter matches nothing, matches several, does not fit, or
-  /// is left over.
+  ///          is left over.
   ///          kUnsupported: the adapter changes something that cannot be merged. Messages name file
   ///          and tensor.
   Status Add(const AdapterFile& adapter, double weight);
@@ -69,8 +69,8 @@ class MergePlan {
   const AdapterFile& adapter() const { return *adapter_; }
   const TensorSource& base() const { return *base_; }
   /// The planned tensor for `module`.`leaf`, with a part for the current adapter. A module that is
-  /// a tied output head becomes a tensor of its own. Errors   kMismatch: the base has no such
-  /// tensor; `user` is the adapter's tensor that asks.
+  /// a tied output head becomes a tensor of its own.
+  /// Errors   kMismatch: the base has no such tensor; `user` is the adapter's tensor that asks.
   Result<PlannedTensor*> Tensor(std::string_view module, std::string_view leaf,
                                 const AdapterTensor& user);
   /// Says that the current adapter trained rows `indices` of `tensor`; a tied head follows its
@@ -81,24 +81,25 @@ class MergePlan {
   PlannedPart& Part(PlannedTensor* tensor);
   /// Reads rows of `tensor` as the next update of the current adapter will find them.
   RowReader ReaderSoFar(const PlannedTensor* tensor) const;
-  /// Counts a module as merged and notes what was done for the report. Errors   kMismatch: done
-  /// twice.
+  /// Counts a module as merged and notes what was done for the report.
+  /// Errors   kMismatch: done twice.
   Status NoteModule(PlannedTensor* tensor, std::string kind, int64_t rank, double scale);
   /// The planned tensor as Tensor gives it, or null where the base has none.
   Result<PlannedTensor*> TensorIfThere(std::string_view module, std::string_view leaf);
-  /// The base tensor for `module`.`leaf`; null if there is none. Errors   kMismatch: ambiguous.
+  /// The base tensor for `module`.`leaf`; null if there is none.
+  /// Errors   kMismatch: ambiguous.
   Result<const TensorInfo*> BaseTensor(std::string_view module, std::string_view leaf) const {
     return names_.Find(module, leaf);
   }
-  /// The base's module whose name with underscores for dots is `name`. Errors   kMismatch: none, or
-  /// several; `user` is the adapter's tensor that asks.
+  /// The base's module whose name with underscores for dots is `name`.
+  /// Errors   kMismatch: none, or several; `user` is the adapter's tensor that asks.
   Result<std::string> UnderscoredModule(std::string_view name, const AdapterTensor& user);
   /// Whether a module is one of GPT-2's Conv1D layers, which keep [in_features, out_features]: by
   /// its name, and by the biases of its relatives, which have one number for each output.
   bool IsConv1D(std::string_view module) const;
   /// Whether a base weight is stored [in_features, out_features], as the Conv1D layers of GPT-2
-  /// are, when it is asked to hold out_features x in_features. Errors   kMismatch naming the tensor
-  /// and both shapes, if it can hold neither.
+  /// are, when it is asked to hold out_features x in_features.
+  /// Errors   kMismatch naming the tensor and both shapes, if it can hold neither.
   Result<bool> IsTransposed(const PlannedTensor& tensor, std::string_view module,
                             int64_t out_features, int64_t in_features,
                             const AdapterTensor& user) const;
@@ -113,7 +114,8 @@ class MergePlan {
   // Whether the current adapter changes the tensor of that name; the tensor if it does.
   PlannedTensor* ChangedHere(std::string_view name) const;
   // Gives a tied head a matrix of its own where the adapter changed one side only, and takes it
-  // away again where both sides are the same. Source   PEFT's forward with the adapter attached.
+  // away again where both sides are the same.
+  // Source   PEFT's forward with the adapter attached.
   Status SettleTie();
   // Whether this adapter, and no other, makes the same matrix of both sides.
   Result<bool> SidesAlike(const PlannedTensor& input, const PlannedTensor& head) const;

@@ -40,10 +40,10 @@ class MergedSource final : public TensorSource {
  public:
   /// Merges the adapters into `base`: W + the combination of (what each adapter makes of W) - W,
   /// all in float64. The values do not depend on threads, row blocks or the CPU. Pruning reads
-  /// every change four times to find its threshold; nothing else is read here but headers. Errors
-  /// those of AdapterFile::Open, MergePlan::Add, Nf4Base::Create and MagnitudeThreshold;
-  /// kUnsupported: pruning a tensor whose rows an adapter adds or takes away; kMismatch: two
-  /// adapters bring different tokenizers.
+  /// every change four times to find its threshold; nothing else is read here but headers.
+  /// Errors   those of AdapterFile::Open, MergePlan::Add, Nf4Base::Create and MagnitudeThreshold;
+  ///          kUnsupported: pruning a tensor whose rows an adapter adds or takes away;
+  ///          kMismatch: two adapters bring different tokenizers.
   static Result<std::unique_ptr<MergedSource>> Open(std::shared_ptr<const Checkpoint> base,
                                                     std::span<const AdapterSpec> adapters,
                                                     const MergeRules& rules = {});

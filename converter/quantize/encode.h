@@ -12,12 +12,13 @@ namespace graft::converter {
 
 /// Encodes whole rows: scales are chosen first and rounded to their stored type, then each number
 /// gets the code nearest to it under the rounded scale. Everything starts from the float64 numbers;
-/// nothing is rounded in between. Shapes   numbers [rows, row_elements]; data and scales: rows
-/// times RowDataBytes and RowScaleBytes of `format`;
-///          stored, the numbers that the bytes stand for, is like numbers.
-/// Requires `format` to fit row_elements (FormatFor); buffers disjoint.
+/// nothing is rounded in between.
+/// Shapes   numbers [rows, row_elements]; data and scales: rows times RowDataBytes and
+///          RowScaleBytes of `format`; stored, the numbers that the bytes stand for, is like
+///          numbers. Requires `format` to fit row_elements (FormatFor); buffers disjoint.
 /// Errors   kCorrupt: a number that is not finite or beyond the format's range; the message says
-/// which row of these. Cost     see scale_search.h. The bytes are the same on every CPU. Reentrant.
+///          which row of these.
+/// Cost     see scale_search.h. The bytes are the same on every CPU. Reentrant.
 Status EncodeRows(const StoredFormat& format, std::span<const double> numbers, int64_t row_elements,
                   uint8_t* data, uint8_t* scales, std::span<double> stored);
 

@@ -47,8 +47,8 @@ HWY_INLINE void TransposeLanes(const float* HWY_RESTRICT runs, size_t length,
 }
 #endif
 
-// Spreads runs of `length` numbers over the lanes of x [length, 16]; lanes and elements
-// without numbers become 0.
+// Spreads runs of `length` numbers over the lanes of x [length, 16]; lanes and elements without
+// numbers become 0.
 HWY_INLINE void SpreadOverLanes(const double* HWY_RESTRICT numbers, size_t count, size_t length,
                                 float* HWY_RESTRICT x) {
 #if HWY_TARGET != HWY_SCALAR

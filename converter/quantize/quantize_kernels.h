@@ -6,9 +6,9 @@
 // scale gives each number x a code q; among all scales the one that fits those codes best is A / B,
 // with A the sum of x q and B the sum of q q, and what it explains of the sum of x x is A A / B. So
 // the candidate with the largest A A / B wins, and A / B is the scale. On Gaussian numbers in
-// blocks of 32 this leaves 8.61 % RMS error; max / 7.5 leaves 9.49 %, and no bf16 scale less
-// than 8.60 %. The search runs in binary32; the scale is then rounded to its stored type, and codes
-// are chosen from the float64 numbers.
+// blocks of 32 this leaves 8.61 % RMS error; max / 7.5 leaves 9.49 %, and no bf16 scale less than
+// 8.60 %. The search runs in binary32; the scale is then rounded to its stored type, and codes are
+// chosen from the float64 numbers.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +25,8 @@ bool AllWithin(std::span<const double> numbers, double limit);
 float Int8ChannelScale(std::span<const double> row);
 
 /// Scales of blocks of codes -8 to 7, one for each block_size numbers: searched, and exact in bf16.
-/// Positive, finite and normal. Requires numbers.size() == scales.size() * block_size, and
-/// |numbers| <= FLT_MAX.
+/// Positive, finite and normal.
+/// Requires numbers.size() == scales.size() * block_size, and |numbers| <= FLT_MAX.
 void Int4BlockScales(std::span<const double> numbers, size_t block_size, std::span<float> scales);
 
 /// The same for a whole row, exact in binary32.

@@ -11,11 +11,12 @@
 namespace graft::converter {
 
 /// Adds a low-rank product in place: out[r][c] += scale * sum over k of b[r][k] * a[k][c], k
-/// ascending. Where the scaled sum is zero, out is left untouched, so that -0 stays -0. Shapes   a
-/// [rank, columns], b [rows, rank], out [rows, columns]; float64, row-major, strides in elements.
+/// ascending. Where the scaled sum is zero, out is left untouched, so that -0 stays -0.
+/// Shapes   a [rank, columns], b [rows, rank], out [rows, columns]; float64, row-major, strides in
+///          elements.
 /// Requires exact_products only if every b * a is exact in float64 (both factors hold float32 or
-/// narrower numbers):
-///          then fused and separate multiply-adds agree, and the faster may be used.
+///          narrower numbers): then fused and separate multiply-adds agree, and the faster may be
+///          used.
 /// Cost     rows * columns * rank multiply-adds; allocates nothing. Reentrant.
 void AddLowRank(const double* a, size_t a_stride, const double* b, size_t b_stride, size_t rows,
                 size_t columns, size_t rank, double scale, bool exact_products, double* out,

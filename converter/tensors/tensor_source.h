@@ -62,7 +62,8 @@ class TensorSource {
   virtual const TensorInfo* Find(std::string_view name) const = 0;
 
   /// Fills out[(row_end - row_begin) * row_elements] with rows [row_begin, row_end) of the tensor
-  /// called `name`. Errors   kNotFound, kOutOfRange, kIo, kCorrupt, each naming file and tensor.
+  /// called `name`.
+  /// Errors   kNotFound, kOutOfRange, kIo, kCorrupt, each naming file and tensor.
   virtual Status ReadRows(std::string_view name, int64_t row_begin, int64_t row_end,
                           std::span<double> out) const = 0;
 

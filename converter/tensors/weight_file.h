@@ -47,7 +47,8 @@ class WeightFile {
   /// What the file says about itself, in its order; only safetensors files do.
   std::span<const std::pair<std::string, std::string>> metadata() const { return metadata_; }
 
-  /// Rows [row_begin, row_end) of a tensor of this file, widened. Errors as TensorSource::ReadRows.
+  /// Rows [row_begin, row_end) of a tensor of this file, widened.
+  /// Errors   as TensorSource::ReadRows.
   Status ReadRows(const Entry& entry, int64_t row_begin, int64_t row_end,
                   std::span<double> out) const;
   /// Elements [first, first + out.size()) of a tensor in row-major order, widened.

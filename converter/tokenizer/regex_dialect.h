@@ -12,8 +12,8 @@ namespace graft::converter {
 
 /// `pattern` for PCRE2 with PCRE2_UTF and PCRE2_UCP. What differs between the two and is carried
 /// over: \s, \w, \b, \h, \v and POSIX classes over Unicode, names of properties, scripts without
-/// their extensions, (?m), line anchors, {n,m}+ and {n}?, {,n}, nested and intersected classes.
-/// The result compiles with PCRE2.
+/// their extensions, (?m), line anchors, {n,m}+ and {n}?, {,n}, nested and intersected classes. The
+/// result compiles with PCRE2.
 /// Errors   kUnsupported: a construct that has no equal, or that PCRE2 refuses; the message has no
 ///          file name.
 /// Source   Oniguruma doc/RE; PCRE2 pcre2pattern(3).

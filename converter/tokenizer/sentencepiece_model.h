@@ -18,8 +18,9 @@ struct SentencePieceMarks {
 
 /// The text of a tokenizer.json for `bytes`, the contents of a tokenizer.model of kind BPE or
 /// Unigram: BPE as transformers rewrites Llama's, Unigram as T5's.
-/// Errors   kCorrupt: not such a file, too many pieces; kUnsupported: a model of words or
-/// characters. Source   sentencepiece_model.proto for the fields' numbers.
+/// Errors   kCorrupt: not such a file, too many pieces;
+///          kUnsupported: a model of words or characters.
+/// Source   sentencepiece_model.proto for the fields' numbers.
 Result<std::string> SentencePieceToJson(std::string_view bytes, const SentencePieceMarks& marks);
 
 }  // namespace graft::converter

@@ -19,9 +19,11 @@ class JsonValue;
 /// Reads `model_folder`/tokenizer.json, or the older files in its place, and writes its tables into
 /// `builder`; a null offset if the folder has no such file. keeps_truncation: texts are cut where
 /// the file says so, as Hugging Face's tokenizers does; transformers leaves it aside unless asked.
-/// Must not be called while a table of `builder` is being built. Errors   kIo; kCorrupt: not what
-/// the file format says; kUnsupported: a component of a type that
-///          graft does not know. The message names the file, the place in it and the type.
+/// Must not be called while a table of `builder` is being built.
+/// Errors   kIo;
+///          kCorrupt: not what the file format says;
+///          kUnsupported: a component of a type that graft does not know. The message names the
+///          file, the place in it and the type.
 Result<flatbuffers::Offset<schema::fb::Tokenizer>> BuildTokenizer(
     flatbuffers::FlatBufferBuilder& builder, const std::string& model_folder,
     bool keeps_truncation = true);

@@ -42,8 +42,8 @@ struct TokenizerModel {
 };
 
 /// Reads the member `model` of a tokenizer.json.
-/// Errors   kCorrupt: not what the format says; kUnsupported: a type or setting that graft does not
-///          know.
+/// Errors   kCorrupt: not what the format says;
+///          kUnsupported: a type or setting that graft does not know.
 Result<TokenizerModel> ReadTokenizerModel(const JsonValue& model);
 
 }  // namespace graft::converter

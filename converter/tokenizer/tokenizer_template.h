@@ -22,9 +22,9 @@ struct PostProcessor {
   std::vector<Part> pair;    ///< empty: the two texts as they are, of types 0 and 1
 };
 
-/// Takes the member `post_processor`, which may be null.
-/// tokens: how many there are. Errors   kCorrupt: not what the format says, ids that are no
-/// tokens'; kUnsupported: a type or a template that graft does not know.
+/// Takes the member `post_processor`, which may be null. tokens: how many there are.
+/// Errors   kCorrupt: not what the format says, ids that are no tokens';
+///          kUnsupported: a type or a template that graft does not know.
 Result<PostProcessor> ReadPostProcessor(const JsonValue& post_processor, size_t tokens);
 
 }  // namespace graft::converter

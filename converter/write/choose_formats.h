@@ -19,8 +19,8 @@ struct FormatWish {
 };
 
 /// One format for each constant of `description`. Reads `source` only for keep_delta, on `threads`
-/// threads; the answer does not depend on their number. Errors   those of `source` and EncodeRows,
-/// naming the tensor.
+/// threads; the answer does not depend on their number.
+/// Errors   those of `source` and EncodeRows, naming the tensor.
 Result<std::vector<StoredFormat>> ChooseFormats(const ModelDescription& description,
                                                 const TensorSource& source, const FormatWish& wish,
                                                 int threads);

@@ -87,8 +87,8 @@ class ModelHeader {
   /// Lays out the file for tensors of `formats` (one for each constant) and finishes `header`, the
   /// builder that description's graph and tokenizer lie in, with hashes and measures still zero.
   /// Requires header.ForceDefaults(true) since before anything was put into it: every scalar then
-  /// has a place of its own. Errors   kCorrupt: a shape whose bytes cannot be counted, a header
-  /// beyond the format's limit.
+  ///          has a place of its own.
+  /// Errors   kCorrupt: a shape whose bytes cannot be counted, a header beyond the format's limit.
   static Result<ModelHeader> Build(const ModelDescription& description,
                                    std::span<const StoredFormat> formats,
                                    const std::string& quantization,

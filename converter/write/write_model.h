@@ -61,11 +61,13 @@ struct WriteOutcome {
 };
 
 /// Writes the file of `description`, whose graph and tokenizer lie in `header` (see
-/// ModelHeader::Build). Memory   some row blocks for each thread, whatever the size of the model.
-/// The bytes do not depend on options.threads. Errors   those of `source`; kCorrupt: numbers that
-/// are not finite; kIo, kNotFound: the output; kCancelled. No file is
-///          left behind, and an older file at the path is only replaced by a whole and verified
-///          one.
+/// ModelHeader::Build).
+/// Memory   some row blocks for each thread, whatever the size of the model. The bytes do not
+///          depend on options.threads.
+/// Errors   those of `source`;
+///          kCorrupt: numbers that are not finite;
+///          kIo, kNotFound: the output; kCancelled. No file is left behind, and an older file at
+///          the path is only replaced by a whole and verified one.
 Result<WriteOutcome> WriteModel(const ModelDescription& description, const TensorSource& source,
                                 const WriteOptions& options,
                                 flatbuffers::FlatBufferBuilder& header);

@@ -12,7 +12,8 @@
 namespace graft::converter {
 
 /// Reads, encodes and writes every tensor of `header` to its place in `file`.
-/// Returns the measures of each tensor; those of tensors that are not weight matrices mean nothing.
+/// Returns  the measures of each tensor; those of tensors that are not weight matrices mean
+///          nothing.
 Result<std::vector<LayerMeasures>> WriteWeights(const ModelDescription& description,
                                                 const ModelHeader& header,
                                                 const TensorSource& source,

@@ -15,8 +15,7 @@ class CacheOptions {
   void AddTo(Options* options);
 
   /// The folder: as given, or packed in $GRAFT_CACHE_DIR, or graft/packed in the user's cache
-  /// folder
-  /// ($XDG_CACHE_HOME, ~/.cache). Empty: no cache is wanted, or there is no place for one.
+  /// folder ($XDG_CACHE_HOME, ~/.cache). Empty: no cache is wanted, or there is no place for one.
   std::string Folder() const;
   uint64_t limit_bytes() const { return limit_mib_ << 20; }  ///< 0: graft.h's default
 

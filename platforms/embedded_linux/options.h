@@ -20,7 +20,7 @@ class Options {
 
   /// Reads argv[1] and on: one FILE, into *file, and options in any order. Without needs_file there
   /// may be none, and *file stays as it is.
-  /// Returns an empty string, or what is wrong with the command line.
+  /// Returns  an empty string, or what is wrong with the command line.
   std::string Parse(int argc, char** argv, std::string* file, bool needs_file = true);
 
  private:

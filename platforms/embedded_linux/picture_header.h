@@ -19,7 +19,7 @@ uint32_t PngChecksum(std::span<const uint8_t> bytes);
 
 /// Walks the whole file: a PNG's chunks with their checksums, up to the last; a JPEG's segments, up
 /// to the marker that ends it. Allocates nothing but the message.
-/// Returns an empty string, or what is wrong.
+/// Returns  an empty string, or what is wrong.
 std::string ReadPictureHeader(std::span<const uint8_t> bytes, PictureHeader* header);
 
 }  // namespace graft_run

@@ -23,12 +23,14 @@ class PageMemory {
   PageMemory& operator=(PageMemory&& other) noexcept;
   ~PageMemory();
 
-  /// `bytes` zeros, aligned to a page. Errors   kOutOfMemory, with the size and `purpose`.
+  /// `bytes` zeros, aligned to a page.
+  /// Errors   kOutOfMemory, with the size and `purpose`.
   static Result<PageMemory> Allocate(uint64_t bytes, const char* purpose,
                                      Pages pages = Pages::kDefault);
 
   /// Gives the pages that lie wholly in [offset, offset + bytes) back to the system. They read as
-  /// zeros from then on, or as they were if the system does not take them. Requires a range inside.
+  /// zeros from then on, or as they were if the system does not take them.
+  /// Requires a range inside.
   void Discard(size_t offset, size_t bytes) const;
 
   uint8_t* data() const { return data_; }

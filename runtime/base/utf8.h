@@ -16,7 +16,8 @@ struct Utf8Char {
   uint32_t length = 0;  ///< in bytes
 };
 
-/// The character at text[at]. Requires valid UTF-8 and at < text.size().
+/// The character at text[at].
+/// Requires valid UTF-8 and at < text.size().
 inline Utf8Char ReadUtf8(std::string_view text, size_t at) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[at + i]); };
   const uint32_t lead = byte(0);
@@ -30,13 +31,15 @@ inline Utf8Char ReadUtf8(std::string_view text, size_t at) {
       4};
 }
 
-/// The bytes of the character that starts with `lead`. Requires valid UTF-8.
+/// The bytes of the character that starts with `lead`.
+/// Requires valid UTF-8.
 inline size_t Utf8Length(char lead) {
   const auto byte = static_cast<uint8_t>(lead);
   return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
 }
 
-/// The character that ends right before text[end]. Requires valid UTF-8 and 0 < end <= text.size().
+/// The character that ends right before text[end].
+/// Requires valid UTF-8 and 0 < end <= text.size().
 inline Utf8Char ReadUtf8Before(std::string_view text, size_t end) {
   size_t at = end - 1;
   while (at > 0 && (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80) --at;

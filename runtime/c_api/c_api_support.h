@@ -101,7 +101,7 @@ Status CopyOut(const Source& from, const char* what, T* to, size_t capacity, siz
 }
 
 /// Errors   kUnsupported, "the model does not `what`", unless its task is `kind` of
-/// schema::fb::TaskKind. In c_api_tasks.cc.
+///          schema::fb::TaskKind. In c_api_tasks.cc.
 Status RequireTask(const graft_session* session, int32_t kind, const char* what);
 /// What each item's scores become for people, in place, `labels` for each item.
 void FinishScores(const graft_session& session, size_t labels, std::vector<float>* scores);

@@ -10,7 +10,9 @@
 namespace graft::runtime::chat {
 
 /// a op b, of numbers: + - * / // % **. Whole as long as both are, except for / and powers with
-/// negative exponents. Errors   kOutOfRange: beyond 64 bits; kCorrupt: division by zero.
+/// negative exponents.
+/// Errors   kOutOfRange: beyond 64 bits;
+///          kCorrupt: division by zero.
 Result<Value> Arithmetic(std::string_view op, Value a, Value b);
 
 /// Why `op` has no result: its operands' types, or which of them is undefined.

@@ -11,10 +11,12 @@
 
 namespace graft::runtime::chat {
 
-/// value | name(arguments). Errors   kUnsupported: no such filter.
+/// value | name(arguments).
+/// Errors   kUnsupported: no such filter.
 Result<Value> ApplyFilter(Interpreter& run, std::string_view name, Value value,
                           const Arguments& arguments);
-/// value is name(arguments). Errors   kUnsupported: no such test.
+/// value is name(arguments).
+/// Errors   kUnsupported: no such test.
 Result<bool> ApplyTest(Interpreter& run, std::string_view name, Value value,
                        const Arguments& arguments);
 /// Whether values of this kind have a method of that name.

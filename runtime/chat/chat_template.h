@@ -47,8 +47,8 @@ class ChatTemplate {
 
   /// The text of `messages`, as transformers' apply_chat_template gives it. All of them is UTF-8.
   /// Errors   kInvalidArgument: the template refuses the messages (their order, a role), or they
-  /// are
-  ///          not UTF-8; kOutOfRange: it takes more steps, memory or output than a template needs;
+  ///          are not UTF-8;
+  ///          kOutOfRange: it takes more steps, memory or output than a template needs;
   ///          kCorrupt: it does what Python could not. The message names the line.
   Result<std::string> Render(std::span<const ChatMessage> messages,
                              const ChatOptions& options) const;

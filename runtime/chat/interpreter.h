@@ -45,8 +45,9 @@ class Interpreter {
       : syntax_(syntax), heap_(heap), limits_(limits), steps_left_(limits.steps), now_(now) {}
 
   /// Renders into *out with the names of `globals`.
-  /// Errors   kOutOfRange: a limit; kInvalidArgument: the template refuses what it was given, by
-  ///          raise_exception; kCorrupt: an operation that Python has not. Messages name the line.
+  /// Errors   kOutOfRange: a limit;
+  ///          kInvalidArgument: the template refuses what it was given, by raise_exception;
+  ///          kCorrupt: an operation that Python has not. Messages name the line.
   Status Run(Scope* globals, std::string* out);
 
   // For what is built in.

@@ -11,8 +11,9 @@
 namespace graft::runtime::chat {
 
 /// Tokens of syntax->source, the last of them of kind kEnd. Line ends in the source are made "\n"
-/// and the last one removed. Errors   kCorrupt: a tag that does not end, a character that no token
-/// starts with, a broken number; the message names the line.
+/// and the last one removed.
+/// Errors   kCorrupt: a tag that does not end, a character that no token starts with, a broken
+///          number; the message names the line.
 Result<std::vector<Token>> ReadTokens(Syntax* syntax);
 
 }  // namespace graft::runtime::chat

@@ -12,8 +12,8 @@ namespace graft::runtime::chat {
 
 /// Parses `source`, a template in the part of Jinja 3.1 that chat templates use: all expressions,
 /// if, for (without recursive), set, macro, call, filter, raw, break, continue, generation.
-/// Errors   kCorrupt: no such template, or one beyond the limits of syntax.h; kUnsupported: a
-///          statement that graft does not know. The message names the line.
+/// Errors   kCorrupt: no such template, or one beyond the limits of syntax.h;
+///          kUnsupported: a statement that graft does not know. The message names the line.
 Result<std::unique_ptr<const Syntax>> ParseTemplate(std::string source);
 
 }  // namespace graft::runtime::chat

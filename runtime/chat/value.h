@@ -150,8 +150,9 @@ class Heap {
   std::deque<Function> functions_;
 };
 
-/// Whether two values are equal, as Python compares them. Cost   counted in *steps_left; a
-/// comparison that exceeds it, or nests deeper than kMaxValueDepth, is an error.
+/// Whether two values are equal, as Python compares them.
+/// Cost     counted in *steps_left; a comparison that exceeds it, or nests deeper than
+///          kMaxValueDepth, is an error.
 Result<bool> Equal(Value a, Value b, size_t* steps_left);
 
 }  // namespace graft::runtime::chat

@@ -17,7 +17,8 @@ namespace graft::runtime {
 
 class AttentionTasks {
  public:
-  /// Sets aside memory. Errors   kOutOfMemory.
+  /// Sets aside memory.
+  /// Errors   kOutOfMemory.
   Status Create(const AttentionScratch& scratch, unsigned workers);
 
   /// Divides this call's attention into tasks; returns how many.

@@ -37,15 +37,17 @@ class Executor final : private StagedWork {
   ~Executor();
 
   /// Makes everything ready for these sizes. Costs next to nothing if they are those of the last
-  /// call. Errors   kOutOfMemory, also beyond the budget.
+  /// call.
+  /// Errors   kOutOfMemory, also beyond the budget.
   Status Prepare(const Binding& binding);
 
   /// Where a value lies, after Prepare; null if it is neither read nor computed.
   void* data(int32_t value) const;
 
   /// Computes all outputs. first_position: positions that the caches hold already. Allocates
-  /// nothing. Errors   kCancelled: *cancel became true, and each worker did no more than finish the
-  /// task it was at. kInternal.
+  /// nothing.
+  /// Errors   kCancelled: *cancel became true, and each worker did no more than finish the task it
+  ///          was at. kInternal.
   Status Run(size_t first_position, const std::atomic<bool>& cancel);
 
   /// Gives back the memory of activations and scratch; Prepare allocates it anew.

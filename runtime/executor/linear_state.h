@@ -25,7 +25,8 @@ struct LinearState {
 };
 
 /// Scales of 1.0 in bf16, as many as the largest matrix of int4 blocks has: XNNPACK looks at scales
-/// when it makes an operator. Errors   kOutOfMemory.
+/// when it makes an operator.
+/// Errors   kOutOfMemory.
 Result<PageMemory> UnitScales(const Plan& plan, const PackedWeights& weights);
 
 /// Makes the operators of a step of linears that share an input, for `workers` threads.

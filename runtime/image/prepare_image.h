@@ -32,9 +32,9 @@ size_t PreparedSize(const schema::fb::ImageInput& input);
 /// `prepared` receives [channels, height, width] and has PreparedSize(input) elements. Pixels are
 /// those that Pillow's resize and the centre crop of transformers give, to the bit. Alpha is left
 /// out; grey becomes three equal channels, and colours one grey one, as Pillow's convert does.
-/// Takes memory for the rows of one filter window at a time, whatever the image's size. Errors
-/// kInvalidArgument: a side of 0 or more than schema::kMaxImageSide pixels, a row stride shorter
-/// than a row. kOutOfMemory.
+/// Takes memory for the rows of one filter window at a time, whatever the image's size.
+/// Errors   kInvalidArgument: a side of 0 or more than schema::kMaxImageSide pixels, a row stride
+///          shorter than a row. kOutOfMemory.
 Status PrepareImage(const schema::fb::ImageInput& input, const ImageView& image,
                     std::span<float> prepared);
 

@@ -31,9 +31,9 @@ struct AttentionRows {
 };
 
 /// Computes rows [begin, end) of all query heads that share key/value head `kv_head`.
-/// Cost   two multiply-adds for each query head, visible position and dimension. Keys and values
-///        are read once for up to 8 query vectors. Allocates nothing.
-/// Source Dao et al. 2022, "FlashAttention" (online softmax by tiles).
+/// Cost     two multiply-adds for each query head, visible position and dimension. Keys and values
+///          are read once for up to 8 query vectors. Allocates nothing. Source Dao et al. 2022,
+///          "FlashAttention" (online softmax by tiles).
 void AttendRows(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
                 size_t kv_head, size_t begin, size_t end, float* scratch);
 

@@ -27,8 +27,9 @@ struct BlockProduct {
 /// of `in_features` elements: tiles of 8 at AVX2, and at most 2,048 blocks in a row.
 bool PrefersBlockProduct(size_t tile, size_t in_features, size_t block_size);
 
-/// Computes it on the calling thread. Requires   PrefersBlockProduct. The sums of a block are exact
-/// integers; an output depends on its own row alone. It reads no byte behind a row or the weights.
+/// Computes it on the calling thread.
+/// Requires PrefersBlockProduct. The sums of a block are exact integers; an output depends on its
+///          own row alone. It reads no byte behind a row or the weights.
 void MultiplyBlocks(const BlockProduct& product);
 
 }  // namespace graft::runtime

@@ -28,7 +28,8 @@ struct StoredMatrix {
   size_t row_bytes() const;
 };
 
-/// out[0, width) = multiplier * row `row` of the matrix. Requires row < rows.
+/// out[0, width) = multiplier * row `row` of the matrix.
+/// Requires row < rows.
 void ReadRow(const StoredMatrix& matrix, size_t row, float multiplier, float* out);
 
 }  // namespace graft::runtime

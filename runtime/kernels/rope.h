@@ -14,9 +14,9 @@ namespace graft::runtime {
 void RopeAngles(int32_t position, const float* inverse_frequencies, size_t half, float magnitude,
                 float* cosines, float* sines);
 
-/// Rotates the first 2 * half elements of each head of a row; copies the rest.
-/// Element i pairs with i + half, or with its neighbour if `interleaved`. x and y [heads *
-/// head_dim], not overlapping. Source   Su et al. 2021, "RoFormer", section 3.4.2.
+/// Rotates the first 2 * half elements of each head of a row; copies the rest. Element i pairs with
+/// i + half, or with its neighbour if `interleaved`. x and y [heads * head_dim], not overlapping.
+/// Source   Su et al. 2021, "RoFormer", section 3.4.2.
 void RopeRow(const float* x, size_t heads, size_t head_dim, size_t half, bool interleaved,
              const float* cosines, const float* sines, float* y);
 

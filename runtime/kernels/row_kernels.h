@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kernels that work on one row at a time: norms, elementwise arithmetic, dynamic quantization.
-// All rows are dense f32; buffers may be the same where input and output are of one shape.
+// Kernels that work on one row at a time: norms, elementwise arithmetic, dynamic quantization. All
+// rows are dense f32; buffers may be the same where input and output are of one shape.
 #pragma once
 
 #include <cstddef>

@@ -14,9 +14,8 @@ namespace graft::runtime::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // e^x within 2 units in the last place for x in [-87.3, 88.3], and the value at the nearer end
-// outside; not a number gives something finite on some CPUs.
-// x = n ln 2 + r with |r| <= ln 2 / 2; e^r = 1 + r + r^2 p(r), where p interpolates at Chebyshev's
-// nodes and is off by 1e-8.
+// outside; not a number gives something finite on some CPUs. x = n ln 2 + r with |r| <= ln 2 / 2;
+// e^r = 1 + r + r^2 p(r), where p interpolates at Chebyshev's nodes and is off by 1e-8.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V VectorExpInRange(D d, V x) {
   const hn::RebindToSigned<D> di;

@@ -33,7 +33,7 @@ class Model {
  public:
   /// Verifies the source's bytes and packs the weights for this CPU, or maps them from the cache.
   /// Errors   those of schema::Verify; kOutOfMemory; kUnsupported when the CPU has no kernel for a
-  /// format.
+  ///          format.
   static Result<std::shared_ptr<const Model>> Open(std::unique_ptr<DataSource> source,
                                                    const ModelOptions& options);
   ~Model();

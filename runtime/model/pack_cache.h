@@ -17,8 +17,9 @@
 
 namespace graft::runtime {
 
-/// The file of these weights, every byte of it checked on `threads` threads. Errors   kNotFound:
-/// there is none; kCorrupt: it is not what it must be; those of OpenCacheFile.
+/// The file of these weights, every byte of it checked on `threads` threads.
+/// Errors   kNotFound: there is none;
+///          kCorrupt: it is not what it must be; those of OpenCacheFile.
 Result<std::unique_ptr<DataSource>> FindPacked(const CacheSettings& settings, const PackFile& file,
                                                const PackLayout& layout, unsigned threads);
 
@@ -29,8 +30,8 @@ struct PackedBytes {
   const uint8_t* data = nullptr;
 };
 
-/// Writes packed weights into a file and publishes it, on a thread of its own that gives way to
-/// all others: the first token does not wait for the file.
+/// Writes packed weights into a file and publishes it, on a thread of its own that gives way to all
+/// others: the first token does not wait for the file.
 class Publisher {
  public:
   enum class State : uint8_t { kWorking, kDone, kFailed };

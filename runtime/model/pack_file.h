@@ -31,7 +31,8 @@ namespace graft::runtime {
 
 class PackFile {
  public:
-  /// For the weights of `model`, packed as `layout` says. Errors   those of HashLayout.
+  /// For the weights of `model`, packed as `layout` says.
+  /// Errors   those of HashLayout.
   static Result<PackFile> Describe(const schema::VerifiedModel& model, const PackLayout& layout);
 
   /// The name of the file: a hash of the key.
@@ -40,8 +41,8 @@ class PackFile {
   uint64_t file_bytes() const { return file_bytes_; }
   /// All bytes before data_offset, of a file whose slices have these checksums.
   std::vector<uint8_t> Head(std::span<const uint64_t> checksums) const;
-  /// The checksums that `file` has for its slices. Errors   kCorrupt: its size or its head is not
-  /// what it must be.
+  /// The checksums that `file` has for its slices.
+  /// Errors   kCorrupt: its size or its head is not what it must be.
   Result<std::vector<uint64_t>> ReadHead(std::span<const uint8_t> file) const;
 
  private:

@@ -16,8 +16,8 @@ enum class ContentCheck : uint8_t { kNone, kHashes };
 
 /// Packs into `packed` [layout.bytes] on `threads` threads, and lets go of each weight's pages in
 /// the source once it is packed. kHashes: also fails with kMismatch unless every weight and bias
-/// has the content hash that the file's header gives. Errors   kUnsupported, kOutOfMemory,
-/// kCorrupt, each naming the tensor.
+/// has the content hash that the file's header gives.
+/// Errors   kUnsupported, kOutOfMemory, kCorrupt, each naming the tensor.
 Status PackSlices(const schema::VerifiedModel& model, const DataSource& source,
                   const PackLayout& layout, unsigned threads, ContentCheck check, uint8_t* packed);
 

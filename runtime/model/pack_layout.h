@@ -13,7 +13,8 @@
 
 namespace graft::runtime {
 
-/// `tensor` as it lies in the file. Requires a matrix of numbers.
+/// `tensor` as it lies in the file.
+/// Requires a matrix of numbers.
 StoredMatrix MatrixOf(const schema::VerifiedModel& model, const schema::fb::Tensor& tensor);
 
 /// A weight with its bias. A weight with two biases is two of them.
@@ -39,7 +40,8 @@ struct PackLayout {
   uint64_t bytes = 0;  ///< of everything, with the bytes that kernels may read after the last
 };
 
-/// Requires InitializeKernels. Errors   kUnsupported, kOutOfMemory; each names the tensor.
+/// Requires InitializeKernels.
+/// Errors   kUnsupported, kOutOfMemory; each names the tensor.
 Result<PackLayout> LayOutWeights(const schema::VerifiedModel& model);
 
 }  // namespace graft::runtime

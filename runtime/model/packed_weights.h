@@ -28,9 +28,9 @@ enum class CacheState : int32_t {
 
 class PackedWeights {
  public:
-  /// Maps the packed weights from the cache, or packs them on `threads` threads. Errors
-  /// kUnsupported, kOutOfMemory, kCorrupt; each names the tensor. A cache that cannot be used is
-  /// none.
+  /// Maps the packed weights from the cache, or packs them on `threads` threads.
+  /// Errors   kUnsupported, kOutOfMemory, kCorrupt; each names the tensor. A cache that cannot be
+  ///          used is none.
   static Result<std::unique_ptr<PackedWeights>> Load(const schema::VerifiedModel& model,
                                                      const DataSource& source, unsigned threads,
                                                      const CacheSettings& cache,

@@ -42,7 +42,8 @@ uint64_t QuantizedCodesBytes(size_t rows, size_t width);
 size_t KeyValuesCapacity(const Plan& plan, int32_t value, const Binding& binding);
 
 /// Works out *schedule for a binding. Steps whose outputs have no rows, and steps that only such
-/// steps read, do not run. Errors   kOutOfMemory: a size does not fit. Reuses the vectors' memory.
+/// steps read, do not run.
+/// Errors   kOutOfMemory: a size does not fit. Reuses the vectors' memory.
 Status MakeSchedule(const Plan& plan, const Binding& binding, Schedule* schedule);
 
 }  // namespace graft::runtime

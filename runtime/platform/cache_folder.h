@@ -25,7 +25,8 @@ struct CacheSettings {
 class CacheWriter {
  public:
   virtual ~CacheWriter() = default;
-  /// Any number of threads may write, to ranges that do not overlap. Errors   kIo.
+  /// Any number of threads may write, to ranges that do not overlap.
+  /// Errors   kIo.
   virtual Status Write(uint64_t offset, std::span<const uint8_t> bytes) = 0;
   /// Waits until the bytes are on the disk, then gives the file its name, in place of an older one.
   virtual Status Publish() = 0;
@@ -33,13 +34,15 @@ class CacheWriter {
 
 // ---- What a platform supplies
 
-/// Maps the file `name` of the folder and notes that it was used. Errors   kNotFound: there is
-/// none; kIo; kMismatch: it is not a plain file of this user's or of the system's.
+/// Maps the file `name` of the folder and notes that it was used.
+/// Errors   kNotFound: there is none; kIo;
+///          kMismatch: it is not a plain file of this user's or of the system's.
 Result<std::unique_ptr<DataSource>> OpenCacheFile(const CacheSettings& settings,
                                                   const std::string& name);
 /// Makes room for `bytes` bytes: removes what writers that died have left, then the files used
-/// longest ago until the limit holds. Names must end in kCacheSuffix. Errors   kUnsupported: the
-/// file alone exceeds the limit; kIo: the folder cannot be written to, or the disk is full.
+/// longest ago until the limit holds. Names must end in kCacheSuffix.
+/// Errors   kUnsupported: the file alone exceeds the limit;
+///          kIo: the folder cannot be written to, or the disk is full.
 Result<std::unique_ptr<CacheWriter>> CreateCacheFile(const CacheSettings& settings,
                                                      const std::string& name, uint64_t bytes);
 

@@ -17,8 +17,8 @@ namespace graft::runtime {
 using CpuSet = std::vector<unsigned>;
 inline constexpr unsigned kMaxCpus = 1024;
 
-/// "0-3,6": the system's own way to write CPUs down. Errors   kInvalidArgument (anything else, an
-/// empty list, a number that is not below kMaxCpus).
+/// "0-3,6": the system's own way to write CPUs down.
+/// Errors   kInvalidArgument (anything else, an empty list, a number that is not below kMaxCpus).
 Result<CpuSet> ParseCpuList(std::string_view text);
 std::string CpuListText(const CpuSet& cpus);
 
@@ -48,8 +48,9 @@ CpuTopology ReadCpuTopology(const CpuSet& usable, const char* root = "");
 unsigned DefaultThreads();
 
 /// Whether threads may be kept on `cpus`. A core that is off for now is no error as long as another
-/// one is on. Errors   kInvalidArgument (a CPU that does not exist, or that this process may not
-/// use, by number), kUnsupported (the system has no such thing).
+/// one is on.
+/// Errors   kInvalidArgument (a CPU that does not exist, or that this process may not use, by
+///          number), kUnsupported (the system has no such thing).
 Status CheckAffinity(const CpuSet& cpus);
 
 /// While it lives, the calling thread runs on `cpus` only; then where it ran before. An empty set

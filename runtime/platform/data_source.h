@@ -29,7 +29,8 @@ class DataSource {
 // ---- What a platform supplies
 // -------------------------------------------------------------------------------------
 
-/// Maps a whole file read-only. Errors   kNotFound, kIo, kCorrupt (empty), each naming the path.
+/// Maps a whole file read-only.
+/// Errors   kNotFound, kIo, kCorrupt (empty), each naming the path.
 Result<std::unique_ptr<DataSource>> OpenPath(const char* path);
 /// Maps `size` bytes at `offset` of an open file (size 0: to its end), which it does not take over.
 Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offset, uint64_t size);

@@ -16,9 +16,11 @@ namespace graft::runtime {
 class FileWriter {
  public:
   virtual ~FileWriter() = default;
-  /// Appends. Errors   kIo, naming the path.
+  /// Appends.
+  /// Errors   kIo, naming the path.
   virtual Status Write(std::span<const uint8_t> bytes) = 0;
-  /// Waits until the bytes are on the disk, then gives them the path's name. Errors   kIo.
+  /// Waits until the bytes are on the disk, then gives them the path's name.
+  /// Errors   kIo.
   virtual Status Commit() = 0;
 };
 
@@ -27,7 +29,8 @@ class FileReader {
  public:
   virtual ~FileReader() = default;
   virtual uint64_t size() const = 0;  ///< when it was opened
-  /// Fills `bytes` from `offset` on. Errors   kIo, also if the file ends before.
+  /// Fills `bytes` from `offset` on.
+  /// Errors   kIo, also if the file ends before.
   virtual Status Read(uint64_t offset, std::span<uint8_t> bytes) = 0;
 };
 

@@ -32,8 +32,8 @@ struct MemoryEstimate {
 
 /// Of a session made with `options` on the model of `source`, with the program's own code that runs
 /// it, without what the process had before. Activations of graphs that take whole texts are those
-/// of one text as long as the context; where other inputs decide, those of one row. Errors   those
-/// of schema::Verify, LayOutWeights and SizesOf.
+/// of one text as long as the context; where other inputs decide, those of one row.
+/// Errors   those of schema::Verify, LayOutWeights and SizesOf.
 Result<MemoryEstimate> EstimateMemory(const DataSource& source, const SessionOptions& options,
                                       unsigned model_threads);
 

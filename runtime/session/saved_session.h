@@ -38,15 +38,16 @@ struct SavedSessionTarget {
 };
 
 /// Writes the first `tokens` positions. Clears what the caches hold after them in their last block
-/// of keys. Errors   kNotFound (no such folder), kIo, kOutOfMemory; each names the path.
+/// of keys.
+/// Errors   kNotFound (no such folder), kIo, kOutOfMemory; each names the path.
 Status WriteSavedSession(const char* path, const SavedSessionTarget& session, size_t tokens);
 
 /// Reads a file into the target; *tokens becomes how many positions it holds. What the file says of
 /// itself is checked before anything of the target changes; *tokens is 0 if its contents turn out
 /// wrong after that.
-/// Errors   kNotFound, kIo; kCorrupt; kUnsupportedVersion; kMismatch: of another model, or with
-///          another format of keys and values; kOutOfRange: more tokens than the context holds.
-///          Each names the path.
+/// Errors   kNotFound, kIo; kCorrupt; kUnsupportedVersion;
+///          kMismatch: of another model, or with another format of keys and values;
+///          kOutOfRange: more tokens than the context holds. Each names the path.
 Status ReadSavedSession(const char* path, const SavedSessionTarget& target, size_t* tokens);
 
 }  // namespace graft::runtime

@@ -63,7 +63,8 @@ class Session {
   uint64_t cache_bytes_per_token() const;
   KvFormat kv_format() const;  ///< never kAuto
 
-  /// Forgets everything from position `tokens` on. Errors   kOutOfRange if fewer are held.
+  /// Forgets everything from position `tokens` on.
+  /// Errors   kOutOfRange if fewer are held.
   Status Rewind(size_t tokens);
 
   /// Rewinds to the longest beginning of `ids` that is held, less than all of them, so that what is
@@ -73,26 +74,29 @@ class Session {
   /// Puts the tokens held and their keys and values into a file, in place of an older one, and
   /// takes them from it. The file belongs to one model, one format of keys and values, and graft's
   /// version of it: see runtime/saved_session.h. Restoring replaces what is held; it stays if the
-  /// file is refused, and nothing is held if the file's contents turn out damaged. Errors
-  /// kUnsupported: the model does not generate text; those of WriteSavedSession and
+  /// file is refused, and nothing is held if the file's contents turn out damaged.
+  /// Errors   kUnsupported: the model does not generate text; those of WriteSavedSession and
   ///          ReadSavedSession.
   Status Save(const char* path) const;
   Status Restore(const char* path);
 
   /// Appends ids in chunks. *logits (may be null) receives vocabulary() floats of the last id,
-  /// valid until the next call. On failure nothing was appended. Errors   kOutOfRange, kCancelled.
+  /// valid until the next call. On failure nothing was appended.
+  /// Errors   kOutOfRange, kCancelled.
   Status Append(std::span<const int32_t> ids, const float** logits);
 
   /// Computes the whole graph from position 0 on named inputs, every output row. A graph of texts
   /// takes several at once: see PackTexts and ForwardTexts in runtime/text_batch.h. Where all
   /// shapes are fixed, inputs may have one more dimension in front, the number of items, which are
   /// computed one after the other; outputs have it too, in place of a first dimension of 1. The
-  /// views returned live until the next call. Errors   kInvalidArgument, kOutOfRange, kCancelled;
-  /// each names the input and what was expected.
+  /// views returned live until the next call.
+  /// Errors   kInvalidArgument, kOutOfRange, kCancelled; each names the input and what was
+  ///          expected.
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
 
-  /// Computes a graph of texts on texts that are packed already. Errors   as Forward; kUnsupported:
-  /// the graph takes no texts.
+  /// Computes a graph of texts on texts that are packed already.
+  /// Errors   as Forward;
+  ///          kUnsupported: the graph takes no texts.
   Result<std::span<const TensorView>> Forward(const TextBatch& texts);
 
   /// Makes what runs now, or the next call if none does, return kCancelled: each thread finishes

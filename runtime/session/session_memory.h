@@ -26,8 +26,9 @@ struct SessionSizes {
 /// Never kAuto.
 KvFormat FormatOf(KvElement element);
 
-/// model_threads: what a session has that asks for none. Errors   kInvalidArgument: more context
-/// than the model has positions for, or than any session can have.
+/// model_threads: what a session has that asks for none.
+/// Errors   kInvalidArgument: more context than the model has positions for, or than any session
+///          can have.
 Result<SessionSizes> SizesOf(const schema::VerifiedModel& model, const SessionOptions& options,
                              unsigned model_threads);
 

@@ -32,14 +32,15 @@ struct TextBatch {
 /// types (of the same shape, may be missing), and "attention_mask" (of the same shape, may be
 /// missing; 0 hides a token, whichever side of its text it is on).
 /// Errors   kInvalidArgument: an input that is missing, unknown, misshapen or not i32, or a text
-/// whose tokens are all hidden.
+///          whose tokens are all hidden.
 Result<TextBatch> PackTexts(const Plan& plan, std::span<const TensorView> inputs);
 
-/// Computes the graph on the texts, some at a time, and fills *views, one for each output:
-/// [texts, ...] where there is a row for each text; where there is one for each token [tokens, ...]
-/// without those hidden, or [texts, padded_tokens, ...] with zeros for hidden tokens. *memory holds
-/// their numbers. Errors   kOutOfRange: an id, a token type, or a text longer than the model has
-/// positions for. kCancelled, kOutOfMemory. Each text error says which text.
+/// Computes the graph on the texts, some at a time, and fills *views, one for each output: [texts,
+/// ...] where there is a row for each text; where there is one for each token [tokens, ...] without
+/// those hidden, or [texts, padded_tokens, ...] with zeros for hidden tokens. *memory holds their
+/// numbers.
+/// Errors   kOutOfRange: an id, a token type, or a text longer than the model has positions for.
+///          kCancelled, kOutOfMemory. Each text error says which text.
 Status ForwardTexts(const Plan& plan, Executor& executor, const std::atomic<bool>& cancelled,
                     const TextBatch& batch, std::vector<TensorView>* views,
                     std::vector<PageMemory>* memory);

@@ -43,11 +43,11 @@ struct GenerateResult {
 using TokenCallback = std::function<bool(int32_t id, std::string_view text)>;
 
 /// Appends `prompt` to `session` and generates. An end token is neither handed out nor counted. The
-/// last token handed out is not in the session yet: nothing has been computed after it.
-/// tokenizer may be null: then all text is empty. callback may be empty.
-/// Errors   those of Session::Append; kInvalidArgument: an empty prompt, a sampling option out of
-/// its
-///          range, stop strings without a tokenizer or that are not UTF-8.
+/// last token handed out is not in the session yet: nothing has been computed after it. tokenizer
+/// may be null: then all text is empty. callback may be empty.
+/// Errors   those of Session::Append;
+///          kInvalidArgument: an empty prompt, a sampling option out of its range, stop strings
+///          without a tokenizer or that are not UTF-8.
 Result<GenerateResult> Generate(Session& session, const Tokenizer* tokenizer,
                                 std::span<const int32_t> prompt, const GenerateOptions& options,
                                 const TokenCallback& callback);

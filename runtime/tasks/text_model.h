@@ -36,9 +36,8 @@ class TextModel {
   /// Errors   kFailedPrecondition: no tokenizer; those of Tokenizer::EncodeTyped.
   Result<TypedIds> EncodeTyped(std::string_view first, std::optional<std::string_view> second,
                                bool add_special, size_t max_tokens) const;
-  /// Errors   kFailedPrecondition: no tokenizer; kOutOfRange: an id that is neither a token's nor
-  /// in
-  ///          the model's vocabulary.
+  /// Errors   kFailedPrecondition: no tokenizer;
+  ///          kOutOfRange: an id that is neither a token's nor in the model's vocabulary.
   Result<std::string> Decode(std::span<const int32_t> ids, bool skip_special) const;
 
  private:

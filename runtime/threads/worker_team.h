@@ -45,8 +45,9 @@ class WorkerTeam {
   static constexpr uint32_t kMaxStages = (1u << 24) - 2;
 
   /// `size` workers, of which the caller of Run is one; all of them stay on `cpus` while they work,
-  /// unless it is empty. Errors   kInvalidArgument (0, more than kMaxWorkers, or those of
-  /// CheckAffinity), kOutOfMemory (the system gives no more threads).
+  /// unless it is empty.
+  /// Errors   kInvalidArgument (0, more than kMaxWorkers, or those of CheckAffinity), kOutOfMemory
+  ///          (the system gives no more threads).
   static Result<std::unique_ptr<WorkerTeam>> Create(unsigned size, const CpuSet& cpus = {});
   ~WorkerTeam();
   WorkerTeam(const WorkerTeam&) = delete;
@@ -57,7 +58,8 @@ class WorkerTeam {
   unsigned sleepers() const { return sleepers_.load(); }
 
   /// Runs all tasks of stages 0 .. stages-1 in order of stages. Worker 0 is the calling thread. One
-  /// caller at a time. Requires stages <= kMaxStages. Allocates nothing.
+  /// caller at a time.
+  /// Requires stages <= kMaxStages. Allocates nothing.
   void Run(StagedWork& work, uint32_t stages);
 
  private:

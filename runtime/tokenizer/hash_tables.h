@@ -84,7 +84,8 @@ class TokenTable {
 class MergeTable {
  public:
   /// pairs: two ids for each merge, in the order of rank; must outlive this. Of two merges of one
-  /// pair the later counts. Errors   kCorrupt: the keys collide beyond all chance.
+  /// pair the later counts.
+  /// Errors   kCorrupt: the keys collide beyond all chance.
   Status Fill(std::span<const uint32_t> pairs);
 
   /// The rank, or kNotFound.

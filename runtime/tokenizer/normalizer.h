@@ -25,8 +25,9 @@ class Normalizer {
   bool empty() const { return steps_.empty(); }
 
   /// Rewrites *text, which is valid UTF-8 and stays so. *lost_start is set if characters went from
-  /// its start. Errors   kCorrupt: a text that grows more than 64 times, and beyond 1 MiB; a
-  /// pattern that backtracks beyond all bounds.
+  /// its start.
+  /// Errors   kCorrupt: a text that grows more than 64 times, and beyond 1 MiB; a pattern that
+  ///          backtracks beyond all bounds.
   Status Apply(std::string* text, PatternScratch& scratch, bool* lost_start) const;
 
  private:

@@ -45,7 +45,8 @@ class Pattern {
   static Result<Pattern> Compile(std::string_view pattern, bool is_regex);
 
   /// The first match in `subject` that starts at or after `from`; `subject` is all it can see.
-  /// Requires valid UTF-8. Errors   kCorrupt: the search backtracks beyond all bounds.
+  /// Requires valid UTF-8.
+  /// Errors   kCorrupt: the search backtracks beyond all bounds.
   Status Find(std::string_view subject, size_t from, PatternScratch& scratch,
               PatternMatch* match) const;
 

@@ -50,8 +50,9 @@ class TokenDecoder {
   /// `steps` must outlive this.
   explicit TokenDecoder(const DecoderSteps& steps);
 
-  /// Appends to *out the text that token `id` makes certain. Requires an id below the number of
-  /// tokens. Errors   kCorrupt: a pattern that backtracks beyond all bounds.
+  /// Appends to *out the text that token `id` makes certain.
+  /// Requires an id below the number of tokens.
+  /// Errors   kCorrupt: a pattern that backtracks beyond all bounds.
   Status Append(uint32_t id, std::string* out);
   /// Appends the rest.
   Status Finish(std::string* out);

@@ -39,14 +39,15 @@ class Tokenizer {
 
   /// Ids of `text`; bytes that are no UTF-8 count as U+FFFD. add_special: with the tokens that go
   /// before and after a text. Cut to the length that the tables say, if they say one. Any thread.
-  /// Errors   kOutOfRange: more than 1 GiB of text. kCorrupt: a pattern that backtracks beyond all
-  ///          bounds.
+  /// Errors   kOutOfRange: more than 1 GiB of text.
+  ///          kCorrupt: a pattern that backtracks beyond all bounds.
   Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
 
   /// Ids and type ids of a text, or of two texts as one input. max_tokens: texts are cut at their
   /// ends to fit into so many with what goes around them, the longer one first; 0: as the tables
   /// say.
-  /// Errors   as Encode; kInvalidArgument: max_tokens has no room for what goes around the texts.
+  /// Errors   as Encode;
+  ///          kInvalidArgument: max_tokens has no room for what goes around the texts.
   Result<TypedIds> EncodeTyped(std::string_view first, std::optional<std::string_view> second,
                                bool add_special, size_t max_tokens) const;
 

@@ -40,8 +40,10 @@ class UnigramEncoder {
 
   /// Appends the ids of `piece`, which is valid UTF-8 and not empty.
   /// Cost     the piece's length times the longest token's at most; 16 bytes of memory for each of
-  ///          the piece's. Errors   kOutOfRange: a piece of more than 16 MiB. kFailedPrecondition:
-  ///          a character that is no token, and the tokenizer has none for the unknown.
+  ///          the piece's.
+  /// Errors   kOutOfRange: a piece of more than 16 MiB.
+  ///          kFailedPrecondition: a character that is no token, and the tokenizer has none for the
+  ///          unknown.
   Status Encode(std::string_view piece, UnigramScratch& scratch, std::vector<int32_t>* ids) const;
 
  private:

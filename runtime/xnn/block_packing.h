@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packs int4 blocks into XNNPACK's layout in a fraction of the time its reference routine takes.
 //
-// A tile of `tile` output rows is: a float for each row (minus the sum over its columns of
-// (code - 8) * scale, summed in the kernel's order); then for each block, column groups of 16 in
-// which each row has 8 bytes, byte j holding columns j (low) and j + 8 (high) with the top bit of
-// each flipped, and after the groups a sixteenth of each row's bf16 scale; then a float for each
-// row, its bias.
+// A tile of `tile` output rows is: a float for each row (minus the sum over its columns of (code -
+// 8) * scale, summed in the kernel's order); then for each block, column groups of 16 in which each
+// row has 8 bytes, byte j holding columns j (low) and j + 8 (high) with the top bit of each
+// flipped, and after the groups a sixteenth of each row's bf16 scale; then a float for each row,
+// its bias.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +32,8 @@ struct BlockRows {
 /// Packed bytes of a row.
 size_t BlockRowBytes(size_t width, size_t block_size);
 
-/// Writes ceil(rows / tile) tiles to `packed`, rows beyond the last as zeros. Requires blocks that
-/// are a multiple of 16 and divide the width, and CanPackScales.
+/// Writes ceil(rows / tile) tiles to `packed`, rows beyond the last as zeros.
+/// Requires blocks that are a multiple of 16 and divide the width, and CanPackScales.
 void PackBlocks(const BlockLayout& layout, const BlockRows& rows, uint8_t* packed);
 
 /// Whether every scale is positive and normal, and its sixteenth normal too.

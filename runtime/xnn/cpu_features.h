@@ -6,8 +6,8 @@
 
 namespace graft::runtime {
 
-/// Such as "neon dotprod i8mm", for what was found when XNNPACK was set up. Requires
-/// InitializeKernels.
+/// Such as "neon dotprod i8mm", for what was found when XNNPACK was set up.
+/// Requires InitializeKernels.
 std::string CpuFeatures();
 
 }  // namespace graft::runtime

@@ -15,8 +15,8 @@ struct KernelTile {
   size_t columns = 0;  ///< neighbouring inputs that one instruction multiplies and adds
 };
 
-/// Packs small matrices on this CPU, and looks where their numbers go. Errors   kUnsupported (no
-/// kernel for this format), kOutOfMemory.
+/// Packs small matrices on this CPU, and looks where their numbers go.
+/// Errors   kUnsupported (no kernel for this format), kOutOfMemory.
 Result<KernelTile> FindKernelTile(WeightFormat format);
 
 }  // namespace graft::runtime

@@ -41,11 +41,13 @@ struct LinearWeights {
   bool quantizes_input() const { return format >= WeightFormat::kInt8Channel; }
 };
 
-/// Sets up XNNPACK for this CPU, once in a process. Errors   kUnsupported, kOutOfMemory.
+/// Sets up XNNPACK for this CPU, once in a process.
+/// Errors   kUnsupported, kOutOfMemory.
 Status InitializeKernels();
 
 /// Fills in packed_bytes, tile_rows and row_bytes for this CPU. `name` is the tensor's, for
-/// messages. Errors   kUnsupported: no kernel for this format on this CPU.
+/// messages.
+/// Errors   kUnsupported: no kernel for this format on this CPU.
 Status FindLayout(const char* name, LinearWeights* weights);
 
 /// Where output rows [begin, end) lie in the packed weight, and how many bytes they take. begin is
@@ -57,8 +59,9 @@ struct PackedRange {
 PackedRange PackedRangeOf(const LinearWeights& weights, size_t begin, size_t end);
 
 /// Packs output rows [begin, end) of `matrix` into the bytes of their PackedRange, which start at
-/// `packed`. bias [out_features] or null. f16 and bf16 become f32. Errors   kUnsupported,
-/// kOutOfMemory, kCorrupt (a scale that is not positive and normal), naming the tensor.
+/// `packed`. bias [out_features] or null. f16 and bf16 become f32.
+/// Errors   kUnsupported, kOutOfMemory, kCorrupt (a scale that is not positive and normal), naming
+///          the tensor.
 Status PackRows(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
                 const float* bias, size_t begin, size_t end, uint8_t* packed);
 
@@ -79,7 +82,8 @@ class LinearOperator {
   /// `begin` of the first output row; its rows are out_features apart.
   Status Prepare(size_t rows, const void* input, const RowQuantization* quantization,
                  float* output);
-  /// Computes on the calling thread. Requires Prepare. Allocates nothing.
+  /// Computes on the calling thread.
+  /// Requires Prepare. Allocates nothing.
   Status Run();
 
  private:

@@ -19,12 +19,14 @@ struct LowRank {
 };
 
 /// w + scale * b * a. Shapes: w [rows, columns]; straight: rows = out_features, columns =
-/// in_features. Source   Hu et al. 2021, section 4.1.
+/// in_features.
+/// Source   Hu et al. 2021, section 4.1.
 std::vector<double> MergeLora(const std::vector<double>& w, int64_t rows, int64_t columns,
                               const LowRank& update);
 
 /// MergeLora, then each output feature scaled to its magnitude: rows of a straight weight, columns
-/// of a transposed one. Source   Liu et al. 2024, equation 5.
+/// of a transposed one.
+/// Source   Liu et al. 2024, equation 5.
 std::vector<double> MergeDora(const std::vector<double>& w, int64_t rows, int64_t columns,
                               const LowRank& update, const std::vector<double>& magnitude);
 

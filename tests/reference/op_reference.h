@@ -21,7 +21,8 @@ Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbe
                            const GraphMaker::AttentionOptions& options);
 double ReferenceActivation(fb::ActivationKind kind, double x);
 
-/// The largest absolute difference. Requires equal shapes.
+/// The largest absolute difference.
+/// Requires equal shapes.
 double LargestDifference(const Numbers& a, const Numbers& b);
 double LargestMagnitude(const Numbers& a);
 

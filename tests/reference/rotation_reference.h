@@ -8,7 +8,8 @@
 namespace graft::reference {
 
 /// The Cayley transform (I - s)(I + s)^-1 of a skew-symmetric matrix of side n, as the limit of a
-/// series in powers of s. Requires every row of |s| to sum to less than 1/2.
+/// series in powers of s.
+/// Requires every row of |s| to sum to less than 1/2.
 std::vector<double> Cayley(const std::vector<double>& s, int64_t n);
 
 /// Blocks of side n along the diagonal of a matrix of side `side`; the first is repeated if there

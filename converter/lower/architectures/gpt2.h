@@ -5,8 +5,8 @@
 
 namespace graft::converter {
 
-/// GPT-2: learned positions, LayerNorm, weights stored [in_features, out_features]. Source
-/// Radford et al. 2019.
+/// GPT-2: learned positions, LayerNorm, weights stored [in_features, out_features].
+/// Source   Radford et al. 2019.
 Status LowerGpt2(const JsonValue& config, GraphBuilder& graph, TaskDescription* task);
 
 }  // namespace graft::converter

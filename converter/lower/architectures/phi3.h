@@ -6,7 +6,8 @@
 namespace graft::converter {
 
 /// Phi-3 and Phi-4-mini: Llama whose query, key and value lie in one matrix, gate and up in
-/// another. Source   Abdin et al. 2024.
+/// another.
+/// Source   Abdin et al. 2024.
 Status LowerPhi3(const JsonValue& config, GraphBuilder& graph, TaskDescription* task);
 
 }  // namespace graft::converter

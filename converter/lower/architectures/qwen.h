@@ -10,7 +10,8 @@ namespace graft::converter {
 /// Source   Yang et al. 2024.
 Status LowerQwen2(const JsonValue& config, GraphBuilder& graph, TaskDescription* task);
 
-/// Qwen2 without those biases, its query and key heads normalized. Source   Yang et al. 2025.
+/// Qwen2 without those biases, its query and key heads normalized.
+/// Source   Yang et al. 2025.
 Status LowerQwen3(const JsonValue& config, GraphBuilder& graph, TaskDescription* task);
 
 }  // namespace graft::converter

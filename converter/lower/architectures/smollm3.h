@@ -5,8 +5,8 @@
 
 namespace graft::converter {
 
-/// Llama of which every fourth layer does not rotate (NoPE). Source   the SmolLM3 release, 2025;
-/// Yang et al. 2025 (RoPE to NoPE).
+/// Llama of which every fourth layer does not rotate (NoPE).
+/// Source   the SmolLM3 release, 2025; Yang et al. 2025 (RoPE to NoPE).
 Status LowerSmolLm3(const JsonValue& config, GraphBuilder& graph, TaskDescription* task);
 
 }  // namespace graft::converter

@@ -17,10 +17,11 @@ struct ChannelAffine {
 };
 
 /// factor = weight / sqrt(running_var + epsilon), offset = bias - running_mean * factor, in
-/// float64; a norm without weight or bias has ones or zeros. Source   Ioffe and Szegedy 2015,
-/// algorithm 2. Errors   kMismatch: a tensor that is missing or not of [channels]; kCorrupt:
-/// numbers that make a factor or offset that is not finite. `source_name` is what messages call the
-/// source.
+/// float64; a norm without weight or bias has ones or zeros.
+/// Source   Ioffe and Szegedy 2015, algorithm 2.
+/// Errors   kMismatch: a tensor that is missing or not of [channels];
+///          kCorrupt: numbers that make a factor or offset that is not finite. `source_name` is
+///          what messages call the source.
 Result<ChannelAffine> ReadBatchNorm(const StackLayer& norm, const TensorSource& source,
                                     const std::string& source_name, int64_t channels);
 

@@ -74,8 +74,8 @@ struct LayerStack {
   std::optional<ImagePreparation> image;  ///< Its sizes are the input's.
 };
 
-/// Reads a graft.json. Errors   kCorrupt, kUnsupported: a missing, unknown or contradictory member,
-/// named.
+/// Reads a graft.json.
+/// Errors   kCorrupt, kUnsupported: a missing, unknown or contradictory member, named.
 Result<LayerStack> ReadLayerStack(const JsonDocument& description);
 
 /// The stack of a file without description, where its tensors leave no doubt: one layer of W or
@@ -83,8 +83,9 @@ Result<LayerStack> ReadLayerStack(const JsonDocument& description);
 std::optional<LayerStack> GuessLayerStack(const TensorSource& source);
 
 /// `source` with the factors merged into the weights they belong to; null if the stack has none.
-/// Both must outlive it. Errors   kMismatch: a factor that is missing or misshapen. `source_name`
-/// is what messages call the source.
+/// Both must outlive it.
+/// Errors   kMismatch: a factor that is missing or misshapen. `source_name` is what messages call
+///          the source.
 Result<std::unique_ptr<TensorSource>> MergeInlineLoras(const LayerStack& stack,
                                                        const TensorSource& source,
                                                        const std::string& source_name);
@@ -92,9 +93,10 @@ Result<std::unique_ptr<TensorSource>> MergeInlineLoras(const LayerStack& stack,
 /// Names of the tensors that the description speaks of.
 std::set<std::string, std::less<>> TensorsOf(const LayerStack& stack);
 
-/// Describes the stack. Errors   kMismatch, kCorrupt: layers that do not fit what they are applied
-/// to or what the task needs, a norm whose numbers are not finite; kUnsupported: an unknown
-/// activation. The builder keeps those about tensors.
+/// Describes the stack.
+/// Errors   kMismatch, kCorrupt: layers that do not fit what they are applied to or what the task
+///          needs, a norm whose numbers are not finite;
+///          kUnsupported: an unknown activation. The builder keeps those about tensors.
 Status LowerLayerStack(const LayerStack& stack, const TensorSource& source,
                        const std::string& source_name, GraphBuilder& graph, TaskDescription* task);
 

@@ -14,7 +14,7 @@ namespace graft::converter {
 std::string Listed(const std::vector<std::string_view>& names);
 
 /// Errors   kCorrupt: a member of `object` that is not among `known`: misspelt, it would otherwise
-/// be a model that silently lacks something.
+///          be a model that silently lacks something.
 Status CheckMembers(const JsonValue& object, const std::vector<std::string_view>& known);
 
 template <typename T>
@@ -24,7 +24,8 @@ struct Word {
 };
 
 /// What the word of member `key` stands for; the first of them if there is no such member.
-/// Errors   kCorrupt: not a string; kUnsupported: another word.
+/// Errors   kCorrupt: not a string;
+///          kUnsupported: another word.
 template <typename T, size_t kWords>
 Result<T> ReadWord(const JsonValue& object, std::string_view key, const Word<T> (&words)[kWords]) {
   GRAFT_ASSIGN_OR_RETURN(const std::string given, object.GetString(key, words[0].name));

@@ -13,8 +13,8 @@
 namespace graft::converter {
 
 /// V = W + scale * b * a, then each row of V times magnitude[row] / |V row|. For matrices
-/// [out_features, ...]. Source   Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation",
-/// equation 5.
+/// [out_features, ...].
+/// Source   Liu et al. 2024, "DoRA: Weight-Decomposed Low-Rank Adaptation", equation 5.
 class DoraRows final : public RowUpdate {
  public:
   /// `magnitude` holds one number for each row, in any shape.

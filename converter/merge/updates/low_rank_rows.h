@@ -46,7 +46,8 @@ struct StoredFactor {
 };
 
 /// delta = scale * b * a, for a matrix stored [out_features, in_features] (also a convolution,
-/// kernel flattened into the columns). Shapes   a [rank, in_features], b [out_features, rank].
+/// kernel flattened into the columns).
+/// Shapes   a [rank, in_features], b [out_features, rank].
 LowRankFactors ProductFactors(StoredFactor a, StoredFactor b, double scale);
 
 /// delta = scale * (b * a) transposed, for a matrix stored [in_features, out_features], or an

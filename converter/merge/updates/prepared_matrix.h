@@ -21,8 +21,8 @@ class PreparedMatrix {
 
   PreparedMatrix(size_t elements, Fill fill);
 
-  /// The matrix, valid until this thread has asked for four others. Thread-safe. Errors   those of
-  /// `fill`.
+  /// The matrix, valid until this thread has asked for four others. Thread-safe.
+  /// Errors   those of `fill`.
   Result<std::span<const double>> Get() const;
   size_t elements() const { return elements_; }
 

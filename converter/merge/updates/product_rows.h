@@ -36,7 +36,8 @@ DenseMatrix StoredMatrix(StoredFactor matrix);
 DenseMatrix ProductMatrix(LowRankFactors factors, int64_t rows);
 
 /// W += scale * (first (x) second): row i1 * second.rows + i2, column j1 * second.columns + j2 gets
-/// first[i1][j1] * second[i2][j2]. Source   Yeh et al. 2023, "LyCORIS", section 3.
+/// first[i1][j1] * second[i2][j2].
+/// Source   Yeh et al. 2023, "LyCORIS", section 3.
 class KroneckerRows final : public RowUpdate {
  public:
   KroneckerRows(DenseMatrix first, DenseMatrix second, double scale);

@@ -36,7 +36,8 @@ struct RotationBlocks {
 RotationBlocks OftBlocks(StoredFactor stored, int64_t block_size, CayleyForm form);
 
 /// BOFT: factor `index` of `stored` [factors, blocks, block_size, block_size], S being the skew
-/// part of each block. Source   Liu et al. 2023, section 3.
+/// part of each block.
+/// Source   Liu et al. 2023, section 3.
 RotationBlocks BoftBlocks(StoredFactor stored, int64_t index);
 
 /// W = W * R^T for R the product of the factors, the first applied first; then, if there is a
