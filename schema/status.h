@@ -67,7 +67,7 @@ inline Status OkStatus() { return Status(); }
 
 }  // namespace graft
 
-/// Returns  from the calling function if `expression` is a Status that is not ok.
+/// Returns from the calling function if `expression` is a Status that is not ok.
 #define GRAFT_RETURN_IF_ERROR(expression)                                                        \
   do {                                                                                           \
     if (::graft::Status graft_status_ = (expression); !graft_status_.ok()) return graft_status_; \

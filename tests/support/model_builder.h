@@ -42,7 +42,7 @@ class ModelBuilder {
  public:
   using Dimensions = std::vector<fb::Dimension>;
 
-  /// Returns  the index of what it adds.
+  /// Returns the index of what it adds.
   int32_t Symbol(const std::string& name);
   int32_t Value(const std::string& name, Dimensions shape,
                 fb::ElementType type = fb::ElementType::Float32);
