@@ -145,7 +145,7 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
         .Fail("says that the weights are quantized already; convert the model they were made from",
               StatusCode::kUnsupported);
   }
-  GRAFT_ASSIGN_OR_RETURN(const LowerFunction lower, FindLowering(config));
+  GRAFT_ASSIGN_OR_RETURN(Lowering* const lower, FindLowering(config));
   GRAFT_ASSIGN_OR_RETURN(description->end_tokens, FindEndTokens(folder, config));
   GRAFT_RETURN_IF_ERROR(LeaveOutUnknownTokens(config, &description->end_tokens));
   const fs::path tokenizer_folder = TokenizerFolder(model, folder);

@@ -65,7 +65,6 @@ struct TaskDescription {
 /// Describes the model of `config` in `graph` and fills `task`.
 /// Errors   kUnsupported, kCorrupt: a configuration it cannot follow, naming file, key and value.
 ///          Missing or misshapen tensors are faults of `graph`, which its Finish returns.
-using LowerFunction = Status (*)(const JsonValue& config, GraphBuilder& graph,
-                                 TaskDescription* task);
+using Lowering = Status(const JsonValue& config, GraphBuilder& graph, TaskDescription* task);
 
 }  // namespace graft::converter

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/bert.h"
+// The BERT family: encoders of texts with learned positions and norms after each residual.
+#include "converter/lower/architectures/registry.h"
 
 #include <algorithm>
 #include <string>
@@ -164,6 +165,8 @@ Status Describe(const BertConfig& c, const JsonValue& config, const SequenceHead
 
 }  // namespace
 
+// BERT and MiniLM.
+// Source   Devlin et al. 2018; Wang et al. 2020.
 Status LowerBert(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(BertConfig c, ReadConfig(config, "bert", graph));
   GRAFT_ASSIGN_OR_RETURN(c.token_types, config.GetIntIn("type_vocab_size", 1, kMaxTokenTypes, 2));
@@ -171,6 +174,8 @@ Status LowerBert(const JsonValue& config, GraphBuilder& graph, TaskDescription* 
                   task);
 }
 
+// RoBERTa, XLM-RoBERTa and CamemBERT: positions count from behind the padding token's id.
+// Source   Liu et al. 2019.
 Status LowerRoberta(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(BertConfig c, ReadConfig(config, "roberta", graph));
   GRAFT_ASSIGN_OR_RETURN(c.token_types, config.GetIntIn("type_vocab_size", 1, kMaxTokenTypes, 2));
@@ -181,6 +186,8 @@ Status LowerRoberta(const JsonValue& config, GraphBuilder& graph, TaskDescriptio
                   graph, task);
 }
 
+// ELECTRA's discriminator: embeddings may be narrower than the layers.
+// Source   Clark et al. 2020.
 Status LowerElectra(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(BertConfig c, ReadConfig(config, "electra", graph));
   GRAFT_ASSIGN_OR_RETURN(c.token_types, config.GetIntIn("type_vocab_size", 1, kMaxTokenTypes, 2));
@@ -190,6 +197,8 @@ Status LowerElectra(const JsonValue& config, GraphBuilder& graph, TaskDescriptio
                   graph, task);
 }
 
+// BERT with half the layers, no token types and names of its own.
+// Source   Sanh et al. 2019.
 Status LowerDistilBert(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   const EncoderKeys keys = {"dim", "hidden_dim", "n_layers", "n_heads", "activation"};
   GRAFT_ASSIGN_OR_RETURN(BertConfig c, ReadConfig(config, "distilbert", graph, keys));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/gemma.h"
+// Gemma 2 and the text models of Gemma 3.
+#include "converter/lower/architectures/registry.h"
 
 #include <cmath>
 #include <vector>
@@ -134,12 +135,18 @@ Status Describe(const GemmaConfig& c, const JsonValue& config, const RopeFrequen
 
 }  // namespace
 
+// Norms before and after each branch, soft caps on scores and logits, windows on every other
+// layer.
+// Source   Gemma Team 2024.
 Status LowerGemma2(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const GemmaConfig c, ReadConfig(config, 2, 50.0, 30.0));
   GRAFT_ASSIGN_OR_RETURN(const RopeFrequencies rope, ReadRope(config, c.attention.head_dim));
   return Describe(c, config, rope, rope, graph, task);
 }
 
+// Gemma 2 with normalized query and key heads instead of soft caps, windows on five layers of six,
+// and a rope of a shorter base on those.
+// Source   Gemma Team 2025.
 Status LowerGemma3(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t interval,
                          config.GetIntIn("sliding_window_pattern", 1, kMaxLayers, 6));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/gpt2.h"
+#include "converter/lower/architectures/registry.h"
 
 #include <cmath>
 #include <string>
@@ -94,6 +94,8 @@ ValueId Layer(const Gpt2Config& c, const Module& m, int64_t layer, ValueId x, Va
 
 }  // namespace
 
+// GPT-2: learned positions, LayerNorm, weights stored [in_features, out_features].
+// Source   Radford et al. 2019.
 Status LowerGpt2(const JsonValue& config, GraphBuilder& g, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const Gpt2Config c, ReadConfig(config));
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "n_positions", task));

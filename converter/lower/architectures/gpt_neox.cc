@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/gpt_neox.h"
+#include "converter/lower/architectures/registry.h"
 
 #include "converter/lower/activation.h"
 #include "converter/lower/decoder_config.h"
@@ -80,6 +80,9 @@ ValueId Layer(const NeoXConfig& c, const Module& m, ValueId x, ValueId positions
 
 }  // namespace
 
+// GPT-NeoX and Pythia: attention and MLP beside each other, a quarter of each head rotated, query,
+// key and value of a head next to each other in one matrix.
+// Source   Black et al. 2022; Biderman et al. 2023.
 Status LowerGptNeoX(const JsonValue& config, GraphBuilder& g, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const NeoXConfig c, ReadConfig(config));
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "max_position_embeddings", task));

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The factors cost nothing on the device: each goes into a number that is there anyway, in float64.
-#include "converter/lower/architectures/granite.h"
+#include "converter/lower/architectures/registry.h"
 
 #include "converter/lower/architectures/gated_decoder.h"
 
 namespace graft::converter {
 
+// Llama with factors on embeddings, attention scores, residual branches and logits.
+// Source   the Granite 3.0 report, 2024.
 Status LowerGranite(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(
       config, {"attention_bias", "mlp_bias", "embedding_multiplier", "attention_multiplier",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/opt.h"
+#include "converter/lower/architectures/registry.h"
 
 #include <string>
 
@@ -83,6 +83,8 @@ ValueId Layer(const OptConfig& c, const Module& m, ValueId x, ValueId positions)
 
 }  // namespace
 
+// OPT: learned positions that start at row 2, ReLU, norms before or (350m) after each branch.
+// Source   Zhang et al. 2022.
 Status LowerOpt(const JsonValue& config, GraphBuilder& g, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const OptConfig c, ReadConfig(config));
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "max_position_embeddings", task));

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/phi3.h"
+#include "converter/lower/architectures/registry.h"
 
 #include "converter/lower/architectures/gated_decoder.h"
 
 namespace graft::converter {
 
+// Phi-3 and Phi-4-mini: Llama whose query, key and value lie in one matrix, gate and up in
+// another.
+// Source   Abdin et al. 2024.
 Status LowerPhi3(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, {"sliding_window"}));
   GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGatedDecoder(config));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/smollm3.h"
+#include "converter/lower/architectures/registry.h"
 
 #include <string>
 #include <vector>
@@ -32,6 +32,8 @@ Result<std::vector<bool>> ReadRotatingLayers(const JsonValue& config, int64_t la
 
 }  // namespace
 
+// Llama of which every fourth layer does not rotate (NoPE).
+// Source   the SmolLM3 release, 2025; Yang et al. 2025 (RoPE to NoPE).
 Status LowerSmolLm3(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   constexpr double kUsualTheta = 2e6;
   GRAFT_RETURN_IF_ERROR(

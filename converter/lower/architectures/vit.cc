@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/vit.h"
+// Vision transformers: an image cut into patches, each of them a row.
+#include "converter/lower/architectures/registry.h"
 
 #include <algorithm>
 #include <string>
@@ -151,11 +152,16 @@ Status Describe(const VitConfig& c, const JsonValue& config, GraphBuilder& g,
 
 }  // namespace
 
+// ViT.
+// Source   Dosovitskiy et al. 2020.
 Status LowerVit(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const VitConfig c, ReadConfig(config, "vit", graph));
   return Describe(c, config, graph, task);
 }
 
+// DeiT: a second row beside the class's, and with a teacher a head for each of the two, whose
+// scores are averaged.
+// Source   Touvron et al. 2020.
 Status LowerDeit(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(VitConfig c, ReadConfig(config, "deit", graph));
   c.has_distillation_row = true;
