@@ -20,21 +20,21 @@ bool EndsWith(std::string_view text, std::string_view end) {
 }
 
 ValueId SelfAttention(const EncoderSizes& sizes, const EncoderLayerNames& names,
-                      const EncoderModules& layer, ValueId x, ValueId text_ends, bool qkv_bias) {
+                      const Module& layer, ValueId x, ValueId text_ends, bool qkv_bias) {
   const int64_t width = sizes.hidden;
-  const ValueId query = layer.Linear(names.query, x, width, width, qkv_bias);
-  const ValueId key = layer.Linear(names.key, x, width, width, qkv_bias);
-  const ValueId value = layer.Linear(names.value, x, width, width, qkv_bias);
+  const ValueId query = layer.Linear(names.query, x, width, qkv_bias);
+  const ValueId key = layer.Linear(names.key, x, width, qkv_bias);
+  const ValueId value = layer.Linear(names.value, x, width, qkv_bias);
   const ValueId attended = layer.graph().Attention(layer.Name("attention"), query, key, value,
                                                    text_ends, sizes.attention);
-  return layer.Linear(names.attention_output, attended, width, width);
+  return layer.Linear(names.attention_output, attended, width, /*bias=*/true);
 }
 
-ValueId Mlp(const EncoderSizes& sizes, const EncoderLayerNames& names, const EncoderModules& layer,
+ValueId Mlp(const EncoderSizes& sizes, const EncoderLayerNames& names, const Module& layer,
             ValueId x) {
-  ValueId h = layer.Linear(names.mlp_up, x, sizes.mlp_hidden, sizes.hidden);
-  h = layer.Activation("mlp.act", h, sizes.activation);
-  return layer.Linear(names.mlp_down, h, sizes.hidden, sizes.mlp_hidden);
+  ValueId h = layer.Linear(names.mlp_up, x, sizes.mlp_hidden, /*bias=*/true);
+  h = layer.graph().Activation(layer.Name("mlp.act"), h, sizes.activation);
+  return layer.Linear(names.mlp_down, h, sizes.hidden, /*bias=*/true);
 }
 
 }  // namespace
@@ -64,42 +64,35 @@ Result<EncoderSizes> ReadEncoderSizes(const JsonValue& config, const EncoderKeys
   return sizes;
 }
 
-ValueId EncoderModules::Linear(const std::string& module, ValueId x, int64_t out_features,
-                               int64_t in_features, bool bias) const {
-  const std::string name = Name(module);
-  const TensorId weight = graph_.Matrix(name + ".weight", out_features, in_features);
-  return graph_.Linear(name, x, weight,
-                       bias ? graph_.Vector(name + ".bias", out_features) : TensorId{});
-}
-
-ValueId EncoderModules::Norm(const std::string& module, ValueId x, int64_t width, float epsilon,
-                             const std::string& output) const {
-  const std::string name = Name(module);
-  const bool old_names = !graph_.Has(name + ".weight") && graph_.Has(name + ".gamma");
-  const TensorId weight = graph_.Vector(name + (old_names ? ".gamma" : ".weight"), width);
-  const TensorId bias = graph_.Vector(name + (old_names ? ".beta" : ".bias"), width);
-  return graph_.LayerNorm(output.empty() ? name : output, x, weight, bias, epsilon);
+ValueId EncoderNorm(const Module& module, std::string_view name, ValueId x, float epsilon,
+                    const std::string& output) {
+  GraphBuilder& g = module.graph();
+  const std::string norm = module.Name(name);
+  const bool old_names = !g.Has(norm + ".weight") && g.Has(norm + ".gamma");
+  const TensorId weight = g.Vector(norm + (old_names ? ".gamma" : ".weight"), g.Width(x));
+  const TensorId bias = g.Vector(norm + (old_names ? ".beta" : ".bias"), g.Width(x));
+  return g.LayerNorm(output.empty() ? norm : output, x, weight, bias, epsilon);
 }
 
 ValueId PostNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
-                      const EncoderModules& layer, ValueId x, ValueId text_ends,
+                      const Module& layer, ValueId x, ValueId text_ends,
                       const std::string& output) {
   ValueId h = SelfAttention(sizes, names, layer, x, text_ends, /*qkv_bias=*/true);
-  x = layer.Add("attention_residual", x, h);
-  x = layer.Norm(names.attention_norm, x, sizes.hidden, sizes.epsilon);
+  x = layer.graph().Add(layer.Name("attention_residual"), x, h);
+  x = EncoderNorm(layer, names.attention_norm, x, sizes.epsilon);
   h = Mlp(sizes, names, layer, x);
-  x = layer.Add("mlp_residual", x, h);
-  return layer.Norm(names.mlp_norm, x, sizes.hidden, sizes.epsilon, output);
+  x = layer.graph().Add(layer.Name("mlp_residual"), x, h);
+  return EncoderNorm(layer, names.mlp_norm, x, sizes.epsilon, output);
 }
 
-ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
-                     const EncoderModules& layer, ValueId x, bool qkv_bias) {
-  ValueId h = layer.Norm(names.attention_norm, x, sizes.hidden, sizes.epsilon);
+ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names, const Module& layer,
+                     ValueId x, bool qkv_bias) {
+  ValueId h = EncoderNorm(layer, names.attention_norm, x, sizes.epsilon);
   h = SelfAttention(sizes, names, layer, h, ValueId{}, qkv_bias);
-  x = layer.Add("attention_residual", x, h);
-  h = layer.Norm(names.mlp_norm, x, sizes.hidden, sizes.epsilon);
+  x = layer.graph().Add(layer.Name("attention_residual"), x, h);
+  h = EncoderNorm(layer, names.mlp_norm, x, sizes.epsilon);
   h = Mlp(sizes, names, layer, h);
-  return layer.Add("mlp_residual", x, h);
+  return layer.graph().Add(layer.Name("mlp_residual"), x, h);
 }
 
 Result<EncoderHead> ReadEncoderHead(const JsonValue& config, const GraphBuilder& graph,

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "converter/lower/lowering.h"
+#include "converter/lower/module.h"
 
 namespace graft::converter {
 
@@ -40,42 +42,20 @@ struct EncoderLayerNames {
   const char* mlp_norm;
 };
 
-/// Modules by name: `prefix` + module, whose tensors are .weight and .bias.
-class EncoderModules {
- public:
-  EncoderModules(GraphBuilder& graph, std::string prefix)
-      : graph_(graph), prefix_(std::move(prefix)) {}
-
-  std::string Name(const std::string& module) const { return prefix_ + module; }
-  ValueId Linear(const std::string& module, ValueId x, int64_t out_features, int64_t in_features,
-                 bool bias = true) const;
-  /// Also knows the names gamma and beta of old checkpoints. `output`: what to call the value, if
-  /// not after the module.
-  ValueId Norm(const std::string& module, ValueId x, int64_t width, float epsilon,
-               const std::string& output = "") const;
-  ValueId Add(const std::string& module, ValueId a, ValueId b) const {
-    return graph_.Add(Name(module), a, b);
-  }
-  ValueId Activation(const std::string& module, ValueId x, schema::fb::ActivationKind kind) const {
-    return graph_.Activation(Name(module), x, kind);
-  }
-  GraphBuilder& graph() const { return graph_; }
-
- private:
-  GraphBuilder& graph_;
-  std::string prefix_;
-};
+/// LayerNorm of "name.weight" and "name.bias", or of "name.gamma" and "name.beta" as old checkpoints
+/// call them. `output`: what to call the value, if not after the module.
+ValueId EncoderNorm(const Module& module, std::string_view name, ValueId x, float epsilon,
+                    const std::string& output = "");
 
 /// norm(x + attention(x)), then norm(x + mlp(x)), which is called `output` if that is not empty.
 /// Source   Vaswani et al. 2017; Devlin et al. 2018.
 ValueId PostNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
-                      const EncoderModules& layer, ValueId x, ValueId text_ends,
-                      const std::string& output);
+                      const Module& layer, ValueId x, ValueId text_ends, const std::string& output);
 
 /// x + attention(norm(x)), then x + mlp(norm(x)), among all rows.
 /// Source   Dosovitskiy et al. 2020.
-ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
-                     const EncoderModules& layer, ValueId x, bool qkv_bias);
+ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names, const Module& layer,
+                     ValueId x, bool qkv_bias);
 
 /// What config.json's `architectures` makes of an encoder.
 enum class EncoderHead : uint8_t { kEmbedding, kSequence, kToken };

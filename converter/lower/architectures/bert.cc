@@ -33,13 +33,13 @@ constexpr EncoderLayerNames kDistilBertLayer = {
 
 struct BertConfig {
   EncoderSizes sizes;
-  std::string prefix;  // of the encoder's tensors
+  std::string path;  // of the encoder's modules; empty: none
   int64_t vocabulary = 0;
   int64_t position_rows = 0;
   int64_t first_position = 0;  // row of the position table that a text's first token takes
   int64_t token_types = 0;     // 0: none
   int64_t embedding_width = 0;
-  std::string layers = "encoder.layer.";
+  std::string layers = "encoder.layer";
   const EncoderLayerNames* names = &kBertLayer;
 };
 
@@ -51,15 +51,15 @@ struct Encoded {
 
 // The tensors of a checkpoint for a task lie below the family's name, those of the bare model do
 // not.
-std::string PrefixOf(const std::string& family, const GraphBuilder& graph) {
-  return graph.Has(family + ".embeddings.word_embeddings.weight") ? family + "." : "";
+std::string PathOf(const std::string& family, const GraphBuilder& graph) {
+  return graph.Has(family + ".embeddings.word_embeddings.weight") ? family : "";
 }
 
 Result<BertConfig> ReadConfig(const JsonValue& config, const std::string& family,
                               const GraphBuilder& graph, const EncoderKeys& keys = {}) {
   BertConfig c;
   GRAFT_ASSIGN_OR_RETURN(c.sizes, ReadEncoderSizes(config, keys));
-  c.prefix = PrefixOf(family, graph);
+  c.path = PathOf(family, graph);
   c.embedding_width = c.sizes.hidden;
   GRAFT_ASSIGN_OR_RETURN(c.vocabulary, config.GetIntIn("vocab_size", 1, kMaxVocabulary));
   GRAFT_ASSIGN_OR_RETURN(c.position_rows,
@@ -80,7 +80,8 @@ Result<BertConfig> ReadConfig(const JsonValue& config, const std::string& family
 
 // Embeddings of tokens, positions and token types, then the layers.
 Encoded Encode(const BertConfig& c, GraphBuilder& g) {
-  const EncoderModules embeddings(g, c.prefix + "embeddings.");
+  const Module model(g, c.path);
+  const Module embeddings = model["embeddings"];
   const ValueId ids = g.TokenIds();
   const ValueId positions = g.Positions();
   const ValueId text_ends = g.TextEnds();
@@ -94,20 +95,18 @@ Encoded Encode(const BertConfig& c, GraphBuilder& g) {
     const ValueId types = table(
         "token_type_embeddings", g.TokenTypes(),
         g.Table(embeddings.Name("token_type_embeddings.weight"), c.token_types, c.embedding_width));
-    x = embeddings.Add("with_types", x, types);
+    x = g.Add(embeddings.Name("with_types"), x, types);
   }
   const ValueId at = table("position_embeddings", positions,
                            g.Table(embeddings.Name("position_embeddings.weight"), c.position_rows,
                                    c.embedding_width, c.first_position));
-  x = embeddings.Add("with_positions", x, at);
-  x = embeddings.Norm("LayerNorm", x, c.embedding_width, c.sizes.epsilon);
+  x = g.Add(embeddings.Name("with_positions"), x, at);
+  x = EncoderNorm(embeddings, "LayerNorm", x, c.sizes.epsilon);
   if (c.embedding_width != c.sizes.hidden) {
-    x = EncoderModules(g, c.prefix)
-            .Linear("embeddings_project", x, c.sizes.hidden, c.embedding_width);
+    x = model.Linear("embeddings_project", x, c.sizes.hidden, /*bias=*/true);
   }
   for (int64_t i = 0; i < c.sizes.layers; ++i) {
-    const EncoderModules layer(g, c.prefix + c.layers + std::to_string(i) + ".");
-    x = PostNormLayer(c.sizes, *c.names, layer, x, text_ends,
+    x = PostNormLayer(c.sizes, *c.names, model[c.layers][i], x, text_ends,
                       i + 1 == c.sizes.layers ? "last_hidden_state" : "");
   }
   return {x, text_ends};
@@ -127,10 +126,10 @@ Status Classify(const JsonValue& config, Task kind, const std::string& classifie
 Status ClassifyFirst(const JsonValue& config, const std::string& dense, ActivationKind activation,
                      const std::string& classifier, const Encoded& encoded, int64_t width,
                      GraphBuilder& g, TaskDescription* task) {
-  const EncoderModules modules(g, "");
+  const Module modules(g, "");
   ValueId x = g.PoolRows("first_rows", encoded.hidden, encoded.text_ends, PoolKind::Row);
-  x = modules.Linear(dense, x, width, width);
-  x = modules.Activation(dense + ".act", x, activation);
+  x = modules.Linear(dense, x, width, /*bias=*/true);
+  x = g.Activation(dense + ".act", x, activation);
   return Classify(config, Task::kClassification, classifier, x, width, g, task);
 }
 
@@ -170,8 +169,9 @@ Status Describe(const BertConfig& c, const JsonValue& config, const SequenceHead
 Status LowerBert(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(BertConfig c, ReadConfig(config, "bert", graph));
   GRAFT_ASSIGN_OR_RETURN(c.token_types, config.GetIntIn("type_vocab_size", 1, kMaxTokenTypes, 2));
-  return Describe(c, config, {c.prefix + "pooler.dense", ActivationKind::Tanh, "classifier"}, graph,
-                  task);
+  return Describe(c, config,
+                  {Module(graph, c.path).Name("pooler.dense"), ActivationKind::Tanh, "classifier"},
+                  graph, task);
 }
 
 // RoBERTa, XLM-RoBERTa and CamemBERT: positions count from behind the padding token's id.
@@ -202,7 +202,7 @@ Status LowerElectra(const JsonValue& config, GraphBuilder& graph, TaskDescriptio
 Status LowerDistilBert(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   const EncoderKeys keys = {"dim", "hidden_dim", "n_layers", "n_heads", "activation"};
   GRAFT_ASSIGN_OR_RETURN(BertConfig c, ReadConfig(config, "distilbert", graph, keys));
-  c.layers = "transformer.layer.";
+  c.layers = "transformer.layer";
   c.names = &kDistilBertLayer;
   return Describe(c, config, {"pre_classifier", ActivationKind::Relu, "classifier"}, graph, task);
 }

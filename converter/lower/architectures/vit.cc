@@ -48,7 +48,7 @@ Result<Sides> ReadSides(const JsonValue& config, const char* key, int64_t fallba
 
 struct VitConfig {
   EncoderSizes sizes;
-  std::string prefix;
+  std::string path;  // of the encoder's modules; empty: none
   WindowShape patch;
   bool qkv_bias = true;
   bool has_distillation_row = false;
@@ -58,7 +58,7 @@ Result<VitConfig> ReadConfig(const JsonValue& config, const std::string& family,
                              const GraphBuilder& graph) {
   VitConfig c;
   GRAFT_ASSIGN_OR_RETURN(c.sizes, ReadEncoderSizes(config));
-  c.prefix = graph.Has(family + ".embeddings.cls_token") ? family + "." : "";
+  c.path = graph.Has(family + ".embeddings.cls_token") ? family : "";
   GRAFT_ASSIGN_OR_RETURN(c.qkv_bias, config.GetBool("qkv_bias", true));
   GRAFT_ASSIGN_OR_RETURN(const Sides image, ReadSides(config, "image_size", 224));
   GRAFT_ASSIGN_OR_RETURN(const Sides patch, ReadSides(config, "patch_size", 16));
@@ -76,17 +76,18 @@ Result<VitConfig> ReadConfig(const JsonValue& config, const std::string& family,
 // The class's row, perhaps the teacher's, and a row for each patch, through the layers.
 ValueId Encode(const VitConfig& c, GraphBuilder& g) {
   const int64_t width = c.sizes.hidden;
-  const std::string embeddings = c.prefix + "embeddings.";
+  const Module model(g, c.path);
+  const Module embeddings = model["embeddings"];
   const ValueId image =
       g.ImageInput("pixel_values", c.patch.channels, c.patch.height, c.patch.width);
-  const std::string projection = embeddings + "patch_embeddings.projection";
+  const std::string projection = embeddings.Name("patch_embeddings.projection");
   const ValueId patches = g.Patches("patches", image, c.patch);
   const TensorId kernels = g.Kernels(projection + ".weight", width, c.patch);
   ValueId x = g.Linear(projection, patches, kernels, g.Vector(projection + ".bias", width));
 
   const auto stored = [&](const std::string& name, int64_t rows) {
-    const TensorId tensor = g.Stored(embeddings + name, {1, rows, width});
-    return g.ConstantRows(embeddings + name, tensor, rows, width);
+    const TensorId tensor = g.Stored(embeddings.Name(name), {1, rows, width});
+    return g.ConstantRows(embeddings.Name(name), tensor, rows, width);
   };
   std::vector<ValueId> parts = {stored("cls_token", 1)};
   if (c.has_distillation_row) parts.push_back(stored("distillation_token", 1));
@@ -96,11 +97,9 @@ ValueId Encode(const VitConfig& c, GraphBuilder& g) {
   x = g.ConcatenateRows("rows", parts);
   x = g.Add("with_positions", x, stored("position_embeddings", rows));
   for (int64_t i = 0; i < c.sizes.layers; ++i) {
-    const EncoderModules layer(g, c.prefix + "encoder.layer." + std::to_string(i) + ".");
-    x = PreNormLayer(c.sizes, kVitLayer, layer, x, c.qkv_bias);
+    x = PreNormLayer(c.sizes, kVitLayer, model["encoder.layer"][i], x, c.qkv_bias);
   }
-  return EncoderModules(g, c.prefix)
-      .Norm("layernorm", x, width, c.sizes.epsilon, "last_hidden_state");
+  return EncoderNorm(model, "layernorm", x, c.sizes.epsilon, "last_hidden_state");
 }
 
 // Pictures have one channel or three; what other numbers of channels come from is the caller's.
