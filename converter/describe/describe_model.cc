@@ -16,6 +16,7 @@
 #include "converter/describe/sentence_files.h"
 #include "converter/json/json.h"
 #include "converter/lower/architectures/registry.h"
+#include "converter/lower/graph_builder.h"
 #include "converter/tokenizer/tokenizer_json.h"
 #include "schema/generated/model_generated.h"
 

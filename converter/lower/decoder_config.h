@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "converter/json/json.h"
-#include "converter/lower/graph_builder.h"
 #include "converter/lower/lowering.h"
+#include "converter/lower/shapes.h"
 
 namespace graft::converter {
 

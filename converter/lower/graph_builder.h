@@ -1,183 +1,150 @@
 // SPDX-License-Identifier: Apache-2.0
-// GraphBuilder: writes a model down as ops over values, checking every tensor it mentions against
-// the checkpoint.
+// GraphBuilder: writes a model down as ops over values. An op of the file format is one function
+// below.
 #pragma once
 
 #include <flatbuffers/flatbuffers.h>
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "converter/lower/constant.h"
+#include "converter/lower/constant_table.h"
+#include "converter/lower/shapes.h"
 #include "converter/tensors/tensor_source.h"
+#include "schema/generated/model_generated.h"
 #include "schema/result.h"
-
-namespace graft::schema::fb {
-enum class ActivationKind : uint8_t;
-enum class InputRole : uint8_t;
-enum class ElementType : uint8_t;
-enum class PoolKind : uint8_t;
-struct Graph;
-struct GraphInput;
-struct ImageWindow;
-struct KvCache;
-struct Op;
-struct Value;
-}  // namespace graft::schema::fb
 
 namespace graft::converter {
 
-/// Handles that GraphBuilder gives out. Default-made ones mean "none".
-struct ValueId {
-  int32_t index = -1;
-};
-struct TensorId {
-  int32_t index = -1;
-};
-
-struct AttentionShape {
-  int64_t heads = 0;
-  int64_t kv_heads = 0;
-  int64_t head_dim = 0;
-  float scale = 0.0f;     ///< Usually 1 / sqrt(head_dim).
-  int64_t window = 0;     ///< Positions a row looks back over, itself included; 0: all.
-  float soft_cap = 0.0f;  ///< 0: none.
-};
-
-/// A window that moves over an image of height x width pixels with zeros around it.
-struct WindowShape {
-  int64_t channels = 0;
-  int64_t height = 0, width = 0;
-  int64_t kernel_height = 1, kernel_width = 1;
-  int64_t stride_height = 1, stride_width = 1;
-  int64_t pad_height = 0, pad_width = 0;
-  int64_t dilation_height = 1, dilation_width = 1;
-
-  /// Places of the window along the height and the width.
-  /// Requires a window that fits.
-  int64_t out_height() const {
-    return (height + 2 * pad_height - dilation_height * (kernel_height - 1) - 1) / stride_height +
-           1;
-  }
-  int64_t out_width() const {
-    return (width + 2 * pad_width - dilation_width * (kernel_width - 1) - 1) / stride_width + 1;
-  }
-};
-
-/// The same as the file has it.
-/// Requires numbers below 2^32.
-schema::fb::ImageWindow StoredWindow(const WindowShape& window);
-
-struct RopeShape {
-  TensorId inverse_frequencies;  ///< f32 [rotary_dim / 2].
-  int64_t head_dim = 0;
-  int64_t rotary_dim = 0;
-  float magnitude = 1.0f;
-  bool interleaved = false;
-};
-
-/// Every activation is [rows, width]; rows is one of the symbols below. A missing tensor or a wrong
-/// shape does not stop the description: the first such fault is kept and Finish returns it, so that
-/// a lowering reads as the model does.
-class GraphBuilder {
+/// Every activation is [rows, width]; rows is one of the symbols below. A tensor that does not fit
+/// where it is used is a fault, as those of ConstantTable are: the first one is kept, and Finish
+/// returns it.
+class GraphBuilder : public ConstantTable {
  public:
   /// `source` and `header` must outlive the builder. `source_name` is what messages call the
   /// source.
   GraphBuilder(const TensorSource& source, std::string source_name,
-               flatbuffers::FlatBufferBuilder& header);
+               flatbuffers::FlatBufferBuilder& header)
+      : ConstantTable(source, std::move(source_name)), header_(header) {}
 
   // Graph inputs.
-  ValueId TokenIds();                                         ///< i32 ["sequence"]
-  ValueId Positions();                                        ///< i32 ["sequence"]
-  ValueId OutputRows();                                       ///< i32 ["output_rows"]
-  ValueId TensorInput(std::string_view name, int64_t width);  ///< f32 ["sequence", width]
-  ValueId TokenTypes();                                       ///< i32 ["sequence"]
-  ValueId TextEnds();                                         ///< i32 ["texts"]
+  ValueId TokenIds();    ///< i32 ["sequence"]
+  ValueId Positions();   ///< i32 ["sequence"]
+  ValueId OutputRows();  ///< i32 ["output_rows"]: the rows whose logits to keep.
+  ValueId TokenTypes();  ///< i32 ["sequence"]
+  ValueId TextEnds();    ///< i32 ["texts"]: ragged offsets, the end of each text's rows.
+  /// f32 ["sequence", width]
+  ValueId TensorInput(std::string_view name, int64_t width);
   /// f32 [channels, height, width]
   ValueId ImageInput(std::string_view name, int64_t channels, int64_t height, int64_t width);
 
-  // Tensors. Asking twice for the same one gives the same TensorId.
-  bool Has(std::string_view source) const;
-  /// Whether an adapter changes it; see TensorSource.
-  bool IsAdapted(std::string_view source) const;
-  /// Rows of a tensor; 0 if there is none.
-  int64_t RowsOf(std::string_view source) const;
-  /// A [out_features, in_features] matrix, stored in the format the user asked for.
-  TensorId Matrix(std::string_view source, int64_t out_features, int64_t in_features);
-  /// The same, called `name`, of a part of a tensor.
-  TensorId Matrix(std::string_view name, TensorPart part, int64_t out_features,
-                  int64_t in_features);
-  /// Rows [row_begin, row_begin + rows) of a [all_rows, width] matrix, stored as f32 whatever the
-  /// user asked for: what positions and token types look up is small and takes part in every row.
-  TensorId Table(std::string_view source, int64_t all_rows, int64_t width, int64_t row_begin = 0);
-  /// The kernels [out_channels, channels, height, width] of a convolution, as the matrix
-  /// [out_channels, channels * height * width] that Patches are multiplied with.
-  TensorId Kernels(std::string_view source, int64_t out_channels, const WindowShape& window);
-  /// The same of a part; `source_shape` is that of the tensor it is taken from.
-  TensorId Kernels(std::string_view name, TensorPart part, const std::vector<int64_t>& source_shape,
-                   int64_t out_channels, int64_t patch_width);
-  /// A tensor of any shape, stored as f32.
-  TensorId Stored(std::string_view source, const std::vector<int64_t>& shape);
-  /// A vector, stored as f32.
-  TensorId Vector(std::string_view source, int64_t elements);
-  TensorId Vector(std::string_view name, TensorPart part, int64_t elements);
-  /// A matrix that stays f32, as small tables do.
-  TensorId FloatMatrix(std::string_view name, TensorPart part, int64_t rows, int64_t width);
-  /// Numbers that the lowering itself computed.
-  TensorId Literal(std::string_view name, std::vector<float> numbers);
-
   // Ops. `name` becomes the name of the op and of the value it computes.
+
   /// Rows of `table` by token ids or positions.
-  ValueId Embedding(std::string_view name, ValueId ids, TensorId table, float scale = 1.0f);
-  ValueId Linear(std::string_view name, ValueId x, TensorId weight, TensorId bias = {});
-  ValueId RmsNorm(std::string_view name, ValueId x, TensorId weight, float epsilon);
+  ValueId Embedding(std::string_view name, ValueId ids, TensorId table, float scale = 1.0f) {
+    const ValueShape shape = RowsLike(ids, constant(table).shape[1]);
+    return Op(name, {ids}, shape, schema::fb::CreateEmbedding(header_, table.index, scale));
+  }
+  ValueId Linear(std::string_view name, ValueId x, TensorId weight, TensorId bias = {}) {
+    const ValueShape shape = RowsLike(x, constant(weight).shape[0]);
+    CheckTakes(weight, x);
+    return Op(name, {x}, shape, schema::fb::CreateLinear(header_, weight.index, bias.index));
+  }
+  ValueId RmsNorm(std::string_view name, ValueId x, TensorId weight, float epsilon) {
+    return Op(name, {x}, ShapeOf(x), schema::fb::CreateRmsNorm(header_, weight.index, epsilon));
+  }
   ValueId LayerNorm(std::string_view name, ValueId x, TensorId weight, TensorId bias,
-                    float epsilon);
-  ValueId Rope(std::string_view name, ValueId x, ValueId positions, const RopeShape& shape);
+                    float epsilon) {
+    return Op(name, {x}, ShapeOf(x),
+              schema::fb::CreateLayerNorm(header_, weight.index, bias.index, epsilon));
+  }
+  ValueId Rope(std::string_view name, ValueId x, ValueId positions, const RopeShape& shape) {
+    return Op(name, {x, positions}, ShapeOf(x),
+              schema::fb::CreateRope(header_, shape.inverse_frequencies.index, U32(shape.head_dim),
+                                     U32(shape.rotary_dim), shape.interleaved, shape.magnitude));
+  }
   /// Causal attention over a KV cache of its own.
   ValueId CachedAttention(std::string_view name, ValueId query, ValueId key, ValueId value,
-                          ValueId positions, const AttentionShape& shape);
+                          ValueId positions, const AttentionShape& shape) {
+    const int32_t cache = AddKvCache(name, shape);
+    return Op(name, {query, key, value, positions}, ShapeOf(query),
+              schema::fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads),
+                                          U32(shape.head_dim), shape.scale, shape.soft_cap,
+                                          U32(shape.window), cache, /*causal=*/true));
+  }
   /// Attention of every row to every row, or to those of its own text if `text_ends` is given.
   /// Keeps nothing.
   ValueId Attention(std::string_view name, ValueId query, ValueId key, ValueId value,
-                    ValueId text_ends, const AttentionShape& shape);
-  ValueId Add(std::string_view name, ValueId a, ValueId b);
-  ValueId Multiply(std::string_view name, ValueId a, ValueId b);
-  ValueId Activation(std::string_view name, ValueId x, schema::fb::ActivationKind kind);
+                    ValueId text_ends, const AttentionShape& shape) {
+    return Op(
+        name, {query, key, value, text_ends}, ShapeOf(query),
+        schema::fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads),
+                                    U32(shape.head_dim), shape.scale, shape.soft_cap, /*window=*/0,
+                                    /*kv_cache=*/-1, /*causal=*/false));
+  }
+  ValueId Add(std::string_view name, ValueId a, ValueId b) {
+    return Op(name, {a, b}, ShapeOf(a), schema::fb::CreateAdd(header_));
+  }
+  ValueId Multiply(std::string_view name, ValueId a, ValueId b) {
+    return Op(name, {a, b}, ShapeOf(a), schema::fb::CreateMultiply(header_));
+  }
+  ValueId Activation(std::string_view name, ValueId x, schema::fb::ActivationKind kind) {
+    return Op(name, {x}, ShapeOf(x), schema::fb::CreateActivation(header_, kind));
+  }
   ValueId GatedActivation(std::string_view name, ValueId gate, ValueId up,
-                          schema::fb::ActivationKind kind);
-  ValueId SelectRows(std::string_view name, ValueId x, ValueId rows);
-  ValueId Scale(std::string_view name, ValueId x, float factor);
+                          schema::fb::ActivationKind kind) {
+    return Op(name, {gate, up}, ShapeOf(gate), schema::fb::CreateGatedActivation(header_, kind));
+  }
+  ValueId SelectRows(std::string_view name, ValueId x, ValueId rows) {
+    return Op(name, {x, rows}, RowsLike(rows, Width(x)), schema::fb::CreateSelectRows(header_));
+  }
+  /// x * factor.
+  ValueId Scale(std::string_view name, ValueId x, float factor) {
+    return Op(name, {x}, ShapeOf(x), schema::fb::CreateScale(header_, factor));
+  }
+  /// One row for each text, or a single one if `text_ends` is none. index: of kind Row.
+  ValueId PoolRows(std::string_view name, ValueId x, ValueId text_ends, schema::fb::PoolKind kind,
+                   int64_t index = 0) {
+    const bool one_text = text_ends.index < 0;
+    return Op(name, {x, text_ends},
+              one_text ? FixedRows(1, Width(x)) : RowsLike(text_ends, Width(x)),
+              schema::fb::CreatePoolRows(header_, kind, static_cast<int32_t>(index)));
+  }
+  /// A tensor's numbers as [rows, width].
+  ValueId ConstantRows(std::string_view name, TensorId tensor, int64_t rows, int64_t width) {
+    return Op(name, {}, FixedRows(rows, width), schema::fb::CreateConstant(header_, tensor.index));
+  }
+  ValueId ConcatenateRows(std::string_view name, const std::vector<ValueId>& parts) {
+    int64_t rows = 0;
+    for (const ValueId part : parts) rows += ShapeOf(part).rows;
+    return Op(name, parts, FixedRows(rows, Width(parts[0])),
+              schema::fb::CreateConcatenateRows(header_));
+  }
+  /// [windows, channels * kernel] of an image: an ImageInput, or rows of pixels. Also called
+  /// im2col.
+  ValueId Patches(std::string_view name, ValueId image, const WindowShape& window) {
+    const schema::fb::ImageWindow stored = StoredWindow(window);
+    return Op(name, {image}, FixedRows(window.places(), window.elements()),
+              schema::fb::CreatePatches(header_, &stored));
+  }
+  ValueId PoolPixels(std::string_view name, ValueId pixels, const WindowShape& window,
+                     schema::fb::PoolKind kind) {
+    const schema::fb::ImageWindow stored = StoredWindow(window);
+    return Op(name, {pixels}, FixedRows(window.places(), window.channels),
+              schema::fb::CreatePoolPixels(header_, &stored, kind));
+  }
 
   /// Elements of a row of `value`.
   int64_t Width(ValueId value) const { return ShapeOf(value).width; }
 
-  /// One row for each text, or a single one if `text_ends` is none. index: of kind Row.
-  ValueId PoolRows(std::string_view name, ValueId x, ValueId text_ends, schema::fb::PoolKind kind,
-                   int64_t index = 0);
-  /// A tensor's numbers as [rows, width].
-  ValueId ConstantRows(std::string_view name, TensorId tensor, int64_t rows, int64_t width);
-  ValueId ConcatenateRows(std::string_view name, const std::vector<ValueId>& parts);
-  /// [windows, channels * kernel] of an image: an ImageInput, or rows of pixels.
-  ValueId Patches(std::string_view name, ValueId image, const WindowShape& window);
-  ValueId PoolPixels(std::string_view name, ValueId pixels, const WindowShape& window,
-                     schema::fb::PoolKind kind);
+  void Output(ValueId value) { outputs_.push_back(value.index); }
 
-  void Output(ValueId value);
-
-  /// Keeps `status` as the builder's fault, unless it has one or `status` is ok.
-  void Fail(Status status);
-  const Status& status() const { return status_; }
-
-  /// Writes the graph into `header`.
+  /// Writes the graph into `header`. Constants are whole once it has succeeded.
   /// Errors   the first fault met while building.
   Result<flatbuffers::Offset<schema::fb::Graph>> Finish();
 
-  /// What the ops' TensorIds index. Whole once Finish has succeeded.
-  const std::vector<Constant>& constants() const { return constants_; }
   size_t op_count() const { return ops_.size(); }
 
  private:
@@ -187,23 +154,39 @@ class GraphBuilder {
     int64_t rows = 0;   // if there is no symbol
   };
 
-  int32_t Symbol(std::string_view name);
-  ValueId AddValue(std::string_view name, ValueShape shape, schema::fb::ElementType type);
-  ValueId AddInput(std::string_view name, ValueShape shape, schema::fb::ElementType type,
-                   schema::fb::InputRole role);
-  TensorId AddPart(std::string_view name, TensorPart part, std::vector<int64_t> shape,
-                   bool is_weight_matrix);
-  TensorId AddConstant(Constant constant);
-  const ValueShape& ShapeOf(ValueId value) const { return value_shapes_[value.index]; }
-  /// Records an op of the given union type whose only output is a new value.
-  ValueId AddOp(std::string_view name, const std::vector<ValueId>& inputs, ValueShape output,
-                uint8_t attributes_type, flatbuffers::Offset<void> attributes);
-  void CheckShape(std::string_view source, const std::vector<int64_t>& expected);
+  const ValueShape& ShapeOf(ValueId value) const {
+    return value_shapes_[static_cast<size_t>(value.index)];
+  }
+  /// As many rows as `value` has, `width` wide.
+  ValueShape RowsLike(ValueId value, int64_t width) const {
+    return {ShapeOf(value).rows_symbol, width, ShapeOf(value).rows};
+  }
+  static ValueShape FixedRows(int64_t rows, int64_t width) { return {-1, width, rows}; }
+  static uint32_t U32(int64_t number) { return static_cast<uint32_t>(number); }
 
-  const TensorSource& source_;
-  const std::string source_name_;
+  /// Records an op of the type that `attributes` are, whose only output is a new value. Inputs that
+  /// are none are left out.
+  template <typename Attributes>
+  ValueId Op(std::string_view name, const std::vector<ValueId>& inputs, const ValueShape& output,
+             flatbuffers::Offset<Attributes> attributes) {
+    return AddOp(name, inputs, output, schema::fb::OpAttributesTraits<Attributes>::enum_value,
+                 attributes.Union());
+  }
+  ValueId AddOp(std::string_view name, const std::vector<ValueId>& inputs, const ValueShape& output,
+                schema::fb::OpAttributes type, flatbuffers::Offset<void> attributes);
+
+  int32_t Symbol(std::string_view name);
+  ValueId AddValue(std::string_view name, const ValueShape& shape,
+                   const std::vector<schema::fb::Dimension>& dimensions,
+                   schema::fb::ElementType type);
+  ValueId AddInput(ValueId value, schema::fb::InputRole role);
+  /// An input of indices: i32 [symbol].
+  ValueId IndexInput(std::string_view name, std::string_view symbol, schema::fb::InputRole role);
+  int32_t AddKvCache(std::string_view name, const AttentionShape& shape);
+  /// A matrix takes as many features as what it is applied to has.
+  void CheckTakes(TensorId weight, ValueId x);
+
   flatbuffers::FlatBufferBuilder& header_;
-  Status status_;
   std::vector<std::string> symbols_;
   std::vector<flatbuffers::Offset<schema::fb::Value>> values_;
   std::vector<ValueShape> value_shapes_;
@@ -211,8 +194,6 @@ class GraphBuilder {
   std::vector<int32_t> outputs_;
   std::vector<flatbuffers::Offset<schema::fb::KvCache>> kv_caches_;
   std::vector<flatbuffers::Offset<schema::fb::Op>> ops_;
-  std::vector<Constant> constants_;
-  std::map<std::string, int32_t, std::less<>> constant_index_;
 };
 
 }  // namespace graft::converter

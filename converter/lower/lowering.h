@@ -10,10 +10,11 @@
 #include <vector>
 
 #include "converter/json/json.h"
-#include "converter/lower/graph_builder.h"
 #include "schema/result.h"
 
 namespace graft::converter {
+
+class GraphBuilder;
 
 enum class Task : uint8_t {
   kTensors,

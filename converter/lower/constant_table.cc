@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/lower/constant_table.h"
+
+#include <algorithm>
+
+namespace graft::converter {
+namespace {
+
+std::string ShapeText(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+}  // namespace
+
+bool ConstantTable::Has(std::string_view source) const { return source_.Find(source) != nullptr; }
+
+int64_t ConstantTable::RowsOf(std::string_view source) const {
+  const TensorInfo* info = source_.Find(source);
+  return info == nullptr || info->shape.empty() ? 0 : info->shape[0];
+}
+
+bool ConstantTable::IsAdapted(std::string_view source) const { return source_.IsAdapted(source); }
+
+void ConstantTable::CheckShape(std::string_view source, const std::vector<int64_t>& expected) {
+  const TensorInfo* info = source_.Find(source);
+  if (info == nullptr) {
+    Fail(Error(StatusCode::kMismatch, "%s: has no tensor '%.*s', which the model needs as %s",
+               source_name_.c_str(), static_cast<int>(source.size()), source.data(),
+               ShapeText(expected).c_str()));
+    return;
+  }
+  if (info->shape != expected) {
+    Fail(Error(StatusCode::kMismatch, "%s: tensor '%s' has shape %s, the model needs %s",
+               source_name_.c_str(), info->name.c_str(), ShapeText(info->shape).c_str(),
+               ShapeText(expected).c_str()));
+  }
+}
+
+TensorId ConstantTable::AddConstant(Constant constant) {
+  const auto found = index_.find(constant.name);
+  if (found != index_.end()) return TensorId{found->second};
+  const auto index = static_cast<int32_t>(constants_.size());
+  index_.emplace(constant.name, index);
+  constants_.push_back(std::move(constant));
+  return TensorId{index};
+}
+
+TensorId ConstantTable::Matrix(std::string_view source, int64_t out_features, int64_t in_features) {
+  return Matrix(source, TensorPart{.source = std::string(source), .source_rows = out_features},
+                out_features, in_features);
+}
+
+TensorId ConstantTable::Matrix(std::string_view name, TensorPart part, int64_t out_features,
+                               int64_t in_features) {
+  return AddPart(name, std::move(part), {out_features, in_features}, /*is_weight_matrix=*/true);
+}
+
+TensorId ConstantTable::Table(std::string_view source, int64_t all_rows, int64_t width,
+                              int64_t row_begin) {
+  TensorPart part{.source = std::string(source), .source_rows = all_rows};
+  part.rows.begin = row_begin;
+  return FloatMatrix(source, std::move(part), all_rows - row_begin, width);
+}
+
+TensorId ConstantTable::Kernels(std::string_view source, int64_t out_channels,
+                                const WindowShape& window) {
+  return Kernels(source, TensorPart{.source = std::string(source), .source_rows = out_channels},
+                 {out_channels, window.channels, window.kernel_height, window.kernel_width},
+                 out_channels, window.elements());
+}
+
+TensorId ConstantTable::Kernels(std::string_view name, TensorPart part,
+                                const std::vector<int64_t>& source_shape, int64_t out_channels,
+                                int64_t patch_width) {
+  CheckShape(part.source, source_shape);
+  Constant constant;
+  constant.name = name;
+  constant.shape = {out_channels, patch_width};
+  constant.part = std::move(part);
+  constant.is_weight_matrix = true;
+  return AddConstant(std::move(constant));
+}
+
+TensorId ConstantTable::Stored(std::string_view source, const std::vector<int64_t>& shape) {
+  CheckShape(source, shape);
+  Constant constant;
+  constant.name = constant.part.source = source;
+  constant.part.source_rows = shape[0];
+  constant.shape = shape;
+  return AddConstant(std::move(constant));
+}
+
+TensorId ConstantTable::Vector(std::string_view source, int64_t elements) {
+  return Vector(source, TensorPart{.source = std::string(source), .source_rows = elements},
+                elements);
+}
+
+TensorId ConstantTable::Vector(std::string_view name, TensorPart part, int64_t elements) {
+  return AddPart(name, std::move(part), {elements}, /*is_weight_matrix=*/false);
+}
+
+TensorId ConstantTable::FloatMatrix(std::string_view name, TensorPart part, int64_t rows,
+                                    int64_t width) {
+  return AddPart(name, std::move(part), {rows, width}, /*is_weight_matrix=*/false);
+}
+
+TensorId ConstantTable::AddPart(std::string_view name, TensorPart part, std::vector<int64_t> shape,
+                                bool is_weight_matrix) {
+  std::vector<int64_t> source_shape = shape;
+  source_shape[0] = part.source_rows;
+  if (part.transposed) std::reverse(source_shape.begin(), source_shape.end());
+  CheckShape(part.source, source_shape);
+  Constant constant;
+  constant.name = name;
+  constant.shape = std::move(shape);
+  constant.part = std::move(part);
+  constant.is_weight_matrix = is_weight_matrix;
+  return AddConstant(std::move(constant));
+}
+
+TensorId ConstantTable::Literal(std::string_view name, std::vector<float> numbers) {
+  Constant constant;
+  constant.name = name;
+  constant.shape = {static_cast<int64_t>(numbers.size())};
+  constant.literal = std::move(numbers);
+  return AddConstant(std::move(constant));
+}
+
+void ConstantTable::Fail(Status status) {
+  if (status_.ok()) status_ = std::move(status);
+}
+
+}  // namespace graft::converter

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// ConstantTable: the tensors that a model's ops name, each checked against the checkpoint.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/lower/constant.h"
+#include "converter/lower/shapes.h"
+#include "converter/tensors/tensor_source.h"
+#include "schema/result.h"
+
+namespace graft::converter {
+
+/// A missing tensor or a wrong shape does not stop the description of a model: the first such fault
+/// is kept, so that a lowering reads as the model does. Asking twice for the same tensor gives the
+/// same TensorId.
+class ConstantTable {
+ public:
+  /// `source` must outlive the table. `source_name` is what messages call it.
+  ConstantTable(const TensorSource& source, std::string source_name)
+      : source_(source), source_name_(std::move(source_name)) {}
+
+  bool Has(std::string_view source) const;
+  /// Whether an adapter changes it; see TensorSource.
+  bool IsAdapted(std::string_view source) const;
+  /// Rows of a tensor; 0 if there is none.
+  int64_t RowsOf(std::string_view source) const;
+
+  /// A [out_features, in_features] matrix, stored in the format the user asked for.
+  TensorId Matrix(std::string_view source, int64_t out_features, int64_t in_features);
+  /// The same, called `name`, of a part of a tensor.
+  TensorId Matrix(std::string_view name, TensorPart part, int64_t out_features,
+                  int64_t in_features);
+  /// Rows [row_begin, row_begin + rows) of a [all_rows, width] matrix, stored as f32 whatever the
+  /// user asked for: what positions and token types look up is small and takes part in every row.
+  TensorId Table(std::string_view source, int64_t all_rows, int64_t width, int64_t row_begin = 0);
+  /// The kernels [out_channels, channels, height, width] of a convolution, as the matrix
+  /// [out_channels, channels * height * width] that patches are multiplied with.
+  TensorId Kernels(std::string_view source, int64_t out_channels, const WindowShape& window);
+  /// The same of a part; `source_shape` is that of the tensor it is taken from.
+  TensorId Kernels(std::string_view name, TensorPart part, const std::vector<int64_t>& source_shape,
+                   int64_t out_channels, int64_t patch_width);
+  /// A tensor of any shape, stored as f32.
+  TensorId Stored(std::string_view source, const std::vector<int64_t>& shape);
+  /// A vector, stored as f32.
+  TensorId Vector(std::string_view source, int64_t elements);
+  TensorId Vector(std::string_view name, TensorPart part, int64_t elements);
+  /// A matrix that stays f32, as small tables do.
+  TensorId FloatMatrix(std::string_view name, TensorPart part, int64_t rows, int64_t width);
+  /// Numbers that the lowering itself computed.
+  TensorId Literal(std::string_view name, std::vector<float> numbers);
+
+  /// Keeps `status` as the fault, unless there is one or `status` is ok.
+  void Fail(Status status);
+  const Status& status() const { return status_; }
+  const std::string& source_name() const { return source_name_; }
+
+  /// What TensorIds index.
+  const std::vector<Constant>& constants() const { return constants_; }
+  const Constant& constant(TensorId tensor) const {
+    return constants_[static_cast<size_t>(tensor.index)];
+  }
+
+ private:
+  TensorId AddPart(std::string_view name, TensorPart part, std::vector<int64_t> shape,
+                   bool is_weight_matrix);
+  TensorId AddConstant(Constant constant);
+  void CheckShape(std::string_view source, const std::vector<int64_t>& expected);
+
+  const TensorSource& source_;
+  const std::string source_name_;
+  Status status_;
+  std::vector<Constant> constants_;
+  std::map<std::string, int32_t, std::less<>> index_;
+};
+
+}  // namespace graft::converter

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Handles of values and tensors, and the shapes that ops take: attention heads, windows over
+// images, rotations.
+#pragma once
+
+#include <cstdint>
+
+namespace graft::schema::fb {
+struct ImageWindow;
+}  // namespace graft::schema::fb
+
+namespace graft::converter {
+
+/// A value of the graph. One made by default means "none".
+struct ValueId {
+  int32_t index = -1;
+};
+
+/// A tensor of the file. One made by default means "none".
+struct TensorId {
+  int32_t index = -1;
+};
+
+struct AttentionShape {
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  float scale = 0.0f;     ///< Usually 1 / sqrt(head_dim).
+  int64_t window = 0;     ///< Positions a row looks back over, itself included; 0: all.
+  float soft_cap = 0.0f;  ///< 0: none.
+};
+
+/// A window that moves over an image of height x width pixels with zeros around it.
+struct WindowShape {
+  int64_t channels = 0;
+  int64_t height = 0, width = 0;
+  int64_t kernel_height = 1, kernel_width = 1;
+  int64_t stride_height = 1, stride_width = 1;
+  int64_t pad_height = 0, pad_width = 0;
+  int64_t dilation_height = 1, dilation_width = 1;
+
+  /// Places of the window along the height and the width.
+  /// Requires a window that fits.
+  int64_t out_height() const {
+    return (height + 2 * pad_height - dilation_height * (kernel_height - 1) - 1) / stride_height +
+           1;
+  }
+  int64_t out_width() const {
+    return (width + 2 * pad_width - dilation_width * (kernel_width - 1) - 1) / stride_width + 1;
+  }
+  int64_t places() const { return out_height() * out_width(); }
+  /// Numbers under the window.
+  int64_t elements() const { return channels * kernel_height * kernel_width; }
+};
+
+/// The same as the file has it.
+/// Requires numbers below 2^32.
+schema::fb::ImageWindow StoredWindow(const WindowShape& window);
+
+struct RopeShape {
+  TensorId inverse_frequencies;  ///< f32 [rotary_dim / 2].
+  int64_t head_dim = 0;
+  int64_t rotary_dim = 0;
+  float magnitude = 1.0f;
+  bool interleaved = false;
+};
+
+}  // namespace graft::converter
