@@ -10,9 +10,9 @@
 
 #include "converter/checkpoint/checkpoint.h"
 #include "converter/lower/layer_stack/layer_stack.h"
+#include "converter/lower/model_description.h"
 #include "converter/merge/merged_source.h"
 #include "converter/tensors/tensor_source.h"
-#include "converter/write/model_header.h"
 #include "schema/result.h"
 
 namespace graft::converter {

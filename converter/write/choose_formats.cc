@@ -7,6 +7,8 @@
 
 #include "converter/base/cancellation.h"
 #include "converter/base/parallel.h"
+#include "converter/base/parallel.h"
+#include "converter/quantize/damage.h"
 #include "converter/quantize/encode.h"
 
 namespace graft::converter {

@@ -4,8 +4,9 @@
 
 #include <vector>
 
+#include "converter/lower/model_description.h"
+#include "converter/quantize/stored_format.h"
 #include "converter/tensors/tensor_source.h"
-#include "converter/write/model_header.h"
 #include "schema/result.h"
 
 namespace graft::converter {

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// ModelDescription: all that a file says of a model, before any weight is read.
+#pragma once
+
+#include <flatbuffers/flatbuffers.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "converter/lower/constant.h"
+#include "converter/lower/lowering.h"
+#include "schema/container.h"
+
+namespace graft::schema::fb {
+struct Graph;
+struct Tokenizer;
+}  // namespace graft::schema::fb
+
+namespace graft::converter {
+
+/// What an adapter did to one tensor, for the record.
+struct AdaptedTensor {
+  std::string kind;  ///< "lora", ...
+  int64_t rank = 0;
+  double scale = 0.0;
+};
+
+struct AdapterRecord {
+  std::string name;
+  schema::Hash128 hash;
+  std::string kind;
+  double weight = 1.0;
+  int64_t modules_merged = 0;
+  int64_t modules_expected = 0;
+};
+
+/// A model but for its weights. `graph` and `tokenizer` lie in the FlatBufferBuilder that the
+/// header is finished in.
+struct ModelDescription {
+  flatbuffers::Offset<schema::fb::Graph> graph;
+  flatbuffers::Offset<schema::fb::Tokenizer> tokenizer;  ///< Null: none.
+  std::vector<Constant> constants;
+  TaskDescription task;
+  std::vector<uint32_t> end_tokens;
+  std::string chat_template;  ///< Empty: none.
+  std::string bos_token;      ///< As the template knows it; empty: none.
+  std::string eos_token;
+  std::string base_name;
+  std::vector<AdapterRecord> adapters;
+  std::string combined_by;    ///< "sum", "ties 0.5"; empty: one adapter, whole.
+  std::string base_rounding;  ///< "nf4", "nf4 double-quantized"; empty: none.
+  std::map<std::string, AdaptedTensor, std::less<>> adapted;  ///< By the name of the source tensor.
+  std::vector<std::string> unused;  ///< Tensors of the source that the graph does without.
+};
+
+}  // namespace graft::converter
