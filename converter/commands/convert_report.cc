@@ -44,7 +44,7 @@ std::string ShapeOf(const LayerOutcome& layer) {
 }
 
 bool Drowned(const LayerOutcome& layer) {
-  return layer.adapted && layer.measures.survival.NoiseRatio() > 1.0;
+  return layer.adapted && layer.measures.retained.NoiseRatio() > 1.0;
 }
 
 void AppendModel(const ConvertReport& report, std::string* text) {
@@ -123,7 +123,7 @@ void AppendMerge(const ConvertReport& report, std::string* text) {
   std::vector<std::string> drowned;
   for (const LayerOutcome& layer : report.outcome.layers) {
     if (!layer.adapted) continue;
-    const double ratio = layer.measures.survival.DeltaRatio();
+    const double ratio = layer.measures.retained.DeltaRatio();
     smallest = tensors == 0 ? ratio : std::min(smallest, ratio);
     largest = std::max(largest, ratio);
     ++tensors;
@@ -144,18 +144,18 @@ void AppendMerge(const ConvertReport& report, std::string* text) {
          NameList(drowned).c_str());
 }
 
-void AppendDamage(const ConvertReport& report, std::string* text) {
-  Damage all;
+void AppendQuantizationError(const ConvertReport& report, std::string* text) {
+  QuantizationError all;
   const LayerOutcome* worst = nullptr;
   for (const LayerOutcome& layer : report.outcome.layers) {
-    all.Add(layer.measures.damage);
-    if (worst == nullptr || layer.measures.damage.SnrDb() < worst->measures.damage.SnrDb()) {
+    all.Add(layer.measures.error);
+    if (worst == nullptr || layer.measures.error.SnrDb() < worst->measures.error.SnrDb()) {
       worst = &layer;
     }
   }
   if (worst == nullptr || all.error_squares == 0.0) return;
   Append(text, "  weights keep %.1f dB over the rounding; least in %s, %.1f dB\n", all.SnrDb(),
-         worst->name.c_str(), worst->measures.damage.SnrDb());
+         worst->name.c_str(), worst->measures.error.SnrDb());
 }
 
 void AppendTable(const ConvertReport& report, std::string* text) {
@@ -167,16 +167,16 @@ void AppendTable(const ConvertReport& report, std::string* text) {
          "shape", "format", "SNR dB", "max error", "zeros", "rank", "scale", "|d|/|W|", "corr",
          "noise");
   for (const LayerOutcome& layer : report.outcome.layers) {
-    const Damage& damage = layer.measures.damage;
+    const QuantizationError& error = layer.measures.error;
     Append(text, "%-*s  %13s  %-13s  %7.2f  %10.3g  %8lld", width, layer.name.c_str(),
-           ShapeOf(layer).c_str(), layer.format.Name().c_str(), damage.SnrDb(), damage.max_error,
-           static_cast<long long>(damage.zeros_made));
+           ShapeOf(layer).c_str(), layer.format.Name().c_str(), error.SnrDb(), error.max_error,
+           static_cast<long long>(error.zeros_made));
     if (layer.adapted) {
-      const DeltaSurvival& survival = layer.measures.survival;
+      const RetainedDelta& retained = layer.measures.retained;
       Append(text, "  %4lld  %9.4g  %8.4f", static_cast<long long>(layer.change.rank),
-             layer.change.scale, survival.DeltaRatio());
-      if (survival.sampled > 0) {
-        Append(text, "  %6.3f  %6.3f", survival.Correlation(), survival.NoiseRatio());
+             layer.change.scale, retained.DeltaRatio());
+      if (retained.sampled > 0) {
+        Append(text, "  %6.3f  %6.3f", retained.Correlation(), retained.NoiseRatio());
       }
     }
     *text += "\n";
@@ -187,26 +187,26 @@ void AppendTable(const ConvertReport& report, std::string* text) {
 }
 
 Json LayerJson(const LayerOutcome& layer) {
-  const Damage& damage = layer.measures.damage;
-  const DeltaSurvival& survival = layer.measures.survival;
+  const QuantizationError& error = layer.measures.error;
+  const RetainedDelta& retained = layer.measures.retained;
   Json json = {{"name", layer.name},
                {"shape", layer.shape},
                {"format", layer.format.Name()},
                {"fell_back", layer.fell_back},
                {"kept_delta", layer.kept_delta},
                {"bytes", layer.bytes},
-               {"snr_db", damage.SnrDb()},
-               {"max_error", damage.max_error},
-               {"zeros_made", damage.zeros_made}};
+               {"snr_db", error.SnrDb()},
+               {"max_error", error.max_error},
+               {"zeros_made", error.zeros_made}};
   if (layer.adapted) {
     Json change = {{"kind", layer.change.kind},
                    {"rank", layer.change.rank},
                    {"scale", layer.change.scale},
-                   {"delta_ratio", survival.DeltaRatio()}};
-    if (survival.sampled > 0) {
-      change["delta_correlation"] = survival.Correlation();
-      change["delta_noise_ratio"] = survival.NoiseRatio();
-      change["sampled_elements"] = survival.sampled;
+                   {"delta_ratio", retained.DeltaRatio()}};
+    if (retained.sampled > 0) {
+      change["delta_correlation"] = retained.Correlation();
+      change["delta_noise_ratio"] = retained.NoiseRatio();
+      change["sampled_elements"] = retained.sampled;
     }
     json["adapter"] = std::move(change);
   }
@@ -220,7 +220,7 @@ std::string ConvertReportText(const ConvertReport& report, bool per_layer) {
   AppendModel(report, &text);
   AppendFormats(report, &text);
   AppendMerge(report, &text);
-  AppendDamage(report, &text);
+  AppendQuantizationError(report, &text);
   Append(&text, "  verified; %.1f s\n", report.seconds);
   if (per_layer) AppendTable(report, &text);
   return text;

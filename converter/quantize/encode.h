@@ -18,7 +18,7 @@ namespace graft::converter {
 ///          numbers. Requires `format` to fit row_elements (FormatFor); buffers disjoint.
 /// Errors   kCorrupt: a number that is not finite or beyond the format's range; the message says
 ///          which row of these.
-/// Cost     see scale_search.h. The bytes are the same on every CPU. Reentrant.
+/// Cost     see quantize_kernels.h. The bytes are the same on every CPU. Reentrant.
 Status EncodeRows(const StoredFormat& format, std::span<const double> numbers, int64_t row_elements,
                   uint8_t* data, uint8_t* scales, std::span<double> stored);
 

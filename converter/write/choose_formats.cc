@@ -7,9 +7,8 @@
 
 #include "converter/base/cancellation.h"
 #include "converter/base/parallel.h"
-#include "converter/base/parallel.h"
-#include "converter/quantize/damage.h"
 #include "converter/quantize/encode.h"
+#include "converter/quantize/quantization_error.h"
 
 namespace graft::converter {
 namespace {
@@ -26,7 +25,7 @@ Result<double> SampledNoise(const Constant& constant, const StoredFormat& format
   std::vector<double> stored_base(elements);
   std::vector<uint8_t> codes(static_cast<size_t>(format.RowDataBytes(width)));
   std::vector<uint8_t> scales(static_cast<size_t>(format.RowScaleBytes(width)));
-  DeltaSurvival survival;
+  RetainedDelta retained;
   int64_t begin = 0;
   int64_t end = 0;
   for (int64_t row = 0; row < constant.rows(); row += stride) {
@@ -45,9 +44,9 @@ Result<double> SampledNoise(const Constant& constant, const StoredFormat& format
         EncodeRows(format, merged_row, width, codes.data(), scales.data(), stored));
     GRAFT_RETURN_IF_ERROR(
         EncodeRows(format, base_row, width, codes.data(), scales.data(), stored_base));
-    MeasureSurvival(merged_row, base_row, stored, stored_base, &survival);
+    MeasureRetainedDelta(merged_row, base_row, stored, stored_base, &retained);
   }
-  return survival.NoiseRatio();
+  return retained.NoiseRatio();
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace graft::converter {
 struct FormatWish {
   StoredFormat format;  ///< Of weight matrices whose in_features allow it; see FormatFor.
   /// Store in int8 each adapted matrix in which rounding to an int4 `format` would be louder than
-  /// the adapter: DeltaSurvival::NoiseRatio above 1 over every `sampled_row_stride`-th row.
+  /// the adapter: RetainedDelta::NoiseRatio above 1 over every `sampled_row_stride`-th row.
   bool keep_delta = false;
   int64_t sampled_row_stride = 16;
 };

@@ -229,14 +229,13 @@ void ModelHeader::SetChecksum(size_t segment, uint64_t checksum) {
 void ModelHeader::SetMeasures(size_t tensor, const LayerMeasures& measures) {
   const fb::LayerReport* report =
       model()->provenance()->layers()->Get(static_cast<uint32_t>(report_of_tensor_[tensor]));
-  SetScalar(report, fb::LayerReport::VT_DELTA_RATIO, Recorded(measures.survival.DeltaRatio()));
-  SetScalar(report, fb::LayerReport::VT_QUANTIZATION_SNR_DB, Recorded(measures.damage.SnrDb()));
-  SetScalar(report, fb::LayerReport::VT_QUANTIZATION_MAX_ERROR,
-            Recorded(measures.damage.max_error));
+  SetScalar(report, fb::LayerReport::VT_DELTA_RATIO, Recorded(measures.retained.DeltaRatio()));
+  SetScalar(report, fb::LayerReport::VT_QUANTIZATION_SNR_DB, Recorded(measures.error.SnrDb()));
+  SetScalar(report, fb::LayerReport::VT_QUANTIZATION_MAX_ERROR, Recorded(measures.error.max_error));
   SetScalar(report, fb::LayerReport::VT_DELTA_CORRELATION,
-            Recorded(measures.survival.Correlation()));
+            Recorded(measures.retained.Correlation()));
   SetScalar(report, fb::LayerReport::VT_DELTA_NOISE_RATIO,
-            Recorded(measures.survival.NoiseRatio()));
+            Recorded(measures.retained.NoiseRatio()));
 }
 
 std::vector<uint8_t> ModelHeader::Bytes() const {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "converter/lower/model_description.h"
-#include "converter/quantize/damage.h"
+#include "converter/quantize/quantization_error.h"
 #include "converter/quantize/stored_format.h"
 #include "schema/container.h"
 #include "schema/result.h"
@@ -39,8 +39,8 @@ struct SegmentPlace {
 
 /// Measures of one weight matrix, filled in once it is written.
 struct LayerMeasures {
-  Damage damage;
-  DeltaSurvival survival;
+  QuantizationError error;
+  RetainedDelta retained;
 };
 
 class ModelHeader {

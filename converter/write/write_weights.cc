@@ -102,8 +102,8 @@ class WeightWriter {
     // Sums in block order, whichever thread did which block.
     std::vector<LayerMeasures> measures(description_.constants.size());
     for (size_t i = 0; i < blocks_.size(); ++i) {
-      measures[blocks_[i].tensor].damage.Add(block_measures_[i].damage);
-      measures[blocks_[i].tensor].survival.Add(block_measures_[i].survival);
+      measures[blocks_[i].tensor].error.Add(block_measures_[i].error);
+      measures[blocks_[i].tensor].retained.Add(block_measures_[i].retained);
     }
     return measures;
   }
@@ -161,10 +161,10 @@ class WeightWriter {
 
     LayerMeasures& measures = block_measures_[index];
     if (constant.is_weight_matrix && adapted) {
-      MeasureDamageAndDelta(w.merged, w.stored, w.base, &measures.damage, &measures.survival);
-      GRAFT_RETURN_IF_ERROR(SampleSurvival(place, constant, block, &w, &measures.survival));
+      MeasureErrorAndDelta(w.merged, w.stored, w.base, &measures.error, &measures.retained);
+      GRAFT_RETURN_IF_ERROR(SampleRetainedDelta(place, constant, block, &w, &measures.retained));
     } else if (constant.is_weight_matrix) {
-      MeasureDamage(w.merged, w.stored, &measures.damage);
+      MeasureQuantizationError(w.merged, w.stored, &measures.error);
     }
     const int64_t done =
         done_.fetch_add(static_cast<int64_t>(elements)) + static_cast<int64_t>(elements);
@@ -181,8 +181,8 @@ class WeightWriter {
   }
 
   // Quantizes every n-th row of the base too and compares.
-  Status SampleSurvival(const TensorPlace& place, const Constant& constant, const RowBlock& block,
-                        Workspace* w, DeltaSurvival* survival) const {
+  Status SampleRetainedDelta(const TensorPlace& place, const Constant& constant,
+                             const RowBlock& block, Workspace* w, RetainedDelta* retained) const {
     const int64_t stride = options_.delta_row_stride;
     if (stride <= 0) return OkStatus();
     const int64_t row_elements = constant.row_elements();
@@ -200,9 +200,9 @@ class WeightWriter {
           !status.ok()) {
         return InTensor(status, constant, block);
       }
-      MeasureSurvival(std::span<const double>(w->merged).subspan(begin, width), base,
-                      std::span<const double>(w->stored).subspan(begin, width), w->stored_base,
-                      survival);
+      MeasureRetainedDelta(std::span<const double>(w->merged).subspan(begin, width), base,
+                           std::span<const double>(w->stored).subspan(begin, width), w->stored_base,
+                           retained);
     }
     return OkStatus();
   }

@@ -175,12 +175,12 @@ TEST_SUITE("converter/adapted_model") {
     for (size_t i = 0; i < plain->layers.size(); ++i) {
       const LayerOutcome& before = plain->layers[i];
       const LayerOutcome& after = kept->layers[i];
-      const bool drowns = before.adapted && before.measures.survival.NoiseRatio() > 1.0;
+      const bool drowns = before.adapted && before.measures.retained.NoiseRatio() > 1.0;
       if (before.adapted) seen.insert(drowns);
       CHECK(after.kept_delta == drowns);
       CHECK(after.format.kind == (drowns ? StorageKind::kInt8PerChannel : before.format.kind));
       if (drowns)
-        CHECK(after.measures.survival.NoiseRatio() < before.measures.survival.NoiseRatio());
+        CHECK(after.measures.retained.NoiseRatio() < before.measures.retained.NoiseRatio());
     }
     CHECK(seen.size() == 2);
     request.threads = 3;

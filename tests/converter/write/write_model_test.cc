@@ -181,15 +181,15 @@ TEST_SUITE("converter/write_model") {
         ConvertModel({TestData("tales/base"), TestData("tales/holmes"), kInt4, output / "c", 1, 0});
     REQUIRE((all.ok() && sample.ok() && none.ok()));
     for (size_t i = 0; i < all->layers.size(); ++i) {
-      const DeltaSurvival& exact = all->layers[i].measures.survival;
-      const DeltaSurvival& estimate = sample->layers[i].measures.survival;
+      const RetainedDelta& exact = all->layers[i].measures.retained;
+      const RetainedDelta& estimate = sample->layers[i].measures.retained;
       if (!all->layers[i].adapted) continue;
       CHECK(exact.sampled == all->layers[i].shape[0] * all->layers[i].shape[1]);
       CHECK(estimate.sampled == exact.sampled / 16);
       CHECK(estimate.Correlation() == doctest::Approx(exact.Correlation()).epsilon(0.1));
       CHECK(estimate.DeltaRatio() == exact.DeltaRatio());
-      CHECK(none->layers[i].measures.survival.Correlation() == 0);
-      CHECK(none->layers[i].measures.survival.DeltaRatio() == exact.DeltaRatio());
+      CHECK(none->layers[i].measures.retained.Correlation() == 0);
+      CHECK(none->layers[i].measures.retained.DeltaRatio() == exact.DeltaRatio());
     }
   }
 

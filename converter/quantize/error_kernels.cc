@@ -3,12 +3,12 @@
 // set.
 #include <cmath>
 
-#include "converter/quantize/damage.h"
+#include "converter/quantize/quantization_error.h"
 
 #define HWY_DISABLED_TARGETS \
   (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_AVX3_ZEN4 | HWY_AVX3_SPR | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "converter/quantize/damage_kernels.cc"
+#define HWY_TARGET_INCLUDE "converter/quantize/error_kernels.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -32,12 +32,12 @@ double Total(const double* lanes) {
 // Both measures in one pass: the second's sums fill the time the first's wait for one another.
 template <bool kDelta>
 HWY_INLINE void Measure(const double* HWY_RESTRICT numbers, const double* HWY_RESTRICT stored,
-                        const double* HWY_RESTRICT base, size_t count, Damage* damage,
-                        DeltaSurvival* survival) {
+                        const double* HWY_RESTRICT base, size_t count, QuantizationError* error,
+                        RetainedDelta* retained) {
   const Tag d;
   const Vector zero = hn::Zero(d);
   const size_t whole = count / kLanes * kLanes;
-  double error[kLanes];
+  double error_square[kLanes];
   double square[kLanes];
   double largest[kLanes];
   double delta[kLanes];
@@ -60,7 +60,7 @@ HWY_INLINE void Measure(const double* HWY_RESTRICT numbers, const double* HWY_RE
         base_squares = hn::Add(base_squares, hn::Mul(before, before));
       }
     }
-    hn::StoreU(errors, d, error + lane);
+    hn::StoreU(errors, d, error_square + lane);
     hn::StoreU(squares, d, square + lane);
     hn::StoreU(most, d, largest + lane);
     hn::StoreU(deltas, d, delta + lane);
@@ -68,7 +68,7 @@ HWY_INLINE void Measure(const double* HWY_RESTRICT numbers, const double* HWY_RE
   }
   for (size_t i = whole; i < count; ++i) {
     const double difference = stored[i] - numbers[i];
-    error[i - whole] += difference * difference;
+    error_square[i - whole] += difference * difference;
     square[i - whole] += numbers[i] * numbers[i];
     largest[i - whole] = std::fmax(largest[i - whole], std::fabs(difference));
     zeros += stored[i] == 0.0 && numbers[i] != 0.0 ? 1 : 0;
@@ -78,31 +78,33 @@ HWY_INLINE void Measure(const double* HWY_RESTRICT numbers, const double* HWY_RE
       base_square[i - whole] += base[i] * base[i];
     }
   }
-  Damage part;
+  QuantizationError part;
   part.elements = static_cast<int64_t>(count);
   part.zeros_made = static_cast<int64_t>(zeros);
   for (const double most : largest) part.max_error = std::fmax(part.max_error, most);
-  part.error_squares = Total(error);
+  part.error_squares = Total(error_square);
   part.number_squares = Total(square);
-  damage->Add(part);
+  error->Add(part);
   if constexpr (kDelta) {
-    survival->delta_squares += Total(delta);
-    survival->base_squares += Total(base_square);
+    retained->delta_squares += Total(delta);
+    retained->base_squares += Total(base_square);
   }
 }
 
-void DamageKernel(const double* numbers, const double* stored, size_t count, Damage* damage) {
-  Measure<false>(numbers, stored, nullptr, count, damage, nullptr);
+void ErrorKernel(const double* numbers, const double* stored, size_t count,
+                 QuantizationError* error) {
+  Measure<false>(numbers, stored, nullptr, count, error, nullptr);
 }
 
-void DamageAndDeltaKernel(const double* numbers, const double* stored, const double* base,
-                          size_t count, Damage* damage, DeltaSurvival* survival) {
-  Measure<true>(numbers, stored, base, count, damage, survival);
+void ErrorAndDeltaKernel(const double* numbers, const double* stored, const double* base,
+                         size_t count, QuantizationError* error, RetainedDelta* retained) {
+  Measure<true>(numbers, stored, base, count, error, retained);
 }
 
-void SurvivalKernel(const double* HWY_RESTRICT merged, const double* HWY_RESTRICT base,
-                    const double* HWY_RESTRICT stored_merged,
-                    const double* HWY_RESTRICT stored_base, size_t count, DeltaSurvival* survival) {
+void RetainedDeltaKernel(const double* HWY_RESTRICT merged, const double* HWY_RESTRICT base,
+                         const double* HWY_RESTRICT stored_merged,
+                         const double* HWY_RESTRICT stored_base, size_t count,
+                         RetainedDelta* retained) {
   const Tag d;
   const size_t whole = count / kLanes * kLanes;
   double sums[6][kLanes];
@@ -140,7 +142,7 @@ void SurvivalKernel(const double* HWY_RESTRICT merged, const double* HWY_RESTRIC
     sums[4][i - whole] += delta * left;
     sums[5][i - whole] += noise * noise;
   }
-  DeltaSurvival part;
+  RetainedDelta part;
   part.sampled = static_cast<int64_t>(count);
   part.sampled_delta = Total(sums[0]);
   part.sampled_delta_squares = Total(sums[1]);
@@ -148,7 +150,7 @@ void SurvivalKernel(const double* HWY_RESTRICT merged, const double* HWY_RESTRIC
   part.sampled_stored_squares = Total(sums[3]);
   part.sampled_products = Total(sums[4]);
   part.sampled_noise_squares = Total(sums[5]);
-  survival->Add(part);
+  retained->Add(part);
 }
 
 }  // namespace
@@ -158,26 +160,27 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace graft::converter {
 
-HWY_EXPORT(DamageKernel);
-HWY_EXPORT(DamageAndDeltaKernel);
-HWY_EXPORT(SurvivalKernel);
+HWY_EXPORT(ErrorKernel);
+HWY_EXPORT(ErrorAndDeltaKernel);
+HWY_EXPORT(RetainedDeltaKernel);
 
-void MeasureDamage(std::span<const double> numbers, std::span<const double> stored,
-                   Damage* damage) {
-  HWY_DYNAMIC_DISPATCH(DamageKernel)(numbers.data(), stored.data(), numbers.size(), damage);
+void MeasureQuantizationError(std::span<const double> numbers, std::span<const double> stored,
+                              QuantizationError* error) {
+  HWY_DYNAMIC_DISPATCH(ErrorKernel)(numbers.data(), stored.data(), numbers.size(), error);
 }
 
-void MeasureDamageAndDelta(std::span<const double> merged, std::span<const double> stored,
-                           std::span<const double> base, Damage* damage, DeltaSurvival* survival) {
-  HWY_DYNAMIC_DISPATCH(DamageAndDeltaKernel)
-  (merged.data(), stored.data(), base.data(), merged.size(), damage, survival);
+void MeasureErrorAndDelta(std::span<const double> merged, std::span<const double> stored,
+                          std::span<const double> base, QuantizationError* error,
+                          RetainedDelta* retained) {
+  HWY_DYNAMIC_DISPATCH(ErrorAndDeltaKernel)
+  (merged.data(), stored.data(), base.data(), merged.size(), error, retained);
 }
 
-void MeasureSurvival(std::span<const double> merged, std::span<const double> base,
-                     std::span<const double> stored_merged, std::span<const double> stored_base,
-                     DeltaSurvival* survival) {
-  HWY_DYNAMIC_DISPATCH(SurvivalKernel)
-  (merged.data(), base.data(), stored_merged.data(), stored_base.data(), merged.size(), survival);
+void MeasureRetainedDelta(std::span<const double> merged, std::span<const double> base,
+                          std::span<const double> stored_merged,
+                          std::span<const double> stored_base, RetainedDelta* retained) {
+  HWY_DYNAMIC_DISPATCH(RetainedDeltaKernel)
+  (merged.data(), base.data(), stored_merged.data(), stored_base.data(), merged.size(), retained);
 }
 
 }  // namespace graft::converter

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damage and survival against plain sums.
-#include "converter/quantize/damage.h"
+// Quantization error and retained delta against plain sums.
+#include "converter/quantize/quantization_error.h"
 
 #include <doctest/doctest.h>
 #include <hwy/targets.h>
@@ -19,11 +19,13 @@ constexpr double kSumTolerance = 1003 * 0x1p-52;
 
 std::vector<double> Numbers(uint32_t seed) { return RandomTensor({1003}, seed).values; }
 
-bool SameBits(const Damage& a, const Damage& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+bool SameBits(const QuantizationError& a, const QuantizationError& b) {
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
 
 }  // namespace
 
-TEST_SUITE("converter/damage") {
+TEST_SUITE("converter/quantization_error") {
   TEST_CASE("measures what was lost, with the same bits on every target") {
     std::vector<double> numbers = Numbers(1);
     std::vector<double> stored = numbers;
@@ -41,8 +43,8 @@ TEST_SUITE("converter/damage") {
       largest = std::max(largest, difference);
     }
     hwy::SetSupportedTargetsForTest(0);
-    Damage first;
-    MeasureDamage(numbers, stored, &first);
+    QuantizationError first;
+    MeasureQuantizationError(numbers, stored, &first);
     CHECK(first.elements == 1003);
     CHECK(first.zeros_made == 2);
     CHECK(first.max_error == largest);
@@ -51,20 +53,20 @@ TEST_SUITE("converter/damage") {
     CHECK(first.SnrDb() == doctest::Approx(10 * std::log10(square / error)));
     for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
       hwy::SetSupportedTargetsForTest(target);
-      Damage damage;
-      MeasureDamage(numbers, stored, &damage);
+      QuantizationError measured;
+      MeasureQuantizationError(numbers, stored, &measured);
       INFO("target ", hwy::TargetName(target));
-      CHECK(SameBits(damage, first));
+      CHECK(SameBits(measured, first));
     }
     hwy::SetSupportedTargetsForTest(0);
   }
 
   TEST_CASE("calls numbers that were kept exactly lossless") {
     const std::vector<double> numbers = Numbers(2);
-    Damage damage;
-    MeasureDamage(numbers, numbers, &damage);
-    CHECK(damage.SnrDb() == 200.0);
-    CHECK(damage.zeros_made == 0);
+    QuantizationError error;
+    MeasureQuantizationError(numbers, numbers, &error);
+    CHECK(error.SnrDb() == 200.0);
+    CHECK(error.zeros_made == 0);
   }
 
   TEST_CASE("correlates what an adapter changed with what is left of it") {
@@ -90,26 +92,26 @@ TEST_SUITE("converter/damage") {
     const double expected =
         (sums[4] - sums[0] * sums[2] / n) /
         std::sqrt((sums[1] - sums[0] * sums[0] / n) * (sums[3] - sums[2] * sums[2] / n));
-    DeltaSurvival survival;
-    Damage damage;
-    MeasureDamageAndDelta(merged, stored, base, &damage, &survival);
-    Damage alone;
-    MeasureDamage(merged, stored, &alone);
-    CHECK(damage.error_squares == alone.error_squares);
-    CHECK(damage.max_error == alone.max_error);
-    MeasureSurvival(merged, base, stored, stored_base, &survival);
-    CHECK(survival.Correlation() == doctest::Approx(expected));
+    RetainedDelta retained;
+    QuantizationError error;
+    MeasureErrorAndDelta(merged, stored, base, &error, &retained);
+    QuantizationError alone;
+    MeasureQuantizationError(merged, stored, &alone);
+    CHECK(error.error_squares == alone.error_squares);
+    CHECK(error.max_error == alone.max_error);
+    MeasureRetainedDelta(merged, base, stored, stored_base, &retained);
+    CHECK(retained.Correlation() == doctest::Approx(expected));
     CHECK(expected > 0.8);
     CHECK(expected < 0.95);
-    CHECK(survival.NoiseRatio() == doctest::Approx(0.5).epsilon(0.05));
-    CHECK(survival.DeltaRatio() == doctest::Approx(0.125).epsilon(0.05));
+    CHECK(retained.NoiseRatio() == doctest::Approx(0.5).epsilon(0.05));
+    CHECK(retained.DeltaRatio() == doctest::Approx(0.125).epsilon(0.05));
   }
 
   TEST_CASE("knows nothing of an adapter that was not sampled") {
-    const DeltaSurvival survival;
-    CHECK(survival.Correlation() == 0);
-    CHECK(survival.NoiseRatio() == 0);
-    CHECK(survival.DeltaRatio() == 0);
+    const RetainedDelta retained;
+    CHECK(retained.Correlation() == 0);
+    CHECK(retained.NoiseRatio() == 0);
+    CHECK(retained.DeltaRatio() == 0);
   }
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/quantize/damage.h"
+#include "converter/quantize/quantization_error.h"
 
 #include <algorithm>
 #include <cmath>
 
 namespace graft::converter {
-void Damage::Add(const Damage& other) {
+void QuantizationError::Add(const QuantizationError& other) {
   elements += other.elements;
   zeros_made += other.zeros_made;
   max_error = std::max(max_error, other.max_error);
@@ -13,14 +13,14 @@ void Damage::Add(const Damage& other) {
   number_squares += other.number_squares;
 }
 
-double Damage::SnrDb() const {
+double QuantizationError::SnrDb() const {
   constexpr double kLossless = 200.0;
   if (error_squares <= 0.0) return kLossless;
   if (number_squares <= 0.0) return 0.0;
   return std::min(kLossless, 10.0 * std::log10(number_squares / error_squares));
 }
 
-void DeltaSurvival::Add(const DeltaSurvival& other) {
+void RetainedDelta::Add(const RetainedDelta& other) {
   delta_squares += other.delta_squares;
   base_squares += other.base_squares;
   sampled += other.sampled;
@@ -32,11 +32,11 @@ void DeltaSurvival::Add(const DeltaSurvival& other) {
   sampled_noise_squares += other.sampled_noise_squares;
 }
 
-double DeltaSurvival::DeltaRatio() const {
+double RetainedDelta::DeltaRatio() const {
   return base_squares > 0.0 ? std::sqrt(delta_squares / base_squares) : 0.0;
 }
 
-double DeltaSurvival::Correlation() const {
+double RetainedDelta::Correlation() const {
   if (sampled == 0) return 0.0;
   const auto n = static_cast<double>(sampled);
   const double covariance = sampled_products - sampled_delta * sampled_stored / n;
@@ -46,7 +46,7 @@ double DeltaSurvival::Correlation() const {
   return covariance / (std::sqrt(delta_variance) * std::sqrt(stored_variance));
 }
 
-double DeltaSurvival::NoiseRatio() const {
+double RetainedDelta::NoiseRatio() const {
   return sampled_delta_squares > 0.0 ? std::sqrt(sampled_noise_squares / sampled_delta_squares)
                                      : 0.0;
 }
