@@ -155,21 +155,58 @@ Json ModelJson(const InspectOptions& options, const MappedModel& file) {
   return json;
 }
 
+std::string StringOf(const Json& object, const char* key) { return object[key].get<std::string>(); }
+
 void PrintTensors(const Json& json) {
   for (const Json& tensor : json["tensors"]) {
     std::string format = tensor["format"];
     if (tensor["block_size"] != 0) format += "/" + tensor["block_size"].dump();
     std::printf("  %-16s %-16s %10s  %s\n", format.c_str(), tensor["shape"].dump().c_str(),
                 BytesText(tensor["bytes"].get<uint64_t>()).c_str(),
-                tensor["name"].get<std::string>().c_str());
+                StringOf(tensor, "name").c_str());
+  }
+}
+
+void PrintFormats(const fb::Model& model) {
+  std::map<std::string, std::pair<int64_t, uint64_t>> formats;
+  for (const fb::Tensor* tensor : *model.tensors()) {
+    auto& [tensors, bytes] = formats[FormatName(*tensor)];
+    tensors += 1;
+    bytes += BytesOf(*tensor);
+  }
+  for (const auto& [format, total] : formats) {
+    std::printf("tensors      %lld %s, %s\n", static_cast<long long>(total.first), format.c_str(),
+                BytesText(total.second).c_str());
+  }
+}
+
+void PrintProvenance(const Json& provenance) {
+  if (provenance.is_null()) return;
+  std::printf("made by      %s, %s\n", StringOf(provenance, "converter_version").c_str(),
+              StringOf(provenance, "quantization").c_str());
+  std::printf("base         %s %s\n", StringOf(provenance, "base_name").c_str(),
+              StringOf(provenance, "base_hash").c_str());
+  if (const auto rounding = StringOf(provenance, "base_rounding"); !rounding.empty()) {
+    std::printf("rounded to   %s before the merge\n", rounding.c_str());
+  }
+  for (const Json& adapter : provenance["adapters"]) {
+    std::printf("adapter      %s %s, %s, %s of %s modules merged",
+                StringOf(adapter, "name").c_str(), StringOf(adapter, "hash").c_str(),
+                StringOf(adapter, "kind").c_str(), adapter["modules_merged"].dump().c_str(),
+                adapter["modules_expected"].dump().c_str());
+    const double weight = adapter["weight"].get<double>();
+    if (weight != 1) std::printf(", weight %g", weight);
+    std::printf("\n");
+  }
+  if (const auto combined = StringOf(provenance, "combined_by"); !combined.empty()) {
+    std::printf("combined by  %s\n", combined.c_str());
   }
 }
 
 void PrintModel(const InspectOptions& options, const MappedModel& file, const Json& json) {
-  const auto text = [&](const char* key) { return json[key].get<std::string>(); };
   std::printf("%s: %s\n", options.file.c_str(), BytesText(file.file_bytes()).c_str());
-  std::printf("task         %s\narchitecture %s\n", text("task").c_str(),
-              text("architecture").c_str());
+  std::printf("task         %s\narchitecture %s\n", StringOf(json, "task").c_str(),
+              StringOf(json, "architecture").c_str());
   if (json["context_tokens"] != 0) {
     std::printf("context      %s tokens\n", json["context_tokens"].dump().c_str());
   }
@@ -178,55 +215,25 @@ void PrintModel(const InspectOptions& options, const MappedModel& file, const Js
   }
   if (const Json& tokenizer = json["tokenizer"]; !tokenizer.is_null()) {
     std::printf("tokenizer    %s, %s tokens, %s merges, %s added\n",
-                tokenizer["kind"].get<std::string>().c_str(), tokenizer["tokens"].dump().c_str(),
+                StringOf(tokenizer, "kind").c_str(), tokenizer["tokens"].dump().c_str(),
                 tokenizer["merges"].dump().c_str(), tokenizer["added_tokens"].dump().c_str());
   }
-  if (const std::string chat = text("chat_template"); !chat.empty()) {
+  if (const std::string chat = StringOf(json, "chat_template"); !chat.empty()) {
     std::printf("chat         a template of %zu bytes\n", chat.size());
   }
   for (const char* key : {"inputs", "outputs"}) {
     for (const Json& value : json[key]) {
-      std::printf("%-12s %s %s %s\n", key, value["name"].get<std::string>().c_str(),
-                  value["type"].get<std::string>().c_str(), value["shape"].dump().c_str());
+      std::printf("%-12s %s %s %s\n", key, StringOf(value, "name").c_str(),
+                  StringOf(value, "type").c_str(), value["shape"].dump().c_str());
     }
   }
   std::printf("ops         ");
   for (const auto& [kind, count] : json["ops"].items()) {
     std::printf(" %s %s", count.dump().c_str(), kind.c_str());
   }
-  std::map<std::string, std::pair<int64_t, uint64_t>> formats;
-  for (const fb::Tensor* tensor : *file.verified().model().tensors()) {
-    auto& [tensors, bytes] = formats[FormatName(*tensor)];
-    tensors += 1;
-    bytes += BytesOf(*tensor);
-  }
   std::printf("\n");
-  for (const auto& [format, total] : formats) {
-    std::printf("tensors      %lld %s, %s\n", static_cast<long long>(total.first), format.c_str(),
-                BytesText(total.second).c_str());
-  }
-  if (const Json& provenance = json["provenance"]; !provenance.is_null()) {
-    std::printf("made by      %s, %s\n", provenance["converter_version"].get<std::string>().c_str(),
-                provenance["quantization"].get<std::string>().c_str());
-    std::printf("base         %s %s\n", provenance["base_name"].get<std::string>().c_str(),
-                provenance["base_hash"].get<std::string>().c_str());
-    if (const auto rounding = provenance["base_rounding"].get<std::string>(); !rounding.empty()) {
-      std::printf("rounded to   %s before the merge\n", rounding.c_str());
-    }
-    for (const Json& adapter : provenance["adapters"]) {
-      std::printf(
-          "adapter      %s %s, %s, %s of %s modules merged",
-          adapter["name"].get<std::string>().c_str(), adapter["hash"].get<std::string>().c_str(),
-          adapter["kind"].get<std::string>().c_str(), adapter["modules_merged"].dump().c_str(),
-          adapter["modules_expected"].dump().c_str());
-      const double weight = adapter["weight"].get<double>();
-      if (weight != 1) std::printf(", weight %g", weight);
-      std::printf("\n");
-    }
-    if (const auto combined = provenance["combined_by"].get<std::string>(); !combined.empty()) {
-      std::printf("combined by  %s\n", combined.c_str());
-    }
-  }
+  PrintFormats(file.verified().model());
+  PrintProvenance(json["provenance"]);
   if (options.tensors) PrintTensors(json);
 }
 

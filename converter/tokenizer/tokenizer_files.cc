@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/tokenizer/tokenizer_files.h"
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "converter/json/json.h"
@@ -95,6 +97,65 @@ Result<std::string> FromWordList(const fs::path& file, const JsonValue& settings
          R"(]},"model":{"type":"WordPiece","unk_token":"[UNK]","vocab":{)" + vocabulary + "}}}";
 }
 
+/// The id that a member of added_tokens_decoder is named by.
+Result<size_t> ReadTokenId(std::string_view key, const JsonValue& member) {
+  size_t id = 0;
+  for (const char c : key.substr(0, 9)) {
+    if (c < '0' || c > '9') return member.Fail("is not under a token id");
+    id = id * 10 + static_cast<size_t>(c - '0');
+  }
+  return id;
+}
+
+/// Added tokens as tokenizer.json lists them: those that the settings list by id, and those that
+/// the class always has, if the vocabulary does.
+Result<std::string> AddedTokens(const JsonValue& settings, const JsonValue& vocabulary,
+                                std::span<const char* const> known) {
+  std::string added;
+  std::unordered_set<std::string_view> seen;
+  const auto add = [&](size_t id, std::string_view token) {
+    if (seen.insert(token).second) added += (added.empty() ? "" : ",") + AddedToken(id, token);
+  };
+  const JsonValue listed = settings.Find("added_tokens_decoder");
+  for (size_t i = 0; i < listed.size() && listed.IsObject(); ++i) {
+    GRAFT_ASSIGN_OR_RETURN(const JsonValue content, listed.at(i).Get("content", JsonKind::kString));
+    GRAFT_ASSIGN_OR_RETURN(const size_t id, ReadTokenId(listed.key(i), listed.at(i)));
+    add(id, content.AsString().value());
+  }
+  for (const char* token : known) {
+    const JsonValue id = vocabulary.Find(token);
+    if (id.kind() == JsonKind::kInteger) add(static_cast<size_t>(id.AsInt().value()), token);
+  }
+  return added;
+}
+
+/// merges.txt as a list: a merge a line, behind a line that may say the version.
+Result<std::string> ReadMerges(const fs::path& file) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(file, kMaxFileBytes));
+  std::string merges;
+  for (const std::string_view line : Lines(text)) {
+    if (line.empty() || (merges.empty() && line.starts_with("#version"))) continue;
+    merges += (merges.empty() ? "" : ",") + JsonQuote(line);
+  }
+  return merges;
+}
+
+/// What RoBERTa puts around a text.
+Result<std::string> RobertaProcessing(const JsonValue& vocabulary) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t bos, vocabulary.GetInt("<s>"));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t eos, vocabulary.GetInt("</s>"));
+  return R"({"type":"RobertaProcessing","sep":["</s>",)" + std::to_string(eos) +
+         R"(],"cls":["<s>",)" + std::to_string(bos) + "]}";
+}
+
+constexpr const char* kGpt2Tokens[] = {"<|endoftext|>"};
+constexpr const char* kRobertaTokens[] = {"<s>", "</s>", "<pad>", "<unk>", "<mask>"};
+constexpr char kQwenPreTokenizer[] =
+    R"({"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"Isolated","pattern":)"
+    R"x({"Regex":"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|)x"
+    R"x( ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}},)x"
+    R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]})";
+
 /// GPT-2's: a vocabulary, and merges a line each.
 Result<std::string> FromMerges(const fs::path& folder, const JsonValue& settings) {
   const fs::path file = folder / "vocab.json";
@@ -104,55 +165,18 @@ Result<std::string> FromMerges(const fs::path& folder, const JsonValue& settings
   if (name != "GPT2Tokenizer" && !is_roberta && !is_qwen) return UnknownClass(file, name);
   GRAFT_ASSIGN_OR_RETURN(const std::string vocabulary, ReadTextFile(file, kMaxFileBytes));
   GRAFT_ASSIGN_OR_RETURN(const auto parsed, JsonDocument::Parse(vocabulary, file.string()));
-  GRAFT_ASSIGN_OR_RETURN(const std::string text,
-                         ReadTextFile(folder / "merges.txt", kMaxFileBytes));
-  std::string merges;
-  for (const std::string_view line : Lines(text)) {
-    if (line.empty() || (merges.empty() && line.starts_with("#version"))) continue;
-    merges += (merges.empty() ? "" : ",") + JsonQuote(line);
-  }
-  // Added tokens: those that the settings list by id, and what the class always has.
-  std::string added;
-  std::unordered_map<std::string_view, bool> seen;
-  const auto add = [&](size_t id, std::string_view token) {
-    if (seen.emplace(token, true).second)
-      added += (added.empty() ? "" : ",") + AddedToken(id, token);
-  };
-  const JsonValue listed = settings.Find("added_tokens_decoder");
-  for (size_t i = 0; i < listed.size() && listed.IsObject(); ++i) {
-    GRAFT_ASSIGN_OR_RETURN(const JsonValue content, listed.at(i).Get("content", JsonKind::kString));
-    size_t id = 0;
-    for (const char c : listed.key(i).substr(0, 9)) {
-      if (c < '0' || c > '9') return listed.at(i).Fail("is not under a token id");
-      id = id * 10 + static_cast<size_t>(c - '0');
-    }
-    add(id, content.AsString().value());
-  }
-  const auto add_known = [&](const char* token) {
-    const JsonValue id = parsed->root().Find(token);
-    if (id.kind() == JsonKind::kInteger) add(static_cast<size_t>(id.AsInt().value()), token);
-  };
-  if (!is_roberta) add_known("<|endoftext|>");
-  for (const char* token : {"<s>", "</s>", "<pad>", "<unk>", "<mask>"}) {
-    if (is_roberta) add_known(token);
-  }
+  GRAFT_ASSIGN_OR_RETURN(const std::string merges, ReadMerges(folder / "merges.txt"));
+  std::span<const char* const> known = kGpt2Tokens;
+  if (is_roberta) known = kRobertaTokens;
+  GRAFT_ASSIGN_OR_RETURN(const std::string added, AddedTokens(settings, parsed->root(), known));
   std::string around = "null";
   if (is_roberta) {
-    GRAFT_ASSIGN_OR_RETURN(const int64_t bos, parsed->root().GetInt("<s>"));
-    GRAFT_ASSIGN_OR_RETURN(const int64_t eos, parsed->root().GetInt("</s>"));
-    around = R"({"type":"RobertaProcessing","sep":["</s>",)" + std::to_string(eos) +
-             R"(],"cls":["<s>",)" + std::to_string(bos) + "]}";
+    GRAFT_ASSIGN_OR_RETURN(around, RobertaProcessing(parsed->root()));
   }
   GRAFT_ASSIGN_OR_RETURN(const bool prefix_space, settings.GetBool("add_prefix_space", false));
-  std::string before = std::string(R"({"type":"ByteLevel","add_prefix_space":)") +
-                       (prefix_space ? "true}" : "false}");
-  if (is_qwen) {
-    before =
-        R"({"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"Isolated","pattern":)"
-        R"x({"Regex":"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|)x"
-        R"x( ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}},)x"
-        R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]})";
-  }
+  const std::string before = is_qwen ? kQwenPreTokenizer
+                                     : std::string(R"({"type":"ByteLevel","add_prefix_space":)") +
+                                           (prefix_space ? "true}" : "false}");
   return R"({"added_tokens":[)" + added + R"(],"normalizer":)" +
          (is_qwen ? R"({"type":"NFC"})" : "null") + R"(,"pre_tokenizer":)" + before +
          R"(,"decoder":{"type":"ByteLevel"},"post_processor":)" + around +

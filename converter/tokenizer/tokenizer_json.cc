@@ -125,19 +125,29 @@ Result<Truncation> ReadTruncation(const JsonValue& root) {
   return result;
 }
 
-}  // namespace
+/// A tokenizer.json, read; its steps lie in the builder already.
+struct TokenizerParts {
+  TokenizerModel model;
+  std::vector<AddedToken> added;
+  StepList<fb::NormalizerStep> normalizer;
+  PreTokenizerSteps pre_tokenizer;
+  DecoderSteps decoder;
+  PostProcessor around;
+  Truncation truncation;
+};
 
-Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const JsonValue& root,
-                                             bool keeps_truncation) {
+/// The model and the added tokens, which are part of its vocabulary.
+Status ReadModel(const JsonValue& root, TokenizerParts* parts) {
   GRAFT_ASSIGN_OR_RETURN(const JsonValue model_json, root.Get("model", JsonKind::kObject));
-  GRAFT_ASSIGN_OR_RETURN(TokenizerModel model, ReadTokenizerModel(model_json));
+  TokenizerModel& model = parts->model;
+  GRAFT_ASSIGN_OR_RETURN(model, ReadTokenizerModel(model_json));
   Vocabulary& vocabulary = model.vocabulary;
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<AddedToken> added, ReadAddedTokens(root, &vocabulary));
+  GRAFT_ASSIGN_OR_RETURN(parts->added, ReadAddedTokens(root, &vocabulary));
   if (vocabulary.texts.empty()) return model_json.Find("vocab").Fail("is empty");
   for (const uint32_t id : model.order) {
     // The order is by the bytes that the vocabulary gave a token; an added one may name its id.
-    if (vocabulary.ids.find(vocabulary.texts[id]) == vocabulary.ids.end() ||
-        vocabulary.ids.find(vocabulary.texts[id])->second != id) {
+    const auto named = vocabulary.ids.find(vocabulary.texts[id]);
+    if (named == vocabulary.ids.end() || named->second != id) {
       return root.Find("added_tokens")
           .Fail("gives token " + std::to_string(id) + " another text than the vocab");
     }
@@ -147,42 +157,53 @@ Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const J
     const double most = *std::max_element(model.scores.begin(), model.scores.end());
     model.scores.resize(vocabulary.texts.size(), most);
   }
+  return OkStatus();
+}
 
-  GRAFT_ASSIGN_OR_RETURN(const auto normalizer, LowerNormalizer(builder, root.Find("normalizer")));
-  GRAFT_ASSIGN_OR_RETURN(const auto pre_tokenizer,
+Status ReadSteps(FlatBufferBuilder& builder, const JsonValue& root, TokenizerParts* parts) {
+  GRAFT_ASSIGN_OR_RETURN(parts->normalizer, LowerNormalizer(builder, root.Find("normalizer")));
+  GRAFT_ASSIGN_OR_RETURN(parts->pre_tokenizer,
                          LowerPreTokenizer(builder, root.Find("pre_tokenizer")));
-  GRAFT_ASSIGN_OR_RETURN(const auto decoder, LowerDecoder(builder, root.Find("decoder")));
-  if (pre_tokenizer.is_byte_level != decoder.is_byte_level) {
+  GRAFT_ASSIGN_OR_RETURN(parts->decoder, LowerDecoder(builder, root.Find("decoder")));
+  const bool is_byte_level = parts->pre_tokenizer.is_byte_level;
+  if (is_byte_level != parts->decoder.is_byte_level) {
     return root.Fail("'pre_tokenizer' and 'decoder' must both be of type ByteLevel, or neither",
                      StatusCode::kUnsupported);
   }
-  if (pre_tokenizer.is_byte_level && model.kind != TokenizerModelKind::kBytePairs) {
+  if (is_byte_level && parts->model.kind != TokenizerModelKind::kBytePairs) {
     return root.Fail("has a ByteLevel pre-tokenizer before a model that does not merge bytes",
                      StatusCode::kUnsupported);
   }
-  GRAFT_ASSIGN_OR_RETURN(const PostProcessor around,
-                         ReadPostProcessor(root.Find("post_processor"), vocabulary.texts.size()));
-  Truncation truncation;
-  if (keeps_truncation) {
-    GRAFT_ASSIGN_OR_RETURN(truncation, ReadTruncation(root));
-  }
-  const TokenTable table = SpellTokens(vocabulary, pre_tokenizer.is_byte_level);
-  std::vector<Offset<fb::AddedToken>> added_offsets;
-  added_offsets.reserve(added.size());
+  GRAFT_ASSIGN_OR_RETURN(parts->around, ReadPostProcessor(root.Find("post_processor"),
+                                                          parts->model.vocabulary.texts.size()));
+  return OkStatus();
+}
+
+std::vector<Offset<fb::AddedToken>> WriteAddedTokens(FlatBufferBuilder& builder,
+                                                     const std::vector<AddedToken>& added) {
+  std::vector<Offset<fb::AddedToken>> offsets;
+  offsets.reserve(added.size());
   for (const AddedToken& token : added) {
-    added_offsets.push_back(fb::CreateAddedToken(
+    offsets.push_back(fb::CreateAddedToken(
         builder, builder.CreateString(token.content.data(), token.content.size()), token.id,
         token.single_word, token.strip_left, token.strip_right, token.normalized, token.special,
         token.outside_vocabulary));
   }
+  return offsets;
+}
 
+Offset<fb::Tokenizer> WriteTokenizer(FlatBufferBuilder& builder, const TokenizerParts& parts) {
+  const TokenizerModel& model = parts.model;
+  const bool is_byte_level = parts.pre_tokenizer.is_byte_level;
+  const TokenTable table = SpellTokens(model.vocabulary, is_byte_level);
+  const auto added_offsets = WriteAddedTokens(builder, parts.added);
   // Every vector before the table: FlatBuffers does not nest them.
-  const auto normalizer_offset = builder.CreateVector(normalizer);
-  const auto pre_tokenizer_offset = builder.CreateVector(pre_tokenizer.steps);
-  const auto decoder_offset = builder.CreateVector(decoder.steps);
+  const auto normalizer_offset = builder.CreateVector(parts.normalizer);
+  const auto pre_tokenizer_offset = builder.CreateVector(parts.pre_tokenizer.steps);
+  const auto decoder_offset = builder.CreateVector(parts.decoder.steps);
   const auto added_offset = builder.CreateVector(added_offsets);
-  const auto prefix_offset = builder.CreateVector(around.prefix);
-  const auto suffix_offset = builder.CreateVector(around.suffix);
+  const auto prefix_offset = builder.CreateVector(parts.around.prefix);
+  const auto suffix_offset = builder.CreateVector(parts.around.suffix);
   const auto bytes_offset = builder.CreateVector(table.bytes);
   const auto offsets_offset = builder.CreateVector(table.offsets);
   const auto merges_offset = builder.CreateVector(model.merges);
@@ -194,19 +215,32 @@ Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const J
   const auto order_offset = vector_unless_empty(model.order);
   const auto scores_offset = vector_unless_empty(model.scores);
   const auto continuing_offset = builder.CreateString(model.continuing_prefix);
-  const auto template_of = [&](const std::vector<PostProcessor::Part>& parts) {
-    return parts.empty() ? Offset<flatbuffers::Vector<const fb::TemplatePart*>>()
-                         : builder.CreateVectorOfStructs(TemplateParts(parts));
+  const auto template_of = [&](const std::vector<PostProcessor::Part>& template_parts) {
+    return template_parts.empty() ? Offset<flatbuffers::Vector<const fb::TemplatePart*>>()
+                                  : builder.CreateVectorOfStructs(TemplateParts(template_parts));
   };
-  const auto single_offset = template_of(around.single);
-  const auto pair_offset = template_of(around.pair);
-  return fb::CreateTokenizer(
-      builder, KindOf(model.kind), normalizer_offset, pre_tokenizer_offset, decoder_offset,
-      added_offset, prefix_offset, suffix_offset, bytes_offset, offsets_offset, merges_offset,
-      results_offset, model.unknown_id, model.byte_fallback, model.fuse_unknown,
-      model.ignore_merges, pre_tokenizer.is_byte_level, order_offset, scores_offset,
-      continuing_offset, model.max_word_characters, single_offset, pair_offset,
-      truncation.max_tokens, truncation.cuts_start);
+  const auto single_offset = template_of(parts.around.single);
+  const auto pair_offset = template_of(parts.around.pair);
+  return fb::CreateTokenizer(builder, KindOf(model.kind), normalizer_offset, pre_tokenizer_offset,
+                             decoder_offset, added_offset, prefix_offset, suffix_offset,
+                             bytes_offset, offsets_offset, merges_offset, results_offset,
+                             model.unknown_id, model.byte_fallback, model.fuse_unknown,
+                             model.ignore_merges, is_byte_level, order_offset, scores_offset,
+                             continuing_offset, model.max_word_characters, single_offset,
+                             pair_offset, parts.truncation.max_tokens, parts.truncation.cuts_start);
+}
+
+}  // namespace
+
+Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const JsonValue& root,
+                                             bool keeps_truncation) {
+  TokenizerParts parts;
+  GRAFT_RETURN_IF_ERROR(ReadModel(root, &parts));
+  GRAFT_RETURN_IF_ERROR(ReadSteps(builder, root, &parts));
+  if (keeps_truncation) {
+    GRAFT_ASSIGN_OR_RETURN(parts.truncation, ReadTruncation(root));
+  }
+  return WriteTokenizer(builder, parts);
 }
 
 Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder,

@@ -51,6 +51,12 @@ Result<std::string> ReadContent(const JsonValue& component, const char* key) {
   return content;
 }
 
+Result<std::string> ReadSomeContent(const JsonValue& component, const char* key) {
+  GRAFT_ASSIGN_OR_RETURN(std::string content, ReadContent(component, key));
+  if (content.empty()) return component.Find(key).Fail("must not be empty");
+  return content;
+}
+
 Result<fb::SplitBehavior> ReadBehavior(const JsonValue& component, const char* fallback) {
   GRAFT_ASSIGN_OR_RETURN(const std::string name, component.GetString("behavior", fallback));
   if (name == "Removed") return fb::SplitBehavior::Removed;
@@ -137,15 +143,14 @@ Status AppendPreTokenizer(FlatBufferBuilder& builder, PreTokenizerSteps& result,
     return OkStatus();
   }
   if (type == "CharDelimiterSplit") {
-    GRAFT_ASSIGN_OR_RETURN(const std::string delimiter, ReadContent(component, "delimiter"));
-    if (delimiter.empty()) return component.Find("delimiter").Fail("must not be empty");
+    GRAFT_ASSIGN_OR_RETURN(const std::string delimiter, ReadSomeContent(component, "delimiter"));
     result.steps.push_back(fb::CreatePreTokenizerStep(builder, fb::PreTokenizerKind::Split,
                                                       builder.CreateString(delimiter)));
     return OkStatus();
   }
   if (type == "Metaspace") {
-    GRAFT_ASSIGN_OR_RETURN(const std::string replacement, ReadContent(component, "replacement"));
-    if (replacement.empty()) return component.Find("replacement").Fail("must not be empty");
+    GRAFT_ASSIGN_OR_RETURN(const std::string replacement,
+                           ReadSomeContent(component, "replacement"));
     GRAFT_ASSIGN_OR_RETURN(const fb::PrependScheme scheme, ReadPrependScheme(component));
     GRAFT_ASSIGN_OR_RETURN(const bool split, component.GetBool("split", true));
     result.steps.push_back(fb::CreatePreTokenizerStep(
@@ -255,6 +260,10 @@ Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
     result.steps.push_back(fb::CreateDecoderStep(builder, kind));
     return OkStatus();
   };
+  if (result.is_fused && (type == "ByteFallback" || type == "WordPiece")) {
+    return component.Fail("is a " + type + " decoder after one that fuses tokens",
+                          StatusCode::kUnsupported);
+  }
   if (type == "ByteLevel") {
     if (!result.steps.empty()) {
       return component.Fail("is a ByteLevel decoder after another", StatusCode::kUnsupported);
@@ -263,13 +272,7 @@ Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
     result.is_fused = true;
     return append(fb::DecoderKind::ByteLevel);
   }
-  if (type == "ByteFallback") {
-    if (result.is_fused) {
-      return component.Fail("is a ByteFallback decoder after one that fuses tokens",
-                            StatusCode::kUnsupported);
-    }
-    return append(fb::DecoderKind::ByteFallback);
-  }
+  if (type == "ByteFallback") return append(fb::DecoderKind::ByteFallback);
   if (type == "Fuse") {
     result.is_fused = true;
     return append(fb::DecoderKind::Fuse);
@@ -284,8 +287,7 @@ Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
     return OkStatus();
   }
   if (type == "Strip") {
-    GRAFT_ASSIGN_OR_RETURN(const std::string content, ReadContent(component, "content"));
-    if (content.empty()) return component.Find("content").Fail("must not be empty");
+    GRAFT_ASSIGN_OR_RETURN(const std::string content, ReadSomeContent(component, "content"));
     GRAFT_ASSIGN_OR_RETURN(const int64_t start,
                            component.GetIntIn("start", 0, schema::kMaxStrip, 0));
     GRAFT_ASSIGN_OR_RETURN(const int64_t stop, component.GetIntIn("stop", 0, schema::kMaxStrip, 0));
@@ -295,20 +297,15 @@ Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
     return OkStatus();
   }
   if (type == "Metaspace") {
-    GRAFT_ASSIGN_OR_RETURN(const std::string replacement, ReadContent(component, "replacement"));
-    if (replacement.empty()) return component.Find("replacement").Fail("must not be empty");
+    GRAFT_ASSIGN_OR_RETURN(const std::string replacement,
+                           ReadSomeContent(component, "replacement"));
     GRAFT_ASSIGN_OR_RETURN(const fb::PrependScheme scheme, ReadPrependScheme(component));
     result.steps.push_back(fb::CreateDecoderStep(builder, fb::DecoderKind::Metaspace, 0,
                                                  builder.CreateString(replacement), 0, 0, scheme));
     return OkStatus();
   }
   if (type == "WordPiece") {
-    if (result.is_fused) {
-      return component.Fail("is a WordPiece decoder after one that fuses tokens",
-                            StatusCode::kUnsupported);
-    }
-    GRAFT_ASSIGN_OR_RETURN(const std::string prefix, ReadContent(component, "prefix"));
-    if (prefix.empty()) return component.Find("prefix").Fail("must not be empty");
+    GRAFT_ASSIGN_OR_RETURN(const std::string prefix, ReadSomeContent(component, "prefix"));
     GRAFT_ASSIGN_OR_RETURN(const bool cleanup, component.GetBool("cleanup", true));
     result.steps.push_back(fb::CreateDecoderStep(builder, fb::DecoderKind::WordPiece, 0,
                                                  builder.CreateString(prefix), 0, 0,
