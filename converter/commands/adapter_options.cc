@@ -59,9 +59,15 @@ Result<MergeRules> ParseMergeRules(const AdapterOptions& options) {
   return rules;
 }
 
-Status CheckAdapterOptions(const AdapterOptions& options) {
-  GRAFT_RETURN_IF_ERROR(ParseAdapters(options.adapters).status());
-  return ParseMergeRules(options).status();
+int RunWithAdapters(const AdapterOptions& options, const std::function<Status()>& command) {
+  Status usage = ParseAdapters(options.adapters).status();
+  if (usage.ok()) usage = ParseMergeRules(options).status();
+  if (!usage.ok()) {
+    ReportFailure(usage);
+    return kExitUsage;
+  }
+  const Status status = command();
+  return status.ok() ? kExitOk : ReportFailure(status);
 }
 
 }  // namespace graft::converter

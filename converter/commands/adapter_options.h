@@ -2,6 +2,7 @@
 // From the words of the command line to adapters, weights and rules.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ Result<std::vector<AdapterSpec>> ParseAdapters(const std::vector<std::string>& w
 /// Errors   kInvalidArgument: options that contradict one another, or mean nothing without another.
 Result<MergeRules> ParseMergeRules(const AdapterOptions& options);
 
-/// Both of the above for their errors: wrong usage, which is told before anything is read.
-Status CheckAdapterOptions(const AdapterOptions& options);
+/// Runs a command that merges adapters, and reports its failure. Options that contradict one another
+/// are wrong usage, which is told before anything is read. Returns the exit code.
+int RunWithAdapters(const AdapterOptions& options, const std::function<Status()>& command);
 
 }  // namespace graft::converter

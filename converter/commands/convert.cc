@@ -59,12 +59,7 @@ Status Convert(const ConvertOptions& options) {
 }  // namespace
 
 int RunConvert(const ConvertOptions& options) {
-  if (const Status usage = CheckAdapterOptions(options.merge); !usage.ok()) {
-    ReportFailure(usage);
-    return kExitUsage;
-  }
-  const Status status = Convert(options);
-  return status.ok() ? kExitOk : ReportFailure(status);
+  return RunWithAdapters(options.merge, [&] { return Convert(options); });
 }
 
 }  // namespace graft::converter

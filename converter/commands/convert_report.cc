@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "converter/commands/hash_text.h"
+#include "converter/commands/merge_text.h"
 #include "converter/commands/progress.h"
 #include "converter/describe/image_files.h"
 
@@ -101,11 +102,7 @@ void AppendFormats(const ConvertReport& report, std::string* text) {
 void AppendMerge(const ConvertReport& report, std::string* text) {
   const std::vector<AdapterReport> none;
   for (const AdapterReport& adapter : report.merge == nullptr ? none : report.merge->adapters) {
-    Append(text, "  adapter %s: %s, %lld of %lld modules merged", adapter.name.c_str(),
-           adapter.kind.c_str(), static_cast<long long>(adapter.modules_merged),
-           static_cast<long long>(adapter.modules_expected));
-    if (adapter.weight != 1) Append(text, ", weight %g", adapter.weight);
-    *text += "\n";
+    *text += AdapterText(adapter) + "\n";
     if (!adapter.missing.empty()) {
       *text += "    targeted, but not in the adapter: " + NameList(adapter.missing) + "\n";
     }
@@ -247,25 +244,10 @@ std::string ConvertReportJson(const ConvertReport& report) {
   json["unused_tensors"] = report.description.unused;
   json["combined_by"] = report.description.combined_by;
   json["base"]["rounding"] = report.description.base_rounding;
-  json["adapters"] = Json::array();
-  json["changed_tensors"] = Json::array();
-  if (report.merge != nullptr) {
-    for (const AdapterReport& adapter : report.merge->adapters) {
-      json["adapters"].push_back({{"name", adapter.name},
-                                  {"kind", adapter.kind},
-                                  {"hash", HashText(adapter.hash)},
-                                  {"weight", adapter.weight},
-                                  {"modules_merged", adapter.modules_merged},
-                                  {"modules_expected", adapter.modules_expected},
-                                  {"missing", adapter.missing}});
-    }
-    for (const TensorReport& tensor : report.merge->tensors) {
-      json["changed_tensors"].push_back({{"name", tensor.name},
-                                         {"kind", tensor.kind},
-                                         {"rank", tensor.rank},
-                                         {"scale", tensor.scale}});
-    }
-  }
+  const MergeReport nothing;
+  const MergeReport& merge = report.merge == nullptr ? nothing : *report.merge;
+  json["adapters"] = AdaptersJson(merge);
+  json["changed_tensors"] = ChangedTensorsJson(merge);
   json["layers"] = Json::array();
   for (const LayerOutcome& layer : report.outcome.layers)
     json["layers"].push_back(LayerJson(layer));

@@ -6,7 +6,7 @@
 
 #include "converter/commands/adapter_options.h"
 #include "converter/commands/commands.h"
-#include "converter/commands/hash_text.h"
+#include "converter/commands/merge_text.h"
 #include "converter/commands/progress.h"
 #include "converter/merge/merge_checkpoint.h"
 
@@ -25,22 +25,9 @@ Result<std::optional<DType>> ParseDType(const std::string& word) {
 }
 
 std::string ReportJson(const MergeOptions& options, const MergeReport& report) {
-  Json json = {{"output", options.output}, {"adapters", Json::array()}, {"tensors", Json::array()}};
-  for (const AdapterReport& adapter : report.adapters) {
-    json["adapters"].push_back({{"name", adapter.name},
-                                {"kind", adapter.kind},
-                                {"hash", HashText(adapter.hash)},
-                                {"weight", adapter.weight},
-                                {"modules_merged", adapter.modules_merged},
-                                {"modules_expected", adapter.modules_expected},
-                                {"missing", adapter.missing}});
-  }
-  for (const TensorReport& tensor : report.tensors) {
-    json["tensors"].push_back({{"name", tensor.name},
-                               {"kind", tensor.kind},
-                               {"rank", tensor.rank},
-                               {"scale", tensor.scale}});
-  }
+  const Json json = {{"output", options.output},
+                     {"adapters", AdaptersJson(report)},
+                     {"tensors", ChangedTensorsJson(report)}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -67,11 +54,7 @@ Status Merge(const MergeOptions& options) {
   std::printf("%s: %zu %s changed\n", options.output.c_str(), report.tensors.size(),
               report.tensors.size() == 1 ? "tensor" : "tensors");
   for (const AdapterReport& adapter : report.adapters) {
-    std::printf("  adapter %s: %s, %lld of %lld modules merged", adapter.name.c_str(),
-                adapter.kind.c_str(), static_cast<long long>(adapter.modules_merged),
-                static_cast<long long>(adapter.modules_expected));
-    if (adapter.weight != 1) std::printf(", weight %g", adapter.weight);
-    std::printf("\n");
+    std::printf("%s\n", AdapterText(adapter).c_str());
     for (const std::string& name : adapter.missing) {
       std::printf("    targeted, but not in the adapter: %s\n", name.c_str());
     }
@@ -82,12 +65,7 @@ Status Merge(const MergeOptions& options) {
 }  // namespace
 
 int RunMerge(const MergeOptions& options) {
-  if (const Status usage = CheckAdapterOptions(options.merge); !usage.ok()) {
-    ReportFailure(usage);
-    return kExitUsage;
-  }
-  const Status status = Merge(options);
-  return status.ok() ? kExitOk : ReportFailure(status);
+  return RunWithAdapters(options.merge, [&] { return Merge(options); });
 }
 
 }  // namespace graft::converter

@@ -174,10 +174,6 @@ std::string NameOf(const fs::path& path) {
   return clean.has_filename() ? clean.filename().string() : clean.parent_path().filename().string();
 }
 
-bool EndsWith(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
 // What the graph leaves out. A tensor that an adapter changed must not be among it: the change
 // would silently be lost.
 Status FindUnused(const OpenedModel& model, ModelDescription* description) {
@@ -193,10 +189,10 @@ Status FindUnused(const OpenedModel& model, ModelDescription* description) {
     }
     // Old checkpoints store what rotary positions are computed from, and causal masks; batch norms
     // how often they were trained.
-    const bool is_buffer = EndsWith(info.name, "rotary_emb.inv_freq") ||
-                           (info.shape.size() == 4 && EndsWith(info.name, ".bias")) ||
-                           EndsWith(info.name, ".masked_bias") ||
-                           EndsWith(info.name, "num_batches_tracked");
+    const bool is_buffer = info.name.ends_with("rotary_emb.inv_freq") ||
+                           (info.shape.size() == 4 && info.name.ends_with(".bias")) ||
+                           info.name.ends_with(".masked_bias") ||
+                           info.name.ends_with("num_batches_tracked");
     if (is_buffer) continue;
     description->unused.push_back(info.name);
   }
@@ -257,11 +253,7 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
     }
   }
   if (model.merged == nullptr) return description;
-  for (const AdapterReport& adapter : model.merged->report().adapters) {
-    description.adapters.push_back(AdapterRecord{adapter.name, adapter.hash, adapter.kind,
-                                                 adapter.weight, adapter.modules_merged,
-                                                 adapter.modules_expected});
-  }
+  description.adapters = model.merged->report().adapters;
   const MergeRules& rules = model.merged->rules();
   if (rules.nf4_base.has_value()) {
     description.base_rounding =

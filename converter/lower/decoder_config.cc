@@ -122,26 +122,6 @@ Result<AttentionShape> ReadAttentionShape(const JsonValue& config, int64_t hidde
   return attention;
 }
 
-Result<float> ReadEpsilon(const JsonValue& config, std::string_view key, double fallback) {
-  GRAFT_ASSIGN_OR_RETURN(const double epsilon, config.GetDouble(key, fallback));
-  if (!(epsilon > 0.0 && epsilon < 1.0)) {
-    return config.Find(key).Fail("is " + config.Find(key).Text() + "; it must lie between 0 and 1");
-  }
-  return static_cast<float>(epsilon);
-}
-
-Result<double> ReadPositive(const JsonValue& object, std::string_view key) {
-  GRAFT_ASSIGN_OR_RETURN(const double value, object.GetDouble(key));
-  if (!(value > 0.0) || !std::isfinite(static_cast<float>(value))) {
-    return object.Find(key).Fail("is " + object.Find(key).Text() + "; it must be positive");
-  }
-  return value;
-}
-
-Result<double> ReadPositive(const JsonValue& object, std::string_view key, double fallback) {
-  return object.Has(key) ? ReadPositive(object, key) : Result<double>(fallback);
-}
-
 Result<std::optional<std::vector<bool>>> ReadSlidingLayers(const JsonValue& config,
                                                            int64_t layers) {
   if (!config.Has("layer_types")) return std::optional<std::vector<bool>>();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What decoders' configurations have in common, within limits that keep sums and products of sizes
-// within 64 bits.
+// What decoders' configurations have in common.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +10,10 @@
 
 #include "converter/json/json.h"
 #include "converter/lower/lowering.h"
+#include "converter/lower/numbers.h"
 #include "converter/lower/shapes.h"
 
 namespace graft::converter {
-
-constexpr int64_t kMaxWidth = int64_t{1} << 20;
-constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
-constexpr int64_t kMaxLayers = 4096;
-constexpr int64_t kMaxHeads = 4096;
-constexpr int64_t kMaxHeadDim = 4096;
-constexpr int64_t kMaxContext = int64_t{1} << 30;
 
 struct DecoderSizes {
   int64_t hidden = 0;
@@ -36,14 +29,6 @@ Result<DecoderSizes> ReadDecoderSizes(const JsonValue& config);
 /// `usual_head_dim`, or if that is 0 the heads' share of `hidden`. scale is 1 / sqrt(head_dim).
 Result<AttentionShape> ReadAttentionShape(const JsonValue& config, int64_t hidden,
                                           int64_t usual_head_dim = 0);
-
-/// A norm's epsilon.
-/// Errors   kCorrupt: not between 0 and 1.
-Result<float> ReadEpsilon(const JsonValue& config, std::string_view key, double fallback);
-
-/// A number that must be finite and above 0.
-Result<double> ReadPositive(const JsonValue& object, std::string_view key);
-Result<double> ReadPositive(const JsonValue& object, std::string_view key, double fallback);
 
 /// Which layers slide, from layer_types; nothing if the file does not list them.
 /// Errors   kUnsupported: a type that is neither full_attention nor sliding_attention.

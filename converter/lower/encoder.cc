@@ -5,19 +5,11 @@
 #include <string_view>
 
 #include "converter/lower/activation.h"
+#include "converter/lower/numbers.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::converter {
 namespace {
-
-// Far above any model there is; they keep sums and products of sizes within 64 bits.
-constexpr int64_t kMaxWidth = int64_t{1} << 20;
-constexpr int64_t kMaxLayers = 4096;
-constexpr int64_t kMaxHeads = 4096;
-
-bool EndsWith(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
 
 ValueId SelfAttention(const EncoderSizes& sizes, const EncoderLayerNames& names,
                       const Module& layer, ValueId x, ValueId text_ends, bool qkv_bias) {
@@ -54,12 +46,7 @@ Result<EncoderSizes> ReadEncoderSizes(const JsonValue& config, const EncoderKeys
   attention.kv_heads = attention.heads;
   attention.head_dim = sizes.hidden / attention.heads;
   attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(attention.head_dim)));
-  GRAFT_ASSIGN_OR_RETURN(const double epsilon, config.GetDouble("layer_norm_eps", 1e-12));
-  if (!(epsilon > 0.0 && epsilon < 1.0)) {
-    return config.Find("layer_norm_eps")
-        .Fail("is " + config.Find("layer_norm_eps").Text() + "; it must lie between 0 and 1");
-  }
-  sizes.epsilon = static_cast<float>(epsilon);
+  GRAFT_ASSIGN_OR_RETURN(sizes.epsilon, ReadEpsilon(config, "layer_norm_eps", 1e-12));
   GRAFT_ASSIGN_OR_RETURN(sizes.activation, ReadActivation(config, keys.activation));
   return sizes;
 }
@@ -99,10 +86,10 @@ Result<EncoderHead> ReadEncoderHead(const JsonValue& config, const GraphBuilder&
                                     const std::string& classifier) {
   GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> names, config.GetStrings("architectures"));
   const std::string name = names.empty() ? "Model" : names[0];
-  if (EndsWith(name, "ForSequenceClassification")) return EncoderHead::kSequence;
-  if (EndsWith(name, "ForTokenClassification")) return EncoderHead::kToken;
-  if (EndsWith(name, "Model") || EndsWith(name, "ForMaskedLM") ||
-      EndsWith(name, "ForPreTraining")) {
+  if (name.ends_with("ForSequenceClassification")) return EncoderHead::kSequence;
+  if (name.ends_with("ForTokenClassification")) return EncoderHead::kToken;
+  if (name.ends_with("Model") || name.ends_with("ForMaskedLM") ||
+      name.ends_with("ForPreTraining")) {
     return graph.Has(classifier) ? EncoderHead::kSequence : EncoderHead::kEmbedding;
   }
   return config.Find("architectures")

@@ -11,7 +11,7 @@
 
 #include "converter/lower/constant.h"
 #include "converter/lower/lowering.h"
-#include "schema/container.h"
+#include "converter/merge/merge_report.h"
 
 namespace graft::schema::fb {
 struct Graph;
@@ -27,15 +27,6 @@ struct AdaptedTensor {
   double scale = 0.0;
 };
 
-struct AdapterRecord {
-  std::string name;
-  schema::Hash128 hash;
-  std::string kind;
-  double weight = 1.0;
-  int64_t modules_merged = 0;
-  int64_t modules_expected = 0;
-};
-
 /// A model but for its weights. `graph` and `tokenizer` lie in the FlatBufferBuilder that the
 /// header is finished in.
 struct ModelDescription {
@@ -48,7 +39,7 @@ struct ModelDescription {
   std::string bos_token;      ///< As the template knows it; empty: none.
   std::string eos_token;
   std::string base_name;
-  std::vector<AdapterRecord> adapters;
+  std::vector<AdapterReport> adapters;
   std::string combined_by;    ///< "sum", "ties 0.5"; empty: one adapter, whole.
   std::string base_rounding;  ///< "nf4", "nf4 double-quantized"; empty: none.
   std::map<std::string, AdaptedTensor, std::less<>> adapted;  ///< By the name of the source tensor.

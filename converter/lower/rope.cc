@@ -5,7 +5,7 @@
 #include <numbers>
 #include <string>
 
-#include "converter/lower/decoder_config.h"
+#include "converter/lower/numbers.h"
 
 namespace graft::converter {
 namespace {

@@ -96,7 +96,7 @@ flatbuffers::Offset<fb::Provenance> WriteProvenance(
     const std::vector<flatbuffers::Offset<fb::LayerReport>>& reports,
     flatbuffers::FlatBufferBuilder& header) {
   std::vector<flatbuffers::Offset<fb::AdapterProvenance>> adapters;
-  for (const AdapterRecord& adapter : description.adapters) {
+  for (const AdapterReport& adapter : description.adapters) {
     const auto name = header.CreateString(adapter.name);
     const auto kind = header.CreateString(adapter.kind);
     const fb::Hash128 hash(adapter.hash.high, adapter.hash.low);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "converter/lower/encoder.h"
+#include "converter/lower/numbers.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::converter {
@@ -14,10 +15,8 @@ namespace {
 using schema::fb::ActivationKind;
 using schema::fb::PoolKind;
 
-constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
 constexpr int64_t kMaxPositions = int64_t{1} << 24;
 constexpr int64_t kMaxTokenTypes = 1 << 16;
-constexpr int64_t kMaxWidth = int64_t{1} << 20;
 
 constexpr EncoderLayerNames kBertLayer = {"attention.self.query",
                                           "attention.self.key",
