@@ -9,10 +9,9 @@
 #include <limits>
 #include <vector>
 
+#include "converter/base/vector_levels.h"
 #include "converter/tensors/float_formats.h"
 
-#define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_AVX3_ZEN4 | HWY_AVX3_SPR | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "converter/quantize/quantize_kernels.cc"
 #include <hwy/foreach_target.h>

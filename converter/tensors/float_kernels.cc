@@ -4,11 +4,9 @@
 
 #include <cstring>
 
+#include "converter/base/vector_levels.h"
 #include "converter/tensors/float_formats.h"
 
-// Three levels of x86 are enough; the others would only lengthen the build.
-#define HWY_DISABLED_TARGETS \
-  (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_AVX3_ZEN4 | HWY_AVX3_SPR | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "converter/tensors/float_kernels.cc"
 #include <hwy/foreach_target.h>
