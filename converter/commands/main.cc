@@ -20,8 +20,8 @@ constexpr char kExitCodes[] =
     "Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage, 130 "
     "interrupted.";
 
-// The first signal asks; work stops at the next block and removes what it began. A second one is
-// not waited for.
+// After the first signal, work stops at the next block and removes what it began. A second one ends
+// the program at once.
 void OnSignal(int signal) {
   g_cancelled.store(true);
   std::signal(signal, SIG_DFL);

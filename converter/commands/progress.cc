@@ -34,7 +34,7 @@ Progress::~Progress() { Finish(); }
 
 void Progress::Update(int64_t done, int64_t total) {
   if (!visible_ || total <= 0) return;
-  // Whoever finds another drawing goes on working.
+  // A thread that finds another one drawing goes on working.
   const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return;
   most_done_ = std::max(most_done_, done);

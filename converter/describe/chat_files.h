@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a model's folder says about talking to it: the chat template, and the tokens it is written
-// with.
+// What a model's folder says about chat: the template, and the tokens that the template writes.
 #pragma once
 
 #include <filesystem>

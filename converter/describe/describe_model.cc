@@ -94,14 +94,14 @@ Result<std::unique_ptr<JsonDocument>> ReadConfig(const OpenedModel& model, const
   return JsonDocument::Parse(text, file.string());
 }
 
-// The folder whose tokenizer the merged model speaks.
+// The folder whose tokenizer the merged model uses.
 fs::path TokenizerFolder(const OpenedModel& model, const fs::path& folder) {
   return model.merged && !model.merged->tokenizer_folder().empty()
              ? model.merged->tokenizer_folder()
              : folder;
 }
 
-// The folder that says how the merged model sees images.
+// The folder that says how images become the merged model's input.
 fs::path ImageFolder(const OpenedModel& model, const fs::path& folder) {
   return model.merged && !model.merged->image_folder().empty() ? model.merged->image_folder()
                                                                : folder;
@@ -111,7 +111,7 @@ Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
     const OpenedModel& model, const fs::path& folder, int64_t vocabulary, bool generates_text,
     flatbuffers::FlatBufferBuilder& header) {
   const fs::path from = TokenizerFolder(model, folder);
-  // Encoders are given what fits; a prompt that was cut in silence would be another prompt.
+  // A text for an encoder is cut to what fits. A prompt is not: cut, it would be another prompt.
   GRAFT_ASSIGN_OR_RETURN(const auto tokenizer,
                          BuildTokenizer(header, from.string(), !generates_text));
   if (tokenizer.IsNull()) return tokenizer;

@@ -20,7 +20,7 @@ using Filter = ImagePreparation::Filter;
 constexpr int64_t kMaxSide = schema::kMaxImageSide;
 constexpr double kUsualRescale = 1.0 / 255;
 
-// What the classes of transformers take where the file is silent.
+// The defaults of transformers' classes, where the file has no value.
 struct Processor {
   std::string_view name;
   Filter filter;

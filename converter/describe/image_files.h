@@ -11,8 +11,8 @@
 
 namespace graft::converter {
 
-/// Reads preprocessor_config.json, as the image processors of ViT and DeiT write it (feature
-/// extractors, as they were called, too), and completes `image`, of which the lowering has set the
+/// Reads preprocessor_config.json, as the image processors of ViT and DeiT write it (called
+/// feature extractors in older files), and completes `image`, of which the lowering has set the
 /// size. Without the file: ViT's usual preparation, at the model's size.
 /// Errors   kUnsupported: another processor, or a setting that changes the pixels and is not
 ///          computed;

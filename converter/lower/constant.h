@@ -24,8 +24,8 @@ struct RowRuns {
   }
 };
 
-/// Which numbers of a checkpoint's tensor a constant is made of, and what becomes of each: number *
-/// factor + offset, then the same by its row's own, in float64.
+/// Which numbers of a checkpoint's tensor a constant is made of. Each becomes number * factor +
+/// offset, then the same with the factor and offset of its row, in float64.
 struct TensorPart {
   std::string source;       ///< Empty: none.
   int64_t source_rows = 0;  ///< The source's own rows, or its columns if it is transposed.

@@ -34,7 +34,7 @@ Status ScaleAsLlama3(const JsonValue& scaling, std::vector<double>* inverse) {
   return OkStatus();
 }
 
-// Each frequency by a factor of its own. The magnitude makes up for the longer context.
+// Each frequency is divided by its own factor. The magnitude makes up for the longer context.
 Status ScaleAsLongRope(const JsonValue& config, const JsonValue& scaling,
                        std::vector<double>* inverse, RopeFrequencies* rope) {
   const JsonValue& original_home =

@@ -36,8 +36,8 @@ struct RopeDefaults {
 Result<RopeFrequencies> ReadRope(const JsonValue& config, int64_t head_dim,
                                  const RopeDefaults& defaults = {});
 
-/// The same from an object of its own, such as one of several in rope_parameters, or null: a plain
-/// rope of defaults.theta. `config` is where the model's context stands.
+/// The same from a separate object, such as one of several in rope_parameters. Null: a plain rope of
+/// defaults.theta. `config` is where the model's context stands.
 Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonValue& parameters,
                                            int64_t head_dim, const RopeDefaults& defaults);
 

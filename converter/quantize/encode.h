@@ -15,7 +15,8 @@ namespace graft::converter {
 /// nothing is rounded in between.
 /// Shapes   numbers [rows, row_elements]; data and scales: rows times RowDataBytes and
 ///          RowScaleBytes of `format`; stored, the numbers that the bytes stand for, is like
-///          numbers. Requires `format` to fit row_elements (FormatFor); buffers disjoint.
+///          numbers.
+/// Requires `format` to fit row_elements (FormatFor); buffers disjoint.
 /// Errors   kCorrupt: a number that is not finite or beyond the format's range; the message says
 ///          which row of these.
 /// Cost     see quantize_kernels.h. The bytes are the same on every CPU. Reentrant.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Regular expressions as tokenizer.json holds them (Oniguruma, Ruby syntax), said in PCRE2's syntax
-// with the same meaning.
+// Regular expressions as tokenizer.json holds them (Oniguruma, Ruby syntax), rewritten in PCRE2's
+// syntax with the same meaning.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ namespace graft::converter {
 /// over: \s, \w, \b, \h, \v and POSIX classes over Unicode, names of properties, scripts without
 /// their extensions, (?m), line anchors, {n,m}+ and {n}?, {,n}, nested and intersected classes. The
 /// result compiles with PCRE2.
-/// Errors   kUnsupported: a construct that has no equal, or that PCRE2 refuses; the message has no
+/// Errors   kUnsupported: a construct that has no equivalent, or that PCRE2 refuses; the message has no
 ///          file name.
 /// Source   Oniguruma doc/RE; PCRE2 pcre2pattern(3).
 Result<std::string> ToPcre2(std::string_view pattern);

@@ -43,7 +43,7 @@ Result<std::pair<std::string_view, std::string_view>> ReadMerge(const JsonValue&
   return std::pair(text.substr(0, space), text.substr(space + 1));
 }
 
-/// An option of BPE that graft has no equal for must be absent, null, empty or 0.
+/// An option of BPE that graft does not compute must be absent, null, empty or 0.
 Status RequireUnset(const JsonValue& model, const char* key) {
   const JsonValue option = model.Find(key);
   if (option.IsNull()) return OkStatus();
@@ -157,7 +157,7 @@ Status ReadUnigram(const JsonValue& model, TokenizerModel* result) {
   return OrderTokens(model, result);
 }
 
-/// The type of a model, which the oldest files leave to be seen from what it has.
+/// The type of a model. The oldest files do not name it; their members tell.
 Result<std::string> TypeOf(const JsonValue& model) {
   const char* guess = "unknown";
   if (model.Has("merges")) {

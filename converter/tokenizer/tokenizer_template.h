@@ -23,7 +23,7 @@ struct PostProcessor {
 };
 
 /// Takes the member `post_processor`, which may be null. tokens: how many there are.
-/// Errors   kCorrupt: not what the format says, ids that are no tokens';
+/// Errors   kCorrupt: not what the format says, ids that no token has;
 ///          kUnsupported: a type or a template that graft does not know.
 Result<PostProcessor> ReadPostProcessor(const JsonValue& post_processor, size_t tokens);
 

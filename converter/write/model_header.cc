@@ -38,7 +38,7 @@ void SetScalar(const void* table, flatbuffers::voffset_t field, T value) {
   flatbuffers::WriteScalar(mutable_table->GetAddressOf(field), value);
 }
 
-// Places relative to the start of each segment; AddSegmentOffsets makes them absolute.
+// Places relative to the start of each segment; Build makes them absolute.
 Status PlaceTensors(const ModelDescription& description, std::span<const StoredFormat> formats,
                     std::vector<TensorPlace>* tensors, std::vector<SegmentPlace>* segments) {
   for (size_t i = 0; i < formats.size(); ++i) {

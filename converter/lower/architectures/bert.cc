@@ -42,7 +42,7 @@ struct BertConfig {
   const EncoderLayerNames* names = &kBertLayer;
 };
 
-// What a text's tokens look like to the layers, and where the texts end.
+// The rows that the layers make of tokens, and where the texts end.
 struct Encoded {
   ValueId hidden;
   ValueId text_ends;
@@ -173,7 +173,7 @@ Status LowerBert(const JsonValue& config, GraphBuilder& graph, TaskDescription* 
                   graph, task);
 }
 
-// RoBERTa, XLM-RoBERTa and CamemBERT: positions count from behind the padding token's id.
+// RoBERTa, XLM-RoBERTa and CamemBERT: positions start after the padding token's id.
 // Source   Liu et al. 2019.
 Status LowerRoberta(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(BertConfig c, ReadConfig(config, "roberta", graph));

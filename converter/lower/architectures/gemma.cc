@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kUsualHeadDim = 256;
 constexpr int64_t kUsualWindow = 4096;
 constexpr double kUsualScoreDivisor = 256.0;  // scores are divided by its square root
-// Norms store w where others store 1 + w.
+// A norm multiplies by 1 + w, where w is its stored weight.
 constexpr NormWeight kOnePlus = {.factor = 1.0, .offset = 1.0};
 
 struct GemmaConfig {
@@ -31,7 +31,7 @@ struct GemmaConfig {
   std::vector<int64_t> windows;   // of each layer; 0: none
 };
 
-// A cap that the file gives, or switches off by null; a file that says nothing has the usual one.
+// The cap that the file gives; null switches it off, and without the key it is the usual one.
 Result<float> ReadCap(const JsonValue& config, std::string_view key, double usual) {
   for (size_t i = 0; i < config.size(); ++i) {
     if (config.key(i) == key && config.at(i).IsNull()) return 0.0f;
@@ -41,7 +41,7 @@ Result<float> ReadCap(const JsonValue& config, std::string_view key, double usua
   return static_cast<float>(cap);
 }
 
-// `interval`: every so many layers one has no window, where the file does not list them.
+// `interval`: one layer of so many has no window, where the file does not list the layers.
 Result<GemmaConfig> ReadConfig(const JsonValue& config, int64_t interval, double usual_score_cap,
                                double usual_logits_cap) {
   GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(

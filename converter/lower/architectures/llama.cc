@@ -19,7 +19,7 @@ Status LowerLlama(const JsonValue& config, GraphBuilder& graph, TaskDescription*
 Status LowerMistral(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, {"sliding_window", "layer_types"}));
   GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGatedDecoder(config));
-  // A file that says null has no window; one that says nothing has the first Mistral's.
+  // Null: no window. Without the key: that of the first Mistral.
   bool mentioned = false;
   for (size_t i = 0; i < config.size(); ++i) mentioned |= config.key(i) == "sliding_window";
   GRAFT_ASSIGN_OR_RETURN(const int64_t window,

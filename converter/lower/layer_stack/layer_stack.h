@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models that come from no hub: layers one after another, described by a graft.json beside their
+// Models of no known architecture: layers one after another, described by a graft.json beside their
 // weights. README.md has the format with an example; in short:
 //
 //   {"kind": "layer-stack",

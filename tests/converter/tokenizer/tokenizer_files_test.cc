@@ -91,7 +91,7 @@ void CheckSentencePiece(const std::string& kind) {
   CHECK(texts.size() == 38);
   size_t left_out = 0;
   for (const ReferenceText& text : texts) {
-    // Behind an added token transformers starts anew with a space, SentencePiece does not.
+    // After an added token transformers starts again with a space. SentencePiece does not.
     if (text.text.find("<sep>") != std::string::npos) {
       ++left_out;
       continue;
