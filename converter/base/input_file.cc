@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <vector>
 
 #define XXH_INLINE_ALL
@@ -82,6 +83,11 @@ Result<schema::Hash128> HashFiles(std::span<const InputFile* const> files,
   }
   const XXH128_hash_t hash = XXH3_128bits_digest(&state);
   return schema::Hash128{hash.high64, hash.low64};
+}
+
+bool Exists(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
 }
 
 }  // namespace graft::converter

@@ -51,4 +51,7 @@ class InputFile {
 Result<schema::Hash128> HashFiles(std::span<const InputFile* const> files,
                                   const std::atomic<bool>* stop = nullptr);
 
+/// Whether there is something at `path`. False if that cannot be found out.
+bool Exists(const std::filesystem::path& path);
+
 }  // namespace graft::converter

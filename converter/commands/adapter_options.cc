@@ -5,15 +5,15 @@
 #include <cmath>
 #include <filesystem>
 #include <string_view>
-#include <system_error>
+
+#include "converter/base/input_file.h"
 
 namespace graft::converter {
 
 Result<AdapterSpec> ParseAdapter(const std::string& word) {
   const AdapterSpec whole{word, 1.0};
-  std::error_code ignored;
   const size_t colon = word.rfind(':');
-  if (colon == std::string::npos || std::filesystem::exists(word, ignored)) return whole;
+  if (colon == std::string::npos || Exists(word)) return whole;
   const std::string_view number = std::string_view(word).substr(colon + 1);
   double weight = 0;
   const auto parsed = std::from_chars(number.data(), number.data() + number.size(), weight);

@@ -2,8 +2,8 @@
 #include "converter/describe/chat_files.h"
 
 #include <memory>
-#include <system_error>
 
+#include "converter/base/input_file.h"
 #include "converter/json/json.h"
 
 namespace graft::converter {
@@ -13,11 +13,6 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxTemplateBytes = uint64_t{1} << 20;
 constexpr size_t kMaxTokenBytes = 4096;
-
-bool Exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 /// The member "chat_template": one template, or a list of named ones.
 Result<std::string> TemplateIn(const JsonValue& root) {

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "converter/base/input_file.h"
 #include "converter/describe/chat_files.h"
 #include "converter/describe/image_files.h"
 #include "converter/describe/sentence_files.h"
@@ -26,11 +27,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxEndTokens = 1024;
-
-bool Exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 // eos_token_id: an id, a list of ids, or nothing.
 Result<std::vector<uint32_t>> ReadEndTokens(const JsonValue& config) {

@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
-#include <system_error>
 
+#include "converter/base/input_file.h"
 #include "schema/image_window.h"
 
 namespace graft::converter {
@@ -222,8 +222,7 @@ Status ParseImagePreparation(const JsonValue& config, ImagePreparation* image) {
 
 Status ReadImagePreparation(const fs::path& folder, ImagePreparation* image) {
   const fs::path file = folder / "preprocessor_config.json";
-  std::error_code ignored;
-  if (fs::exists(file, ignored)) {
+  if (Exists(file)) {
     image->source = file.string();
     GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
     return ParseImagePreparation(document->root(), image);

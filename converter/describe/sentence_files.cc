@@ -3,8 +3,8 @@
 
 #include <string>
 #include <string_view>
-#include <system_error>
 
+#include "converter/base/input_file.h"
 #include "converter/json/json.h"
 
 namespace graft::converter {
@@ -75,8 +75,7 @@ std::string_view LastName(std::string_view type) {
 Result<TextPooling> ReadTextPooling(const fs::path& folder) {
   TextPooling pooling;
   const fs::path file = folder / "modules.json";
-  std::error_code ignored;
-  if (!fs::exists(file, ignored)) return pooling;
+  if (!Exists(file)) return pooling;
   GRAFT_ASSIGN_OR_RETURN(const auto modules, JsonDocument::Read(file));
   if (!modules->root().IsArray()) return modules->root().Fail("must be a list of modules");
   pooling.normalize = false;

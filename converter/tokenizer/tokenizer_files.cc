@@ -4,11 +4,11 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "converter/base/input_file.h"
 #include "converter/json/json.h"
 #include "converter/tokenizer/sentencepiece_model.h"
 
@@ -18,11 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMaxFileBytes = uint64_t{64} << 20;
-
-bool Exists(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
 
 /// tokenizer_config.json; an empty object if there is none.
 Result<std::unique_ptr<JsonDocument>> ReadSettings(const fs::path& folder) {

@@ -125,12 +125,12 @@ static_assert(static_cast<int>(ImagePreparation::Filter::kBicubic) ==
 
 flatbuffers::Offset<fb::ImageInput> WriteImage(const ImagePreparation& image,
                                                flatbuffers::FlatBufferBuilder& header) {
-  const auto whole = [](int64_t number) { return static_cast<uint32_t>(number); };
+  const auto u32 = [](int64_t number) { return static_cast<uint32_t>(number); };
   const auto mean = header.CreateVector(image.mean);
   const auto deviation = header.CreateVector(image.deviation);
-  return fb::CreateImageInput(header, whole(image.channels), whole(image.height),
-                              whole(image.width), whole(image.resize_height),
-                              whole(image.resize_width), static_cast<fb::ImageFilter>(image.filter),
+  return fb::CreateImageInput(header, u32(image.channels), u32(image.height), u32(image.width),
+                              u32(image.resize_height), u32(image.resize_width),
+                              static_cast<fb::ImageFilter>(image.filter),
                               static_cast<float>(image.rescale), mean, deviation);
 }
 
