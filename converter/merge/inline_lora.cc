@@ -52,8 +52,8 @@ Result<std::unique_ptr<TensorSource>> InlineLoraSource::Create(
     LowRankFactors factors;
     factors.rank = rank;
     factors.columns = w->row_elements();
-    factors.read_left = [&source, name = lora.b](int64_t begin, int64_t end,
-                                                 std::span<double> out) {
+    factors.read_left = [&source, name = lora.b](int64_t begin, int64_t end, std::span<double> out,
+                                                 Workspace*) {
       return source.ReadRows(name, begin, end, out);
     };
     factors.read_right = [&source, name = lora.a, rank](std::span<double> out) {
@@ -71,7 +71,8 @@ Status InlineLoraSource::ReadRows(std::string_view name, int64_t row_begin, int6
   GRAFT_RETURN_IF_ERROR(source_.ReadRows(name, row_begin, row_end, out));
   const auto update = updates_.find(name);
   if (update == updates_.end()) return OkStatus();
-  return update->second->ApplyRows(row_begin, row_end, out);
+  WorkspacePool::Lease lease(&workspaces_, name);
+  return update->second->ApplyRows(row_begin, row_end, out, lease.workspace());
 }
 
 Status InlineLoraSource::ReadBaseRows(std::string_view name, int64_t row_begin, int64_t row_end,

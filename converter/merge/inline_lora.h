@@ -48,6 +48,7 @@ class InlineLoraSource final : public TensorSource {
 
   const TensorSource& source_;
   std::map<std::string, std::unique_ptr<LowRankRows>, std::less<>> updates_;
+  mutable WorkspacePool workspaces_;
 };
 
 }  // namespace graft::converter

@@ -89,11 +89,12 @@ Result<PlannedTensor*> MergePlan::Tensor(std::string_view module, std::string_vi
 RowReader MergePlan::ReaderSoFar(const PlannedTensor* tensor) const {
   const size_t part_index = tensor->parts.empty() ? 0 : tensor->parts.size() - 1;
   const size_t update_count = tensor->parts.empty() ? 0 : tensor->parts.back().updates.size();
-  return [this_base = base_, tensor, part_index, update_count](int64_t begin, int64_t end,
-                                                               std::span<double> out) -> Status {
+  return [this_base = base_, tensor, part_index, update_count](
+             int64_t begin, int64_t end, std::span<double> out, Workspace* workspace) -> Status {
     GRAFT_RETURN_IF_ERROR(ReadStartingRows(*this_base, *tensor, begin, end, out));
     for (size_t i = 0; i < update_count; ++i) {
-      GRAFT_RETURN_IF_ERROR(tensor->parts[part_index].updates[i]->ApplyRows(begin, end, out));
+      GRAFT_RETURN_IF_ERROR(
+          tensor->parts[part_index].updates[i]->ApplyRows(begin, end, out, workspace));
     }
     return OkStatus();
   };

@@ -127,6 +127,7 @@ Result<double> MergedSource::ThresholdOf(const PlannedTensor& tensor,
   const int64_t step = std::max<int64_t>(1, kThresholdBlockElements / row_elements);
   std::vector<double> start;
   std::vector<double> changed;
+  Workspace workspace;
   const VisitNumbers visit = [&](const std::function<void(std::span<const double>)>& numbers) {
     for (int64_t row = 0; row < info.rows(); row += step) {
       GRAFT_RETURN_IF_ERROR(CheckCancelled());
@@ -135,7 +136,7 @@ Result<double> MergedSource::ThresholdOf(const PlannedTensor& tensor,
       GRAFT_RETURN_IF_ERROR(ReadStartingRows(*start_, tensor, row, end, start));
       changed = start;
       for (const auto& update : part.updates) {
-        GRAFT_RETURN_IF_ERROR(update->ApplyRows(row, end, changed));
+        GRAFT_RETURN_IF_ERROR(update->ApplyRows(row, end, changed, &workspace));
       }
       for (size_t i = 0; i < changed.size(); ++i) changed[i] -= start[i];
       numbers(changed);
@@ -230,9 +231,10 @@ bool MergedSource::WorksInPlace(const PlannedTensor& tensor) const {
 
 Status MergedSource::ApplyParts(const PlannedTensor& tensor, int64_t row_begin, int64_t row_end,
                                 std::span<double> rows) const {
+  WorkspacePool::Lease lease(&workspaces_, tensor.info.name);
   if (WorksInPlace(tensor)) {
     for (const auto& update : tensor.parts[0].updates) {
-      GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, rows));
+      GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, rows, lease.workspace()));
     }
     return OkStatus();
   }
@@ -242,7 +244,7 @@ Status MergedSource::ApplyParts(const PlannedTensor& tensor, int64_t row_begin, 
   for (const PlannedPart& part : tensor.parts) {
     std::vector<double>& values = changed.emplace_back(rows.begin(), rows.end());
     for (const auto& update : part.updates) {
-      GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, values));
+      GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, values, lease.workspace()));
     }
     for (size_t i = 0; i < rows.size(); ++i) values[i] -= rows[i];
     changes.push_back({values, part.weight, part.threshold});

@@ -106,6 +106,7 @@ class MergedSource final : public TensorSource {
   std::vector<TensorInfo> infos_;
   MergeReport report_;
   bool unties_embeddings_ = false;
+  mutable WorkspacePool workspaces_;  // empty but for what was worked out for the rows read last
 };
 
 }  // namespace graft::converter

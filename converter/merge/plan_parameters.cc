@@ -25,7 +25,8 @@ class ExpertRows final : public RowUpdate {
         transposed_(transposed),
         scale_(scale) {}
 
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override {
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* /*workspace*/) const override {
     const size_t in = static_cast<size_t>(a_.entry->info.row_elements());
     const size_t out = static_cast<size_t>(b_.entry->info.rows());
     std::vector<double> a(rank_ * in), b(out * rank_), line(rank_ * experts_), turned;

@@ -125,7 +125,7 @@ Status PlanVera(const AdapterModule& module, MergePlan* plan) {
   LowRankFactors factors =
       SharedFactors(Stored(*plan, *a), Stored(*plan, *b), Stored(*plan, *lambda_b),
                     Stored(*plan, *lambda_d), inputs);
-  if (transposed) factors = Turned(std::move(factors), outputs);
+  if (transposed) factors = Transposed(std::move(factors), outputs);
   plan->Part(tensor).updates.push_back(std::make_unique<LowRankRows>(std::move(factors)));
   return plan->NoteModule(tensor, "vera", Shape(*a)[0], 1);
 }

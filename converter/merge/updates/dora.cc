@@ -30,8 +30,9 @@ Status ZeroNorm(StoredFactor magnitude, int64_t index) {
 
 }  // namespace
 
-Status DoraRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
-  GRAFT_RETURN_IF_ERROR(low_rank_.ApplyRows(row_begin, row_end, rows));
+Status DoraRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                           Workspace* workspace) const {
+  GRAFT_RETURN_IF_ERROR(low_rank_.ApplyRows(row_begin, row_end, rows, workspace));
   const size_t columns = static_cast<size_t>(low_rank_.columns());
   std::vector<double> magnitudes(static_cast<size_t>(row_end - row_begin));
   GRAFT_RETURN_IF_ERROR(magnitude_.file->ReadElements(*magnitude_.entry, row_begin, magnitudes));
@@ -52,7 +53,7 @@ DoraColumns::DoraColumns(LowRankFactors factors, StoredFactor magnitude, RowRead
       before_(std::move(before)),
       row_count_(row_count) {}
 
-Status DoraColumns::Prepare() const {
+Status DoraColumns::Prepare(Workspace* workspace) const {
   const size_t columns = static_cast<size_t>(low_rank_.columns());
   const int64_t step =
       std::clamp<int64_t>(static_cast<int64_t>(262144 / std::max<size_t>(columns, 1)), 1, 256);
@@ -61,8 +62,8 @@ Status DoraColumns::Prepare() const {
   for (int64_t begin = 0; begin < row_count_; begin += step) {
     const int64_t end = std::min(row_count_, begin + step);
     rows.resize(static_cast<size_t>(end - begin) * columns);
-    GRAFT_RETURN_IF_ERROR(before_(begin, end, rows));
-    GRAFT_RETURN_IF_ERROR(low_rank_.ApplyRows(begin, end, rows));
+    GRAFT_RETURN_IF_ERROR(before_(begin, end, rows, workspace));
+    GRAFT_RETURN_IF_ERROR(low_rank_.ApplyRows(begin, end, rows, workspace));
     for (size_t r = 0; r < static_cast<size_t>(end - begin); ++r) {
       for (size_t c = 0; c < columns; ++c)
         squares[c] += rows[r * columns + c] * rows[r * columns + c];
@@ -77,10 +78,11 @@ Status DoraColumns::Prepare() const {
   return OkStatus();
 }
 
-Status DoraColumns::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
-  std::call_once(once_, [this] { prepared_ = Prepare(); });
+Status DoraColumns::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                              Workspace* workspace) const {
+  std::call_once(once_, [&] { prepared_ = Prepare(workspace); });
   GRAFT_RETURN_IF_ERROR(prepared_);
-  GRAFT_RETURN_IF_ERROR(low_rank_.ApplyRows(row_begin, row_end, rows));
+  GRAFT_RETURN_IF_ERROR(low_rank_.ApplyRows(row_begin, row_end, rows, workspace));
   for (size_t i = 0; i < rows.size(); i += factor_.size()) {
     for (size_t c = 0; c < factor_.size(); ++c) rows[i + c] *= factor_[c];
   }

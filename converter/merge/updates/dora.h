@@ -20,7 +20,8 @@ class DoraRows final : public RowUpdate {
   /// `magnitude` holds one number for each row, in any shape.
   DoraRows(LowRankFactors factors, StoredFactor magnitude)
       : low_rank_(std::move(factors)), magnitude_(magnitude) {}
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
 
  private:
   LowRankRows low_rank_;
@@ -34,10 +35,11 @@ class DoraColumns final : public RowUpdate {
  public:
   /// `before` reads the rows as this update finds them; `row_count` is how many there are.
   DoraColumns(LowRankFactors factors, StoredFactor magnitude, RowReader before, int64_t row_count);
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
 
  private:
-  Status Prepare() const;
+  Status Prepare(Workspace* workspace) const;
 
   LowRankRows low_rank_;
   StoredFactor magnitude_;

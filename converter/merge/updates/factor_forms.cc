@@ -71,8 +71,8 @@ LowRankFactors SharedFactors(StoredFactor a, StoredFactor b, StoredFactor lambda
   factors.columns = in_features;
   factors.exact_products = false;
   const size_t rank = static_cast<size_t>(factors.rank);
-  factors.read_left = [b, lambda_b, rank](int64_t begin, int64_t end,
-                                          std::span<double> out) -> Status {
+  factors.read_left = [b, lambda_b, rank](int64_t begin, int64_t end, std::span<double> out,
+                                          Workspace*) -> Status {
     GRAFT_RETURN_IF_ERROR(b.file->ReadRows(*b.entry, begin, end, out));
     std::vector<double> scales(static_cast<size_t>(end - begin));
     GRAFT_RETURN_IF_ERROR(lambda_b.file->ReadElements(*lambda_b.entry, begin, scales));
@@ -94,32 +94,34 @@ LowRankFactors SharedFactors(StoredFactor a, StoredFactor b, StoredFactor lambda
   return factors;
 }
 
-LowRankFactors Turned(LowRankFactors factors, int64_t rows) {
+LowRankFactors Transposed(LowRankFactors factors, int64_t rows) {
   const size_t rank = static_cast<size_t>(factors.rank);
   const size_t old_rows = static_cast<size_t>(rows);
   const size_t old_columns = static_cast<size_t>(factors.columns);
   const auto right = std::make_shared<PreparedMatrix>(rank * old_columns, factors.read_right);
-  LowRankFactors turned = factors;
-  turned.columns = rows;
-  turned.read_left = [right, rank, old_columns](int64_t begin, int64_t end,
-                                                std::span<double> out) -> Status {
-    GRAFT_ASSIGN_OR_RETURN(const std::span<const double> values, right->Get());
+  LowRankFactors transposed = factors;
+  transposed.columns = rows;
+  transposed.read_left = [right, rank, old_columns](int64_t begin, int64_t end,
+                                                    std::span<double> out,
+                                                    Workspace* workspace) -> Status {
+    GRAFT_ASSIGN_OR_RETURN(const std::span<const double> values, workspace->Get(*right));
     size_t next = 0;
     for (size_t row = static_cast<size_t>(begin); row < static_cast<size_t>(end); ++row) {
       for (size_t k = 0; k < rank; ++k) out[next++] = values[k * old_columns + row];
     }
     return OkStatus();
   };
-  turned.read_right = [left = std::move(factors.read_left), rank,
-                       old_rows](std::span<double> out) -> Status {
+  transposed.read_right = [left = std::move(factors.read_left), rank,
+                           old_rows](std::span<double> out) -> Status {
     std::vector<double> values(old_rows * rank);
-    GRAFT_RETURN_IF_ERROR(left(0, static_cast<int64_t>(old_rows), values));
+    Workspace workspace;
+    GRAFT_RETURN_IF_ERROR(left(0, static_cast<int64_t>(old_rows), values, &workspace));
     for (size_t row = 0; row < old_rows; ++row) {
       for (size_t k = 0; k < rank; ++k) out[k * old_rows + row] = values[row * rank + k];
     }
     return OkStatus();
   };
-  return turned;
+  return transposed;
 }
 
 LowRankFactors BlockFactors(StoredFactor a, int64_t blocks_a, StoredFactor b, int64_t blocks_b,
@@ -141,8 +143,8 @@ LowRankFactors BlockFactors(StoredFactor a, int64_t blocks_a, StoredFactor b, in
   };
   const size_t ranks_b = rank / static_cast<size_t>(blocks_b);
   const size_t rows_b = static_cast<size_t>(b.entry->info.rows() / blocks_b);
-  factors.read_left = [b, ranks_b, rows_b, rank](int64_t begin, int64_t end,
-                                                 std::span<double> out) -> Status {
+  factors.read_left = [b, ranks_b, rows_b, rank](int64_t begin, int64_t end, std::span<double> out,
+                                                 Workspace*) -> Status {
     std::fill(out.begin(), out.end(), 0.0);
     for (int64_t row = begin; row < end; ++row) {
       const size_t r = static_cast<size_t>(row);

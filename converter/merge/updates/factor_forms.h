@@ -19,7 +19,7 @@ LowRankFactors SharedFactors(StoredFactor a, StoredFactor b, StoredFactor lambda
                              StoredFactor lambda_d, int64_t in_features);
 
 /// The transpose of a product that has `rows` rows.
-LowRankFactors Turned(LowRankFactors factors, int64_t rows);
+LowRankFactors Transposed(LowRankFactors factors, int64_t rows);
 
 /// BD-LoRA: a factor stored as its diagonal blocks one below another. `blocks_a` and `blocks_b` are
 /// 1 for a full factor.

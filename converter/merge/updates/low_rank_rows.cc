@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the factors, widens them once for each thread, and hands blocks that fit the cache to the
+// Reads the factors, widens them once for each workspace, and hands blocks that fit the cache to the
 // kernel.
 #include "converter/merge/updates/low_rank_rows.h"
 
@@ -9,8 +9,6 @@
 
 namespace graft::converter {
 namespace {
-
-thread_local std::vector<double> t_left;
 
 // [rows, columns] from its transpose as stored, [columns, rows].
 Status ReadTransposed(StoredFactor factor, int64_t row_begin, int64_t row_end,
@@ -58,7 +56,8 @@ bool ExactProducts(StoredFactor a, StoredFactor b) {
 
 }  // namespace
 
-Status AddVector::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
+Status AddVector::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                            Workspace* /*workspace*/) const {
   std::vector<double> values(rows.size());
   GRAFT_RETURN_IF_ERROR(file_->ReadRows(*entry_, row_begin, row_end, values));
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -77,19 +76,20 @@ LowRankRows::LowRankRows(LowRankFactors factors)
                return ReadInBlocks(read, columns, block, out);
              }) {}
 
-Status LowRankRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
+Status LowRankRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                              Workspace* workspace) const {
   const size_t rank = static_cast<size_t>(factors_.rank);
   const size_t columns = static_cast<size_t>(factors_.columns);
   const size_t count = static_cast<size_t>(row_end - row_begin);
   if (rank == 0 || columns == 0 || count == 0) return OkStatus();
 
-  GRAFT_ASSIGN_OR_RETURN(const std::span<const double> right, right_.Get());
-  t_left.resize(count * rank);
-  GRAFT_RETURN_IF_ERROR(factors_.read_left(row_begin, row_end, t_left));
+  GRAFT_ASSIGN_OR_RETURN(const std::span<const double> right, workspace->Get(right_));
+  const std::span<double> left = workspace->Scratch(count * rank);
+  GRAFT_RETURN_IF_ERROR(factors_.read_left(row_begin, row_end, left, workspace));
 
   for (size_t column = 0; column < columns; column += block_columns_) {
     const size_t width = std::min(block_columns_, columns - column);
-    AddLowRank(right.data() + column * rank, width, t_left.data(), rank, count, width, rank,
+    AddLowRank(right.data() + column * rank, width, left.data(), rank, count, width, rank,
                factors_.scale, factors_.exact_products, rows.data() + column, columns);
   }
   return OkStatus();
@@ -101,7 +101,7 @@ LowRankFactors ProductFactors(StoredFactor a, StoredFactor b, double scale) {
   factors.columns = a.entry->info.row_elements();
   factors.scale = scale;
   factors.exact_products = ExactProducts(a, b);
-  factors.read_left = [b](int64_t begin, int64_t end, std::span<double> out) {
+  factors.read_left = [b](int64_t begin, int64_t end, std::span<double> out, Workspace*) {
     return b.file->ReadRows(*b.entry, begin, end, out);
   };
   factors.read_right = [a](std::span<double> out) {
@@ -116,7 +116,7 @@ LowRankFactors TransposedFactors(StoredFactor a, StoredFactor b, double scale) {
   factors.columns = b.entry->info.rows();
   factors.scale = scale;
   factors.exact_products = ExactProducts(a, b);
-  factors.read_left = [a](int64_t begin, int64_t end, std::span<double> out) {
+  factors.read_left = [a](int64_t begin, int64_t end, std::span<double> out, Workspace*) {
     return ReadTransposed(a, begin, end, out);
   };
   factors.read_right = [b](std::span<double> out) {

@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "converter/merge/updates/prepared_matrix.h"
 #include "converter/merge/updates/row_update.h"
+#include "converter/merge/updates/workspace.h"
 
 namespace graft::converter {
 
@@ -18,7 +18,7 @@ struct LowRankFactors {
   int64_t rank = 0;
   int64_t columns = 0;
   /// Fills out[(row_end - row_begin) * rank] with rows of the left factor, [rows, rank].
-  std::function<Status(int64_t row_begin, int64_t row_end, std::span<double> out)> read_left;
+  RowReader read_left;
   /// Fills out[rank * columns] with the right factor, [rank, columns].
   std::function<Status(std::span<double> out)> read_right;
   /// Whether both hold float32 or narrower numbers, whose products float64 holds exactly.
@@ -29,7 +29,8 @@ struct LowRankFactors {
 class LowRankRows final : public RowUpdate {
  public:
   explicit LowRankRows(LowRankFactors factors);
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
   int64_t columns() const { return factors_.columns; }
 
  private:

@@ -6,11 +6,12 @@
 
 namespace graft::converter {
 
-Status HadamardRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
+Status HadamardRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                               Workspace* workspace) const {
   std::vector<double> first(rows.size(), 0.0);
   std::vector<double> second(rows.size(), 0.0);
-  GRAFT_RETURN_IF_ERROR(first_.ApplyRows(row_begin, row_end, first));
-  GRAFT_RETURN_IF_ERROR(second_.ApplyRows(row_begin, row_end, second));
+  GRAFT_RETURN_IF_ERROR(first_.ApplyRows(row_begin, row_end, first, workspace));
+  GRAFT_RETURN_IF_ERROR(second_.ApplyRows(row_begin, row_end, second, workspace));
   for (size_t i = 0; i < rows.size(); ++i) {
     const double delta = scale_ * (first[i] * second[i]);
     if (delta != 0) rows[i] += delta;
@@ -29,7 +30,8 @@ DenseMatrix ProductMatrix(LowRankFactors factors, int64_t rows) {
   const auto product = std::make_shared<LowRankRows>(std::move(factors));
   return {rows, columns, [product, rows](std::span<double> out) -> Status {
             std::fill(out.begin(), out.end(), 0.0);
-            return product->ApplyRows(0, rows, out);
+            Workspace workspace;  // the factors are of no use once their product is there
+            return product->ApplyRows(0, rows, out, &workspace);
           }};
 }
 
@@ -41,9 +43,10 @@ KroneckerRows::KroneckerRows(DenseMatrix first, DenseMatrix second, double scale
       second_(static_cast<size_t>(second.rows * second.columns), std::move(second.fill)),
       scale_(scale) {}
 
-Status KroneckerRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
-  GRAFT_ASSIGN_OR_RETURN(const std::span<const double> first, first_.Get());
-  GRAFT_ASSIGN_OR_RETURN(const std::span<const double> second, second_.Get());
+Status KroneckerRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                                Workspace* workspace) const {
+  GRAFT_ASSIGN_OR_RETURN(const std::span<const double> first, workspace->Get(first_));
+  GRAFT_ASSIGN_OR_RETURN(const std::span<const double> second, workspace->Get(second_));
   const size_t width = static_cast<size_t>(second_columns_);
   double* out = rows.data();
   for (int64_t row = row_begin; row < row_end; ++row) {

@@ -4,8 +4,8 @@
 #pragma once
 
 #include "converter/merge/updates/low_rank_rows.h"
-#include "converter/merge/updates/prepared_matrix.h"
 #include "converter/merge/updates/row_update.h"
+#include "converter/merge/updates/workspace.h"
 
 namespace graft::converter {
 
@@ -15,7 +15,8 @@ class HadamardRows final : public RowUpdate {
  public:
   HadamardRows(LowRankFactors first, LowRankFactors second, double scale)
       : first_(std::move(first)), second_(std::move(second)), scale_(scale) {}
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
 
  private:
   LowRankRows first_;
@@ -41,7 +42,8 @@ DenseMatrix ProductMatrix(LowRankFactors factors, int64_t rows);
 class KroneckerRows final : public RowUpdate {
  public:
   KroneckerRows(DenseMatrix first, DenseMatrix second, double scale);
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
 
  private:
   int64_t first_columns_;

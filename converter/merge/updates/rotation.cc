@@ -169,11 +169,12 @@ RotateColumns::RotateColumns(std::vector<RotationBlocks> factors, int64_t column
   }
 }
 
-Status RotateColumns::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
+Status RotateColumns::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                                Workspace* workspace) const {
   const size_t count = static_cast<size_t>(row_end - row_begin);
   std::vector<double> turned(rows.size());
   for (const Turn& turn : turns_) {
-    GRAFT_ASSIGN_OR_RETURN(const std::span<const double> matrix, turn.matrix.Get());
+    GRAFT_ASSIGN_OR_RETURN(const std::span<const double> matrix, workspace->Get(turn.matrix));
     const size_t n = static_cast<size_t>(turn.blocks.block_size);
     const std::vector<int64_t>& order = turn.blocks.permutation;
     if (!order.empty()) {

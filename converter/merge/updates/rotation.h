@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "converter/merge/updates/low_rank_rows.h"
-#include "converter/merge/updates/prepared_matrix.h"
 #include "converter/merge/updates/row_update.h"
+#include "converter/merge/updates/workspace.h"
 
 namespace graft::converter {
 
@@ -45,7 +45,8 @@ RotationBlocks BoftBlocks(StoredFactor stored, int64_t index);
 class RotateColumns final : public RowUpdate {
  public:
   RotateColumns(std::vector<RotationBlocks> factors, int64_t columns, StoredFactor row_scale);
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
 
  private:
   struct Turn {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <span>
 
+#include "converter/merge/updates/workspace.h"
 #include "converter/tensors/weight_file.h"
 #include "schema/status.h"
 
@@ -17,9 +18,11 @@ class RowUpdate {
   virtual ~RowUpdate() = default;
 
   /// Changes rows [row_begin, row_end) in place. `rows` holds the values so far, float64,
-  /// row-major; the result for a row does not depend on which other rows are in the block.
-  /// Thread-safe.
-  virtual Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const = 0;
+  /// row-major; the result for a row does not depend on which other rows are in the block, nor on
+  /// what `workspace` holds.
+  /// Thread   safe; each thread with a workspace of its own.
+  virtual Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                           Workspace* workspace) const = 0;
 
   /// Whether it ignores the values so far.
   virtual bool Overwrites() const { return false; }
@@ -27,14 +30,16 @@ class RowUpdate {
 
 /// Reads rows of a tensor as an update finds them: for updates that need more than the rows at
 /// hand.
-using RowReader = std::function<Status(int64_t row_begin, int64_t row_end, std::span<double> out)>;
+using RowReader = std::function<Status(int64_t row_begin, int64_t row_end, std::span<double> out,
+                                       Workspace* workspace)>;
 
 /// Puts the rows of another tensor in place of those so far.
 class ReplaceRows final : public RowUpdate {
  public:
   ReplaceRows(const WeightFile* file, const WeightFile::Entry* entry)
       : file_(file), entry_(entry) {}
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override {
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* /*workspace*/) const override {
     return file_->ReadRows(*entry_, row_begin, row_end, rows);
   }
   bool Overwrites() const override { return true; }
@@ -49,7 +54,8 @@ class AddVector final : public RowUpdate {
  public:
   AddVector(const WeightFile* file, const WeightFile::Entry* entry, double scale)
       : file_(file), entry_(entry), scale_(scale) {}
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
 
  private:
   const WeightFile* file_;

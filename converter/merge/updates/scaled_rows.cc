@@ -6,7 +6,8 @@
 
 namespace graft::converter {
 
-Status ScaleRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const {
+Status ScaleRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                            Workspace* /*workspace*/) const {
   std::vector<double> factors(static_cast<size_t>(row_end - row_begin));
   if (factors.empty()) return OkStatus();
   GRAFT_RETURN_IF_ERROR(factors_.file->ReadElements(*factors_.entry, row_begin, factors));
@@ -22,8 +23,9 @@ ScaleColumns::ScaleColumns(StoredFactor factors, int64_t columns, int64_t group)
                }),
       group_(static_cast<size_t>(group)) {}
 
-Status ScaleColumns::ApplyRows(int64_t, int64_t, std::span<double> rows) const {
-  GRAFT_ASSIGN_OR_RETURN(const std::span<const double> factors, factors_.Get());
+Status ScaleColumns::ApplyRows(int64_t, int64_t, std::span<double> rows,
+                               Workspace* workspace) const {
+  GRAFT_ASSIGN_OR_RETURN(const std::span<const double> factors, workspace->Get(factors_));
   const size_t columns = factors.size() * group_;
   for (size_t row = 0; row < rows.size(); row += columns) {
     for (size_t c = 0; c < columns; ++c) rows[row + c] *= factors[c / group_];
@@ -38,8 +40,8 @@ ReplaceSomeRows::ReplaceSomeRows(StoredFactor values, std::span<const int64_t> i
   std::sort(places_.begin(), places_.end());
 }
 
-Status ReplaceSomeRows::ApplyRows(int64_t row_begin, int64_t row_end,
-                                  std::span<double> rows) const {
+Status ReplaceSomeRows::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                                  Workspace* /*workspace*/) const {
   const int64_t columns = values_.entry->info.row_elements();
   for (auto place =
            std::lower_bound(places_.begin(), places_.end(), std::pair(row_begin, int64_t{0}));

@@ -15,7 +15,8 @@ namespace graft::converter {
 class ScaleRows final : public RowUpdate {
  public:
   explicit ScaleRows(StoredFactor factors) : factors_(factors) {}
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
 
  private:
   StoredFactor factors_;
@@ -25,7 +26,8 @@ class ScaleRows final : public RowUpdate {
 class ScaleColumns final : public RowUpdate {
  public:
   ScaleColumns(StoredFactor factors, int64_t columns, int64_t group);
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
 
  private:
   PreparedMatrix factors_;
@@ -37,7 +39,8 @@ class ReplaceSomeRows final : public RowUpdate {
  public:
   /// Requires indices to be different from one another and within the tensor.
   ReplaceSomeRows(StoredFactor values, std::span<const int64_t> indices);
-  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows) const override;
+  Status ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
+                   Workspace* workspace) const override;
 
  private:
   StoredFactor values_;
