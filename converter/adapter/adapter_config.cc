@@ -15,10 +15,10 @@ namespace {
 constexpr int64_t kMaxRank = 1 << 20;
 constexpr size_t kMaxPatternBytes = 16384;
 
-Status CheckKeys(JsonValue root, AdapterType type) {
+Status CheckKeys(JsonValue root, const AdapterKind& kind) {
   for (size_t i = 0; i < root.size(); ++i) {
     const JsonValue value = root.at(i);
-    const Setting* setting = FindSetting(type, root.key(i));
+    const Setting* setting = FindSetting(kind, root.key(i));
     if (setting == nullptr && !IsOff(value)) {
       return value.Fail("is a setting graft does not know, and its value " + value.Text() +
                             " may change what the adapter computes",
@@ -227,64 +227,47 @@ Status ReadKinds(JsonValue root, AdapterConfig* config) {
 
 }  // namespace
 
-const char* AdapterTypeName(AdapterType type) {
-  switch (type) {
-    case AdapterType::kLora:
-      return "lora";
-    case AdapterType::kAdaLora:
-      return "adalora";
-    case AdapterType::kLoHa:
-      return "loha";
-    case AdapterType::kLoKr:
-      return "lokr";
-    case AdapterType::kVera:
-      return "vera";
-    case AdapterType::kIa3:
-      return "ia3";
-    case AdapterType::kOft:
-      return "oft";
-    case AdapterType::kBoft:
-      return "boft";
-    case AdapterType::kMlx:
-      return "mlx";
-    case AdapterType::kKohya:
-      return "kohya";
-  }
-  return "unknown";
-}
-
 std::string AdapterKindName(const AdapterConfig& config) {
   if (config.type == AdapterType::kKohya) return "kohya lora";
-  if (config.type != AdapterType::kMlx)
-    return config.use_dora ? "dora" : AdapterTypeName(config.type);
+  if (config.type != AdapterType::kMlx) return config.use_dora ? "dora" : config.kind->name;
   if (config.whole_tensors) return "mlx full";
   return config.use_dora ? "mlx dora" : "mlx lora";
 }
 
-Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder) {
+Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder,
+                                          const AdapterKinds& kinds) {
   JsonLimits limits;
   limits.max_bytes = uint64_t{16} << 20;
   limits.max_depth = 16;
-  GRAFT_ASSIGN_OR_RETURN(const auto document,
-                         JsonDocument::Read(folder / "adapter_config.json", limits));
+  GRAFT_ASSIGN_OR_RETURN(auto read, JsonDocument::Read(folder / "adapter_config.json", limits));
+  const std::shared_ptr<const JsonDocument> document = std::move(read);
   const JsonValue root = document->root();
   if (!root.IsObject()) return root.Fail("must be an object");
-  if (IsMlxConfig(root)) return ReadMlxConfig(root, document->name());
+  if (IsMlxConfig(root)) {
+    GRAFT_ASSIGN_OR_RETURN(AdapterConfig config, ReadMlxConfig(root, document->name()));
+    config.kind = &kinds.Of(config.type);
+    config.document = document;
+    return config;
+  }
 
   GRAFT_ASSIGN_OR_RETURN(const std::string name, root.GetString("peft_type"));
-  const PeftType* type = FindPeftType(name);
-  if (type == nullptr || !type->mergeable) {
-    const std::string reason(type != nullptr
-                                 ? type->reason
-                                 : "graft does not know this kind of adapter; if PEFT's "
-                                   "merge_and_unload merges it, convert the result");
+  const AdapterKind* kind = kinds.Find(name);
+  if (kind == nullptr) {
+    std::string reason(kinds.WhyRefused(name));
+    if (reason.empty()) {
+      reason =
+          "graft does not know this kind of adapter; if PEFT's merge_and_unload merges it, convert "
+          "the result";
+    }
     return root.Find("peft_type")
         .Fail("is \"" + name.substr(0, 60) + "\": " + reason, StatusCode::kUnsupported);
   }
   AdapterConfig config;
   config.file = document->name();
-  config.type = type->type;
-  GRAFT_RETURN_IF_ERROR(CheckKeys(root, config.type));
+  config.type = kind->type;
+  config.kind = kind;
+  config.document = document;
+  GRAFT_RETURN_IF_ERROR(CheckKeys(root, *kind));
   GRAFT_RETURN_IF_ERROR(CheckInitialization(root));
   GRAFT_RETURN_IF_ERROR(ReadBias(root, &config));
   GRAFT_RETURN_IF_ERROR(ReadScale(root, &config));

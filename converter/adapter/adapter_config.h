@@ -5,33 +5,18 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "converter/adapter/adapter_kind.h"
 #include "converter/json/json.h"
 #include "schema/result.h"
 
 namespace graft::converter {
-
-/// PEFT's kinds, and the adapters of two other programs whatever their kind.
-enum class AdapterType : uint8_t {
-  kLora,
-  kAdaLora,
-  kLoHa,
-  kLoKr,
-  kVera,
-  kIa3,
-  kOft,
-  kBoft,
-  kMlx,   ///< mlx-lm: LoRA, DoRA or whole tensors.
-  kKohya  ///< sd-scripts and LyCORIS: the tensors' names tell the kind.
-};
-
-/// "lora", "adalora", ...: for reports.
-const char* AdapterTypeName(AdapterType type);
 
 /// Which modules a setting means: a list of names or name endings, or one regular expression over
 /// the whole name.
@@ -54,6 +39,7 @@ enum class BiasMode : uint8_t { kNone, kAll, kAdapted };
 struct AdapterConfig {
   std::string file;  ///< For messages.
   AdapterType type = AdapterType::kLora;
+  const AdapterKind* kind = nullptr;  ///< The kind of that type.
 
   int64_t rank = 8;
   double alpha = 8;  ///< lora_alpha, or alpha.
@@ -92,15 +78,18 @@ struct AdapterConfig {
   bool whole_tensors = false;  ///< mlx-lm: fine_tune_type full.
   int64_t last_layers = -1;  ///< mlx-lm: how many layers, from the end, it trained; all if below 1.
 
+  /// The file itself, for settings that one kind alone has; null for kohya's adapters.
+  std::shared_ptr<const JsonDocument> document;
+
   std::string base_model;  ///< base_model_name_or_path: what it was trained on, for messages.
   std::string task_type;
   std::string base_model_class;
 
-  /// Reads `folder`/adapter_config.json, PEFT's or mlx-lm's.
+  /// Reads `folder`/adapter_config.json, PEFT's of one of `kinds` or mlx-lm's.
   /// Errors   kNotFound, kIo, kCorrupt: as JsonDocument::Read.
   ///          kUnsupported: a kind or setting that cannot be merged, with the reason; an unknown
   ///          setting that is set to anything but null, false or nothing.
-  static Result<AdapterConfig> Read(const std::filesystem::path& folder);
+  static Result<AdapterConfig> Read(const std::filesystem::path& folder, const AdapterKinds& kinds);
 };
 
 /// What reports call the adapter: "lora", "dora", "mlx dora", "kohya lora", ...

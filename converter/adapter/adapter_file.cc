@@ -13,10 +13,10 @@ namespace graft::converter {
 namespace {
 
 // Tensors without the configuration they belong to.
-Status NoConfig(const WeightFile& weights) {
+Status NoConfig(const WeightFile& weights, const AdapterKinds& kinds) {
   const std::span<const WeightFile::Entry> entries = weights.entries();
   const char* first = entries.empty() ? "" : entries[0].info.name.c_str();
-  switch (StyleOfKeys(entries)) {
+  switch (StyleOfKeys(entries, kinds)) {
     case KeyStyle::kPeft:
       return Error(
           StatusCode::kNotFound,
@@ -40,33 +40,28 @@ Status NoConfig(const WeightFile& weights) {
 
 }  // namespace
 
-const AdapterTensor* AdapterModule::Use(std::string_view role) const {
+const AdapterTensor* AdapterModule::Find(std::string_view role) const {
   const auto found = tensors.find(role);
-  if (found == tensors.end()) return nullptr;
-  found->second.used = true;
-  return &found->second;
+  return found != tensors.end() ? &found->second : nullptr;
 }
 
-bool AdapterModule::AllUsed() const {
-  return std::all_of(tensors.begin(), tensors.end(),
-                     [](const auto& tensor) { return tensor.second.used; });
-}
-
-Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::path& path) {
+Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::path& path,
+                                                       const AdapterKinds& kinds) {
   std::unique_ptr<AdapterFile> adapter(new AdapterFile);
   GRAFT_ASSIGN_OR_RETURN(const AdapterLocation location, LocateAdapter(path));
   if (!location.weights.empty()) {
     GRAFT_ASSIGN_OR_RETURN(adapter->weights_, OpenWeightFile(location.weights));
   }
   if (adapter->weights_ != nullptr &&
-      StyleOfKeys(adapter->weights_->entries()) == KeyStyle::kKohya) {
+      StyleOfKeys(adapter->weights_->entries(), kinds) == KeyStyle::kKohya) {
     adapter->config_.file = adapter->weights_->path();
     adapter->config_.type = AdapterType::kKohya;
+    adapter->config_.kind = &kinds.Of(AdapterType::kKohya);
   } else if (location.config_folder.empty()) {
-    return NoConfig(*adapter->weights_);
+    return NoConfig(*adapter->weights_, kinds);
   } else {
     adapter->folder_ = location.config_folder;
-    GRAFT_ASSIGN_OR_RETURN(adapter->config_, AdapterConfig::Read(adapter->folder_));
+    GRAFT_ASSIGN_OR_RETURN(adapter->config_, AdapterConfig::Read(adapter->folder_, kinds));
   }
   if (adapter->weights_ == nullptr) {
     GRAFT_ASSIGN_OR_RETURN(const std::filesystem::path weights,
@@ -75,7 +70,7 @@ Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::pa
   }
   GRAFT_ASSIGN_OR_RETURN(ModuleRules rules, ModuleRules::Create(adapter->config_));
   adapter->rules_ = std::make_unique<ModuleRules>(std::move(rules));
-  GRAFT_RETURN_IF_ERROR(adapter->Sort());
+  GRAFT_RETURN_IF_ERROR(adapter->Sort(kinds));
   GRAFT_RETURN_IF_ERROR(adapter->CheckFinite());
   return adapter;
 }
@@ -86,10 +81,10 @@ Status AdapterFile::Fail(StatusCode code, const AdapterTensor& tensor,
                tensor.entry->info.name.c_str(), what.c_str());
 }
 
-Result<AdapterNames> AdapterFile::FindAdapterNames() const {
+Result<AdapterNames> AdapterFile::FindAdapterNames(const AdapterKinds& kinds) const {
   AdapterNames names;
   for (const WeightFile::Entry& entry : weights_->entries()) {
-    AdapterKey key = SplitPeftKey(entry.info.name, {});
+    AdapterKey key = SplitPeftKey(entry.info.name, {}, kinds);
     if (!key.adapter_name.empty()) names.insert(std::move(key.adapter_name));
   }
   if (names.size() <= 1) return names;
@@ -99,16 +94,16 @@ Result<AdapterNames> AdapterFile::FindAdapterNames() const {
                weights_->path().c_str(), names.begin()->c_str(), names.rbegin()->c_str());
 }
 
-Status AdapterFile::Sort() {
+Status AdapterFile::Sort(const AdapterKinds& kinds) {
   AdapterNames names;
   const AdapterType type = config_.type;
   if (type != AdapterType::kMlx && type != AdapterType::kKohya) {
-    GRAFT_ASSIGN_OR_RETURN(names, FindAdapterNames());
+    GRAFT_ASSIGN_OR_RETURN(names, FindAdapterNames(kinds));
   }
   for (const WeightFile::Entry& entry : weights_->entries()) {
     AdapterKey key = type == AdapterType::kMlx     ? SplitMlxKey(entry.info.name)
                      : type == AdapterType::kKohya ? SplitKohyaKey(entry.info.name)
-                                                   : SplitPeftKey(entry.info.name, names);
+                                                   : SplitPeftKey(entry.info.name, names, kinds);
     AdapterTensor tensor;
     tensor.module = std::move(key.module);
     tensor.role = std::move(key.role);
@@ -167,21 +162,6 @@ Status AdapterFile::CheckFinite() const {
         }
         return OkStatus();
       });
-}
-
-Status AdapterFile::CheckAllUsed() const {
-  for (const auto& [name, module] : modules_) {
-    for (const auto& [role, tensor] : module.tensors) {
-      if (!tensor.used) {
-        return Fail(StatusCode::kMismatch, tensor,
-                    "belongs to nothing in an adapter of kind " + AdapterKindName(config_));
-      }
-    }
-  }
-  for (const auto& [name, tensor] : replacements_) {
-    if (!tensor.used) return Fail(StatusCode::kMismatch, tensor, "matches no tensor of the base");
-  }
-  return OkStatus();
 }
 
 }  // namespace graft::converter

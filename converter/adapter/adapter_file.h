@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdapterFile: an adapter on disk, its tensors sorted by the module they belong to and ticked off
-// as they are used.
+// AdapterFile: an adapter on disk, its tensors sorted by the module they belong to.
 #pragma once
 
 #include <filesystem>
@@ -24,7 +23,9 @@ struct AdapterTensor {
                        ///< replacement, the tensor's name.
   std::string role;    ///< As AdapterKey has it; empty for a replacement.
   const WeightFile::Entry* entry = nullptr;
-  mutable bool used = false;
+
+  const std::vector<int64_t>& shape() const { return entry->info.shape; }
+  int64_t elements() const { return entry->info.rows() * entry->info.row_elements(); }
 };
 
 /// The tensors of one module by role.
@@ -33,10 +34,9 @@ struct AdapterModule {
   std::string wrapper;  ///< As AdapterKey has it.
   std::map<std::string, AdapterTensor, std::less<>> tensors;
 
-  /// The tensor of that role, ticked off as used; null if there is none.
-  const AdapterTensor* Use(std::string_view role) const;
-  bool Has(std::string_view role) const { return tensors.find(role) != tensors.end(); }
-  bool AllUsed() const;
+  /// The tensor of that role; null if there is none.
+  const AdapterTensor* Find(std::string_view role) const;
+  bool Has(std::string_view role) const { return Find(role) != nullptr; }
   /// The name that the configuration's patterns for ranks and alphas are held against.
   const std::string& pattern_name() const { return wrapper.empty() ? name : wrapper; }
 };
@@ -44,14 +44,15 @@ struct AdapterModule {
 class AdapterFile {
  public:
   /// Opens the adapter that LocateAdapter finds at `path`, a folder or a file, reads its
-  /// configuration and the header of its weights, and every number of it once. A file with kohya's
-  /// names needs no configuration.
+  /// configuration and the header of its weights, and every number of it once. It must be of one of
+  /// `kinds`, which must outlive it. A file with kohya's names needs no configuration.
   /// Errors   those of LocateAdapter, AdapterConfig::Read and WeightFile::Open.
   ///          kNotFound: PEFT's or mlx-lm's tensors without their configuration.
   ///          kUnsupported: several adapters in one file.
   ///          kCorrupt: a tensor with a value that is not finite or not a floating-point number,
   ///          two tensors for one place. Messages name file and tensor.
-  static Result<std::unique_ptr<AdapterFile>> Open(const std::filesystem::path& path);
+  static Result<std::unique_ptr<AdapterFile>> Open(const std::filesystem::path& path,
+                                                   const AdapterKinds& kinds);
 
   /// The folder with the configuration, where a tokenizer may lie too; empty for kohya's files.
   const std::filesystem::path& folder() const { return folder_; }
@@ -65,15 +66,13 @@ class AdapterFile {
     return replacements_;
   }
 
-  /// kMismatch naming the first tensor nobody used, if there is one.
-  Status CheckAllUsed() const;
   /// An error that names this file and a tensor of it.
   Status Fail(StatusCode code, const AdapterTensor& tensor, const std::string& what) const;
 
  private:
   AdapterFile() = default;
-  Result<AdapterNames> FindAdapterNames() const;
-  Status Sort();
+  Result<AdapterNames> FindAdapterNames(const AdapterKinds& kinds) const;
+  Status Sort(const AdapterKinds& kinds);
   Status CheckFinite() const;
 
   std::filesystem::path folder_;

@@ -9,38 +9,6 @@ namespace graft::converter {
 namespace {
 
 // What stands before one of these is the module.
-constexpr std::string_view kPeftRoles[] = {
-    "lora_A",
-    "lora_B",
-    "lora_E",
-    "lora_embedding_A",
-    "lora_embedding_B",
-    "lora_magnitude_vector",
-    "lora_diag",
-    "hada_w1_a",
-    "hada_w1_b",
-    "hada_w2_a",
-    "hada_w2_b",
-    "hada_t1",
-    "hada_t2",
-    "lokr_w1",
-    "lokr_w1_a",
-    "lokr_w1_b",
-    "lokr_w2",
-    "lokr_w2_a",
-    "lokr_w2_b",
-    "lokr_t2",
-    "vera_A",
-    "vera_B",
-    "vera_lambda_b",
-    "vera_lambda_d",
-    "ia3_l",
-    "oft_R",
-    "boft_R",
-    "boft_s",
-    "token_adapter",
-};
-
 constexpr std::string_view kKohyaRoles[] = {
     "lora_down", "lora_up",   "lora_mid",  "alpha",     "dora_scale", "hada_w1_a",
     "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1",   "hada_t2",    "lokr_w1",
@@ -48,9 +16,8 @@ constexpr std::string_view kKohyaRoles[] = {
     "diff",      "diff_b",    "w_norm",    "b_norm",
 };
 
-template <size_t kCount>
-bool IsOneOf(const std::string_view (&list)[kCount], std::string_view part) {
-  return std::find(std::begin(list), std::end(list), part) != std::end(list);
+bool IsKohyaRole(std::string_view part) {
+  return std::find(std::begin(kKohyaRoles), std::end(kKohyaRoles), part) != std::end(kKohyaRoles);
 }
 
 using Parts = std::vector<std::string_view>;
@@ -91,10 +58,10 @@ void ReadRole(std::span<const std::string_view> parts, AdapterKey* key) {
 // called "attn.base_layer.out_proj.lora_A". Cuts that part out and gives back the name before it;
 // empty if there is none. "base_layer" before a role or at the module's end is left: there it tells
 // one wrapping from another.
-std::string LeaveWrapper(Parts* parts) {
+std::string LeaveWrapper(Parts* parts, const AdapterKinds& kinds) {
   for (size_t i = 1; i + 2 < parts->size(); ++i) {
     const std::string_view next = (*parts)[i + 1];
-    if ((*parts)[i] != "base_layer" || next == "base_layer" || IsOneOf(kPeftRoles, next)) continue;
+    if ((*parts)[i] != "base_layer" || next == "base_layer" || kinds.IsRole(next)) continue;
     std::string wrapper = Join(std::span(*parts).first(i));
     parts->erase(parts->begin() + static_cast<ptrdiff_t>(i));
     return wrapper;
@@ -104,20 +71,21 @@ std::string LeaveWrapper(Parts* parts) {
 
 }  // namespace
 
-AdapterKey SplitPeftKey(std::string_view name, const AdapterNames& adapter_names) {
+AdapterKey SplitPeftKey(std::string_view name, const AdapterNames& adapter_names,
+                        const AdapterKinds& kinds) {
   // PEFT wraps the model once ("base_model") and the tuner wraps it again ("model").
   while (name.starts_with("base_model.model.")) name.remove_prefix(17);
   if (name.starts_with("base_model.")) name.remove_prefix(11);
 
   Parts parts = Split(name);
   AdapterKey key;
-  key.wrapper = LeaveWrapper(&parts);
+  key.wrapper = LeaveWrapper(&parts, kinds);
   // The embedding that trained tokens are wrapped around is saved where its vocabulary grew.
   const size_t last = parts.size() - 1;
   if (last >= 3 && parts[last - 1] == "base_layer" && parts[last - 2] == "token_adapter")
     parts.erase(parts.end() - 3);
   const auto role = std::find_if(parts.begin(), parts.end(),
-                                 [](std::string_view part) { return IsOneOf(kPeftRoles, part); });
+                                 [&](std::string_view part) { return kinds.IsRole(part); });
   if (role != parts.end()) {
     key.module = Join(std::span(parts.begin(), role));
     ReadRole(std::span(role, parts.end()), &key);
@@ -159,8 +127,7 @@ AdapterKey SplitKohyaKey(std::string_view name) {
   const Parts parts = Split(name);
   auto role = parts.begin() + 1;  // behind underscores there is one part only
   if (UnderscoredName(parts[0]).empty()) {
-    role = std::find_if(parts.begin(), parts.end(),
-                        [](std::string_view part) { return IsOneOf(kKohyaRoles, part); });
+    role = std::find_if(parts.begin(), parts.end(), IsKohyaRole);
     // A name without a role keeps its last part as one, for the message that refuses it.
     if (role == parts.end()) --role;
   }
@@ -184,14 +151,14 @@ std::string_view UnderscoredName(std::string_view module) {
   return {};
 }
 
-KeyStyle StyleOfKeys(std::span<const WeightFile::Entry> entries) {
+KeyStyle StyleOfKeys(std::span<const WeightFile::Entry> entries, const AdapterKinds& kinds) {
   for (const WeightFile::Entry& entry : entries) {
     const Parts parts = Split(entry.info.name);
     if (!UnderscoredName(parts[0]).empty()) return KeyStyle::kKohya;
     for (const std::string_view part : parts) {
       if (part == "lora_down" || part == "lora_up") return KeyStyle::kKohya;
       if (part == "lora_a" || part == "lora_b") return KeyStyle::kMlx;
-      if (part == "modules_to_save" || IsOneOf(kPeftRoles, part)) return KeyStyle::kPeft;
+      if (part == "modules_to_save" || kinds.IsRole(part)) return KeyStyle::kPeft;
     }
     if (parts[0] == "base_model") return KeyStyle::kPeft;
   }

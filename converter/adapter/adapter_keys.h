@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "converter/adapter/adapter_kind.h"
 #include "converter/tensors/weight_file.h"
 
 namespace graft::converter {
@@ -27,8 +28,9 @@ struct AdapterKey {
 using AdapterNames = std::set<std::string, std::less<>>;
 
 /// "base_model.model.layers.0.q_proj.lora_A.weight": wrappers in front, the adapter's name
-/// ("default", or one of `adapter_names`) perhaps behind the role.
-AdapterKey SplitPeftKey(std::string_view key, const AdapterNames& adapter_names);
+/// ("default", or one of `adapter_names`) perhaps behind the role, which is one of `kinds`.
+AdapterKey SplitPeftKey(std::string_view key, const AdapterNames& adapter_names,
+                        const AdapterKinds& kinds);
 
 /// "model.layers.0.self_attn.q_proj.lora_a", ".lora_b", DoRA's ".m"; anything else is a whole
 /// tensor.
@@ -44,6 +46,6 @@ std::string_view UnderscoredName(std::string_view module);
 enum class KeyStyle : uint8_t { kUnknown, kPeft, kMlx, kKohya };
 
 /// Whose names these are: the first tensor that only one of them would write decides.
-KeyStyle StyleOfKeys(std::span<const WeightFile::Entry> entries);
+KeyStyle StyleOfKeys(std::span<const WeightFile::Entry> entries, const AdapterKinds& kinds);
 
 }  // namespace graft::converter

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables: kinds of adapter, and settings by kind.
+// The table of settings by kind.
 #include "converter/adapter/adapter_settings.h"
 
 namespace graft::converter {
@@ -19,6 +19,8 @@ constexpr uint32_t kBoft = Bit(AdapterType::kBoft);
 constexpr uint32_t kLoras = kLora | kAdaLora;
 constexpr uint32_t kHadamards = kLoHa | kLoKr;
 constexpr uint32_t kAll = kLoras | kHadamards | kVera | kIa3 | kOft | kBoft;
+// Those too whose other settings stand with their planner.
+constexpr uint32_t kEvery = kAll | Bit(AdapterType::kOther);
 
 constexpr SettingUse kRead = SettingUse::kRead;
 constexpr SettingUse kIgnored = SettingUse::kIgnored;
@@ -26,20 +28,20 @@ constexpr SettingUse kRefused = SettingUse::kRefused;
 
 constexpr Setting kSettings[] = {
     // names, bookkeeping
-    {"peft_type", kAll, kRead, ""},
-    {"peft_version", kAll, kRead, ""},
-    {"auto_mapping", kAll, kRead, ""},
-    {"base_model_name_or_path", kAll, kRead, ""},
-    {"revision", kAll, kIgnored, ""},
-    {"task_type", kAll, kRead, ""},
-    {"inference_mode", kAll, kIgnored, ""},
-    {"runtime_config", kAll, kIgnored, ""},
+    {"peft_type", kEvery, kRead, ""},
+    {"peft_version", kEvery, kRead, ""},
+    {"auto_mapping", kEvery, kRead, ""},
+    {"base_model_name_or_path", kEvery, kRead, ""},
+    {"revision", kEvery, kIgnored, ""},
+    {"task_type", kEvery, kRead, ""},
+    {"inference_mode", kEvery, kIgnored, ""},
+    {"runtime_config", kEvery, kIgnored, ""},
     // which modules
-    {"target_modules", kAll, kRead, ""},
-    {"exclude_modules", kAll, kRead, ""},
-    {"modules_to_save", kAll, kRead, ""},
-    {"layers_to_transform", kAll, kRead, ""},
-    {"layers_pattern", kAll, kRead, ""},
+    {"target_modules", kEvery, kRead, ""},
+    {"exclude_modules", kEvery, kRead, ""},
+    {"modules_to_save", kEvery, kRead, ""},
+    {"layers_to_transform", kEvery, kRead, ""},
+    {"layers_pattern", kEvery, kRead, ""},
     {"target_parameters", kLoras, kRead, ""},
     {"trainable_token_indices", kLoras, kRead, ""},
     {"layer_replication", kLoras, kRead, ""},
@@ -53,7 +55,7 @@ constexpr Setting kSettings[] = {
     {"use_dora", kLoras, kRead, ""},
     {"lora_bias", kLoras, kRead, ""},
     {"bias", kLoras | kVera | kOft | kBoft, kRead, ""},
-    {"fan_in_fan_out", kAll, kRead, ""},
+    {"fan_in_fan_out", kEvery, kRead, ""},
     {"ensure_weight_tying", kLoras, kRead, ""},
     {"init_lora_weights", kLoras, kRead, ""},
     {"use_bdlora", kLoras, kRead, ""},
@@ -124,56 +126,14 @@ constexpr Setting kSettings[] = {
     {"boft_n_butterfly_factor", kBoft, kRead, ""},
 };
 
-constexpr std::string_view kNotWeights =
-    "it is not a weight adapter: it prepends trained vectors to the input, and there is nothing to "
-    "merge";
-constexpr std::string_view kMergeFirst =
-    "graft does not know how to merge it; call PEFT's merge_and_unload and convert the result";
-
-constexpr PeftType kPeftTypes[] = {
-    {"LORA", true, AdapterType::kLora, ""},
-    {"ADALORA", true, AdapterType::kAdaLora, ""},
-    {"LOHA", true, AdapterType::kLoHa, ""},
-    {"LOKR", true, AdapterType::kLoKr, ""},
-    {"VERA", true, AdapterType::kVera, ""},
-    {"IA3", true, AdapterType::kIa3, ""},
-    {"OFT", true, AdapterType::kOft, ""},
-    {"BOFT", true, AdapterType::kBoft, ""},
-    {"PROMPT_TUNING", false, AdapterType::kLora, kNotWeights},
-    {"MULTITASK_PROMPT_TUNING", false, AdapterType::kLora, kNotWeights},
-    {"P_TUNING", false, AdapterType::kLora, kNotWeights},
-    {"PREFIX_TUNING", false, AdapterType::kLora, kNotWeights},
-    {"ADAPTION_PROMPT", false, AdapterType::kLora, kNotWeights},
-    {"CPT", false, AdapterType::kLora, kNotWeights},
-    {"CARTRIDGE", false, AdapterType::kLora, kNotWeights},
-    {"XLORA", false, AdapterType::kLora,
-     "X-LoRA mixes adapters anew for each token, so no single set of weights equals it"},
-    {"POLY", false, AdapterType::kLora,
-     "Poly mixes adapters by task, so no single set of weights equals it"},
-    {"QALORA", false, AdapterType::kLora,
-     "QALoRA pools its input in groups under a quantized base; merge it with the tool that trained "
-     "it"},
-    {"LN_TUNING", false, AdapterType::kLora, kMergeFirst},
-    {"FOURIERFT", false, AdapterType::kLora, kMergeFirst},
-    {"HRA", false, AdapterType::kLora, kMergeFirst},
-    {"BONE", false, AdapterType::kLora, kMergeFirst},
-    {"MISS", false, AdapterType::kLora, kMergeFirst},
-    {"VBLORA", false, AdapterType::kLora, kMergeFirst},
-    {"RANDLORA", false, AdapterType::kLora, kMergeFirst},
-    {"TRAINABLE_TOKENS", false, AdapterType::kLora, kMergeFirst},
-    {"SHIRA", false, AdapterType::kLora, kMergeFirst},
-    {"C3A", false, AdapterType::kLora, kMergeFirst},
-    {"ROAD", false, AdapterType::kLora, kMergeFirst},
-    {"WAVEFT", false, AdapterType::kLora, kMergeFirst},
-    {"DELORA", false, AdapterType::kLora, kMergeFirst},
-    {"GRALORA", false, AdapterType::kLora, kMergeFirst},
-};
-
 }  // namespace
 
-const Setting* FindSetting(AdapterType type, std::string_view key) {
+const Setting* FindSetting(const AdapterKind& kind, std::string_view key) {
+  for (const Setting& setting : kind.settings) {
+    if (setting.key == key) return &setting;
+  }
   for (const Setting& setting : kSettings) {
-    if (setting.key == key && (setting.types & Bit(type)) != 0) return &setting;
+    if (setting.key == key && (setting.types & Bit(kind.type)) != 0) return &setting;
   }
   return nullptr;
 }
@@ -198,13 +158,6 @@ bool IsOff(JsonValue value) {
       return false;
   }
   return false;
-}
-
-const PeftType* FindPeftType(std::string_view name) {
-  for (const PeftType& type : kPeftTypes) {
-    if (type.name == name) return &type;
-  }
-  return nullptr;
 }
 
 }  // namespace graft::converter

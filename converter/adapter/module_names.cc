@@ -83,13 +83,14 @@ Result<const TensorInfo*> ModuleNames::EndingWith(std::string_view ending,
   return found;
 }
 
-Result<const TensorInfo*> ModuleNames::Find(std::string_view module, std::string_view leaf) const {
+Result<const TensorInfo*> ModuleNames::Find(std::string_view module, std::string_view leaf,
+                                            NamePrefixes* prefixes) const {
   std::string name(module);
   if (!leaf.empty()) name.append(name.empty() ? "" : ".").append(leaf);
   if (const TensorInfo* info = Exact(name); info != nullptr) return info;
 
   // What was learned from one module holds for the others.
-  for (const auto& [base_prefix, adapter_prefix] : prefixes_) {
+  for (const auto& [base_prefix, adapter_prefix] : *prefixes) {
     if (!name.starts_with(adapter_prefix)) continue;
     const TensorInfo* info = Exact(base_prefix + name.substr(adapter_prefix.size()));
     if (info != nullptr) return info;
@@ -104,24 +105,24 @@ Result<const TensorInfo*> ModuleNames::Find(std::string_view module, std::string
       if (StartsWithDigit(rest) || rest.find('.') == std::string_view::npos) break;
       const bool perception = IsPerception(Dropped(name, rest));
       if (const TensorInfo* info = Exact(rest); info != nullptr && !perception) {
-        prefixes_.emplace("", Dropped(name, rest));
+        prefixes->emplace("", Dropped(name, rest));
         return info;
       }
     }
     GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, EndingWith(rest, name));
     if (info != nullptr && (dropped == 0 || IsPerception(Dropped(name, rest)) ==
                                                 IsPerception(Dropped(info->name, rest)))) {
-      prefixes_.emplace(Dropped(info->name, rest), Dropped(name, rest));
+      prefixes->emplace(Dropped(info->name, rest), Dropped(name, rest));
       return info;
     }
   }
   return static_cast<const TensorInfo*>(nullptr);
 }
 
-std::string ModuleNames::AdapterNameOf(std::string_view name) const {
+std::string ModuleNames::AdapterNameOf(std::string_view name, const NamePrefixes& prefixes) const {
   std::string text = newer_.Of(name);
   // The longest base prefix that was seen speaks for the tensors under it.
-  for (auto it = prefixes_.rbegin(); it != prefixes_.rend(); ++it) {
+  for (auto it = prefixes.rbegin(); it != prefixes.rend(); ++it) {
     if (text.starts_with(it->first)) return it->second + text.substr(it->first.size());
   }
   return text;

@@ -15,6 +15,10 @@
 
 namespace graft::converter {
 
+/// How the names of one adapter begin where the base's begin otherwise, as far as was found out:
+/// base prefix to adapter prefix. One entry in practice.
+using NamePrefixes = std::map<std::string, std::string>;
+
 /// An adapter names modules as they were called in the training program; a checkpoint may have been
 /// saved from a wrapper around that model or from a part of it. Names are tried as they are, then
 /// in their later spelling (NewerNames), then with up to three leading parts dropped, as the one
@@ -25,13 +29,14 @@ class ModuleNames {
   explicit ModuleNames(std::span<const TensorInfo> base);
 
   /// The base tensor for `module` + "." + `leaf`, or for `module` alone if leaf is empty; null if
-  /// there is none.
+  /// there is none. What `prefixes` says is tried before the search; what the search finds out is
+  /// added to it.
   /// Errors   kMismatch: several base tensors could be meant.
-  Result<const TensorInfo*> Find(std::string_view module, std::string_view leaf) const;
+  Result<const TensorInfo*> Find(std::string_view module, std::string_view leaf,
+                                 NamePrefixes* prefixes) const;
 
-  /// What the adapter's program called the base tensor `name`: the reverse of what Find learned so
-  /// far.
-  std::string AdapterNameOf(std::string_view name) const;
+  /// What the program of the adapter with `prefixes` called the base tensor `name`.
+  std::string AdapterNameOf(std::string_view name, const NamePrefixes& prefixes) const;
 
   /// The base tensor whose name is nearest to `name`, for messages; empty if the base has none.
   std::string Nearest(std::string_view name) const;
@@ -43,8 +48,6 @@ class ModuleNames {
   std::span<const TensorInfo> base_;
   NewerNames newer_;
   std::map<std::string, const TensorInfo*, std::less<>> newer_names_;
-  // Base prefix -> adapter prefix, as found by dropping parts; one entry in practice.
-  mutable std::map<std::string, std::string> prefixes_;
 };
 
 }  // namespace graft::converter

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "converter/tensors/tensor_source.h"
 
@@ -178,6 +179,13 @@ Result<int64_t> ModuleRules::RankOf(std::string_view name) const {
 
 Result<double> ModuleRules::AlphaOf(std::string_view name) const {
   return Lookup(alphas_, name, config_->alpha);
+}
+
+Result<double> ModuleRules::ScaleOf(std::string_view name) const {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, RankOf(name));
+  GRAFT_ASSIGN_OR_RETURN(const double alpha, AlphaOf(name));
+  const double r = static_cast<double>(rank);
+  return config_->use_rslora ? alpha / std::sqrt(r) : alpha / r;
 }
 
 bool ModuleRules::IsSavedModule(std::string_view name) const {

@@ -49,6 +49,9 @@ class ModuleRules {
   /// The rank and alpha that hold for `name`.
   Result<int64_t> RankOf(std::string_view name) const;
   Result<double> AlphaOf(std::string_view name) const;
+  /// What a low-rank product of `name` is multiplied with: alpha / rank, or alpha / sqrt(rank) if
+  /// use_rslora is set.
+  Result<double> ScaleOf(std::string_view name) const;
   /// Whether `name` is one of modules_to_save, or lies under one.
   bool IsSavedModule(std::string_view name) const;
 

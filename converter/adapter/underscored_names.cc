@@ -7,7 +7,6 @@
 namespace graft::converter {
 namespace {
 
-constexpr std::string_view kWeight = ".weight";
 // Endings shared by more modules than this, none of them at a dot, are no names of modules.
 constexpr size_t kMaxCandidates = 10000;
 
@@ -21,9 +20,8 @@ std::string Reversed(std::string_view name) {
 
 UnderscoredNames::UnderscoredNames(std::span<const TensorInfo> base) {
   for (const TensorInfo& info : base) {
-    if (!info.name.ends_with(kWeight)) continue;
-    const std::string_view name =
-        std::string_view(info.name).substr(0, info.name.size() - kWeight.size());
+    const std::string_view name = ModuleOfWeight(info.name);
+    if (name.empty()) continue;
     modules_.push_back({Reversed(name), name});
   }
   std::sort(modules_.begin(), modules_.end(), [](const Module& a, const Module& b) {

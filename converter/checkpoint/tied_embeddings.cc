@@ -50,7 +50,7 @@ TiedEmbeddings TiedEmbeddings::FindNames(const TensorSource& base) {
   const TensorInfo* input = nullptr;
   for (const TensorInfo& info : base.tensors()) {
     const std::string_view name = info.name;
-    if (name.ends_with(".weight") && IsHeadModule(name.substr(0, name.size() - 7))) {
+    if (IsHeadModule(ModuleOfWeight(name))) {
       found.has_head = true;
       found.head = name;
     }

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "converter/base/printable.h"
+#include "converter/base/sanitize.h"
 #include "converter/formats/pickle_machine.h"
 #include "converter/formats/pickle_values.h"
 
@@ -60,7 +60,7 @@ Result<PickleId> FindTensorDict(const PickleValues& values, PickleId root,
     if (value == inner || IsPlain(values.at(value).kind)) continue;
     return Error(StatusCode::kUnsupported, "%s: holds %s under '%s' beside the tensors in '%s'; %s",
                  context.c_str(), PickleKindName(values.at(value).kind),
-                 Printable(values.at(key).text).c_str(), std::string(wrapper).c_str(),
+                 Sanitize(values.at(key).text).c_str(), std::string(wrapper).c_str(),
                  kPickleAdvice);
   }
   return inner;
@@ -73,13 +73,13 @@ Status CheckNames(const PickleValues& values, PickleId dict, const std::string& 
     names.push_back(values.at(key).text);
     if (!IsUtf8(names.back())) {
       return Error(StatusCode::kCorrupt, "%s: the name '%s' is not UTF-8", context.c_str(),
-                   Printable(names.back()).c_str());
+                   Sanitize(names.back()).c_str());
     }
   }
   std::sort(names.begin(), names.end());
   if (const auto twice = std::adjacent_find(names.begin(), names.end()); twice != names.end()) {
     return Error(StatusCode::kCorrupt, "%s: the name '%s' is there twice", context.c_str(),
-                 Printable(*twice).c_str());
+                 Sanitize(*twice).c_str());
   }
   return OkStatus();
 }
@@ -109,7 +109,7 @@ Result<std::vector<PickledTensor>> ReadPickledTensors(std::span<const uint8_t> p
     const std::string_view name = values.at(key).text;
     if (values.at(value).kind != PickleKind::kTensor) {
       return Error(StatusCode::kUnsupported, "%s: holds %s under '%s', not a tensor; %s",
-                   context.c_str(), PickleKindName(values.at(value).kind), Printable(name).c_str(),
+                   context.c_str(), PickleKindName(values.at(value).kind), Sanitize(name).c_str(),
                    kPickleAdvice);
     }
     const PickledView& view = values.tensor(value);

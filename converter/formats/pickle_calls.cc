@@ -3,7 +3,7 @@
 // parameters and of dicts, and nothing else.
 #include <algorithm>
 
-#include "converter/base/printable.h"
+#include "converter/base/sanitize.h"
 #include "converter/formats/pickle_machine.h"
 #include "converter/tensors/weight_file.h"
 
@@ -13,7 +13,7 @@ Status PickleMachine::PushGlobal(std::string_view module, std::string_view name)
   const AllowedGlobal* global = FindAllowedGlobal(module, name);
   if (global == nullptr) {
     return Fail(StatusCode::kUnsupported,
-                "asks for " + Printable(module) + "." + Printable(name) + "; " + kPickleAdvice);
+                "asks for " + Sanitize(module) + "." + Sanitize(name) + "; " + kPickleAdvice);
   }
   return PushNew({.kind = PickleKind::kGlobal, .global = global});
 }

@@ -7,7 +7,7 @@
 #include <charconv>
 #include <limits>
 
-#include "converter/base/printable.h"
+#include "converter/base/sanitize.h"
 #include "converter/formats/pickle.h"
 #include "converter/formats/zip_archive.h"
 #include "schema/checked_math.h"
@@ -48,7 +48,7 @@ Result<std::string> FindFolder(const InputFile& file, const ZipArchive& archive)
     if (found.find('/') != found.size() - 1) continue;
     if (!folder.empty()) {
       return Error(StatusCode::kCorrupt, "%s: holds two pickles, in '%s' and '%s'",
-                   file.path().c_str(), Printable(folder).c_str(), Printable(found).c_str());
+                   file.path().c_str(), Sanitize(folder).c_str(), Sanitize(found).c_str());
     }
     folder = found;
   }
@@ -65,7 +65,7 @@ Result<std::string> ReadWord(const InputFile& file, const ZipArchive& archive,
   uint8_t bytes[16];
   if (entry->size_bytes > sizeof bytes) {
     return Error(StatusCode::kCorrupt, "%s: entry '%s' has %llu bytes where a word is expected",
-                 file.path().c_str(), Printable(name).c_str(),
+                 file.path().c_str(), Sanitize(name).c_str(),
                  static_cast<unsigned long long>(entry->size_bytes));
   }
   const std::span<uint8_t> read = std::span(bytes).first(entry->size_bytes);
@@ -84,7 +84,7 @@ Status CheckVersion(const InputFile& file, const ZipArchive& archive, const std:
   }
   if (!order.empty() && order != "little") {
     return Error(StatusCode::kCorrupt, "%s: has the unknown byte order '%s'", file.path().c_str(),
-                 Printable(order).c_str());
+                 Sanitize(order).c_str());
   }
   GRAFT_ASSIGN_OR_RETURN(const std::string version, ReadWord(file, archive, folder + "version"));
   if (version.empty()) return OkStatus();
@@ -93,7 +93,7 @@ Status CheckVersion(const InputFile& file, const ZipArchive& archive, const std:
       std::from_chars(version.data(), version.data() + version.size(), number);
   if (error != std::errc() || end != version.data() + version.size() || number < 1) {
     return Error(StatusCode::kCorrupt, "%s: has the version '%s', which is no number",
-                 file.path().c_str(), Printable(version).c_str());
+                 file.path().c_str(), Sanitize(version).c_str());
   }
   if (number <= kNewestVersion) return OkStatus();
   return Error(StatusCode::kUnsupportedVersion, "%s: is of version %d; graft reads up to %d",
@@ -143,7 +143,7 @@ Result<WeightFile::Entry> Place(const InputFile& file, const ZipArchive& archive
   if (storage == nullptr) {
     return CorruptTensor(
         file, name,
-        "lies in storage '" + Printable(tensor.storage_key) + "', which the file does not hold");
+        "lies in storage '" + Sanitize(tensor.storage_key) + "', which the file does not hold");
   }
   const int64_t element_bytes = DTypeBytes(tensor.dtype);
   if (tensor.storage_elements < 0 || storage->size_bytes / static_cast<uint64_t>(element_bytes) !=
@@ -151,7 +151,7 @@ Result<WeightFile::Entry> Place(const InputFile& file, const ZipArchive& archive
     return CorruptTensor(file, name,
                          "lies in a storage of " + std::to_string(tensor.storage_elements) +
                              " elements of type " + DTypeName(tensor.dtype) + ", but entry '" +
-                             Printable(storage->name) + "' has " +
+                             Sanitize(storage->name) + "' has " +
                              std::to_string(storage->size_bytes) + " bytes");
   }
   WeightFile::Entry entry;

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "converter/base/little_endian.h"
-#include "converter/base/printable.h"
+#include "converter/base/sanitize.h"
 #include "schema/checked_math.h"
 
 namespace graft::converter {
@@ -55,7 +55,7 @@ Status Corrupt(const InputFile& file, const std::string& what) {
 }
 
 Status CorruptEntry(const InputFile& file, std::string_view name, const std::string& what) {
-  return Corrupt(file, "entry '" + Printable(name) + "' " + what);
+  return Corrupt(file, "entry '" + Sanitize(name) + "' " + what);
 }
 
 // The end record lies before a comment of at most 64 KiB that reaches the end of the file.
@@ -159,13 +159,13 @@ bool ReadZip64Extra(std::span<const uint8_t> extra, std::span<uint64_t*> saturat
 Status CheckMethod(const InputFile& file, std::string_view name, uint16_t flags, uint16_t method) {
   if ((flags & kEncryptedFlags) != 0) {
     return Error(StatusCode::kUnsupported, "%s: entry '%s' is encrypted", file.path().c_str(),
-                 Printable(name).c_str());
+                 Sanitize(name).c_str());
   }
   if (method != 0) {
     return Error(StatusCode::kUnsupported,
                  "%s: entry '%s' is compressed (method %u); graft reads stored entries only, as "
                  "torch.save writes them",
-                 file.path().c_str(), Printable(name).c_str(), method);
+                 file.path().c_str(), Sanitize(name).c_str(), method);
   }
   return OkStatus();
 }
@@ -277,7 +277,7 @@ Result<ZipArchive> ZipArchive::Read(const InputFile& file) {
   for (size_t i = 1; i < listed.size(); ++i) {
     if (listed[i].header_offset < listed[i - 1].data_offset + listed[i - 1].size_bytes) {
       return CorruptEntry(file, listed[i].name,
-                          "overlaps entry '" + Printable(listed[i - 1].name) + "'");
+                          "overlaps entry '" + Sanitize(listed[i - 1].name) + "'");
     }
   }
   ZipArchive archive;

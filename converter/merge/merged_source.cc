@@ -10,6 +10,7 @@
 #include "converter/base/cancellation.h"
 #include "converter/base/parallel.h"
 #include "converter/json/json.h"
+#include "converter/merge/kinds/adapter_kinds.h"
 
 namespace graft::converter {
 namespace {
@@ -28,7 +29,7 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
   merged->rules_ = rules;
   bool causal = false;
   for (const AdapterSpec& spec : adapters) {
-    GRAFT_ASSIGN_OR_RETURN(auto adapter, AdapterFile::Open(spec.folder));
+    GRAFT_ASSIGN_OR_RETURN(auto adapter, AdapterFile::Open(spec.folder, AllAdapterKinds()));
     causal = causal || adapter->config().task_type == "CAUSAL_LM" ||
              adapter->config().base_model_class.ends_with("ForCausalLM");
     merged->adapters_.push_back(std::move(adapter));
@@ -41,28 +42,35 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
   GRAFT_RETURN_IF_ERROR(merged->OpenStart(adapters));
   GRAFT_ASSIGN_OR_RETURN(merged->tie_,
                          TiedEmbeddings::Find(*merged->start_, merged->base_->folder(), causal));
-  merged->plan_ = std::make_unique<MergePlan>(*merged->start_, merged->tie_);
-  for (size_t i = 0; i < adapters.size(); ++i) {
-    const AdapterFile& adapter = *merged->adapters_[i];
-    GRAFT_RETURN_IF_ERROR(merged->plan_->Add(adapter, adapters[i].weight));
-    AdapterReport& report = merged->report_.adapters.emplace_back();
-    const std::filesystem::path folder = adapters[i].folder.lexically_normal();
-    report.name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
-    report.kind = AdapterKindName(adapter.config());
-    report.weight = adapters[i].weight;
-    const InputFile* file = &adapter.weights().file();
-    GRAFT_ASSIGN_OR_RETURN(report.hash, HashFiles(std::span(&file, 1)));
-    report.modules_merged = merged->plan_->counts()[i].merged;
-    report.modules_expected = merged->plan_->counts()[i].expected;
-    report.missing = merged->plan_->counts()[i].missing;
-  }
-  merged->unties_embeddings_ = merged->plan_->unties_embeddings();
+  GRAFT_RETURN_IF_ERROR(merged->PlanAdapters(adapters));
   merged->Gather();
   if (rules.combine.method != CombineMethod::kSum) {
     GRAFT_RETURN_IF_ERROR(
         merged->MeasureThresholds(rules.threads > 0 ? rules.threads : DefaultThreads()));
   }
   return merged;
+}
+
+Status MergedSource::PlanAdapters(std::span<const AdapterSpec> adapters) {
+  std::vector<WeightedAdapter> weighted;
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    weighted.push_back({adapters_[i].get(), adapters[i].weight});
+  }
+  GRAFT_ASSIGN_OR_RETURN(plan_, PlanMerge(*start_, tie_, weighted));
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    const AdapterFile& adapter = *adapters_[i];
+    AdapterReport& report = report_.adapters.emplace_back();
+    const std::filesystem::path folder = adapters[i].folder.lexically_normal();
+    report.name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+    report.kind = AdapterKindName(adapter.config());
+    report.weight = adapters[i].weight;
+    const InputFile* file = &adapter.weights().file();
+    GRAFT_ASSIGN_OR_RETURN(report.hash, HashFiles(std::span(&file, 1)));
+    report.modules_merged = plan_.counts[i].merged;
+    report.modules_expected = plan_.counts[i].expected;
+    report.missing = plan_.counts[i].missing;
+  }
+  return OkStatus();
 }
 
 Result<std::filesystem::path> MergedSource::FolderWith(const char* name, const char* what) const {
@@ -87,7 +95,7 @@ Result<std::filesystem::path> MergedSource::FolderWith(const char* name, const c
 
 ConfigChanges MergedSource::config_changes() const {
   ConfigChanges changes;
-  changes.untie_embeddings = unties_embeddings_;
+  changes.untie_embeddings = plan_.unties_embeddings;
   const TensorInfo* after = Find(tie_.input);
   const TensorInfo* before = base_->Find(tie_.input);
   if (before != nullptr && after != nullptr && before->rows() != after->rows()) {
@@ -150,26 +158,30 @@ Result<double> MergedSource::ThresholdOf(const PlannedTensor& tensor,
 }
 
 Status MergedSource::MeasureThresholds(int threads) {
-  std::vector<std::pair<const PlannedTensor*, PlannedPart*>> parts;
-  for (const auto& [name, tensor] : plan_->tensors()) {
-    if (tensor->base_name.empty() || tensor->info.rows() != tensor->base_rows) {
+  std::vector<std::pair<const PlannedTensor*, const PlannedPart*>> parts;
+  for (const auto& [name, tensor] : plan_.tensors) {
+    if (tensor.base_name.empty() || tensor.info.rows() != tensor.base_rows) {
       return Error(StatusCode::kUnsupported,
                    "tensor '%s': an adapter brings rows that the base does not have, which %s "
                    "cannot prune; combine by sum",
                    name.c_str(), CombineMethodName(rules_.combine.method));
     }
-    for (PlannedPart& part : tensor->parts) parts.emplace_back(tensor.get(), &part);
+    for (const PlannedPart& part : tensor.parts) parts.emplace_back(&tensor, &part);
   }
-  return ParallelFor(threads, static_cast<int64_t>(parts.size()), [&](int64_t i) -> Status {
-    const auto& [tensor, part] = parts[static_cast<size_t>(i)];
-    GRAFT_ASSIGN_OR_RETURN(part->threshold, ThresholdOf(*tensor, *part));
-    return OkStatus();
-  });
+  std::vector<double> thresholds(parts.size());
+  GRAFT_RETURN_IF_ERROR(
+      ParallelFor(threads, static_cast<int64_t>(parts.size()), [&](int64_t i) -> Status {
+        const auto& [tensor, part] = parts[static_cast<size_t>(i)];
+        GRAFT_ASSIGN_OR_RETURN(thresholds[static_cast<size_t>(i)], ThresholdOf(*tensor, *part));
+        return OkStatus();
+      }));
+  for (size_t i = 0; i < parts.size(); ++i) thresholds_.emplace(parts[i].second, thresholds[i]);
+  return OkStatus();
 }
 
 const PlannedTensor* MergedSource::Planned(std::string_view name) const {
-  const auto found = plan_->tensors().find(name);
-  return found != plan_->tensors().end() ? found->second.get() : nullptr;
+  const auto found = plan_.tensors.find(name);
+  return found != plan_.tensors.end() ? &found->second : nullptr;
 }
 
 void MergedSource::Gather() {
@@ -177,10 +189,10 @@ void MergedSource::Gather() {
     const PlannedTensor* planned = Planned(info.name);
     infos_.push_back(planned != nullptr ? planned->info : info);
   }
-  for (const auto& [name, planned] : plan_->tensors()) {
-    if (start_->Find(name) == nullptr) infos_.push_back(planned->info);
+  for (const auto& [name, planned] : plan_.tensors) {
+    if (start_->Find(name) == nullptr) infos_.push_back(planned.info);
     report_.tensors.push_back(
-        {name, planned->kind.empty() ? "untied" : planned->kind, planned->rank, planned->scale});
+        {name, planned.kind.empty() ? "untied" : planned.kind, planned.rank, planned.scale});
   }
   std::sort(infos_.begin(), infos_.end(),
             [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
@@ -247,7 +259,9 @@ Status MergedSource::ApplyParts(const PlannedTensor& tensor, int64_t row_begin, 
       GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, values, lease.workspace()));
     }
     for (size_t i = 0; i < rows.size(); ++i) values[i] -= rows[i];
-    changes.push_back({values, part.weight, part.threshold});
+    const auto threshold = thresholds_.find(&part);
+    changes.push_back(
+        {values, part.weight, threshold != thresholds_.end() ? threshold->second : 0});
   }
   AddCombined(rules_.combine.method, changes, rows);
   return OkStatus();

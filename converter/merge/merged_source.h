@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -41,7 +42,7 @@ class MergedSource final : public TensorSource {
   /// Merges the adapters into `base`: W + the combination of (what each adapter makes of W) - W,
   /// all in float64. The values do not depend on threads, row blocks or the CPU. Pruning reads
   /// every change four times to find its threshold; nothing else is read here but headers.
-  /// Errors   those of AdapterFile::Open, MergePlan::Add, Nf4Base::Create and MagnitudeThreshold;
+  /// Errors   those of AdapterFile::Open, PlanMerge, Nf4Base::Create and MagnitudeThreshold;
   ///          kUnsupported: pruning a tensor whose rows an adapter adds or takes away;
   ///          kMismatch: two adapters bring different tokenizers.
   static Result<std::unique_ptr<MergedSource>> Open(std::shared_ptr<const Checkpoint> base,
@@ -68,7 +69,7 @@ class MergedSource final : public TensorSource {
   const TensorReport* ReportOf(std::string_view name) const;
   /// Whether the merged model has an output head of its own where the base shared its input
   /// embedding: tie_word_embeddings in its config must become false.
-  bool unties_embeddings() const { return unties_embeddings_; }
+  bool unties_embeddings() const { return plan_.unties_embeddings; }
   /// What the merged model's config.json has to say differently: the tie, the size of the
   /// vocabulary, the number of layers.
   ConfigChanges config_changes() const;
@@ -84,6 +85,7 @@ class MergedSource final : public TensorSource {
   void Gather();
   Result<std::filesystem::path> FolderWith(const char* name, const char* what) const;
   Status OpenStart(std::span<const AdapterSpec> adapters);
+  Status PlanAdapters(std::span<const AdapterSpec> adapters);
   Status MeasureThresholds(int threads);
   Result<double> ThresholdOf(const PlannedTensor& tensor, const PlannedPart& part) const;
   const PlannedTensor* Planned(std::string_view name) const;
@@ -102,10 +104,10 @@ class MergedSource final : public TensorSource {
   std::unique_ptr<ReplicatedLayers> replicated_;
   const TensorSource* start_ = nullptr;  // what the adapters start from: base_ or made of it
   TiedEmbeddings tie_;
-  std::unique_ptr<MergePlan> plan_;
+  MergePlan plan_;
+  std::map<const PlannedPart*, double> thresholds_;  // if the method prunes
   std::vector<TensorInfo> infos_;
   MergeReport report_;
-  bool unties_embeddings_ = false;
   mutable WorkspacePool workspaces_;  // empty but for what was worked out for the rows read last
 };
 

@@ -62,7 +62,9 @@ int64_t TensorInfo::row_elements() const {
   return elements;
 }
 
-std::string TensorInfo::ShapeText() const {
+std::string TensorInfo::ShapeText() const { return converter::ShapeText(shape); }
+
+std::string ShapeText(std::span<const int64_t> shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) {
     if (i > 0) text += ", ";
@@ -78,6 +80,11 @@ Status TensorSource::ReadRowsAndBase(std::string_view name, int64_t row_begin, i
 }
 
 bool TensorSource::IsAdapted(std::string_view) const { return false; }
+
+std::string_view ModuleOfWeight(std::string_view name) {
+  constexpr std::string_view kWeight = ".weight";
+  return name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size()) : "";
+}
 
 bool NameEndsWith(std::string_view name, std::string_view ending) {
   if (!name.ends_with(ending)) return false;

@@ -43,9 +43,12 @@ struct TensorInfo {
   int64_t rows() const { return shape.empty() ? 1 : shape[0]; }
   /// Elements of one row: the product of the dimensions after the first.
   int64_t row_elements() const;
-  /// "[64, 96]".
+  /// As converter::ShapeText has it.
   std::string ShapeText() const;
 };
+
+/// "[64, 96]".
+std::string ShapeText(std::span<const int64_t> shape);
 
 /// Numbers are handed out in float64: every stored type converts exactly, and a merged tensor is
 /// not rounded on the way. Thread-safe for concurrent reads. A merged source widens its low-rank
@@ -81,6 +84,10 @@ class TensorSource {
   /// numbers.
   virtual bool IsAdapted(std::string_view name) const;
 };
+
+/// The module whose weight is called `name`: what stands before ".weight"; empty if `name` does not
+/// end so.
+std::string_view ModuleOfWeight(std::string_view name);
 
 /// Whether `name` is `ending`, or ends with it after a dot.
 bool NameEndsWith(std::string_view name, std::string_view ending);

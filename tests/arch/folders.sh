@@ -27,8 +27,8 @@ check_order() {
   [[ -z $(find "$room" -maxdepth 1 \( -name '*.cc' -o -name '*.h' \)) ]] || fail "$room has sources outside of its folders"
 }
 
-check_order converter base json tensors formats tokenizer quantize checkpoint adapter merge/updates merge lower lower/layer_stack \
-  lower/architectures write describe commands
+check_order converter base json tensors formats tokenizer quantize checkpoint adapter merge/updates merge/plan merge/kinds merge lower \
+  lower/layer_stack lower/architectures write describe commands
 check_order runtime platform base threads kernels image xnn model plan executor session tokenizer tasks chat c_api
 
 while read -r count folder; do

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "converter/adapter/adapter_config.h"
+#include "converter/merge/kinds/adapter_kinds.h"
 
 namespace {
 
@@ -25,7 +26,8 @@ const std::filesystem::path& Folder() {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::ofstream(Folder() / "adapter_config.json", std::ios::binary)
       .write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
-  const auto config = graft::converter::AdapterConfig::Read(Folder());
+  const auto config =
+      graft::converter::AdapterConfig::Read(Folder(), graft::converter::AllAdapterKinds());
   (void)config.ok();
   return 0;
 }

@@ -10,6 +10,7 @@
 
 #include "converter/adapter/adapter_keys.h"
 #include "converter/adapter/underscored_names.h"
+#include "converter/merge/kinds/adapter_kinds.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace graft::converter;
@@ -25,12 +26,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   std::sort(base.begin(), base.end(),
             [](const TensorInfo& a, const TensorInfo& b) { return a.name < b.name; });
-  (void)StyleOfKeys(entries);
+  (void)StyleOfKeys(entries, AllAdapterKinds());
   const UnderscoredNames modules(base);
   for (const WeightFile::Entry& entry : entries) {
     const std::string& name = entry.info.name;
-    names.insert(SplitPeftKey(name, names).adapter_name);
-    (void)SplitPeftKey(name, names);
+    names.insert(SplitPeftKey(name, names, AllAdapterKinds()).adapter_name);
+    (void)SplitPeftKey(name, names, AllAdapterKinds());
     (void)SplitMlxKey(name);
     const AdapterKey key = SplitKohyaKey(name);
     const auto found = modules.Find(UnderscoredName(key.module));

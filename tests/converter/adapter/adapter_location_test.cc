@@ -3,6 +3,7 @@
 // need.
 #include <doctest/doctest.h>
 
+#include "converter/merge/kinds/adapter_kinds.h"
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/converter/merge/adapter_rewriter.h"
 
@@ -49,7 +50,7 @@ TEST_SUITE("converter/adapter_location") {
     CHECK(bench.Merged(bench.folder / "outer" / "mine" / "adapter_model.safetensors") == expected);
     CHECK(bench.Merged(bench.folder / "outer" / "mine" / "adapter_config.json") == expected);
 
-    const auto opened = AdapterFile::Open(bench.folder / "outer");
+    const auto opened = AdapterFile::Open(bench.folder / "outer", AllAdapterKinds());
     REQUIRE(opened.ok());
     CHECK((*opened)->folder() == bench.folder / "outer" / "mine");
   }
@@ -159,7 +160,7 @@ TEST_SUITE("converter/adapter_location") {
     const AdapterNames none;
     const auto check = [&](std::string_view key, std::string_view module, std::string_view role,
                            std::string_view name) {
-      const AdapterKey cut = SplitPeftKey(key, none);
+      const AdapterKey cut = SplitPeftKey(key, none, AllAdapterKinds());
       INFO(std::string(key));
       CHECK(cut.module == module);
       CHECK(cut.role == role);

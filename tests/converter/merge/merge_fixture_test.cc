@@ -9,6 +9,7 @@
 #include "converter/adapter/newer_names.h"
 #include "converter/formats/open_weight_file.h"
 #include "converter/formats/safetensors.h"
+#include "converter/merge/kinds/adapter_kinds.h"
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/reference/lora_reference.h"
 
@@ -94,7 +95,7 @@ void CheckCase(const std::string& name) {
   REQUIRE_MESSAGE(merged.ok(), merged.status().message());
   const auto base = Checkpoint::Open(base_folder);
   const auto expected = OpenWeightFile(folder / "merged.safetensors");
-  const auto adapter = AdapterFile::Open(folder);
+  const auto adapter = AdapterFile::Open(folder, AllAdapterKinds());
   REQUIRE(base.ok());
   REQUIRE(expected.ok());
   REQUIRE(adapter.ok());

@@ -2,9 +2,11 @@
 // LoRA on a bare parameter, such as the experts of a mixture held in one tensor: each expert has
 // factors of its own.
 #include <algorithm>
-#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
 
-#include "converter/merge/merge_plan.h"
+#include "converter/merge/kinds/lora_parts.h"
 #include "converter/merge/updates/low_rank_rows.h"
 #include "converter/tensors/float_kernels.h"
 #include "converter/tensors/tensor_source.h"
@@ -68,16 +70,16 @@ class ExpertRows final : public RowUpdate {
 
 // The targeted parameters of a module, as base tensors that a pair of these sizes could belong to.
 Result<std::vector<std::string>> Candidates(const std::string& module, int64_t out, int64_t in,
-                                            MergePlan* plan) {
+                                            AdapterPlanner* planner) {
   std::vector<std::string> leaves;
-  for (const std::string& target : plan->adapter().config().target_parameters) {
+  for (const std::string& target : planner->config().target_parameters) {
     const size_t dot = target.rfind('.');
     const std::string leaf = dot == std::string::npos ? target : target.substr(dot + 1);
     std::string name = module;
     name.append(".").append(leaf);
     if (!NameEndsWith(name, target)) continue;
     if (std::find(leaves.begin(), leaves.end(), leaf) != leaves.end()) continue;
-    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, plan->BaseTensor(module, leaf));
+    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, planner->BaseTensor(module, leaf));
     if (info == nullptr || info->shape.size() < 2 || info->shape.size() > 3) continue;
     const int64_t rows = info->shape[info->shape.size() - 2];
     const int64_t columns = info->shape.back();
@@ -99,75 +101,72 @@ std::string_view OwnerOf(std::string_view module) {
 // Whether square experts are stored [experts, in_features, out_features]: as the other parameters
 // of their module are, whose shapes show it. Errors   kUnsupported: there is none.
 Result<bool> IsTransposedLikeOthers(const std::string& owner, const AdapterTensor& a,
-                                    MergePlan* plan) {
-  for (const auto& [name, module] : plan->adapter().modules()) {
+                                    AdapterPlanner* planner) {
+  for (const auto& [name, module] : planner->adapter().modules()) {
     if (OwnerOf(name) != owner) continue;
-    const auto other_a = module.tensors.find("lora_A");
-    const auto other_b = module.tensors.find("lora_B");
-    if (other_a == module.tensors.end() || other_b == module.tensors.end()) continue;
-    const int64_t in = other_a->second.entry->info.row_elements();
-    const int64_t out = other_b->second.entry->info.rows();
+    const AdapterTensor* other_a = module.Find("lora_A");
+    const AdapterTensor* other_b = module.Find("lora_B");
+    if (other_a == nullptr || other_b == nullptr) continue;
+    const int64_t in = other_a->entry->info.row_elements();
+    const int64_t out = other_b->entry->info.rows();
     if (in == out) continue;
-    GRAFT_ASSIGN_OR_RETURN(const auto leaves, Candidates(owner, out, in, plan));
+    GRAFT_ASSIGN_OR_RETURN(const auto leaves, Candidates(owner, out, in, planner));
     if (leaves.size() != 1) continue;
-    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, plan->BaseTensor(owner, leaves[0]));
+    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, planner->BaseTensor(owner, leaves[0]));
     if (info->shape.size() == 3) return info->shape[1] == in;
   }
-  return plan->adapter().Fail(
-      StatusCode::kUnsupported, a,
-      "updates square experts, and neither its shape nor another parameter of '" + owner +
-          "' in this adapter shows which way round they are stored");
+  return planner->Fail(StatusCode::kUnsupported, a,
+                       "updates square experts, and neither its shape nor another parameter of '" +
+                           owner + "' in this adapter shows which way round they are stored");
 }
 
 }  // namespace
 
-Status PlanParameter(const AdapterModule& module, MergePlan* plan) {
-  const AdapterFile& adapter = plan->adapter();
-  const AdapterTensor* a = module.Use("lora_A");
-  const AdapterTensor* b = module.Use("lora_B");
+Status PlanParameter(const AdapterModule& module, AdapterPlanner* planner) {
+  const AdapterTensor* a = planner->Use(module, "lora_A");
+  const AdapterTensor* b = planner->Use(module, "lora_B");
   if (a == nullptr || b == nullptr || a->entry->info.shape.size() != 2 ||
       b->entry->info.shape.size() != 2 || a->entry->info.rows() != b->entry->info.row_elements()) {
-    return adapter.Fail(StatusCode::kMismatch, module.tensors.begin()->second,
-                        "has no partner that fits it");
+    return planner->Fail(StatusCode::kMismatch, module.tensors.begin()->second,
+                         "has no partner that fits it");
   }
   const std::string owner(OwnerOf(module.name));
   const int64_t in = a->entry->info.row_elements();
   const int64_t out = b->entry->info.rows();
-  GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> leaves, Candidates(owner, out, in, plan));
+  GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> leaves,
+                         Candidates(owner, out, in, planner));
   if (leaves.size() != 1) {
-    return adapter.Fail(
+    return planner->Fail(
         StatusCode::kMismatch, *a,
         "fits " + std::to_string(leaves.size()) +
             " of the base's parameters that target_parameters names in '" + owner +
             "'; it must fit one, in a base that stores its experts as the trained model did");
   }
-  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, plan->Tensor(owner, leaves[0], *a));
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, planner->Tensor(owner, leaves[0], *a));
   const std::vector<int64_t>& shape = tensor->info.shape;
   const int64_t experts = shape.size() == 3 ? shape[0] : 1;
   const std::string path = owner + "." + leaves[0];
-  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, adapter.rules().RankOf(path));
-  GRAFT_ASSIGN_OR_RETURN(const double alpha, adapter.rules().AlphaOf(path));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t rank, planner->rules().RankOf(path));
   if (experts == 0 || a->entry->info.rows() != rank * experts) {
-    return adapter.Fail(StatusCode::kMismatch, *a,
-                        "has " + std::to_string(a->entry->info.rows()) + " rows where " +
-                            std::to_string(experts) + " experts of rank " + std::to_string(rank) +
-                            " need as many as their product");
+    return planner->Fail(StatusCode::kMismatch, *a,
+                         "has " + std::to_string(a->entry->info.rows()) + " rows where " +
+                             std::to_string(experts) + " experts of rank " + std::to_string(rank) +
+                             " need as many as their product");
   }
-  const double r = static_cast<double>(rank);
-  const double scale = adapter.config().use_rslora ? alpha / std::sqrt(r) : alpha / r;
-  const StoredFactor stored_a{&adapter.weights(), a->entry};
-  const StoredFactor stored_b{&adapter.weights(), b->entry};
-  std::vector<std::unique_ptr<RowUpdate>>& updates = plan->Part(tensor).updates;
+  GRAFT_ASSIGN_OR_RETURN(const double scale, planner->rules().ScaleOf(path));
+  const StoredFactor stored_a = planner->Stored(*a);
+  const StoredFactor stored_b = planner->Stored(*b);
   if (shape.size() == 2) {
-    updates.push_back(std::make_unique<LowRankRows>(ProductFactors(stored_a, stored_b, scale)));
+    planner->Add(tensor, std::make_unique<LowRankRows>(ProductFactors(stored_a, stored_b, scale)));
   } else {
     bool transposed = shape[1] == in;
     if (in == out) {
-      GRAFT_ASSIGN_OR_RETURN(transposed, IsTransposedLikeOthers(owner, *a, plan));
+      GRAFT_ASSIGN_OR_RETURN(transposed, IsTransposedLikeOthers(owner, *a, planner));
     }
-    updates.push_back(std::make_unique<ExpertRows>(stored_a, stored_b, experts, transposed, scale));
+    planner->Add(tensor,
+                 std::make_unique<ExpertRows>(stored_a, stored_b, experts, transposed, scale));
   }
-  return plan->NoteModule(tensor, "lora", rank, scale);
+  return planner->NoteModule(tensor, "lora", rank, scale);
 }
 
 }  // namespace graft::converter

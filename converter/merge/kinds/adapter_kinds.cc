@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table: every kind of adapter that merges, and every one that is known not to.
+#include "converter/merge/kinds/adapter_kinds.h"
+
+#include <iterator>
+#include <vector>
+
+namespace graft::converter {
+
+// Each is defined in the file that plans it.
+extern const PlannedKind kLoraKind;
+extern const PlannedKind kAdaLoraKind;
+extern const PlannedKind kLoHaKind;
+extern const PlannedKind kLoKrKind;
+extern const PlannedKind kVeraKind;
+extern const PlannedKind kIa3Kind;
+extern const PlannedKind kOftKind;
+extern const PlannedKind kBoftKind;
+extern const PlannedKind kMlxKind;
+extern const PlannedKind kKohyaKind;
+
+namespace {
+
+constexpr const PlannedKind* kKinds[] = {
+    &kLoraKind, &kAdaLoraKind, &kLoHaKind, &kLoKrKind, &kVeraKind,
+    &kIa3Kind,  &kOftKind,     &kBoftKind, &kMlxKind,  &kKohyaKind,
+};
+
+constexpr std::string_view kNotWeights =
+    "it is not a weight adapter: it prepends trained vectors to the input, and there is nothing to "
+    "merge";
+constexpr std::string_view kMergeFirst =
+    "graft does not know how to merge it; call PEFT's merge_and_unload and convert the result";
+
+constexpr RefusedKind kRefused[] = {
+    {"PROMPT_TUNING", kNotWeights},
+    {"MULTITASK_PROMPT_TUNING", kNotWeights},
+    {"P_TUNING", kNotWeights},
+    {"PREFIX_TUNING", kNotWeights},
+    {"ADAPTION_PROMPT", kNotWeights},
+    {"CPT", kNotWeights},
+    {"CARTRIDGE", kNotWeights},
+    {"XLORA", "X-LoRA mixes adapters anew for each token, so no single set of weights equals it"},
+    {"POLY", "Poly mixes adapters by task, so no single set of weights equals it"},
+    {"QALORA",
+     "QALoRA pools its input in groups under a quantized base; merge it with the tool that trained "
+     "it"},
+    {"LN_TUNING", kMergeFirst},
+    {"FOURIERFT", kMergeFirst},
+    {"HRA", kMergeFirst},
+    {"BONE", kMergeFirst},
+    {"MISS", kMergeFirst},
+    {"VBLORA", kMergeFirst},
+    {"RANDLORA", kMergeFirst},
+    {"TRAINABLE_TOKENS", kMergeFirst},
+    {"SHIRA", kMergeFirst},
+    {"C3A", kMergeFirst},
+    {"ROAD", kMergeFirst},
+    {"WAVEFT", kMergeFirst},
+    {"DELORA", kMergeFirst},
+    {"GRALORA", kMergeFirst},
+};
+
+}  // namespace
+
+const AdapterKinds& AllAdapterKinds() {
+  static const AdapterKinds kinds({std::begin(kKinds), std::end(kKinds)}, kRefused);
+  return kinds;
+}
+
+PlanModule PlannerOf(const AdapterKind& kind) {
+  for (const PlannedKind* planned : kKinds) {
+    if (planned == &kind) return planned->plan;
+  }
+  return nullptr;
+}
+
+}  // namespace graft::converter
