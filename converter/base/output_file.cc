@@ -111,13 +111,15 @@ Status OutputFile::Commit() {
   if (closed != 0) return Failure("cannot close", errno);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) return Failure("cannot rename to", errno);
   temporary_.clear();
-  // The name itself must survive a power cut too.
-  const int folder = open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    (void)fsync(folder);
-    close(folder);
-  }
+  SyncFolder(FolderOf(path_));  // the name itself must survive a power cut too
   return OkStatus();
+}
+
+void SyncFolder(const std::filesystem::path& folder) {
+  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return;
+  (void)fsync(descriptor);
+  close(descriptor);
 }
 
 }  // namespace graft::converter

@@ -52,4 +52,8 @@ class OutputFile {
   void* mapping_ = nullptr;
 };
 
+/// Asks the system to keep the names in `folder` through a power cut. Only a hint: not all file
+/// systems can.
+void SyncFolder(const std::filesystem::path& folder);
+
 }  // namespace graft::converter

@@ -2,7 +2,6 @@
 // mkdir, fill, rename.
 #include "converter/base/output_folder.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,8 @@
 #include <cstring>
 #include <string>
 #include <system_error>
+
+#include "converter/base/output_file.h"
 
 namespace graft::converter {
 
@@ -38,11 +39,7 @@ OutputFolder::~OutputFolder() {
 }
 
 Status OutputFolder::Finish() {
-  const int folder = open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    fsync(folder);
-    close(folder);
-  }
+  SyncFolder(temporary_);
   if (rename(temporary_.c_str(), target_.c_str()) != 0) {
     return Error(StatusCode::kIo, "%s: cannot be put in place: %s", target_.c_str(),
                  std::strerror(errno));

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Header, layout, and the temporary file that becomes the real one only when it is whole.
+// Header and layout; OutputFile sees to it that the file appears whole or not at all.
 #include "converter/formats/safetensors_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <numeric>
 #include <set>
 
@@ -73,7 +68,7 @@ Result<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::Create(
   const std::string header = HeaderText(tensors, order, sizes, metadata);
 
   std::unique_ptr<SafetensorsWriter> writer(new SafetensorsWriter);
-  writer->path_ = path;
+  writer->path_ = name;
   writer->places_.resize(tensors.size());
   uint64_t offset = 8 + header.size();
   for (const size_t index : order) {
@@ -81,46 +76,12 @@ Result<std::unique_ptr<SafetensorsWriter>> SafetensorsWriter::Create(
     offset += sizes[index];
   }
 
-  writer->temporary_ = path;
-  writer->temporary_ += ".tmp-" + std::to_string(getpid());
-  writer->descriptor_ =
-      open(writer->temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (writer->descriptor_ < 0) {
-    const int error = errno;
-    writer->temporary_.clear();
-    return Error(StatusCode::kIo, "%s: cannot be created: %s", name.c_str(), std::strerror(error));
-  }
-  // Asking for the room now turns a full disk into an error before the work, where the file system
-  // can tell.
-  const int room = posix_fallocate(writer->descriptor_, 0, static_cast<off_t>(offset));
-  if (room == ENOSPC || room == EFBIG) {
-    return Error(StatusCode::kIo, "%s: no room for %llu bytes: %s", name.c_str(),
-                 static_cast<unsigned long long>(offset), std::strerror(room));
-  }
+  GRAFT_ASSIGN_OR_RETURN(writer->file_, OutputFile::Create(path, offset));
   std::vector<uint8_t> head(8);
   for (int i = 0; i < 8; ++i) head[i] = static_cast<uint8_t>(header.size() >> (8 * i));
   head.insert(head.end(), header.begin(), header.end());
-  GRAFT_RETURN_IF_ERROR(writer->WriteAll(0, head));
+  GRAFT_RETURN_IF_ERROR(writer->file_->WriteAt(0, head));
   return writer;
-}
-
-SafetensorsWriter::~SafetensorsWriter() {
-  if (descriptor_ >= 0) close(descriptor_);
-  if (!temporary_.empty()) unlink(temporary_.c_str());
-}
-
-Status SafetensorsWriter::WriteAll(uint64_t offset, std::span<const uint8_t> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put = pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) {
-      return Error(StatusCode::kIo, "%s: writing failed: %s", path_.c_str(),
-                   put < 0 ? std::strerror(errno) : "no bytes were taken");
-    }
-    offset += static_cast<uint64_t>(put);
-    bytes = bytes.subspan(static_cast<size_t>(put));
-  }
-  return OkStatus();
 }
 
 Status SafetensorsWriter::WriteAt(size_t index, uint64_t offset, std::span<const uint8_t> bytes) {
@@ -128,21 +89,9 @@ Status SafetensorsWriter::WriteAt(size_t index, uint64_t offset, std::span<const
     return Error(StatusCode::kOutOfRange, "%s: %zu bytes at %llu lie outside tensor %zu",
                  path_.c_str(), bytes.size(), static_cast<unsigned long long>(offset), index);
   }
-  return WriteAll(places_[index].offset + offset, bytes);
+  return file_->WriteAt(places_[index].offset + offset, bytes);
 }
 
-Status SafetensorsWriter::Finish() {
-  if (fsync(descriptor_) != 0) {
-    return Error(StatusCode::kIo, "%s: syncing failed: %s", path_.c_str(), std::strerror(errno));
-  }
-  const int closed = close(descriptor_);
-  descriptor_ = -1;
-  if (closed != 0 || rename(temporary_.c_str(), path_.c_str()) != 0) {
-    return Error(StatusCode::kIo, "%s: cannot be put in place: %s", path_.c_str(),
-                 std::strerror(errno));
-  }
-  temporary_.clear();
-  return OkStatus();
-}
+Status SafetensorsWriter::Finish() { return file_->Commit(); }
 
 }  // namespace graft::converter

@@ -204,7 +204,7 @@ TEST_SUITE("converter/safetensors") {
     }
     CHECK(std::filesystem::is_empty(folder.path()));
     CHECK(SafetensorsWriter::Create(folder / "none" / "t.safetensors", {}, {}).status().code() ==
-          StatusCode::kIo);
+          StatusCode::kNotFound);
     const std::vector<TensorInfo> twice = {{"a", DType::kFloat32, {4}},
                                            {"a", DType::kFloat32, {4}}};
     CHECK(SafetensorsWriter::Create(folder / "t.safetensors", twice, {}).status().code() ==
