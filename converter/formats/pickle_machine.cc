@@ -54,22 +54,14 @@ Result<PickleId> PickleMachine::Run() {
 Status PickleMachine::Step(PickleOpcode opcode) {
   switch (opcode) {
     case PickleOpcode::kMark:
-      if (marks_.size() >= limits_.max_marks) {
-        return Corrupt("nests deeper than " + std::to_string(limits_.max_marks));
-      }
-      marks_.push_back(stack_.size());
-      return OkStatus();
+      return Mark();
     case PickleOpcode::kPop:
       return Pop().status();
     case PickleOpcode::kNone:
-      return PushNew({.kind = PickleKind::kNone});
     case PickleOpcode::kNewTrue:
-      return PushNew({.kind = PickleKind::kBool, .number = 1});
     case PickleOpcode::kNewFalse:
-      return PushNew({.kind = PickleKind::kBool});
     case PickleOpcode::kBinFloat:
-      GRAFT_RETURN_IF_ERROR(Take(8).status());
-      return PushNew({.kind = PickleKind::kFloat});
+      return Literal(opcode);
     case PickleOpcode::kBinInt:
     case PickleOpcode::kBinInt1:
     case PickleOpcode::kBinInt2:
@@ -117,6 +109,23 @@ Status PickleMachine::Step(PickleOpcode opcode) {
   return Fail(StatusCode::kUnsupported, "the instruction " +
                                             PickleOpcodeName(static_cast<uint8_t>(opcode)) +
                                             " makes more than a dict of tensors; " + kPickleAdvice);
+}
+
+Status PickleMachine::Mark() {
+  if (marks_.size() >= limits_.max_marks) {
+    return Corrupt("nests deeper than " + std::to_string(limits_.max_marks));
+  }
+  marks_.push_back(stack_.size());
+  return OkStatus();
+}
+
+Status PickleMachine::Literal(PickleOpcode opcode) {
+  if (opcode == PickleOpcode::kBinFloat) {
+    GRAFT_RETURN_IF_ERROR(Take(8).status());
+    return PushNew({.kind = PickleKind::kFloat});
+  }
+  if (opcode == PickleOpcode::kNone) return PushNew({.kind = PickleKind::kNone});
+  return PushNew({.kind = PickleKind::kBool, .number = opcode == PickleOpcode::kNewTrue ? 1 : 0});
 }
 
 Result<std::span<const uint8_t>> PickleMachine::Take(uint64_t bytes) {

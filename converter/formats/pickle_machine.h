@@ -36,6 +36,8 @@ class PickleMachine {
  private:
   // One instruction, or a family of them that differ in their operand only.
   Status Step(PickleOpcode opcode);
+  Status Mark();
+  Status Literal(PickleOpcode opcode);
   Status Integer(PickleOpcode opcode);
   Status String(PickleOpcode opcode);
   Status Get(PickleOpcode opcode);
