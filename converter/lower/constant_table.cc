@@ -4,18 +4,6 @@
 #include <algorithm>
 
 namespace graft::converter {
-namespace {
-
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (i > 0) text += ", ";
-    text += std::to_string(shape[i]);
-  }
-  return text + "]";
-}
-
-}  // namespace
 
 bool ConstantTable::Has(std::string_view source) const { return source_.Find(source) != nullptr; }
 
