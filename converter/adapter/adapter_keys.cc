@@ -125,7 +125,7 @@ AdapterKey SplitMlxKey(std::string_view name) {
 
 AdapterKey SplitKohyaKey(std::string_view name) {
   const Parts parts = Split(name);
-  auto role = parts.begin() + 1;  // behind underscores there is one part only
+  auto role = parts.begin() + 1;  // after underscores there is one part only
   if (UnderscoredName(parts[0]).empty()) {
     role = std::find_if(parts.begin(), parts.end(), IsKohyaRole);
     // A name without a role keeps its last part as one, for the message that refuses it.

@@ -28,7 +28,7 @@ struct AdapterKey {
 using AdapterNames = std::set<std::string, std::less<>>;
 
 /// "base_model.model.layers.0.q_proj.lora_A.weight": wrappers in front, the adapter's name
-/// ("default", or one of `adapter_names`) perhaps behind the role, which is one of `kinds`.
+/// ("default", or one of `adapter_names`) perhaps after the role, which is one of `kinds`.
 AdapterKey SplitPeftKey(std::string_view key, const AdapterNames& adapter_names,
                         const AdapterKinds& kinds);
 
@@ -36,10 +36,10 @@ AdapterKey SplitPeftKey(std::string_view key, const AdapterNames& adapter_names,
 /// tensor.
 AdapterKey SplitMlxKey(std::string_view key);
 
-/// "lora_unet_down_blocks_0_proj_in.lora_down.weight", or the same behind a name with dots.
+/// "lora_unet_down_blocks_0_proj_in.lora_down.weight", or the same after a name with dots.
 AdapterKey SplitKohyaKey(std::string_view key);
 
-/// kohya's prefixes stand before names whose dots became underscores. The name behind "lora_unet_",
+/// kohya's prefixes stand before names whose dots became underscores. The name after "lora_unet_",
 /// "lora_te1_" and the like; empty if `module` has no such prefix.
 std::string_view UnderscoredName(std::string_view module);
 

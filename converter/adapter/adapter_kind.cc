@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Short lists, searched from the front.
 #include "converter/adapter/adapter_kind.h"
 
 #include <utility>

@@ -7,7 +7,7 @@
 namespace graft::converter {
 namespace {
 
-// Endings shared by more modules than this, none of them at a dot, are no names of modules.
+// An ending that more modules share than this, none of them at a dot, is not a module's name.
 constexpr size_t kMaxCandidates = 10000;
 
 std::string Reversed(std::string_view name) {
@@ -40,7 +40,7 @@ Result<std::string_view> UnderscoredNames::Find(std::string_view name) const {
        it != modules_.end() && it->reversed.starts_with(reversed); ++it) {
     if (++candidates > kMaxCandidates) break;
     const bool whole = it->name.size() == name.size();
-    // A part of a module's own name is no module.
+    // A part of a module's own name is not a module.
     if (!whole && it->name[it->name.size() - name.size() - 1] != '.') continue;
     const Module** found = whole ? exact : ending;
     if (found[0] == nullptr) {

@@ -8,7 +8,7 @@
 
 namespace graft::converter {
 
-/// Set from a signal handler (lock-free); cleared by nobody but tests.
+/// Set from a signal handler (lock-free); only tests clear it.
 inline std::atomic<bool> g_cancelled{false};
 
 /// kCancelled once the flag is set.

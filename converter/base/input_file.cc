@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// pread with its three nuisances (short reads, interrupts, files that shrink) dealt with once.
+// One loop around pread for short reads, interrupts and files that shrink.
 #include "converter/base/input_file.h"
 
 #include <fcntl.h>

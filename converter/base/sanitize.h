@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Text from a file nobody vouches for, made fit for a message.
+// Sanitize: untrusted text made fit for a message.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the stack by its numbered names and writes the names anew.
+// Finds the stack by its numbered names and writes new names.
 #include "converter/checkpoint/replicated_layers.h"
 
 #include <algorithm>

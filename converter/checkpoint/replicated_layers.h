@@ -15,7 +15,7 @@
 
 namespace graft::converter {
 
-/// PEFT's layer_replication stacks ranges of the base's layers and numbers them anew, so that an
+/// PEFT's layer_replication stacks ranges of the base's layers and numbers them again, so that an
 /// adapter can treat each copy differently. Tensors outside the stack stay as they are.
 class ReplicatedLayers final : public TensorSource {
  public:

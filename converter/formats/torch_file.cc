@@ -39,7 +39,7 @@ Status CheckStart(const InputFile& file) {
                file.path().c_str());
 }
 
-// The folder that everything lies in, with a slash behind it.
+// The folder that everything lies in, with a slash at its end.
 Result<std::string> FindFolder(const InputFile& file, const ZipArchive& archive) {
   std::string folder;
   for (const ZipArchive::Entry& entry : archive.entries()) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// The factors are found by the names that graft.json has for them, and checked against the weight.
 #include "converter/merge/inline_lora.h"
 
 #include <algorithm>
@@ -23,7 +24,7 @@ Result<const TensorInfo*> FindFactor(const TensorSource& source, const std::stri
   return info;
 }
 
-// W [out, in, ...], A [rank, in, ...] and B [out, rank], perhaps with ones behind.
+// W [out, in, ...], A [rank, in, ...] and B [out, rank], perhaps followed by ones.
 bool FitTogether(const TensorInfo& w, const TensorInfo& a, const TensorInfo& b) {
   const auto inner = [](const TensorInfo& info) { return std::span(info.shape).subspan(1); };
   return a.shape[0] >= 1 && std::ranges::equal(inner(a), inner(w)) && b.shape[0] == w.shape[0] &&

@@ -49,13 +49,13 @@ std::vector<double> BlockDiagonal(const std::vector<std::vector<double>>& blocks
 std::vector<double> RotateInputs(const std::vector<double>& w, int64_t rows,
                                  const std::vector<double>& r, int64_t n) {
   const size_t side = static_cast<size_t>(n);
-  std::vector<double> turned(w.size(), 0.0);
+  std::vector<double> rotated(w.size(), 0.0);
   for (size_t o = 0; o < static_cast<size_t>(rows); ++o) {
     for (size_t j = 0; j < side; ++j) {
-      for (size_t k = 0; k < side; ++k) turned[o * side + j] += r[j * side + k] * w[o * side + k];
+      for (size_t k = 0; k < side; ++k) rotated[o * side + j] += r[j * side + k] * w[o * side + k];
     }
   }
-  return turned;
+  return rotated;
 }
 
 std::vector<double> ButterflyMatrix(int64_t n, int64_t blocks, int64_t group) {

@@ -31,7 +31,7 @@ class ExpertRows final : public RowUpdate {
                    Workspace* /*workspace*/) const override {
     const size_t in = static_cast<size_t>(a_.entry->info.row_elements());
     const size_t out = static_cast<size_t>(b_.entry->info.rows());
-    std::vector<double> a(rank_ * in), b(out * rank_), line(rank_ * experts_), turned;
+    std::vector<double> a(rank_ * in), b(out * rank_), line(rank_ * experts_), transposed;
     for (int64_t expert = row_begin; expert < row_end; ++expert) {
       const int64_t first = expert * static_cast<int64_t>(rank_);
       GRAFT_RETURN_IF_ERROR(
@@ -48,13 +48,13 @@ class ExpertRows final : public RowUpdate {
         continue;
       }
       // [in, out] += scale * A^T * B^T
-      turned.resize(rank_ * (in + out));
+      transposed.resize(rank_ * (in + out));
       for (size_t k = 0; k < rank_; ++k) {
-        for (size_t i = 0; i < in; ++i) turned[i * rank_ + k] = a[k * in + i];
-        for (size_t o = 0; o < out; ++o) turned[in * rank_ + k * out + o] = b[o * rank_ + k];
+        for (size_t i = 0; i < in; ++i) transposed[i * rank_ + k] = a[k * in + i];
+        for (size_t o = 0; o < out; ++o) transposed[in * rank_ + k * out + o] = b[o * rank_ + k];
       }
-      AddLowRank(turned.data() + in * rank_, out, turned.data(), rank_, in, out, rank_, scale_,
-                 false, weight, out);
+      AddLowRank(transposed.data() + in * rank_, out, transposed.data(), rank_, in, out, rank_,
+                 scale_, false, weight, out);
     }
     return OkStatus();
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Lookups in the base, checks of shapes, and parts of planned tensors.
 #include "converter/merge/plan/adapter_planner.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Where a tensor starts, as information and as rows.
 #include "converter/merge/plan/planned_tensor.h"
 
 #include <algorithm>

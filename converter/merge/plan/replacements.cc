@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Each replacement is looked up, checked against what it replaces, and noted for the tie.
 #include "converter/merge/plan/replacements.h"
 
 #include <algorithm>

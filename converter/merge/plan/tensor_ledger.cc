@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A set of tensors, held against those of the file.
 #include "converter/merge/plan/tensor_ledger.h"
 
 #include <algorithm>

@@ -156,7 +156,7 @@ Status TieSettler::Settle(AdapterPlanner* planner) {
   const bool only_saved = notes.input_saved != nullptr && updates == 1;
   const bool keeps_tie = config.ensure_weight_tying && (only_saved || config.ties_factors);
   const bool only_tokens = tokens != nullptr && updates == (notes.input_saved != nullptr ? 2 : 1);
-  // A head for a grown vocabulary would have rows nobody trained: there the tie is kept.
+  // A head for a grown vocabulary would have untrained rows: there the tie is kept.
   const bool grown = input->info.rows() != input->base_rows && notes.base_weight == nullptr;
   if (keeps_tie || only_tokens || grown) return OkStatus();
   PlannedTensor* own = Head(ModuleOfWeight(names_.head), planner->index());

@@ -165,39 +165,40 @@ RotateColumns::RotateColumns(std::vector<RotationBlocks> factors, int64_t column
     const size_t elements =
         static_cast<size_t>(factor.stored_blocks * factor.block_size * factor.block_size);
     PreparedMatrix matrix(elements, factor.fill);
-    turns_.push_back({std::move(factor), std::move(matrix)});
+    factors_.push_back({std::move(factor), std::move(matrix)});
   }
 }
 
 Status RotateColumns::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
                                 Workspace* workspace) const {
   const size_t count = static_cast<size_t>(row_end - row_begin);
-  std::vector<double> turned(rows.size());
-  for (const Turn& turn : turns_) {
-    GRAFT_ASSIGN_OR_RETURN(const std::span<const double> matrix, workspace->Get(turn.matrix));
-    const size_t n = static_cast<size_t>(turn.blocks.block_size);
-    const std::vector<int64_t>& order = turn.blocks.permutation;
+  std::vector<double> rotated(rows.size());
+  for (const Factor& factor : factors_) {
+    GRAFT_ASSIGN_OR_RETURN(const std::span<const double> matrix, workspace->Get(factor.matrix));
+    const size_t n = static_cast<size_t>(factor.blocks.block_size);
+    const std::vector<int64_t>& order = factor.blocks.permutation;
     if (!order.empty()) {
       for (size_t r = 0; r < count; ++r) {
         for (size_t c = 0; c < columns_; ++c) {
-          turned[r * columns_ + static_cast<size_t>(order[c])] = rows[r * columns_ + c];
+          rotated[r * columns_ + static_cast<size_t>(order[c])] = rows[r * columns_ + c];
         }
       }
-      std::copy(turned.begin(), turned.end(), rows.begin());
+      std::copy(rotated.begin(), rotated.end(), rows.begin());
     }
-    std::fill(turned.begin(), turned.end(), 0.0);
+    std::fill(rotated.begin(), rotated.end(), 0.0);
     for (size_t block = 0; block * n < columns_; ++block) {
-      const double* rotation = matrix.data() + (turn.blocks.stored_blocks == 1 ? 0 : block * n * n);
+      const double* rotation =
+          matrix.data() + (factor.blocks.stored_blocks == 1 ? 0 : block * n * n);
       AddLowRank(rotation, n, rows.data() + block * n, columns_, count, n, n, 1.0, false,
-                 turned.data() + block * n, columns_);
+                 rotated.data() + block * n, columns_);
     }
     if (order.empty()) {
-      std::copy(turned.begin(), turned.end(), rows.begin());
+      std::copy(rotated.begin(), rotated.end(), rows.begin());
       continue;
     }
     for (size_t r = 0; r < count; ++r) {
       for (size_t c = 0; c < columns_; ++c) {
-        rows[r * columns_ + c] = turned[r * columns_ + static_cast<size_t>(order[c])];
+        rows[r * columns_ + c] = rotated[r * columns_ + static_cast<size_t>(order[c])];
       }
     }
   }

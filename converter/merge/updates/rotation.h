@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Orthogonal adapters: the inputs of a layer are turned, block by block, before the weight sees
+// Orthogonal adapters: the inputs of a layer are rotated, block by block, before the weight sees
 // them.
 #pragma once
 
@@ -49,11 +49,11 @@ class RotateColumns final : public RowUpdate {
                    Workspace* workspace) const override;
 
  private:
-  struct Turn {
+  struct Factor {
     RotationBlocks blocks;
     PreparedMatrix matrix;
   };
-  std::vector<Turn> turns_;
+  std::vector<Factor> factors_;
   size_t columns_;
   StoredFactor row_scale_;
 };

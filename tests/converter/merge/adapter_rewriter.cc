@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Renames and turns tensors; the numbers stay.
+// Renames and transposes tensors; the numbers stay.
 #include "tests/converter/merge/adapter_rewriter.h"
 
 #include <doctest/doctest.h>
@@ -45,13 +45,13 @@ SmallTensor Transposed(const SmallTensor& matrix) {
   REQUIRE(matrix.shape.size() == 2);
   const size_t rows = static_cast<size_t>(matrix.shape[0]);
   const size_t columns = static_cast<size_t>(matrix.shape[1]);
-  SmallTensor turned = matrix;
-  std::swap(turned.shape[0], turned.shape[1]);
+  SmallTensor transposed = matrix;
+  std::swap(transposed.shape[0], transposed.shape[1]);
   for (size_t r = 0; r < rows; ++r) {
     for (size_t c = 0; c < columns; ++c)
-      turned.values[c * rows + r] = matrix.values[r * columns + c];
+      transposed.values[c * rows + r] = matrix.values[r * columns + c];
   }
-  return turned;
+  return transposed;
 }
 
 SmallTensors AsMlx(const SmallTensors& peft) {

@@ -83,7 +83,7 @@ std::vector<double> SizesOfTerms(const AdapterFile& adapter, const NewerNames& n
   return reference::TermSizes(info.rows(), info.row_elements(), update);
 }
 
-// The kinds that turn or scale a weight are compared by the size of the result alone: PEFT works
+// The kinds that rotate or scale a weight are compared by the size of the result alone: PEFT works
 // out a rotation in float32.
 constexpr double kRotationTolerance = 2e-6;
 
@@ -130,15 +130,15 @@ void CheckCase(const std::string& name) {
     const TensorReport* done = (*merged)->ReportOf(info.name);
     REQUIRE(done != nullptr);
     const std::vector<double> terms = SizesOfTerms(**adapter, newer, info, done->scale);
-    const bool turned = report.kind == "oft" || report.kind == "boft";
+    const bool rotated = report.kind == "oft" || report.kind == "boft";
     double largest = 0;
     for (const double value : original) largest = std::max(largest, std::fabs(value));
     int outside = 0;
     double worst = 0;
     for (size_t i = 0; i < values.size(); ++i) {
       const double bound =
-          turned ? kRotationTolerance * largest
-                 : kPeftTolerance * (std::fabs(values[i]) + std::fabs(original[i]) + terms[i]);
+          rotated ? kRotationTolerance * largest
+                  : kPeftTolerance * (std::fabs(values[i]) + std::fabs(original[i]) + terms[i]);
       const double error = std::fabs(static_cast<float>(values[i]) - wanted[i]);
       worst = std::max(worst, bound > 0 ? error / bound : error);
       outside += error > bound;

@@ -101,15 +101,15 @@ TEST_SUITE("converter/merge_laws") {
   TEST_CASE("the order of the ranks does not show in float32") {
     Layer layer;
     const std::vector<float> before = Rounded(layer.MergedWeight());
-    SmallTensors turned = layer.adapter;
+    SmallTensors permuted = layer.adapter;
     for (size_t k = 0; k < 7; ++k) {
       const size_t to = (k * 3 + 2) % 7;
       for (size_t c = 0; c < 41; ++c)
-        turned[kA].values[to * 41 + c] = layer.adapter[kA].values[k * 41 + c];
+        permuted[kA].values[to * 41 + c] = layer.adapter[kA].values[k * 41 + c];
       for (size_t r = 0; r < 53; ++r)
-        turned[kB].values[r * 7 + to] = layer.adapter[kB].values[r * 7 + k];
+        permuted[kB].values[r * 7 + to] = layer.adapter[kB].values[r * 7 + k];
     }
-    layer.adapter = turned;
+    layer.adapter = permuted;
     CHECK(Rounded(layer.MergedWeight()) == before);
   }
 

@@ -292,12 +292,12 @@ TEST_SUITE("converter/mlx_adapter") {
     CheckFault(experts, Config("lora", kParameters),
                "updates a mixture's stack of experts; fuse it with mlx_lm.fuse first");
 
-    Bench turned;
-    turned.base = {{"h.0.attn.c_attn.weight", RandomTensor({4, 12}, 1)},
-                   {"h.0.attn.c_attn.bias", RandomTensor({12}, 2)},
-                   {"h.0.attn.c_proj.weight", RandomTensor({4, 4}, 3)}};
-    turned.adapter = {{"model.h.0.attn.c_proj.weight", RandomTensor({4, 4}, 4)}};
-    CheckFault(turned, Config("full", "null"), "which mlx keeps in an order of its own");
+    Bench transposed;
+    transposed.base = {{"h.0.attn.c_attn.weight", RandomTensor({4, 12}, 1)},
+                       {"h.0.attn.c_attn.bias", RandomTensor({12}, 2)},
+                       {"h.0.attn.c_proj.weight", RandomTensor({4, 4}, 3)}};
+    transposed.adapter = {{"model.h.0.attn.c_proj.weight", RandomTensor({4, 4}, 4)}};
+    CheckFault(transposed, Config("full", "null"), "which mlx keeps in an order of its own");
 
     Bench archive;
     archive.Write(Config("lora", kParameters));
