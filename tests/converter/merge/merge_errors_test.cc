@@ -217,6 +217,29 @@ TEST_SUITE("converter/merge_errors") {
     CHECK(report.missing[0] == "other.weight");
   }
 
+  TEST_CASE("counts by each adapter's own names, whatever an adapter before it was called") {
+    const TemporaryFolder folder;
+    WriteTensors(folder / "model.safetensors", {{"layers.0.fc.weight", RandomTensor({6, 4}, 1)},
+                                                {"layers.1.fc.weight", RandomTensor({6, 4}, 2)}});
+    const auto adapter = [&](const std::string& name, const std::string& prefix) {
+      const std::string pattern = prefix + R"(layers\\.\\d+\\.fc)";
+      WriteAdapter(folder / name, "LORA", R"("r": 2, "target_modules": ")" + pattern + "\"",
+                   {{Key(prefix + "layers.0.fc.lora_A.weight"), RandomTensor({2, 4}, 3)},
+                    {Key(prefix + "layers.0.fc.lora_B.weight"), RandomTensor({6, 2}, 4)}});
+    };
+    adapter("wrapped", "wrapper.");
+    adapter("plain", "");
+    auto base = Checkpoint::Open(folder / "model.safetensors");
+    REQUIRE(base.ok());
+    const AdapterSpec specs[] = {{folder / "wrapped", 0.5}, {folder / "plain", 0.5}};
+    const auto merged = MergedSource::Open(std::move(base).value(), specs);
+    REQUIRE_MESSAGE(merged.ok(), merged.status().message());
+    for (const AdapterReport& report : (*merged)->report().adapters) {
+      INFO(report.name);
+      CHECK(report.missing == std::vector<std::string>{"layers.1.fc.weight"});
+    }
+  }
+
   TEST_CASE("finds modules under other prefixes, and never guesses between two") {
     Bench bench;
     SmallTensors renamed;
