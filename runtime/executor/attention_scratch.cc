@@ -11,13 +11,13 @@ namespace graft::runtime {
 AttentionScratch ScratchOf(const Plan& plan) {
   constexpr size_t kLineFloats = 16;
   AttentionScratch scratch;
-  for (const Step& step : plan.steps()) {
-    if (step.kind != StepKind::kAttention) continue;
-    const schema::fb::Attention& op = *plan.op(step.ops[0]).attributes_as_Attention();
+  for (const schema::fb::Op* op : *plan.model().model().graph()->ops()) {
+    const schema::fb::Attention* attention = op->attributes_as_Attention();
+    if (attention == nullptr) continue;
     AttentionShape shape;
-    shape.heads = op.heads();
-    shape.kv_heads = op.kv_heads();
-    shape.head_dim = op.head_dim();
+    shape.heads = attention->heads();
+    shape.kv_heads = attention->kv_heads();
+    shape.head_dim = attention->head_dim();
     scratch.worker_floats = std::max(scratch.worker_floats, AttentionScratchFloats(shape));
     scratch.partial_floats = std::max(scratch.partial_floats,
                                       shape.kv_heads * kMaxAttentionSplits * PartialFloats(shape));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Executor: runs a plan. Holds the activations and the state of every step.
+// Executor: runs a plan. Holds the activations and what runs every step, of whatever kind.
 #pragma once
 
 #include <atomic>
@@ -10,15 +10,14 @@
 #include <vector>
 
 #include "runtime/base/page_memory.h"
-#include "runtime/executor/attention_tasks.h"
+#include "runtime/executor/attention_workspace.h"
 #include "runtime/executor/profile.h"
-#include "runtime/executor/step_state.h"
+#include "runtime/executor/step_runner.h"
 #include "runtime/kernels/kv_store.h"
 #include "runtime/model/lookup_tables.h"
 #include "runtime/model/packed_weights.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/schedule.h"
-#include "runtime/threads/task_shares.h"
 #include "runtime/threads/worker_team.h"
 #include "schema/result.h"
 
@@ -50,7 +49,7 @@ class Executor final : private StagedWork {
   ///          was at. kInternal.
   Status Run(size_t first_position, const std::atomic<bool>& cancel);
 
-  /// Gives back the memory of activations and scratch; Prepare allocates it anew.
+  /// Gives back the memory of activations and scratch; Prepare allocates it again.
   void Trim();
 
   MemoryBudget& budget() { return budget_; }
@@ -59,11 +58,12 @@ class Executor final : private StagedWork {
   void set_profile(Profile* profile) { profile_ = profile; }
 
  private:
-  Executor(const Plan& plan, const LookupTables& tables, WorkerTeam& team, MemoryBudget& budget);
+  Executor(const Plan& plan, WorkerTeam& team, MemoryBudget& budget);
 
-  Status CreateSteps(const PackedWeights& weights, std::span<const KvView> caches);
-  Status PrepareStep(const Step& step, StepState& state);
-  void FindNextLinears();
+  Status CreateSteps(const PackedWeights& weights, std::span<const KvView> caches,
+                     const LookupTables& tables);
+  void FindNextReaders();
+  const StepKind& KindOf(uint32_t step) const { return *plan_.steps()[step].kind; }
   void RunStageRows(const Stage& stage, size_t begin, size_t end);
 
   // StagedWork, for the team.
@@ -73,15 +73,14 @@ class Executor final : private StagedWork {
   std::span<const uint8_t> NextRead(uint32_t stage, unsigned worker) override;
 
   const Plan& plan_;
-  const LookupTables& tables_;
   WorkerTeam& team_;
   MemoryBudget& budget_;
-  std::vector<StepState> states_;  // one for each of the plan's steps
+  std::vector<std::unique_ptr<StepRunner>> runners_;  // one for each of the plan's steps
   PageMemory arena_;
-  AttentionTasks attention_;
+  AttentionWorkspace attention_;
   Schedule schedule_;
-  std::vector<uint32_t> next_linears_;  // for each stage, the step of the next that is linears
-  TaskShares shares_;                   // of the running stage, if it is linears
+  // For each stage, the step of the next that reads weights.
+  std::vector<uint32_t> next_readers_;
   Binding binding_;
   bool prepared_ = false;
   Profile* profile_ = nullptr;

@@ -12,7 +12,7 @@ namespace graft::runtime {
 Result<PageMemory> UnitScales(const Plan& plan, const PackedWeights& weights) {
   size_t most_scales = 0;
   for (const Step& step : plan.steps()) {
-    if (step.kind != StepKind::kLinears) continue;
+    if (!step.kind->reads_weights) continue;
     for (const uint32_t op : step.ops) {
       const LinearWeights& linear = weights.linear(op);
       if (linear.format != WeightFormat::kInt4Block) continue;
@@ -29,7 +29,7 @@ Result<PageMemory> UnitScales(const Plan& plan, const PackedWeights& weights) {
 
 Result<std::vector<LinearState>> CreateLinears(const Plan& plan, const Step& step,
                                                const PackedWeights& weights, unsigned workers,
-                                               const PageMemory& unit_scales) {
+                                               const uint16_t* unit_scales) {
   std::vector<LinearState> linears;
   uint64_t group_bytes = 0;
   for (const uint32_t op : step.ops) group_bytes += weights.linear(op).packed_bytes;
@@ -49,8 +49,7 @@ Result<std::vector<LinearState>> CreateLinears(const Plan& plan, const Step& ste
       const size_t end = slice + 1 == linear.slice_count ? linear.weights->out_features
                                                          : begin + linear.slice_rows;
       GRAFT_RETURN_IF_ERROR(
-          linear.slices[slice].Create(name, *linear.weights, begin, end,
-                                      reinterpret_cast<const uint16_t*>(unit_scales.data())));
+          linear.slices[slice].Create(name, *linear.weights, begin, end, unit_scales));
     }
     linears.push_back(std::move(linear));
   }

@@ -21,7 +21,6 @@ struct LinearState {
   size_t slice_rows = 0;
   size_t slice_count = 0;  ///< below 2^16
   std::unique_ptr<LinearOperator[]> slices;
-  bool runs = false;  ///< something reads its output
 };
 
 /// Scales of 1.0 in bf16, as many as the largest matrix of int4 blocks has: XNNPACK looks at scales
@@ -30,9 +29,10 @@ struct LinearState {
 Result<PageMemory> UnitScales(const Plan& plan, const PackedWeights& weights);
 
 /// Makes the operators of a step of linears that share an input, for `workers` threads.
+/// unit_scales: as UnitScales gives them; not needed any more afterwards.
 /// Errors   kOutOfMemory, kUnsupported; each names the tensor.
 Result<std::vector<LinearState>> CreateLinears(const Plan& plan, const Step& step,
                                                const PackedWeights& weights, unsigned workers,
-                                               const PageMemory& unit_scales);
+                                               const uint16_t* unit_scales);
 
 }  // namespace graft::runtime

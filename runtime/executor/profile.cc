@@ -11,39 +11,36 @@ uint64_t Profile::NowNs() {
                                    .count());
 }
 
-void Profile::Clear() {
-  totals_ = {};
-  for (std::atomic<uint64_t>& busy : stage_busy_ns_) busy.store(0, std::memory_order_relaxed);
+void Profile::Clear(size_t steps) {
+  totals_.assign(steps, {});
+  stage_busy_ns_ = std::vector<std::atomic<uint64_t>>(steps);
 }
 
-uint64_t Profile::AddBusy(StepKind kind, uint64_t since_ns) {
+uint64_t Profile::AddBusy(uint32_t step, uint64_t since_ns) {
   const uint64_t now = NowNs();
-  stage_busy_ns_[static_cast<size_t>(kind)].fetch_add(now - since_ns, std::memory_order_relaxed);
+  stage_busy_ns_[step].fetch_add(now - since_ns, std::memory_order_relaxed);
   return now;
 }
 
-void Profile::AddCall(StepKind kind, uint64_t weight_bytes) {
-  StepTotals& totals = totals_[static_cast<size_t>(kind)];
+void Profile::AddCall(uint32_t step, uint64_t weight_bytes) {
+  StepTotals& totals = totals_[step];
   ++totals.calls;
   totals.weight_bytes += weight_bytes;
 }
 
-void Profile::FinishStage() {
+void Profile::FinishStage(std::span<const uint32_t> steps) {
   const uint64_t now = NowNs();
   const uint64_t wall = now - stage_started_ns_;
   stage_started_ns_ = now;
-  std::array<uint64_t, kKinds> busy;
   uint64_t all = 0;
-  for (size_t kind = 0; kind < kKinds; ++kind) {
-    busy[kind] = stage_busy_ns_[kind].exchange(0, std::memory_order_relaxed);
-    all += busy[kind];
-  }
+  for (const uint32_t step : steps) all += stage_busy_ns_[step].load(std::memory_order_relaxed);
   if (all == 0) return;
-  for (size_t kind = 0; kind < kKinds; ++kind) {
+  for (const uint32_t step : steps) {
+    const uint64_t busy = stage_busy_ns_[step].exchange(0, std::memory_order_relaxed);
     // In floating point: the product of two times may not fit.
-    totals_[kind].wall_ns += static_cast<uint64_t>(
-        static_cast<double>(wall) * static_cast<double>(busy[kind]) / static_cast<double>(all));
-    totals_[kind].busy_ns += busy[kind];
+    totals_[step].wall_ns += static_cast<uint64_t>(
+        static_cast<double>(wall) * static_cast<double>(busy) / static_cast<double>(all));
+    totals_[step].busy_ns += busy;
   }
 }
 

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Profile: where the time of a computation goes, by kind of step.
+// Profile: where the time of a computation goes, by step.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-
-#include "runtime/plan/plan.h"
+#include <span>
+#include <vector>
 
 namespace graft::runtime {
 
-/// What all steps of one kind took.
+/// What a step took, or all steps of a kind.
 struct StepTotals {
   uint64_t calls = 0;
-  uint64_t wall_ns = 0;       ///< the kinds' wall times add up to that of the passes
+  uint64_t wall_ns = 0;       ///< the steps' wall times add up to that of the passes
   uint64_t busy_ns = 0;       ///< summed over threads
   uint64_t weight_bytes = 0;  ///< packed weights that were read, once a call
 };
@@ -23,24 +22,24 @@ struct StepTotals {
 /// one at a time, with the stages' order between them.
 class Profile {
  public:
-  static constexpr size_t kKinds = static_cast<size_t>(StepKind::kPoolPixels) + 1;
-
   static uint64_t NowNs();
 
-  void Clear();
+  /// Starts from nothing, for a plan of `steps` steps.
+  void Clear(size_t steps);
   void StartPass() { stage_started_ns_ = NowNs(); }
-  /// Says that a thread was busy with a step of this kind from `since_ns` to now; returns now.
-  uint64_t AddBusy(StepKind kind, uint64_t since_ns);
-  void AddCall(StepKind kind, uint64_t weight_bytes);
-  /// Shares the wall time since the last stage out among the kinds that were busy in it, in
-  /// proportion.
-  void FinishStage();
+  /// Says that a thread was busy with a step from `since_ns` to now; returns now.
+  uint64_t AddBusy(uint32_t step, uint64_t since_ns);
+  void AddCall(uint32_t step, uint64_t weight_bytes);
+  /// Shares the wall time since the last stage out among the stage's steps, in proportion to the
+  /// time that threads were busy with each.
+  void FinishStage(std::span<const uint32_t> steps);
 
-  const StepTotals& totals(StepKind kind) const { return totals_[static_cast<size_t>(kind)]; }
+  /// For each step of the plan; none before the first Clear.
+  std::span<const StepTotals> totals() const { return totals_; }
 
  private:
-  std::array<StepTotals, kKinds> totals_ = {};
-  std::array<std::atomic<uint64_t>, kKinds> stage_busy_ns_ = {};
+  std::vector<StepTotals> totals_;
+  std::vector<std::atomic<uint64_t>> stage_busy_ns_;  // for each step
   uint64_t stage_started_ns_ = 0;
 };
 

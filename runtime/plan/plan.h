@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/plan/step_kind.h"
 #include "schema/verify.h"
 
 namespace graft::schema::fb {
@@ -35,57 +36,29 @@ enum class ValueKind : uint8_t {
 };
 
 struct PlanValue {
-  std::string_view name;  ///< the graph's; empty for values that only the plan knows
+  std::string_view name = {};  ///< the graph's; empty for values that only the plan knows
   ValueKind kind = ValueKind::kFloat;
-  std::vector<PlanDimension> shape;  ///< of kAngles and kKeyValues: rows alone
-  size_t width = 0;                  ///< kAngles: rotary_dim; kKeyValues: head_dim
-  size_t kv_heads = 0;               ///< kKeyValues
-  int32_t texts_symbol = -1;         ///< kKeyValues: how many texts the rows are; -1: one
+  std::vector<PlanDimension> shape = {};  ///< of kAngles and kKeyValues: rows alone
+  size_t width = 0;                       ///< kAngles: rotary_dim; kKeyValues: head_dim
+  size_t kv_heads = 0;                    ///< kKeyValues
+  int32_t texts_symbol = -1;              ///< kKeyValues: how many texts the rows are; -1: one
   bool is_output = false;
 };
 
-enum class StepKind : uint8_t {
-  kEmbedding,
-  kAngles,
-  kQuantize,
-  kLinears,
-  kRmsNorm,
-  kLayerNorm,
-  kRope,
-  kStoreKv,
-  kAttention,
-  kAdd,
-  kMultiply,
-  kActivation,
-  kGatedActivation,
-  kSelectRows,
-  kScale,
-  kPoolRows,
-  kConstant,
-  kConcatenateRows,
-  kPatches,
-  kPoolPixels,
-};
-/// "linears", "attention", ...: for messages and profiles.
-const char* StepKindName(StepKind kind);
-
 struct Step {
-  StepKind kind;
-  std::vector<uint32_t> ops;    ///< the graph's ops it stands for; of kLinears one for each output
-  std::vector<int32_t> inputs;  ///< plan values. kLinears: the input, and its quantized form or -1
+  const StepKind* kind;
+  /// The graph's ops it stands for; of linears one for each output.
+  std::vector<uint32_t> ops;
+  /// Plan values, as the kind wants them; -1: none.
+  std::vector<int32_t> inputs;
   std::vector<int32_t> outputs;
-  /// Row i of the outputs depends on no other rows than i of the inputs.
-  bool row_local = true;
-  /// Each row of the outputs can be computed by itself once the inputs are there.
-  bool by_rows = true;
   /// Changes a cache: runs even if nothing reads its outputs.
   bool keeps_state = false;
 };
 
+/// Made of a verified graph by PlanBuilder.
 class Plan {
  public:
-  explicit Plan(const schema::VerifiedModel& model);
-
   std::span<const PlanValue> values() const { return values_; }
   std::span<const Step> steps() const { return steps_; }
   std::span<const int32_t> outputs() const { return outputs_; }
@@ -94,8 +67,10 @@ class Plan {
   /// The graph input of each role, as a value; -1 if there is none.
   int32_t token_ids() const { return token_ids_; }
   int32_t positions() const { return positions_; }
+  /// Rows whose outputs are wanted (elsewhere: logits to keep).
   int32_t output_rows() const { return output_rows_; }
   int32_t token_types() const { return token_types_; }
+  /// For each text the row behind its last (elsewhere: ragged offsets).
   int32_t text_ends() const { return text_ends_; }
   /// The inputs that the caller brings by name, token ids aside.
   std::span<const int32_t> tensor_inputs() const { return tensor_inputs_; }
@@ -114,24 +89,14 @@ class Plan {
   size_t row_elements(int32_t value, const Binding& binding) const;
 
  private:
-  int32_t AddValue(ValueKind kind, const PlanDimension& rows, size_t width);
-  int32_t QuantizedFormOf(int32_t value);
-  int32_t AnglesFor(uint32_t op_index);
-  void AddLinears(uint32_t op_index, std::vector<bool>& done);
-  void AddAttention(uint32_t op_index);
+  friend class PlanBuilder;
+  explicit Plan(const schema::VerifiedModel& model) : model_(model) {}
 
   schema::VerifiedModel model_;
   std::vector<PlanValue> values_;
   std::vector<Step> steps_;
   std::vector<int32_t> outputs_;
   std::vector<int32_t> tensor_inputs_;
-  std::vector<int32_t> quantized_form_;  // of each value of the graph, -1 before it is needed
-  struct Angles {
-    int32_t inverse_frequencies;
-    float magnitude;
-    int32_t value;
-  };
-  std::vector<Angles> angles_;
   size_t symbols_ = 0;
   int32_t token_ids_ = -1;
   int32_t positions_ = -1;

@@ -107,12 +107,12 @@ void FindStages(const Plan& plan, const Binding& binding, Schedule* schedule) {
     const size_t rows = plan.rows(measured, binding);
     if (!schedule->stages.empty()) {
       Stage& last = schedule->stages.back();
-      if (last.by_rows && step.row_local && last.rows == rows) {
+      if (last.by_rows && step.kind->division == Division::kRowLocal && last.rows == rows) {
         ++last.count;
         continue;
       }
     }
-    schedule->stages.push_back({i, 1, rows, step.by_rows});
+    schedule->stages.push_back({i, 1, rows, step.kind->division != Division::kTasks});
   }
 }
 

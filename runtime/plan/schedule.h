@@ -32,7 +32,11 @@ struct Schedule {
   std::vector<ValuePlace> places;  ///< one for each value of the plan
   uint64_t arena_bytes = 0;
 
-  bool computed(int32_t value) const { return places[static_cast<size_t>(value)].bytes > 0; }
+  /// Where a value lies; null if it is not computed.
+  uint8_t* data(int32_t value, uint8_t* arena) const {
+    const ValuePlace& place = places[static_cast<size_t>(value)];
+    return place.bytes == 0 ? nullptr : arena + place.offset;
+  }
 };
 
 /// Sizes of the two parts of a kQuantized value of `rows` rows: the codes come first, then the row

@@ -11,6 +11,7 @@
 #include "runtime/model/lookup_tables.h"
 #include "runtime/model/model.h"
 #include "runtime/model/pack_layout.h"
+#include "runtime/ops/make_plan.h"
 #include "runtime/plan/plan.h"
 #include "runtime/plan/schedule.h"
 #include "runtime/session/text_batch.h"
@@ -88,7 +89,7 @@ Result<uint64_t> ArenaBytesOfText(const Plan& plan, uint32_t tokens) {
 uint64_t OperatorBytes(const Plan& plan, const PackLayout& layout, unsigned workers) {
   uint64_t operators = 0;
   for (const Step& step : plan.steps()) {
-    if (step.kind != StepKind::kLinears) continue;
+    if (!step.kind->reads_weights) continue;
     const auto weights = [&](uint32_t op) -> const LinearWeights& {
       return layout.entries[layout.entry_of_op[op]].weights;
     };
@@ -107,7 +108,7 @@ Result<MemoryEstimate> EstimateMemory(const DataSource& source, const SessionOpt
   GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel model, schema::Verify(source.bytes()));
   GRAFT_RETURN_IF_ERROR(InitializeKernels());
   GRAFT_ASSIGN_OR_RETURN(const PackLayout layout, LayOutWeights(model));
-  const Plan plan(model);
+  const Plan plan = MakePlan(model);
   MemoryEstimate estimate;
   GRAFT_ASSIGN_OR_RETURN(estimate.sizes, SizesOf(model, options, model_threads));
   GRAFT_ASSIGN_OR_RETURN(SessionMemory session, LayOutSession(plan, estimate.sizes));

@@ -257,15 +257,23 @@ void Session::ClearCancel() { impl_->cancelled.store(false, std::memory_order_re
 bool Session::cancelled() const { return impl_->cancelled.load(std::memory_order_relaxed); }
 
 void Session::MeasureSteps(bool on) {
-  if (on) impl_->profile.Clear();
+  if (on) impl_->profile.Clear(impl_->plan.steps().size());
   impl_->executor->set_profile(on ? &impl_->profile : nullptr);
 }
 
 std::vector<StepTime> Session::step_times() const {
   std::vector<StepTime> times;
-  for (size_t kind = 0; kind < Profile::kKinds; ++kind) {
-    const StepTotals& totals = impl_->profile.totals(static_cast<StepKind>(kind));
-    if (totals.calls > 0) times.push_back({StepKindName(static_cast<StepKind>(kind)), totals});
+  const std::span<const StepTotals> totals = impl_->profile.totals();
+  for (size_t step = 0; step < totals.size(); ++step) {
+    if (totals[step].calls == 0) continue;
+    const char* kind = impl_->plan.steps()[step].kind->name;
+    auto time = std::find_if(times.begin(), times.end(),
+                             [kind](const StepTime& t) { return t.kind == kind; });
+    if (time == times.end()) time = times.insert(time, {kind, {}});
+    time->totals.calls += totals[step].calls;
+    time->totals.wall_ns += totals[step].wall_ns;
+    time->totals.busy_ns += totals[step].busy_ns;
+    time->totals.weight_bytes += totals[step].weight_bytes;
   }
   std::sort(times.begin(), times.end(), [](const StepTime& a, const StepTime& b) {
     return a.totals.wall_ns > b.totals.wall_ns;

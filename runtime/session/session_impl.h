@@ -15,6 +15,7 @@
 #include "runtime/executor/executor.h"
 #include "runtime/executor/profile.h"
 #include "runtime/model/model.h"
+#include "runtime/ops/make_plan.h"
 #include "runtime/plan/plan.h"
 #include "runtime/session/saved_session.h"
 #include "runtime/session/session.h"
@@ -27,7 +28,9 @@ namespace graft::runtime {
 class Session::Impl {
  public:
   Impl(std::shared_ptr<const Model> model_in)
-      : model(std::move(model_in)), plan(model->verified()), vocabulary(model->vocabulary()) {
+      : model(std::move(model_in)),
+        plan(MakePlan(model->verified())),
+        vocabulary(model->vocabulary()) {
     if (const uint32_t rows = model->position_rows(); rows != 0) most_positions = rows;
   }
 

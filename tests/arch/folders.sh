@@ -29,7 +29,7 @@ check_order() {
 
 check_order converter base json tensors formats tokenizer quantize checkpoint adapter merge/updates merge/plan merge/kinds merge lower \
   lower/layer_stack lower/architectures write describe commands
-check_order runtime platform base threads kernels image xnn model plan executor session tokenizer tasks chat c_api
+check_order runtime platform base threads kernels image xnn model plan executor ops session tokenizer tasks chat c_api
 
 while read -r count folder; do
   ((count <= 28)) || fail "$folder has $count source files, more than 28"

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// AttentionTasks: divides attention steps between the threads of a team, by heads and rows, or over
-// the context where there are too few of them, and runs the parts.
+// AttentionWorkspace: what the attention steps of an executor work in, one step after the other.
 #pragma once
 
 #include <atomic>
@@ -10,23 +9,25 @@
 
 #include "runtime/base/page_memory.h"
 #include "runtime/executor/attention_scratch.h"
-#include "runtime/executor/step_state.h"
 #include "schema/status.h"
 
 namespace graft::runtime {
 
-class AttentionTasks {
+class AttentionWorkspace {
  public:
   /// Sets aside memory.
   /// Errors   kOutOfMemory.
   Status Create(const AttentionScratch& scratch, unsigned workers);
 
-  /// Divides this call's attention into tasks; returns how many.
-  uint32_t Plan(const CallState& call, StepState& s) const;
+  unsigned workers() const { return workers_; }
 
-  /// Computes one of them. Any number of them may run at once, each as another worker. Allocates
-  /// nothing.
-  void Run(const CallState& call, const StepState& s, uint32_t task, unsigned worker);
+  /// A worker's own floats.
+  float* scratch(unsigned worker) const { return floats() + worker * scratch_.worker_floats; }
+  /// Partial results of one row's heads: kMaxAttentionSplits for each key/value head.
+  float* partials() const { return floats() + workers_ * scratch_.worker_floats; }
+
+  /// Says that one of the `splits` parts of a head is there. True for whoever is the last to say so.
+  bool FinishSplit(size_t kv_head, size_t splits);
 
   /// After a call that was cancelled: parts of a head may be missing, and nobody put the others
   /// together.
@@ -36,7 +37,9 @@ class AttentionTasks {
   void Trim() { memory_.Discard(0, memory_.size()); }
 
  private:
-  size_t workers_ = 1;
+  float* floats() const { return reinterpret_cast<float*>(memory_.data()); }
+
+  unsigned workers_ = 1;
   PageMemory memory_;  // each worker's scratch, then the partial results of split heads
   AttentionScratch scratch_;
   std::unique_ptr<std::atomic<uint32_t>[]> splits_done_;  // for each key/value head

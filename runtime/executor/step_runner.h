@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// StepRunner: what runs one step of a plan. It reads what the graph says of the step, notes where
+// the rows lie once the sizes are known, and computes them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+
+#include "runtime/kernels/kv_store.h"
+#include "runtime/model/lookup_tables.h"
+#include "runtime/model/packed_weights.h"
+#include "runtime/plan/plan.h"
+#include "runtime/plan/schedule.h"
+#include "runtime/plan/text_slots.h"
+#include "runtime/threads/task_shares.h"
+#include "schema/status.h"
+
+namespace graft::runtime {
+
+class AttentionWorkspace;
+
+/// What a step is made of. All but the step itself outlives the executor.
+struct StepSource {
+  const Plan& plan;
+  const Step& step;
+  std::span<const KvView> caches;  ///< one for each of the graph's
+  const PackedWeights& weights;
+  const LookupTables& tables;
+  AttentionWorkspace& attention;
+  const uint16_t* unit_scales;  ///< as UnitScales gives them; while steps are made
+  unsigned workers;
+
+  /// The graph's op, or the first of them.
+  const schema::fb::Op& op() const { return plan.op(step.ops[0]); }
+  /// The numbers of an f32 tensor; null if it is -1.
+  const float* floats(int32_t tensor) const;
+};
+
+/// Where the values of a step lie, for the sizes that were prepared.
+struct StepPlaces {
+  const Plan& plan;
+  const Step& step;
+  const Binding& binding;
+  const Schedule& schedule;
+  uint8_t* arena;
+
+  /// Null if the value is neither read nor computed, or is -1.
+  uint8_t* data(int32_t value) const;
+  /// Input `i` of the step; null also if it has fewer.
+  template <class Element>
+  const Element* input(size_t i) const {
+    return i < step.inputs.size() ? reinterpret_cast<const Element*>(data(step.inputs[i]))
+                                  : nullptr;
+  }
+  template <class Element>
+  Element* output(size_t i) const {
+    return i < step.outputs.size() ? reinterpret_cast<Element*>(data(step.outputs[i])) : nullptr;
+  }
+  size_t input_rows(size_t i) const { return plan.rows(step.inputs[i], binding); }
+};
+
+/// What the running call gives to all steps.
+struct CallState {
+  size_t first_position = 0;  ///< positions that the caches hold already
+  TextSlots text_slots;       ///< if the graph takes several texts
+  TaskShares shares;          ///< of the running stage, if its step divides its tasks by them
+};
+
+/// A kind of step overrides Read and Prepare if there is anything to them, and then RunRows or, if
+/// its kind's division is kTasks, CountTasks and RunTask.
+/// Thread   Read once, on any thread. Between two Prepares RunRows and RunTask come from any number
+///          of threads at once, and allocate nothing.
+class StepRunner {
+ public:
+  StepRunner() = default;
+  StepRunner(const StepRunner&) = delete;
+  StepRunner& operator=(const StepRunner&) = delete;
+  virtual ~StepRunner() = default;
+
+  /// Reads what the graph says.
+  /// Errors   kOutOfMemory, kUnsupported; each names the tensor.
+  virtual Status Read(const StepSource& source);
+
+  /// Notes where the values lie, then calls Prepare.
+  /// Errors   those of Prepare.
+  Status Place(const StepPlaces& places);
+
+  /// Computes rows [begin, end).
+  virtual void RunRows(const CallState& call, size_t begin, size_t end) const;
+
+  /// Divides this call's work into tasks; returns how many.
+  virtual uint32_t CountTasks(CallState& call);
+  /// Computes one of them, or, by call.shares, one for each call. False: it did not run.
+  virtual bool RunTask(CallState& call, uint32_t task, unsigned worker);
+
+  /// Of a kind that reads weights: what a worker reads first, and the packed bytes of all its tasks.
+  virtual std::span<const uint8_t> FirstRead(const CallState& call, unsigned worker) const;
+  virtual uint64_t weight_bytes() const;
+
+ protected:
+  /// Notes what Place does not. Sizes stay valid until the next Prepare.
+  virtual Status Prepare(const StepPlaces& places);
+
+  /// Of the first output or, if there is none, of the first input.
+  size_t rows() const { return rows_; }
+  size_t width() const { return width_; }
+  /// A row of the first two inputs and of the first output, if they are f32 of width().
+  const float* in0(size_t row = 0) const { return in0_ + row * width_; }
+  const float* in1(size_t row = 0) const { return in1_ + row * width_; }
+  float* out(size_t row = 0) const { return out_ + row * width_; }
+
+ private:
+  size_t rows_ = 0;
+  size_t width_ = 0;
+  const float* in0_ = nullptr;
+  const float* in1_ = nullptr;
+  float* out_ = nullptr;
+};
+
+/// For StepKind::make.
+template <class Runner>
+std::unique_ptr<StepRunner> MakeRunner() {
+  return std::unique_ptr<StepRunner>(new (std::nothrow) Runner);
+}
+
+}  // namespace graft::runtime

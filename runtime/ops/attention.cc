@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention, in two steps: keys and values are stored in the cache, or for this call alone, and then
+// rows attend to them. The second is divided by heads and rows, or over the context where there are
+// too few of these for the threads.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "runtime/executor/attention_workspace.h"
+#include "runtime/executor/step_runner.h"
+#include "runtime/kernels/attention.h"
+#include "runtime/kernels/kv_store.h"
+#include "runtime/ops/op_table.h"
+#include "runtime/plan/plan_builder.h"
+#include "runtime/threads/worker_team.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime::ops {
+namespace {
+
+// Query vectors (rows x heads of a group) of one task.
+constexpr size_t kTaskQueries = 48;
+// A decoded token's attention is split between threads over the context when there are too few
+// heads to go round.
+constexpr size_t kMinSplitPositions = 256;
+
+// Where the keys and values of an op lie.
+struct KeyValues {
+  KvView view;
+  bool cached = false;
+  bool by_texts = false;  // each text's begin at a slot of their own
+
+  void Read(const StepSource& source, const schema::fb::Attention& attention) {
+    cached = attention.kv_cache() >= 0;
+    if (cached) {
+      view = source.caches[static_cast<size_t>(attention.kv_cache())];
+    } else {
+      view.kv_heads = attention.kv_heads();
+      view.head_dim = attention.head_dim();
+    }
+  }
+
+  // stored: the plan's value, if there is no cache. Text ends are input 2 of either step.
+  void Place(const StepPlaces& places, int32_t stored) {
+    by_texts = places.input<int32_t>(2) != nullptr;
+    if (cached) return;
+    view.capacity = KeyValuesCapacity(places.plan, stored, places.binding);
+    view.Place(places.data(stored));
+  }
+
+  size_t first_position(const CallState& call) const { return cached ? call.first_position : 0; }
+};
+
+// Inputs: keys, values, perhaps text ends.
+class StoreKeyValues final : public StepRunner {
+ public:
+  Status Read(const StepSource& source) override {
+    stored_.Read(source, *source.op().attributes_as_Attention());
+    return OkStatus();
+  }
+
+  void RunRows(const CallState& call, size_t begin, size_t end) const override {
+    const size_t width = stored_.view.kv_heads * stored_.view.head_dim;
+    for (size_t row = begin; row < end; ++row) {
+      const size_t slot =
+          stored_.by_texts ? call.text_slots.SlotOf(row) : stored_.first_position(call) + row;
+      StoreKv(stored_.view, slot, keys_ + row * width, values_ + row * width);
+    }
+  }
+
+ protected:
+  Status Prepare(const StepPlaces& places) override {
+    stored_.Place(places, stored_.cached ? -1 : places.step.outputs[0]);
+    keys_ = places.input<float>(0);
+    values_ = places.input<float>(1);
+    return OkStatus();
+  }
+
+ private:
+  KeyValues stored_;
+  const float* keys_ = nullptr;
+  const float* values_ = nullptr;
+};
+
+// Inputs: queries and, if there is no cache, the stored keys and values, perhaps text ends.
+class Attend final : public StepRunner {
+ public:
+  Status Read(const StepSource& source) override {
+    const schema::fb::Attention& attention = *source.op().attributes_as_Attention();
+    shape_ = {attention.heads(),    attention.kv_heads(), attention.head_dim(), attention.scale(),
+              attention.soft_cap(), attention.window(),   attention.causal()};
+    stored_.Read(source, attention);
+    workspace_ = &source.attention;
+    return OkStatus();
+  }
+
+  uint32_t CountTasks(CallState& call) override;
+  bool RunTask(CallState& call, uint32_t task, unsigned worker) override;
+
+ protected:
+  Status Prepare(const StepPlaces& places) override {
+    stored_.Place(places, stored_.cached ? -1 : places.step.inputs[1]);
+    return OkStatus();
+  }
+
+ private:
+  // Rows [begin, end) of a call, of one text.
+  struct TextBlock {
+    size_t begin, end, text;
+  };
+
+  // Rows of a task that takes all query heads of a group.
+  size_t TaskRows() const {
+    return std::max<size_t>(1, kTaskQueries / (shape_.heads / shape_.kv_heads));
+  }
+  void DivideTexts(const TextSlots& text_slots);
+  void RunTextBlock(const TextRows& text, const TextBlock& block, size_t head,
+                    float* scratch) const;
+  void RunSplit(const AttentionRows& rows, size_t head, size_t split, float* scratch) const;
+
+  AttentionShape shape_;
+  KeyValues stored_;
+  AttentionWorkspace* workspace_ = nullptr;
+  // What CountTasks decided.
+  std::vector<TextBlock> text_blocks_;  // what the tasks of a head compute, if there are texts
+  size_t blocks_per_task_ = 1;
+  size_t task_rows_ = 1;
+  size_t splits_ = 1;  // tasks that share one row's context
+};
+
+// Blocks of rows of one text each. A task takes several where there would be too many tasks.
+void Attend::DivideTexts(const TextSlots& text_slots) {
+  text_blocks_.clear();
+  const size_t block = TaskRows();
+  for (const TextRows& text : text_slots.texts()) {
+    for (size_t begin = 0; begin < text.end - text.begin; begin += block) {
+      text_blocks_.push_back({text.begin + begin, std::min(text.end, text.begin + begin + block),
+                              static_cast<size_t>(&text - text_slots.texts().data())});
+    }
+  }
+  blocks_per_task_ = text_blocks_.size() * shape_.kv_heads / (WorkerTeam::kMaxTasks / 2) + 1;
+}
+
+uint32_t Attend::CountTasks(CallState& call) {
+  const size_t workers = workspace_->workers();
+  const size_t positions = stored_.first_position(call) + rows();
+  splits_ = 1;
+  if (stored_.by_texts) {
+    DivideTexts(call.text_slots);
+    const size_t tasks = (text_blocks_.size() + blocks_per_task_ - 1) / blocks_per_task_;
+    return static_cast<uint32_t>(shape_.kv_heads * tasks);
+  }
+  if (rows() == 1 && workers > 1) {
+    const size_t visible = shape_.window > 0 ? std::min(positions, shape_.window) : positions;
+    const size_t wanted = (2 * workers + shape_.kv_heads - 1) / shape_.kv_heads;
+    splits_ =
+        std::max<size_t>(1, std::min({wanted, visible / kMinSplitPositions, kMaxAttentionSplits}));
+    return static_cast<uint32_t>(shape_.kv_heads * splits_);
+  }
+  task_rows_ = std::max(TaskRows(), rows() * shape_.kv_heads / (WorkerTeam::kMaxTasks / 2) + 1);
+  return static_cast<uint32_t>(shape_.kv_heads * ((rows() + task_rows_ - 1) / task_rows_));
+}
+
+bool Attend::RunTask(CallState& call, uint32_t task, unsigned worker) {
+  float* scratch = workspace_->scratch(worker);
+  const size_t head = task % shape_.kv_heads;
+  const size_t part = task / shape_.kv_heads;
+  if (stored_.by_texts) {
+    const size_t first = part * blocks_per_task_;
+    const size_t last = std::min(text_blocks_.size(), first + blocks_per_task_);
+    for (size_t i = first; i < last; ++i) {
+      const TextBlock& block = text_blocks_[i];
+      RunTextBlock(call.text_slots.texts()[block.text], block, head, scratch);
+    }
+    return true;
+  }
+  AttentionRows rows_of_call;
+  rows_of_call.query = in0();
+  rows_of_call.out = out();
+  rows_of_call.first_position = stored_.first_position(call);
+  rows_of_call.kv_positions = rows_of_call.first_position + rows();
+  if (splits_ > 1) {
+    RunSplit(rows_of_call, head, part, scratch);
+    return true;
+  }
+  // Later rows see more: they go first, so that the short tasks even out the end.
+  const size_t blocks = (rows() + task_rows_ - 1) / task_rows_;
+  const size_t begin = (blocks - 1 - part) * task_rows_;
+  AttendRows(shape_, stored_.view, rows_of_call, head, begin, std::min(rows(), begin + task_rows_),
+             scratch);
+  return true;
+}
+
+// Attention of some rows of one text to that text, as if it were alone.
+void Attend::RunTextBlock(const TextRows& text, const TextBlock& block, size_t head,
+                          float* scratch) const {
+  KvView view = stored_.view;
+  view.keys += text.slot * view.head_dim * view.element_bytes();
+  view.values += text.slot * view.padded_dim() * view.element_bytes();
+  AttentionRows rows_of_text;
+  rows_of_text.query = in0(text.begin);
+  rows_of_text.out = out(text.begin);
+  rows_of_text.kv_positions = text.end - text.begin;
+  AttendRows(shape_, view, rows_of_text, head, block.begin - text.begin, block.end - text.begin,
+             scratch);
+}
+
+// Attention of one row to a part of the context.
+void Attend::RunSplit(const AttentionRows& row, size_t head, size_t split, float* scratch) const {
+  const size_t end = row.kv_positions;
+  const size_t first = shape_.window > 0 && end > shape_.window ? end - shape_.window : 0;
+  const size_t start = first / kKeyBlock * kKeyBlock;
+  const size_t share = ((end - start) / splits_ + kKeyBlock) / kKeyBlock * kKeyBlock;
+  const size_t begin = start + split * share;
+  const size_t floats = PartialFloats(shape_);
+  float* partials = workspace_->partials() + head * kMaxAttentionSplits * floats;
+  AttendPartial(shape_, stored_.view, row, 0, head, begin, std::min(end, begin + share), scratch,
+                partials + split * floats);
+  // Whoever finishes a head last puts its parts together.
+  if (workspace_->FinishSplit(head, splits_))
+    CombinePartials(shape_, row, 0, head, partials, splits_);
+}
+
+const StepKind kStoreKv = {.name = "store_kv", .make = MakeRunner<StoreKeyValues>};
+
+void PlanAttention(PlanBuilder& plan, uint32_t index) {
+  const schema::fb::Op& op = plan.op(index);
+  const schema::fb::Attention& attention = *op.attributes_as_Attention();
+  const auto& inputs = *op.inputs();
+  Step store{.kind = &kStoreKv, .ops = {index}, .inputs = {inputs[1], inputs[2]}, .outputs = {}};
+  Step attend{.kind = &kAttention,
+              .ops = {index},
+              .inputs = {inputs[0]},
+              .outputs = {op.outputs()->Get(0)}};
+  if (attention.kv_cache() >= 0) {
+    store.keeps_state = true;
+  } else {
+    PlanValue stored{.kind = ValueKind::kKeyValues,
+                     .shape = {plan.value(inputs[1]).shape[0]},
+                     .width = attention.head_dim(),
+                     .kv_heads = attention.kv_heads()};
+    const bool by_texts = inputs.size() == 4 && inputs[3] == plan.text_ends();
+    if (by_texts) stored.texts_symbol = plan.value(inputs[3]).shape[0].symbol;
+    const int32_t value = plan.AddValue(std::move(stored));
+    store.outputs.push_back(value);
+    attend.inputs.push_back(value);
+    if (by_texts) {
+      store.inputs.push_back(inputs[3]);
+      attend.inputs.push_back(inputs[3]);
+    }
+    plan.ForbidChunks();
+  }
+  plan.AddStep(std::move(store));
+  plan.AddStep(std::move(attend));
+}
+
+}  // namespace
+
+const StepKind kAttention = {.name = "attention",
+                             .division = Division::kTasks,
+                             .make = MakeRunner<Attend>,
+                             .plan = PlanAttention};
+
+}  // namespace graft::runtime::ops

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// LayerNorm: each row brought to a mean of 0 and a variance of 1.
+#include <cstddef>
+
+#include "runtime/executor/step_runner.h"
+#include "runtime/kernels/row_kernels.h"
+#include "runtime/ops/op_table.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime::ops {
+namespace {
+
+class LayerNorm final : public StepRunner {
+ public:
+  Status Read(const StepSource& source) override {
+    const schema::fb::LayerNorm& norm = *source.op().attributes_as_LayerNorm();
+    weight_ = source.floats(norm.weight());
+    bias_ = source.floats(norm.bias());
+    epsilon_ = norm.epsilon();
+    return OkStatus();
+  }
+
+  void RunRows(const CallState&, size_t begin, size_t end) const override {
+    for (size_t row = begin; row < end; ++row)
+      LayerNormRow(in0(row), width(), weight_, bias_, epsilon_, out(row));
+  }
+
+ private:
+  const float* weight_ = nullptr;
+  const float* bias_ = nullptr;  // null: none
+  float epsilon_ = 0.0f;
+};
+
+}  // namespace
+
+const StepKind kLayerNorm = {.name = "layer_norm", .make = MakeRunner<LayerNorm>};
+
+}  // namespace graft::runtime::ops

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Linear, in two steps: the rows are quantized once for all linears that read them, and then all
+// these are computed together, so that their slices are shared out among the threads.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "runtime/executor/linear_state.h"
+#include "runtime/executor/step_runner.h"
+#include "runtime/kernels/row_kernels.h"
+#include "runtime/ops/op_table.h"
+#include "runtime/plan/plan_builder.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::runtime::ops {
+namespace {
+
+// How much of the weights that come next is brought near: a part of a second-level cache that
+// leaves the rest to what is computed meanwhile.
+constexpr uint64_t kAheadBytes = 128 << 10;
+
+// int8 codes and a RowQuantization for each row.
+class Quantize final : public StepRunner {
+ public:
+  void RunRows(const CallState&, size_t begin, size_t end) const override {
+    for (size_t row = begin; row < end; ++row)
+      QuantizeRow(in0(row), width(), codes_ + row * width(), quantization_ + row);
+    // A kernel that works on more rows than are left computes the last one again and again, each
+    // time with the next row's quantization, and keeps any of the results.
+    if (end == rows())
+      std::fill_n(quantization_ + end, kExtraQuantizations, quantization_[end - 1]);
+  }
+
+ protected:
+  Status Prepare(const StepPlaces& places) override {
+    codes_ = places.output<int8_t>(0);
+    quantization_ =
+        reinterpret_cast<RowQuantization*>(codes_ + QuantizedCodesBytes(rows(), width()));
+    return OkStatus();
+  }
+
+ private:
+  int8_t* codes_ = nullptr;
+  RowQuantization* quantization_ = nullptr;
+};
+
+// Inputs of a step: the rows, and their quantized form or -1.
+class Linears final : public StepRunner {
+ public:
+  Status Read(const StepSource& source) override {
+    GRAFT_ASSIGN_OR_RETURN(linears_, CreateLinears(source.plan, source.step, source.weights,
+                                                   source.workers, source.unit_scales));
+    return OkStatus();
+  }
+
+  uint32_t CountTasks(CallState& call) override {
+    call.shares.Divide(task_count());
+    return task_count();
+  }
+
+  bool RunTask(CallState& call, uint32_t, unsigned worker) override {
+    const SliceTask task = tasks_[call.shares.Take(worker)];
+    return linears_[task.linear].slices[task.slice].Run().ok();
+  }
+
+  std::span<const uint8_t> FirstRead(const CallState& call, unsigned worker) const override {
+    const uint32_t first = call.shares.FirstOf(worker, task_count());
+    if (first == task_count()) return {};
+    const LinearState& linear = linears_[tasks_[first].linear];
+    const LinearWeights& weights = *linear.weights;
+    const uint64_t offset = tasks_[first].slice * linear.slice_rows * weights.row_bytes;
+    return {weights.packed + offset,
+            static_cast<size_t>(std::min(kAheadBytes, weights.packed_bytes - offset))};
+  }
+
+  uint64_t weight_bytes() const override { return weight_bytes_; }
+
+ protected:
+  Status Prepare(const StepPlaces& places) override {
+    const auto* floats = places.input<float>(0);
+    const auto* codes = places.input<uint8_t>(1);
+    const RowQuantization* quantization = nullptr;
+    if (codes != nullptr) {
+      quantization = reinterpret_cast<const RowQuantization*>(
+          codes + QuantizedCodesBytes(rows(), linears_[0].weights->in_features));
+    }
+    tasks_.clear();
+    weight_bytes_ = 0;
+    for (size_t i = 0; i < linears_.size(); ++i) {
+      LinearState& linear = linears_[i];
+      auto* out = places.output<float>(i);
+      if (out == nullptr) continue;  // nothing reads it
+      weight_bytes_ += linear.weights->packed_bytes;
+      const void* input = linear.weights->quantizes_input() ? static_cast<const void*>(codes)
+                                                            : static_cast<const void*>(floats);
+      for (size_t slice = 0; slice < linear.slice_count; ++slice) {
+        GRAFT_RETURN_IF_ERROR(linear.slices[slice].Prepare(rows(), input, quantization,
+                                                           out + slice * linear.slice_rows));
+        tasks_.push_back({static_cast<uint32_t>(i), static_cast<uint32_t>(slice)});
+      }
+    }
+    return OkStatus();
+  }
+
+ private:
+  struct SliceTask {
+    uint32_t linear, slice;
+  };
+
+  uint32_t task_count() const { return static_cast<uint32_t>(tasks_.size()); }
+
+  std::vector<LinearState> linears_;
+  std::vector<SliceTask> tasks_;  // of the linears that run
+  uint64_t weight_bytes_ = 0;     // packed, of the linears that run
+};
+
+const StepKind kQuantize = {.name = "quantize", .make = MakeRunner<Quantize>};
+
+bool IsQuantized(schema::fb::TensorFormat format) {
+  using Format = schema::fb::TensorFormat;
+  return format == Format::Int8PerChannel || format == Format::Int4Block ||
+         format == Format::Int4PerChannel;
+}
+
+int32_t AddQuantized(PlanBuilder& plan, int32_t value) {
+  const std::vector<PlanDimension>& shape = plan.value(value).shape;  // [rows, width]
+  const int32_t quantized = plan.AddValue({.kind = ValueKind::kQuantized,
+                                           .shape = {shape[0]},
+                                           .width = static_cast<size_t>(shape[1].size)});
+  plan.AddStep({.kind = &kQuantize, .ops = {}, .inputs = {value}, .outputs = {quantized}});
+  return quantized;
+}
+
+// One step for all linears that read what op `first` reads.
+void PlanLinears(PlanBuilder& plan, uint32_t first) {
+  const int32_t input = plan.op(first).inputs()->Get(0);
+  Step step{.kind = &kLinear, .ops = {}, .inputs = {input, -1}, .outputs = {}};
+  for (uint32_t i = first; i < plan.op_count(); ++i) {
+    const schema::fb::Op& op = plan.op(i);
+    const schema::fb::Linear* linear = op.attributes_as_Linear();
+    if (linear == nullptr || op.inputs()->Get(0) != input) continue;
+    plan.MarkPlanned(i);
+    step.ops.push_back(i);
+    step.outputs.push_back(op.outputs()->Get(0));
+    const auto& tensors = *plan.model().model().tensors();
+    if (step.inputs[1] < 0 &&
+        IsQuantized(tensors.Get(static_cast<uint32_t>(linear->weight()))->format())) {
+      step.inputs[1] = AddQuantized(plan, input);
+    }
+  }
+  plan.AddStep(std::move(step));
+}
+
+}  // namespace
+
+const StepKind kLinear = {.name = "linears",
+                          .division = Division::kTasks,
+                          .reads_weights = true,
+                          .make = MakeRunner<Linears>,
+                          .plan = PlanLinears};
+
+}  // namespace graft::runtime::ops

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of ops: one line declares an op's kind, which the file of its name defines, and one
+// enters it.
+#pragma once
+
+#include "runtime/plan/step_kind.h"
+
+namespace graft::runtime::ops {
+
+extern const StepKind kEmbedding;
+extern const StepKind kLinear;
+extern const StepKind kRmsNorm;
+extern const StepKind kLayerNorm;
+extern const StepKind kRope;
+extern const StepKind kAttention;
+extern const StepKind kAdd;
+extern const StepKind kMultiply;
+extern const StepKind kActivation;
+extern const StepKind kGatedActivation;
+extern const StepKind kSelectRows;
+extern const StepKind kScale;
+extern const StepKind kPoolRows;
+extern const StepKind kConstant;
+extern const StepKind kConcatenateRows;
+extern const StepKind kPatches;
+extern const StepKind kPoolPixels;
+
+/// In the order of model.fbs's union OpAttributes.
+inline constexpr const StepKind* kOps[] = {
+    nullptr,     &kEmbedding, &kLinear,   &kRmsNorm,         &kLayerNorm,       &kRope,
+    &kAttention, &kAdd,       &kMultiply, &kActivation,      &kGatedActivation, &kSelectRows,
+    &kScale,     &kPoolRows,  &kConstant, &kConcatenateRows, &kPatches,         &kPoolPixels,
+};
+
+}  // namespace graft::runtime::ops

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// PlanBuilder: turns the ops of a graph into steps, each op as its kind says.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "runtime/plan/plan.h"
+#include "runtime/plan/step_kind.h"
+#include "schema/verify.h"
+
+namespace graft::runtime {
+
+class PlanBuilder {
+ public:
+  explicit PlanBuilder(const schema::VerifiedModel& model);
+
+  /// Plans every op of the graph. To be called once.
+  /// Requires ops has a kind for each member of model.fbs's union OpAttributes.
+  Plan Build(OpTable ops);
+
+  // For StepKind::plan.
+
+  const schema::VerifiedModel& model() const { return plan_.model(); }
+  uint32_t op_count() const { return static_cast<uint32_t>(planned_.size()); }
+  const schema::fb::Op& op(uint32_t index) const { return plan_.op(index); }
+  const PlanValue& value(int32_t value) const { return plan_.values_[static_cast<size_t>(value)]; }
+  int32_t text_ends() const { return plan_.text_ends(); }
+  std::span<const Step> steps() const { return plan_.steps_; }
+
+  /// Adds a value that only the plan knows; returns its number.
+  int32_t AddValue(PlanValue value);
+  void AddStep(Step step);
+  /// One step with the op's inputs and outputs.
+  Step StepOf(const StepKind& kind, uint32_t op) const;
+  /// Says that an op is in a step already, and needs none of its own.
+  void MarkPlanned(uint32_t op) { planned_[op] = true; }
+  /// Says that some step needs all rows of a text at once.
+  void ForbidChunks() { plan_.can_chunk_ = false; }
+
+ private:
+  void ReadValues();
+  void ReadInputs();
+
+  Plan plan_;
+  std::vector<bool> planned_;  // for each op of the graph
+};
+
+}  // namespace graft::runtime
