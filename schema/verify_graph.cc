@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "schema/generated/model_generated.h"
-#include "schema/graph_checker.h"
+#include "schema/op_checker.h"
 
 namespace graft::schema {
 namespace {
@@ -15,9 +15,24 @@ namespace {
 constexpr uint32_t kMaxValueRank = 8;
 constexpr uint32_t kMaxSymbols = 16;
 
-}  // namespace
+// One pass over a graph: the ops in the order they run, while each value gets an origin as it comes
+// to be defined. What holds of each kind of op is in verify_ops.cc.
+class GraphChecker final : public OpChecker {
+ public:
+  explicit GraphChecker(const fb::Model& model) : OpChecker(model) {}
 
-GraphChecker::GraphChecker(const fb::Model& model) : model_(model), graph_(*model.graph()) {}
+  // To be called once. Errors are CheckGraph's.
+  Result<GraphFacts> Check();
+
+ private:
+  Status CheckValues();
+  Status CheckCaches();
+  Status CheckInputs();
+  Status CheckInput(uint32_t index);
+  Status CheckInputsOfTexts() const;
+  Status CheckOp();
+  Status CheckOutputs() const;
+};
 
 Result<GraphFacts> GraphChecker::Check() {
   GRAFT_RETURN_IF_ERROR(CheckValues());
@@ -99,46 +114,53 @@ Status GraphChecker::CheckCaches() {
 
 Status GraphChecker::CheckInputs() {
   static_assert(kRoles == static_cast<size_t>(fb::InputRole::MAX) + 1);
-  bool seen[kRoles] = {};
-  for (uint32_t i = 0; i < graph_.inputs()->size(); ++i) {
-    const fb::GraphInput& input = *graph_.inputs()->Get(i);
-    if (input.value() < 0 || static_cast<uint32_t>(input.value()) >= origins_.size()) {
-      return Error(StatusCode::kCorrupt, "graph input %u is value %d of %zu", i, input.value(),
-                   origins_.size());
-    }
-    if (input.role() > fb::InputRole::MAX) {
-      return Error(StatusCode::kUnsupported,
-                   "graph input %u has role %u, which this build does not know", i,
-                   static_cast<unsigned>(input.role()));
-    }
-    Origin& origin = origins_[input.value()];
-    if (origin != Origin::kUndefined) {
-      return Error(StatusCode::kCorrupt, "value %d is a graph input twice", input.value());
-    }
-    const auto role = static_cast<uint8_t>(input.role());
-    origin = static_cast<Origin>(role + static_cast<uint8_t>(Origin::kTensorInput));
-    if (input.role() == fb::InputRole::Tensor) continue;
-    if (seen[role]) {
-      return Error(StatusCode::kCorrupt, "two graph inputs have the role %s",
-                   fb::EnumNameInputRole(input.role()));
-    }
-    seen[role] = true;
-    const fb::Value& value = *graph_.values()->Get(input.value());
-    if (value.type() != fb::ElementType::Int32 || value.shape()->size() != 1 ||
-        value.shape()->Get(0)->symbol() < 0) {
-      return Error(
-          StatusCode::kCorrupt,
-          "graph input %u (%.200s) has the role %s and must be i32 of one symbolic dimension", i,
-          value.name()->c_str(), fb::EnumNameInputRole(input.role()));
-    }
-    roles_[role] = &value;
-  }
+  for (uint32_t i = 0; i < graph_.inputs()->size(); ++i) GRAFT_RETURN_IF_ERROR(CheckInput(i));
   const fb::Value* tokens = RoleInput(fb::InputRole::TokenIds);
   for (const auto role : {fb::InputRole::Positions, fb::InputRole::TokenTypes}) {
     if (tokens == nullptr || RoleInput(role) == nullptr || SameRows(*tokens, *RoleInput(role)))
       continue;
     return Error(StatusCode::kCorrupt, "token ids and positions have different dimensions");
   }
+  return CheckInputsOfTexts();
+}
+
+Status GraphChecker::CheckInput(uint32_t index) {
+  const fb::GraphInput& input = *graph_.inputs()->Get(index);
+  if (input.value() < 0 || static_cast<uint32_t>(input.value()) >= origins_.size()) {
+    return Error(StatusCode::kCorrupt, "graph input %u is value %d of %zu", index, input.value(),
+                 origins_.size());
+  }
+  if (input.role() > fb::InputRole::MAX) {
+    return Error(StatusCode::kUnsupported,
+                 "graph input %u has role %u, which this build does not know", index,
+                 static_cast<unsigned>(input.role()));
+  }
+  Origin& origin = origins_[input.value()];
+  if (origin != Origin::kUndefined) {
+    return Error(StatusCode::kCorrupt, "value %d is a graph input twice", input.value());
+  }
+  const auto role = static_cast<uint8_t>(input.role());
+  origin = static_cast<Origin>(role + static_cast<uint8_t>(Origin::kTensorInput));
+  if (input.role() == fb::InputRole::Tensor) return OkStatus();
+  if (roles_[role] != nullptr) {
+    return Error(StatusCode::kCorrupt, "two graph inputs have the role %s",
+                 fb::EnumNameInputRole(input.role()));
+  }
+  const fb::Value& value = *graph_.values()->Get(input.value());
+  if (value.type() != fb::ElementType::Int32 || value.shape()->size() != 1 ||
+      value.shape()->Get(0)->symbol() < 0) {
+    return Error(
+        StatusCode::kCorrupt,
+        "graph input %u (%.200s) has the role %s and must be i32 of one symbolic dimension", index,
+        value.name()->c_str(), fb::EnumNameInputRole(input.role()));
+  }
+  roles_[role] = &value;
+  return OkStatus();
+}
+
+// The runtime fills all inputs of a graph of several texts from the texts.
+Status GraphChecker::CheckInputsOfTexts() const {
+  const fb::Value* tokens = RoleInput(fb::InputRole::TokenIds);
   const fb::Value* texts = RoleInput(fb::InputRole::TextEnds);
   if (texts == nullptr) {
     if (RoleInput(fb::InputRole::TokenTypes) == nullptr) return OkStatus();
@@ -148,7 +170,6 @@ Status GraphChecker::CheckInputs() {
     return Error(StatusCode::kCorrupt,
                  "ends of texts need token ids, and a dimension of their own");
   }
-  // The runtime fills all inputs of such a graph from the texts.
   for (const fb::GraphInput* input : *graph_.inputs()) {
     if (input->role() != fb::InputRole::Tensor && input->role() != fb::InputRole::OutputRows)
       continue;
@@ -157,6 +178,37 @@ Status GraphChecker::CheckInputs() {
                  graph_.values()->Get(input->value())->name()->c_str(),
                  fb::EnumNameInputRole(input->role()));
   }
+  return OkStatus();
+}
+
+Status GraphChecker::CheckOp() {
+  for (const int32_t value : *op_->inputs()) {
+    if (value < 0 || static_cast<uint32_t>(value) >= origins_.size()) {
+      return OpError("reads value %d of %zu", value, origins_.size());
+    }
+    if (origins_[value] == Origin::kUndefined) {
+      return OpError("reads %.100s before anything computes it",
+                     graph_.values()->Get(value)->name()->c_str());
+    }
+  }
+  for (const int32_t value : *op_->outputs()) {
+    if (value < 0 || static_cast<uint32_t>(value) >= origins_.size()) {
+      return OpError("writes value %d of %zu", value, origins_.size());
+    }
+    if (origins_[value] != Origin::kUndefined) {
+      return OpError("writes %.100s, which is defined already",
+                     graph_.values()->Get(value)->name()->c_str());
+    }
+  }
+  if (op_->attributes_type() > fb::OpAttributes::MAX) {
+    return Error(StatusCode::kUnsupported,
+                 "op %u (%.200s) is of kind %u, which this build does not know", op_index_,
+                 op_->name() ? op_->name()->c_str() : "unnamed",
+                 static_cast<unsigned>(op_->attributes_type()));
+  }
+  if (op_->attributes() == nullptr) return OpError("has no attributes");
+  GRAFT_RETURN_IF_ERROR(CheckKind(*this));
+  for (const int32_t value : *op_->outputs()) origins_[value] = Origin::kComputed;
   return OkStatus();
 }
 
@@ -171,6 +223,8 @@ Status GraphChecker::CheckOutputs() const {
   }
   return OkStatus();
 }
+
+}  // namespace
 
 Result<GraphFacts> CheckGraph(const fb::Model& model) { return GraphChecker(model).Check(); }
 

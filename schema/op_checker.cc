@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the rules say of an op's operands and tensors, and how they name the op that breaks them.
+#include "schema/op_checker.h"
+
 #include <cinttypes>
 #include <cmath>
 #include <cstdarg>
@@ -7,7 +8,6 @@
 #include <cstdio>
 
 #include "schema/generated/model_generated.h"
-#include "schema/graph_checker.h"
 
 namespace graft::schema {
 namespace {
@@ -18,7 +18,11 @@ bool SameDimension(const fb::Dimension& a, const fb::Dimension& b) {
 
 }  // namespace
 
-Status GraphChecker::OpError(const char* format, ...) const {
+OpChecker::OpChecker(const fb::Model& model) : model_(model), graph_(*model.graph()) {}
+
+uint32_t OpChecker::input_count() const { return op_->inputs()->size(); }
+
+Status OpChecker::OpError(const char* format, ...) const {
   char text[512];
   va_list arguments;
   va_start(arguments, format);
@@ -29,7 +33,24 @@ Status GraphChecker::OpError(const char* format, ...) const {
                fb::EnumNameOpAttributes(op_->attributes_type()), text);
 }
 
-Status GraphChecker::ExpectOperands(uint32_t inputs, uint32_t outputs) const {
+Status OpChecker::Unknown(const char* what, unsigned kind) const {
+  return Error(StatusCode::kUnsupported, "op %u %s %u, which this build does not know", op_index_,
+               what, kind);
+}
+
+Result<const fb::KvCache*> OpChecker::CacheAt(int32_t index) const {
+  if (index < 0 || static_cast<size_t>(index) >= cache_used_.size())
+    return OpError("uses kv_cache %d of %zu", index, cache_used_.size());
+  return graph_.kv_caches()->Get(index);
+}
+
+Status OpChecker::UseCache(int32_t index) {
+  if (cache_used_[index]) return OpError("uses kv_cache %d, which another op uses", index);
+  cache_used_[index] = true;
+  return OkStatus();
+}
+
+Status OpChecker::ExpectOperands(uint32_t inputs, uint32_t outputs) const {
   if (op_->inputs()->size() != inputs || op_->outputs()->size() != outputs) {
     return OpError("has %u inputs and %u outputs; it needs %u and %u", op_->inputs()->size(),
                    op_->outputs()->size(), inputs, outputs);
@@ -37,23 +58,21 @@ Status GraphChecker::ExpectOperands(uint32_t inputs, uint32_t outputs) const {
   return OkStatus();
 }
 
-const fb::Value& GraphChecker::Input(uint32_t i) const {
+const fb::Value& OpChecker::Input(uint32_t i) const {
   return *graph_.values()->Get(op_->inputs()->Get(i));
 }
 
-const fb::Value& GraphChecker::Output(uint32_t i) const {
+const fb::Value& OpChecker::Output(uint32_t i) const {
   return *graph_.values()->Get(op_->outputs()->Get(i));
 }
 
-GraphChecker::Origin GraphChecker::InputOrigin(uint32_t i) const {
-  return origins_[op_->inputs()->Get(i)];
-}
+Origin OpChecker::InputOrigin(uint32_t i) const { return origins_[op_->inputs()->Get(i)]; }
 
-bool GraphChecker::SameRows(const fb::Value& a, const fb::Value& b) {
+bool OpChecker::SameRows(const fb::Value& a, const fb::Value& b) {
   return SameDimension(*a.shape()->Get(0), *b.shape()->Get(0));
 }
 
-Status GraphChecker::ExpectSameShape(const fb::Value& a, const fb::Value& b) const {
+Status OpChecker::ExpectSameShape(const fb::Value& a, const fb::Value& b) const {
   bool same = a.type() == b.type() && a.shape()->size() == b.shape()->size();
   for (uint32_t i = 0; same && i < a.shape()->size(); ++i)
     same = SameDimension(*a.shape()->Get(i), *b.shape()->Get(i));
@@ -63,7 +82,7 @@ Status GraphChecker::ExpectSameShape(const fb::Value& a, const fb::Value& b) con
   return OkStatus();
 }
 
-Status GraphChecker::ExpectMatrix(const fb::Value& value, int64_t* width) const {
+Status OpChecker::ExpectMatrix(const fb::Value& value, int64_t* width) const {
   if (value.type() != fb::ElementType::Float32 || value.shape()->size() != 2 ||
       value.shape()->Get(1)->symbol() >= 0) {
     return OpError("needs %.100s to be f32 of [rows, fixed width]", value.name()->c_str());
@@ -72,7 +91,7 @@ Status GraphChecker::ExpectMatrix(const fb::Value& value, int64_t* width) const 
   return OkStatus();
 }
 
-Status GraphChecker::ExpectWidth(const fb::Value& value, int64_t width) const {
+Status OpChecker::ExpectWidth(const fb::Value& value, int64_t width) const {
   int64_t actual = 0;
   GRAFT_RETURN_IF_ERROR(ExpectMatrix(value, &actual));
   if (actual != width) {
@@ -82,8 +101,7 @@ Status GraphChecker::ExpectWidth(const fb::Value& value, int64_t width) const {
   return OkStatus();
 }
 
-Status GraphChecker::ExpectFixedMatrix(const fb::Value& value, int64_t* rows,
-                                       int64_t* width) const {
+Status OpChecker::ExpectFixedMatrix(const fb::Value& value, int64_t* rows, int64_t* width) const {
   GRAFT_RETURN_IF_ERROR(ExpectMatrix(value, width));
   if (value.shape()->Get(0)->symbol() >= 0)
     return OpError("needs %.100s to have a fixed number of rows", value.name()->c_str());
@@ -91,7 +109,7 @@ Status GraphChecker::ExpectFixedMatrix(const fb::Value& value, int64_t* rows,
   return OkStatus();
 }
 
-Status GraphChecker::ExpectFixedShape(const fb::Value& value, int64_t rows, int64_t width) const {
+Status OpChecker::ExpectFixedShape(const fb::Value& value, int64_t rows, int64_t width) const {
   int64_t actual_rows = 0;
   int64_t actual_width = 0;
   GRAFT_RETURN_IF_ERROR(ExpectFixedMatrix(value, &actual_rows, &actual_width));
@@ -100,7 +118,7 @@ Status GraphChecker::ExpectFixedShape(const fb::Value& value, int64_t rows, int6
                  value.name()->c_str(), rows, width, actual_rows, actual_width);
 }
 
-Status GraphChecker::ExpectSameRows(const fb::Value& a, const fb::Value& b) const {
+Status OpChecker::ExpectSameRows(const fb::Value& a, const fb::Value& b) const {
   if (!SameDimension(*a.shape()->Get(0), *b.shape()->Get(0))) {
     return OpError("needs %.100s and %.100s to have as many rows", a.name()->c_str(),
                    b.name()->c_str());
@@ -108,13 +126,13 @@ Status GraphChecker::ExpectSameRows(const fb::Value& a, const fb::Value& b) cons
   return OkStatus();
 }
 
-Status GraphChecker::ExpectTokenRows() const {
+Status OpChecker::ExpectTokenRows() const {
   const fb::Value* tokens = RoleInput(fb::InputRole::TokenIds);
   if (tokens != nullptr && SameRows(Input(0), *tokens)) return OkStatus();
   return OpError("needs %.100s to have one row for each token", Input(0).name()->c_str());
 }
 
-Status GraphChecker::ExpectOrigin(uint32_t input, Origin origin, const char* role) const {
+Status OpChecker::ExpectOrigin(uint32_t input, Origin origin, const char* role) const {
   if (InputOrigin(input) != origin) {
     return OpError("needs %.100s to be the graph input of role %s", Input(input).name()->c_str(),
                    role);
@@ -122,15 +140,15 @@ Status GraphChecker::ExpectOrigin(uint32_t input, Origin origin, const char* rol
   return OkStatus();
 }
 
-Result<const fb::Tensor*> GraphChecker::TensorAt(int32_t index, const char* what) const {
+Result<const fb::Tensor*> OpChecker::TensorAt(int32_t index, const char* what) const {
   if (index < 0 || static_cast<uint32_t>(index) >= model_.tensors()->size()) {
     return OpError("has tensor %d of %u as its %s", index, model_.tensors()->size(), what);
   }
   return model_.tensors()->Get(index);
 }
 
-Status GraphChecker::ExpectVector(int32_t index, int64_t elements, const char* what,
-                                  int64_t* actual) const {
+Status OpChecker::ExpectVector(int32_t index, int64_t elements, const char* what,
+                               int64_t* actual) const {
   GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* tensor, TensorAt(index, what));
   if (tensor->format() != fb::TensorFormat::Float32 || tensor->shape()->size() != 1 ||
       (elements != 0 && tensor->shape()->Get(0) != elements)) {
@@ -141,7 +159,7 @@ Status GraphChecker::ExpectVector(int32_t index, int64_t elements, const char* w
   return OkStatus();
 }
 
-Result<const fb::Tensor*> GraphChecker::MatrixAt(int32_t index, const char* what) const {
+Result<const fb::Tensor*> OpChecker::MatrixAt(int32_t index, const char* what) const {
   GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* tensor, TensorAt(index, what));
   if (tensor->shape()->size() != 2 || tensor->format() == fb::TensorFormat::Int32 ||
       tensor->shape()->Get(0) > kMaxDimension || tensor->shape()->Get(1) > kMaxDimension) {
@@ -151,7 +169,7 @@ Result<const fb::Tensor*> GraphChecker::MatrixAt(int32_t index, const char* what
   return tensor;
 }
 
-Status GraphChecker::ExpectPositive(float value, const char* what) const {
+Status OpChecker::ExpectPositive(float value, const char* what) const {
   if (!(value > 0.0f) || !std::isfinite(value))
     return OpError("has %s %g; it must be positive and finite", what, value);
   return OkStatus();
