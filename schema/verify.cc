@@ -93,6 +93,45 @@ Status CheckSpan(const fb::Model& model, const fb::Span* span, uint64_t expected
   return OkStatus();
 }
 
+// Elements of a shape.
+Result<uint64_t> CountElements(std::span<const int64_t> shape) {
+  uint64_t elements = 1;
+  for (const int64_t dimension : shape) {
+    if (dimension < 1) return Error(StatusCode::kCorrupt, "has a dimension of %" PRId64, dimension);
+    if (!CheckedMultiply(elements, static_cast<uint64_t>(dimension), &elements) ||
+        elements > std::numeric_limits<uint64_t>::max() / 8) {
+      return Error(StatusCode::kCorrupt, "has more elements than 64 bits can count in bytes");
+    }
+  }
+  return elements;
+}
+
+// What quantized formats ask of a shape and a block size.
+Status CheckQuantizedShape(fb::TensorFormat format, std::span<const int64_t> shape,
+                           uint32_t block_size) {
+  if (shape.size() != 2) {
+    return Error(StatusCode::kCorrupt, "is %s but has %zu dimensions; it must have 2",
+                 fb::EnumNameTensorFormat(format), shape.size());
+  }
+  if (format == fb::TensorFormat::Int4Block) {
+    if (block_size != 32 && block_size != 64 && block_size != 128 && block_size != 256) {
+      return Error(StatusCode::kCorrupt, "has a block size of %u; it must be 32, 64, 128 or 256",
+                   block_size);
+    }
+    if (shape[1] % block_size != 0) {
+      return Error(StatusCode::kCorrupt,
+                   "has %" PRId64 " in_features, not a multiple of its block size %u", shape[1],
+                   block_size);
+    }
+  }
+  if (format == fb::TensorFormat::Int4PerChannel && shape[1] % 2 != 0) {
+    return Error(StatusCode::kCorrupt,
+                 "has %" PRId64 " in_features; two 4-bit codes to a byte need an even number",
+                 shape[1]);
+  }
+  return OkStatus();
+}
+
 Status CheckTensor(const fb::Model& model, const fb::Tensor& tensor) {
   const auto* shape = tensor.shape();
   if (shape->size() > kMaxTensorRank) {
@@ -112,28 +151,17 @@ Status CheckTensor(const fb::Model& model, const fb::Tensor& tensor) {
 
 Result<TensorSizes> SizesOf(uint8_t format, std::span<const int64_t> shape, uint32_t block_size) {
   TensorSizes sizes;
-  sizes.elements = 1;
-  for (const int64_t dimension : shape) {
-    if (dimension < 1) return Error(StatusCode::kCorrupt, "has a dimension of %" PRId64, dimension);
-    if (!CheckedMultiply(sizes.elements, static_cast<uint64_t>(dimension), &sizes.elements) ||
-        sizes.elements > std::numeric_limits<uint64_t>::max() / 8) {
-      return Error(StatusCode::kCorrupt, "has more elements than 64 bits can count in bytes");
-    }
-  }
+  GRAFT_ASSIGN_OR_RETURN(sizes.elements, CountElements(shape));
   const auto known = static_cast<fb::TensorFormat>(format);
   const bool quantized = known == fb::TensorFormat::Int8PerChannel ||
                          known == fb::TensorFormat::Int4Block ||
                          known == fb::TensorFormat::Int4PerChannel;
-  if (quantized && shape.size() != 2) {
-    return Error(StatusCode::kCorrupt, "is %s but has %zu dimensions; it must have 2",
-                 fb::EnumNameTensorFormat(known), shape.size());
-  }
   if (block_size != 0 && known != fb::TensorFormat::Int4Block) {
     return Error(StatusCode::kCorrupt, "has a block size of %u, which its format does not use",
                  block_size);
   }
+  if (quantized) GRAFT_RETURN_IF_ERROR(CheckQuantizedShape(known, shape, block_size));
   const uint64_t rows = quantized ? static_cast<uint64_t>(shape[0]) : 0;
-  const uint64_t columns = quantized ? static_cast<uint64_t>(shape[1]) : 0;
   switch (known) {
     case fb::TensorFormat::Float32:
     case fb::TensorFormat::Int32:
@@ -148,24 +176,10 @@ Result<TensorSizes> SizesOf(uint8_t format, std::span<const int64_t> shape, uint
       sizes.scales_bytes = rows * sizeof(float);
       return sizes;
     case fb::TensorFormat::Int4Block:
-      if (block_size != 32 && block_size != 64 && block_size != 128 && block_size != 256) {
-        return Error(StatusCode::kCorrupt, "has a block size of %u; it must be 32, 64, 128 or 256",
-                     block_size);
-      }
-      if (columns % block_size != 0) {
-        return Error(StatusCode::kCorrupt,
-                     "has %" PRIu64 " in_features, not a multiple of its block size %u", columns,
-                     block_size);
-      }
       sizes.data_bytes = sizes.elements / 2;
       sizes.scales_bytes = sizes.elements / block_size * sizeof(uint16_t);
       return sizes;
     case fb::TensorFormat::Int4PerChannel:
-      if (columns % 2 != 0) {
-        return Error(StatusCode::kCorrupt,
-                     "has %" PRIu64 " in_features; two 4-bit codes to a byte need an even number",
-                     columns);
-      }
       sizes.data_bytes = sizes.elements / 2;
       sizes.scales_bytes = rows * sizeof(float);
       return sizes;
