@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "runtime/xnn/linear_operator.h"
+#include "runtime/xnn/linear_weights.h"
 
 namespace graft::runtime {
 

@@ -11,6 +11,7 @@
 #include "runtime/base/page_memory.h"
 #include "runtime/model/packed_weights.h"
 #include "runtime/plan/plan.h"
+#include "runtime/xnn/linear_operator.h"
 #include "schema/result.h"
 
 namespace graft::runtime {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/threads/parallel_tasks.h"
+#include "runtime/xnn/pack_rows.h"
 #include "schema/container.h"
 #include "schema/generated/model_generated.h"
 

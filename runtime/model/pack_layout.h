@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "runtime/xnn/linear_operator.h"
+#include "runtime/xnn/linear_weights.h"
 #include "schema/result.h"
 #include "schema/verify.h"
 

@@ -8,6 +8,7 @@
 #include "runtime/model/pack_cache.h"
 #include "runtime/model/pack_file.h"
 #include "runtime/model/pack_job.h"
+#include "runtime/xnn/linear_operator.h"
 
 namespace graft::runtime {
 PackedWeights::~PackedWeights() = default;
@@ -60,9 +61,9 @@ Status PackedWeights::LoadThroughCache(const schema::VerifiedModel& model, const
   // A damaged model must not leave a file under a sound one's name.
   GRAFT_RETURN_IF_ERROR(PackIntoMemory(model, source, threads, ContentCheck::kHashes));
   state_ = CacheState::kStored;
-  publisher_.reset(new (std::nothrow)
-                       Publisher(std::move(writer), {std::move(file), &layout_, memory_.data()}));
-  if (!publisher_) return Error(StatusCode::kOutOfMemory, "cannot allocate a publisher");
+  file_writer_.reset(new (std::nothrow) PackFileWriter(
+      std::move(writer), {std::move(file), &layout_, memory_.data()}));
+  if (!file_writer_) return Error(StatusCode::kOutOfMemory, "cannot allocate a publisher");
   return OkStatus();
 }
 
@@ -80,13 +81,14 @@ void PackedWeights::Note(const Status& status) {
 }
 
 CacheState PackedWeights::cache_state() const {
-  if (publisher_ && publisher_->state() == Publisher::State::kFailed) return CacheState::kFailed;
+  if (file_writer_ && file_writer_->state() == PackFileWriter::State::kFailed)
+    return CacheState::kFailed;
   return state_;
 }
 
 std::string PackedWeights::cache_note() const {
-  if (!publisher_ || publisher_->state() != Publisher::State::kFailed) return note_;
-  const std::string failure(publisher_->failure().message());
+  if (!file_writer_ || file_writer_->state() != PackFileWriter::State::kFailed) return note_;
+  const std::string failure(file_writer_->failure().message());
   return note_.empty() ? failure : note_ + "; " + failure;
 }
 

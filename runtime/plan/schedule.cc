@@ -6,8 +6,9 @@
 #include <limits>
 
 #include "runtime/kernels/kv_store.h"
+#include "runtime/kernels/row_kernels.h"
 #include "runtime/plan/text_slots.h"
-#include "runtime/xnn/linear_operator.h"
+#include "runtime/xnn/linear_weights.h"
 #include "schema/checked_math.h"
 
 namespace graft::runtime {
@@ -27,8 +28,7 @@ Status BytesOf(const Plan& plan, int32_t value, const Binding& binding, uint64_t
     row_elements = planned.width;
   } else {
     for (size_t i = 1; i < planned.shape.size(); ++i) {
-      const PlanDimension& d = planned.shape[i];
-      const int64_t size = d.symbol >= 0 ? binding[static_cast<size_t>(d.symbol)] : d.size;
+      const int64_t size = planned.shape[i].bound(binding);
       fits = fits && CheckedMultiply(row_elements, static_cast<uint64_t>(size), &row_elements);
     }
   }
@@ -141,7 +141,7 @@ class FirstFit {
     return offset;
   }
 
-  void Give(uint64_t offset, uint64_t bytes) {
+  void Release(uint64_t offset, uint64_t bytes) {
     auto next = std::find_if(free_.begin(), free_.end(),
                              [&](const FreeRange& r) { return r.offset > offset; });
     next = free_.insert(next, {offset, bytes});
@@ -214,7 +214,7 @@ Status PlaceValues(const Plan& plan, const Binding& binding, Schedule* schedule)
     }
     for (const int32_t value : dying[s]) {
       const ValuePlace& where = schedule->places[static_cast<size_t>(value)];
-      if (where.bytes > 0) arena.Give(where.offset, where.bytes);
+      if (where.bytes > 0) arena.Release(where.offset, where.bytes);
     }
   }
   schedule->arena_bytes = arena.end() + kReadableTailBytes;

@@ -15,6 +15,7 @@
 #include "runtime/plan/plan.h"
 #include "runtime/plan/schedule.h"
 #include "runtime/session/text_batch.h"
+#include "runtime/xnn/linear_operator.h"
 #include "schema/checked_math.h"
 #include "schema/generated/model_generated.h"
 

@@ -11,7 +11,7 @@
 #include "runtime/plan/schedule.h"
 #include "runtime/platform/data_source.h"
 #include "runtime/threads/worker_team.h"
-#include "runtime/xnn/linear_operator.h"
+#include "runtime/xnn/linear_weights.h"
 #include "schema/checked_math.h"
 #include "schema/generated/model_generated.h"
 

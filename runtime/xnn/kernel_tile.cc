@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "runtime/base/page_memory.h"
-#include "runtime/xnn/linear_operator.h"
+#include "runtime/xnn/linear_weights.h"
+#include "runtime/xnn/pack_rows.h"
 
 namespace graft::runtime {
 namespace {

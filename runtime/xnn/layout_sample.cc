@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/base/page_memory.h"
+#include "runtime/xnn/pack_rows.h"
 
 namespace graft::runtime {
 namespace {

@@ -3,7 +3,7 @@
 // known numbers, packed on this CPU.
 #pragma once
 
-#include "runtime/xnn/linear_operator.h"
+#include "runtime/xnn/linear_weights.h"
 #include "schema/container.h"
 #include "schema/result.h"
 

@@ -13,57 +13,15 @@
 #include <cstdint>
 #include <memory>
 
-#include "runtime/kernels/embedding.h"
 #include "runtime/kernels/row_kernels.h"
-#include "schema/result.h"
+#include "runtime/xnn/linear_weights.h"
+#include "schema/status.h"
 
 namespace graft::runtime {
-
-/// Bytes that a kernel may read after the last element of an activation or a packed weight.
-inline constexpr size_t kReadableTailBytes = 128;
-/// Entries of RowQuantization that a kernel may read after the last row's.
-inline constexpr size_t kExtraQuantizations = 16;
-
-/// One weight matrix, with its bias, as the kernels of this CPU read it.
-struct LinearWeights {
-  WeightFormat format = WeightFormat::kFloat32;
-  size_t out_features = 0;
-  size_t in_features = 0;
-  size_t block_size = 0;
-  uint64_t packed_bytes = 0;
-  size_t tile_rows =
-      0;  ///< slices start at multiples of this many output rows; 0: cannot be sliced
-  uint64_t row_bytes = 0;  ///< packed bytes of each row, if it can be sliced
-  size_t block_tile = 0;   ///< rows of a tile that PackBlocks packs as XNNPACK does; 0: it does not
-  const uint8_t* packed = nullptr;
-
-  /// Whether the kernels take int8 activations with a RowQuantization for each row.
-  bool quantizes_input() const { return format >= WeightFormat::kInt8Channel; }
-};
 
 /// Sets up XNNPACK for this CPU, once in a process.
 /// Errors   kUnsupported, kOutOfMemory.
 Status InitializeKernels();
-
-/// Fills in packed_bytes, tile_rows and row_bytes for this CPU. `name` is the tensor's, for
-/// messages.
-/// Errors   kUnsupported: no kernel for this format on this CPU.
-Status FindLayout(const char* name, LinearWeights* weights);
-
-/// Where output rows [begin, end) lie in the packed weight, and how many bytes they take. begin is
-/// a multiple of tile_rows, and end too or the last row.
-struct PackedRange {
-  uint64_t offset = 0;
-  uint64_t bytes = 0;
-};
-PackedRange PackedRangeOf(const LinearWeights& weights, size_t begin, size_t end);
-
-/// Packs output rows [begin, end) of `matrix` into the bytes of their PackedRange, which start at
-/// `packed`. bias [out_features] or null. f16 and bf16 become f32.
-/// Errors   kUnsupported, kOutOfMemory, kCorrupt (a scale that is not positive and normal), naming
-///          the tensor.
-Status PackRows(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
-                const float* bias, size_t begin, size_t end, uint8_t* packed);
 
 class LinearOperator {
  public:

@@ -10,6 +10,7 @@
 #include "runtime/kernels/attention.h"
 #include "runtime/kernels/row_kernels.h"
 #include "runtime/xnn/linear_operator.h"
+#include "runtime/xnn/pack_rows.h"
 
 namespace graft::runtime {
 namespace {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/xnn/linear_operator.h"
+#include "runtime/xnn/pack_rows.h"
 
 namespace graft::test {
 namespace {
