@@ -105,6 +105,27 @@ struct Rows {
   }
 };
 
+// bf16 numbers 0 to 3 and 4 to 7 as floats, each twice.
+alignas(32) constexpr uint8_t kTwiceLow[32] = {0x80, 0x80, 0, 1, 0x80, 0x80, 0, 1, 0x80, 0x80, 2, 3,
+                                               0x80, 0x80, 2, 3, 0x80, 0x80, 4, 5, 0x80, 0x80, 4, 5,
+                                               0x80, 0x80, 6, 7, 0x80, 0x80, 6, 7};
+
+// Outputs of a row from column `column` on: the sums of its codes' products, each in two parts,
+// less the zero point's share, scaled.
+HWY_INLINE void StoreOutputs(const BlockProduct& product, size_t row, size_t column,
+                             hn::Vec<Floats> low, hn::Vec<Floats> high, hn::Vec<Floats> code_sums,
+                             hn::Vec<Floats> bias) {
+  const Floats d;
+  const RowQuantization& quantization = product.quantization[row];
+  const auto total = hn::Mul(hn::Add(hn::ConcatEven(d, high, low), hn::ConcatOdd(d, high, low)),
+                             hn::Set(d, 16.0f));
+  const auto shifted =
+      hn::MulAdd(code_sums, hn::Set(d, static_cast<float>(quantization.zero_point)), total);
+  hn::StoreN(hn::MulAdd(shifted, hn::Set(d, quantization.scale), bias), d,
+             product.output + row * product.output_stride + column,
+             std::min(kTile, product.out_features - column));
+}
+
 // A tile holds 8 float sums of scaled codes, then its blocks: groups of 64 bytes in which row r has
 // bytes 8 r to 8 r + 7, columns 0 to 7 of 16 in the low halves, 8 to 15 in the high ones, with the
 // sign bit of each flipped; then 8 scales in bf16, divided by 16. 8 biases end it.
@@ -117,10 +138,6 @@ void MultiplyRows(std::index_sequence<kRow...>, const BlockProduct& product, siz
   const size_t steps = product.block_size / kStep;
   const size_t width = product.in_features;
   const size_t block_bytes = kTile * product.block_size / 2;
-  // bf16 numbers 0 to 3 and 4 to 7 as floats, each twice.
-  alignas(32) static constexpr uint8_t kTwiceLow[32] = {
-      0x80, 0x80, 0, 1, 0x80, 0x80, 0, 1, 0x80, 0x80, 2, 3, 0x80, 0x80, 2, 3,
-      0x80, 0x80, 4, 5, 0x80, 0x80, 4, 5, 0x80, 0x80, 6, 7, 0x80, 0x80, 6, 7};
   const auto twice_low = hn::Load(d_bytes, kTwiceLow);
   const auto twice_high = hn::Add(twice_low, hn::Set(d_bytes, 8));  // 0x88 gives 0 as well
   const int8_t* codes = product.codes + row * width;
@@ -163,18 +180,9 @@ void MultiplyRows(std::index_sequence<kRow...>, const BlockProduct& product, siz
     packed += blocks * (block_bytes + kTile * sizeof(uint16_t));
     const auto bias = hn::LoadU(d, reinterpret_cast<const float*>(packed));
     packed += kTile * sizeof(float);
-    const size_t count = std::min(kTile, product.out_features - column);
-    float* out = product.output + row * product.output_stride + column;
-    const auto finish = [&](size_t r, auto low, auto high) HWY_ATTR {
-      const RowQuantization& quantization = product.quantization[row + r];
-      const auto total = hn::Mul(hn::Add(hn::ConcatEven(d, high, low), hn::ConcatOdd(d, high, low)),
-                                 hn::Set(d, 16.0f));
-      const auto shifted =
-          hn::MulAdd(code_sums, hn::Set(d, static_cast<float>(quantization.zero_point)), total);
-      hn::StoreN(hn::MulAdd(shifted, hn::Set(d, quantization.scale), bias), d,
-                 out + r * product.output_stride, count);
-    };
-    (finish(kRow, rows.sums[0][kRow], rows.sums[1][kRow]), ...);
+    (StoreOutputs(product, row + kRow, column, rows.sums[0][kRow], rows.sums[1][kRow], code_sums,
+                  bias),
+     ...);
   }
 }
 

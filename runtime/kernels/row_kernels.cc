@@ -155,12 +155,14 @@ void GatedActivationImpl(Activation kind, const float* gate, const float* up, si
   });
 }
 
-void QuantizeImpl(const float* x, size_t width, int8_t* codes, RowQuantization* quantization) {
+// The range of a row. It holds 0, which must be representable.
+struct Range {
+  float low, high;
+};
+
+HWY_INLINE Range RangeOf(const float* x, size_t width) {
   const Floats d;
-  const hn::RebindToSigned<Floats> di;
-  const hn::Rebind<int8_t, Floats> d8;
   const size_t lanes = hn::Lanes(d);
-  // The range starts at 0, which must be representable.
   Vector low0 = hn::Zero(d), high0 = low0, low1 = low0, high1 = low0;
   size_t i = 0;
   for (; i + 4 * lanes <= width; i += 4 * lanes) {
@@ -182,20 +184,28 @@ void QuantizeImpl(const float* x, size_t width, int8_t* codes, RowQuantization* 
     low0 = hn::Min(low0, u);
     high0 = hn::Max(high0, u);
   }
-  const float low = hn::ReduceMin(d, hn::Min(low0, low1));
-  const float high = hn::ReduceMax(d, hn::Max(high0, high1));
+  return {hn::ReduceMin(d, hn::Min(low0, low1)), hn::ReduceMax(d, hn::Max(high0, high1))};
+}
 
-  const float steps = low == high ? 1.0f : 255.0f / (high - low);  // codes for each unit
-  const float low_code = low * steps;
-  const float high_code = high * steps;
+HWY_INLINE RowQuantization QuantizationOf(const Range& range) {
+  // Codes for each unit.
+  const float steps = range.low == range.high ? 1.0f : 255.0f / (range.high - range.low);
+  const float low_code = range.low * steps;
+  const float high_code = range.high * steps;
   // Of the two ends, the one that leaves the smaller rounding error places the zero.
   const float zero =
       (-128.0f + low_code) + (127.0f + high_code) > 0 ? -128.0f - low_code : 127.0f - high_code;
-  const auto zero_point = static_cast<int32_t>(std::lrint(std::clamp(zero, -128.0f, 127.0f)));
-  quantization->zero_point = zero_point;
-  quantization->scale = 1.0f / steps;
+  return {static_cast<int32_t>(std::lrint(std::clamp(zero, -128.0f, 127.0f))), 1.0f / steps};
+}
 
-  const Vector factor = hn::Set(d, 1.0f / quantization->scale);
+HWY_INLINE void Encode(const float* x, size_t width, const RowQuantization& quantization,
+                       int8_t* codes) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const hn::Rebind<int8_t, Floats> d8;
+  const size_t lanes = hn::Lanes(d);
+  const int32_t zero_point = quantization.zero_point;
+  const Vector factor = hn::Set(d, 1.0f / quantization.scale);
   const auto offset = hn::Set(di, zero_point);
   // 127 - zero_point bounds the product before it becomes an integer, as infinities would not fit
   // one.
@@ -209,7 +219,8 @@ void QuantizeImpl(const float* x, size_t width, int8_t* codes, RowQuantization* 
   const hn::Repartition<int16_t, Floats> d16;
   const hn::Repartition<int8_t, Floats> d8_full;
   const auto offset16 = hn::Set(d16, static_cast<int16_t>(zero_point));
-  for (i = 0; i + 4 * lanes <= width; i += 4 * lanes) {
+  size_t i = 0;
+  for (; i + 4 * lanes <= width; i += 4 * lanes) {
     const auto first = hn::OrderedDemote2To(d16, step(x + i), step(x + i + lanes));
     const auto second = hn::OrderedDemote2To(d16, step(x + i + 2 * lanes), step(x + i + 3 * lanes));
     hn::StoreU(hn::OrderedDemote2To(d8_full, hn::Add(first, offset16), hn::Add(second, offset16)),
@@ -221,6 +232,11 @@ void QuantizeImpl(const float* x, size_t width, int8_t* codes, RowQuantization* 
     const auto code = hn::NearestInt(hn::Max(hn::Min(scaled, most), least));
     hn::StoreN(hn::DemoteTo(d8, hn::Add(code, offset)), d8, codes + i, count);
   }
+}
+
+void QuantizeImpl(const float* x, size_t width, int8_t* codes, RowQuantization* quantization) {
+  *quantization = QuantizationOf(RangeOf(x, width));
+  Encode(x, width, *quantization, codes);
 }
 
 }  // namespace

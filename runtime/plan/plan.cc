@@ -9,21 +9,23 @@ const schema::fb::Op& Plan::op(uint32_t index) const {
   return *model_.model().graph()->ops()->Get(index);
 }
 
+std::vector<int64_t> Plan::shape(int32_t value, const Binding& binding) const {
+  std::vector<int64_t> shape;
+  for (const PlanDimension& dimension : values_[static_cast<size_t>(value)].shape)
+    shape.push_back(dimension.bound(binding));
+  return shape;
+}
+
 size_t Plan::rows(int32_t value, const Binding& binding) const {
-  const PlanDimension& rows = values_[static_cast<size_t>(value)].shape[0];
-  return static_cast<size_t>(rows.symbol >= 0 ? binding[static_cast<size_t>(rows.symbol)]
-                                              : rows.size);
+  return static_cast<size_t>(values_[static_cast<size_t>(value)].shape[0].bound(binding));
 }
 
 size_t Plan::row_elements(int32_t value, const Binding& binding) const {
   const PlanValue& planned = values_[static_cast<size_t>(value)];
   if (planned.width != 0) return planned.width;
   size_t elements = 1;
-  for (size_t i = 1; i < planned.shape.size(); ++i) {
-    const PlanDimension& dimension = planned.shape[i];
-    elements *= static_cast<size_t>(
-        dimension.symbol >= 0 ? binding[static_cast<size_t>(dimension.symbol)] : dimension.size);
-  }
+  for (size_t i = 1; i < planned.shape.size(); ++i)
+    elements *= static_cast<size_t>(planned.shape[i].bound(binding));
   return elements;
 }
 

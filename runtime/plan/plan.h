@@ -25,6 +25,10 @@ using Binding = std::vector<int64_t>;
 struct PlanDimension {
   int64_t size = 0;
   int32_t symbol = -1;  ///< the size is the symbol's, if not negative
+
+  int64_t bound(const Binding& binding) const {
+    return symbol >= 0 ? binding[static_cast<size_t>(symbol)] : size;
+  }
 };
 
 enum class ValueKind : uint8_t {
@@ -84,7 +88,14 @@ class Plan {
   const schema::fb::Op& op(uint32_t index) const;
   const schema::VerifiedModel& model() const { return model_; }
 
+  /// A value's shape.
+  std::vector<int64_t> shape(int32_t value, const Binding& binding) const;
   size_t rows(int32_t value, const Binding& binding) const;
+  /// Where a binding has a value's rows.
+  /// Requires a number of rows that is a symbol's.
+  size_t rows_symbol(int32_t value) const {
+    return static_cast<size_t>(values_[static_cast<size_t>(value)].shape[0].symbol);
+  }
   /// Elements in a row: all dimensions but the first.
   size_t row_elements(int32_t value, const Binding& binding) const;
 

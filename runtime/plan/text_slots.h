@@ -3,7 +3,7 @@
 // attention that keeps no cache.
 //
 // Texts lie in a call's rows one after the other. Each text's keys begin at a block of their own,
-// so that a text is computed in the same order, and to the same bits, whatever lies beside it.
+// so that a text is computed in the same order, and bit for bit the same, whatever lies beside it.
 #pragma once
 
 #include <cstddef>

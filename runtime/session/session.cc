@@ -103,9 +103,7 @@ Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs) {
   GRAFT_RETURN_IF_ERROR(CheckPositions(position + chunk.size()));
   const auto rows = static_cast<int64_t>(chunk.size());
   const auto bind = [&](int32_t value, int64_t size) {
-    if (value < 0) return;
-    const PlanDimension& dimension = plan.values()[static_cast<size_t>(value)].shape[0];
-    binding[static_cast<size_t>(dimension.symbol)] = size;
+    if (value >= 0) binding[plan.rows_symbol(value)] = size;
   };
   bind(plan.output_rows(), static_cast<int64_t>(outputs));
   bind(plan.token_ids(), rows);

@@ -106,7 +106,7 @@ class Session {
   void ClearCancel();
   bool cancelled() const;
 
-  /// Gives back memory that the next call can do without or make anew: activations, outputs, and
+  /// Gives back memory that the next call can do without or make again: activations, outputs, and
   /// keys and values of positions that are not held. What the last call returned is gone; tokens
   /// stay.
   void Trim();
@@ -114,7 +114,7 @@ class Session {
   /// Starts measuring from zero, or stops. Measuring costs two readings of the clock for each task
   /// and each step of a chain; nothing while it is off.
   void MeasureSteps(bool on);
-  /// What was measured so far, longest first. Kept until measuring starts anew.
+  /// What was measured so far, longest first. Kept until measuring starts again.
   std::vector<StepTime> step_times() const;
 
  private:

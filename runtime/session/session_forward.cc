@@ -35,12 +35,8 @@ Status Session::Impl::CollectOutputs(size_t rows_before, size_t rows_all) {
       GRAFT_ASSIGN_OR_RETURN(const uint8_t* const room, MakeOutput(row_bytes, rows_all));
       TensorView view;
       view.name = plan.values()[static_cast<size_t>(output)].name;
-      view.shape = {static_cast<int64_t>(rows_all)};
-      for (size_t d = 1; d < plan.values()[static_cast<size_t>(output)].shape.size(); ++d) {
-        const PlanDimension& dimension = plan.values()[static_cast<size_t>(output)].shape[d];
-        view.shape.push_back(dimension.symbol >= 0 ? binding[static_cast<size_t>(dimension.symbol)]
-                                                   : dimension.size);
-      }
+      view.shape = plan.shape(output, binding);
+      view.shape[0] = static_cast<int64_t>(rows_all);
       view.data = room;
       views.push_back(std::move(view));
     }
@@ -55,10 +51,9 @@ bool Session::Impl::WantsLastRow() const {
   const fb::TaskKind task = model->verified().model().task()->kind();
   if (task != fb::TaskKind::Classification && task != fb::TaskKind::Embedding) return false;
   if (plan.output_rows() < 0) return false;
-  const int32_t rows = plan.values()[static_cast<size_t>(plan.output_rows())].shape[0].symbol;
-  return std::all_of(plan.outputs().begin(), plan.outputs().end(), [&](int32_t output) {
-    return plan.values()[static_cast<size_t>(output)].shape[0].symbol == rows;
-  });
+  const size_t rows = plan.rows_symbol(plan.output_rows());
+  return std::all_of(plan.outputs().begin(), plan.outputs().end(),
+                     [&](int32_t output) { return plan.rows_symbol(output) == rows; });
 }
 
 Status Session::Impl::ForwardTokens(std::span<const int32_t> given, bool last_only) {
@@ -128,16 +123,12 @@ Status Session::Impl::BindInputs(std::span<const TensorView> inputs) {
   return OkStatus();
 }
 
-Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
-  const auto symbol_of = [&](int32_t value) {
-    return static_cast<size_t>(plan.values()[static_cast<size_t>(value)].shape[0].symbol);
-  };
-  // What the caller does not bring follows from the tokens there are.
-  const int64_t tokens = plan.token_ids() >= 0 ? binding[symbol_of(plan.token_ids())] : 1;
-  if (plan.positions() >= 0 && binding[symbol_of(plan.positions())] < 0)
-    binding[symbol_of(plan.positions())] = tokens;
-  if (plan.output_rows() >= 0 && binding[symbol_of(plan.output_rows())] < 0)
-    binding[symbol_of(plan.output_rows())] = WantsLastRow() ? 1 : tokens;
+// The sizes that the caller's tensors do not give follow from the number of tokens.
+Status Session::Impl::BindOtherSizes(int64_t tokens) {
+  if (plan.positions() >= 0 && binding[plan.rows_symbol(plan.positions())] < 0)
+    binding[plan.rows_symbol(plan.positions())] = tokens;
+  if (plan.output_rows() >= 0 && binding[plan.rows_symbol(plan.output_rows())] < 0)
+    binding[plan.rows_symbol(plan.output_rows())] = WantsLastRow() ? 1 : tokens;
   for (size_t symbol = 0; symbol < binding.size(); ++symbol) {
     if (binding[symbol] < 0) {
       const auto* names = model->verified().model().graph()->symbols();
@@ -145,6 +136,10 @@ Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
                    names->Get(static_cast<uint32_t>(symbol))->c_str());
     }
   }
+  return OkStatus();
+}
+
+Status Session::Impl::CheckSizes(int64_t tokens) const {
   if (plan.positions() >= 0)
     GRAFT_RETURN_IF_ERROR(CheckPositions(plan.rows(plan.positions(), binding)));
   if (plan.has_state()) {
@@ -160,9 +155,13 @@ Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
     return Error(StatusCode::kInvalidArgument, "%zu output rows asked for of %" PRId64 " tokens",
                  plan.rows(plan.output_rows(), binding), tokens);
   }
-  GRAFT_RETURN_IF_ERROR(executor->Prepare(binding));
+  return OkStatus();
+}
+
+// Copies the caller's tensors into the arena, and counts positions and output rows there.
+void Session::Impl::FillInputs(std::span<const TensorView> inputs, int64_t tokens) {
+  const auto values = plan.values();
   for (const TensorView& input : inputs) {
-    const auto values = plan.values();
     for (size_t value = 0; value < values.size(); ++value) {
       if (values[value].name != input.name) continue;
       const auto index = static_cast<int32_t>(value);
@@ -183,15 +182,21 @@ Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
         counting == plan.output_rows() && WantsLastRow() ? static_cast<size_t>(tokens) - count : 0;
     for (size_t i = 0; to != nullptr && i < count; ++i) to[i] = static_cast<int32_t>(first + i);
   }
+}
+
+// All of the graph in one pass; the outputs stay in the arena.
+Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
+  const int64_t tokens = plan.token_ids() >= 0 ? binding[plan.rows_symbol(plan.token_ids())] : 1;
+  GRAFT_RETURN_IF_ERROR(BindOtherSizes(tokens));
+  GRAFT_RETURN_IF_ERROR(CheckSizes(tokens));
+  GRAFT_RETURN_IF_ERROR(executor->Prepare(binding));
+  FillInputs(inputs, tokens);
   GRAFT_RETURN_IF_ERROR(executor->Run(0, cancelled));
   for (const int32_t output : plan.outputs()) {
     const PlanValue& planned = plan.values()[static_cast<size_t>(output)];
     TensorView view;
     view.name = planned.name;
-    for (const PlanDimension& dimension : planned.shape) {
-      view.shape.push_back(dimension.symbol >= 0 ? binding[static_cast<size_t>(dimension.symbol)]
-                                                 : dimension.size);
-    }
+    view.shape = plan.shape(output, binding);
     view.data = executor->data(output);
     views.push_back(std::move(view));
   }

@@ -51,6 +51,9 @@ class Session::Impl {
   Status ForwardItems(std::span<const TensorView> inputs);
   bool IsBatchOfItems(std::span<const TensorView> inputs) const;
   Status BindInputs(std::span<const TensorView> inputs);
+  Status BindOtherSizes(int64_t tokens);
+  Status CheckSizes(int64_t tokens) const;
+  void FillInputs(std::span<const TensorView> inputs, int64_t tokens);
   Status ForwardAtOnce(std::span<const TensorView> inputs);
   Status CollectOutputs(size_t rows_before, size_t rows_all);
 

@@ -24,10 +24,6 @@ const PlanValue& ValueOf(const Plan& plan, int32_t value) {
   return plan.values()[static_cast<size_t>(value)];
 }
 
-size_t SymbolOf(const Plan& plan, int32_t value) {
-  return static_cast<size_t>(ValueOf(plan, value).shape[0].symbol);
-}
-
 Status CheckNames(const Plan& plan, std::span<const TensorView> inputs) {
   const std::string ids(ValueOf(plan, plan.token_ids()).name);
   std::string known = ids + ", " + std::string(kMaskName);
@@ -99,8 +95,8 @@ class TextRun {
       : plan_(plan), executor_(executor), batch_(batch), binding_(plan.symbols(), 0) {}
 
   Status MakeRoom(std::vector<TensorView>* views, std::vector<PageMemory>* memory) {
-    binding_[SymbolOf(plan_, plan_.token_ids())] = static_cast<int64_t>(batch_.ids.size());
-    binding_[SymbolOf(plan_, plan_.text_ends())] = static_cast<int64_t>(batch_.ends.size());
+    binding_[plan_.rows_symbol(plan_.token_ids())] = static_cast<int64_t>(batch_.ids.size());
+    binding_[plan_.rows_symbol(plan_.text_ends())] = static_cast<int64_t>(batch_.ends.size());
     for (const int32_t output : plan_.outputs()) {
       const PlanValue& planned = ValueOf(plan_, output);
       TensorView view;
@@ -135,8 +131,8 @@ class TextRun {
   }
 
   Status Run(const Group& group, const std::atomic<bool>& cancelled) {
-    binding_[SymbolOf(plan_, plan_.token_ids())] = static_cast<int64_t>(group.rows);
-    binding_[SymbolOf(plan_, plan_.text_ends())] = static_cast<int64_t>(group.texts);
+    binding_[plan_.rows_symbol(plan_.token_ids())] = static_cast<int64_t>(group.rows);
+    binding_[plan_.rows_symbol(plan_.text_ends())] = static_cast<int64_t>(group.texts);
     GRAFT_RETURN_IF_ERROR(executor_.Prepare(binding_));
     Fill(group);
     GRAFT_RETURN_IF_ERROR(executor_.Run(0, cancelled));
@@ -147,7 +143,7 @@ class TextRun {
  private:
   bool HasRowsOf(int32_t value, int32_t role) const {
     const int32_t symbol = ValueOf(plan_, value).shape[0].symbol;
-    return symbol >= 0 && static_cast<size_t>(symbol) == SymbolOf(plan_, role);
+    return symbol >= 0 && static_cast<size_t>(symbol) == plan_.rows_symbol(role);
   }
 
   int32_t* Input(int32_t value) const {
