@@ -15,15 +15,15 @@ enum class StatusCode : int32_t {
   kOk = 0,
   // 1-19: the caller
   kInvalidArgument = 1,  ///< An argument is null, out of its range, or contradicts another.
-  kOutOfRange =
-      2,  ///< More tokens than the context holds, an id beyond the vocabulary, and the like.
+  /// More tokens than the context holds, an id beyond the vocabulary, and the like.
+  kOutOfRange = 2,
   kFailedPrecondition = 3,  ///< The call is right, the moment is not.
   kUnsupported = 4,         ///< Well formed, but this build does not do it.
   // 20-39: bytes from outside
   kCorrupt = 20,             ///< The bytes contradict themselves or their checksum.
   kUnsupportedVersion = 21,  ///< A file of a format version this build does not read.
-  kMismatch =
-      22,  ///< Two inputs that do not belong together (adapter and base, file and tokenizer).
+  /// Two inputs that do not belong together (adapter and base, file and tokenizer).
+  kMismatch = 22,
   // 40-59: the machine
   kNotFound = 40,     ///< No such file or folder.
   kIo = 41,           ///< Reading or writing failed.

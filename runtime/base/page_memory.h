@@ -15,8 +15,8 @@ class PageMemory {
  public:
   enum class Pages : uint8_t {
     kDefault,
-    kHuge
-  };  ///< kHuge: a hint, for what is read from end to end
+    kHuge,  ///< a hint, for what is read from end to end
+  };
 
   PageMemory() = default;
   PageMemory(PageMemory&& other) noexcept;

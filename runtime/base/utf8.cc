@@ -141,7 +141,7 @@ void Utf8Repair::Append(std::string_view bytes, std::string* out) {
     const auto byte = static_cast<uint8_t>(bytes[at]);
     const bool continues =
         pending_bytes_ == 1 ? byte >= lead.low && byte <= lead.high : (byte & 0xC0) == 0x80;
-    if (!continues) {  // the byte at hand starts anew
+    if (!continues) {  // the byte at hand may start another
       Finish(out);
       continue;
     }

@@ -57,7 +57,7 @@ bool IsWhiteSpace(uint32_t code);
 /// What \w means over Unicode: letters, marks, decimal digits, connector punctuation, joiners.
 bool IsWordCharacter(uint32_t code);
 
-/// Passes a stream of bytes on as valid UTF-8: what is no part of a character becomes U+FFFD, one
+/// Passes a stream of bytes on as valid UTF-8: what is not part of a character becomes U+FFFD, one
 /// for each longest piece that starts as a character does (Unicode 15, section 3.9, "maximal
 /// subparts").
 class Utf8Repair {

@@ -30,7 +30,7 @@ size_t PreparedSize(const schema::fb::ImageInput& input);
 
 /// Resizes, cuts out of the middle, and normalizes as `input` says; schema/model.fbs, ImageInput.
 /// `prepared` receives [channels, height, width] and has PreparedSize(input) elements. Pixels are
-/// those that Pillow's resize and the centre crop of transformers give, to the bit. Alpha is left
+/// those that Pillow's resize and the centre crop of transformers give, bit for bit. Alpha is left
 /// out; grey becomes three equal channels, and colours one grey one, as Pillow's convert does.
 /// Takes memory for the rows of one filter window at a time, whatever the image's size.
 /// Errors   kInvalidArgument: a side of 0 or more than schema::kMaxImageSide pixels, a row stride

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // LookupTables: the tables of a model whose rows are read where the file is mapped. Each row that
-// is looked up brings in pages around it, and over a long talk that would be the whole table, often
-// a fifth of the model: here they are let go again after some rows.
+// is looked up brings in pages around it, and over a long conversation that would be the whole
+// table, often a fifth of the model: here they are let go again after some rows.
 #pragma once
 
 #include <atomic>

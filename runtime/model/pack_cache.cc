@@ -48,24 +48,24 @@ Result<std::unique_ptr<DataSource>> FindPacked(const CacheSettings& settings, co
   return source;
 }
 
-Publisher::Publisher(std::unique_ptr<CacheWriter> writer, PackedBytes packed)
+PackFileWriter::PackFileWriter(std::unique_ptr<CacheWriter> writer, PackedBytes packed)
     : writer_(std::move(writer)), packed_(std::move(packed)) {
   has_thread_ = pthread_create(
                     &thread_, nullptr,
                     [](void* self) -> void* {
                       GiveWayToOthers();
-                      static_cast<Publisher*>(self)->Run();
+                      static_cast<PackFileWriter*>(self)->Run();
                       return nullptr;
                     },
                     this) == 0;
   if (!has_thread_) Run();
 }
 
-Publisher::~Publisher() {
+PackFileWriter::~PackFileWriter() {
   if (has_thread_) pthread_join(thread_, nullptr);
 }
 
-Status Publisher::Store() {
+Status PackFileWriter::Store() {
   const PackFile& file = packed_.file;
   std::vector<uint64_t> checksums;
   for (const PackedSlice& slice : packed_.layout->slices) {
@@ -87,7 +87,7 @@ Status Publisher::Store() {
   return writer_->Publish();
 }
 
-void Publisher::Run() {
+void PackFileWriter::Run() {
   failure_ = Store();
   writer_.reset();
   state_.store(failure_.ok() ? State::kDone : State::kFailed, std::memory_order_release);

@@ -32,16 +32,16 @@ struct PackedBytes {
 
 /// Writes packed weights into a file and publishes it, on a thread of its own that gives way to all
 /// others: the first token does not wait for the file.
-class Publisher {
+class PackFileWriter {
  public:
   enum class State : uint8_t { kWorking, kDone, kFailed };
 
   /// What `packed` points to must outlive this.
-  Publisher(std::unique_ptr<CacheWriter> writer, PackedBytes packed);
+  PackFileWriter(std::unique_ptr<CacheWriter> writer, PackedBytes packed);
   /// Waits until it is done.
-  ~Publisher();
-  Publisher(const Publisher&) = delete;
-  Publisher& operator=(const Publisher&) = delete;
+  ~PackFileWriter();
+  PackFileWriter(const PackFileWriter&) = delete;
+  PackFileWriter& operator=(const PackFileWriter&) = delete;
 
   State state() const { return state_.load(std::memory_order_acquire); }
   /// Requires kFailed.

@@ -17,7 +17,7 @@
 
 namespace graft::runtime {
 
-class Publisher;
+class PackFileWriter;
 
 enum class CacheState : int32_t {
   kOff,     ///< no folder was given, or nothing is to be packed
@@ -67,7 +67,7 @@ class PackedWeights {
   std::unique_ptr<DataSource> file_;  // in place of memory_
   CacheState state_ = CacheState::kOff;
   std::string note_;
-  std::unique_ptr<Publisher> publisher_;  // reads layout_ and memory_
+  std::unique_ptr<PackFileWriter> file_writer_;  // reads layout_ and memory_
 };
 
 }  // namespace graft::runtime

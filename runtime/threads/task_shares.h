@@ -19,7 +19,7 @@ class TaskShares {
   /// Errors   kOutOfMemory.
   Status Create(unsigned workers);
 
-  /// Divides tasks 0 .. count-1 anew. No worker may be taking.
+  /// Divides tasks 0 .. count-1, instead of those before. No worker may be taking.
   void Divide(uint32_t count);
 
   /// A task that nobody has taken. At most `count` calls after each Divide.
