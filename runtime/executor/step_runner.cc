@@ -12,8 +12,10 @@ const float* StepSource::floats(int32_t tensor) const {
   return reinterpret_cast<const float*>(model.tensor_bytes(stored).data.data());
 }
 
-uint8_t* StepPlaces::data(int32_t value) const {
-  return value >= 0 ? schedule.data(value, arena) : nullptr;
+const void* StepSource::op_attributes() const { return plan.op(step.ops[0]).attributes(); }
+
+uint8_t* StepPlaces::data(const std::vector<int32_t>& values, size_t i) const {
+  return i < values.size() && values[i] >= 0 ? schedule.data(values[i], arena) : nullptr;
 }
 
 Status StepRunner::Place(const StepPlaces& places) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <vector>
 
 #include "runtime/kernels/kv_store.h"
 #include "runtime/model/lookup_tables.h"
@@ -33,10 +34,17 @@ struct StepSource {
   const uint16_t* unit_scales;  ///< as UnitScales gives them; while steps are made
   unsigned workers;
 
-  /// The graph's op, or the first of them.
-  const schema::fb::Op& op() const { return plan.op(step.ops[0]); }
+  /// The attributes of the graph's op, or of the first of them.
+  /// Requires Attributes are those of the kind's op.
+  template <class Attributes>
+  const Attributes& attributes() const {
+    return *static_cast<const Attributes*>(op_attributes());
+  }
   /// The numbers of an f32 tensor; null if it is -1.
   const float* floats(int32_t tensor) const;
+
+ private:
+  const void* op_attributes() const;
 };
 
 /// Where the values of a step lie, for the sizes that were prepared.
@@ -47,19 +55,20 @@ struct StepPlaces {
   const Schedule& schedule;
   uint8_t* arena;
 
-  /// Null if the value is neither read nor computed, or is -1.
-  uint8_t* data(int32_t value) const;
-  /// Input `i` of the step; null also if it has fewer.
+  /// Input `i` of the step; null if it is neither read nor computed, or is -1, or there are fewer.
   template <class Element>
   const Element* input(size_t i) const {
-    return i < step.inputs.size() ? reinterpret_cast<const Element*>(data(step.inputs[i]))
-                                  : nullptr;
+    return reinterpret_cast<const Element*>(data(step.inputs, i));
   }
   template <class Element>
   Element* output(size_t i) const {
-    return i < step.outputs.size() ? reinterpret_cast<Element*>(data(step.outputs[i])) : nullptr;
+    return reinterpret_cast<Element*>(data(step.outputs, i));
   }
   size_t input_rows(size_t i) const { return plan.rows(step.inputs[i], binding); }
+  uint8_t* data(int32_t value) const { return schedule.data(value, arena); }
+
+ private:
+  uint8_t* data(const std::vector<int32_t>& values, size_t i) const;
 };
 
 /// What the running call gives to all steps.

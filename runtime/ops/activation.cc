@@ -31,36 +31,32 @@ Activation ActivationOf(schema::fb::ActivationKind kind) {
   return Activation::kSilu;
 }
 
-class Activate final : public StepRunner {
+template <class Attributes>
+class WithActivation : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    activation_ = ActivationOf(source.op().attributes_as_Activation()->kind());
+    activation_ = ActivationOf(source.attributes<Attributes>().kind());
     return OkStatus();
   }
 
+ protected:
+  Activation activation_ = Activation::kSilu;
+};
+
+class Activate final : public WithActivation<schema::fb::Activation> {
+ public:
   void RunRows(const CallState&, size_t begin, size_t end) const override {
     for (size_t row = begin; row < end; ++row)
       ActivationRow(activation_, in0(row), width(), out(row));
   }
-
- private:
-  Activation activation_ = Activation::kSilu;
 };
 
-class ActivateGate final : public StepRunner {
+class ActivateGate final : public WithActivation<schema::fb::GatedActivation> {
  public:
-  Status Read(const StepSource& source) override {
-    activation_ = ActivationOf(source.op().attributes_as_GatedActivation()->kind());
-    return OkStatus();
-  }
-
   void RunRows(const CallState&, size_t begin, size_t end) const override {
     for (size_t row = begin; row < end; ++row)
       GatedActivationRow(activation_, in0(row), in1(row), width(), out(row));
   }
-
- private:
-  Activation activation_ = Activation::kSilu;
 };
 
 }  // namespace

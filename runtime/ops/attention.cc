@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "runtime/executor/attention_workspace.h"
@@ -42,10 +41,9 @@ struct KeyValues {
     }
   }
 
-  // stored: the plan's value, if there is no cache. Text ends are input 2 of either step.
+  // If there is no cache. stored: the plan's value. Text ends are input 2 of either step.
   void Place(const StepPlaces& places, int32_t stored) {
     by_texts = places.input<int32_t>(2) != nullptr;
-    if (cached) return;
     view.capacity = KeyValuesCapacity(places.plan, stored, places.binding);
     view.Place(places.data(stored));
   }
@@ -57,7 +55,7 @@ struct KeyValues {
 class StoreKeyValues final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    stored_.Read(source, *source.op().attributes_as_Attention());
+    stored_.Read(source, source.attributes<schema::fb::Attention>());
     return OkStatus();
   }
 
@@ -72,7 +70,7 @@ class StoreKeyValues final : public StepRunner {
 
  protected:
   Status Prepare(const StepPlaces& places) override {
-    stored_.Place(places, stored_.cached ? -1 : places.step.outputs[0]);
+    if (!stored_.cached) stored_.Place(places, places.step.outputs[0]);
     keys_ = places.input<float>(0);
     values_ = places.input<float>(1);
     return OkStatus();
@@ -88,7 +86,7 @@ class StoreKeyValues final : public StepRunner {
 class Attend final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    const schema::fb::Attention& attention = *source.op().attributes_as_Attention();
+    const schema::fb::Attention& attention = source.attributes<schema::fb::Attention>();
     shape_ = {attention.heads(),    attention.kv_heads(), attention.head_dim(), attention.scale(),
               attention.soft_cap(), attention.window(),   attention.causal()};
     stored_.Read(source, attention);
@@ -101,7 +99,7 @@ class Attend final : public StepRunner {
 
  protected:
   Status Prepare(const StepPlaces& places) override {
-    stored_.Place(places, stored_.cached ? -1 : places.step.inputs[1]);
+    if (!stored_.cached) stored_.Place(places, places.step.inputs[1]);
     return OkStatus();
   }
 
@@ -229,31 +227,21 @@ void PlanAttention(PlanBuilder& plan, uint32_t index) {
   const schema::fb::Op& op = plan.op(index);
   const schema::fb::Attention& attention = *op.attributes_as_Attention();
   const auto& inputs = *op.inputs();
-  Step store{.kind = &kStoreKv, .ops = {index}, .inputs = {inputs[1], inputs[2]}, .outputs = {}};
-  Step attend{.kind = &kAttention,
-              .ops = {index},
-              .inputs = {inputs[0]},
-              .outputs = {op.outputs()->Get(0)}};
+  const int32_t out = op.outputs()->Get(0);
   if (attention.kv_cache() >= 0) {
-    store.keeps_state = true;
-  } else {
-    PlanValue stored{.kind = ValueKind::kKeyValues,
-                     .shape = {plan.value(inputs[1]).shape[0]},
-                     .width = attention.head_dim(),
-                     .kv_heads = attention.kv_heads()};
-    const bool by_texts = inputs.size() == 4 && inputs[3] == plan.text_ends();
-    if (by_texts) stored.texts_symbol = plan.value(inputs[3]).shape[0].symbol;
-    const int32_t value = plan.AddValue(std::move(stored));
-    store.outputs.push_back(value);
-    attend.inputs.push_back(value);
-    if (by_texts) {
-      store.inputs.push_back(inputs[3]);
-      attend.inputs.push_back(inputs[3]);
-    }
-    plan.ForbidChunks();
+    plan.AddStep(kStoreKv, index, {inputs[1], inputs[2]}, {}).keeps_state = true;
+    plan.AddStep(kAttention, index, {inputs[0]}, {out});
+    return;
   }
-  plan.AddStep(std::move(store));
-  plan.AddStep(std::move(attend));
+  const bool by_texts = inputs.size() == 4 && inputs[3] == plan.text_ends();
+  const int32_t ends = by_texts ? inputs[3] : -1;
+  const int32_t stored =
+      plan.AddValue(ValueKind::kKeyValues, plan.value(inputs[1]).shape[0], attention.head_dim());
+  plan.added_value().kv_heads = attention.kv_heads();
+  if (by_texts) plan.added_value().texts_symbol = plan.value(ends).shape[0].symbol;
+  plan.AddStep(kStoreKv, index, {inputs[1], inputs[2], ends}, {stored});
+  plan.AddStep(kAttention, index, {inputs[0], stored, ends}, {out});
+  plan.ForbidChunks();
 }
 
 }  // namespace

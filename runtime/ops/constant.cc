@@ -13,7 +13,7 @@ namespace {
 class Constant final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    numbers_ = source.floats(source.op().attributes_as_Constant()->tensor());
+    numbers_ = source.floats(source.attributes<schema::fb::Constant>().tensor());
     return OkStatus();
   }
 

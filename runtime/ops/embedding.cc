@@ -15,7 +15,7 @@ namespace {
 class Embedding final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    const schema::fb::Embedding& embedding = *source.op().attributes_as_Embedding();
+    const schema::fb::Embedding& embedding = source.attributes<schema::fb::Embedding>();
     const schema::VerifiedModel& model = source.plan.model();
     table_ =
         MatrixOf(model, *model.model().tensors()->Get(static_cast<uint32_t>(embedding.table())));

@@ -33,7 +33,7 @@ class Patches final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
     const PlanValue& image = source.plan.values()[static_cast<size_t>(source.step.inputs[0])];
-    window_ = WindowOf(*source.op().attributes_as_Patches()->window(), image.shape.size() == 3);
+    window_ = WindowOf(*source.attributes<schema::fb::Patches>().window(), image.shape.size() == 3);
     return OkStatus();
   }
 
@@ -48,7 +48,7 @@ class Patches final : public StepRunner {
 class PoolPixels final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    const schema::fb::PoolPixels& pool = *source.op().attributes_as_PoolPixels();
+    const schema::fb::PoolPixels& pool = source.attributes<schema::fb::PoolPixels>();
     window_ = WindowOf(*pool.window(), false);
     pool_ = pool.kind() == schema::fb::PoolKind::Max ? PoolMax : PoolMean;
     return OkStatus();

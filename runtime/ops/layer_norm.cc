@@ -13,7 +13,7 @@ namespace {
 class LayerNorm final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    const schema::fb::LayerNorm& norm = *source.op().attributes_as_LayerNorm();
+    const schema::fb::LayerNorm& norm = source.attributes<schema::fb::LayerNorm>();
     weight_ = source.floats(norm.weight());
     bias_ = source.floats(norm.bias());
     epsilon_ = norm.epsilon();

@@ -125,33 +125,30 @@ bool IsQuantized(schema::fb::TensorFormat format) {
          format == Format::Int4PerChannel;
 }
 
-int32_t AddQuantized(PlanBuilder& plan, int32_t value) {
-  const std::vector<PlanDimension>& shape = plan.value(value).shape;  // [rows, width]
-  const int32_t quantized = plan.AddValue({.kind = ValueKind::kQuantized,
-                                           .shape = {shape[0]},
-                                           .width = static_cast<size_t>(shape[1].size)});
-  plan.AddStep({.kind = &kQuantize, .ops = {}, .inputs = {value}, .outputs = {quantized}});
-  return quantized;
-}
-
-// One step for all linears that read what op `first` reads.
+// One step for all linears that read what op `first` reads, after one that quantizes it if any of
+// them wants that.
 void PlanLinears(PlanBuilder& plan, uint32_t first) {
   const int32_t input = plan.op(first).inputs()->Get(0);
-  Step step{.kind = &kLinear, .ops = {}, .inputs = {input, -1}, .outputs = {}};
+  std::vector<uint32_t> ops;
+  bool quantized = false;
   for (uint32_t i = first; i < plan.op_count(); ++i) {
-    const schema::fb::Op& op = plan.op(i);
-    const schema::fb::Linear* linear = op.attributes_as_Linear();
-    if (linear == nullptr || op.inputs()->Get(0) != input) continue;
+    const schema::fb::Linear* linear = plan.op(i).attributes_as_Linear();
+    if (linear == nullptr || plan.op(i).inputs()->Get(0) != input) continue;
     plan.MarkPlanned(i);
-    step.ops.push_back(i);
-    step.outputs.push_back(op.outputs()->Get(0));
+    ops.push_back(i);
     const auto& tensors = *plan.model().model().tensors();
-    if (step.inputs[1] < 0 &&
-        IsQuantized(tensors.Get(static_cast<uint32_t>(linear->weight()))->format())) {
-      step.inputs[1] = AddQuantized(plan, input);
-    }
+    quantized =
+        quantized || IsQuantized(tensors.Get(static_cast<uint32_t>(linear->weight()))->format());
   }
-  plan.AddStep(std::move(step));
+  int32_t codes = -1;
+  if (quantized) {
+    const std::vector<PlanDimension>& shape = plan.value(input).shape;  // [rows, width]
+    codes = plan.AddValue(ValueKind::kQuantized, shape[0], static_cast<size_t>(shape[1].size));
+    plan.AddStep(kQuantize, first, {input}, {codes});
+  }
+  Step& step = plan.AddStep(kLinear, first, {input, codes}, {});
+  for (const uint32_t op : ops) step.outputs.push_back(plan.op(op).outputs()->Get(0));
+  step.ops = std::move(ops);
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ using schema::fb::PoolKind;
 class PoolRows final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    kind_ = source.op().attributes_as_PoolRows()->kind();
-    index_ = source.op().attributes_as_PoolRows()->index();
+    kind_ = source.attributes<schema::fb::PoolRows>().kind();
+    index_ = source.attributes<schema::fb::PoolRows>().index();
     return OkStatus();
   }
 

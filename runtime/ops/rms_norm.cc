@@ -14,7 +14,7 @@ namespace {
 class RmsNorm final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    const schema::fb::RmsNorm& norm = *source.op().attributes_as_RmsNorm();
+    const schema::fb::RmsNorm& norm = source.attributes<schema::fb::RmsNorm>();
     weight_ = source.floats(norm.weight());
     const auto& tensors = *source.plan.model().model().tensors();
     group_ =

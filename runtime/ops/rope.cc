@@ -3,7 +3,6 @@
 // frequencies, and then the heads are turned by them.
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #include "runtime/executor/step_runner.h"
 #include "runtime/kernels/rope.h"
@@ -18,7 +17,7 @@ namespace {
 class Angles final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    const schema::fb::Rope& rope = *source.op().attributes_as_Rope();
+    const schema::fb::Rope& rope = source.attributes<schema::fb::Rope>();
     inverse_frequencies_ = source.floats(rope.inverse_frequencies());
     half_ = rope.rotary_dim() / 2;
     magnitude_ = rope.magnitude();
@@ -48,7 +47,7 @@ class Angles final : public StepRunner {
 class Rope final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    const schema::fb::Rope& rope = *source.op().attributes_as_Rope();
+    const schema::fb::Rope& rope = source.attributes<schema::fb::Rope>();
     head_dim_ = rope.head_dim();
     half_ = rope.rotary_dim() / 2;
     interleaved_ = rope.interleaved();
@@ -89,17 +88,15 @@ int32_t AnglesFor(PlanBuilder& plan, uint32_t op) {
     }
   }
   const int32_t positions = plan.op(op).inputs()->Get(1);
-  const int32_t angles = plan.AddValue({.kind = ValueKind::kAngles,
-                                        .shape = {plan.value(positions).shape[0]},
-                                        .width = rope.rotary_dim()});
-  plan.AddStep({.kind = &kAngles, .ops = {op}, .inputs = {positions}, .outputs = {angles}});
+  const int32_t angles =
+      plan.AddValue(ValueKind::kAngles, plan.value(positions).shape[0], rope.rotary_dim());
+  plan.AddStep(kAngles, op, {positions}, {angles});
   return angles;
 }
 
 void PlanRope(PlanBuilder& plan, uint32_t op) {
-  Step step = plan.StepOf(kRope, op);
-  step.inputs[1] = AnglesFor(plan, op);
-  plan.AddStep(std::move(step));
+  const int32_t angles = AnglesFor(plan, op);
+  plan.AddStep(kRope, op).inputs[1] = angles;
 }
 
 }  // namespace

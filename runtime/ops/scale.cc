@@ -13,7 +13,7 @@ namespace {
 class Scale final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
-    factor_ = source.op().attributes_as_Scale()->factor();
+    factor_ = source.attributes<schema::fb::Scale>().factor();
     return OkStatus();
   }
 

@@ -50,7 +50,7 @@ struct PlanValue {
 };
 
 struct Step {
-  const StepKind* kind;
+  const StepKind* kind = nullptr;
   /// The graph's ops it stands for; of linears one for each output.
   std::vector<uint32_t> ops;
   /// Plan values, as the kind wants them; -1: none.
@@ -69,13 +69,13 @@ class Plan {
   size_t symbols() const { return symbols_; }
 
   /// The graph input of each role, as a value; -1 if there is none.
-  int32_t token_ids() const { return token_ids_; }
-  int32_t positions() const { return positions_; }
+  int32_t token_ids() const { return role_inputs_[1]; }
+  int32_t positions() const { return role_inputs_[2]; }
   /// Rows whose outputs are wanted (elsewhere: logits to keep).
-  int32_t output_rows() const { return output_rows_; }
-  int32_t token_types() const { return token_types_; }
+  int32_t output_rows() const { return role_inputs_[3]; }
+  int32_t token_types() const { return role_inputs_[4]; }
   /// For each text the row behind its last (elsewhere: ragged offsets).
-  int32_t text_ends() const { return text_ends_; }
+  int32_t text_ends() const { return role_inputs_[5]; }
   /// The inputs that the caller brings by name, token ids aside.
   std::span<const int32_t> tensor_inputs() const { return tensor_inputs_; }
 
@@ -101,6 +101,7 @@ class Plan {
 
  private:
   friend class PlanBuilder;
+  static constexpr size_t kRoles = 6;
   explicit Plan(const schema::VerifiedModel& model) : model_(model) {}
 
   schema::VerifiedModel model_;
@@ -109,11 +110,7 @@ class Plan {
   std::vector<int32_t> outputs_;
   std::vector<int32_t> tensor_inputs_;
   size_t symbols_ = 0;
-  int32_t token_ids_ = -1;
-  int32_t positions_ = -1;
-  int32_t output_rows_ = -1;
-  int32_t token_types_ = -1;
-  int32_t text_ends_ = -1;
+  int32_t role_inputs_[kRoles];  // by fb::InputRole
   bool can_chunk_ = true;
   bool has_state_ = false;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/plan/plan_builder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "schema/generated/model_generated.h"
@@ -31,29 +32,16 @@ void PlanBuilder::ReadValues() {
 }
 
 void PlanBuilder::ReadInputs() {
+  static_assert(Plan::kRoles == static_cast<size_t>(fb::InputRole::MAX) + 1);
+  std::fill_n(plan_.role_inputs_, Plan::kRoles, -1);
   for (const fb::GraphInput* input : *model().model().graph()->inputs()) {
-    switch (input->role()) {
-      case fb::InputRole::Tensor:
-        plan_.tensor_inputs_.push_back(input->value());
-        break;
-      case fb::InputRole::TokenIds:
-        plan_.token_ids_ = input->value();
-        break;
-      case fb::InputRole::Positions:
-        plan_.positions_ = input->value();
-        break;
-      case fb::InputRole::OutputRows:
-        plan_.output_rows_ = input->value();
-        break;
-      case fb::InputRole::TokenTypes:
-        plan_.token_types_ = input->value();
-        break;
-      case fb::InputRole::TextEnds:
-        plan_.text_ends_ = input->value();
-        break;
+    if (input->role() == fb::InputRole::Tensor) {
+      plan_.tensor_inputs_.push_back(input->value());
+    } else {
+      plan_.role_inputs_[static_cast<size_t>(input->role())] = input->value();
     }
   }
-  plan_.can_chunk_ = plan_.token_ids_ >= 0 && plan_.tensor_inputs_.empty();
+  plan_.can_chunk_ = plan_.token_ids() >= 0 && plan_.tensor_inputs_.empty();
 }
 
 Plan PlanBuilder::Build(OpTable ops) {
@@ -65,26 +53,35 @@ Plan PlanBuilder::Build(OpTable ops) {
     if (kind.plan != nullptr) {
       kind.plan(*this, i);
     } else {
-      AddStep(StepOf(kind, i));
+      AddStep(kind, i);
     }
   }
+  for (const Step& step : plan_.steps_) plan_.has_state_ = plan_.has_state_ || step.keeps_state;
   return std::move(plan_);
 }
 
-int32_t PlanBuilder::AddValue(PlanValue value) {
-  plan_.values_.push_back(std::move(value));
+int32_t PlanBuilder::AddValue(ValueKind kind, const PlanDimension& rows, size_t width) {
+  PlanValue& value = plan_.values_.emplace_back();
+  value.kind = kind;
+  value.shape.push_back(rows);
+  value.width = width;
   return static_cast<int32_t>(plan_.values_.size()) - 1;
 }
 
-void PlanBuilder::AddStep(Step step) {
-  plan_.has_state_ = plan_.has_state_ || step.keeps_state;
-  plan_.steps_.push_back(std::move(step));
+Step& PlanBuilder::AddStep(const StepKind& kind, uint32_t op, std::initializer_list<int32_t> inputs,
+                           std::initializer_list<int32_t> outputs) {
+  Step& step = plan_.steps_.emplace_back();
+  step.kind = &kind;
+  step.ops.push_back(op);
+  step.inputs = inputs;
+  step.outputs = outputs;
+  return step;
 }
 
-Step PlanBuilder::StepOf(const StepKind& kind, uint32_t index) const {
-  Step step{.kind = &kind, .ops = {index}, .inputs = {}, .outputs = {}};
-  step.inputs.assign(op(index).inputs()->begin(), op(index).inputs()->end());
-  step.outputs.assign(op(index).outputs()->begin(), op(index).outputs()->end());
+Step& PlanBuilder::AddStep(const StepKind& kind, uint32_t index) {
+  Step& step = AddStep(kind, index, {}, {});
+  for (const int32_t input : *op(index).inputs()) step.inputs.push_back(input);
+  for (const int32_t output : *op(index).outputs()) step.outputs.push_back(output);
   return step;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -30,11 +31,15 @@ class PlanBuilder {
   int32_t text_ends() const { return plan_.text_ends(); }
   std::span<const Step> steps() const { return plan_.steps_; }
 
-  /// Adds a value that only the plan knows; returns its number.
-  int32_t AddValue(PlanValue value);
-  void AddStep(Step step);
-  /// One step with the op's inputs and outputs.
-  Step StepOf(const StepKind& kind, uint32_t op) const;
+  /// Adds a value that only the plan knows; returns its number. AddValue and AddStep make
+  /// references to others invalid.
+  int32_t AddValue(ValueKind kind, const PlanDimension& rows, size_t width);
+  PlanValue& added_value() { return plan_.values_.back(); }
+  /// Adds a step of one op.
+  Step& AddStep(const StepKind& kind, uint32_t op, std::initializer_list<int32_t> inputs,
+                std::initializer_list<int32_t> outputs);
+  /// Adds a step with the op's inputs and outputs.
+  Step& AddStep(const StepKind& kind, uint32_t op);
   /// Says that an op is in a step already, and needs none of its own.
   void MarkPlanned(uint32_t op) { planned_[op] = true; }
   /// Says that some step needs all rows of a text at once.
