@@ -139,15 +139,20 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
 
-Status CheckElementwise(const OpChecker& op, uint32_t inputs, fb::ActivationKind kind) {
+// f32 operands of one shape.
+Status CheckElementwise(const OpChecker& op, uint32_t inputs) {
   GRAFT_RETURN_IF_ERROR(op.ExpectOperands(inputs, 1));
-  if (kind > fb::ActivationKind::MAX) {
-    return op.Unknown("has activation", static_cast<unsigned>(kind));
-  }
   if (op.Input(0).type() != fb::ElementType::Float32) return op.OpError("needs f32 operands");
   for (uint32_t i = 1; i < inputs; ++i)
     GRAFT_RETURN_IF_ERROR(op.ExpectSameShape(op.Input(0), op.Input(i)));
   return op.ExpectSameShape(op.Input(0), op.Output(0));
+}
+
+Status CheckActivation(const OpChecker& op, uint32_t inputs, fb::ActivationKind kind) {
+  GRAFT_RETURN_IF_ERROR(CheckElementwise(op, inputs));
+  if (kind > fb::ActivationKind::MAX)
+    return op.Unknown("has activation", static_cast<unsigned>(kind));
+  return OkStatus();
 }
 
 Status CheckSelectRows(const OpChecker& op) {
@@ -164,7 +169,7 @@ Status CheckSelectRows(const OpChecker& op) {
 
 Status CheckScale(const OpChecker& op, const fb::Scale& scale) {
   if (!std::isfinite(scale.factor())) return op.OpError("has a factor that is not finite");
-  return CheckElementwise(op, 1, fb::ActivationKind::MIN);
+  return CheckElementwise(op, 1);
 }
 
 Status CheckPoolRows(const OpChecker& op, const fb::PoolRows& pool) {
@@ -283,11 +288,11 @@ Status CheckKind(OpChecker& op) {
       return CheckAttention(op, *kind.attributes_as_Attention());
     case fb::OpAttributes::Add:
     case fb::OpAttributes::Multiply:
-      return CheckElementwise(op, 2, fb::ActivationKind::MIN);
+      return CheckElementwise(op, 2);
     case fb::OpAttributes::Activation:
-      return CheckElementwise(op, 1, kind.attributes_as_Activation()->kind());
+      return CheckActivation(op, 1, kind.attributes_as_Activation()->kind());
     case fb::OpAttributes::GatedActivation:
-      return CheckElementwise(op, 2, kind.attributes_as_GatedActivation()->kind());
+      return CheckActivation(op, 2, kind.attributes_as_GatedActivation()->kind());
     case fb::OpAttributes::SelectRows:
       return CheckSelectRows(op);
     case fb::OpAttributes::Scale:
