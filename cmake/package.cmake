@@ -1,12 +1,16 @@
-# What others link and install: libgraft.a and libgraft.so (one header, nothing but its functions visible), the programs, a CMake
+# What others link and install: libgraft.a and libgraft.so (nothing but the functions of graft.h visible), the programs, a CMake
 # package, a pkg-config file, and packages made of them by CPack.
 include(GNUInstallDirs)
 
-# The header says what is exported; there is no second list.
-set(header ${PROJECT_SOURCE_DIR}/runtime/include/graft/graft.h)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
-file(READ ${header} text)
-string(REGEX MATCHALL "GRAFT_API[^;(]*[ *]graft_[a-z0-9_]+\\(" declarations "${text}")
+# The headers say what is exported; there is no second list.
+file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/runtime/include/graft/*.h)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${headers})
+set(declarations "")
+foreach(header IN LISTS headers)
+  file(READ ${header} text)
+  string(REGEX MATCHALL "GRAFT_API[^;(]*[ *\n]graft_[a-z0-9_]+\\(" found "${text}")
+  list(APPEND declarations ${found})
+endforeach()
 set(exports "")
 foreach(declaration IN LISTS declarations)
   string(REGEX MATCH "graft_[a-z0-9_]+\\($" name "${declaration}")
@@ -53,7 +57,7 @@ add_custom_target(graft_static_package ALL DEPENDS ${folder}/libgraft.a)
 
 install(FILES ${folder}/libgraft.a DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 install(TARGETS graft_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development)
-install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/graft COMPONENT development)
+install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/graft COMPONENT development)
 target_link_options(graft-run PRIVATE -Wl,-Map=${folder}/graft-run.map)   # for the report of sizes
 install(TARGETS graft-run RUNTIME COMPONENT tools)
 if(GRAFT_BUILD_CONVERTER)

@@ -83,12 +83,15 @@ class Bench {
  private:
   template <class Run>
   int Profile(uint64_t tokens, StepProfile* profile, Run run) {
-    graft_session_measure(session_, 1, nullptr);
+    graft_error error{};
+    if (graft_session_measure(session_, 1, &error) != GRAFT_OK)
+      return FailCall(settings_.file, error);
     const auto start = Clock::now();
     const int code = run();
     const auto passed = Clock::now() - start;
-    graft_session_measure(session_, 0, nullptr);
     if (code != kExitOk) return code;
+    if (graft_session_measure(session_, 0, &error) != GRAFT_OK)
+      return FailCall(settings_.file, error);
     profile->tokens = tokens;
     profile->elapsed_ns =
         static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
@@ -103,7 +106,7 @@ class Bench {
   int Fill() {
     graft_error error{};
     if (graft_session_position(session_) < settings_.depth) {
-      graft_session_reset(session_, nullptr);
+      if (graft_session_reset(session_, &error) != GRAFT_OK) return FailCall(settings_.file, error);
       return Append(tokens_.data(), settings_.depth);
     }
     if (graft_session_rewind(session_, settings_.depth, &error) == GRAFT_OK) return kExitOk;
@@ -176,7 +179,9 @@ int RunBench(int argc, char** argv) {
   if (session == nullptr) return kExitFailure;
   figures.load_ms = SecondsSince(start) * 1e3;
   figures.session.struct_size = sizeof(figures.session);
-  graft_session_get_info(session.get(), &figures.session, nullptr);
+  graft_error error{};
+  if (graft_session_get_info(session.get(), &figures.session, &error) != GRAFT_OK)
+    return FailCall(settings.file, error);
 
   const InterruptGuard guard(session.get());
   Bench bench(settings, session.get(), figures.model.vocabulary);

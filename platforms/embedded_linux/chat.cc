@@ -155,8 +155,8 @@ class Talk {
     for (;;) {
       size_t size = 0;
       const graft_status status =
-          graft_chat_render(model_, messages.data(), messages.size(), &options, text->data(),
-                            text->size(), &size, &error);
+          graft_model_render_chat(model_, messages.data(), messages.size(), &options, text->data(),
+                                  text->size(), &size, &error);
       const bool is_short = status == GRAFT_OUT_OF_RANGE && size > text->size();
       if (status != GRAFT_OK && !is_short) {
         Fail(settings_.file, error.message);

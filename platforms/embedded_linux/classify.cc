@@ -65,7 +65,7 @@ int ClassifyTokens(const std::string& file, const graft_model* model, graft_sess
     size_t tokens = 0;
     size_t labels = 0;
     graft_error error{};
-    if (graft_classify_tokens(session, &text, &ids, &scores, &tokens, &labels, &error) !=
+    if (graft_session_classify_tokens(session, &text, &ids, &scores, &tokens, &labels, &error) !=
         GRAFT_OK) {
       return FailCall(file, error);
     }
@@ -133,7 +133,7 @@ int RunClassify(int argc, char** argv) {
     std::vector<float> rows;
     size_t width = 0;
     const int code =
-        ComputeImageRows(file, session.get(), images, graft_classify_images, &rows, &width);
+        ComputeImageRows(file, session.get(), images, graft_session_classify_images, &rows, &width);
     if (code == kExitOk) Print(model.get(), "images", images, rows.data(), width, json);
     return code;
   }
@@ -148,7 +148,7 @@ int RunClassify(int argc, char** argv) {
   const float* scores = nullptr;
   size_t labels = 0;
   graft_error error{};
-  if (graft_classify(session.get(), given.data(), given.size(), &scores, &labels, &error) !=
+  if (graft_session_classify(session.get(), given.data(), given.size(), &scores, &labels, &error) !=
       GRAFT_OK) {
     return FailCall(file, error);
   }

@@ -62,7 +62,7 @@ int RunEmbed(int argc, char** argv) {
     std::vector<float> rows;
     size_t columns = 0;
     const int code =
-        ComputeImageRows(file, session.get(), images, graft_embed_images, &rows, &columns);
+        ComputeImageRows(file, session.get(), images, graft_session_embed_images, &rows, &columns);
     if (code == kExitOk) Print(rows.data(), images.size(), columns, json);
     return code;
   }
@@ -72,7 +72,7 @@ int RunEmbed(int argc, char** argv) {
   const float* embeddings = nullptr;
   size_t width = 0;
   graft_error error{};
-  if (graft_embed(session.get(), given.data(), given.size(), &embeddings, &width, &error) !=
+  if (graft_session_embed(session.get(), given.data(), given.size(), &embeddings, &width, &error) !=
       GRAFT_OK) {
     return FailCall(file, error);
   }

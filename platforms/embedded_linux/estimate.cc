@@ -57,7 +57,7 @@ int RunEstimate(int argc, char** argv) {
   graft_memory_estimate estimate{};
   estimate.struct_size = sizeof(estimate);
   graft_error error{};
-  if (graft_estimate(file.c_str(), &session, &estimate, &error) != GRAFT_OK) {
+  if (graft_model_estimate(file.c_str(), &session, &estimate, &error) != GRAFT_OK) {
     return Fail(file, error.message);
   }
   for (uint64_t* bytes : {&estimate.peak_bytes, &estimate.steady_bytes, &estimate.cached_peak_bytes,

@@ -10,7 +10,7 @@
 
 namespace graft_run {
 
-/// graft_embed_images or graft_classify_images.
+/// graft_session_embed_images or graft_session_classify_images.
 using ImageCall = graft_status (*)(graft_session* session, const graft_image* images, size_t count,
                                    const float** rows, size_t* width, graft_error* error);
 

@@ -73,7 +73,8 @@ std::string ParseKvFormat(std::string_view text, int32_t* kv_format) {
 graft_model_info InfoOf(const graft_model* model) {
   graft_model_info info{};
   info.struct_size = sizeof(info);
-  graft_model_get_info(model, &info, nullptr);  // cannot fail with these arguments
+  // It fails for a wrong struct_size only.
+  if (graft_model_get_info(model, &info, nullptr) != GRAFT_OK) return {};
   return info;
 }
 
@@ -115,8 +116,8 @@ bool Tokenize(const std::string& file, const graft_model* model, std::string_vie
   ids->resize(text.size() / 2 + 16);
   for (;;) {
     size_t count = 0;
-    const graft_status status = graft_tokenize(model, text.data(), text.size(), add_special,
-                                               ids->data(), ids->size(), &count, &error);
+    const graft_status status = graft_model_tokenize(model, text.data(), text.size(), add_special,
+                                                     ids->data(), ids->size(), &count, &error);
     const bool is_short = status == GRAFT_OUT_OF_RANGE && count > ids->size();
     if (status != GRAFT_OK && !is_short) {
       Fail(file, error.message);
@@ -133,8 +134,8 @@ bool Detokenize(const std::string& file, const graft_model* model, const std::ve
   text->resize(ids.size() * 8 + 16);
   for (;;) {
     size_t size = 0;
-    const graft_status status = graft_detokenize(model, ids.data(), ids.size(), skip_special,
-                                                 text->data(), text->size(), &size, &error);
+    const graft_status status = graft_model_detokenize(model, ids.data(), ids.size(), skip_special,
+                                                       text->data(), text->size(), &size, &error);
     const bool is_short = status == GRAFT_OUT_OF_RANGE && size > text->size();
     if (status != GRAFT_OK && !is_short) {
       Fail(file, error.message);

@@ -4,14 +4,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/chat/chat_template.h"
-#include "schema/generated/model_generated.h"
 
 using graft::Error;
+using graft::Result;
 using graft::Status;
 using graft::StatusCode;
 using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file is its other half
@@ -19,56 +21,66 @@ namespace runtime = graft::runtime;
 
 namespace {
 
-std::string TextOf(const flatbuffers::String* text) {
-  return text == nullptr ? std::string() : text->str();
+Result<std::vector<runtime::ChatMessage>> ReadMessages(const graft_chat_message* messages,
+                                                       size_t count) {
+  if (messages == nullptr && count > 0) return NullArgument("messages");
+  std::vector<runtime::ChatMessage> read;
+  for (size_t i = 0; i < count; ++i) {
+    if (messages[i].role == nullptr || messages[i].content == nullptr) {
+      return Error(StatusCode::kInvalidArgument, "message %zu has no role or no content", i);
+    }
+    read.push_back({messages[i].role, messages[i].content});
+  }
+  return read;
+}
+
+Result<std::vector<runtime::ChatVariable>> ReadVariables(const graft_chat_options& options) {
+  if (options.variables == nullptr && options.variable_count > 0) {
+    return NullArgument("options.variables");
+  }
+  std::vector<runtime::ChatVariable> read;
+  for (size_t i = 0; i < options.variable_count; ++i) {
+    const graft_chat_variable& variable = options.variables[i];
+    if (variable.name == nullptr || variable.value == nullptr) {
+      return Error(StatusCode::kInvalidArgument, "variable %zu has no name or no value", i);
+    }
+    read.push_back({variable.name, variable.value});
+  }
+  return read;
 }
 
 Status Render(const graft_model* model, const graft_chat_message* messages, size_t message_count,
               const graft_chat_options* options, char* text, size_t capacity, size_t* size) {
   if (model == nullptr) return NullArgument("model");
-  if (messages == nullptr && message_count > 0) return NullArgument("messages");
   if (text == nullptr && capacity > 0) return NullArgument("text");
   if (size == nullptr) return NullArgument("size");
   graft_chat_options given;
   GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
-  std::vector<runtime::ChatMessage> list;
-  for (size_t i = 0; i < message_count; ++i) {
-    if (messages[i].role == nullptr || messages[i].content == nullptr) {
-      return Error(StatusCode::kInvalidArgument, "message %zu has no role or no content", i);
-    }
-    list.push_back({messages[i].role, messages[i].content});
-  }
-  if (given.variables == nullptr && given.variable_count > 0) {
-    return NullArgument("options.variables");
-  }
-  std::vector<runtime::ChatVariable> variables;
-  for (size_t i = 0; i < given.variable_count; ++i) {
-    if (given.variables[i].name == nullptr || given.variables[i].value == nullptr) {
-      return Error(StatusCode::kInvalidArgument, "variable %zu has no name or no value", i);
-    }
-    variables.push_back({given.variables[i].name, given.variables[i].value});
-  }
-  const auto& header = model->shared->model()->verified().model();
-  std::string source = given.template_text != nullptr ? std::string(given.template_text)
-                                                      : TextOf(header.chat_template());
-  if (source.empty()) {
+  GRAFT_ASSIGN_OR_RETURN(const auto list, ReadMessages(messages, message_count));
+  GRAFT_ASSIGN_OR_RETURN(const auto variables, ReadVariables(given));
+  std::unique_ptr<const runtime::ChatTemplate> callers;
+  const runtime::ChatTemplate* chosen = nullptr;
+  if (given.template_text != nullptr && *given.template_text != '\0') {
+    GRAFT_ASSIGN_OR_RETURN(callers, model->chat_template.Parse(given.template_text));
+    chosen = callers.get();
+  } else if (given.template_text == nullptr) {
+    GRAFT_ASSIGN_OR_RETURN(chosen, model->chat_template.Get());
+  } else {
     return Status(StatusCode::kFailedPrecondition, "the model's file has no chat template");
   }
-  GRAFT_ASSIGN_OR_RETURN(const auto parsed, runtime::ChatTemplate::Create(
-                                                std::move(source), TextOf(header.bos_token()),
-                                                TextOf(header.eos_token())));
   runtime::ChatOptions chat;
   chat.add_generation_prompt = given.without_generation_prompt == 0;
   chat.variables = variables;
   chat.now = static_cast<std::time_t>(given.now_seconds);
-  GRAFT_ASSIGN_OR_RETURN(const std::string rendered, parsed->Render(list, chat));
+  GRAFT_ASSIGN_OR_RETURN(const std::string rendered, chosen->Render(list, chat));
   return CopyOut(rendered, "bytes", text, capacity, size);
 }
 
 }  // namespace
 
-graft_status graft_chat_render(const graft_model* model, const graft_chat_message* messages,
-                               size_t message_count, const graft_chat_options* options, char* text,
-                               size_t capacity, size_t* size, graft_error* error) {
+graft_status graft_model_render_chat(const graft_model* model, const graft_chat_message* messages,
+                                     size_t message_count, const graft_chat_options* options,
+                                     char* text, size_t capacity, size_t* size,
+                                     graft_error* error) {
   return Report(Render(model, messages, message_count, options, text, capacity, size), error);
 }

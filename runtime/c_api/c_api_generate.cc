@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of graft.h that generates text.
+// The part of graft.h that appends tokens to a session and generates more.
 #include <graft/graft.h>
 
 #include <cstddef>
@@ -75,6 +75,17 @@ Status Generate(graft_session* session, std::span<const int32_t> prompt,
   return OkStatus();
 }
 
+Status Append(graft_session* session, const int32_t* ids, size_t count, const float** logits) {
+  if (session == nullptr) return NullArgument("session");
+  if (ids == nullptr && count > 0) return NullArgument("ids");
+  session->session->ClearCancel();
+  const float* last = nullptr;
+  GRAFT_RETURN_IF_ERROR(
+      session->session->Append({ids, count}, logits == nullptr ? nullptr : &last));
+  if (logits != nullptr) *logits = last;
+  return OkStatus();
+}
+
 }  // namespace
 
 graft_status graft_session_generate(graft_session* session, const int32_t* prompt,
@@ -82,4 +93,9 @@ graft_status graft_session_generate(graft_session* session, const int32_t* promp
                                     graft_token_callback callback, void* user,
                                     graft_generate_result* result, graft_error* error) {
   return Report(Generate(session, {prompt, prompt_count}, options, callback, user, result), error);
+}
+
+graft_status graft_session_append(graft_session* session, const int32_t* ids, size_t count,
+                                  const float** logits, graft_error* error) {
+  return Report(Append(session, ids, count, logits), error);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of graft.h about memory: what a model will take, and giving back what can be made anew.
+// The part of graft.h about memory: what a model will take, and giving back what can be made again.
 #include <graft/graft.h>
 
 #include <cstdint>
@@ -65,17 +65,17 @@ Status TrimSession(graft_session* session) {
 
 }  // namespace
 
-graft_status graft_estimate(const char* path, const graft_session_options* options,
-                            graft_memory_estimate* estimate, graft_error* error) {
+graft_status graft_model_estimate(const char* path, const graft_session_options* options,
+                                  graft_memory_estimate* estimate, graft_error* error) {
   if (path == nullptr) return Report(NullArgument("path"), error);
   if (const Status status = CheckOutStruct(estimate, "estimate"); !status.ok())
     return Report(status, error);
   return Report(Estimate(runtime::OpenPath(path), path, options, estimate), error);
 }
 
-graft_status graft_estimate_fd(int fd, uint64_t offset, uint64_t size,
-                               const graft_session_options* options,
-                               graft_memory_estimate* estimate, graft_error* error) {
+graft_status graft_model_estimate_fd(int fd, uint64_t offset, uint64_t size,
+                                     const graft_session_options* options,
+                                     graft_memory_estimate* estimate, graft_error* error) {
   if (const Status status = CheckOutStruct(estimate, "estimate"); !status.ok())
     return Report(status, error);
   return Report(

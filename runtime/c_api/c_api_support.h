@@ -10,14 +10,22 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "runtime/chat/chat_template.h"
+#include "runtime/model/model.h"
 #include "runtime/session/session.h"
 #include "runtime/tasks/text_model.h"
 #include "schema/result.h"
+#include "schema/verify.h"
 
 struct graft_model {
+  explicit graft_model(std::shared_ptr<const graft::runtime::TextModel> model)
+      : shared(std::move(model)), chat_template(shared->model()->verified().model()) {}
+
   std::shared_ptr<const graft::runtime::TextModel> shared;
+  graft::runtime::ModelTemplate chat_template;
 };
 
 struct graft_session {
@@ -99,11 +107,5 @@ Status CopyOut(const Source& from, const char* what, T* to, size_t capacity, siz
   return Error(StatusCode::kOutOfRange, "%zu %s do not fit in a capacity of %zu", from.size(), what,
                capacity);
 }
-
-/// Errors   kUnsupported, "the model does not `what`", unless its task is `kind` of
-///          schema::fb::TaskKind. In c_api_tasks.cc.
-Status RequireTask(const graft_session* session, int32_t kind, const char* what);
-/// What each item's scores become for people, in place, `labels` for each item.
-void FinishScores(const graft_session& session, size_t labels, std::vector<float>* scores);
 
 }  // namespace graft::capi

@@ -6,6 +6,7 @@
 #include "runtime/base/utf8.h"
 #include "runtime/chat/interpreter.h"
 #include "runtime/chat/parser.h"
+#include "schema/generated/model_generated.h"
 
 namespace graft::runtime {
 namespace {
@@ -33,6 +34,10 @@ Status CheckText(std::string_view text, const char* what, size_t index, size_t* 
   }
   if (IsValidUtf8(text)) return OkStatus();
   return Error(StatusCode::kInvalidArgument, "the %s of message %zu is not UTF-8", what, index);
+}
+
+std::string TextOf(const flatbuffers::String* text) {
+  return text == nullptr ? std::string() : text->str();
 }
 
 }  // namespace
@@ -108,6 +113,25 @@ Result<std::string> ChatTemplate::Render(std::span<const ChatMessage> messages,
   const Status status = interpreter.Run(globals, &text);
   if (!status.ok()) return status.WithContext("chat template");
   return text;
+}
+
+bool ModelTemplate::exists() const {
+  return file_.chat_template() != nullptr && file_.chat_template()->size() > 0;
+}
+
+Result<const ChatTemplate*> ModelTemplate::Get() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (parsed_ != nullptr) return parsed_.get();
+  if (!exists()) {
+    return Status(StatusCode::kFailedPrecondition, "the model's file has no chat template");
+  }
+  GRAFT_ASSIGN_OR_RETURN(parsed_, Parse(TextOf(file_.chat_template())));
+  return parsed_.get();
+}
+
+Result<std::unique_ptr<const ChatTemplate>> ModelTemplate::Parse(std::string source) const {
+  return ChatTemplate::Create(std::move(source), TextOf(file_.bos_token()),
+                              TextOf(file_.eos_token()));
 }
 
 }  // namespace graft::runtime

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // ChatTemplate: the text a model was trained to see for a row of messages, made by the template
-// that came with it.
+// that came with it. ModelTemplate: the one in a model's file, parsed once.
 #pragma once
 
 #include <cstdint>
 #include <ctime>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "schema/result.h"
+
+namespace graft::schema::fb {
+struct Model;
+}  // namespace graft::schema::fb
 
 namespace graft::runtime {
 
@@ -59,6 +64,29 @@ class ChatTemplate {
   std::unique_ptr<const chat::Syntax> syntax_;
   std::string bos_token_;
   std::string eos_token_;
+};
+
+class ModelTemplate {
+ public:
+  /// Reads nothing yet. `file` must outlive this.
+  explicit ModelTemplate(const schema::fb::Model& file) : file_(file) {}
+
+  /// False: the file has no template.
+  bool exists() const;
+
+  /// The template. The first call parses it; whoever never chats pays nothing. Any thread.
+  /// Errors   kFailedPrecondition: the file has no template;
+  ///          those of ChatTemplate::Create.
+  Result<const ChatTemplate*> Get() const;
+
+  /// Parses `source` for this model, with its tokens.
+  /// Errors   those of ChatTemplate::Create.
+  Result<std::unique_ptr<const ChatTemplate>> Parse(std::string source) const;
+
+ private:
+  const schema::fb::Model& file_;
+  mutable std::mutex mutex_;
+  mutable std::unique_ptr<const ChatTemplate> parsed_;  // null until it is asked for
 };
 
 }  // namespace graft::runtime

@@ -28,9 +28,10 @@ mv "$out/first" "$out/installed"
 lib=$(dirname "$(find "$out/installed" -name libgraft.a)")
 
 # What is visible.
-python3 - "$out/installed/include/graft/graft.h" >"$out/declared.txt" <<'PYTHON'
-import re, sys
-print("\n".join(sorted(re.findall(r"GRAFT_API[^;(]*[ *](graft_\w+)\(", open(sys.argv[1]).read()))))
+python3 - "$out/installed/include/graft" >"$out/declared.txt" <<'PYTHON'
+import pathlib, re, sys
+text = "".join(header.read_text() for header in pathlib.Path(sys.argv[1]).glob("*.h"))
+print("\n".join(sorted(re.findall(r"GRAFT_API[^;(]*\s\*?(graft_\w+)\(", text))))
 PYTHON
 check "the header declares functions" grep -q '^graft_session_generate$' "$out/declared.txt"
 "$nm" -D --defined-only --format=posix "$lib/libgraft.so" | awk '$2 != "A" {sub(/@.*/, "", $1); print $1}' | sort >"$out/shared.txt"
@@ -43,7 +44,9 @@ check "libgraft.so needs system libraries only" \
   bash -c '! grep NEEDED <<<"$1" | grep -vE "lib(stdc\+\+|m|c|gcc_s|pthread|dl)\.so|ld-linux"' - "$dynamic"
 check "libgraft.so is bound at once" grep -q BIND_NOW <<<"$dynamic"
 check "its stack is not executable" bash -c 'readelf -lW "$1" | grep GNU_STACK | grep -q "RW "' - "$lib/libgraft.so"
-check "the header is C99" "$cc" -std=c99 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c "$out/installed/include/graft/graft.h"
+for header in "$out"/installed/include/graft/*.h; do
+  check "${header##*/} is C99" "$cc" -std=c99 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c -I"$out/installed/include" "$header"
+done
 
 # What it gives.
 python3 - "$source/tests/data/stories260k/golden_greedy.json" >"$out/golden.txt" <<'PYTHON'

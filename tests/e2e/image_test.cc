@@ -38,7 +38,7 @@ std::vector<float> PreparedBy(const graft_model* model, const graft_image& image
   size_t count = 0;
   graft_error error = {};
   const graft_status status =
-      graft_prepare_image(model, &image, pixels.data(), pixels.size(), &count, &error);
+      graft_model_prepare_image(model, &image, pixels.data(), pixels.size(), &count, &error);
   REQUIRE_MESSAGE(status == GRAFT_OK, std::string(error.message));
   CHECK(count == pixels.size());
   return pixels;
@@ -56,7 +56,7 @@ std::vector<float> RowOf(graft_session* session, bool is_embedder, const graft_i
   const float* row = nullptr;
   size_t width = 0;
   graft_error error = {};
-  const auto call = is_embedder ? graft_embed_images : graft_classify_images;
+  const auto call = is_embedder ? graft_session_embed_images : graft_session_classify_images;
   const graft_status status = call(session, &image, 1, &row, &width, &error);
   REQUIRE_MESSAGE(status == GRAFT_OK, std::string(error.message));
   return {row, row + width};
@@ -109,7 +109,8 @@ TEST_SUITE("e2e/images") {
     const float* scores = nullptr;
     size_t labels = 0;
     graft_error error = {};
-    REQUIRE(graft_classify_images(session.get(), images, 3, &scores, &labels, &error) == GRAFT_OK);
+    REQUIRE(graft_session_classify_images(session.get(), images, 3, &scores, &labels, &error) ==
+            GRAFT_OK);
     REQUIRE(labels == 5);
     const std::vector<float> all(scores, scores + 15);
     for (size_t i = 0; i < 3; ++i) {
@@ -118,18 +119,18 @@ TEST_SUITE("e2e/images") {
       CHECK(RowOf(session.get(), false, images[i]) == row);
     }
     images[1].width = 0;
-    CHECK(graft_classify_images(session.get(), images, 3, &scores, &labels, &error) ==
+    CHECK(graft_session_classify_images(session.get(), images, 3, &scores, &labels, &error) ==
           GRAFT_INVALID_ARGUMENT);
     CHECK(std::string(error.message).find("image 1: ") == 0);
     images[1] = tall.view;
     images[1].format = 9;
-    CHECK(graft_classify_images(session.get(), images, 3, &scores, &labels, &error) ==
+    CHECK(graft_session_classify_images(session.get(), images, 3, &scores, &labels, &error) ==
           GRAFT_INVALID_ARGUMENT);
-    CHECK(graft_classify_images(session.get(), images, 0, &scores, &labels, &error) ==
+    CHECK(graft_session_classify_images(session.get(), images, 0, &scores, &labels, &error) ==
           GRAFT_INVALID_ARGUMENT);
-    CHECK(graft_classify_images(session.get(), nullptr, 1, &scores, &labels, &error) ==
+    CHECK(graft_session_classify_images(session.get(), nullptr, 1, &scores, &labels, &error) ==
           GRAFT_INVALID_ARGUMENT);
-    CHECK(graft_embed_images(session.get(), images, 1, &scores, &labels, &error) ==
+    CHECK(graft_session_embed_images(session.get(), images, 1, &scores, &labels, &error) ==
           GRAFT_UNSUPPORTED);
   }
 
@@ -138,7 +139,7 @@ TEST_SUITE("e2e/images") {
     const Image image("tiny.png");
     size_t count = 0;
     graft_error error = {};
-    CHECK(graft_prepare_image(model.get(), &image.view, nullptr, 0, &count, &error) ==
+    CHECK(graft_model_prepare_image(model.get(), &image.view, nullptr, 0, &count, &error) ==
           GRAFT_OUT_OF_RANGE);
     CHECK(count == 3072);
     graft_model_info info = {};
@@ -146,7 +147,7 @@ TEST_SUITE("e2e/images") {
     REQUIRE(graft_model_get_info(model.get(), &info, &error) == GRAFT_OK);
     CHECK(info.takes_images == 1);
     const ModelPtr texts = OpenModel("architecture-bert_seqcls-f32");
-    CHECK(graft_prepare_image(texts.get(), &image.view, nullptr, 0, &count, &error) ==
+    CHECK(graft_model_prepare_image(texts.get(), &image.view, nullptr, 0, &count, &error) ==
           GRAFT_UNSUPPORTED);
     REQUIRE(graft_model_get_info(texts.get(), &info, &error) == GRAFT_OK);
     CHECK(info.takes_images == 0);

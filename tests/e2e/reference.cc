@@ -104,9 +104,9 @@ double Perplexity(graft_model* model, graft_session* session, const std::string&
   std::vector<int32_t> ids(text.size() + 16);
   size_t count = 0;
   graft_error error = {};
-  RequireOk(
-      graft_tokenize(model, text.data(), text.size(), 0, ids.data(), ids.size(), &count, &error),
-      error);
+  RequireOk(graft_model_tokenize(model, text.data(), text.size(), 0, ids.data(), ids.size(), &count,
+                                 &error),
+            error);
   ids.resize(std::min(count, max_tokens));
   double sum = 0;
   size_t scored = 0;

@@ -55,8 +55,8 @@ void CheckTales(const std::string& variant) {
     const std::string text(*prompts.at(i).Find("text").AsString());
     std::vector<int32_t> ids(text.size() + 8);
     size_t count = 0;
-    REQUIRE(graft_tokenize(model.get(), text.data(), text.size(), 1, ids.data(), ids.size(), &count,
-                           nullptr) == GRAFT_OK);
+    REQUIRE(graft_model_tokenize(model.get(), text.data(), text.size(), 1, ids.data(), ids.size(),
+                                 &count, nullptr) == GRAFT_OK);
     ids.resize(count);
     CHECK(ids == prompt);
   }

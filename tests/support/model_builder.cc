@@ -123,8 +123,9 @@ AlignedBytes ModelBuilder::Finish() {
   fb::Segment* placed = nullptr;
   const auto segments = builder_.CreateUninitializedVectorOfStructs(1, &placed);
   *placed = fb::Segment(uint64_t{1} << 40, segment.size(), checksum);
-  builder_.Finish(fb::CreateModel(builder_, graph, tensor_vector, segments, task, tokenizer_),
-                  fb::ModelIdentifier());
+  builder_.Finish(
+      fb::CreateModel(builder_, graph, tensor_vector, segments, task, tokenizer_, chat_template_),
+      fb::ModelIdentifier());
 
   const uint64_t segment_offset =
       AlignUp(schema::kPreambleBytes + builder_.GetSize(), schema::kSegmentAlignment);

@@ -65,6 +65,10 @@ class ModelBuilder {
                std::vector<uint32_t> end_tokens = {});
   void SetTokenizer(flatbuffers::Offset<fb::Tokenizer> tokenizer) { tokenizer_ = tokenizer; }
 
+  void SetChatTemplate(const std::string& source) {
+    chat_template_ = builder_.CreateString(source);
+  }
+
   void SetImage(flatbuffers::Offset<fb::ImageInput> image) { image_ = image; }
 
   flatbuffers::FlatBufferBuilder& builder() { return builder_; }
@@ -92,6 +96,7 @@ class ModelBuilder {
   std::vector<PendingTensor> tensors_;
   flatbuffers::Offset<fb::Tokenizer> tokenizer_;
   flatbuffers::Offset<fb::ImageInput> image_;
+  flatbuffers::Offset<flatbuffers::String> chat_template_;
   fb::TaskKind task_ = fb::TaskKind::Tensors;
   uint32_t context_tokens_ = 0;
   std::vector<uint32_t> end_tokens_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Talks for dev.graft.Native: messages as the text that a model was trained to see.
+// Conversations for dev.graft.Native: messages as the text that a model was trained to see.
 #include <cstdint>
 #include <memory>
 
@@ -37,22 +37,14 @@ jbyteArray RenderChat(JNIEnv* env, jclass, jlong model, jobjectArray roles, jobj
   options.template_text = template_bytes.data();
   options.variables = variables.get();
   options.variable_count = name_strings.count();
-  size_t capacity = 4096;
-  for (;;) {
-    const auto text = Allocate<char>(env, capacity);
-    if (text == nullptr) return nullptr;
-    size_t size = 0;
-    graft_error error = {};
-    const graft_status status =
-        graft_chat_render(FromHandle<graft_model>(model), messages.get(), role_strings.count(),
-                          &options, text.get(), capacity, &size, &error);
-    if (status == GRAFT_OUT_OF_RANGE && size > capacity) {
-      capacity = size;
-      continue;
-    }
-    if (!Check(env, status, error)) return nullptr;
-    return NewBytes(env, text.get(), size);
-  }
+  size_t size = 0;
+  const auto text = FillWhole<char>(
+      env, 4096, &size, [&](char* room, size_t capacity, size_t* filled, graft_error* error) {
+        return graft_model_render_chat(FromHandle<graft_model>(model), messages.get(),
+                                       role_strings.count(), &options, room, capacity, filled,
+                                       error);
+      });
+  return text == nullptr ? nullptr : NewBytes(env, text.get(), size);
 }
 
 }  // namespace

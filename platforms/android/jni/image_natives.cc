@@ -40,7 +40,8 @@ jfloatArray ComputeImage(JNIEnv* env, jclass, jlong session, jboolean is_embeddi
   const float* numbers = nullptr;
   size_t count = 0;
   graft_error error = {};
-  const auto compute = is_embedding == JNI_TRUE ? graft_embed_images : graft_classify_images;
+  const auto compute =
+      is_embedding == JNI_TRUE ? graft_session_embed_images : graft_session_classify_images;
   const graft_status status =
       compute(FromHandle<graft_session>(session), &image, 1, &numbers, &count, &error);
   if (!Check(env, status, error)) return nullptr;

@@ -53,6 +53,23 @@ std::unique_ptr<Element[]> Allocate(JNIEnv* env, size_t count) {
   return memory;
 }
 
+/// What a function of graft.h with a capacity gives: `call(data, capacity, count, error)` is made
+/// with room for `guess` elements, and once more if they are too few. nullptr: an exception is
+/// pending.
+template <typename Element, typename Call>
+std::unique_ptr<Element[]> FillWhole(JNIEnv* env, size_t guess, size_t* count, Call call) {
+  for (size_t capacity = guess;; capacity = *count) {
+    std::unique_ptr<Element[]> memory = Allocate<Element>(env, capacity);
+    if (memory == nullptr) return nullptr;
+    *count = 0;
+    graft_error error = {};
+    const graft_status status = call(memory.get(), capacity, count, &error);
+    if (status == GRAFT_OUT_OF_RANGE && *count > capacity) continue;
+    if (!Check(env, status, error)) return nullptr;
+    return memory;
+  }
+}
+
 /// A copy of a Java array, with one zero after it: bytes are C strings too.
 template <typename Element, typename Array>
 class CopyOf {

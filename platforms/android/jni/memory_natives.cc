@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory for dev.graft.Native: what a model will take, and giving back what can be made anew.
+// Memory for dev.graft.Native: what a model will take, and giving back what can be made again.
 #include <cstdint>
 #include <iterator>
 
@@ -46,7 +46,7 @@ jlongArray EstimatePath(JNIEnv* env, jclass, jbyteArray path, jint threads, jint
   graft_memory_estimate estimate = {};
   estimate.struct_size = sizeof(estimate);
   graft_error error = {};
-  const graft_status status = graft_estimate(path_bytes.data(), &options, &estimate, &error);
+  const graft_status status = graft_model_estimate(path_bytes.data(), &options, &estimate, &error);
   if (!Check(env, status, error)) return nullptr;
   return Numbers(env, estimate);
 }
@@ -59,18 +59,20 @@ jlongArray EstimateDescriptor(JNIEnv* env, jclass, jint descriptor, jlong offset
   estimate.struct_size = sizeof(estimate);
   graft_error error = {};
   const graft_status status =
-      graft_estimate_fd(descriptor, static_cast<uint64_t>(offset), static_cast<uint64_t>(length),
-                        &options, &estimate, &error);
+      graft_model_estimate_fd(descriptor, static_cast<uint64_t>(offset),
+                              static_cast<uint64_t>(length), &options, &estimate, &error);
   if (!Check(env, status, error)) return nullptr;
   return Numbers(env, estimate);
 }
 
-void TrimModel(JNIEnv*, jclass, jlong model) {
-  graft_model_trim(FromHandle<graft_model>(model), nullptr);  // cannot fail with a model
+void TrimModel(JNIEnv* env, jclass, jlong model) {
+  graft_error error = {};
+  Check(env, graft_model_trim(FromHandle<graft_model>(model), &error), error);
 }
 
-void TrimSession(JNIEnv*, jclass, jlong session) {
-  graft_session_trim(FromHandle<graft_session>(session), nullptr);  // nor this with a session
+void TrimSession(JNIEnv* env, jclass, jlong session) {
+  graft_error error = {};
+  Check(env, graft_session_trim(FromHandle<graft_session>(session), &error), error);
 }
 
 }  // namespace

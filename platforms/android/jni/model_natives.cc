@@ -93,44 +93,29 @@ jbyteArray ModelText(JNIEnv* env, jclass, jlong model, jint which) {
 jintArray Tokenize(JNIEnv* env, jclass, jlong model, jbyteArray text, jboolean add_special) {
   const BytesOf bytes(env, text);
   if (!bytes.ok()) return nullptr;
-  // Normalizing may make a text longer: if the first guess does not do, the count is known.
-  size_t capacity = bytes.size() + 16;
-  for (;;) {
-    const auto ids = Allocate<int32_t>(env, capacity);
-    if (ids == nullptr) return nullptr;
-    size_t count = 0;
-    graft_error error = {};
-    const graft_status status =
-        graft_tokenize(FromHandle<graft_model>(model), bytes.data(), bytes.size(),
-                       add_special == JNI_TRUE ? 1 : 0, ids.get(), capacity, &count, &error);
-    if (status == GRAFT_OUT_OF_RANGE && count > capacity) {
-      capacity = count;
-      continue;
-    }
-    if (!Check(env, status, error)) return nullptr;
-    return NewInts(env, ids.get(), count);
-  }
+  size_t count = 0;
+  // Normalizing may make a text longer than this guess.
+  const auto ids = FillWhole<int32_t>(
+      env, bytes.size() + 16, &count,
+      [&](int32_t* room, size_t capacity, size_t* filled, graft_error* error) {
+        return graft_model_tokenize(FromHandle<graft_model>(model), bytes.data(), bytes.size(),
+                                    add_special == JNI_TRUE ? 1 : 0, room, capacity, filled, error);
+      });
+  return ids == nullptr ? nullptr : NewInts(env, ids.get(), count);
 }
 
 jbyteArray Detokenize(JNIEnv* env, jclass, jlong model, jintArray ids, jboolean skip_special) {
   const IntsOf numbers(env, ids);
   if (!numbers.ok()) return nullptr;
-  size_t capacity = numbers.size() * 8 + 64;
-  for (;;) {
-    const auto text = Allocate<char>(env, capacity);
-    if (text == nullptr) return nullptr;
-    size_t size = 0;
-    graft_error error = {};
-    const graft_status status =
-        graft_detokenize(FromHandle<graft_model>(model), numbers.data(), numbers.size(),
-                         skip_special == JNI_TRUE ? 1 : 0, text.get(), capacity, &size, &error);
-    if (status == GRAFT_OUT_OF_RANGE && size > capacity) {
-      capacity = size;
-      continue;
-    }
-    if (!Check(env, status, error)) return nullptr;
-    return NewBytes(env, text.get(), size);
-  }
+  size_t size = 0;
+  const auto text =
+      FillWhole<char>(env, numbers.size() * 8 + 64, &size,
+                      [&](char* room, size_t capacity, size_t* filled, graft_error* error) {
+                        return graft_model_detokenize(
+                            FromHandle<graft_model>(model), numbers.data(), numbers.size(),
+                            skip_special == JNI_TRUE ? 1 : 0, room, capacity, filled, error);
+                      });
+  return text == nullptr ? nullptr : NewBytes(env, text.get(), size);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -46,8 +47,12 @@ TEST_SUITE("runtime/c_api") {
     CHECK(graft_test_call_from_c() == 1);
   }
 
-  TEST_CASE("versions and statuses have names") {
-    CHECK(std::string(graft_version()) == "0.1.0");
+  TEST_CASE("the version is the project's, and statuses have names") {
+    CHECK(std::string(graft_version()) == GRAFT_TEST_VERSION);
+    CHECK(graft_version_number() == GRAFT_VERSION_NUMBER);
+    int parts[3] = {};
+    REQUIRE(std::sscanf(GRAFT_TEST_VERSION, "%d.%d.%d", &parts[0], &parts[1], &parts[2]) == 3);
+    CHECK(GRAFT_VERSION_NUMBER == parts[0] * 10000 + parts[1] * 100 + parts[2]);
     CHECK(std::string(graft_status_name(GRAFT_CORRUPT)) == "corrupt");
     CHECK(std::string(graft_status_name(12345)) == "unknown status");
   }
@@ -72,11 +77,11 @@ TEST_SUITE("runtime/c_api") {
     refused(graft_model_open_fd(0, 0, 0, nullptr, nullptr, &error), "model");
     refused(graft_model_open_memory(nullptr, 1, nullptr, &opened, &error), "data");
     refused(graft_model_get_info(model.handle, nullptr, &error), "info");
-    refused(graft_tokenize(nullptr, "", 0, 0, nullptr, 0, &count, &error), "model");
-    refused(graft_tokenize(model.handle, nullptr, 1, 0, nullptr, 0, &count, &error), "text");
-    refused(graft_tokenize(model.handle, "a", 1, 0, nullptr, 1, &count, &error), "ids");
-    refused(graft_tokenize(model.handle, "a", 1, 0, nullptr, 0, nullptr, &error), "count");
-    refused(graft_detokenize(model.handle, nullptr, 1, 0, nullptr, 0, &count, &error), "ids");
+    refused(graft_model_tokenize(nullptr, "", 0, 0, nullptr, 0, &count, &error), "model");
+    refused(graft_model_tokenize(model.handle, nullptr, 1, 0, nullptr, 0, &count, &error), "text");
+    refused(graft_model_tokenize(model.handle, "a", 1, 0, nullptr, 1, &count, &error), "ids");
+    refused(graft_model_tokenize(model.handle, "a", 1, 0, nullptr, 0, nullptr, &error), "count");
+    refused(graft_model_detokenize(model.handle, nullptr, 1, 0, nullptr, 0, &count, &error), "ids");
     refused(graft_session_create(nullptr, nullptr, &created, &error), "model");
     refused(graft_session_create(model.handle, nullptr, nullptr, &error), "session");
     refused(graft_session_reset(nullptr, &error), "session");
@@ -213,28 +218,30 @@ TEST_SUITE("runtime/c_api") {
     const Model model;
     size_t count = 0;
     int32_t ids[64];
-    REQUIRE(graft_tokenize(model.handle, "Once upon", 9, 1, ids, 64, &count, nullptr) == GRAFT_OK);
+    REQUIRE(graft_model_tokenize(model.handle, "Once upon", 9, 1, ids, 64, &count, nullptr) ==
+            GRAFT_OK);
     REQUIRE(count == 3);
     CHECK(ids[0] == 1);
     int32_t two[3] = {-7, -7, -7};
     graft_error error{};
     size_t all = 0;
-    CHECK(graft_tokenize(model.handle, "Once upon", 9, 1, two, 2, &all, &error) ==
+    CHECK(graft_model_tokenize(model.handle, "Once upon", 9, 1, two, 2, &all, &error) ==
           GRAFT_OUT_OF_RANGE);
     CHECK(all == 3);
     CHECK(two[1] == ids[1]);
     CHECK(two[2] == -7);
     char text[32];
-    REQUIRE(graft_detokenize(model.handle, ids, count, 1, text, sizeof(text), &all, nullptr) ==
-            GRAFT_OK);
+    REQUIRE(graft_model_detokenize(model.handle, ids, count, 1, text, sizeof(text), &all,
+                                   nullptr) == GRAFT_OK);
     CHECK(std::string(text, all) == "Once upon");
-    CHECK(graft_detokenize(model.handle, ids, count, 1, nullptr, 0, &all, nullptr) ==
+    CHECK(graft_model_detokenize(model.handle, ids, count, 1, nullptr, 0, &all, nullptr) ==
           GRAFT_OUT_OF_RANGE);
     CHECK(all == 9);
     const int32_t beyond = 512;
-    CHECK(graft_detokenize(model.handle, &beyond, 1, 1, text, sizeof(text), &all, nullptr) ==
+    CHECK(graft_model_detokenize(model.handle, &beyond, 1, 1, text, sizeof(text), &all, nullptr) ==
           GRAFT_OUT_OF_RANGE);
-    CHECK(graft_tokenize(model.handle, nullptr, 0, 0, nullptr, 0, &count, nullptr) == GRAFT_OK);
+    CHECK(graft_model_tokenize(model.handle, nullptr, 0, 0, nullptr, 0, &count, nullptr) ==
+          GRAFT_OK);
     CHECK(count == 0);
   }
 
@@ -243,7 +250,7 @@ TEST_SUITE("runtime/c_api") {
     const Session session(model);
     size_t count = 0;
     graft_error error{};
-    CHECK(graft_tokenize(model.handle, "a", 1, 0, nullptr, 0, &count, &error) ==
+    CHECK(graft_model_tokenize(model.handle, "a", 1, 0, nullptr, 0, &count, &error) ==
           GRAFT_FAILED_PRECONDITION);
     const int32_t prompt = 5;
     graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;

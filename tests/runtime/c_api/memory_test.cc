@@ -49,7 +49,7 @@ graft_memory_estimate Estimate(const AlignedBytes& bytes, size_t lead,
   estimate.struct_size = sizeof(estimate);
   graft_error error{};
   const graft_status status =
-      graft_estimate_fd(descriptor, lead, bytes.size(), &options, &estimate, &error);
+      graft_model_estimate_fd(descriptor, lead, bytes.size(), &options, &estimate, &error);
   close(descriptor);
   REQUIRE_MESSAGE(status == GRAFT_OK, error.message);
   return estimate;
@@ -153,23 +153,26 @@ TEST_SUITE("runtime/c_api_memory") {
     graft_memory_estimate estimate{};
     estimate.struct_size = sizeof(estimate);
     graft_error error{};
-    CHECK(graft_estimate("/no/such/model", nullptr, &estimate, &error) == GRAFT_NOT_FOUND);
+    CHECK(graft_model_estimate("/no/such/model", nullptr, &estimate, &error) == GRAFT_NOT_FOUND);
     CHECK(std::strstr(error.message, "/no/such/model") != nullptr);
-    CHECK(graft_estimate(nullptr, nullptr, &estimate, &error) == GRAFT_INVALID_ARGUMENT);
-    CHECK(graft_estimate("/no/such/model", nullptr, nullptr, &error) == GRAFT_INVALID_ARGUMENT);
-    CHECK(graft_estimate_fd(-1, 0, 0, nullptr, &estimate, &error) == GRAFT_IO);
+    CHECK(graft_model_estimate(nullptr, nullptr, &estimate, &error) == GRAFT_INVALID_ARGUMENT);
+    CHECK(graft_model_estimate("/no/such/model", nullptr, nullptr, &error) ==
+          GRAFT_INVALID_ARGUMENT);
+    CHECK(graft_model_estimate_fd(-1, 0, 0, nullptr, &estimate, &error) == GRAFT_IO);
 
     TinyLlama llama(fb::TensorFormat::Float32);
     AlignedBytes damaged(llama.file().span());
     damaged.data()[200] ^= 1;
     const FileOf file(damaged);
-    CHECK(graft_estimate(file.path(), nullptr, &estimate, &error) == GRAFT_CORRUPT);
+    CHECK(graft_model_estimate(file.path(), nullptr, &estimate, &error) == GRAFT_CORRUPT);
     CHECK(std::strstr(error.message, file.path()) != nullptr);
     const FileOf sound(llama.file());
     graft_session_options options = OptionsOf(1u << 31);
-    CHECK(graft_estimate(sound.path(), &options, &estimate, &error) == GRAFT_INVALID_ARGUMENT);
+    CHECK(graft_model_estimate(sound.path(), &options, &estimate, &error) ==
+          GRAFT_INVALID_ARGUMENT);
     options = OptionsOf(64, 77);
-    CHECK(graft_estimate(sound.path(), &options, &estimate, &error) == GRAFT_INVALID_ARGUMENT);
+    CHECK(graft_model_estimate(sound.path(), &options, &estimate, &error) ==
+          GRAFT_INVALID_ARGUMENT);
     CHECK(estimate.peak_bytes == 0);
   }
 

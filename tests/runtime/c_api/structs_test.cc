@@ -112,7 +112,7 @@ void CheckResult(size_t older_bytes, const std::function<graft_status(T*)>& call
 }
 
 TEST_SUITE("runtime/c_api_structs") {
-  TEST_CASE("options of a model, a session, a text, a talk and a generation grow") {
+  TEST_CASE("options of a model, a session, a text, a conversation and a generation grow") {
     const Fixture fixture;
     CheckOptions<graft_model_options>(
         GRAFT_MODEL_OPTIONS_INIT, offsetof(graft_model_options, cache_folder),
@@ -137,23 +137,23 @@ TEST_SUITE("runtime/c_api_structs") {
         [&](const graft_tokenize_options* options) {
           int32_t ids[16];
           size_t count = 0;
-          return graft_tokenize_pair(fixture.model, "a", 1, nullptr, 0, options, ids, nullptr, 16,
-                                     &count, nullptr);
+          return graft_model_tokenize_pair(fixture.model, "a", 1, nullptr, 0, options, ids, nullptr,
+                                           16, &count, nullptr);
         });
     graft_chat_options chat = GRAFT_CHAT_OPTIONS_INIT;
     chat.template_text = "x";
-    CheckOptions<graft_chat_options>(chat, offsetof(graft_chat_options, variables),
-                                     [&](const graft_chat_options* options) {
-                                       char text[16];
-                                       size_t size = 0;
-                                       return graft_chat_render(fixture.model, nullptr, 0, options,
-                                                                text, sizeof(text), &size, nullptr);
-                                     });
+    CheckOptions<graft_chat_options>(
+        chat, offsetof(graft_chat_options, variables), [&](const graft_chat_options* options) {
+          char text[16];
+          size_t size = 0;
+          return graft_model_render_chat(fixture.model, nullptr, 0, options, text, sizeof(text),
+                                         &size, nullptr);
+        });
     CheckOptions<graft_generate_options>(
         GRAFT_GENERATE_OPTIONS_INIT, offsetof(graft_generate_options, temperature),
         [&](const graft_generate_options* options) {
           const int32_t prompt = 5;
-          graft_session_reset(fixture.session, nullptr);
+          REQUIRE(graft_session_reset(fixture.session, nullptr) == GRAFT_OK);
           return graft_session_generate(fixture.session, &prompt, 1, options, nullptr, nullptr,
                                         nullptr, nullptr);
         });
@@ -173,12 +173,12 @@ TEST_SUITE("runtime/c_api_structs") {
     });
     CheckResult<graft_memory_estimate>(
         offsetof(graft_memory_estimate, kv_bytes), [&](graft_memory_estimate* estimate) {
-          return graft_estimate(fixture.path.c_str(), nullptr, estimate, nullptr);
+          return graft_model_estimate(fixture.path.c_str(), nullptr, estimate, nullptr);
         });
     CheckResult<graft_generate_result>(
         offsetof(graft_generate_result, prefill_ns), [&](graft_generate_result* result) {
           const int32_t prompt = 5;
-          graft_session_reset(fixture.session, nullptr);
+          REQUIRE(graft_session_reset(fixture.session, nullptr) == GRAFT_OK);
           return graft_session_generate(fixture.session, &prompt, 1, nullptr, nullptr, nullptr,
                                         result, nullptr);
         });

@@ -50,7 +50,7 @@ std::vector<int32_t> Generate(graft_session* session, int32_t prompt, uint32_t c
     static_cast<std::vector<int32_t>*>(user)->push_back(id);
     return int32_t{0};
   };
-  graft_session_reset(session, nullptr);
+  REQUIRE(graft_session_reset(session, nullptr) == GRAFT_OK);
   if (graft_session_generate(session, &prompt, 1, &options, keep, &ids, nullptr, nullptr) !=
       GRAFT_OK) {
     ids.clear();
@@ -118,7 +118,7 @@ TEST_SUITE("runtime/c_api_threads") {
     const int32_t prompt = 3;
     graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
     options.ignore_end = 1;
-    graft_session_reset(session, nullptr);
+    REQUIRE(graft_session_reset(session, nullptr) == GRAFT_OK);
     CHECK(graft_session_generate(session, &prompt, 1, &options, wait, &shared, nullptr, nullptr) ==
           GRAFT_CANCELLED);
     other.join();
@@ -141,7 +141,7 @@ TEST_SUITE("runtime/c_api_threads") {
           std::this_thread::sleep_for(std::chrono::microseconds(50 * round));
         }
       });
-      graft_session_reset(session, nullptr);
+      REQUIRE(graft_session_reset(session, nullptr) == GRAFT_OK);
       const graft_status status =
           graft_session_append(session, ids.data(), ids.size(), nullptr, nullptr);
       stop.store(true);

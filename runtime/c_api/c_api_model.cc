@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of graft.h that opens a model and tells what it is.
+#include <graft/graft.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "runtime/c_api/c_api_support.h"
+#include "runtime/model/model.h"
+#include "runtime/model/packed_weights.h"
+#include "runtime/platform/data_source.h"
+#include "runtime/tasks/text_model.h"
+#include "schema/generated/model_generated.h"
+#include "schema/status.h"
+
+using graft::Error;
+using graft::OkStatus;
+using graft::Result;
+using graft::Status;
+using graft::StatusCode;
+namespace runtime = graft::runtime;
+using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file is its other half
+
+namespace {
+
+constexpr size_t kMemoryAlignment = 64;
+
+static_assert(GRAFT_TASK_TENSORS == static_cast<int>(graft::schema::fb::TaskKind::Tensors));
+static_assert(GRAFT_TASK_TEXT_GENERATION ==
+              static_cast<int>(graft::schema::fb::TaskKind::TextGeneration));
+static_assert(GRAFT_TASK_EMBEDDING == static_cast<int>(graft::schema::fb::TaskKind::Embedding));
+static_assert(GRAFT_TASK_CLASSIFICATION ==
+              static_cast<int>(graft::schema::fb::TaskKind::Classification));
+static_assert(GRAFT_TASK_TOKEN_CLASSIFICATION ==
+              static_cast<int>(graft::schema::fb::TaskKind::TokenClassification));
+static_assert(GRAFT_CACHE_OFF == static_cast<int>(runtime::CacheState::kOff));
+static_assert(GRAFT_CACHE_HIT == static_cast<int>(runtime::CacheState::kHit));
+static_assert(GRAFT_CACHE_STORED == static_cast<int>(runtime::CacheState::kStored));
+static_assert(GRAFT_CACHE_FAILED == static_cast<int>(runtime::CacheState::kFailed));
+
+Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char* name,
+                 const graft_model_options* options, graft_model** model) {
+  if (!source.ok()) return source.status();
+  graft_model_options given;
+  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+  runtime::ModelOptions model_options;
+  model_options.threads = given.threads;
+  model_options.verify_contents = given.verify_contents != 0;
+  if (given.cache_folder != nullptr) model_options.cache.folder = given.cache_folder;
+  model_options.memory_limit_bytes = given.memory_limit_bytes;
+  if (given.cache_limit_bytes != 0) model_options.cache.limit_bytes = given.cache_limit_bytes;
+  GRAFT_ASSIGN_OR_RETURN(auto shared,
+                         runtime::TextModel::Open(std::move(source).value(), model_options, name));
+  auto* handle = new (std::nothrow) graft_model(std::move(shared));
+  if (handle == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a model's handle");
+  *model = handle;
+  return OkStatus();
+}
+
+Status GetInfo(const graft_model* model, graft_model_info* info) {
+  if (model == nullptr) return NullArgument("model");
+  GRAFT_RETURN_IF_ERROR(CheckOutStruct(info, "info"));
+  const runtime::Model& shared = *model->shared->model();
+  const graft::schema::fb::Task& task = *shared.verified().model().task();
+  graft_model_info filled{};
+  filled.task = static_cast<int32_t>(task.kind());
+  filled.architecture = task.architecture() == nullptr ? "" : task.architecture()->c_str();
+  filled.context_tokens = shared.context_tokens();
+  filled.vocabulary = shared.vocabulary();
+  filled.has_chat_template = model->chat_template.exists();
+  filled.takes_images = task.image() != nullptr;
+  filled.has_tokenizer = model->shared->tokenizer() != nullptr;
+  filled.file_bytes = shared.verified().file_bytes().size();
+  filled.identity_high = shared.identity().high;
+  filled.identity_low = shared.identity().low;
+  filled.cache_state = static_cast<int32_t>(shared.packed_weights().cache_state());
+  filled.packed_bytes = shared.packed_weights().bytes();
+  const std::string note = shared.packed_weights().cache_note();
+  note.copy(filled.cache_note, sizeof(filled.cache_note) - 1);
+  WriteStruct(filled, info);
+  return OkStatus();
+}
+
+}  // namespace
+
+graft_status graft_model_open(const char* path, const graft_model_options* options,
+                              graft_model** model, graft_error* error) {
+  if (path == nullptr) return Report(NullArgument("path"), error);
+  if (model == nullptr) return Report(NullArgument("model"), error);
+  return Report(OpenModel(runtime::OpenPath(path), path, options, model), error);
+}
+
+graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
+                                 const graft_model_options* options, graft_model** model,
+                                 graft_error* error) {
+  if (model == nullptr) return Report(NullArgument("model"), error);
+  return Report(
+      OpenModel(runtime::OpenDescriptor(fd, offset, size), "file descriptor", options, model),
+      error);
+}
+
+graft_status graft_model_open_memory(const void* data, size_t size,
+                                     const graft_model_options* options, graft_model** model,
+                                     graft_error* error) {
+  if (data == nullptr) return Report(NullArgument("data"), error);
+  if (model == nullptr) return Report(NullArgument("model"), error);
+  if (reinterpret_cast<uintptr_t>(data) % kMemoryAlignment != 0) {
+    return Report(
+        Error(StatusCode::kInvalidArgument, "data is not aligned to %zu bytes", kMemoryAlignment),
+        error);
+  }
+  std::unique_ptr<runtime::DataSource> source(
+      new (std::nothrow) runtime::MemorySource({static_cast<const uint8_t*>(data), size}));
+  if (source == nullptr) {
+    return Report(Status(StatusCode::kOutOfMemory, "no memory for a source"), error);
+  }
+  return Report(OpenModel(std::move(source), "memory", options, model), error);
+}
+
+void graft_model_destroy(graft_model* model) { delete model; }
+
+graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
+                                  graft_error* error) {
+  return Report(GetInfo(model, info), error);
+}

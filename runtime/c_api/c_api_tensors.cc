@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of graft.h that computes a model's graph on named tensors.
+#include <graft/graft.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "runtime/c_api/c_api_support.h"
+#include "runtime/session/session.h"
+#include "runtime/tasks/model_inputs.h"
+#include "schema/result.h"
+
+using graft::Error;
+using graft::OkStatus;
+using graft::Result;
+using graft::Status;
+using graft::StatusCode;
+namespace runtime = graft::runtime;
+using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file is its other half
+
+namespace {
+
+static_assert(GRAFT_TYPE_F32 == static_cast<int>(runtime::ElementType::kFloat32));
+static_assert(GRAFT_TYPE_I32 == static_cast<int>(runtime::ElementType::kInt32));
+
+Status GetInput(const graft_model* model, size_t index, graft_tensor* input) {
+  if (model == nullptr) return NullArgument("model");
+  if (input == nullptr) return NullArgument("input");
+  GRAFT_ASSIGN_OR_RETURN(const runtime::ModelInput found,
+                         runtime::DescribeInput(*model->shared->model(), index));
+  graft_tensor filled{};
+  filled.name = found.name;
+  filled.type = static_cast<int32_t>(found.type);
+  filled.rank = static_cast<uint32_t>(std::min<size_t>(found.shape.size(), GRAFT_MAX_RANK));
+  std::copy_n(found.shape.begin(), filled.rank, filled.shape);
+  *input = filled;
+  return OkStatus();
+}
+
+Result<runtime::TensorView> ReadTensor(const graft_tensor& tensor, size_t index) {
+  runtime::TensorView view;
+  if (tensor.name == nullptr)
+    return Error(StatusCode::kInvalidArgument, "input %zu has no name", index);
+  view.name = tensor.name;
+  if (tensor.type != GRAFT_TYPE_F32 && tensor.type != GRAFT_TYPE_I32) {
+    return Error(StatusCode::kInvalidArgument, "input %s: %d is no tensor type", tensor.name,
+                 tensor.type);
+  }
+  if (tensor.rank > GRAFT_MAX_RANK) {
+    return Error(StatusCode::kInvalidArgument, "input %s: rank %u exceeds %d", tensor.name,
+                 tensor.rank, GRAFT_MAX_RANK);
+  }
+  if (tensor.data == nullptr) {
+    return Error(StatusCode::kInvalidArgument, "input %s has no data", tensor.name);
+  }
+  view.type = static_cast<runtime::ElementType>(tensor.type);
+  view.shape.assign(tensor.shape, tensor.shape + tensor.rank);
+  view.data = tensor.data;
+  return view;
+}
+
+Status Forward(graft_session* session, const graft_tensor* inputs, size_t input_count,
+               const graft_tensor** outputs, size_t* output_count) {
+  if (session == nullptr) return NullArgument("session");
+  if (inputs == nullptr && input_count > 0) return NullArgument("inputs");
+  if (outputs == nullptr) return NullArgument("outputs");
+  if (output_count == nullptr) return NullArgument("output_count");
+  std::vector<runtime::TensorView> views;
+  for (size_t i = 0; i < input_count; ++i) {
+    GRAFT_ASSIGN_OR_RETURN(runtime::TensorView view, ReadTensor(inputs[i], i));
+    views.push_back(std::move(view));
+  }
+  session->session->ClearCancel();
+  GRAFT_ASSIGN_OR_RETURN(const auto results, session->session->Forward(views));
+  std::vector<graft_tensor> tensors;
+  for (const runtime::TensorView& view : results) {
+    graft_tensor tensor{};
+    if (view.shape.size() > GRAFT_MAX_RANK) {
+      return Error(StatusCode::kInternal, "output %s has rank %zu, at most %d fits",
+                   view.name.c_str(), view.shape.size(), GRAFT_MAX_RANK);
+    }
+    tensor.name = view.name.c_str();
+    tensor.type = static_cast<int32_t>(view.type);
+    tensor.rank = static_cast<uint32_t>(view.shape.size());
+    std::copy(view.shape.begin(), view.shape.end(), tensor.shape);
+    tensor.data = view.data;
+    tensors.push_back(tensor);
+  }
+  session->outputs = std::move(tensors);
+  *outputs = session->outputs.data();
+  *output_count = session->outputs.size();
+  return OkStatus();
+}
+
+}  // namespace
+
+graft_status graft_model_get_input(const graft_model* model, size_t index, graft_tensor* input,
+                                   graft_error* error) {
+  return Report(GetInput(model, index, input), error);
+}
+
+graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,
+                                   size_t input_count, const graft_tensor** outputs,
+                                   size_t* output_count, graft_error* error) {
+  return Report(Forward(session, inputs, input_count, outputs, output_count), error);
+}

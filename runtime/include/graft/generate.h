@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Part of graft.h: appends tokens to a session, and generates more. */
+#ifndef GRAFT_GENERATE_H_
+#define GRAFT_GENERATE_H_
+
+#include <graft/session.h>
+#include <graft/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How the next token is chosen. The filters apply in the order repeat_penalty, temperature, top_k,
+ * top_p, min_p. What the struct points to is read during the call. */
+typedef struct graft_generate_options {
+  size_t struct_size;
+  uint32_t max_tokens;    /* default 256; never beyond the context */
+  float temperature;      /* 0: the likeliest token */
+  uint32_t top_k;         /* 0: off */
+  float top_p;            /* 0 or 1: off */
+  float min_p;            /* 0: off */
+  float repeat_penalty;   /* 0 or 1: off; > 1 makes tokens seen lately less likely */
+  uint32_t repeat_window; /* how many tokens back; default 64 */
+  uint64_t seed;
+  const char* const* stop; /* stop_count strings: generation ends before the first that appears */
+  size_t stop_count;
+  uint8_t ignore_end; /* 1: go on after the model's end-of-text tokens */
+  /* 1: the prompt is the whole text, not what comes after the tokens held.
+   * graft_session_keep_prefix is done first, so that only what is new is computed. */
+  uint8_t whole_prompt;
+} graft_generate_options;
+#define GRAFT_GENERATE_OPTIONS_INIT \
+  { sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0, 0 }
+
+#define GRAFT_STOP_END_TOKEN 0
+#define GRAFT_STOP_STRING 1
+#define GRAFT_STOP_MAX_TOKENS 2
+#define GRAFT_STOP_CONTEXT 3
+#define GRAFT_STOP_CALLBACK 4
+
+/* How a generation went. */
+typedef struct graft_generate_result {
+  size_t struct_size; /* set by the caller */
+  size_t prompt_tokens;
+  size_t generated_tokens;
+  uint64_t prefill_ns;
+  uint64_t decode_ns;
+  int32_t stop_reason;  /* GRAFT_STOP_... */
+  size_t reused_tokens; /* of the prompt, that were held already; prefill_ns is the others' */
+} graft_generate_result;
+
+/* Called on the generating thread for each token, with its id and the text that became certain:
+ * always whole UTF-8 characters, possibly none (size 0). After the last token it is called once
+ * with id -1 if text is left. text is graft's, is not terminated, and lives until the callback
+ * returns. Of the session's functions it may call graft_session_cancel only. Return 0 to go on, 1
+ * to stop. It must return: neither an exception nor longjmp may leave it. */
+typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text, size_t size);
+
+/* Appends the prompt (ids) to what the session holds, and generates. `callback` and `result` may be
+ * NULL. An end token is neither handed out nor counted. The last token handed out is not yet held
+ * by the session: to go on from it, make it the first of the next prompt. prompt, options and
+ * *result are the caller's.
+ * Thread   The session's.
+ * Errors   As graft_session_append.
+ *          INVALID_ARGUMENT: no prompt, a sampling option out of its range, stop strings without a
+ *          tokenizer or that are not valid UTF-8.
+ */
+GRAFT_API GRAFT_MUST_CHECK graft_status
+graft_session_generate(graft_session* session, const int32_t* prompt, size_t prompt_count,
+                       const graft_generate_options* options, graft_token_callback callback,
+                       void* user, graft_generate_result* result, graft_error* error);
+
+/* Appends `count` tokens to what the session holds, in chunks. *logits (may be NULL) receives
+ * `vocabulary` floats for the last token. They are the session's and live until its next call. ids
+ * are the caller's. After a failure nothing was appended.
+ * Thread   The session's.
+ * Errors   OUT_OF_RANGE: the context is full, or an id is not in the vocabulary.
+ *          UNSUPPORTED: the model does not generate text.
+ *          CANCELLED, OUT_OF_MEMORY.
+ */
+GRAFT_API GRAFT_MUST_CHECK graft_status graft_session_append(graft_session* session,
+                                                             const int32_t* ids, size_t count,
+                                                             const float** logits,
+                                                             graft_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GRAFT_GENERATE_H_ */

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Part of graft.h: opens a model, and tells what it is. */
+#ifndef GRAFT_MODEL_H_
+#define GRAFT_MODEL_H_
+
+#include <graft/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An open model: verified, its weights packed for this CPU. Any number of sessions share it. */
+typedef struct graft_model graft_model;
+
+/* How a model is opened. Use the _INIT macro, or set struct_size and zero the rest, and fill in
+ * what you need. A zero field means its default. */
+typedef struct graft_model_options {
+  size_t struct_size;
+  /* Threads used while loading. Default: as many as help, at most the big cores. */
+  uint32_t threads;
+  /* 1: also check every segment's checksum, which reads the whole file. */
+  uint8_t verify_contents;
+  /* A folder for packed weights, made if it is missing; NULL or "": none. Read during the call.
+   * The first opening of a model packs its weights for this CPU. It stores them here, in one file
+   * of about the model's size. Later openings, of any process, map that file and share its memory.
+   * A cache that cannot be used, whatever the reason, is never an error: the weights are then
+   * packed into memory, and graft_model_get_info says why.
+   * Any number of processes may use a folder. Give models you do not trust a folder of their own.
+   *  */
+  const char* cache_folder;
+  /* Of all files of the folder together. Beyond it, those used longest ago are removed. Default:
+   * 8 GiB. */
+  uint64_t cache_limit_bytes;
+  /* If the packed weights take more, opening returns OUT_OF_MEMORY before anything is allocated.
+   * Also the limit of sessions that set none. Default: none. */
+  uint64_t memory_limit_bytes;
+} graft_model_options;
+#define GRAFT_MODEL_OPTIONS_INIT \
+  { sizeof(graft_model_options), 0, 0, NULL, 0, 0 }
+
+/* Maps and verifies a file, and packs its weights or maps them from the cache. *model is the
+ * caller's to destroy. `options` and `error` may be NULL.
+ * Thread   Any.
+ * Errors   NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, OUT_OF_MEMORY.
+ *          UNSUPPORTED: an op or format that this library or CPU does not have.
+ *          INVALID_ARGUMENT: options.
+ */
+GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_open(const char* path,
+                                                         const graft_model_options* options,
+                                                         graft_model** model, graft_error* error);
+/* The same for `size` bytes at `offset` of an open file; size 0: up to the file's end. The
+ * descriptor stays the caller's and may be closed after the call. The offset need not be a multiple
+ * of the page size. If it is not a multiple of 64, the bytes are read into memory instead of
+ * mapped.
+ * Thread   Any.
+ * Errors   As graft_model_open.
+ *          INVALID_ARGUMENT: the range is not in the file.
+ */
+GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
+                                                            const graft_model_options* options,
+                                                            graft_model** model,
+                                                            graft_error* error);
+/* The same for bytes in memory. They stay the caller's, must be aligned to 64 bytes, and must
+ * outlive the model and its sessions.
+ * Thread   Any.
+ * Errors   As graft_model_open.
+ *          INVALID_ARGUMENT: alignment.
+ */
+GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_open_memory(const void* data, size_t size,
+                                                                const graft_model_options* options,
+                                                                graft_model** model,
+                                                                graft_error* error);
+/* Frees the model once its last session is gone. NULL is fine. If packed weights are still on their
+ * way to the disk, the last to go waits for them.
+ * Thread   Any, once, after all other calls on the handle have returned.
+ */
+GRAFT_API void graft_model_destroy(graft_model* model);
+
+#define GRAFT_TASK_TENSORS 0
+#define GRAFT_TASK_TEXT_GENERATION 1
+#define GRAFT_TASK_EMBEDDING 2            /* the first output is a vector for each text or image */
+#define GRAFT_TASK_CLASSIFICATION 3       /* ... a score for each label, for each text or image */
+#define GRAFT_TASK_TOKEN_CLASSIFICATION 4 /* ... a score for each label, for each token */
+
+#define GRAFT_CACHE_OFF 0    /* no cache folder was given, or nothing is to be packed */
+#define GRAFT_CACHE_HIT 1    /* packed weights were mapped from the cache; their checksums held */
+#define GRAFT_CACHE_STORED 2 /* they were packed into a file of the cache, for the next opening */
+#define GRAFT_CACHE_FAILED 3 /* they were packed into memory; cache_note says why */
+
+/* What a model is. Strings belong to the model and live as long as it does. */
+typedef struct graft_model_info {
+  size_t struct_size;       /* set by the caller */
+  int32_t task;             /* GRAFT_TASK_... */
+  const char* architecture; /* "" if the file does not say */
+  uint32_t context_tokens;  /* positions the model was trained for; 0: unbounded */
+  uint32_t vocabulary;      /* token ids are below this; 0: not a token model */
+  uint8_t has_tokenizer;
+  uint64_t file_bytes;
+  uint64_t identity_high; /* hash of graph and weights: equal for equal models */
+  uint64_t identity_low;
+  int32_t cache_state; /* GRAFT_CACHE_...; STORED may turn into FAILED while the disk is written */
+  uint64_t packed_bytes; /* of all packed weights */
+  char cache_note[256]; /* why a file of the cache was not taken or not stored; "" if all is well */
+  uint8_t has_chat_template; /* graft_model_render_chat works without a template of the caller's */
+  uint8_t takes_images;      /* graft_session_classify_images or _embed_images works, by task */
+} graft_model_info;
+
+/* Fills in *info, which is the caller's.
+ * Thread   Any.
+ * Errors   INVALID_ARGUMENT: struct_size.
+ */
+GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_get_info(const graft_model* model,
+                                                             graft_model_info* info,
+                                                             graft_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GRAFT_MODEL_H_ */

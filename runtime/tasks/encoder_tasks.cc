@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/tasks/encoder_tasks.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "runtime/session/text_batch.h"
+#include "runtime/tasks/model_inputs.h"
+#include "schema/generated/model_generated.h"
+#include "schema/verify.h"
+
+namespace graft::runtime {
+namespace {
+
+namespace fb = schema::fb;
+
+// All texts' tokens, with their types.
+Result<TextBatch> Encode(const TextModel& model, std::span<const TextInput> texts) {
+  TextBatch batch;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    GRAFT_ASSIGN_OR_RETURN(const TypedIds typed, model.EncodeTyped(texts[i].text, texts[i].pair,
+                                                                   /*add_special=*/true, 0));
+    if (typed.ids.empty()) return Error(StatusCode::kInvalidArgument, "text %zu has no tokens", i);
+    batch.ids.insert(batch.ids.end(), typed.ids.begin(), typed.ids.end());
+    batch.types.insert(batch.types.end(), typed.type_ids.begin(), typed.type_ids.end());
+    if (batch.ids.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
+      return Error(StatusCode::kOutOfRange, "the texts have more than 2^31 tokens");
+    batch.ends.push_back(static_cast<int32_t>(batch.ids.size()));
+  }
+  return batch;
+}
+
+// Of a model that takes one text at a time and gives a row for each token: the last token's row.
+Result<TaskRows> ComputeOneByOne(const Model& model, Session& session, const TextBatch& batch) {
+  GRAFT_ASSIGN_OR_RETURN(const ModelInput input, DescribeInput(model, 0));
+  TaskRows rows;
+  size_t begin = 0;
+  for (const int32_t end : batch.ends) {
+    TensorView ids;
+    ids.name = input.name;
+    ids.type = ElementType::kInt32;
+    ids.shape = {end - static_cast<int64_t>(begin)};
+    ids.data = batch.ids.data() + begin;
+    GRAFT_ASSIGN_OR_RETURN(const auto outputs, session.Forward({&ids, 1}));
+    rows.width = static_cast<size_t>(outputs[0].shape.back());
+    const auto tokens = static_cast<size_t>(outputs[0].shape[0]);
+    const auto* last = static_cast<const float*>(outputs[0].data) + (tokens - 1) * rows.width;
+    rows.numbers.insert(rows.numbers.end(), last, last + rows.width);
+    begin = static_cast<size_t>(end);
+  }
+  return rows;
+}
+
+// The first output as `count` rows.
+TaskRows RowsOf(const TensorView& output, size_t count) {
+  TaskRows rows;
+  rows.width = static_cast<size_t>(output.shape.back());
+  const auto* numbers = static_cast<const float*>(output.data);
+  rows.numbers.assign(numbers, numbers + count * rows.width);
+  return rows;
+}
+
+// The first output's row of each text.
+Result<TaskRows> ComputeTexts(const TextModel& model, Session& session,
+                              std::span<const TextInput> texts) {
+  if (texts.empty()) return Error(StatusCode::kInvalidArgument, "no texts are given");
+  GRAFT_ASSIGN_OR_RETURN(const TextBatch batch, Encode(model, texts));
+  if (model.model()->verified().facts().text_ends == nullptr)
+    return ComputeOneByOne(*model.model(), session, batch);
+  GRAFT_ASSIGN_OR_RETURN(const auto outputs, session.Forward(batch));
+  return RowsOf(outputs[0], texts.size());
+}
+
+void Softmax(std::span<float> row) {
+  const float largest = *std::max_element(row.begin(), row.end());
+  float total = 0.0f;
+  for (float& score : row) total += score = std::exp(score - largest);
+  for (float& score : row) score /= total;
+}
+
+}  // namespace
+
+Status RequireTask(const Model& model, fb::TaskKind task, const char* what) {
+  if (model.verified().model().task()->kind() == task) return OkStatus();
+  return Error(StatusCode::kUnsupported, "the model does not %s", what);
+}
+
+void FinishScores(const Model& model, TaskRows* rows) {
+  const fb::ScoreKind kind = model.verified().model().task()->scores();
+  if (kind == fb::ScoreKind::Sigmoid) {
+    for (float& score : rows->numbers) score = 1.0f / (1.0f + std::exp(-score));
+  }
+  if (kind != fb::ScoreKind::Softmax) return;
+  for (size_t i = 0; i < rows->numbers.size(); i += rows->width)
+    Softmax(std::span(rows->numbers).subspan(i, rows->width));
+}
+
+Result<TaskRows> EmbedTexts(const TextModel& model, Session& session,
+                            std::span<const TextInput> texts) {
+  GRAFT_RETURN_IF_ERROR(RequireTask(*model.model(), fb::TaskKind::Embedding, "make embeddings"));
+  return ComputeTexts(model, session, texts);
+}
+
+Result<TaskRows> ClassifyTexts(const TextModel& model, Session& session,
+                               std::span<const TextInput> texts) {
+  GRAFT_RETURN_IF_ERROR(
+      RequireTask(*model.model(), fb::TaskKind::Classification, "classify texts"));
+  GRAFT_ASSIGN_OR_RETURN(TaskRows rows, ComputeTexts(model, session, texts));
+  FinishScores(*model.model(), &rows);
+  return rows;
+}
+
+Result<TokenScores> ClassifyTokens(const TextModel& model, Session& session,
+                                   const TextInput& text) {
+  GRAFT_RETURN_IF_ERROR(
+      RequireTask(*model.model(), fb::TaskKind::TokenClassification, "label tokens"));
+  GRAFT_ASSIGN_OR_RETURN(TextBatch batch, Encode(model, {&text, 1}));
+  GRAFT_ASSIGN_OR_RETURN(const auto outputs, session.Forward(batch));
+  TokenScores result;
+  result.scores = RowsOf(outputs[0], batch.ids.size());
+  FinishScores(*model.model(), &result.scores);
+  result.ids = std::move(batch.ids);
+  return result;
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/tasks/model_inputs.h"
+
+#include "schema/generated/model_generated.h"
+#include "schema/verify.h"
+
+namespace graft::runtime {
+namespace fb = schema::fb;
+
+Result<ModelInput> DescribeInput(const Model& model, size_t index) {
+  const fb::Graph& graph = *model.verified().model().graph();
+  const bool takes_texts = model.verified().facts().text_ends != nullptr;
+  size_t left = index;
+  for (const auto role :
+       {fb::InputRole::TokenIds, fb::InputRole::Tensor, fb::InputRole::TokenTypes}) {
+    for (const fb::GraphInput* candidate : *graph.inputs()) {
+      if (candidate->role() != role || left-- != 0) continue;
+      const fb::Value& value = *graph.values()->Get(static_cast<uint32_t>(candidate->value()));
+      ModelInput input;
+      input.name = value.name()->c_str();
+      input.type = static_cast<ElementType>(value.type());
+      if (takes_texts) input.shape.push_back(-1);
+      for (const fb::Dimension* dimension : *value.shape())
+        input.shape.push_back(dimension->symbol() >= 0 ? -1 : dimension->size());
+      return input;
+    }
+  }
+  if (!takes_texts || left != 0)
+    return Error(StatusCode::kOutOfRange, "the model has no input %zu", index);
+  return ModelInput{"attention_mask", ElementType::kInt32, {-1, -1}};
+}
+
+}  // namespace graft::runtime
