@@ -142,30 +142,73 @@ int MeasureRounds(const BenchSettings& settings, uint32_t threads, Bench& bench,
   return kExitOk;
 }
 
+std::string ReadSettings(int argc, char** argv, BenchSettings* settings, CacheOptions* cache) {
+  constexpr uint64_t kMost = uint64_t{1} << 20;
+  std::string kv = "auto";
+  Options options;
+  cache->AddTo(&options);
+  options.Whole("prompt", 'p', &settings->prompt, 0, kMost);
+  options.Whole("generate", 'n', &settings->generate, 0, kMost);
+  options.Whole("depth", 'd', &settings->depth, 0, kMost);
+  settings->threads.AddTo(&options);
+  options.Whole("repetitions", 'r', &settings->repetitions, 1, 10000);
+  options.Text("kv", 0, &kv, nullptr);
+  options.Flag("profile", &settings->profile);
+  options.Flag("json", &settings->json);
+  if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
+    return problem;
+  }
+  return ParseKvFormat(kv, &settings->kv_format);
+}
+
+/// Prompts, then generation. `start`: when the process began to open the model.
+int MeasureRates(const BenchSettings& settings, Clock::time_point start, Bench& bench,
+                 BenchFigures* figures) {
+  std::vector<double> prompt_rates;
+  for (uint64_t i = 0; i <= settings.repetitions && settings.prompt > 0; ++i) {
+    double rate = 0;
+    if (const int code = bench.MeasurePrompt(&rate); code != kExitOk) return code;
+    if (i == 0) {  // cold: the time to the first token, and no part of the rates
+      figures->first_token_ms = SecondsSince(start) * 1e3;
+    } else {
+      prompt_rates.push_back(rate);
+    }
+  }
+  if (settings.generate > 0) {
+    double rate = 0;  // of the first run, which only warms up
+    if (const int code = bench.MeasureGeneration(&rate); code != kExitOk) return code;
+  }
+  figures->memory = ReadMemoryUse();  // before what measuring the bandwidth takes
+  std::vector<double> generation_rates;
+  if (settings.generate > 0) {
+    if (const int code = MeasureRounds(settings, figures->session.threads, bench, &figures->rounds);
+        code != kExitOk)
+      return code;
+    for (const GenerationRound& round : figures->rounds)
+      generation_rates.push_back(round.tokens_per_second);
+  }
+  figures->prompt = RatesOf(prompt_rates);
+  figures->generation = RatesOf(generation_rates);
+  return kExitOk;
+}
+
+int MeasureProfiles(const BenchSettings& settings, Bench& bench, BenchFigures* figures) {
+  if (!settings.profile) return kExitOk;
+  if (settings.prompt > 0) {
+    const int code = bench.ProfilePrompt(&figures->prompt_profile);
+    if (code != kExitOk) return code;
+  }
+  return settings.generate > 0 ? bench.ProfileGeneration(&figures->generation_profile) : kExitOk;
+}
+
 }  // namespace
 
 int RunBench(int argc, char** argv) {
   BenchSettings settings;
-  constexpr uint64_t kMost = uint64_t{1} << 20;
   CacheOptions cache;
-  Options options;
-  cache.AddTo(&options);
-  options.Whole("prompt", 'p', &settings.prompt, 0, kMost);
-  options.Whole("generate", 'n', &settings.generate, 0, kMost);
-  options.Whole("depth", 'd', &settings.depth, 0, kMost);
-  settings.threads.AddTo(&options);
-  options.Whole("repetitions", 'r', &settings.repetitions, 1, 10000);
-  std::string kv = "auto";
-  options.Text("kv", 0, &kv, nullptr);
-  options.Flag("profile", &settings.profile);
-  options.Flag("json", &settings.json);
-  if (std::string problem = options.Parse(argc, argv, &settings.file); !problem.empty()) {
+  if (std::string problem = ReadSettings(argc, argv, &settings, &cache); !problem.empty()) {
     return FailUsage("bench: " + problem);
   }
-  if (std::string problem = ParseKvFormat(kv, &settings.kv_format); !problem.empty()) {
-    return FailUsage("bench: " + problem);
-  }
-
   const auto start = Clock::now();
   const ModelHandle model = OpenModel(settings.file, settings.threads, cache);
   if (model == nullptr) return kExitFailure;
@@ -185,38 +228,8 @@ int RunBench(int argc, char** argv) {
 
   const InterruptGuard guard(session.get());
   Bench bench(settings, session.get(), figures.model.vocabulary);
-  std::vector<double> prompt_rates;
-  std::vector<double> generation_rates;
-  for (uint64_t i = 0; i <= settings.repetitions && settings.prompt > 0; ++i) {
-    double rate = 0;
-    if (const int code = bench.MeasurePrompt(&rate); code != kExitOk) return code;
-    if (i == 0) {  // cold: the time to the first token, and no part of the rates
-      figures.first_token_ms = SecondsSince(start) * 1e3;
-    } else {
-      prompt_rates.push_back(rate);
-    }
-  }
-  if (settings.generate > 0) {
-    double rate = 0;  // of the first run, which only warms up
-    if (const int code = bench.MeasureGeneration(&rate); code != kExitOk) return code;
-  }
-  figures.memory = ReadMemoryUse();  // before what measuring the bandwidth takes
-  if (settings.generate > 0) {
-    if (const int code = MeasureRounds(settings, figures.session.threads, bench, &figures.rounds);
-        code != kExitOk)
-      return code;
-    for (const GenerationRound& round : figures.rounds)
-      generation_rates.push_back(round.tokens_per_second);
-  }
-  figures.prompt = RatesOf(prompt_rates);
-  figures.generation = RatesOf(generation_rates);
-  if (settings.profile && settings.prompt > 0) {
-    if (const int code = bench.ProfilePrompt(&figures.prompt_profile); code != kExitOk) return code;
-  }
-  if (settings.profile && settings.generate > 0) {
-    if (const int code = bench.ProfileGeneration(&figures.generation_profile); code != kExitOk)
-      return code;
-  }
+  if (const int code = MeasureRates(settings, start, bench, &figures); code != kExitOk) return code;
+  if (const int code = MeasureProfiles(settings, bench, &figures); code != kExitOk) return code;
   ShowBench(settings, figures);
   return kExitOk;
 }

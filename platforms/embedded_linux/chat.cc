@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// graft-run chat: a talk with the model, by its own chat template, from a terminal or a pipe.
+// graft-run chat: a conversation with the model, by its own chat template, from a terminal or a
+// pipe.
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,18 +15,19 @@
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/sampling_options.h"
 #include "platforms/embedded_linux/text_input.h"
 #include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
 
-constexpr uint64_t kMaxContext = uint64_t{1} << 24;
 constexpr uint64_t kDefaultContext = 4096;
 
 constexpr char kCommands[] =
-    "  /reset          forget the talk\n"
-    "  /system TEXT    forget the talk, and start with this instruction (none: without one)\n"
+    "  /reset          forget the conversation\n"
+    "  /system TEXT    forget the conversation, and start with this instruction (none: without "
+    "one)\n"
     "  /help           this list\n"
     "  /exit           end; so does the end of input\n"
     "A line that ends with \\ goes on in the next. Ctrl-C stops the answer.\n";
@@ -37,14 +39,7 @@ struct Settings {
   std::string template_file;
   bool has_template_file = false;
   std::vector<std::string> set;
-  std::vector<std::string> stop;
-  uint64_t max_tokens = 1024;
-  double temperature = 0;
-  uint64_t top_k = 0;
-  double top_p = 0;
-  double min_p = 0;
-  double repeat_penalty = 0;
-  uint64_t seed = 0;
+  SamplingOptions sampling{/*default_max_tokens=*/1024};
   ThreadOptions threads;
   uint64_t context = 0;
   int32_t kv_format = GRAFT_KV_AUTO;
@@ -57,16 +52,9 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.Text("system", 's', &settings->system, &settings->has_system);
   options.Text("template", 0, &settings->template_file, &settings->has_template_file);
   options.TextList("set", &settings->set);
-  options.TextList("stop", &settings->stop);
-  options.Whole("max-tokens", 'n', &settings->max_tokens, 1, kMaxContext);
-  options.Real("temperature", &settings->temperature, 0, 1000);
-  options.Whole("top-k", 0, &settings->top_k, 0, UINT32_MAX);
-  options.Real("top-p", &settings->top_p, 0, 1);
-  options.Real("min-p", &settings->min_p, 0, 1);
-  options.Real("repeat-penalty", &settings->repeat_penalty, 0, 1000);
-  options.Whole("seed", 0, &settings->seed, 0, UINT64_MAX);
+  settings->sampling.AddTo(&options);
   settings->threads.AddTo(&options);
-  options.Whole("context", 'c', &settings->context, 1, kMaxContext);
+  options.Whole("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
   options.Text("kv", 0, &kv, nullptr);
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
@@ -90,11 +78,11 @@ int32_t OnToken(void* user, int32_t, const char* text, size_t size) {
   return std::fflush(stdout) == 0 ? 0 : 1;  // nobody reads any more
 }
 
-/// The talk so far, and the session that holds what was computed of it.
-class Talk {
+/// The conversation so far, and the session that holds what was computed of it.
+class Conversation {
  public:
-  Talk(const Settings& settings, const graft_model* model, graft_session* session, uint64_t context,
-       std::string template_text)
+  Conversation(const Settings& settings, const graft_model* model, graft_session* session,
+               uint64_t context, std::string template_text)
       : settings_(settings),
         model_(model),
         session_(session),
@@ -150,35 +138,25 @@ class Talk {
     if (!template_text_.empty()) options.template_text = template_text_.c_str();
     options.variables = variables.data();
     options.variable_count = variables.size();
-    graft_error error{};
-    text->resize(4096);
-    for (;;) {
-      size_t size = 0;
-      const graft_status status =
-          graft_model_render_chat(model_, messages.data(), messages.size(), &options, text->data(),
-                                  text->size(), &size, &error);
-      const bool is_short = status == GRAFT_OUT_OF_RANGE && size > text->size();
-      if (status != GRAFT_OK && !is_short) {
-        Fail(settings_.file, error.message);
-        return false;
-      }
-      text->resize(size);
-      if (!is_short) return true;
-    }
+    return FillWhole(settings_.file, 4096, text,
+                     [&](char* room, size_t capacity, size_t* size, graft_error* error) {
+                       return graft_model_render_chat(model_, messages.data(), messages.size(),
+                                                      &options, room, capacity, size, error);
+                     });
   }
 
-  /// The ids of the talk; its oldest turns go if it has outgrown the context.
+  /// The ids of the conversation; its oldest turns go if it has outgrown the context.
   bool MakePrompt(std::vector<int32_t>* prompt) {
     size_t forgotten = 0;
     for (;;) {
       std::string text;
       if (!Render(&text) || !Tokenize(settings_.file, model_, text, false, prompt)) return false;
-      const uint64_t room = std::min<uint64_t>(settings_.max_tokens, context_ / 4);
+      const uint64_t room = std::min<uint64_t>(settings_.sampling.max_tokens, context_ / 4);
       if (prompt->size() + room <= context_) break;
       const size_t first = has_system_ ? 1 : 0;
       if (turns_.size() < first + 3) {
         if (prompt->size() < context_) break;
-        Fail(settings_.file, Format("the talk takes %zu tokens, the context holds %" PRIu64,
+        Fail(settings_.file, Format("the conversation takes %zu tokens, the context holds %" PRIu64,
                                     prompt->size(), context_));
         return false;
       }
@@ -191,25 +169,16 @@ class Talk {
                    forgotten);
     }
     if (!prompt->empty()) return true;
-    Fail(settings_.file, "the chat template made no tokens of the talk");
+    Fail(settings_.file, "the chat template made no tokens of the conversation");
     return false;
   }
 
   graft_status Generate(const std::vector<int32_t>& prompt, std::string* answer,
                         graft_error* error) {
     std::vector<const char*> stop;
-    for (const std::string& string : settings_.stop) stop.push_back(string.c_str());
-    graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
-    options.max_tokens = static_cast<uint32_t>(settings_.max_tokens);
-    options.temperature = static_cast<float>(settings_.temperature);
-    options.top_k = static_cast<uint32_t>(settings_.top_k);
-    options.top_p = static_cast<float>(settings_.top_p);
-    options.min_p = static_cast<float>(settings_.min_p);
-    options.repeat_penalty = static_cast<float>(settings_.repeat_penalty);
-    options.seed = settings_.seed + answers_++;
-    options.stop = stop.data();
-    options.stop_count = stop.size();
-    options.whole_prompt = 1;  // what the session holds of the talk is not computed again
+    graft_generate_options options = settings_.sampling.ToGenerateOptions(&stop);
+    options.seed += answers_++;
+    options.whole_prompt = 1;  // what the session holds of the conversation is not computed again
     const InterruptGuard guard(session_);
     return graft_session_generate(session_, prompt.data(), prompt.size(), &options, OnToken, answer,
                                   nullptr, error);
@@ -243,7 +212,7 @@ bool ReadMessage(bool is_terminal, std::string* message) {
 }
 
 /// Talks until the input ends.
-int Converse(Talk* talk) {
+int Converse(Conversation* conversation) {
   const bool is_terminal = isatty(STDIN_FILENO) != 0;
   if (is_terminal) std::fputs("Type a message, or /help.\n", stderr);
   bool all_answered = true;
@@ -251,16 +220,16 @@ int Converse(Talk* talk) {
   while (ReadMessage(is_terminal, &message)) {
     if (message == "/exit" || message == "/quit") break;
     if (message == "/reset") {
-      talk->Reset();
+      conversation->Reset();
     } else if (message == "/system" || message.starts_with("/system ")) {
-      talk->Reset(message.substr(std::min<size_t>(message.size(), 8)));
+      conversation->Reset(message.substr(std::min<size_t>(message.size(), 8)));
     } else if (message == "/help") {
       std::fputs(kCommands, stderr);
     } else if (message.starts_with('/') && message.find_first_of(" /", 1) == std::string::npos) {
       Fail("", Format("no command \"%s\"; see /help", message.c_str()));
       all_answered = false;
     } else if (!message.empty()) {
-      all_answered = talk->Answer(message) && all_answered;
+      all_answered = conversation->Answer(message) && all_answered;
     }
     if (std::ferror(stdout) != 0) return Fail("standard output", "cannot be written");
   }
@@ -298,8 +267,9 @@ int RunChat(int argc, char** argv) {
   const SessionHandle session =
       OpenSession(settings.file, model.get(), settings.threads, context, settings.kv_format);
   if (session == nullptr) return kExitFailure;
-  Talk talk(settings, model.get(), session.get(), context, std::move(template_text));
-  return Converse(&talk);
+  Conversation conversation(settings, model.get(), session.get(), context,
+                            std::move(template_text));
+  return Converse(&conversation);
 }
 
 }  // namespace graft_run

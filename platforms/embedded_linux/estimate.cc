@@ -24,67 +24,52 @@ const char* KvName(int32_t kv_format) {
   }
 }
 
-}  // namespace
-
-int RunEstimate(int argc, char** argv) {
-  // What any run of this program has before it opens a model; graft's estimate comes on top.
-  const MemoryUse before = ReadMemoryUse();
-  const uint64_t process_bytes = (before.anonymous_kib + before.mapped_kib) * 1024;
-  const uint64_t process_private_bytes = before.anonymous_kib * 1024;
+struct Settings {
   std::string file;
+  graft_session_options session = GRAFT_SESSION_OPTIONS_INIT;
+  bool json = false;
+};
+
+std::string ReadSettings(int argc, char** argv, Settings* settings) {
   uint64_t threads = 0;
   uint64_t context_tokens = 0;
   uint64_t prefill_chunk = 0;
   std::string kv = "auto";
-  bool has_kv = false;
-  bool json = false;
   Options options;
   options.Whole("context", 0, &context_tokens, 1, 1u << 30);
   options.Whole("chunk", 0, &prefill_chunk, 1, 1u << 30);
-  options.Text("kv", 0, &kv, &has_kv);
+  options.Text("kv", 0, &kv, nullptr);
   options.Whole("threads", 't', &threads, 1, 256);
-  options.Flag("json", &json);
-  if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
-    return FailUsage("estimate: " + problem);
+  options.Flag("json", &settings->json);
+  if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
+    return problem;
   }
-  graft_session_options session = GRAFT_SESSION_OPTIONS_INIT;
-  if (std::string problem = ParseKvFormat(kv, &session.kv_format); !problem.empty()) {
-    return FailUsage("estimate: " + problem);
-  }
-  session.threads = static_cast<uint32_t>(threads);
-  session.context_tokens = static_cast<uint32_t>(context_tokens);
-  session.prefill_chunk = static_cast<uint32_t>(prefill_chunk);
-  graft_memory_estimate estimate{};
-  estimate.struct_size = sizeof(estimate);
-  graft_error error{};
-  if (graft_model_estimate(file.c_str(), &session, &estimate, &error) != GRAFT_OK) {
-    return Fail(file, error.message);
-  }
-  for (uint64_t* bytes : {&estimate.peak_bytes, &estimate.steady_bytes, &estimate.cached_peak_bytes,
-                          &estimate.cached_steady_bytes, &estimate.storing_peak_bytes}) {
-    *bytes += process_bytes;
-  }
-  estimate.private_bytes += process_private_bytes;
-  estimate.cached_private_bytes += process_private_bytes;
-  if (json) {
-    JsonObject()
-        .Whole("context_tokens", estimate.context_tokens)
-        .Whole("threads", estimate.threads)
-        .Text("kv", KvName(estimate.kv_format))
-        .Whole("file_bytes", estimate.file_bytes)
-        .Whole("packed_bytes", estimate.packed_bytes)
-        .Whole("kv_bytes", estimate.kv_bytes)
-        .Whole("activation_bytes", estimate.activation_bytes)
-        .Whole("peak_bytes", estimate.peak_bytes)
-        .Whole("steady_bytes", estimate.steady_bytes)
-        .Whole("private_bytes", estimate.private_bytes)
-        .Whole("cached_peak_bytes", estimate.cached_peak_bytes)
-        .Whole("cached_steady_bytes", estimate.cached_steady_bytes)
-        .Whole("cached_private_bytes", estimate.cached_private_bytes)
-        .Whole("storing_peak_bytes", estimate.storing_peak_bytes)
-        .Print();
-    return kExitOk;
-  }
+  settings->session.threads = static_cast<uint32_t>(threads);
+  settings->session.context_tokens = static_cast<uint32_t>(context_tokens);
+  settings->session.prefill_chunk = static_cast<uint32_t>(prefill_chunk);
+  return ParseKvFormat(kv, &settings->session.kv_format);
+}
+
+void ShowAsJson(const graft_memory_estimate& estimate) {
+  JsonObject()
+      .Whole("context_tokens", estimate.context_tokens)
+      .Whole("threads", estimate.threads)
+      .Text("kv", KvName(estimate.kv_format))
+      .Whole("file_bytes", estimate.file_bytes)
+      .Whole("packed_bytes", estimate.packed_bytes)
+      .Whole("kv_bytes", estimate.kv_bytes)
+      .Whole("activation_bytes", estimate.activation_bytes)
+      .Whole("peak_bytes", estimate.peak_bytes)
+      .Whole("steady_bytes", estimate.steady_bytes)
+      .Whole("private_bytes", estimate.private_bytes)
+      .Whole("cached_peak_bytes", estimate.cached_peak_bytes)
+      .Whole("cached_steady_bytes", estimate.cached_steady_bytes)
+      .Whole("cached_private_bytes", estimate.cached_private_bytes)
+      .Whole("storing_peak_bytes", estimate.storing_peak_bytes)
+      .Print();
+}
+
+void Show(const graft_memory_estimate& estimate) {
   std::printf("context       %u tokens, %s, %u threads\n", estimate.context_tokens,
               KvName(estimate.kv_format), estimate.threads);
   std::printf("file          %" PRIu64 " bytes\n", estimate.file_bytes);
@@ -98,6 +83,37 @@ int RunEstimate(int argc, char** argv) {
               estimate.steady_bytes, estimate.cached_steady_bytes);
   std::printf("private       %" PRIu64 " bytes (from the cache %" PRIu64 ")\n",
               estimate.private_bytes, estimate.cached_private_bytes);
+}
+
+}  // namespace
+
+int RunEstimate(int argc, char** argv) {
+  // What any run of this program has before it opens a model; graft's estimate comes on top.
+  const MemoryUse before = ReadMemoryUse();
+  const uint64_t process_bytes = (before.anonymous_kib + before.mapped_kib) * 1024;
+  const uint64_t process_private_bytes = before.anonymous_kib * 1024;
+  Settings settings;
+  if (std::string problem = ReadSettings(argc, argv, &settings); !problem.empty()) {
+    return FailUsage("estimate: " + problem);
+  }
+  graft_memory_estimate estimate{};
+  estimate.struct_size = sizeof(estimate);
+  graft_error error{};
+  if (graft_model_estimate(settings.file.c_str(), &settings.session, &estimate, &error) !=
+      GRAFT_OK) {
+    return Fail(settings.file, error.message);
+  }
+  for (uint64_t* bytes : {&estimate.peak_bytes, &estimate.steady_bytes, &estimate.cached_peak_bytes,
+                          &estimate.cached_steady_bytes, &estimate.storing_peak_bytes}) {
+    *bytes += process_bytes;
+  }
+  estimate.private_bytes += process_private_bytes;
+  estimate.cached_private_bytes += process_private_bytes;
+  if (settings.json) {
+    ShowAsJson(estimate);
+  } else {
+    Show(estimate);
+  }
   return kExitOk;
 }
 

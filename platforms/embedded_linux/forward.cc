@@ -109,51 +109,36 @@ std::vector<TensorEntry> DescribeOutputs(uint64_t rows, bool row_is_text,
   return entries;
 }
 
-}  // namespace
-
-int RunForward(int argc, char** argv) {
+struct Settings {
   std::string file;
   std::string input_file;
   std::string output_file;
-  bool has_input = false;
-  bool has_output = false;
   ThreadOptions threads;
   CacheOptions cache;
+};
+
+std::string ReadSettings(int argc, char** argv, Settings* settings) {
+  bool has_input = false;
+  bool has_output = false;
   Options options;
-  cache.AddTo(&options);
-  options.Text("input", 0, &input_file, &has_input);
-  options.Text("output", 'o', &output_file, &has_output);
-  threads.AddTo(&options);
-  if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
-    return FailUsage("forward: " + problem);
+  settings->cache.AddTo(&options);
+  options.Text("input", 0, &settings->input_file, &has_input);
+  options.Text("output", 'o', &settings->output_file, &has_output);
+  settings->threads.AddTo(&options);
+  if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
+    return problem;
   }
-  if (!has_input) return FailUsage("forward: --input is missing");
-  if (!has_output) return FailUsage("forward: -o is missing");
+  if (!has_input) return "--input is missing";
+  return has_output ? std::string() : "-o is missing";
+}
 
-  const ModelHandle model = OpenModel(file, threads, cache);
-  if (model == nullptr) return kExitFailure;
-  Inputs inputs;
-  if (!ReadInputs(input_file, model.get(), &inputs)) return kExitFailure;
-  for (const Input& input : inputs.tensors) {
-    if (input.shape.size() <= GRAFT_MAX_RANK && !input.shape.empty()) continue;
-    return Fail(input_file, Format("tensor %s has %zu dimensions; 1 to %d are possible",
-                                   input.name.c_str(), input.shape.size(), GRAFT_MAX_RANK));
-  }
-  const graft_model_info info = InfoOf(model.get());
-  const Input& first = inputs.tensors.front();
-  const uint64_t tokens = first.integers.empty() ? 0 : static_cast<uint64_t>(first.shape.back());
-  if (info.context_tokens != 0 && tokens > info.context_tokens) {
-    return Fail(file, Format("%s holds %" PRIu64 " tokens a row, the model's context is %u",
-                             input_file.c_str(), tokens, info.context_tokens));
-  }
-  const SessionHandle session = OpenSession(file, model.get(), threads, tokens);
-  if (session == nullptr) return kExitFailure;
-
-  const InterruptGuard guard(session.get());
+/// Computes all rows, or everything at once, and writes what comes out.
+int WriteOutputs(const Settings& settings, const graft_model_info& info, graft_session* session,
+                 const Inputs& inputs) {
   SafetensorsWriter writer;
   const bool row_is_text =
       info.task == GRAFT_TASK_EMBEDDING || info.task == GRAFT_TASK_CLASSIFICATION;
-  const uint64_t rows = inputs.by_rows ? static_cast<uint64_t>(first.shape[0]) : 0;
+  const uint64_t rows = inputs.by_rows ? static_cast<uint64_t>(inputs.tensors.front().shape[0]) : 0;
   for (uint64_t row = 0; row < std::max<uint64_t>(rows, 1); ++row) {
     std::vector<graft_tensor> tensors;
     for (const Input& input : inputs.tensors)
@@ -161,11 +146,12 @@ int RunForward(int argc, char** argv) {
     const graft_tensor* outputs = nullptr;
     size_t count = 0;
     graft_error error{};
-    if (graft_session_forward(session.get(), tensors.data(), tensors.size(), &outputs, &count,
-                              &error) != GRAFT_OK) {
-      return FailCall(file, error);
+    if (graft_session_forward(session, tensors.data(), tensors.size(), &outputs, &count, &error) !=
+        GRAFT_OK) {
+      return FailCall(settings.file, error);
     }
-    if (row == 0 && !writer.Open(output_file, DescribeOutputs(rows, row_is_text, outputs, count))) {
+    if (row == 0 &&
+        !writer.Open(settings.output_file, DescribeOutputs(rows, row_is_text, outputs, count))) {
       return kExitFailure;
     }
     for (size_t i = 0; i < count; ++i) {
@@ -174,6 +160,37 @@ int RunForward(int argc, char** argv) {
     }
   }
   return writer.Commit() ? kExitOk : kExitFailure;
+}
+
+}  // namespace
+
+int RunForward(int argc, char** argv) {
+  Settings settings;
+  if (std::string problem = ReadSettings(argc, argv, &settings); !problem.empty()) {
+    return FailUsage("forward: " + problem);
+  }
+  const ModelHandle model = OpenModel(settings.file, settings.threads, settings.cache);
+  if (model == nullptr) return kExitFailure;
+  Inputs inputs;
+  if (!ReadInputs(settings.input_file, model.get(), &inputs)) return kExitFailure;
+  for (const Input& input : inputs.tensors) {
+    if (input.shape.size() <= GRAFT_MAX_RANK && !input.shape.empty()) continue;
+    return Fail(settings.input_file,
+                Format("tensor %s has %zu dimensions; 1 to %d are possible", input.name.c_str(),
+                       input.shape.size(), GRAFT_MAX_RANK));
+  }
+  const graft_model_info info = InfoOf(model.get());
+  const Input& first = inputs.tensors.front();
+  const uint64_t tokens = first.integers.empty() ? 0 : static_cast<uint64_t>(first.shape.back());
+  if (info.context_tokens != 0 && tokens > info.context_tokens) {
+    return Fail(settings.file,
+                Format("%s holds %" PRIu64 " tokens a row, the model's context is %u",
+                       settings.input_file.c_str(), tokens, info.context_tokens));
+  }
+  const SessionHandle session = OpenSession(settings.file, model.get(), settings.threads, tokens);
+  if (session == nullptr) return kExitFailure;
+  const InterruptGuard guard(session.get());
+  return WriteOutputs(settings, info, session.get(), inputs);
 }
 
 }  // namespace graft_run

@@ -11,13 +11,13 @@
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/sampling_options.h"
 #include "platforms/embedded_linux/text_input.h"
 #include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
 namespace {
 
-constexpr uint64_t kMaxContext = uint64_t{1} << 24;
 constexpr uint64_t kPromptCacheContext = 4096;
 
 struct Settings {
@@ -29,14 +29,7 @@ struct Settings {
   bool has_prompt_file = false;
   bool has_prompt_ids = false;
   std::string prompt_cache;  // empty: none
-  uint64_t max_tokens = 256;
-  double temperature = 0;
-  uint64_t top_k = 0;
-  double top_p = 0;
-  double min_p = 0;
-  double repeat_penalty = 0;
-  uint64_t seed = 0;
-  std::vector<std::string> stop;
+  SamplingOptions sampling{/*default_max_tokens=*/256};
   ThreadOptions threads;
   uint64_t context = 0;
   int32_t kv_format = GRAFT_KV_AUTO;
@@ -52,16 +45,9 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.Text("prompt-file", 'f', &settings->prompt_file, &settings->has_prompt_file);
   options.Text("prompt-ids", 0, &settings->prompt_ids, &settings->has_prompt_ids);
   options.Text("prompt-cache", 0, &settings->prompt_cache, nullptr);
-  options.Whole("max-tokens", 'n', &settings->max_tokens, 1, kMaxContext);
-  options.Real("temperature", &settings->temperature, 0, 1000);
-  options.Whole("top-k", 0, &settings->top_k, 0, UINT32_MAX);
-  options.Real("top-p", &settings->top_p, 0, 1);
-  options.Real("min-p", &settings->min_p, 0, 1);
-  options.Real("repeat-penalty", &settings->repeat_penalty, 0, 1000);
-  options.Whole("seed", 0, &settings->seed, 0, UINT64_MAX);
-  options.TextList("stop", &settings->stop);
+  settings->sampling.AddTo(&options);
   settings->threads.AddTo(&options);
-  options.Whole("context", 'c', &settings->context, 1, kMaxContext);
+  options.Whole("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
   options.Text("kv", 0, &kv, nullptr);
   options.Flag("ignore-eos", &settings->ignore_eos);
@@ -114,7 +100,7 @@ double PerSecond(uint64_t count, uint64_t nanoseconds) {
 /// the model was trained for.
 uint64_t ContextFor(const Settings& settings, const graft_model_info& info, size_t prompt_tokens) {
   if (settings.context != 0) return settings.context;
-  uint64_t wanted = std::min(prompt_tokens + settings.max_tokens, kMaxContext);
+  uint64_t wanted = std::min(prompt_tokens + settings.sampling.max_tokens, kMaxContextTokens);
   // What is in a prompt cache may be longer than this prompt. Room that is not used costs nothing.
   if (!settings.prompt_cache.empty()) wanted = std::max(wanted, kPromptCacheContext);
   return info.context_tokens == 0 ? wanted : std::min<uint64_t>(wanted, info.context_tokens);
@@ -173,6 +159,33 @@ void ShowResult(const Settings& settings, const Listener& listener,
                StopReasonName(result.stop_reason));
 }
 
+int Generate(const Settings& settings, graft_session* session, const std::vector<int32_t>& prompt) {
+  std::vector<const char*> stop;
+  graft_generate_options options = settings.sampling.ToGenerateOptions(&stop);
+  options.ignore_end = settings.ignore_eos;
+  options.whole_prompt = 1;
+  Listener listener;
+  listener.shows = !settings.json;
+  graft_generate_result result{};
+  result.struct_size = sizeof(result);
+  graft_error error{};
+  const InterruptGuard guard(session);
+  if (graft_session_generate(session, prompt.data(), prompt.size(), &options, OnToken, &listener,
+                             &result, &error) != GRAFT_OK) {
+    if (listener.shows && !listener.text.empty()) {
+      std::fputc('\n', stdout);
+      std::fflush(stdout);
+    }
+    return FailCall(settings.file, error);
+  }
+  ShowResult(settings, listener, result);
+  if (!settings.prompt_cache.empty() &&
+      graft_session_save(session, settings.prompt_cache.c_str(), &error) != GRAFT_OK) {
+    return Fail(settings.prompt_cache, error.message);
+  }
+  return std::ferror(stdout) == 0 ? kExitOk : Fail("standard output", "cannot be written");
+}
+
 }  // namespace
 
 int RunGenerate(int argc, char** argv) {
@@ -200,46 +213,9 @@ int RunGenerate(int argc, char** argv) {
   const SessionHandle session =
       OpenSession(settings.file, model.get(), settings.threads, context, settings.kv_format);
   if (session == nullptr) return kExitFailure;
-
-  if (!settings.prompt_cache.empty()) {
-    if (!RestorePromptCache(settings, session.get())) return kExitFailure;
-  }
-
-  std::vector<const char*> stop;
-  for (const std::string& string : settings.stop) stop.push_back(string.c_str());
-  graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
-  options.max_tokens = static_cast<uint32_t>(settings.max_tokens);
-  options.temperature = static_cast<float>(settings.temperature);
-  options.top_k = static_cast<uint32_t>(settings.top_k);
-  options.top_p = static_cast<float>(settings.top_p);
-  options.min_p = static_cast<float>(settings.min_p);
-  options.repeat_penalty = static_cast<float>(settings.repeat_penalty);
-  options.seed = settings.seed;
-  options.stop = stop.data();
-  options.stop_count = stop.size();
-  options.ignore_end = settings.ignore_eos;
-  options.whole_prompt = 1;
-
-  Listener listener;
-  listener.shows = !settings.json;
-  graft_generate_result result{};
-  result.struct_size = sizeof(result);
-  graft_error error{};
-  const InterruptGuard guard(session.get());
-  if (graft_session_generate(session.get(), prompt.data(), prompt.size(), &options, OnToken,
-                             &listener, &result, &error) != GRAFT_OK) {
-    if (listener.shows && !listener.text.empty()) {
-      std::fputc('\n', stdout);
-      std::fflush(stdout);
-    }
-    return FailCall(settings.file, error);
-  }
-  ShowResult(settings, listener, result);
-  if (!settings.prompt_cache.empty() &&
-      graft_session_save(session.get(), settings.prompt_cache.c_str(), &error) != GRAFT_OK) {
-    return Fail(settings.prompt_cache, error.message);
-  }
-  return std::ferror(stdout) == 0 ? kExitOk : Fail("standard output", "cannot be written");
+  if (!settings.prompt_cache.empty() && !RestorePromptCache(settings, session.get()))
+    return kExitFailure;
+  return Generate(settings, session.get(), prompt);
 }
 
 }  // namespace graft_run

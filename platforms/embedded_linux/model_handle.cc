@@ -112,38 +112,20 @@ std::string DescribeCache(const graft_model_info& info) {
 
 bool Tokenize(const std::string& file, const graft_model* model, std::string_view text,
               bool add_special, std::vector<int32_t>* ids) {
-  graft_error error{};
-  ids->resize(text.size() / 2 + 16);
-  for (;;) {
-    size_t count = 0;
-    const graft_status status = graft_model_tokenize(model, text.data(), text.size(), add_special,
-                                                     ids->data(), ids->size(), &count, &error);
-    const bool is_short = status == GRAFT_OUT_OF_RANGE && count > ids->size();
-    if (status != GRAFT_OK && !is_short) {
-      Fail(file, error.message);
-      return false;
-    }
-    ids->resize(count);
-    if (!is_short) return true;
-  }
+  return FillWhole(file, text.size() / 2 + 16, ids,
+                   [&](int32_t* room, size_t capacity, size_t* count, graft_error* error) {
+                     return graft_model_tokenize(model, text.data(), text.size(), add_special, room,
+                                                 capacity, count, error);
+                   });
 }
 
 bool Detokenize(const std::string& file, const graft_model* model, const std::vector<int32_t>& ids,
                 bool skip_special, std::string* text) {
-  graft_error error{};
-  text->resize(ids.size() * 8 + 16);
-  for (;;) {
-    size_t size = 0;
-    const graft_status status = graft_model_detokenize(model, ids.data(), ids.size(), skip_special,
-                                                       text->data(), text->size(), &size, &error);
-    const bool is_short = status == GRAFT_OUT_OF_RANGE && size > text->size();
-    if (status != GRAFT_OK && !is_short) {
-      Fail(file, error.message);
-      return false;
-    }
-    text->resize(size);
-    if (!is_short) return true;
-  }
+  return FillWhole(file, ids.size() * 8 + 16, text,
+                   [&](char* room, size_t capacity, size_t* size, graft_error* error) {
+                     return graft_model_detokenize(model, ids.data(), ids.size(), skip_special,
+                                                   room, capacity, size, error);
+                   });
 }
 
 InterruptGuard::InterruptGuard(graft_session* session) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "platforms/embedded_linux/cache_options.h"
+#include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/thread_options.h"
 
 namespace graft_run {
@@ -37,6 +38,26 @@ graft_model_info InfoOf(const graft_model* model);
 std::string DescribeCache(const graft_model_info& info);
 /// The same as one word: off, hit, stored or failed.
 const char* CacheWord(const graft_model_info& info);
+
+/// Fills *to by graft.h's rule of capacity: `call(data, capacity, count, error)` is made with room
+/// for `guess` elements, and once more if they are too few. False after a failure, which has been
+/// printed.
+template <typename Container, typename Call>
+bool FillWhole(const std::string& file, size_t guess, Container* to, Call call) {
+  graft_error error{};
+  to->resize(guess);
+  for (;;) {
+    size_t count = 0;
+    const graft_status status = call(to->data(), to->size(), &count, &error);
+    const bool is_short = status == GRAFT_OUT_OF_RANGE && count > to->size();
+    if (status != GRAFT_OK && !is_short) {
+      Fail(file, error.message);
+      return false;
+    }
+    to->resize(count);
+    if (!is_short) return true;
+  }
+}
 
 /// Ids of `text`; false after a failure, which has been printed.
 bool Tokenize(const std::string& file, const graft_model* model, std::string_view text,

@@ -64,52 +64,89 @@ int ScoreWindow(const std::string& file, graft_session* session, const int32_t* 
   return kExitOk;
 }
 
-}  // namespace
-
-int RunPerplexity(int argc, char** argv) {
+struct Settings {
   std::string file;
   std::string text_file;
-  bool has_text_file = false;
-  uint64_t window = 0;
+  uint64_t window = 0;  // tokens; 0: as the model's context allows
   ThreadOptions threads;
-  bool json = false;
   CacheOptions cache;
-  Options options;
-  cache.AddTo(&options);
-  options.Text("text-file", 'f', &text_file, &has_text_file);
-  options.Whole("context", 'c', &window, 2, uint64_t{1} << 24);
-  threads.AddTo(&options);
-  std::string kv = "auto";
   int32_t kv_format = GRAFT_KV_AUTO;
+  bool json = false;
+};
+
+std::string ReadSettings(int argc, char** argv, Settings* settings) {
+  bool has_text_file = false;
+  std::string kv = "auto";
+  Options options;
+  settings->cache.AddTo(&options);
+  options.Text("text-file", 'f', &settings->text_file, &has_text_file);
+  options.Whole("context", 'c', &settings->window, 2, uint64_t{1} << 24);
+  settings->threads.AddTo(&options);
   options.Text("kv", 0, &kv, nullptr);
-  options.Flag("json", &json);
-  if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
-    return FailUsage("perplexity: " + problem);
+  options.Flag("json", &settings->json);
+  if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
+    return problem;
   }
-  if (std::string problem = ParseKvFormat(kv, &kv_format); !problem.empty()) {
-    return FailUsage("perplexity: " + problem);
+  if (std::string problem = ParseKvFormat(kv, &settings->kv_format); !problem.empty()) {
+    return problem;
   }
-  if (!has_text_file) return FailUsage("perplexity: --text-file is missing");
-  std::string text;
-  if (!ReadTextFile(text_file, &text)) return kExitFailure;
-  const ModelHandle model = OpenModel(file, threads, cache);
-  if (model == nullptr) return kExitFailure;
-  const graft_model_info info = InfoOf(model.get());
-  std::vector<int32_t> ids;
-  if (!Tokenize(file, model.get(), text, false, &ids)) return kExitFailure;
-  if (ids.size() < 2) {
-    return Fail(text_file, Format("has %zu tokens; a perplexity needs 2", ids.size()));
-  }
+  return has_text_file ? std::string() : "--text-file is missing";
+}
+
+/// Tokens of a window, of `tokens` in all. The model's context may be too small for what was asked.
+uint64_t WindowOf(const Settings& settings, const graft_model_info& info, size_t tokens) {
+  uint64_t window = settings.window;
   if (window == 0) {
     window = info.context_tokens == 0 ? kDefaultWindow
                                       : std::min<uint64_t>(kDefaultWindow, info.context_tokens);
   }
-  window = std::min<uint64_t>(window, ids.size());
-  if (info.context_tokens != 0 && window > info.context_tokens) {
-    return Fail(file, Format("windows of %" PRIu64 " tokens exceed the model's context of %u",
-                             window, info.context_tokens));
+  return std::min<uint64_t>(window, tokens);
+}
+
+void Show(const Settings& settings, const Score& score, size_t tokens, uint64_t windows,
+          uint64_t window) {
+  const double mean = score.loss / static_cast<double>(score.tokens);
+  if (settings.json) {
+    JsonObject()
+        .Number("perplexity", std::exp(mean))
+        .Number("mean_loss", mean)
+        .Whole("tokens", tokens)
+        .Whole("scored_tokens", score.tokens)
+        .Whole("windows", windows)
+        .Whole("context", window)
+        .Print();
+    return;
   }
-  const SessionHandle session = OpenSession(file, model.get(), threads, window, kv_format);
+  std::printf("perplexity %.4f  (%" PRIu64 " tokens scored in %" PRIu64 " windows of %" PRIu64
+              ")\n",
+              std::exp(mean), score.tokens, windows, window);
+}
+
+}  // namespace
+
+int RunPerplexity(int argc, char** argv) {
+  Settings settings;
+  if (std::string problem = ReadSettings(argc, argv, &settings); !problem.empty()) {
+    return FailUsage("perplexity: " + problem);
+  }
+  std::string text;
+  if (!ReadTextFile(settings.text_file, &text)) return kExitFailure;
+  const ModelHandle model = OpenModel(settings.file, settings.threads, settings.cache);
+  if (model == nullptr) return kExitFailure;
+  const graft_model_info info = InfoOf(model.get());
+  std::vector<int32_t> ids;
+  if (!Tokenize(settings.file, model.get(), text, false, &ids)) return kExitFailure;
+  if (ids.size() < 2) {
+    return Fail(settings.text_file, Format("has %zu tokens; a perplexity needs 2", ids.size()));
+  }
+  const uint64_t window = WindowOf(settings, info, ids.size());
+  if (info.context_tokens != 0 && window > info.context_tokens) {
+    return Fail(settings.file,
+                Format("windows of %" PRIu64 " tokens exceed the model's context of %u", window,
+                       info.context_tokens));
+  }
+  const SessionHandle session =
+      OpenSession(settings.file, model.get(), settings.threads, window, settings.kv_format);
   if (session == nullptr) return kExitFailure;
   const InterruptGuard guard(session.get());
   Score score;
@@ -117,27 +154,11 @@ int RunPerplexity(int argc, char** argv) {
   for (size_t at = 0; at < ids.size(); at += window) {
     const size_t count = std::min<size_t>(window, ids.size() - at);
     if (count < 2) break;  // a single token has nothing before it to be predicted from
-    if (const int code = ScoreWindow(file, session.get(), ids.data() + at, count, &score);
-        code != kExitOk) {
-      return code;
-    }
+    const int code = ScoreWindow(settings.file, session.get(), ids.data() + at, count, &score);
+    if (code != kExitOk) return code;
     ++windows;
   }
-  const double mean = score.loss / static_cast<double>(score.tokens);
-  if (json) {
-    JsonObject()
-        .Number("perplexity", std::exp(mean))
-        .Number("mean_loss", mean)
-        .Whole("tokens", ids.size())
-        .Whole("scored_tokens", score.tokens)
-        .Whole("windows", windows)
-        .Whole("context", window)
-        .Print();
-  } else {
-    std::printf("perplexity %.4f  (%" PRIu64 " tokens scored in %" PRIu64 " windows of %" PRIu64
-                ")\n",
-                std::exp(mean), score.tokens, windows, window);
-  }
+  Show(settings, score, ids.size(), windows, window);
   return kExitOk;
 }
 

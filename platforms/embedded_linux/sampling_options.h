@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options of commands that generate: how tokens are chosen, and when to stop.
+#pragma once
+
+#include <graft/graft.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "platforms/embedded_linux/options.h"
+
+namespace graft_run {
+
+inline constexpr uint64_t kMaxContextTokens = uint64_t{1} << 24;
+
+struct SamplingOptions {
+  uint64_t max_tokens;
+  double temperature = 0;
+  uint64_t top_k = 0;
+  double top_p = 0;
+  double min_p = 0;
+  double repeat_penalty = 0;
+  uint64_t seed = 0;
+  std::vector<std::string> stop;
+
+  explicit SamplingOptions(uint64_t default_max_tokens) : max_tokens(default_max_tokens) {}
+
+  void AddTo(Options* options);
+  /// As graft.h's options, which point to *stop_strings and to the strings here.
+  graft_generate_options ToGenerateOptions(std::vector<const char*>* stop_strings) const;
+};
+
+}  // namespace graft_run
