@@ -21,29 +21,15 @@
 #include <utility>
 #include <vector>
 
+#include "platforms/posix/descriptor.h"
+
 namespace graft::runtime {
 namespace {
 
+using platform::Descriptor;
+
 constexpr char kTemporarySuffix[] = ".graftpack-tmp";
 constexpr int kNameAttempts = 8;
-
-class Descriptor {
- public:
-  explicit Descriptor(int descriptor = -1) : descriptor_(descriptor) {}
-  Descriptor(Descriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  int get() const { return descriptor_; }
-  bool ok() const { return descriptor_ >= 0; }
-
- private:
-  int descriptor_;
-};
 
 Status SystemError(const std::string& path, const char* what) {
   const int reason = errno;
@@ -153,24 +139,14 @@ class TemporaryFile final : public CacheWriter {
   }
 
   Status Write(uint64_t offset, std::span<const uint8_t> bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t count =
-          pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) return SystemError(path_, "cannot be written");
-      offset += static_cast<uint64_t>(count);
-      bytes = bytes.subspan(static_cast<size_t>(count));
-    }
-    return OkStatus();
+    if (platform::WriteAt(file_.get(), offset, bytes)) return OkStatus();
+    return SystemError(path_, "cannot be written");
   }
 
   Status Publish() override {
     // The data before the name: after a crash there is a whole file or none. The folder itself is
     // not synced, since losing the name costs only another packing.
-    int synced = 0;
-    do synced = fsync(file_.get());
-    while (synced != 0 && errno == EINTR);
-    if (synced != 0) return SystemError(path_, "cannot be synced");
+    if (!platform::Sync(file_.get())) return SystemError(path_, "cannot be synced");
     if (renameat(folder_.get(), temporary_name_.c_str(), folder_.get(), name_.c_str()) != 0) {
       return SystemError(path_, "cannot be renamed");
     }

@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
@@ -16,10 +15,12 @@
 #include <string>
 #include <utility>
 
+#include "platforms/posix/descriptor.h"
+
 namespace graft::runtime {
 namespace {
 
-constexpr size_t kMostAtOnce = size_t{1} << 30;  // some systems refuse 2 GiB in one call
+using platform::Descriptor;
 
 Status SystemError(const std::string& path, const char* what) {
   const int reason = errno;
@@ -30,58 +31,49 @@ Status SystemError(const std::string& path, const char* what) {
 
 class Writer final : public FileWriter {
  public:
-  Writer(std::string path, std::string temporary, int descriptor)
-      : path_(std::move(path)), temporary_(std::move(temporary)), descriptor_(descriptor) {}
+  Writer(std::string path, std::string temporary, Descriptor file)
+      : path_(std::move(path)), temporary_(std::move(temporary)), file_(std::move(file)) {}
   ~Writer() override {
-    if (descriptor_ >= 0) close(descriptor_);
     if (!temporary_.empty()) unlink(temporary_.c_str());
   }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
   Status Write(std::span<const uint8_t> bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t count = write(descriptor_, bytes.data(), std::min(bytes.size(), kMostAtOnce));
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return SystemError(path_, "cannot be written");
-      bytes = bytes.subspan(static_cast<size_t>(count));
-    }
+    if (!platform::WriteAt(file_.get(), written_, bytes))
+      return SystemError(path_, "cannot be written");
+    written_ += bytes.size();
     return OkStatus();
   }
 
   Status Commit() override {
-    if (fsync(descriptor_) != 0) return SystemError(path_, "cannot be written");
-    if (close(std::exchange(descriptor_, -1)) != 0) return SystemError(path_, "cannot be written");
+    if (!platform::Sync(file_.get()) || !file_.Close())
+      return SystemError(path_, "cannot be written");
     if (std::rename(temporary_.c_str(), path_.c_str()) != 0)
       return SystemError(path_, "cannot be replaced");
     temporary_.clear();
     // The name, too, should outlast a loss of power. Not every file system can do that.
     const size_t slash = path_.rfind('/');
     const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
-    const int descriptor = open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY);
-    if (descriptor >= 0) {
-      fsync(descriptor);
-      close(descriptor);
-    }
+    const Descriptor opened(open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
+    if (opened.ok()) platform::Sync(opened.get());
     return OkStatus();
   }
 
  private:
   const std::string path_;
-  std::string temporary_;
-  int descriptor_;
+  std::string temporary_;  // empty: it has the path's name
+  Descriptor file_;
+  uint64_t written_ = 0;
 };
 
 class Reader final : public FileReader {
  public:
-  Reader(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
-  ~Reader() override { close(descriptor_); }
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
+  Reader(std::string path, Descriptor file) : path_(std::move(path)), file_(std::move(file)) {}
 
   Status Measure() {
     struct stat facts {};
-    if (fstat(descriptor_, &facts) != 0) return SystemError(path_, "cannot be looked at");
+    if (fstat(file_.get(), &facts) != 0) return SystemError(path_, "cannot be looked at");
     if (!S_ISREG(facts.st_mode))
       return Error(StatusCode::kIo, "%.300s: is not a plain file", path_.c_str());
     size_ = static_cast<uint64_t>(facts.st_size);
@@ -91,24 +83,16 @@ class Reader final : public FileReader {
   uint64_t size() const override { return size_; }
 
   Status Read(uint64_t offset, std::span<uint8_t> bytes) override {
-    while (!bytes.empty()) {
-      const ssize_t count = pread(descriptor_, bytes.data(), std::min(bytes.size(), kMostAtOnce),
-                                  static_cast<off_t>(offset));
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return SystemError(path_, "cannot be read");
-      if (count == 0) {
-        return Error(StatusCode::kIo, "%.300s: ends after %" PRIu64 " bytes", path_.c_str(),
-                     offset);
-      }
-      offset += static_cast<uint64_t>(count);
-      bytes = bytes.subspan(static_cast<size_t>(count));
-    }
-    return OkStatus();
+    const int64_t count = platform::ReadAt(file_.get(), offset, bytes);
+    if (count < 0) return SystemError(path_, "cannot be read");
+    if (static_cast<uint64_t>(count) == bytes.size()) return OkStatus();
+    return Error(StatusCode::kIo, "%.300s: ends after %" PRIu64 " bytes", path_.c_str(),
+                 offset + static_cast<uint64_t>(count));
   }
 
  private:
   const std::string path_;
-  const int descriptor_;
+  const Descriptor file_;
   uint64_t size_ = 0;
 };
 
@@ -116,11 +100,10 @@ class Reader final : public FileReader {
 
 Result<std::unique_ptr<FileWriter>> CreateFileAt(const char* path) {
   std::string temporary = std::string(path) + ".XXXXXX";
-  const int descriptor = mkostemp(temporary.data(), O_CLOEXEC);  // for this user alone
-  if (descriptor < 0) return SystemError(path, "cannot be written");
-  std::unique_ptr<FileWriter> writer(new (std::nothrow) Writer(path, temporary, descriptor));
+  Descriptor file(mkostemp(temporary.data(), O_CLOEXEC));  // for this user alone
+  if (!file.ok()) return SystemError(path, "cannot be written");
+  std::unique_ptr<FileWriter> writer(new (std::nothrow) Writer(path, temporary, std::move(file)));
   if (writer == nullptr) {
-    close(descriptor);
     unlink(temporary.c_str());
     return Status(StatusCode::kOutOfMemory, "no memory for a file's record");
   }
@@ -129,13 +112,10 @@ Result<std::unique_ptr<FileWriter>> CreateFileAt(const char* path) {
 
 Result<std::unique_ptr<FileReader>> OpenFileAt(const char* path) {
   // Not blocking: a named pipe is turned away below rather than waited for.
-  const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) return SystemError(path, "cannot be opened");
-  std::unique_ptr<Reader> reader(new (std::nothrow) Reader(path, descriptor));
-  if (reader == nullptr) {
-    close(descriptor);
-    return Status(StatusCode::kOutOfMemory, "no memory for a file's record");
-  }
+  Descriptor file(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file.ok()) return SystemError(path, "cannot be opened");
+  std::unique_ptr<Reader> reader(new (std::nothrow) Reader(path, std::move(file)));
+  if (reader == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a file's record");
   GRAFT_RETURN_IF_ERROR(reader->Measure());
   return std::unique_ptr<FileReader>(std::move(reader));
 }

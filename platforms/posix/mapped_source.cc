@@ -12,6 +12,7 @@
 #include <new>
 #include <string>
 
+#include "platforms/posix/descriptor.h"
 #include "runtime/platform/data_source.h"
 #include "schema/checked_math.h"
 
@@ -100,37 +101,19 @@ Result<std::unique_ptr<DataSource>> ReadRange(int descriptor, uint64_t offset, s
     return Status(StatusCode::kOutOfMemory, "no memory for a file's record");
   }
   std::unique_ptr<DataSource> owner(source);
-  for (size_t done = 0; done < size;) {
-    const ssize_t count = pread(descriptor, static_cast<uint8_t*>(memory) + done, size - done,
-                                static_cast<off_t>(offset + done));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return SystemError(StatusCode::kIo, "cannot be read");
-    if (count == 0) return Status(StatusCode::kIo, "became shorter while it was read");
-    done += static_cast<size_t>(count);
-  }
+  const int64_t count = platform::ReadAt(descriptor, offset, {static_cast<uint8_t*>(memory), size});
+  if (count < 0) return SystemError(StatusCode::kIo, "cannot be read");
+  if (static_cast<uint64_t>(count) < size)
+    return Status(StatusCode::kIo, "became shorter while it was read");
   return owner;
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
-  ~Descriptor() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
 
 }  // namespace
 
 Result<std::unique_ptr<DataSource>> OpenPath(const char* path) {
   // Not blocking: a named pipe is turned away below rather than waited for.
-  const Descriptor descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (descriptor.get() < 0) {
+  const platform::Descriptor descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!descriptor.ok()) {
     const bool is_missing = errno == ENOENT || errno == ENOTDIR;
     return SystemError(is_missing ? StatusCode::kNotFound : StatusCode::kIo, path);
   }
