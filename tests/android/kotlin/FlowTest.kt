@@ -113,11 +113,11 @@ private val cases: Map<String, suspend (Session) -> Unit> = mapOf(
         check(thrown?.message == "enough") { "$thrown" }
         check(session.position < 20)
     },
-    "an answer to a talk is a flow too" to { session ->
+    "an answer to a conversation is a flow too" to { session ->
         val chat = chatOptions { template("{% for m in messages %}{{ m['content'] }}{% endfor %}") }
-        val talk = listOf(ChatMessage.user(PROMPT))
-        val expected = session.chat(talk, chat, short, null).ids
-        check(session.chatTokens(talk, short, chat).toList().map { it.id }.filter { it >= 0 }.toIntArray().contentEquals(expected))
+        val messages = listOf(ChatMessage.user(PROMPT))
+        val expected = session.chat(messages, chat, short, null).ids
+        check(session.chatTokens(messages, short, chat).toList().map { it.id }.filter { it >= 0 }.toIntArray().contentEquals(expected))
     },
     "two flows of one session take turns" to { session ->
         coroutineScopeOf {

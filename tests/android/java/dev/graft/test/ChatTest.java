@@ -33,8 +33,8 @@ final class ChatTest {
   void run(Suite suite) {
     suite.test("messages become text by a template, with its variables", this::renders);
     suite.test("a model without a template says so", this::noTemplate);
-    suite.test("a talk goes on from what the session holds", this::goesOn);
-    suite.test("a long talk is rendered whole", this::longTalk);
+    suite.test("a conversation goes on from what the session holds", this::goesOn);
+    suite.test("a long conversation is rendered whole", this::longConversation);
     suite.test("null and zero characters in messages are refused", this::arguments);
   }
 
@@ -43,25 +43,25 @@ final class ChatTest {
   }
 
   private void renders() {
-    List<ChatMessage> talk =
+    List<ChatMessage> messages =
         Arrays.asList(
             ChatMessage.system("Be kind."), ChatMessage.user("\uD83D\uDE00?"), ChatMessage.assistant("Yes"), new ChatMessage("tool", "7"));
     try (Model model = fixtures.open("tales-base-f32")) {
       String text = "system> Be kind.\nuser> \uD83D\uDE00?\nassistant> Yes\ntool> 7\n";
-      equal(model.renderChat(talk, options(">")), text + "assistant>");
+      equal(model.renderChat(messages, options(">")), text + "assistant>");
       ChatOptions whole =
           ChatOptions.builder().template(TEMPLATE).variable("mark", ">").withoutGenerationPrompt(true).build();
-      equal(model.renderChat(talk, whole), text);
+      equal(model.renderChat(messages, whole), text);
     }
   }
 
   private void noTemplate() {
-    List<ChatMessage> talk = Collections.singletonList(ChatMessage.user("Hello"));
+    List<ChatMessage> messages = Collections.singletonList(ChatMessage.user("Hello"));
     try (Model model = fixtures.open("tales-base-f32");
         Session session = model.newSession()) {
       check(!model.getInfo().hasChatTemplate(), "it has one");
-      fails(Status.FAILED_PRECONDITION, () -> model.renderChat(talk, ChatOptions.DEFAULT));
-      fails(Status.FAILED_PRECONDITION, () -> session.chat(talk, GenerateOptions.DEFAULT, null));
+      fails(Status.FAILED_PRECONDITION, () -> model.renderChat(messages, ChatOptions.DEFAULT));
+      fails(Status.FAILED_PRECONDITION, () -> session.chat(messages, GenerateOptions.DEFAULT, null));
     }
   }
 
@@ -69,26 +69,26 @@ final class ChatTest {
     try (Model model = fixtures.open("tales-base-f32");
         Session session = model.newSession();
         Session fresh = model.newSession()) {
-      List<ChatMessage> talk = new ArrayList<>();
-      talk.add(ChatMessage.user("Once upon a time there was a king who had a daughter"));
+      List<ChatMessage> messages = new ArrayList<>();
+      messages.add(ChatMessage.user("Once upon a time there was a king who had a daughter"));
       StringBuilder streamed = new StringBuilder();
       GenerateResult first =
-          session.chat(talk, options(":"), Fixtures.greedy(12), (id, text) -> streamed.append(text).length() >= 0);
+          session.chat(messages, options(":"), Fixtures.greedy(12), (id, text) -> streamed.append(text).length() >= 0);
       equal(streamed.toString(), first.getText());
       equal(first.getReusedTokens(), 0);
-      talk.add(ChatMessage.assistant(first.getText().trim()));
-      talk.add(ChatMessage.user("And then?"));
-      GenerateResult second = session.chat(talk, options(":"), Fixtures.greedy(12), null);
+      messages.add(ChatMessage.assistant(first.getText().trim()));
+      messages.add(ChatMessage.user("And then?"));
+      GenerateResult second = session.chat(messages, options(":"), Fixtures.greedy(12), null);
       check(second.getReusedTokens() >= first.getPromptTokens(), "reused " + second.getReusedTokens());
-      equal(fresh.chat(talk, options(":"), Fixtures.greedy(12), null).getIds(), second.getIds());
+      equal(fresh.chat(messages, options(":"), Fixtures.greedy(12), null).getIds(), second.getIds());
     }
   }
 
-  private void longTalk() {
+  private void longConversation() {
     String words = String.join("", Collections.nCopies(2000, "abc "));
-    List<ChatMessage> talk = Collections.nCopies(5, ChatMessage.user(words));
+    List<ChatMessage> messages = Collections.nCopies(5, ChatMessage.user(words));
     try (Model model = fixtures.open("tales-base-f32")) {
-      equal(model.renderChat(talk, options("")).length(), 5 * ("user ".length() + 8000 + 1) + "assistant".length());
+      equal(model.renderChat(messages, options("")).length(), 5 * ("user ".length() + 8000 + 1) + "assistant".length());
     }
   }
 

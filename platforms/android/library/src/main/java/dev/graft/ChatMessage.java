@@ -3,7 +3,7 @@ package dev.graft;
 
 import androidx.annotation.NonNull;
 
-/** One turn of a talk. Immutable. */
+/** One message of a conversation. Immutable. */
 public final class ChatMessage {
   private final String role;
   private final String content;

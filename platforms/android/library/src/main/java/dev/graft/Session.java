@@ -19,25 +19,16 @@ import java.util.List;
  * <p>It holds native memory and threads until {@link #close()}; nothing else frees them.
  */
 public final class Session implements AutoCloseable {
-  /** Cancelling is asked for again this often, for a call that had not reached native code. */
-  private static final long CANCEL_AGAIN_MILLIS = 5;
-
   private final Model model;
   private final long modelHandle; // alive until the session gives it back
   private final int vocabulary;
-  private final Object lock = new Object();
-  private long handle; // 0: freed
-  private Thread owner; // of the call that runs
-  private TokenSink sink; // of the generation that runs
-  private boolean closed;
-  private boolean trimWanted; // once the call that runs has ended
-  private volatile boolean cancelled; // the call that runs
+  private final SessionTurns turns;
 
   Session(Model model, long modelHandle, long handle, int vocabulary) {
     this.model = model;
     this.modelHandle = modelHandle;
-    this.handle = handle;
     this.vocabulary = vocabulary;
+    turns = new SessionTurns(model, handle);
   }
 
   /** The model it was made of. */
@@ -49,21 +40,21 @@ public final class Session implements AutoCloseable {
   /** What the session is made of. */
   @NonNull
   public SessionInfo getInfo() {
-    long session = enter();
+    long session = turns.enter();
     try {
       return new SessionInfo(Native.sessionNumbers(session));
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
   /** How many tokens it holds. */
   public int getPosition() {
-    long session = enter();
+    long session = turns.enter();
     try {
       return (int) Native.position(session);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -98,13 +89,13 @@ public final class Session implements AutoCloseable {
     byte[] text = Check.notNull(prompt, "prompt").getBytes(StandardCharsets.UTF_8);
     Check.notNull(options, "options");
     TokenSink sink = new TokenSink(this, listener);
-    long session = enter(sink);
+    long session = turns.enter(sink);
     try {
       boolean isWhole = options.wholePrompt || Native.position(session) == 0;
       return generate(
           session, Native.tokenize(modelHandle, text, isWhole), options, options.wholePrompt, sink);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -118,11 +109,11 @@ public final class Session implements AutoCloseable {
     Check.notNull(prompt, "prompt");
     Check.notNull(options, "options");
     TokenSink sink = new TokenSink(this, listener);
-    long session = enter(sink);
+    long session = turns.enter(sink);
     try {
       return generate(session, prompt, options, options.wholePrompt, sink);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -145,13 +136,13 @@ public final class Session implements AutoCloseable {
             isWhole,
             sink);
     GenerateResult result = new GenerateResult(sink.text(), sink.ids(), numbers);
-    if (cancelled && result.getStopReason() == StopReason.LISTENER) {
+    if (turns.isCancelled() && result.getStopReason() == StopReason.LISTENER) {
       throw GraftException.cancelled();
     }
     return result;
   }
 
-  /** Answers a talk with {@link ChatOptions#DEFAULT}. */
+  /** Answers a conversation with {@link ChatOptions#DEFAULT}. */
   @NonNull
   public GenerateResult chat(
       @NonNull List<ChatMessage> messages,
@@ -161,9 +152,9 @@ public final class Session implements AutoCloseable {
   }
 
   /**
-   * Answers a talk: all its messages so far, by the model's chat template. Of what the session
-   * holds already nothing is computed again. The answer is not added to the messages: that is the
-   * caller's.
+   * Answers a conversation: all its messages so far, by the model's chat template. Of what the
+   * session holds already nothing is computed again. The answer is not added to the messages: that
+   * is the caller's.
    *
    * @param listener receives each token, on this thread; null: nobody does
    * @throws GraftException as {@link Model#renderChat} and {@link #generate}
@@ -176,12 +167,12 @@ public final class Session implements AutoCloseable {
       @Nullable TokenListener listener) {
     Check.notNull(options, "options");
     TokenSink sink = new TokenSink(this, listener);
-    long session = enter(sink);
+    long session = turns.enter(sink);
     try {
       byte[] text = Model.renderChat(modelHandle, messages, chatOptions);
       return generate(session, Native.tokenize(modelHandle, text, false), options, true, sink);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -194,11 +185,11 @@ public final class Session implements AutoCloseable {
   @NonNull
   public float[] append(@NonNull int[] ids) {
     Check.notNull(ids, "ids");
-    long session = enter();
+    long session = turns.enter();
     try {
       return Native.append(session, ids, vocabulary);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -214,11 +205,11 @@ public final class Session implements AutoCloseable {
    */
   public void rewind(int tokens) {
     Check.notNegative(tokens, "tokens");
-    long session = enter();
+    long session = turns.enter();
     try {
       Native.rewind(session, tokens);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -230,11 +221,11 @@ public final class Session implements AutoCloseable {
    */
   public int keepPrefix(@NonNull int[] ids) {
     Check.notNull(ids, "ids");
-    long session = enter();
+    long session = turns.enter();
     try {
       return (int) Native.keepPrefix(session, ids);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -245,11 +236,11 @@ public final class Session implements AutoCloseable {
    */
   public void save(@NonNull File file) {
     byte[] path = Check.withoutZero(Check.notNull(file, "file").getPath(), "file");
-    long session = enter();
+    long session = turns.enter();
     try {
       Native.save(session, path);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -260,11 +251,11 @@ public final class Session implements AutoCloseable {
    */
   public void restore(@NonNull File file) {
     byte[] path = Check.withoutZero(Check.notNull(file, "file").getPath(), "file");
-    long session = enter();
+    long session = turns.enter();
     try {
       Native.restore(session, path);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -290,7 +281,7 @@ public final class Session implements AutoCloseable {
 
   private float[] compute(Pixels image, boolean isEmbedding) {
     Check.notNull(image, "image");
-    long session = enter();
+    long session = turns.enter();
     try {
       return Native.computeImage(
           session,
@@ -302,7 +293,7 @@ public final class Session implements AutoCloseable {
           image.height,
           image.rowStride);
     } finally {
-      leave();
+      turns.leave();
     }
   }
 
@@ -330,12 +321,12 @@ public final class Session implements AutoCloseable {
       shapes[i] = input.shape();
       data[i] = input.data();
     }
-    long session = enter();
+    long session = turns.enter();
     Object[] parts;
     try {
       parts = Native.forward(session, names, types, shapes, data);
     } finally {
-      leave();
+      turns.leave();
     }
     List<Tensor> outputs = new ArrayList<>();
     for (int i = 0; i < parts.length; i += Tensor.NATIVE_PARTS) {
@@ -347,20 +338,13 @@ public final class Session implements AutoCloseable {
   // ---- Memory
 
   /**
-   * Gives back memory that the next call can make anew: activations, and room for tokens that are
+   * Gives back memory that the next call can make again: activations, and room for tokens that are
    * not held. Tokens stay, and so does what the next call gives. If a call runs, it is done when the
    * call ends; this never waits, and may come from any thread: for {@code onTrimMemory}. Without
    * effect once the session is closed.
    */
   public void trim() {
-    synchronized (lock) {
-      if (closed) return;
-      if (owner != null) {
-        trimWanted = true;
-      } else {
-        Native.trimSession(handle);
-      }
-    }
+    turns.trim();
   }
 
   // ---- Stopping
@@ -370,9 +354,7 @@ public final class Session implements AutoCloseable {
    * thread, also the listener's. Without effect if nothing runs.
    */
   public void cancel() {
-    synchronized (lock) {
-      if (owner != null) cancelNow();
-    }
+    turns.cancel();
   }
 
   /**
@@ -380,17 +362,12 @@ public final class Session implements AutoCloseable {
    * has ended, whatever runs by then.
    */
   public void cancel(@NonNull TokenListener listener) {
-    Check.notNull(listener, "listener");
-    synchronized (lock) {
-      if (owner != null && sink != null && sink.isFor(listener)) cancelNow();
-    }
+    turns.cancel(Check.notNull(listener, "listener"));
   }
 
   /** Whether {@link #close()} was called. */
   public boolean isClosed() {
-    synchronized (lock) {
-      return closed;
-    }
+    return turns.isClosed();
   }
 
   /**
@@ -400,82 +377,10 @@ public final class Session implements AutoCloseable {
    */
   @Override
   public void close() {
-    boolean interrupted = false;
-    synchronized (lock) {
-      closed = true;
-      if (owner == null) {
-        free();
-        return;
-      }
-      lock.notifyAll();
-      cancelNow();
-      while (handle != 0 && owner != Thread.currentThread()) {
-        try {
-          lock.wait(CANCEL_AGAIN_MILLIS);
-        } catch (InterruptedException e) {
-          interrupted = true; // memory in use cannot be freed: go on, and tell the caller after
-        }
-        if (handle != 0) Native.cancel(handle);
-      }
-    }
-    if (interrupted) Thread.currentThread().interrupt();
+    turns.close();
   }
 
   boolean isCancelled() {
-    return cancelled;
-  }
-
-  private long enter() {
-    return enter(null);
-  }
-
-  private long enter(TokenSink newSink) {
-    Thread current = Thread.currentThread();
-    boolean interrupted = false;
-    synchronized (lock) {
-      if (owner == current) {
-        throw new IllegalStateException(
-            "the session is generating: its listener may call cancel() and close() only");
-      }
-      while (owner != null && !closed) {
-        try {
-          lock.wait();
-        } catch (InterruptedException e) {
-          interrupted = true;
-        }
-      }
-      if (interrupted) current.interrupt();
-      if (closed) throw new IllegalStateException("the session is closed");
-      owner = current;
-      sink = newSink;
-      cancelled = false;
-      return handle;
-    }
-  }
-
-  private void leave() {
-    synchronized (lock) {
-      owner = null;
-      sink = null;
-      if (closed) {
-        free();
-      } else if (trimWanted) {
-        Native.trimSession(handle);
-      }
-      trimWanted = false;
-      lock.notifyAll();
-    }
-  }
-
-  private void cancelNow() {
-    cancelled = true;
-    Native.cancel(handle);
-  }
-
-  private void free() {
-    if (handle == 0) return;
-    Native.destroySession(handle);
-    handle = 0;
-    model.leave();
+    return turns.isCancelled();
   }
 }

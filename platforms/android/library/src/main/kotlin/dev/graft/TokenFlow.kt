@@ -38,7 +38,7 @@ public fun Session.tokens(
     dispatcher: CoroutineDispatcher = Dispatchers.IO,
 ): Flow<Token> = tokens(dispatcher) { listener -> generate(prompt, options, listener) }
 
-/** The same as the answer to a talk, as [Session.chat] gives it. */
+/** The same as the answer to a conversation, as [Session.chat] gives it. */
 @JvmOverloads
 public fun Session.chatTokens(
     messages: List<ChatMessage>,
