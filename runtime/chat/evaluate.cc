@@ -121,6 +121,41 @@ Result<Value> Interpreter::Evaluate(uint32_t index, Scope* scope) {
   return value;
 }
 
+Result<Value> Interpreter::EvaluateName(const Node& expression, Scope* scope) {
+  if (const Value* value = scope->Find(expression.text); value != nullptr) return *value;
+  if (!HasGlobal(expression.text)) return Value::Undefined(expression.text);
+  GRAFT_ASSIGN_OR_RETURN(Function * function, heap_.NewFunction());
+  function->name = expression.text;
+  return Value::Of(function);
+}
+
+Result<Value> Interpreter::EvaluateUnary(const Node& expression, Scope* scope) {
+  GRAFT_ASSIGN_OR_RETURN(const Value value, Evaluate(expression.children[0], scope));
+  if (expression.kind == NodeKind::kNot) return Value::Of(!value.IsTrue());
+  const bool is_negated = expression.kind == NodeKind::kNegate;
+  if (!value.IsNumber()) return Unfit("a sign", value, value);
+  if (value.Is(ValueKind::kReal)) return Value::Of(is_negated ? -value.real() : value.real());
+  return Arithmetic(is_negated ? "-" : "+", Value::Of(int64_t{0}), Value::Of(value.whole()));
+}
+
+// `a and b`, `a or b`, `a if c else b`: only the operand that is needed is evaluated.
+Result<Value> Interpreter::EvaluateChoice(const Node& expression, Scope* scope) {
+  GRAFT_ASSIGN_OR_RETURN(const Value first, Evaluate(expression.children[0], scope));
+  if (expression.kind == NodeKind::kIfElse)
+    return Evaluate(expression.children[first.IsTrue() ? 1 : 2], scope);
+  if (first.IsTrue() == (expression.kind == NodeKind::kOr)) return first;
+  return Evaluate(expression.children[1], scope);
+}
+
+Result<Value> Interpreter::EvaluateFilterOrTest(const Node& expression, Scope* scope) {
+  GRAFT_ASSIGN_OR_RETURN(const Value value, Evaluate(expression.children[0], scope));
+  GRAFT_ASSIGN_OR_RETURN(const Arguments arguments, ReadArguments(expression, scope));
+  if (expression.kind == NodeKind::kFilter)
+    return ApplyFilter(*this, expression.text, value, arguments);
+  GRAFT_ASSIGN_OR_RETURN(const bool holds, ApplyTest(*this, expression.text, value, arguments));
+  return Value::Of(holds);
+}
+
 Result<Value> Interpreter::EvaluateNode(const Node& expression, Scope* scope) {
   switch (expression.kind) {
     case NodeKind::kUndefined:
@@ -137,13 +172,8 @@ Result<Value> Interpreter::EvaluateNode(const Node& expression, Scope* scope) {
       return Value::Of(expression.real);
     case NodeKind::kString:
       return Value::Of(expression.text);
-    case NodeKind::kName: {
-      if (const Value* value = scope->Find(expression.text); value != nullptr) return *value;
-      if (!HasGlobal(expression.text)) return Value::Undefined(expression.text);
-      GRAFT_ASSIGN_OR_RETURN(Function * function, heap_.NewFunction());
-      function->name = expression.text;
-      return Value::Of(function);
-    }
+    case NodeKind::kName:
+      return EvaluateName(expression, scope);
     case NodeKind::kList:
     case NodeKind::kTuple:
       return ListOf(expression, scope);
@@ -162,41 +192,17 @@ Result<Value> Interpreter::EvaluateNode(const Node& expression, Scope* scope) {
       return EvaluateSlice(expression, scope);
     case NodeKind::kCall:
       return EvaluateCall(expression, scope, nullptr);
-    case NodeKind::kFilter: {
-      GRAFT_ASSIGN_OR_RETURN(const Value value, Evaluate(expression.children[0], scope));
-      GRAFT_ASSIGN_OR_RETURN(const Arguments arguments, ReadArguments(expression, scope));
-      return ApplyFilter(*this, expression.text, value, arguments);
-    }
-    case NodeKind::kTest: {
-      GRAFT_ASSIGN_OR_RETURN(const Value value, Evaluate(expression.children[0], scope));
-      GRAFT_ASSIGN_OR_RETURN(const Arguments arguments, ReadArguments(expression, scope));
-      GRAFT_ASSIGN_OR_RETURN(const bool holds, ApplyTest(*this, expression.text, value, arguments));
-      return Value::Of(holds);
-    }
-    case NodeKind::kNot: {
-      GRAFT_ASSIGN_OR_RETURN(const Value value, Evaluate(expression.children[0], scope));
-      return Value::Of(!value.IsTrue());
-    }
+    case NodeKind::kFilter:
+    case NodeKind::kTest:
+      return EvaluateFilterOrTest(expression, scope);
+    case NodeKind::kNot:
     case NodeKind::kNegate:
-    case NodeKind::kPlus: {
-      GRAFT_ASSIGN_OR_RETURN(const Value value, Evaluate(expression.children[0], scope));
-      if (!value.IsNumber()) return Unfit("a sign", value, value);
-      if (value.Is(ValueKind::kReal)) {
-        return Value::Of(expression.kind == NodeKind::kNegate ? -value.real() : value.real());
-      }
-      return Arithmetic(expression.kind == NodeKind::kNegate ? "-" : "+", Value::Of(int64_t{0}),
-                        Value::Of(value.whole()));
-    }
+    case NodeKind::kPlus:
+      return EvaluateUnary(expression, scope);
     case NodeKind::kAnd:
-    case NodeKind::kOr: {
-      GRAFT_ASSIGN_OR_RETURN(const Value left, Evaluate(expression.children[0], scope));
-      if (left.IsTrue() == (expression.kind == NodeKind::kOr)) return left;
-      return Evaluate(expression.children[1], scope);
-    }
-    case NodeKind::kIfElse: {
-      GRAFT_ASSIGN_OR_RETURN(const Value condition, Evaluate(expression.children[0], scope));
-      return Evaluate(expression.children[condition.IsTrue() ? 1 : 2], scope);
-    }
+    case NodeKind::kOr:
+    case NodeKind::kIfElse:
+      return EvaluateChoice(expression, scope);
     case NodeKind::kBinary:
       return EvaluateBinary(expression, scope);
     default:

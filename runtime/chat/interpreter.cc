@@ -71,6 +71,33 @@ Result<Interpreter::Flow> Interpreter::Execute(uint32_t index, Scope* scope, std
   return flow;
 }
 
+Result<Interpreter::Flow> Interpreter::ExecuteIf(const Node& statement, Scope* scope,
+                                                 std::string* out) {
+  GRAFT_ASSIGN_OR_RETURN(const Value condition, Evaluate(statement.children[0], scope));
+  if (condition.IsTrue()) return Execute(statement.children[1], scope, out);
+  if (statement.children.size() > 2) return Execute(statement.children[2], scope, out);
+  return Flow::kNext;
+}
+
+Status Interpreter::DefineMacro(const Node& statement, uint32_t index, Scope* scope) {
+  GRAFT_ASSIGN_OR_RETURN(Function * macro, heap_.NewFunction());
+  macro->kind = Function::Kind::kMacro;
+  macro->name = statement.text;
+  macro->node = index;
+  macro->scope = scope;
+  return heap_.Set(scope, statement.text, Value::Of(macro));
+}
+
+// {% call f() %}...{% endcall %}: f may run the block as caller().
+Result<Value> Interpreter::CallWithBlock(const Node& statement, Scope* scope) {
+  GRAFT_ASSIGN_OR_RETURN(Function * caller, heap_.NewFunction());
+  caller->kind = Function::Kind::kCaller;
+  caller->name = "caller";
+  caller->node = statement.children[1];
+  caller->scope = scope;
+  return EvaluateCall(node(statement.children[0]), scope, caller);
+}
+
 Result<Interpreter::Flow> Interpreter::ExecuteStatement(const Node& statement, uint32_t index,
                                                         Scope* scope, std::string* out) {
   switch (statement.kind) {
@@ -88,12 +115,8 @@ Result<Interpreter::Flow> Interpreter::ExecuteStatement(const Node& statement, u
         if (flow != Flow::kNext) return flow;
       }
       return Flow::kNext;
-    case NodeKind::kIf: {
-      GRAFT_ASSIGN_OR_RETURN(const Value condition, Evaluate(statement.children[0], scope));
-      if (condition.IsTrue()) return Execute(statement.children[1], scope, out);
-      if (statement.children.size() > 2) return Execute(statement.children[2], scope, out);
-      return Flow::kNext;
-    }
+    case NodeKind::kIf:
+      return ExecuteIf(statement, scope, out);
     case NodeKind::kFor:
       return ExecuteFor(statement, scope, out);
     case NodeKind::kSet: {
@@ -113,23 +136,11 @@ Result<Interpreter::Flow> Interpreter::ExecuteStatement(const Node& statement, u
       GRAFT_RETURN_IF_ERROR(Write(value, out));
       return Flow::kNext;
     }
-    case NodeKind::kMacro: {
-      GRAFT_ASSIGN_OR_RETURN(Function * macro, heap_.NewFunction());
-      macro->kind = Function::Kind::kMacro;
-      macro->name = statement.text;
-      macro->node = index;
-      macro->scope = scope;
-      GRAFT_RETURN_IF_ERROR(heap_.Set(scope, statement.text, Value::Of(macro)));
+    case NodeKind::kMacro:
+      GRAFT_RETURN_IF_ERROR(DefineMacro(statement, index, scope));
       return Flow::kNext;
-    }
     case NodeKind::kCallBlock: {
-      GRAFT_ASSIGN_OR_RETURN(Function * caller, heap_.NewFunction());
-      caller->kind = Function::Kind::kCaller;
-      caller->name = "caller";
-      caller->node = statement.children[1];
-      caller->scope = scope;
-      GRAFT_ASSIGN_OR_RETURN(const Value value,
-                             EvaluateCall(node(statement.children[0]), scope, caller));
+      GRAFT_ASSIGN_OR_RETURN(const Value value, CallWithBlock(statement, scope));
       GRAFT_RETURN_IF_ERROR(Write(value, out));
       return Flow::kNext;
     }

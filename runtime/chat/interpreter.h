@@ -76,6 +76,9 @@ class Interpreter {
   Result<Flow> Execute(uint32_t index, Scope* scope, std::string* out);
   Result<Flow> ExecuteStatement(const Node& statement, uint32_t index, Scope* scope,
                                 std::string* out);
+  Result<Flow> ExecuteIf(const Node& statement, Scope* scope, std::string* out);
+  Status DefineMacro(const Node& statement, uint32_t index, Scope* scope);
+  Result<Value> CallWithBlock(const Node& statement, Scope* scope);
   Result<Flow> ExecuteFor(const Node& loop, Scope* scope, std::string* out);
   Result<const List*> Select(const Node& loop, const List* all, Scope* scope);
   Status SetLoop(Map* loop, const List& items, size_t i);
@@ -85,6 +88,10 @@ class Interpreter {
 
   Result<Value> Evaluate(uint32_t index, Scope* scope);
   Result<Value> EvaluateNode(const Node& expression, Scope* scope);
+  Result<Value> EvaluateName(const Node& expression, Scope* scope);
+  Result<Value> EvaluateUnary(const Node& expression, Scope* scope);
+  Result<Value> EvaluateChoice(const Node& expression, Scope* scope);
+  Result<Value> EvaluateFilterOrTest(const Node& expression, Scope* scope);
   Result<Value> EvaluateBinary(const Node& expression, Scope* scope);
   Result<Value> EvaluateSlice(const Node& expression, Scope* scope);
   Result<Value> EvaluateMap(const Node& expression, Scope* scope);

@@ -79,72 +79,97 @@ class TextOutput {
   std::string decoded_;
 };
 
+/// One generation: what its tokens and their text have come to.
+class Generation {
+ public:
+  Generation(Session& session, const Tokenizer* tokenizer, std::span<const int32_t> prompt,
+             const GenerateOptions& options, const TokenCallback& callback)
+      : session_(session),
+        options_(options),
+        callback_(callback),
+        sampler_(options.sampling),
+        output_(tokenizer, options.stop),
+        history_(prompt.begin(), prompt.end()) {
+    result_.prompt_tokens = prompt.size();
+  }
+
+  Status Prefill(std::span<const int32_t> prompt) {
+    const auto start = std::chrono::steady_clock::now();
+    if (options_.whole_prompt) result_.reused_tokens = session_.KeepPrefix(prompt);
+    GRAFT_RETURN_IF_ERROR(session_.Append(prompt.subspan(result_.reused_tokens), &logits_));
+    result_.prefill_ns = NanosecondsSince(start);
+    return output_.SkipPrompt(prompt);
+  }
+
+  Status Decode() {
+    const auto start = std::chrono::steady_clock::now();
+    for (;;) {
+      if (session_.cancelled()) return Status(StatusCode::kCancelled, "generation was cancelled");
+      GRAFT_ASSIGN_OR_RETURN(const int32_t id,
+                             sampler_.Choose({logits_, session_.model().vocabulary()}, history_));
+      GRAFT_ASSIGN_OR_RETURN(const std::optional<StopReason> stop, Take(id));
+      if (stop.has_value()) {
+        result_.stop_reason = *stop;
+        break;
+      }
+      GRAFT_RETURN_IF_ERROR(session_.Append({&id, 1}, &logits_));
+    }
+    result_.decode_ns = NanosecondsSince(start);
+    return OkStatus();
+  }
+
+  /// Hands out the text that is left, unless the callback wants no more.
+  Result<GenerateResult> Finish() {
+    if (result_.stop_reason == StopReason::kCallback) return result_;
+    GRAFT_ASSIGN_OR_RETURN(const bool has_stopped, output_.Finish(&text_));
+    if (has_stopped) result_.stop_reason = StopReason::kStopString;
+    if (!text_.empty() && callback_) callback_(-1, text_);
+    return result_;
+  }
+
+ private:
+  /// Hands out a token that was chosen. Returns why it is the last, if it is.
+  Result<std::optional<StopReason>> Take(int32_t id) {
+    using Reason = std::optional<StopReason>;
+    if (!options_.ignore_end && IsEnd(id)) return Reason(StopReason::kEndToken);
+    history_.push_back(id);
+    ++result_.generated_tokens;
+    GRAFT_ASSIGN_OR_RETURN(const bool has_stopped, output_.Append(id, &text_));
+    if (callback_ && !callback_(id, text_)) return Reason(StopReason::kCallback);
+    if (has_stopped) return Reason(StopReason::kStopString);
+    const size_t max_tokens = options_.max_tokens == 0 ? kDefaultMaxTokens : options_.max_tokens;
+    if (result_.generated_tokens >= max_tokens) return Reason(StopReason::kMaxTokens);
+    if (session_.position() >= session_.context_tokens()) return Reason(StopReason::kContext);
+    return Reason();
+  }
+
+  bool IsEnd(int32_t id) const {
+    const std::span<const uint32_t> end_tokens = session_.model().end_tokens();
+    return std::find(end_tokens.begin(), end_tokens.end(), static_cast<uint32_t>(id)) !=
+           end_tokens.end();
+  }
+
+  Session& session_;
+  const GenerateOptions& options_;
+  const TokenCallback& callback_;
+  Sampler sampler_;
+  TextOutput output_;
+  std::vector<int32_t> history_;
+  std::string text_;  // of the last token
+  const float* logits_ = nullptr;
+  GenerateResult result_;
+};
+
 }  // namespace
 
 Result<GenerateResult> Generate(Session& session, const Tokenizer* tokenizer,
                                 std::span<const int32_t> prompt, const GenerateOptions& options,
                                 const TokenCallback& callback) {
   GRAFT_RETURN_IF_ERROR(CheckOptions(tokenizer, prompt, options));
-  const std::span<const uint32_t> end_tokens = session.model().end_tokens();
-  const auto is_end = [&](int32_t id) {
-    return std::find(end_tokens.begin(), end_tokens.end(), static_cast<uint32_t>(id)) !=
-           end_tokens.end();
-  };
-  const size_t max_tokens = options.max_tokens == 0 ? kDefaultMaxTokens : options.max_tokens;
-  const size_t vocabulary = session.model().vocabulary();
-  GenerateResult result;
-  result.prompt_tokens = prompt.size();
-  Sampler sampler(options.sampling);
-  TextOutput output(tokenizer, options.stop);
-  std::vector<int32_t> history(prompt.begin(), prompt.end());
-  std::string text;
-
-  auto start = std::chrono::steady_clock::now();
-  const float* logits = nullptr;
-  if (options.whole_prompt) result.reused_tokens = session.KeepPrefix(prompt);
-  GRAFT_RETURN_IF_ERROR(session.Append(prompt.subspan(result.reused_tokens), &logits));
-  result.prefill_ns = NanosecondsSince(start);
-  GRAFT_RETURN_IF_ERROR(output.SkipPrompt(prompt));
-
-  start = std::chrono::steady_clock::now();
-  bool wants_rest = true;
-  for (;;) {
-    if (session.cancelled()) return Status(StatusCode::kCancelled, "generation was cancelled");
-    GRAFT_ASSIGN_OR_RETURN(const int32_t id, sampler.Choose({logits, vocabulary}, history));
-    if (!options.ignore_end && is_end(id)) {
-      result.stop_reason = StopReason::kEndToken;
-      break;
-    }
-    history.push_back(id);
-    ++result.generated_tokens;
-    GRAFT_ASSIGN_OR_RETURN(const bool has_stopped, output.Append(id, &text));
-    if (callback && !callback(id, text)) {
-      result.stop_reason = StopReason::kCallback;
-      wants_rest = false;
-      break;
-    }
-    if (has_stopped) {
-      result.stop_reason = StopReason::kStopString;
-      break;
-    }
-    if (result.generated_tokens >= max_tokens) {
-      result.stop_reason = StopReason::kMaxTokens;
-      break;
-    }
-    if (session.position() >= session.context_tokens()) {
-      result.stop_reason = StopReason::kContext;
-      break;
-    }
-    GRAFT_RETURN_IF_ERROR(session.Append({&id, 1}, &logits));
-  }
-  result.decode_ns = NanosecondsSince(start);
-  if (!wants_rest) return result;
-  GRAFT_ASSIGN_OR_RETURN(const bool ended_by_rest, output.Finish(&text));
-  if (ended_by_rest && result.stop_reason != StopReason::kStopString) {
-    result.stop_reason = StopReason::kStopString;
-  }
-  if (!text.empty() && callback) callback(-1, text);
-  return result;
+  Generation generation(session, tokenizer, prompt, options, callback);
+  GRAFT_RETURN_IF_ERROR(generation.Prefill(prompt));
+  GRAFT_RETURN_IF_ERROR(generation.Decode());
+  return generation.Finish();
 }
 
 }  // namespace graft::runtime

@@ -17,7 +17,7 @@ namespace graft::runtime {
 ///          Face's tokenizers for how they are applied: to whole grapheme clusters first.
 class Charsmap {
  public:
-  /// Errors   kCorrupt: not a table, or texts in it that are no UTF-8.
+  /// Errors   kCorrupt: not a table, or texts in it that are not valid UTF-8.
   static Result<Charsmap> Create(std::span<const uint8_t> bytes);
 
   /// Rewrites *text, which is valid UTF-8 and stays so.

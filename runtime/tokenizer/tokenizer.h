@@ -37,8 +37,9 @@ class Tokenizer {
   static Result<std::unique_ptr<const Tokenizer>> Create(const schema::fb::Tokenizer& tables);
   ~Tokenizer();
 
-  /// Ids of `text`; bytes that are no UTF-8 count as U+FFFD. add_special: with the tokens that go
-  /// before and after a text. Cut to the length that the tables say, if they say one. Any thread.
+  /// Ids of `text`; bytes that are not valid UTF-8 count as U+FFFD. add_special: with the tokens
+  /// that go before and after a text. Cut to the length that the tables say, if they say one. Any
+  /// thread.
   /// Errors   kOutOfRange: more than 1 GiB of text.
   ///          kCorrupt: a pattern that backtracks beyond all bounds.
   Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;

@@ -114,7 +114,7 @@ TEST_SUITE("chat/limits") {
               .ok());
   }
 
-  TEST_CASE("a long talk is no attack") {
+  TEST_CASE("a long conversation is no attack") {
     const std::string source =
         converter::ReadTextFile(std::string(GRAFT_TEST_DATA) + "/chat/qwen3.jinja", 1 << 20)
             .value();

@@ -116,7 +116,7 @@ TEST_SUITE("chat/template") {
     CHECK((*created)->Render({}, {}).value() > "2023");
   }
 
-  TEST_CASE("refuses text that is no UTF-8") {
+  TEST_CASE("refuses text that is not valid UTF-8") {
     const auto created = ChatTemplate::Create("{{ messages[0].content }}", "", "");
     const std::vector<ChatMessage> messages = {{"user", "\xFF"}};
     CHECK((*created)->Render(messages, {}).status().code() == StatusCode::kInvalidArgument);

@@ -86,7 +86,7 @@ TEST_SUITE("text/tokenizer") {
     }
   }
 
-  TEST_CASE("reads bytes that are no UTF-8 as U+FFFD") {
+  TEST_CASE("reads bytes that are not valid UTF-8 as U+FFFD") {
     const TestTokenizer tokenizer = TestTokenizer::FromFolder(TokenizerFolder("gpt2"));
     const auto ids = tokenizer->Encode("a\xFF\xE2\x96z\xC0\x80", false).value();
     CHECK(tokenizer->Decode(ids, false).value() ==
