@@ -147,12 +147,12 @@ std::string ReadSettings(int argc, char** argv, BenchSettings* settings, CacheOp
   std::string kv = "auto";
   Options options;
   cache->AddTo(&options);
-  options.Whole("prompt", 'p', &settings->prompt, 0, kMost);
-  options.Whole("generate", 'n', &settings->generate, 0, kMost);
-  options.Whole("depth", 'd', &settings->depth, 0, kMost);
+  options.Integer("prompt", 'p', &settings->prompt, 0, kMost);
+  options.Integer("generate", 'n', &settings->generate, 0, kMost);
+  options.Integer("depth", 'd', &settings->depth, 0, kMost);
   settings->threads.AddTo(&options);
-  options.Whole("repetitions", 'r', &settings->repetitions, 1, 10000);
-  options.Text("kv", 0, &kv, nullptr);
+  options.Integer("repetitions", 'r', &settings->repetitions, 1, 10000);
+  options.String("kv", 0, &kv, nullptr);
   options.Flag("profile", &settings->profile);
   options.Flag("json", &settings->json);
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {

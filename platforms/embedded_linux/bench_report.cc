@@ -80,33 +80,20 @@ void ShowProfile(const char* title, const StepProfile& profile, uint32_t threads
               100 * other / elapsed);
 }
 
-const char* KvFormatName(int32_t format) {
-  switch (format) {
-    case GRAFT_KV_F32:
-      return "f32";
-    case GRAFT_KV_F16:
-      return "f16";
-    case GRAFT_KV_I8:
-      return "int8";
-    default:
-      return "auto";
-  }
-}
-
 JsonObject ProfileObject(const StepProfile& profile) {
   std::vector<JsonObject> steps;
   for (const graft_step_time& step : profile.steps) {
     steps.push_back(JsonObject()
-                        .Text("kind", step.kind)
-                        .Whole("calls", step.calls)
-                        .Whole("wall_ns", step.wall_ns)
-                        .Whole("busy_ns", step.busy_ns)
-                        .Whole("weight_bytes", step.weight_bytes));
+                        .String("kind", step.kind)
+                        .Integer("calls", step.calls)
+                        .Integer("wall_ns", step.wall_ns)
+                        .Integer("busy_ns", step.busy_ns)
+                        .Integer("weight_bytes", step.weight_bytes));
   }
   return JsonObject()
-      .Whole("tokens", profile.tokens)
-      .Whole("elapsed_ns", profile.elapsed_ns)
-      .Whole("between_steps_ns", OtherNs(profile))
+      .Integer("tokens", profile.tokens)
+      .Integer("elapsed_ns", profile.elapsed_ns)
+      .Integer("between_steps_ns", OtherNs(profile))
       .Objects("steps", steps);
 }
 
@@ -122,16 +109,16 @@ std::vector<JsonObject> RoundObjects(const BenchFigures& figures) {
 
 void ShowJson(const BenchSettings& settings, const BenchFigures& figures) {
   JsonObject object;
-  object.Text("file", settings.file)
-      .Whole("file_bytes", figures.model.file_bytes)
-      .Whole("prompt_tokens", settings.prompt)
-      .Whole("generated_tokens", settings.generate)
-      .Whole("depth", settings.depth)
-      .Whole("threads", figures.session.threads)
-      .Whole("repetitions", settings.repetitions)
-      .Text("kv", KvFormatName(figures.session.kv_format))
+  object.String("file", settings.file)
+      .Integer("file_bytes", figures.model.file_bytes)
+      .Integer("prompt_tokens", settings.prompt)
+      .Integer("generated_tokens", settings.generate)
+      .Integer("depth", settings.depth)
+      .Integer("threads", figures.session.threads)
+      .Integer("repetitions", settings.repetitions)
+      .String("kv", KvFormatName(figures.session.kv_format))
       .Number("load_ms", figures.load_ms)
-      .Text("cache", CacheWord(figures.model))
+      .String("cache", CacheWord(figures.model))
       .Number("first_token_ms", figures.first_token_ms)
       .Number("prefill_tokens_per_second", figures.prompt.median)
       .Number("prefill_lowest", figures.prompt.low)
@@ -139,15 +126,15 @@ void ShowJson(const BenchSettings& settings, const BenchFigures& figures) {
       .Number("decode_tokens_per_second", figures.generation.median)
       .Number("decode_lowest", figures.generation.low)
       .Number("decode_highest", figures.generation.high)
-      .Whole("weight_bytes_per_token", figures.session.weight_bytes)
-      .Whole("cache_bytes_per_position", figures.session.cache_bytes_per_token)
+      .Integer("weight_bytes_per_token", figures.session.weight_bytes)
+      .Integer("cache_bytes_per_position", figures.session.cache_bytes_per_token)
       .Number("bytes_read_per_token", BytesReadPerToken(settings, figures))
       .Objects("decode_rounds", RoundObjects(figures))
       .Number("read_bandwidth_bytes_per_second", ReadBandwidthOf(figures))
       .Number("read_bandwidth_share", ShareOfBandwidth(settings, figures))
-      .Whole("peak_rss_kib", figures.memory.peak_kib)
-      .Whole("rss_anonymous_kib", figures.memory.anonymous_kib)
-      .Whole("rss_mapped_kib", figures.memory.mapped_kib);
+      .Integer("peak_rss_kib", figures.memory.peak_kib)
+      .Integer("rss_anonymous_kib", figures.memory.anonymous_kib)
+      .Integer("rss_mapped_kib", figures.memory.mapped_kib);
   if (figures.prompt_profile.tokens > 0)
     object.Object("prefill_profile", ProfileObject(figures.prompt_profile));
   if (figures.generation_profile.tokens > 0)

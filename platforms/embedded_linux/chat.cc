@@ -49,14 +49,14 @@ struct Settings {
 std::string ReadSettings(int argc, char** argv, Settings* settings) {
   Options options;
   settings->cache.AddTo(&options);
-  options.Text("system", 's', &settings->system, &settings->has_system);
-  options.Text("template", 0, &settings->template_file, &settings->has_template_file);
-  options.TextList("set", &settings->set);
+  options.String("system", 's', &settings->system, &settings->has_system);
+  options.String("template", 0, &settings->template_file, &settings->has_template_file);
+  options.StringList("set", &settings->set);
   settings->sampling.AddTo(&options);
   settings->threads.AddTo(&options);
-  options.Whole("context", 'c', &settings->context, 1, kMaxContextTokens);
+  options.Integer("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
-  options.Text("kv", 0, &kv, nullptr);
+  options.String("kv", 0, &kv, nullptr);
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
     return problem;
   }

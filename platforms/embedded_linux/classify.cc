@@ -45,7 +45,7 @@ void Print(const graft_model* model, const char* kind, const std::vector<std::st
       const std::string name = LabelOf(model, label);
       const auto score = static_cast<double>(row[label]);
       if (json) {
-        ranked.push_back(JsonObject().Text("label", name).Number("score", score));
+        ranked.push_back(JsonObject().String("label", name).Number("score", score));
       } else {
         std::printf("%8.4f  %s\n", score, name.c_str());
       }
@@ -80,7 +80,7 @@ int ClassifyTokens(const std::string& file, const graft_model* model, graft_sess
       const std::string name = LabelOf(model, best);
       if (json) {
         labelled.push_back(
-            JsonObject().Text("token", token).Text("label", name).Number("score", score));
+            JsonObject().String("token", token).String("label", name).Number("score", score));
       } else {
         std::printf("%8.4f  %-12s %s\n", score, name.c_str(), token.c_str());
       }
@@ -111,9 +111,9 @@ int RunClassify(int argc, char** argv) {
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
-  options.TextList("text", &texts);
-  options.TextList("image", &images);
-  options.Text("text-pair", 0, &pair, &has_pair);
+  options.StringList("text", &texts);
+  options.StringList("image", &images);
+  options.String("text-pair", 0, &pair, &has_pair);
   threads.AddTo(&options);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {

@@ -59,7 +59,7 @@ void JsonObject::Key(const char* key) {
   fields_.append("\"").append(key).append("\": ");
 }
 
-JsonObject& JsonObject::Text(const char* key, std::string_view value) {
+JsonObject& JsonObject::String(const char* key, std::string_view value) {
   Key(key);
   fields_ += '"';
   for (const char c : value) {
@@ -97,7 +97,7 @@ JsonObject& JsonObject::Number(const char* key, double value) {
   return *this;
 }
 
-JsonObject& JsonObject::Whole(const char* key, uint64_t value) {
+JsonObject& JsonObject::Integer(const char* key, uint64_t value) {
   Key(key);
   fields_ += std::to_string(value);
   return *this;

@@ -29,9 +29,9 @@ std::string JoinIds(const std::vector<int32_t>& ids);
 /// Writes one JSON object, field by field.
 class JsonObject {
  public:
-  JsonObject& Text(const char* key, std::string_view value);
+  JsonObject& String(const char* key, std::string_view value);
   JsonObject& Number(const char* key, double value);  ///< null if it is not finite
-  JsonObject& Whole(const char* key, uint64_t value);
+  JsonObject& Integer(const char* key, uint64_t value);
   JsonObject& Bool(const char* key, bool value);
   JsonObject& Object(const char* key, const JsonObject& value);
   JsonObject& Objects(const char* key, const std::vector<JsonObject>& values);

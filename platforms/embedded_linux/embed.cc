@@ -42,8 +42,8 @@ int RunEmbed(int argc, char** argv) {
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
-  options.TextList("text", &texts);
-  options.TextList("image", &images);
+  options.StringList("text", &texts);
+  options.StringList("image", &images);
   threads.AddTo(&options);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {

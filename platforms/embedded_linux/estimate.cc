@@ -13,17 +13,6 @@
 namespace graft_run {
 namespace {
 
-const char* KvName(int32_t kv_format) {
-  switch (kv_format) {
-    case GRAFT_KV_F16:
-      return "f16";
-    case GRAFT_KV_I8:
-      return "int8";
-    default:
-      return "f32";
-  }
-}
-
 struct Settings {
   std::string file;
   graft_session_options session = GRAFT_SESSION_OPTIONS_INIT;
@@ -36,10 +25,10 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   uint64_t prefill_chunk = 0;
   std::string kv = "auto";
   Options options;
-  options.Whole("context", 0, &context_tokens, 1, 1u << 30);
-  options.Whole("chunk", 0, &prefill_chunk, 1, 1u << 30);
-  options.Text("kv", 0, &kv, nullptr);
-  options.Whole("threads", 't', &threads, 1, 256);
+  options.Integer("context", 0, &context_tokens, 1, 1u << 30);
+  options.Integer("chunk", 0, &prefill_chunk, 1, 1u << 30);
+  options.String("kv", 0, &kv, nullptr);
+  options.Integer("threads", 't', &threads, 1, 256);
   options.Flag("json", &settings->json);
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
     return problem;
@@ -52,26 +41,26 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
 
 void ShowAsJson(const graft_memory_estimate& estimate) {
   JsonObject()
-      .Whole("context_tokens", estimate.context_tokens)
-      .Whole("threads", estimate.threads)
-      .Text("kv", KvName(estimate.kv_format))
-      .Whole("file_bytes", estimate.file_bytes)
-      .Whole("packed_bytes", estimate.packed_bytes)
-      .Whole("kv_bytes", estimate.kv_bytes)
-      .Whole("activation_bytes", estimate.activation_bytes)
-      .Whole("peak_bytes", estimate.peak_bytes)
-      .Whole("steady_bytes", estimate.steady_bytes)
-      .Whole("private_bytes", estimate.private_bytes)
-      .Whole("cached_peak_bytes", estimate.cached_peak_bytes)
-      .Whole("cached_steady_bytes", estimate.cached_steady_bytes)
-      .Whole("cached_private_bytes", estimate.cached_private_bytes)
-      .Whole("storing_peak_bytes", estimate.storing_peak_bytes)
+      .Integer("context_tokens", estimate.context_tokens)
+      .Integer("threads", estimate.threads)
+      .String("kv", KvFormatName(estimate.kv_format))
+      .Integer("file_bytes", estimate.file_bytes)
+      .Integer("packed_bytes", estimate.packed_bytes)
+      .Integer("kv_bytes", estimate.kv_bytes)
+      .Integer("activation_bytes", estimate.activation_bytes)
+      .Integer("peak_bytes", estimate.peak_bytes)
+      .Integer("steady_bytes", estimate.steady_bytes)
+      .Integer("private_bytes", estimate.private_bytes)
+      .Integer("cached_peak_bytes", estimate.cached_peak_bytes)
+      .Integer("cached_steady_bytes", estimate.cached_steady_bytes)
+      .Integer("cached_private_bytes", estimate.cached_private_bytes)
+      .Integer("storing_peak_bytes", estimate.storing_peak_bytes)
       .Print();
 }
 
 void Show(const graft_memory_estimate& estimate) {
   std::printf("context       %u tokens, %s, %u threads\n", estimate.context_tokens,
-              KvName(estimate.kv_format), estimate.threads);
+              KvFormatName(estimate.kv_format), estimate.threads);
   std::printf("file          %" PRIu64 " bytes\n", estimate.file_bytes);
   std::printf("packed        %" PRIu64 " bytes\n", estimate.packed_bytes);
   std::printf("kv cache      %" PRIu64 " bytes\n", estimate.kv_bytes);

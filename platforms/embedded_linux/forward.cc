@@ -122,8 +122,8 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   bool has_output = false;
   Options options;
   settings->cache.AddTo(&options);
-  options.Text("input", 0, &settings->input_file, &has_input);
-  options.Text("output", 'o', &settings->output_file, &has_output);
+  options.String("input", 0, &settings->input_file, &has_input);
+  options.String("output", 'o', &settings->output_file, &has_output);
   settings->threads.AddTo(&options);
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
     return problem;

@@ -41,15 +41,15 @@ struct Settings {
 std::string ReadSettings(int argc, char** argv, Settings* settings) {
   Options options;
   settings->cache.AddTo(&options);
-  options.Text("prompt", 'p', &settings->prompt, &settings->has_prompt);
-  options.Text("prompt-file", 'f', &settings->prompt_file, &settings->has_prompt_file);
-  options.Text("prompt-ids", 0, &settings->prompt_ids, &settings->has_prompt_ids);
-  options.Text("prompt-cache", 0, &settings->prompt_cache, nullptr);
+  options.String("prompt", 'p', &settings->prompt, &settings->has_prompt);
+  options.String("prompt-file", 'f', &settings->prompt_file, &settings->has_prompt_file);
+  options.String("prompt-ids", 0, &settings->prompt_ids, &settings->has_prompt_ids);
+  options.String("prompt-cache", 0, &settings->prompt_cache, nullptr);
   settings->sampling.AddTo(&options);
   settings->threads.AddTo(&options);
-  options.Whole("context", 'c', &settings->context, 1, kMaxContextTokens);
+  options.Integer("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
-  options.Text("kv", 0, &kv, nullptr);
+  options.String("kv", 0, &kv, nullptr);
   options.Flag("ignore-eos", &settings->ignore_eos);
   options.Flag("json", &settings->json);
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
@@ -136,14 +136,14 @@ void ShowResult(const Settings& settings, const Listener& listener,
       PerSecond(steps, result.decode_ns);  // the first token comes with the prompt
   if (settings.json) {
     JsonObject()
-        .Text("text", listener.text)
+        .String("text", listener.text)
         .Ids("ids", listener.ids)
-        .Whole("prompt_tokens", result.prompt_tokens)
-        .Whole("reused_tokens", result.reused_tokens)
-        .Whole("generated_tokens", result.generated_tokens)
+        .Integer("prompt_tokens", result.prompt_tokens)
+        .Integer("reused_tokens", result.reused_tokens)
+        .Integer("generated_tokens", result.generated_tokens)
         .Number("prefill_tokens_per_second", prefill)
         .Number("decode_tokens_per_second", decode)
-        .Text("stop_reason", StopReasonName(result.stop_reason))
+        .String("stop_reason", StopReasonName(result.stop_reason))
         .Print();
     return;
   }

@@ -59,17 +59,17 @@ int RunInfo(int argc, char** argv) {
       Format("%016" PRIx64 "%016" PRIx64, info.identity_high, info.identity_low);
   if (json) {
     JsonObject()
-        .Text("task", task)
-        .Text("architecture", info.architecture)
-        .Whole("context_tokens", info.context_tokens)
-        .Whole("vocabulary", info.vocabulary)
+        .String("task", task)
+        .String("architecture", info.architecture)
+        .Integer("context_tokens", info.context_tokens)
+        .Integer("vocabulary", info.vocabulary)
         .Bool("has_tokenizer", info.has_tokenizer != 0)
         .Bool("takes_images", info.takes_images != 0)
-        .Whole("file_bytes", info.file_bytes)
-        .Text("identity", identity)
-        .Whole("packed_bytes", info.packed_bytes)
-        .Text("cache", CacheWord(info))
-        .Text("cache_note", info.cache_note)
+        .Integer("file_bytes", info.file_bytes)
+        .String("identity", identity)
+        .Integer("packed_bytes", info.packed_bytes)
+        .String("cache", CacheWord(info))
+        .String("cache_note", info.cache_note)
         .Object("machine", machine)
         .Print();
     return kExitOk;

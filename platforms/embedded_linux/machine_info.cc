@@ -72,24 +72,24 @@ int DescribeMachine(JsonObject* object) {
   std::vector<JsonObject> groups;
   for (const graft_cpu_group& group : machine.groups) {
     groups.push_back(JsonObject()
-                         .Text("name", group.name)
-                         .Text("cpus", group.cpus)
-                         .Whole("capacity", group.capacity)
-                         .Whole("max_mhz", group.max_mhz)
+                         .String("name", group.name)
+                         .String("cpus", group.cpus)
+                         .Integer("capacity", group.capacity)
+                         .Integer("max_mhz", group.max_mhz)
                          .Bool("big", group.is_big != 0));
   }
   std::vector<JsonObject> kernels;
   for (const graft_kernel_info& kernel : machine.kernels) {
     kernels.push_back(JsonObject()
-                          .Text("weights", kernel.weights)
-                          .Whole("tile_rows", kernel.tile_rows)
-                          .Whole("tile_columns", kernel.tile_columns));
+                          .String("weights", kernel.weights)
+                          .Integer("tile_rows", kernel.tile_rows)
+                          .Integer("tile_columns", kernel.tile_columns));
   }
-  object->Whole("cpus", machine.cpu.cpus)
-      .Whole("quota_cpus", machine.cpu.quota_cpus)
-      .Whole("default_threads", machine.cpu.default_threads)
-      .Text("features", machine.cpu.features)
-      .Text("vectors", machine.cpu.vectors)
+  object->Integer("cpus", machine.cpu.cpus)
+      .Integer("quota_cpus", machine.cpu.quota_cpus)
+      .Integer("default_threads", machine.cpu.default_threads)
+      .String("features", machine.cpu.features)
+      .String("vectors", machine.cpu.vectors)
       .Objects("groups", groups)
       .Objects("kernels", kernels);
   return kExitOk;

@@ -14,6 +14,9 @@ namespace {
 // Set while a guard lives; a signal handler has no other way to reach it.
 std::atomic<graft_session*> g_interrupted_session = nullptr;
 
+constexpr std::pair<const char*, int32_t> kKvFormats[] = {
+    {"auto", GRAFT_KV_AUTO}, {"f32", GRAFT_KV_F32}, {"f16", GRAFT_KV_F16}, {"int8", GRAFT_KV_I8}};
+
 void OnInterrupt(int) {
   graft_session_cancel(g_interrupted_session.load(std::memory_order_relaxed));
 }
@@ -59,15 +62,20 @@ SessionHandle OpenSession(const std::string& file, graft_model* model, const Thr
 }
 
 std::string ParseKvFormat(std::string_view text, int32_t* kv_format) {
-  constexpr std::pair<std::string_view, int32_t> kFormats[] = {
-      {"auto", GRAFT_KV_AUTO}, {"f32", GRAFT_KV_F32}, {"f16", GRAFT_KV_F16}, {"int8", GRAFT_KV_I8}};
-  for (const auto& [name, number] : kFormats) {
+  for (const auto& [name, number] : kKvFormats) {
     if (text != name) continue;
     *kv_format = number;
     return {};
   }
   return Format("--kv: \"%.*s\" is none of auto, f32, f16, int8", static_cast<int>(text.size()),
                 text.data());
+}
+
+const char* KvFormatName(int32_t kv_format) {
+  for (const auto& [name, number] : kKvFormats) {
+    if (kv_format == number) return name;
+  }
+  return "unknown";
 }
 
 graft_model_info InfoOf(const graft_model* model) {

@@ -32,6 +32,8 @@ SessionHandle OpenSession(const std::string& file, graft_model* model, const Thr
                           uint64_t context_tokens, int32_t kv_format = GRAFT_KV_AUTO);
 /// "auto", "f32", "f16" or "int8" as graft.h's number. Returns an empty string, or what is wrong.
 std::string ParseKvFormat(std::string_view text, int32_t* kv_format);
+/// The reverse.
+const char* KvFormatName(int32_t kv_format);
 
 graft_model_info InfoOf(const graft_model* model);
 /// What became of the cache of packed weights, in a few words.

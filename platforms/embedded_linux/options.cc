@@ -21,21 +21,21 @@ void Options::Flag(const char* name, bool* value) {
   options_.push_back({name, 0, Kind::kFlag, value, nullptr, 0, 0});
 }
 
-void Options::Text(const char* name, char letter, std::string* value, bool* is_given) {
-  options_.push_back({name, letter, Kind::kText, value, is_given, 0, 0});
+void Options::String(const char* name, char letter, std::string* value, bool* is_given) {
+  options_.push_back({name, letter, Kind::kString, value, is_given, 0, 0});
 }
 
-void Options::TextList(const char* name, std::vector<std::string>* values) {
-  options_.push_back({name, 0, Kind::kTextList, values, nullptr, 0, 0});
+void Options::StringList(const char* name, std::vector<std::string>* values) {
+  options_.push_back({name, 0, Kind::kStringList, values, nullptr, 0, 0});
 }
 
-void Options::Whole(const char* name, char letter, uint64_t* value, uint64_t low, uint64_t high) {
-  options_.push_back({name, letter, Kind::kWhole, value, nullptr, static_cast<double>(low),
+void Options::Integer(const char* name, char letter, uint64_t* value, uint64_t low, uint64_t high) {
+  options_.push_back({name, letter, Kind::kInteger, value, nullptr, static_cast<double>(low),
                       static_cast<double>(high)});
 }
 
-void Options::Real(const char* name, double* value, double low, double high) {
-  options_.push_back({name, 0, Kind::kReal, value, nullptr, low, high});
+void Options::Float(const char* name, double* value, double low, double high) {
+  options_.push_back({name, 0, Kind::kFloat, value, nullptr, low, high});
 }
 
 std::string Options::Store(const Option& option, const char* text) {
@@ -45,13 +45,13 @@ std::string Options::Store(const Option& option, const char* text) {
     case Kind::kFlag:
       *static_cast<bool*>(option.value) = true;
       return {};
-    case Kind::kText:
+    case Kind::kString:
       *static_cast<std::string*>(option.value) = view;
       return {};
-    case Kind::kTextList:
+    case Kind::kStringList:
       static_cast<std::vector<std::string>*>(option.value)->emplace_back(view);
       return {};
-    case Kind::kWhole: {
+    case Kind::kInteger: {
       uint64_t value = 0;
       const auto [end, error] = std::from_chars(view.data(), view.data() + view.size(), value);
       if (error == std::errc() && end == view.data() + view.size() && !view.empty() &&
@@ -62,7 +62,7 @@ std::string Options::Store(const Option& option, const char* text) {
       return Format("--%s: \"%s\" is no whole number between %.0f and %.0f", option.name, text,
                     option.low, option.high);
     }
-    case Kind::kReal: {
+    case Kind::kFloat: {
       char* end = nullptr;
       errno = 0;
       const double value = view.empty() ? 0 : std::strtod(text, &end);

@@ -13,10 +13,10 @@ class Options {
  public:
   /// A letter of 0: no short form. What is stored into must outlive this.
   void Flag(const char* name, bool* value);
-  void Text(const char* name, char letter, std::string* value, bool* is_given);
-  void TextList(const char* name, std::vector<std::string>* values);
-  void Whole(const char* name, char letter, uint64_t* value, uint64_t low, uint64_t high);
-  void Real(const char* name, double* value, double low, double high);
+  void String(const char* name, char letter, std::string* value, bool* is_given);
+  void StringList(const char* name, std::vector<std::string>* values);
+  void Integer(const char* name, char letter, uint64_t* value, uint64_t low, uint64_t high);
+  void Float(const char* name, double* value, double low, double high);
 
   /// Reads argv[1] and on: one FILE, into *file, and options in any order. Without needs_file there
   /// may be none, and *file stays as it is.
@@ -24,7 +24,7 @@ class Options {
   std::string Parse(int argc, char** argv, std::string* file, bool needs_file = true);
 
  private:
-  enum class Kind : uint8_t { kFlag, kText, kTextList, kWhole, kReal };
+  enum class Kind : uint8_t { kFlag, kString, kStringList, kInteger, kFloat };
   struct Option {
     const char* name;
     char letter;

@@ -79,10 +79,10 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   std::string kv = "auto";
   Options options;
   settings->cache.AddTo(&options);
-  options.Text("text-file", 'f', &settings->text_file, &has_text_file);
-  options.Whole("context", 'c', &settings->window, 2, uint64_t{1} << 24);
+  options.String("text-file", 'f', &settings->text_file, &has_text_file);
+  options.Integer("context", 'c', &settings->window, 2, uint64_t{1} << 24);
   settings->threads.AddTo(&options);
-  options.Text("kv", 0, &kv, nullptr);
+  options.String("kv", 0, &kv, nullptr);
   options.Flag("json", &settings->json);
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
     return problem;
@@ -110,10 +110,10 @@ void Show(const Settings& settings, const Score& score, size_t tokens, uint64_t 
     JsonObject()
         .Number("perplexity", std::exp(mean))
         .Number("mean_loss", mean)
-        .Whole("tokens", tokens)
-        .Whole("scored_tokens", score.tokens)
-        .Whole("windows", windows)
-        .Whole("context", window)
+        .Integer("tokens", tokens)
+        .Integer("scored_tokens", score.tokens)
+        .Integer("windows", windows)
+        .Integer("context", window)
         .Print();
     return;
   }

@@ -4,14 +4,14 @@
 namespace graft_run {
 
 void SamplingOptions::AddTo(Options* options) {
-  options->Whole("max-tokens", 'n', &max_tokens, 1, kMaxContextTokens);
-  options->Real("temperature", &temperature, 0, 1000);
-  options->Whole("top-k", 0, &top_k, 0, UINT32_MAX);
-  options->Real("top-p", &top_p, 0, 1);
-  options->Real("min-p", &min_p, 0, 1);
-  options->Real("repeat-penalty", &repeat_penalty, 0, 1000);
-  options->Whole("seed", 0, &seed, 0, UINT64_MAX);
-  options->TextList("stop", &stop);
+  options->Integer("max-tokens", 'n', &max_tokens, 1, kMaxContextTokens);
+  options->Float("temperature", &temperature, 0, 1000);
+  options->Integer("top-k", 0, &top_k, 0, UINT32_MAX);
+  options->Float("top-p", &top_p, 0, 1);
+  options->Float("min-p", &min_p, 0, 1);
+  options->Float("repeat-penalty", &repeat_penalty, 0, 1000);
+  options->Integer("seed", 0, &seed, 0, UINT64_MAX);
+  options->StringList("stop", &stop);
 }
 
 graft_generate_options SamplingOptions::ToGenerateOptions(

@@ -5,8 +5,8 @@ namespace graft_run {
 
 void ThreadOptions::AddTo(Options* options) {
   constexpr uint64_t kMostThreads = 256;
-  options->Whole("threads", 't', &count, 1, kMostThreads);
-  options->Text("cpus", 0, &cpus, nullptr);
+  options->Integer("threads", 't', &count, 1, kMostThreads);
+  options->String("cpus", 0, &cpus, nullptr);
 }
 
 }  // namespace graft_run

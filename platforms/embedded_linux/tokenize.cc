@@ -19,7 +19,7 @@ int ShowText(const std::string& file, const graft_model* model, const std::vecto
   std::string text;
   if (!Detokenize(file, model, ids, skip_special, &text)) return kExitFailure;
   if (json) {
-    JsonObject().Text("text", text).Ids("ids", ids).Print();
+    JsonObject().String("text", text).Ids("ids", ids).Print();
   } else {
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fputc('\n', stdout);
@@ -32,7 +32,7 @@ int ShowIds(const std::string& file, const graft_model* model, const std::string
   std::vector<int32_t> ids;
   if (!Tokenize(file, model, text, add_special, &ids)) return kExitFailure;
   if (json) {
-    JsonObject().Ids("ids", ids).Whole("count", ids.size()).Print();
+    JsonObject().Ids("ids", ids).Integer("count", ids.size()).Print();
   } else {
     std::printf("%s\n", JoinIds(ids).c_str());
   }
@@ -54,9 +54,9 @@ int RunTokenize(int argc, char** argv) {
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
-  options.Text("text", 0, &text, &has_text);
-  options.Text("text-file", 0, &text_file, &has_text_file);
-  options.Text("ids", 0, &id_list, &has_ids);
+  options.String("text", 0, &text, &has_text);
+  options.String("text-file", 0, &text_file, &has_text_file);
+  options.String("ids", 0, &id_list, &has_ids);
   options.Flag("no-special", &no_special);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {

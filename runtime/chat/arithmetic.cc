@@ -9,7 +9,7 @@
 namespace graft::runtime::chat {
 namespace {
 
-Result<Value> WholeArithmetic(std::string_view op, int64_t a, int64_t b) {
+Result<Value> IntArithmetic(std::string_view op, int64_t a, int64_t b) {
   int64_t result = 0;
   bool overflows = false;
   if (op == "+") {
@@ -37,7 +37,7 @@ Result<Value> WholeArithmetic(std::string_view op, int64_t a, int64_t b) {
   return Value::Of(result);
 }
 
-Result<Value> RealArithmetic(std::string_view op, double a, double b) {
+Result<Value> FloatArithmetic(std::string_view op, double a, double b) {
   if (op == "+") return Value::Of(a + b);
   if (op == "-") return Value::Of(a - b);
   if (op == "*") return Value::Of(a * b);
@@ -51,10 +51,10 @@ Result<Value> RealArithmetic(std::string_view op, double a, double b) {
 }  // namespace
 
 Result<Value> Arithmetic(std::string_view op, Value a, Value b) {
-  if (a.Is(ValueKind::kReal) || b.Is(ValueKind::kReal) || op == "/") {
-    return RealArithmetic(op, a.real(), b.real());
+  if (a.Is(ValueKind::kFloat) || b.Is(ValueKind::kFloat) || op == "/") {
+    return FloatArithmetic(op, a.float_value(), b.float_value());
   }
-  return WholeArithmetic(op, a.whole(), b.whole());
+  return IntArithmetic(op, a.int_value(), b.int_value());
 }
 
 Status Unfit(std::string_view op, Value a, Value b) {

@@ -30,7 +30,7 @@ Result<Value> CallGlobal(Interpreter& run, std::string_view name, Value self,
 /// An argument that must be there, of one kind.
 Result<std::string_view> TextArgument(const Arguments& arguments, size_t place,
                                       std::string_view name);
-Result<int64_t> WholeArgument(const Arguments& arguments, size_t place, std::string_view name,
-                              int64_t fallback);
+Result<int64_t> IntArgument(const Arguments& arguments, size_t place, std::string_view name,
+                            int64_t fallback);
 
 }  // namespace graft::runtime::chat

@@ -29,7 +29,7 @@ Result<Picked> ReadSlice(const Value (&parts)[3], int64_t count) {
     }
   }
   const auto given = [](Value part) { return part.Is(ValueKind::kInteger); };
-  const int64_t step = given(parts[2]) ? parts[2].whole() : 1;
+  const int64_t step = given(parts[2]) ? parts[2].int_value() : 1;
   if (step == 0 || step == std::numeric_limits<int64_t>::min()) {
     return Status(StatusCode::kCorrupt, "a slice of step 0");
   }
@@ -37,7 +37,7 @@ Result<Picked> ReadSlice(const Value (&parts)[3], int64_t count) {
   const int64_t high = step > 0 ? count : count - 1;
   const auto place = [&](Value part, int64_t fallback) {
     if (!given(part)) return fallback;
-    const int64_t at = part.whole() < 0 ? part.whole() + count : part.whole();
+    const int64_t at = part.int_value() < 0 ? part.int_value() + count : part.int_value();
     return std::clamp(at, low, high);
   };
   const int64_t start = place(parts[0], step > 0 ? low : high);
@@ -137,7 +137,7 @@ Result<Value> Interpreter::ItemOf(Value object, Value index) {
   } else {
     count = static_cast<int64_t>(object.list().items.size());
   }
-  const int64_t at = index.whole() < 0 ? index.whole() + count : index.whole();
+  const int64_t at = index.int_value() < 0 ? index.int_value() + count : index.int_value();
   if (at < 0 || at >= count) return Value::Undefined("an element");
   if (!is_text) return object.list().items[static_cast<size_t>(at)];
   const size_t begin = starts[static_cast<size_t>(at)];

@@ -21,10 +21,10 @@ Result<bool> Interpreter::AreEqual(Value a, Value b) {
 Result<int> Interpreter::Compare(Value a, Value b) {
   GRAFT_RETURN_IF_ERROR(Spend(1));
   if (a.IsNumber() && b.IsNumber()) {
-    if (a.Is(ValueKind::kReal) || b.Is(ValueKind::kReal)) {
-      return a.real() < b.real() ? -1 : a.real() > b.real() ? 1 : 0;
+    if (a.Is(ValueKind::kFloat) || b.Is(ValueKind::kFloat)) {
+      return a.float_value() < b.float_value() ? -1 : a.float_value() > b.float_value() ? 1 : 0;
     }
-    return a.whole() < b.whole() ? -1 : a.whole() > b.whole() ? 1 : 0;
+    return a.int_value() < b.int_value() ? -1 : a.int_value() > b.int_value() ? 1 : 0;
   }
   if (a.IsString() && b.IsString()) {
     GRAFT_RETURN_IF_ERROR(Spend(std::min(a.text().size(), b.text().size()) / 64));
@@ -102,7 +102,7 @@ Result<Value> Interpreter::EvaluateBinary(const Node& expression, Scope* scope) 
   if (op == "*" && (a.IsString() || b.IsString()) &&
       (a.Is(ValueKind::kInteger) || b.Is(ValueKind::kInteger))) {
     const std::string_view text = a.IsString() ? a.text() : b.text();
-    const int64_t times = std::max<int64_t>(0, a.IsString() ? b.whole() : a.whole());
+    const int64_t times = std::max<int64_t>(0, a.IsString() ? b.int_value() : a.int_value());
     if (!text.empty() && static_cast<uint64_t>(times) > heap_.bytes_left() / text.size()) {
       return Status(StatusCode::kOutOfRange, "it takes more memory than it may");
     }
@@ -134,8 +134,9 @@ Result<Value> Interpreter::EvaluateUnary(const Node& expression, Scope* scope) {
   if (expression.kind == NodeKind::kNot) return Value::Of(!value.IsTrue());
   const bool is_negated = expression.kind == NodeKind::kNegate;
   if (!value.IsNumber()) return Unfit("a sign", value, value);
-  if (value.Is(ValueKind::kReal)) return Value::Of(is_negated ? -value.real() : value.real());
-  return Arithmetic(is_negated ? "-" : "+", Value::Of(int64_t{0}), Value::Of(value.whole()));
+  if (value.Is(ValueKind::kFloat))
+    return Value::Of(is_negated ? -value.float_value() : value.float_value());
+  return Arithmetic(is_negated ? "-" : "+", Value::Of(int64_t{0}), Value::Of(value.int_value()));
 }
 
 // `a and b`, `a or b`, `a if c else b`: only the operand that is needed is evaluated.
@@ -167,9 +168,9 @@ Result<Value> Interpreter::EvaluateNode(const Node& expression, Scope* scope) {
     case NodeKind::kFalse:
       return Value::Of(false);
     case NodeKind::kInteger:
-      return Value::Of(expression.whole);
-    case NodeKind::kReal:
-      return Value::Of(expression.real);
+      return Value::Of(expression.int_value);
+    case NodeKind::kFloat:
+      return Value::Of(expression.float_value);
     case NodeKind::kString:
       return Value::Of(expression.text);
     case NodeKind::kName:

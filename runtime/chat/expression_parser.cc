@@ -189,11 +189,11 @@ Result<uint32_t> ExpressionParser::ParseName() {
 
 Result<uint32_t> ExpressionParser::ParsePrimary() {
   if (At(TokenKind::kName)) return ParseName();
-  if (At(TokenKind::kInteger) || At(TokenKind::kReal)) {
-    const uint32_t number = Add(At(TokenKind::kReal) ? NodeKind::kReal : NodeKind::kInteger);
+  if (At(TokenKind::kInteger) || At(TokenKind::kFloat)) {
+    const uint32_t number = Add(At(TokenKind::kFloat) ? NodeKind::kFloat : NodeKind::kInteger);
     const Token& read = Take();
-    node(number).whole = read.whole;
-    node(number).real = read.real;
+    node(number).int_value = read.int_value;
+    node(number).float_value = read.float_value;
     return number;
   }
   if (At(TokenKind::kString)) {
@@ -248,7 +248,7 @@ Result<uint32_t> ExpressionParser::ParsePostfix(uint32_t value) {
       AddChild(member, value);
       if (At(TokenKind::kInteger)) {
         const uint32_t index = Add(NodeKind::kInteger);
-        node(index).whole = Take().whole;
+        node(index).int_value = Take().int_value;
         AddChild(member, index);
       } else if (At(TokenKind::kName)) {
         node(member).text = Take().text;
@@ -339,7 +339,7 @@ Result<uint32_t> ExpressionParser::ParseTest(uint32_t value) {
   node(test).text = Take().text;
   AddChild(test, value);
   const bool starts_argument =
-      At(TokenKind::kString) || At(TokenKind::kInteger) || At(TokenKind::kReal) ||
+      At(TokenKind::kString) || At(TokenKind::kInteger) || At(TokenKind::kFloat) ||
       AtOperator("[") || AtOperator("{") ||
       (At(TokenKind::kName) && !AtName("else") && !AtName("or") && !AtName("and") &&
        !AtName("is") && !AtName("if") && !AtName("in") && !AtName("not"));

@@ -71,7 +71,7 @@ Result<Value> Indent(Interpreter& run, Value value, const Arguments& arguments) 
   if (const Value* width = arguments.Find(0, "width"); width != nullptr && width->IsString()) {
     indent = width->text();
   } else {
-    GRAFT_ASSIGN_OR_RETURN(const int64_t spaces, WholeArgument(arguments, 0, "width", 4));
+    GRAFT_ASSIGN_OR_RETURN(const int64_t spaces, IntArgument(arguments, 0, "width", 4));
     if (spaces < 0 || spaces > 256) return Status(StatusCode::kCorrupt, "indent by 0 to 256");
     indent.assign(static_cast<size_t>(spaces), ' ');
   }
@@ -95,7 +95,7 @@ Result<Value> Indent(Interpreter& run, Value value, const Arguments& arguments) 
 }
 
 Result<Value> ToJson(Interpreter& run, Value value, const Arguments& arguments) {
-  GRAFT_ASSIGN_OR_RETURN(const int64_t indent, WholeArgument(arguments, 0, "indent", -1));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t indent, IntArgument(arguments, 0, "indent", -1));
   if (indent < -1 || indent > 16) return Status(StatusCode::kCorrupt, "indent by 0 to 16");
   std::string out;
   GRAFT_RETURN_IF_ERROR(AppendJson(value, static_cast<int>(indent), run.heap().bytes_left(), &out));
@@ -113,47 +113,47 @@ Result<Value> Default(Interpreter&, Value value, const Arguments& arguments) {
 }
 
 Result<Value> ToWhole(Interpreter&, Value value, const Arguments& arguments) {
-  GRAFT_ASSIGN_OR_RETURN(const int64_t fallback, WholeArgument(arguments, 0, "default", 0));
-  double real = 0;
-  if (value.Is(ValueKind::kInteger) || value.IsBool()) return Value::Of(value.whole());
-  if (value.Is(ValueKind::kReal)) {
-    real = value.real();
+  GRAFT_ASSIGN_OR_RETURN(const int64_t fallback, IntArgument(arguments, 0, "default", 0));
+  double float_value = 0;
+  if (value.Is(ValueKind::kInteger) || value.IsBool()) return Value::Of(value.int_value());
+  if (value.Is(ValueKind::kFloat)) {
+    float_value = value.float_value();
   } else if (value.IsString()) {
     const std::string text(Strip(value.text().substr(0, 64), nullptr, true, true));
     char* end = nullptr;
-    const long long whole = std::strtoll(text.c_str(), &end, 10);
-    if (!text.empty() && *end == '\0') return Value::Of(static_cast<int64_t>(whole));
-    real = std::strtod(text.c_str(), &end);
+    const long long int_value = std::strtoll(text.c_str(), &end, 10);
+    if (!text.empty() && *end == '\0') return Value::Of(static_cast<int64_t>(int_value));
+    float_value = std::strtod(text.c_str(), &end);
     if (text.empty() || *end != '\0') return Value::Of(fallback);
   } else {
     return Value::Of(fallback);
   }
-  if (!(std::fabs(real) < 9e18)) return Value::Of(fallback);
-  return Value::Of(static_cast<int64_t>(real));
+  if (!(std::fabs(float_value) < 9e18)) return Value::Of(fallback);
+  return Value::Of(static_cast<int64_t>(float_value));
 }
 
 Result<Value> ToReal(Interpreter&, Value value, const Arguments& arguments) {
-  if (value.IsNumber()) return Value::Of(value.real());
+  if (value.IsNumber()) return Value::Of(value.float_value());
   if (value.IsString()) {
     const std::string text(Strip(value.text().substr(0, 64), nullptr, true, true));
     char* end = nullptr;
-    const double real = std::strtod(text.c_str(), &end);
-    if (!text.empty() && *end == '\0') return Value::Of(real);
+    const double float_value = std::strtod(text.c_str(), &end);
+    if (!text.empty() && *end == '\0') return Value::Of(float_value);
   }
   const Value* fallback = arguments.Find(0, "default");
   return fallback == nullptr ? Value::Of(0.0) : *fallback;
 }
 
 Result<Value> Absolute(Interpreter&, Value value, const Arguments&) {
-  if (value.Is(ValueKind::kReal)) return Value::Of(std::fabs(value.real()));
-  if (!value.IsNumber() || value.whole() == std::numeric_limits<int64_t>::min()) {
+  if (value.Is(ValueKind::kFloat)) return Value::Of(std::fabs(value.float_value()));
+  if (!value.IsNumber() || value.int_value() == std::numeric_limits<int64_t>::min()) {
     return Status(StatusCode::kCorrupt, "abs of what is no number");
   }
-  return Value::Of(value.whole() < 0 ? -value.whole() : value.whole());
+  return Value::Of(value.int_value() < 0 ? -value.int_value() : value.int_value());
 }
 
 Result<Value> Round(Interpreter&, Value value, const Arguments& arguments) {
-  GRAFT_ASSIGN_OR_RETURN(const int64_t digits, WholeArgument(arguments, 0, "precision", 0));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t digits, IntArgument(arguments, 0, "precision", 0));
   if (!value.IsNumber() || digits < 0 || digits > 15) {
     return Status(StatusCode::kCorrupt, "round of what is no number, or to more than 15 digits");
   }
@@ -162,7 +162,7 @@ Result<Value> Round(Interpreter&, Value value, const Arguments& arguments) {
     GRAFT_ASSIGN_OR_RETURN(method, TextArgument(arguments, 1, "method"));
   }
   const double scale = std::pow(10.0, static_cast<double>(digits));
-  const double scaled = value.real() * scale;
+  const double scaled = value.float_value() * scale;
   const double rounded = method == "ceil"    ? std::ceil(scaled)
                          : method == "floor" ? std::floor(scaled)
                                              : std::nearbyint(scaled);

@@ -287,9 +287,9 @@ class Lexer {
     };
     const auto digit_at = [&](size_t at) { return at < source_.size() && IsDigit(source_[at]); };
     read_digits();
-    bool is_real = false;
+    bool is_float = false;
     if (end < source_.size() && source_[end] == '.' && digit_at(end + 1)) {
-      is_real = true;
+      is_float = true;
       digits += source_[end++];
       read_digits();
     }
@@ -297,17 +297,17 @@ class Lexer {
       const size_t sign =
           end + 1 < source_.size() && (source_[end + 1] == '+' || source_[end + 1] == '-') ? 1 : 0;
       if (digit_at(end + 1 + sign)) {
-        is_real = true;
+        is_float = true;
         digits.append(source_.substr(end, 1 + sign));
         end += 1 + sign;
         read_digits();
       }
     }
-    if (digits.size() > 18 && !is_real) return Fail("a number of more than 18 digits");
+    if (digits.size() > 18 && !is_float) return Fail("a number of more than 18 digits");
     if (digits.size() > 64) return Fail("a number of more than 64 digits");
-    Add(is_real ? TokenKind::kReal : TokenKind::kInteger, source_.substr(at_, end - at_));
-    tokens_.back().whole = is_real ? 0 : std::strtoll(digits.c_str(), nullptr, 10);
-    tokens_.back().real = std::strtod(digits.c_str(), nullptr);
+    Add(is_float ? TokenKind::kFloat : TokenKind::kInteger, source_.substr(at_, end - at_));
+    tokens_.back().int_value = is_float ? 0 : std::strtoll(digits.c_str(), nullptr, 10);
+    tokens_.back().float_value = std::strtod(digits.c_str(), nullptr);
     MoveTo(end);
     return OkStatus();
   }

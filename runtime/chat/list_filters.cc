@@ -271,19 +271,19 @@ Result<Value> Most(Interpreter& run, Value value, const Arguments& arguments) {
 
 Result<Value> Sum(Interpreter& run, Value value, const Arguments& arguments) {
   GRAFT_ASSIGN_OR_RETURN(const List* all, run.Elements(value));
-  double real = 0;
-  int64_t whole = 0;
-  bool is_real = false;
+  double float_value = 0;
+  int64_t int_value = 0;
+  bool is_float = false;
   for (const Value item : all->items) {
     GRAFT_ASSIGN_OR_RETURN(const Value key, KeyOf(run, item, arguments.Find(0, "attribute")));
     if (!key.IsNumber()) return Status(StatusCode::kCorrupt, "a sum of what is no number");
-    is_real = is_real || key.Is(ValueKind::kReal);
-    real += key.real();
-    if (!is_real && __builtin_add_overflow(whole, key.whole(), &whole)) {
+    is_float = is_float || key.Is(ValueKind::kFloat);
+    float_value += key.float_value();
+    if (!is_float && __builtin_add_overflow(int_value, key.int_value(), &int_value)) {
       return Status(StatusCode::kOutOfRange, "a number beyond 64 bits");
     }
   }
-  return is_real ? Value::Of(real) : Value::Of(whole);
+  return is_float ? Value::Of(float_value) : Value::Of(int_value);
 }
 
 }  // namespace graft::runtime::chat

@@ -88,7 +88,7 @@ Result<Value> SplitAtSpaces(Interpreter& run, std::string_view text, int64_t mos
 Result<Value> Split(Interpreter& run, std::string_view text, const Arguments& arguments,
                     bool from_right) {
   GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / 16));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t most, WholeArgument(arguments, 1, "maxsplit", -1));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t most, IntArgument(arguments, 1, "maxsplit", -1));
   const Value* separator = arguments.Find(0, "sep");
   if (separator == nullptr || separator->Is(ValueKind::kNone)) {
     return SplitAtSpaces(run, text, most, from_right);
@@ -199,7 +199,7 @@ Result<Value> CallTextMethod(Interpreter& run, std::string_view text, std::strin
     return Value::Of(count);
   }
   GRAFT_ASSIGN_OR_RETURN(const std::string_view to, TextArgument(arguments, 1, "new"));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t most, WholeArgument(arguments, 2, "count", -1));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t most, IntArgument(arguments, 2, "count", -1));
   return Replace(run, text, first, to, most);
 }
 
@@ -246,8 +246,7 @@ Result<Value> Range(Interpreter& run, const Arguments& arguments) {
     return Status(StatusCode::kCorrupt, "range takes one to three numbers");
   }
   for (size_t i = 0; i < arguments.size(); ++i) {
-    GRAFT_ASSIGN_OR_RETURN(bounds[arguments.size() == 1 ? 1 : i],
-                           WholeArgument(arguments, i, {}, 0));
+    GRAFT_ASSIGN_OR_RETURN(bounds[arguments.size() == 1 ? 1 : i], IntArgument(arguments, i, {}, 0));
     const int64_t bound = bounds[arguments.size() == 1 ? 1 : i];
     if (bound > kMaxRange || bound < -kMaxRange) {
       return Status(StatusCode::kOutOfRange, "a range of too many numbers");
@@ -282,11 +281,11 @@ Result<std::string_view> TextArgument(const Arguments& arguments, size_t place,
   return Error(StatusCode::kCorrupt, "argument %zu must be a text", place + 1);
 }
 
-Result<int64_t> WholeArgument(const Arguments& arguments, size_t place, std::string_view name,
-                              int64_t fallback) {
+Result<int64_t> IntArgument(const Arguments& arguments, size_t place, std::string_view name,
+                            int64_t fallback) {
   const Value* value = arguments.Find(place, name);
   if (value == nullptr || value->Is(ValueKind::kNone)) return fallback;
-  if (value->Is(ValueKind::kInteger) || value->IsBool()) return value->whole();
+  if (value->Is(ValueKind::kInteger) || value->IsBool()) return value->int_value();
   return Error(StatusCode::kCorrupt, "argument %zu must be a whole number", place + 1);
 }
 
@@ -317,7 +316,7 @@ Result<Value> CallGlobal(Interpreter& run, std::string_view name, Value self,
   if (name == "cycle") {
     if (arguments.size() == 0) return Status(StatusCode::kCorrupt, "cycle of nothing");
     const Value* index = self.map().Find("index0");
-    return arguments.at(static_cast<size_t>(index->whole()) % arguments.size());
+    return arguments.at(static_cast<size_t>(index->int_value()) % arguments.size());
   }
   // namespace and dict.
   GRAFT_ASSIGN_OR_RETURN(Map * map, run.heap().NewMap());

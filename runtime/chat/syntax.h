@@ -24,7 +24,7 @@ enum class TokenKind : uint8_t {
   kName,
   kString,
   kInteger,
-  kReal,
+  kFloat,
   kOperator,
   kEnd,
 };
@@ -33,8 +33,8 @@ struct Token {
   TokenKind kind = TokenKind::kEnd;
   uint32_t line = 0;
   std::string_view text;  // of strings: without escapes
-  int64_t whole = 0;
-  double real = 0;
+  int64_t int_value = 0;
+  double float_value = 0;
 };
 
 enum class NodeKind : uint8_t {
@@ -44,7 +44,7 @@ enum class NodeKind : uint8_t {
   kTrue,
   kFalse,
   kInteger,
-  kReal,
+  kFloat,
   kString,
   kName,
   kList,    // elements
@@ -83,8 +83,8 @@ struct Node {
   uint32_t line = 0;
   uint32_t depth = 1;  // of the tree below, itself included
   std::string_view text;
-  int64_t whole = 0;
-  double real = 0;
+  int64_t int_value = 0;
+  double float_value = 0;
   std::vector<uint32_t> children;
   std::vector<std::string_view> names;
 };

@@ -17,7 +17,7 @@ bool IsOfKind(std::string_view name, Value value, bool* known) {
   if (name == "string") return value.IsString();
   if (name == "number") return value.IsNumber();
   if (name == "integer") return value.Is(ValueKind::kInteger);
-  if (name == "float") return value.Is(ValueKind::kReal);
+  if (name == "float") return value.Is(ValueKind::kFloat);
   if (name == "boolean") return value.IsBool();
   if (name == "true") return value.IsBool() && value.truth();
   if (name == "false") return value.IsBool() && !value.truth();
@@ -66,12 +66,12 @@ Result<bool> ApplyTest(Interpreter& run, std::string_view name, Value value,
   if (name == "odd" || name == "even" || name == "divisibleby") {
     int64_t divisor = 2;
     if (name == "divisibleby") {
-      GRAFT_ASSIGN_OR_RETURN(divisor, WholeArgument(arguments, 0, "num", 0));
+      GRAFT_ASSIGN_OR_RETURN(divisor, IntArgument(arguments, 0, "num", 0));
     }
     if (!value.Is(ValueKind::kInteger) || divisor == 0) {
       return Status(StatusCode::kCorrupt, "a test of divisibility needs whole numbers");
     }
-    const bool divides = divisor == -1 || value.whole() % divisor == 0;
+    const bool divides = divisor == -1 || value.int_value() % divisor == 0;
     return divides != (name == "odd");
   }
   if (name == "lower" || name == "upper") {

@@ -18,8 +18,9 @@ Result<bool> EqualAt(Value a, Value b, int depth, size_t* steps_left) {
   }
   --*steps_left;
   if (a.IsNumber() && b.IsNumber()) {
-    if (a.Is(ValueKind::kReal) || b.Is(ValueKind::kReal)) return a.real() == b.real();
-    return a.whole() == b.whole();
+    if (a.Is(ValueKind::kFloat) || b.Is(ValueKind::kFloat))
+      return a.float_value() == b.float_value();
+    return a.int_value() == b.int_value();
   }
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
@@ -69,21 +70,21 @@ Value Value::None() {
 Value Value::Of(bool truth) {
   Value value;
   value.kind_ = ValueKind::kBool;
-  value.whole_ = truth ? 1 : 0;
+  value.int_value_ = truth ? 1 : 0;
   return value;
 }
 
-Value Value::Of(int64_t whole) {
+Value Value::Of(int64_t int_value) {
   Value value;
   value.kind_ = ValueKind::kInteger;
-  value.whole_ = whole;
+  value.int_value_ = int_value;
   return value;
 }
 
-Value Value::Of(double real) {
+Value Value::Of(double float_value) {
   Value value;
-  value.kind_ = ValueKind::kReal;
-  value.real_ = real;
+  value.kind_ = ValueKind::kFloat;
+  value.float_value_ = float_value;
   return value;
 }
 
@@ -123,9 +124,9 @@ bool Value::IsTrue() const {
       return false;
     case ValueKind::kBool:
     case ValueKind::kInteger:
-      return whole_ != 0;
-    case ValueKind::kReal:
-      return real_ != 0;
+      return int_value_ != 0;
+    case ValueKind::kFloat:
+      return float_value_ != 0;
     case ValueKind::kString:
       return size_ != 0;
     case ValueKind::kList:
@@ -149,7 +150,7 @@ const char* Value::type_name() const {
       return "bool";
     case ValueKind::kInteger:
       return "int";
-    case ValueKind::kReal:
+    case ValueKind::kFloat:
       return "float";
     case ValueKind::kString:
       return "str";

@@ -18,7 +18,7 @@ enum class ValueKind : uint8_t {
   kNone,
   kBool,
   kInteger,
-  kReal,
+  kFloat,
   kString,
   kList,       // also what Python has as a tuple
   kMap,        // members by name, in the order they were added
@@ -36,13 +36,13 @@ inline constexpr int kMaxValueDepth = 64;
 /// Cheap to copy: what it points to belongs to a Heap, a template or the caller.
 class Value {
  public:
-  Value() : whole_(0) {}
+  Value() : int_value_(0) {}
   /// Nothing, under a name that messages show.
   static Value Undefined(std::string_view name);
   static Value None();
   static Value Of(bool truth);
-  static Value Of(int64_t whole);
-  static Value Of(double real);
+  static Value Of(int64_t int_value);
+  static Value Of(double float_value);
   static Value Of(std::string_view text);
   static Value Of(const List* list);
   static Value Of(Map* map, bool is_namespace = false);
@@ -52,15 +52,17 @@ class Value {
 
   ValueKind kind() const { return kind_; }
   bool Is(ValueKind kind) const { return kind_ == kind; }
-  bool IsNumber() const { return Is(ValueKind::kInteger) || Is(ValueKind::kReal) || IsBool(); }
+  bool IsNumber() const { return Is(ValueKind::kInteger) || Is(ValueKind::kFloat) || IsBool(); }
   bool IsBool() const { return Is(ValueKind::kBool); }
   bool IsString() const { return Is(ValueKind::kString); }
   bool IsList() const { return Is(ValueKind::kList); }
   bool IsMap() const { return Is(ValueKind::kMap) || Is(ValueKind::kNamespace); }
 
-  bool truth() const { return whole_ != 0; }
-  int64_t whole() const { return whole_; }  ///< also of a bool
-  double real() const { return Is(ValueKind::kReal) ? real_ : static_cast<double>(whole_); }
+  bool truth() const { return int_value_ != 0; }
+  int64_t int_value() const { return int_value_; }  ///< also of a bool
+  double float_value() const {
+    return Is(ValueKind::kFloat) ? float_value_ : static_cast<double>(int_value_);
+  }
   /// Of a string; the name of what is undefined.
   std::string_view text() const { return {text_, size_}; }
   const List& list() const { return *list_; }
@@ -76,8 +78,8 @@ class Value {
   ValueKind kind_ = ValueKind::kUndefined;
   size_t size_ = 0;
   union {
-    int64_t whole_;
-    double real_;
+    int64_t int_value_;
+    double float_value_;
     const char* text_;
     const List* list_;
     Map* map_;

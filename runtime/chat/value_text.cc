@@ -17,27 +17,28 @@ Status TooLong(size_t max_bytes) {
 }
 
 /// A number as Python writes it: the shortest digits that read back the same.
-void AppendReal(double real, std::string* out) {
-  if (std::isnan(real)) {
+void AppendFloat(double float_value, std::string* out) {
+  if (std::isnan(float_value)) {
     out->append("nan");
     return;
   }
-  if (std::isinf(real)) {
-    out->append(real < 0 ? "-inf" : "inf");
+  if (std::isinf(float_value)) {
+    out->append(float_value < 0 ? "-inf" : "inf");
     return;
   }
   char digits[40];
-  const double size = std::fabs(real);
+  const double size = std::fabs(float_value);
   for (int precision = 1; precision <= 17; ++precision) {
-    std::snprintf(digits, sizeof(digits), "%.*e", precision - 1, real);
-    if (std::strtod(digits, nullptr) != real) continue;
+    std::snprintf(digits, sizeof(digits), "%.*e", precision - 1, float_value);
+    if (std::strtod(digits, nullptr) != float_value) continue;
     if (size != 0 && (size < 1e-4 || size >= 1e16)) {
       // Python's exponents have two digits at least, as C's have.
       out->append(digits);
       return;
     }
     const int exponent = std::atoi(std::strchr(digits, 'e') + 1);
-    std::snprintf(digits, sizeof(digits), "%.*f", std::max(1, precision - 1 - exponent), real);
+    std::snprintf(digits, sizeof(digits), "%.*f", std::max(1, precision - 1 - exponent),
+                  float_value);
     break;
   }
   out->append(digits);
@@ -112,10 +113,10 @@ class Writer {
                               : (value.truth() ? "True" : "False"));
         break;
       case ValueKind::kInteger:
-        out_->append(std::to_string(value.whole()));
+        out_->append(std::to_string(value.int_value()));
         break;
-      case ValueKind::kReal:
-        AppendReal(value.real(), out_);
+      case ValueKind::kFloat:
+        AppendFloat(value.float_value(), out_);
         break;
       case ValueKind::kString:
         if (is_json_) {

@@ -25,10 +25,10 @@ Parsed Parse(std::vector<std::string> words) {
   argv.push_back(nullptr);
   Options options;
   options.Flag("flag", &parsed.flag);
-  options.Text("text", 'o', &parsed.text, &parsed.has_text);
-  options.TextList("each", &parsed.list);
-  options.Whole("whole", 'w', &parsed.whole, 1, 100);
-  options.Real("real", &parsed.real, 0, 2);
+  options.String("text", 'o', &parsed.text, &parsed.has_text);
+  options.StringList("each", &parsed.list);
+  options.Integer("whole", 'w', &parsed.whole, 1, 100);
+  options.Float("real", &parsed.real, 0, 2);
   parsed.problem = options.Parse(static_cast<int>(words.size()), argv.data(), &parsed.file);
   return parsed;
 }
