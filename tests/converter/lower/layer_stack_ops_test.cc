@@ -178,11 +178,11 @@ TEST_SUITE("converter/layer_stack_ops") {
   }
 
   TEST_CASE("the example of the manual is a description") {
-    const std::string manual = ReadBytes(TestData("../../README.md"));
+    const std::string manual = ReadBytes(TestData("../../docs/layer-stack.md"));
     const size_t begin = manual.find("{\"kind\": \"layer-stack\"");
     REQUIRE(begin != std::string::npos);
     const std::string text = manual.substr(begin, manual.find("```", begin) - begin);
-    const auto document = JsonDocument::Parse(text, "README.md");
+    const auto document = JsonDocument::Parse(text, "docs/layer-stack.md");
     REQUIRE_MESSAGE(document.ok(), document.status().message());
     const auto stack = ReadLayerStack(**document);
     REQUIRE_MESSAGE(stack.ok(), stack.status().message());
