@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs graft into a folder of its own, moves that folder, and builds programs against it as others would: in C99 and C++, static and
 # shared, by CMake and by pkg-config. Each prints the published greedy tokens of stories260k. The libraries export the header's
-# functions and nothing else.
+# functions and nothing else. The programs of examples/ are built likewise, and print what graft-run prints.
 #   consumers.sh CMAKE BUILD SOURCE MODEL OUT CC CXX PROCESSOR [EMULATOR...]
+# GRAFT_JAVA, GRAFT_JAVAC, GRAFT_JNI, GRAFT_CLASSES: programs, library and class path of the example in Java; unset: there is no JDK.
 # EMULATOR: the compilers are for another machine, whose PROCESSOR CMake calls so. It finds that machine's libraries where Debian's cross
 # compilers put them.
 set -euo pipefail
@@ -78,6 +79,35 @@ if command -v pkg-config >/dev/null; then
 else
   echo "FAIL there is no pkg-config"
   failed=$((failed + 1))
+fi
+# The examples, on a model with a tokenizer, and one with a chat template too.
+tales=$source/tests/data/tales/base
+installed_run() { "${emulator[@]}" "$out/installed/bin/$1" "${@:2}"; }
+mkdir "$out/talker"
+cp "$tales"/* "$out/talker/"
+cp "$source/tests/data/chat/smollm2.jinja" "$out/talker/chat_template.jinja"
+installed_run graft-convert convert --base "$out/talker" --quant int8 --quiet -o "$out/talker.graft"
+prompt="Once upon a time"
+installed_run graft-run generate "$out/talker.graft" --no-cache --prompt "$prompt" --max-tokens 40 >"$out/written.txt" 2>/dev/null
+installed_run graft-run chat "$out/talker.graft" --no-cache --max-tokens 40 <<<"$prompt" >"$out/answered.txt" 2>/dev/null
+check "graft-run writes something" test -s "$out/written.txt" -a -s "$out/answered.txt"
+# writes EXPECTED COMMAND...: prints the text of the file EXPECTED, but for the end of its last line.
+writes() { diff <(cat "$1"; [[ $(tail -c 1 "$1") == '' ]] || echo) <("${@:2}" 2>&1); }
+for example in c:write cpp:talk; do
+  folder=${example%:*} program=${example#*:}
+  "$cmake" -S "$source/examples/$folder" -B "$out/example_$folder" -G Ninja -DCMAKE_PREFIX_PATH="$out/installed" "${target[@]}" \
+    -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror" -DCMAKE_CXX_FLAGS="-Wall -Wextra -Werror" \
+    >"$out/example_$folder.log" 2>&1 && "$cmake" --build "$out/example_$folder" >>"$out/example_$folder.log" 2>&1 ||
+    { cat "$out/example_$folder.log"; exit 1; }
+done
+check "examples/c writes as graft-run does" writes "$out/written.txt" "${emulator[@]}" "$out/example_c/write" "$out/talker.graft" "$prompt"
+check "examples/cpp answers as graft-run does" writes "$out/answered.txt" "${emulator[@]}" "$out/example_cpp/talk" "$out/talker.graft" "$prompt"
+check "examples/c says what is wrong" bash -c '! "$@" 2>&1 | grep -q "absent.graft" && exit 1; ! "$@" 2>/dev/null >&2' - \
+  "${emulator[@]}" "$out/example_c/write" absent.graft x
+if [[ -n ${GRAFT_JAVAC:-} ]]; then
+  "$GRAFT_JAVAC" -Xlint:all -Werror -cp "$GRAFT_CLASSES" -d "$out/example_java" "$source/examples/java/Write.java"
+  check "examples/java writes as graft-run does" writes "$out/written.txt" "$GRAFT_JAVA" -cp "$GRAFT_CLASSES:$out/example_java" \
+    -Djava.library.path="$(dirname "$GRAFT_JNI")" Write "$out/talker.graft" "$prompt"
 fi
 echo "$passed passed, $failed failed"
 ((failed == 0))
