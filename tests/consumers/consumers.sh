@@ -102,8 +102,14 @@ for example in c:write cpp:talk; do
 done
 check "examples/c writes as graft-run does" writes "$out/written.txt" "${emulator[@]}" "$out/example_c/write" "$out/talker.graft" "$prompt"
 check "examples/cpp answers as graft-run does" writes "$out/answered.txt" "${emulator[@]}" "$out/example_cpp/talk" "$out/talker.graft" "$prompt"
-check "examples/c says what is wrong" bash -c '! "$@" 2>&1 | grep -q "absent.graft" && exit 1; ! "$@" 2>/dev/null >&2' - \
-  "${emulator[@]}" "$out/example_c/write" absent.graft x
+# says NEEDLE COMMAND...: fails, and says so.
+says() {
+  local printed
+  if printed=$("${@:2}" 2>&1); then return 1; fi
+  grep -qF "$1" <<<"$printed"
+}
+check "examples/c says what is wrong" says absent.graft "${emulator[@]}" "$out/example_c/write" "$out/absent.graft" "$prompt"
+check "examples/cpp says what is wrong" says "no chat template" "${emulator[@]}" "$out/example_cpp/talk" "$model" "$prompt"
 if [[ -n ${GRAFT_JAVAC:-} ]]; then
   "$GRAFT_JAVAC" -Xlint:all -Werror -cp "$GRAFT_CLASSES" -d "$out/example_java" "$source/examples/java/Write.java"
   check "examples/java writes as graft-run does" writes "$out/written.txt" "$GRAFT_JAVA" -cp "$GRAFT_CLASSES:$out/example_java" \
