@@ -93,7 +93,7 @@ installed_run graft-run chat "$out/talker.graft" --no-cache --max-tokens 40 <<<"
 check "graft-run writes something" test -s "$out/written.txt" -a -s "$out/answered.txt"
 # writes EXPECTED COMMAND...: prints the text of the file EXPECTED, but for the end of its last line.
 writes() { diff <(cat "$1"; [[ $(tail -c 1 "$1") == '' ]] || echo) <("${@:2}" 2>&1); }
-for example in c:write cpp:talk; do
+for example in c:write cpp:chat; do
   folder=${example%:*} program=${example#*:}
   "$cmake" -S "$source/examples/$folder" -B "$out/example_$folder" -G Ninja -DCMAKE_PREFIX_PATH="$out/installed" "${target[@]}" \
     -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_C_FLAGS="-Wall -Wextra -Werror" -DCMAKE_CXX_FLAGS="-Wall -Wextra -Werror" \
@@ -101,7 +101,7 @@ for example in c:write cpp:talk; do
     { cat "$out/example_$folder.log"; exit 1; }
 done
 check "examples/c writes as graft-run does" writes "$out/written.txt" "${emulator[@]}" "$out/example_c/write" "$out/talker.graft" "$prompt"
-check "examples/cpp answers as graft-run does" writes "$out/answered.txt" "${emulator[@]}" "$out/example_cpp/talk" "$out/talker.graft" "$prompt"
+check "examples/cpp answers as graft-run does" writes "$out/answered.txt" "${emulator[@]}" "$out/example_cpp/chat" "$out/talker.graft" "$prompt"
 # says NEEDLE COMMAND...: fails, and says so.
 says() {
   local printed
@@ -109,7 +109,7 @@ says() {
   grep -qF "$1" <<<"$printed"
 }
 check "examples/c says what is wrong" says absent.graft "${emulator[@]}" "$out/example_c/write" "$out/absent.graft" "$prompt"
-check "examples/cpp says what is wrong" says "no chat template" "${emulator[@]}" "$out/example_cpp/talk" "$model" "$prompt"
+check "examples/cpp says what is wrong" says "no chat template" "${emulator[@]}" "$out/example_cpp/chat" "$model" "$prompt"
 if [[ -n ${GRAFT_JAVAC:-} ]]; then
   "$GRAFT_JAVAC" -Xlint:all -Werror -cp "$GRAFT_CLASSES" -d "$out/example_java" "$source/examples/java/Write.java"
   check "examples/java writes as graft-run does" writes "$out/written.txt" "$GRAFT_JAVA" -cp "$GRAFT_CLASSES:$out/example_java" \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Answers a message by a model's own chat template: talk MODEL MESSAGE
+// Answers a message by a model's own chat template: chat MODEL MESSAGE
 #include <graft/graft.h>
 
 #include <iostream>
