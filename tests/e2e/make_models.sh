@@ -22,7 +22,7 @@ done
 make tales-holmes_dora-f32 --base "$data/tales/base" --adapter "$data/tales/holmes_dora" --quant f32
 make stories260k-f32 --base "$data/stories260k" --quant f32
 make lora_layer-f32 --base "$data/lora_layer" --quant f32
-for name in llama llama_rope_llama3 mistral_sliding qwen2 qwen3 smollm3 granite phi3 phi3_longrope gemma2 gemma3 gpt2 gpt2_seqcls gpt_neox gpt_neox_sequential opt opt_post_norm; do
+for name in llama llama_rope_llama3 mistral_sliding qwen2 qwen3 smollm3 olmo2 granite phi3 phi3_longrope gemma2 gemma3 gpt2 gpt2_seqcls gpt_neox gpt_neox_sequential opt opt_post_norm; do
   for quant in f32 int8 int4; do
     make "architecture-$name-$quant" --base "$data/architectures/$name" --quant "$quant"
   done

@@ -20,6 +20,7 @@ Lowering LowerGptNeoX;
 Lowering LowerGranite;
 Lowering LowerLlama;
 Lowering LowerMistral;
+Lowering LowerOlmo2;
 Lowering LowerOpt;
 Lowering LowerPhi3;
 Lowering LowerQwen2;
@@ -44,6 +45,7 @@ inline constexpr Architecture kArchitectures[] = {
     {"phi3", LowerPhi3},
     {"gemma2", LowerGemma2},
     {"gemma3_text", LowerGemma3},
+    {"olmo2", LowerOlmo2},
     {"gpt2", LowerGpt2},
     {"gpt_neox", LowerGptNeoX},
     {"opt", LowerOpt},
