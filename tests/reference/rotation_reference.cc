@@ -73,4 +73,29 @@ std::vector<double> ButterflyMatrix(int64_t n, int64_t blocks, int64_t group) {
   return matrix;
 }
 
+std::vector<double> Reflections(const std::vector<double>& u, int64_t n, int64_t count,
+                                bool orthogonal) {
+  const size_t side = static_cast<size_t>(n), planes = static_cast<size_t>(count);
+  std::vector<double> product(side * side, 0.0);
+  for (size_t i = 0; i < side; ++i) product[i * side + i] = 1;
+  // What is left of the space: I minus the projections on the columns so far.
+  std::vector<double> left = product;
+  for (size_t k = 0; k < planes; ++k) {
+    std::vector<double> normal(side, 0.0);
+    double squares = 0;
+    for (size_t i = 0; i < side; ++i) {
+      for (size_t j = 0; j < side; ++j) normal[i] += left[i * side + j] * u[j * planes + k];
+      squares += normal[i] * normal[i];
+    }
+    std::vector<double> reflection(side * side);
+    for (size_t i = 0; i < side * side; ++i) {
+      const double projection = normal[i / side] * normal[i % side] / squares;
+      reflection[i] = (i / side == i % side ? 1 : 0) - 2 * projection;
+      if (orthogonal) left[i] -= projection;
+    }
+    product = SquareProduct(product, reflection, n);
+  }
+  return product;
+}
+
 }  // namespace graft::reference

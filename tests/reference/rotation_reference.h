@@ -29,4 +29,10 @@ std::vector<double> RotateInputs(const std::vector<double>& w, int64_t rows,
 /// groups of `group` inputs.
 std::vector<double> ButterflyMatrix(int64_t n, int64_t blocks, int64_t group);
 
+/// (I - 2 u_1 u_1^T) * ... * (I - 2 u_k u_k^T) as a matrix of side n, each column of `u` scaled to
+/// length 1 first; `orthogonal`: and made orthogonal to the columns before it.
+/// Shapes: u [n, count].
+std::vector<double> Reflections(const std::vector<double>& u, int64_t n, int64_t count,
+                                bool orthogonal);
+
 }  // namespace graft::reference

@@ -16,14 +16,15 @@ extern const PlannedKind kVeraKind;
 extern const PlannedKind kIa3Kind;
 extern const PlannedKind kOftKind;
 extern const PlannedKind kBoftKind;
+extern const PlannedKind kHraKind;
 extern const PlannedKind kMlxKind;
 extern const PlannedKind kKohyaKind;
 
 namespace {
 
 constexpr const PlannedKind* kKinds[] = {
-    &kLoraKind, &kAdaLoraKind, &kLoHaKind, &kLoKrKind, &kVeraKind,
-    &kIa3Kind,  &kOftKind,     &kBoftKind, &kMlxKind,  &kKohyaKind,
+    &kLoraKind, &kAdaLoraKind, &kLoHaKind, &kLoKrKind, &kVeraKind,  &kIa3Kind,
+    &kOftKind,  &kBoftKind,    &kHraKind,  &kMlxKind,  &kKohyaKind,
 };
 
 constexpr std::string_view kNotWeights =
@@ -47,7 +48,6 @@ constexpr RefusedKind kRefused[] = {
      "it"},
     {"LN_TUNING", kMergeFirst},
     {"FOURIERFT", kMergeFirst},
-    {"HRA", kMergeFirst},
     {"BONE", kMergeFirst},
     {"MISS", kMergeFirst},
     {"VBLORA", kMergeFirst},

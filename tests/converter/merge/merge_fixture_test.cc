@@ -130,7 +130,7 @@ void CheckCase(const std::string& name) {
     const TensorReport* done = (*merged)->ReportOf(info.name);
     REQUIRE(done != nullptr);
     const std::vector<double> terms = SizesOfTerms(**adapter, newer, info, done->scale);
-    const bool rotated = report.kind == "oft" || report.kind == "boft";
+    const bool rotated = report.kind == "oft" || report.kind == "boft" || report.kind == "hra";
     double largest = 0;
     for (const double value : original) largest = std::max(largest, std::fabs(value));
     int outside = 0;
@@ -176,7 +176,7 @@ TEST_SUITE("converter/merge_fixtures") {
 
   TEST_CASE("merges every other kind as PEFT does") {
     for (const char* name : {"adalora", "loha", "loha_conv", "lokr", "lokr_both", "vera", "ia3",
-                             "oft", "boft", "trainable_tokens"}) {
+                             "oft", "boft", "hra", "hra_conv", "trainable_tokens"}) {
       CheckCase(name);
     }
   }

@@ -201,6 +201,57 @@ TEST_SUITE("converter/merge_kinds") {
     }
   }
 
+  TEST_CASE("HRA reflects the inputs plane by plane, on a matrix and on a kernel") {
+    const SmallTensor u = RandomTensor({12, 3}, 2);
+    for (const std::vector<int64_t>& shape : {std::vector<int64_t>{5, 12}, {5, 3, 2, 2}}) {
+      const SmallTensor w = RandomTensor(shape, 1);
+      for (const bool orthogonal : {false, true}) {
+        // W * H is the rotation of the inputs by H transposed.
+        const std::vector<double> h = reference::Reflections(u.values, 12, 3, orthogonal);
+        std::vector<double> transposed(h.size());
+        for (size_t i = 0; i < h.size(); ++i) transposed[i % 12 * 12 + i / 12] = h[i];
+        const std::string settings =
+            std::string(R"("r": 3, "apply_GS": )") + (orthogonal ? "true" : "false");
+        CHECK(Distance(MergedTensor({{"q.weight", w}}, "HRA", settings, {{Key("q.hra_u"), u}},
+                                    "q.weight"),
+                       reference::RotateInputs(w.values, 5, transposed, 12)) < kSumTolerance);
+      }
+    }
+  }
+
+  TEST_CASE("HRA refuses planes without a direction, and layers that PEFT does not reflect") {
+    const TemporaryFolder folder;
+    const auto fault = [&](const SmallTensor& weight, const SmallTensor& u,
+                           const std::string& settings, const std::string& module = "q") {
+      WriteTensors(folder / "model.safetensors", {{module + ".weight", weight}});
+      WriteAdapter(folder / "adapter", "HRA", settings, {{Key(module + ".hra_u"), u}});
+      const auto merged = Merge(folder / "model.safetensors", folder / "adapter");
+      if (!merged.ok()) return std::string(merged.status().message());
+      std::vector<double> row(static_cast<size_t>((*merged)->tensors()[0].row_elements()));
+      return std::string((*merged)->ReadRows(module + ".weight", 0, 1, row).message());
+    };
+    const auto check = [](const std::string& text, std::string_view part) {
+      INFO(text);
+      CHECK(text.find(part) != std::string::npos);
+    };
+    const SmallTensor w = RandomTensor({5, 4}, 1);
+    SmallTensor u = RandomTensor({4, 2}, 2);
+    CHECK(fault(w, u, R"("r": 2)").empty());
+    check(fault(w, u, R"("r": 3)"), "has rank 2, but");
+    check(fault(RandomTensor({5, 6}, 1), u, R"("r": 2)"),
+          "of shape [4, 2] does not fit the base's 'q.weight' [5, 6]");
+    check(fault(RandomTensor({5, 2, 2, 1}, 1), u, R"("r": 2)"), "a kernel that is not square");
+    check(fault(RandomTensor({5, 4}, 1), u, R"("r": 2, "fan_in_fan_out": true)", "c_proj"),
+          "a Conv1D layer or a kernel");
+    check(fault(w, u, R"("r": 2, "apply_GS": 1)"), "'apply_GS' must be a boolean");
+    check(fault(w, u, R"("r": 2, "lora_alpha": 1)"), "is a setting graft does not know");
+    for (size_t i = 0; i < 4; ++i) u.values[i * 2 + 1] = -3 * u.values[i * 2];
+    CHECK(fault(w, u, R"("r": 2)").empty());
+    check(fault(w, u, R"("r": 2, "apply_GS": true)"), "a column 1 that depends on those before it");
+    for (size_t i = 0; i < 4; ++i) u.values[i * 2] = 0;
+    check(fault(w, u, R"("r": 2)"), "a column 0 of zeros");
+  }
+
   TEST_CASE("BOFT with several factors multiplies butterflies and scales rows") {
     // Two factors of four blocks of side 4, on sixteen inputs.
     const SmallTensor w = RandomTensor({5, 16}, 1),
