@@ -13,7 +13,7 @@
 #include "runtime/chat/chat_template.h"
 
 using graft::Error;
-using graft::Result;
+using graft::OkStatus;
 using graft::Status;
 using graft::StatusCode;
 using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file is its other half
@@ -21,32 +21,32 @@ namespace runtime = graft::runtime;
 
 namespace {
 
-Result<std::vector<runtime::ChatMessage>> ReadMessages(const graft_chat_message* messages,
-                                                       size_t count) {
+Status ReadMessages(const graft_chat_message* messages, size_t count,
+                    std::vector<runtime::ChatMessage>* read) {
   if (messages == nullptr && count > 0) return NullArgument("messages");
-  std::vector<runtime::ChatMessage> read;
+  read->resize(count);
   for (size_t i = 0; i < count; ++i) {
     if (messages[i].role == nullptr || messages[i].content == nullptr) {
       return Error(StatusCode::kInvalidArgument, "message %zu has no role or no content", i);
     }
-    read.push_back({messages[i].role, messages[i].content});
+    (*read)[i] = {messages[i].role, messages[i].content};
   }
-  return read;
+  return OkStatus();
 }
 
-Result<std::vector<runtime::ChatVariable>> ReadVariables(const graft_chat_options& options) {
+Status ReadVariables(const graft_chat_options& options, std::vector<runtime::ChatVariable>* read) {
   if (options.variables == nullptr && options.variable_count > 0) {
     return NullArgument("options.variables");
   }
-  std::vector<runtime::ChatVariable> read;
+  read->resize(options.variable_count);
   for (size_t i = 0; i < options.variable_count; ++i) {
     const graft_chat_variable& variable = options.variables[i];
     if (variable.name == nullptr || variable.value == nullptr) {
       return Error(StatusCode::kInvalidArgument, "variable %zu has no name or no value", i);
     }
-    read.push_back({variable.name, variable.value});
+    (*read)[i] = {variable.name, variable.value};
   }
-  return read;
+  return OkStatus();
 }
 
 Status Render(const graft_model* model, const graft_chat_message* messages, size_t message_count,
@@ -56,8 +56,10 @@ Status Render(const graft_model* model, const graft_chat_message* messages, size
   if (size == nullptr) return NullArgument("size");
   graft_chat_options given;
   GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
-  GRAFT_ASSIGN_OR_RETURN(const auto list, ReadMessages(messages, message_count));
-  GRAFT_ASSIGN_OR_RETURN(const auto variables, ReadVariables(given));
+  std::vector<runtime::ChatMessage> list;
+  GRAFT_RETURN_IF_ERROR(ReadMessages(messages, message_count, &list));
+  std::vector<runtime::ChatVariable> variables;
+  GRAFT_RETURN_IF_ERROR(ReadVariables(given, &variables));
   std::unique_ptr<const runtime::ChatTemplate> callers;
   const runtime::ChatTemplate* chosen = nullptr;
   if (given.template_text != nullptr && *given.template_text != '\0') {

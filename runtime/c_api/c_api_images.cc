@@ -16,7 +16,6 @@
 
 using graft::Error;
 using graft::OkStatus;
-using graft::Result;
 using graft::Status;
 using graft::StatusCode;
 using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file is its other half
@@ -62,8 +61,8 @@ Status Prepare(const graft_model* model, const graft_image* image, float* prepar
   return OkStatus();
 }
 
-using ImageTask = Result<runtime::TaskRows>(const runtime::Model& model, runtime::Session& session,
-                                            std::span<const runtime::ImageView> images);
+using ImageTask = Status(const runtime::Model& model, runtime::Session& session,
+                         std::span<const runtime::ImageView> images, runtime::TaskRows* rows);
 
 // What `task` gives for the images; the session keeps it.
 Status RunOnImages(ImageTask* task, graft_session* session, std::span<const graft_image> images,
@@ -73,8 +72,8 @@ Status RunOnImages(ImageTask* task, graft_session* session, std::span<const graf
     GRAFT_RETURN_IF_ERROR(runtime::OfImage(ReadImage(images[i], &views[i]), i, images.size()));
   }
   session->session->ClearCancel();
-  GRAFT_ASSIGN_OR_RETURN(runtime::TaskRows rows,
-                         task(*session->model->model(), *session->session, views));
+  runtime::TaskRows rows;
+  GRAFT_RETURN_IF_ERROR(task(*session->model->model(), *session->session, views, &rows));
   session->numbers = std::move(rows.numbers);
   *numbers = session->numbers.data();
   *width = rows.width;

@@ -15,7 +15,6 @@
 
 using graft::Error;
 using graft::OkStatus;
-using graft::Result;
 using graft::Status;
 using graft::StatusCode;
 using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file is its other half
@@ -34,29 +33,25 @@ Status GetLabel(const graft_model* model, size_t index, const char** label) {
   return OkStatus();
 }
 
-Result<runtime::TextInput> ReadText(const graft_text& text) {
+Status ReadText(const graft_text& text, runtime::TextInput* input) {
   if (text.text == nullptr && text.size > 0) return NullArgument("texts[].text");
   if (text.pair == nullptr && text.pair_size > 0) return NullArgument("texts[].pair");
-  runtime::TextInput input;
-  if (text.size > 0) input.text = std::string_view(text.text, text.size);
-  if (text.pair != nullptr) input.pair = std::string_view(text.pair, text.pair_size);
-  return input;
+  if (text.size > 0) input->text = std::string_view(text.text, text.size);
+  if (text.pair != nullptr) input->pair = std::string_view(text.pair, text.pair_size);
+  return OkStatus();
 }
 
-using TextTask = Result<runtime::TaskRows>(const runtime::TextModel& model,
-                                           runtime::Session& session,
-                                           std::span<const runtime::TextInput> texts);
+using TextTask = Status(const runtime::TextModel& model, runtime::Session& session,
+                        std::span<const runtime::TextInput> texts, runtime::TaskRows* rows);
 
 // What `task` gives for the texts; the session keeps it.
 Status RunOnTexts(TextTask* task, graft_session* session, const graft_text* texts, size_t count,
                   const float** numbers, size_t* width) {
-  std::vector<runtime::TextInput> inputs;
-  for (size_t i = 0; i < count; ++i) {
-    GRAFT_ASSIGN_OR_RETURN(const runtime::TextInput input, ReadText(texts[i]));
-    inputs.push_back(input);
-  }
+  std::vector<runtime::TextInput> inputs(count);
+  for (size_t i = 0; i < count; ++i) GRAFT_RETURN_IF_ERROR(ReadText(texts[i], &inputs[i]));
   session->session->ClearCancel();
-  GRAFT_ASSIGN_OR_RETURN(runtime::TaskRows rows, task(*session->model, *session->session, inputs));
+  runtime::TaskRows rows;
+  GRAFT_RETURN_IF_ERROR(task(*session->model, *session->session, inputs, &rows));
   session->numbers = std::move(rows.numbers);
   *numbers = session->numbers.data();
   *width = rows.width;
@@ -89,10 +84,11 @@ Status ClassifyTokens(graft_session* session, const graft_text* text, const int3
   if (scores == nullptr) return NullArgument("scores");
   if (tokens == nullptr) return NullArgument("tokens");
   if (labels == nullptr) return NullArgument("labels");
-  GRAFT_ASSIGN_OR_RETURN(const runtime::TextInput input, ReadText(*text));
+  runtime::TextInput input;
+  GRAFT_RETURN_IF_ERROR(ReadText(*text, &input));
   session->session->ClearCancel();
-  GRAFT_ASSIGN_OR_RETURN(runtime::TokenScores found,
-                         runtime::ClassifyTokens(*session->model, *session->session, input));
+  runtime::TokenScores found;
+  GRAFT_RETURN_IF_ERROR(runtime::ClassifyTokens(*session->model, *session->session, input, &found));
   session->token_ids = std::move(found.ids);
   session->numbers = std::move(found.scores.numbers);
   *ids = session->token_ids.data();

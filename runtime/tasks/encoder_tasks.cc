@@ -9,6 +9,7 @@
 #include "runtime/session/text_batch.h"
 #include "runtime/tasks/model_inputs.h"
 #include "schema/generated/model_generated.h"
+#include "schema/result.h"
 #include "schema/verify.h"
 
 namespace graft::runtime {
@@ -17,25 +18,24 @@ namespace {
 namespace fb = schema::fb;
 
 // All texts' tokens, with their types.
-Result<TextBatch> Encode(const TextModel& model, std::span<const TextInput> texts) {
-  TextBatch batch;
+Status Encode(const TextModel& model, std::span<const TextInput> texts, TextBatch* batch) {
   for (size_t i = 0; i < texts.size(); ++i) {
     GRAFT_ASSIGN_OR_RETURN(const TypedIds typed, model.EncodeTyped(texts[i].text, texts[i].pair,
                                                                    /*add_special=*/true, 0));
     if (typed.ids.empty()) return Error(StatusCode::kInvalidArgument, "text %zu has no tokens", i);
-    batch.ids.insert(batch.ids.end(), typed.ids.begin(), typed.ids.end());
-    batch.types.insert(batch.types.end(), typed.type_ids.begin(), typed.type_ids.end());
-    if (batch.ids.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
+    batch->ids.insert(batch->ids.end(), typed.ids.begin(), typed.ids.end());
+    batch->types.insert(batch->types.end(), typed.type_ids.begin(), typed.type_ids.end());
+    if (batch->ids.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
       return Error(StatusCode::kOutOfRange, "the texts have more than 2^31 tokens");
-    batch.ends.push_back(static_cast<int32_t>(batch.ids.size()));
+    batch->ends.push_back(static_cast<int32_t>(batch->ids.size()));
   }
-  return batch;
+  return OkStatus();
 }
 
 // Of a model that takes one text at a time and gives a row for each token: the last token's row.
-Result<TaskRows> ComputeOneByOne(const Model& model, Session& session, const TextBatch& batch) {
+Status ComputeOneByOne(const Model& model, Session& session, const TextBatch& batch,
+                       TaskRows* rows) {
   GRAFT_ASSIGN_OR_RETURN(const ModelInput input, DescribeInput(model, 0));
-  TaskRows rows;
   size_t begin = 0;
   for (const int32_t end : batch.ends) {
     TensorView ids;
@@ -44,33 +44,23 @@ Result<TaskRows> ComputeOneByOne(const Model& model, Session& session, const Tex
     ids.shape = {end - static_cast<int64_t>(begin)};
     ids.data = batch.ids.data() + begin;
     GRAFT_ASSIGN_OR_RETURN(const auto outputs, session.Forward({&ids, 1}));
-    rows.width = static_cast<size_t>(outputs[0].shape.back());
-    const auto tokens = static_cast<size_t>(outputs[0].shape[0]);
-    const auto* last = static_cast<const float*>(outputs[0].data) + (tokens - 1) * rows.width;
-    rows.numbers.insert(rows.numbers.end(), last, last + rows.width);
+    rows->Append(outputs[0], static_cast<size_t>(outputs[0].shape[0]) - 1, 1);
     begin = static_cast<size_t>(end);
   }
-  return rows;
-}
-
-// The first output as `count` rows.
-TaskRows RowsOf(const TensorView& output, size_t count) {
-  TaskRows rows;
-  rows.width = static_cast<size_t>(output.shape.back());
-  const auto* numbers = static_cast<const float*>(output.data);
-  rows.numbers.assign(numbers, numbers + count * rows.width);
-  return rows;
+  return OkStatus();
 }
 
 // The first output's row of each text.
-Result<TaskRows> ComputeTexts(const TextModel& model, Session& session,
-                              std::span<const TextInput> texts) {
+Status ComputeTexts(const TextModel& model, Session& session, std::span<const TextInput> texts,
+                    TaskRows* rows) {
   if (texts.empty()) return Error(StatusCode::kInvalidArgument, "no texts are given");
-  GRAFT_ASSIGN_OR_RETURN(const TextBatch batch, Encode(model, texts));
+  TextBatch batch;
+  GRAFT_RETURN_IF_ERROR(Encode(model, texts, &batch));
   if (model.model()->verified().facts().text_ends == nullptr)
-    return ComputeOneByOne(*model.model(), session, batch);
+    return ComputeOneByOne(*model.model(), session, batch, rows);
   GRAFT_ASSIGN_OR_RETURN(const auto outputs, session.Forward(batch));
-  return RowsOf(outputs[0], texts.size());
+  rows->Append(outputs[0], 0, texts.size());
+  return OkStatus();
 }
 
 void Softmax(std::span<float> row) {
@@ -81,6 +71,12 @@ void Softmax(std::span<float> row) {
 }
 
 }  // namespace
+
+void TaskRows::Append(const TensorView& output, size_t first, size_t count) {
+  width = static_cast<size_t>(output.shape.back());
+  const auto* from = static_cast<const float*>(output.data) + first * width;
+  numbers.insert(numbers.end(), from, from + count * width);
+}
 
 Status RequireTask(const Model& model, fb::TaskKind task, const char* what) {
   if (model.verified().model().task()->kind() == task) return OkStatus();
@@ -97,32 +93,32 @@ void FinishScores(const Model& model, TaskRows* rows) {
     Softmax(std::span(rows->numbers).subspan(i, rows->width));
 }
 
-Result<TaskRows> EmbedTexts(const TextModel& model, Session& session,
-                            std::span<const TextInput> texts) {
+Status EmbedTexts(const TextModel& model, Session& session, std::span<const TextInput> texts,
+                  TaskRows* rows) {
   GRAFT_RETURN_IF_ERROR(RequireTask(*model.model(), fb::TaskKind::Embedding, "make embeddings"));
-  return ComputeTexts(model, session, texts);
+  return ComputeTexts(model, session, texts, rows);
 }
 
-Result<TaskRows> ClassifyTexts(const TextModel& model, Session& session,
-                               std::span<const TextInput> texts) {
+Status ClassifyTexts(const TextModel& model, Session& session, std::span<const TextInput> texts,
+                     TaskRows* rows) {
   GRAFT_RETURN_IF_ERROR(
       RequireTask(*model.model(), fb::TaskKind::Classification, "classify texts"));
-  GRAFT_ASSIGN_OR_RETURN(TaskRows rows, ComputeTexts(model, session, texts));
-  FinishScores(*model.model(), &rows);
-  return rows;
+  GRAFT_RETURN_IF_ERROR(ComputeTexts(model, session, texts, rows));
+  FinishScores(*model.model(), rows);
+  return OkStatus();
 }
 
-Result<TokenScores> ClassifyTokens(const TextModel& model, Session& session,
-                                   const TextInput& text) {
+Status ClassifyTokens(const TextModel& model, Session& session, const TextInput& text,
+                      TokenScores* result) {
   GRAFT_RETURN_IF_ERROR(
       RequireTask(*model.model(), fb::TaskKind::TokenClassification, "label tokens"));
-  GRAFT_ASSIGN_OR_RETURN(TextBatch batch, Encode(model, {&text, 1}));
+  TextBatch batch;
+  GRAFT_RETURN_IF_ERROR(Encode(model, {&text, 1}, &batch));
   GRAFT_ASSIGN_OR_RETURN(const auto outputs, session.Forward(batch));
-  TokenScores result;
-  result.scores = RowsOf(outputs[0], batch.ids.size());
-  FinishScores(*model.model(), &result.scores);
-  result.ids = std::move(batch.ids);
-  return result;
+  result->scores.Append(outputs[0], 0, batch.ids.size());
+  FinishScores(*model.model(), &result->scores);
+  result->ids = std::move(batch.ids);
+  return OkStatus();
 }
 
 }  // namespace graft::runtime

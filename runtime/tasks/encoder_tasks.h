@@ -12,7 +12,7 @@
 #include "runtime/model/model.h"
 #include "runtime/session/session.h"
 #include "runtime/tasks/text_model.h"
-#include "schema/result.h"
+#include "schema/status.h"
 
 namespace graft::schema::fb {
 enum class TaskKind : uint8_t;
@@ -30,6 +30,9 @@ struct TextInput {
 struct TaskRows {
   std::vector<float> numbers;
   size_t width = 0;
+
+  /// Adds `count` rows of an output, from its row `first` on.
+  void Append(const TensorView& output, size_t first, size_t count);
 };
 
 /// Errors   kUnsupported, "the model does not `what`": its task is another one than `task`.
@@ -39,20 +42,21 @@ Status RequireTask(const Model& model, schema::fb::TaskKind task, const char* wh
 /// that add up to 1, a probability for each label, or the logits themselves.
 void FinishScores(const Model& model, TaskRows* rows);
 
-/// A vector for each text, which is what the text gives alone. Texts are cut to the length that the
-/// tokenizer says. What the session held is forgotten.
+/// *rows receives a vector for each text, which is what the text gives alone. Texts are cut to the
+/// length that the tokenizer says. What the session held is forgotten. After a failure *rows holds
+/// nothing of use.
 /// Errors   kUnsupported: the task is another one;
 ///          kFailedPrecondition: no tokenizer;
 ///          kInvalidArgument: no texts, or a text without tokens;
 ///          kOutOfRange: a text longer than the model has positions for;
 ///          those of Session::Forward.
-Result<TaskRows> EmbedTexts(const TextModel& model, Session& session,
-                            std::span<const TextInput> texts);
+Status EmbedTexts(const TextModel& model, Session& session, std::span<const TextInput> texts,
+                  TaskRows* rows);
 
 /// A score of each label for each text, likewise.
 /// Errors   as EmbedTexts.
-Result<TaskRows> ClassifyTexts(const TextModel& model, Session& session,
-                               std::span<const TextInput> texts);
+Status ClassifyTexts(const TextModel& model, Session& session, std::span<const TextInput> texts,
+                     TaskRows* rows);
 
 struct TokenScores {
   std::vector<int32_t> ids;  ///< of the text, special tokens among them
@@ -61,6 +65,7 @@ struct TokenScores {
 
 /// A score of each label for each token of one text.
 /// Errors   as EmbedTexts.
-Result<TokenScores> ClassifyTokens(const TextModel& model, Session& session, const TextInput& text);
+Status ClassifyTokens(const TextModel& model, Session& session, const TextInput& text,
+                      TokenScores* result);
 
 }  // namespace graft::runtime

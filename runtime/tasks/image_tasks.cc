@@ -4,7 +4,6 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
-#include <utility>
 
 #include "runtime/base/page_memory.h"
 #include "runtime/tasks/model_inputs.h"
@@ -17,8 +16,8 @@ namespace {
 namespace fb = schema::fb;
 
 // The first output's row of each image.
-Result<TaskRows> ComputeImages(const Model& model, Session& session,
-                               std::span<const ImageView> images) {
+Status ComputeImages(const Model& model, Session& session, std::span<const ImageView> images,
+                     TaskRows* rows) {
   if (images.empty()) return Error(StatusCode::kInvalidArgument, "no images are given");
   GRAFT_ASSIGN_OR_RETURN(const fb::ImageInput* input, ImageInputOf(model));
   const size_t elements = PreparedSize(*input);
@@ -31,15 +30,12 @@ Result<TaskRows> ComputeImages(const Model& model, Session& session,
   pixels.name = described.name;
   pixels.shape = {input->channels(), input->height(), input->width()};
   pixels.data = prepared.data();
-  TaskRows rows;
   for (size_t i = 0; i < images.size(); ++i) {
     GRAFT_RETURN_IF_ERROR(OfImage(PrepareImage(*input, images[i], prepared), i, images.size()));
     GRAFT_ASSIGN_OR_RETURN(const auto outputs, session.Forward({&pixels, 1}));
-    rows.width = static_cast<size_t>(outputs[0].shape.back());
-    const auto* row = static_cast<const float*>(outputs[0].data);
-    rows.numbers.insert(rows.numbers.end(), row, row + rows.width);
+    rows->Append(outputs[0], 0, 1);
   }
-  return rows;
+  return OkStatus();
 }
 
 }  // namespace
@@ -58,18 +54,18 @@ Status OfImage(Status status, size_t index, size_t count) {
   return status.WithContext(which.data());
 }
 
-Result<TaskRows> EmbedImages(const Model& model, Session& session,
-                             std::span<const ImageView> images) {
+Status EmbedImages(const Model& model, Session& session, std::span<const ImageView> images,
+                   TaskRows* rows) {
   GRAFT_RETURN_IF_ERROR(RequireTask(model, fb::TaskKind::Embedding, "make embeddings"));
-  return ComputeImages(model, session, images);
+  return ComputeImages(model, session, images, rows);
 }
 
-Result<TaskRows> ClassifyImages(const Model& model, Session& session,
-                                std::span<const ImageView> images) {
+Status ClassifyImages(const Model& model, Session& session, std::span<const ImageView> images,
+                      TaskRows* rows) {
   GRAFT_RETURN_IF_ERROR(RequireTask(model, fb::TaskKind::Classification, "classify images"));
-  GRAFT_ASSIGN_OR_RETURN(TaskRows rows, ComputeImages(model, session, images));
-  FinishScores(model, &rows);
-  return rows;
+  GRAFT_RETURN_IF_ERROR(ComputeImages(model, session, images, rows));
+  FinishScores(model, rows);
+  return OkStatus();
 }
 
 }  // namespace graft::runtime

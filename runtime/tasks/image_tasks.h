@@ -20,16 +20,17 @@ Result<const schema::fb::ImageInput*> ImageInputOf(const Model& model);
 /// Puts "image `index`" before a failure, if there is more than one image.
 Status OfImage(Status status, size_t index, size_t count);
 
-/// A vector for each image, prepared and computed one after the other.
+/// *rows receives a vector for each image, prepared and computed one after the other. After a
+/// failure *rows holds nothing of use.
 /// Errors   kUnsupported: the task is another one, or no images;
 ///          kInvalidArgument: no images are given;
 ///          those of PrepareImage and Session::Forward.
-Result<TaskRows> EmbedImages(const Model& model, Session& session,
-                             std::span<const ImageView> images);
+Status EmbedImages(const Model& model, Session& session, std::span<const ImageView> images,
+                   TaskRows* rows);
 
 /// A score of each label for each image, likewise.
 /// Errors   as EmbedImages.
-Result<TaskRows> ClassifyImages(const Model& model, Session& session,
-                                std::span<const ImageView> images);
+Status ClassifyImages(const Model& model, Session& session, std::span<const ImageView> images,
+                      TaskRows* rows);
 
 }  // namespace graft::runtime
