@@ -25,8 +25,8 @@ namespace {
 constexpr uint64_t kDefaultContext = 4096;
 
 constexpr char kCommands[] =
-    "  /reset          forget the conversation\n"
-    "  /system TEXT    forget the conversation, and start with this instruction (none: without "
+    "  /reset          forget the talk\n"
+    "  /system TEXT    forget the talk, and start with this instruction (none: without "
     "one)\n"
     "  /help           this list\n"
     "  /exit           end; so does the end of input\n"
@@ -156,7 +156,7 @@ class Conversation {
       const size_t first = has_system_ ? 1 : 0;
       if (turns_.size() < first + 3) {
         if (prompt->size() < context_) break;
-        Fail(settings_.file, Format("the conversation takes %zu tokens, the context holds %" PRIu64,
+        Fail(settings_.file, Format("the talk takes %zu tokens, the context holds %" PRIu64,
                                     prompt->size(), context_));
         return false;
       }
@@ -169,7 +169,7 @@ class Conversation {
                    forgotten);
     }
     if (!prompt->empty()) return true;
-    Fail(settings_.file, "the chat template made no tokens of the conversation");
+    Fail(settings_.file, "the chat template made no tokens of the talk");
     return false;
   }
 

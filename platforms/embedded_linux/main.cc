@@ -20,9 +20,9 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
       F, and what F holds of the prompt's beginning is not computed again.
   graft-run chat FILE [--system TEXT] [--set NAME=VALUE]... [--template F] [--max-tokens N] [--temperature T] [--top-k K]
             [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N] [--context N] [--kv ...]
-      A conversation by the model's own chat template: each line of standard input is a message, and is answered. /reset,
-      /system TEXT and /exit are commands, /help lists them. Ctrl-C stops an answer. --set: what the template asks for by name,
-      such as enable_thinking=false. --template: a Jinja template in place of the file's. When the context is full the oldest turns go.
+      A talk by the model's own chat template: each line of standard input is a message, and is answered. /reset, /system TEXT
+      and /exit are commands, /help lists them. Ctrl-C stops an answer. --set: what the template asks for by name, such as
+      enable_thinking=false. --template: a Jinja template in place of the file's. When the context is full the oldest turns go.
   graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]
       Computes the model on the tensors of the file that have its inputs' names (one called input stands for the
       first), and stores its outputs. Token ids are [tokens] or [batch, tokens]; attention_mask hides padding.
