@@ -110,20 +110,17 @@ alignas(32) constexpr uint8_t kTwiceLow[32] = {0x80, 0x80, 0, 1, 0x80, 0x80, 0, 
                                                0x80, 0x80, 2, 3, 0x80, 0x80, 4, 5, 0x80, 0x80, 4, 5,
                                                0x80, 0x80, 6, 7, 0x80, 0x80, 6, 7};
 
-// Outputs of a row from column `column` on: the sums of its codes' products, each in two parts,
-// less the zero point's share, scaled.
-HWY_INLINE void StoreOutputs(const BlockProduct& product, size_t row, size_t column,
-                             hn::Vec<Floats> low, hn::Vec<Floats> high, hn::Vec<Floats> code_sums,
-                             hn::Vec<Floats> bias) {
+// Writes `count` outputs of a row: the sums of its codes' products, each in two lanes, and the zero
+// point's share, scaled.
+HWY_INLINE void StoreOutputs(hn::Vec<Floats> low, hn::Vec<Floats> high, hn::Vec<Floats> code_sums,
+                             hn::Vec<Floats> bias, const RowQuantization& quantization,
+                             size_t count, float* out) {
   const Floats d;
-  const RowQuantization& quantization = product.quantization[row];
   const auto total = hn::Mul(hn::Add(hn::ConcatEven(d, high, low), hn::ConcatOdd(d, high, low)),
                              hn::Set(d, 16.0f));
   const auto shifted =
       hn::MulAdd(code_sums, hn::Set(d, static_cast<float>(quantization.zero_point)), total);
-  hn::StoreN(hn::MulAdd(shifted, hn::Set(d, quantization.scale), bias), d,
-             product.output + row * product.output_stride + column,
-             std::min(kTile, product.out_features - column));
+  hn::StoreN(hn::MulAdd(shifted, hn::Set(d, quantization.scale), bias), d, out, count);
 }
 
 // A tile holds 8 float sums of scaled codes, then its blocks: groups of 64 bytes in which row r has
@@ -180,8 +177,10 @@ void MultiplyRows(std::index_sequence<kRow...>, const BlockProduct& product, siz
     packed += blocks * (block_bytes + kTile * sizeof(uint16_t));
     const auto bias = hn::LoadU(d, reinterpret_cast<const float*>(packed));
     packed += kTile * sizeof(float);
-    (StoreOutputs(product, row + kRow, column, rows.sums[0][kRow], rows.sums[1][kRow], code_sums,
-                  bias),
+    const size_t count = std::min(kTile, product.out_features - column);
+    float* out = product.output + row * product.output_stride + column;
+    (StoreOutputs(rows.sums[0][kRow], rows.sums[1][kRow], code_sums, bias,
+                  product.quantization[row + kRow], count, out + kRow * product.output_stride),
      ...);
   }
 }
