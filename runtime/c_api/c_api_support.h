@@ -7,9 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,43 +36,24 @@ struct graft_session {
 
 namespace graft::capi {
 
-inline constexpr size_t kMaxStructBytes = 4096;
-
 /// Tells the caller how it went, and returns the code.
-inline graft_status Report(const Status& status, graft_error* error) {
-  const auto code = static_cast<graft_status>(status.code());
-  if (error == nullptr) return code;
-  error->code = code;
-  const std::string_view message = status.message();
-  const size_t size = std::min(message.size(), sizeof(error->message) - 1);
-  if (size > 0) std::memcpy(error->message, message.data(), size);  // an ok status has no text
-  error->message[size] = '\0';
-  return code;
-}
+graft_status Report(const Status& status, graft_error* error);
 
-inline Status NullArgument(const char* name) {
-  return Error(StatusCode::kInvalidArgument, "%s is NULL", name);
-}
+Status NullArgument(const char* name);
+
+/// What the templates below do, once for all structs. `size` is the caller's struct_size; what this
+/// library knows of the struct has `known` bytes.
+Status ReadStructBytes(const void* from, size_t size, size_t known, const char* name, void* to);
+Status CheckOutStructSize(size_t size, const char* name);
+void WriteStructBytes(const void* from, size_t known, void* to, size_t size);
 
 /// Copies a struct whose caller may know fewer fields than this library, or more, as long as those
 /// are zero. `from` may be null, which means all defaults.
 template <typename T>
 Status ReadStruct(const T* from, const char* name, T* to) {
   *to = T{};
-  if (from == nullptr) return OkStatus();
-  const size_t bytes = from->struct_size;
-  if (bytes < sizeof(size_t) || bytes > kMaxStructBytes) {
-    return Error(StatusCode::kInvalidArgument, "%s.struct_size is %zu; set it to sizeof", name,
-                 bytes);
-  }
-  std::memcpy(to, from, std::min(bytes, sizeof(T)));
-  const auto* raw = reinterpret_cast<const unsigned char*>(from);
-  if (bytes > sizeof(T) &&
-      std::any_of(raw + sizeof(T), raw + bytes, [](unsigned char byte) { return byte != 0; })) {
-    return Error(StatusCode::kInvalidArgument, "%s sets a field that this version does not know",
-                 name);
-  }
-  return OkStatus();
+  return from == nullptr ? OkStatus()
+                         : ReadStructBytes(from, from->struct_size, sizeof(T), name, to);
 }
 
 /// options may be null.
@@ -82,20 +61,15 @@ Status ReadSessionOptions(const graft_session_options* options, runtime::Session
 
 template <typename T>
 Status CheckOutStruct(const T* out, const char* name) {
-  if (out == nullptr) return NullArgument(name);
-  if (out->struct_size >= sizeof(size_t) && out->struct_size <= kMaxStructBytes) return OkStatus();
-  return Error(StatusCode::kInvalidArgument, "%s->struct_size is %zu; set it to sizeof", name,
-               out->struct_size);
+  return out == nullptr ? NullArgument(name) : CheckOutStructSize(out->struct_size, name);
 }
 
 /// Fills in as many fields as the caller knows, and zeros those that only the caller knows;
 /// struct_size stays the caller's.
 template <typename T>
 void WriteStruct(T from, T* to) {
-  const size_t bytes = to->struct_size;
-  from.struct_size = bytes;
-  std::memcpy(to, &from, std::min(bytes, sizeof(T)));
-  if (bytes > sizeof(T)) std::memset(reinterpret_cast<char*>(to) + sizeof(T), 0, bytes - sizeof(T));
+  from.struct_size = to->struct_size;
+  WriteStructBytes(&from, sizeof(T), to, to->struct_size);
 }
 
 /// Copies what fits of `from` and says how much there is.

@@ -15,7 +15,6 @@
 
 using graft::Error;
 using graft::OkStatus;
-using graft::Result;
 using graft::Status;
 using graft::StatusCode;
 namespace runtime = graft::runtime;
@@ -23,6 +22,7 @@ using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file
 
 namespace {
 
+static_assert(GRAFT_MAX_RANK == runtime::kMaxInputRank);
 static_assert(GRAFT_TYPE_F32 == static_cast<int>(runtime::ElementType::kFloat32));
 static_assert(GRAFT_TYPE_I32 == static_cast<int>(runtime::ElementType::kInt32));
 
@@ -34,17 +34,16 @@ Status GetInput(const graft_model* model, size_t index, graft_tensor* input) {
   graft_tensor filled{};
   filled.name = found.name;
   filled.type = static_cast<int32_t>(found.type);
-  filled.rank = static_cast<uint32_t>(std::min<size_t>(found.shape.size(), GRAFT_MAX_RANK));
+  filled.rank = found.rank;
   std::copy_n(found.shape.begin(), filled.rank, filled.shape);
   *input = filled;
   return OkStatus();
 }
 
-Result<runtime::TensorView> ReadTensor(const graft_tensor& tensor, size_t index) {
-  runtime::TensorView view;
+Status ReadTensor(const graft_tensor& tensor, size_t index, runtime::TensorView* view) {
   if (tensor.name == nullptr)
     return Error(StatusCode::kInvalidArgument, "input %zu has no name", index);
-  view.name = tensor.name;
+  view->name = tensor.name;
   if (tensor.type != GRAFT_TYPE_F32 && tensor.type != GRAFT_TYPE_I32) {
     return Error(StatusCode::kInvalidArgument, "input %s: %d is no tensor type", tensor.name,
                  tensor.type);
@@ -56,10 +55,10 @@ Result<runtime::TensorView> ReadTensor(const graft_tensor& tensor, size_t index)
   if (tensor.data == nullptr) {
     return Error(StatusCode::kInvalidArgument, "input %s has no data", tensor.name);
   }
-  view.type = static_cast<runtime::ElementType>(tensor.type);
-  view.shape.assign(tensor.shape, tensor.shape + tensor.rank);
-  view.data = tensor.data;
-  return view;
+  view->type = static_cast<runtime::ElementType>(tensor.type);
+  view->shape.assign(tensor.shape, tensor.shape + tensor.rank);
+  view->data = tensor.data;
+  return OkStatus();
 }
 
 Status Forward(graft_session* session, const graft_tensor* inputs, size_t input_count,
@@ -68,16 +67,15 @@ Status Forward(graft_session* session, const graft_tensor* inputs, size_t input_
   if (inputs == nullptr && input_count > 0) return NullArgument("inputs");
   if (outputs == nullptr) return NullArgument("outputs");
   if (output_count == nullptr) return NullArgument("output_count");
-  std::vector<runtime::TensorView> views;
-  for (size_t i = 0; i < input_count; ++i) {
-    GRAFT_ASSIGN_OR_RETURN(runtime::TensorView view, ReadTensor(inputs[i], i));
-    views.push_back(std::move(view));
-  }
+  std::vector<runtime::TensorView> views(input_count);
+  for (size_t i = 0; i < input_count; ++i)
+    GRAFT_RETURN_IF_ERROR(ReadTensor(inputs[i], i, &views[i]));
   session->session->ClearCancel();
   GRAFT_ASSIGN_OR_RETURN(const auto results, session->session->Forward(views));
-  std::vector<graft_tensor> tensors;
-  for (const runtime::TensorView& view : results) {
-    graft_tensor tensor{};
+  std::vector<graft_tensor> tensors(results.size());
+  for (size_t i = 0; i < results.size(); ++i) {
+    const runtime::TensorView& view = results[i];
+    graft_tensor& tensor = tensors[i];
     if (view.shape.size() > GRAFT_MAX_RANK) {
       return Error(StatusCode::kInternal, "output %s has rank %zu, at most %d fits",
                    view.name.c_str(), view.shape.size(), GRAFT_MAX_RANK);
@@ -87,7 +85,6 @@ Status Forward(graft_session* session, const graft_tensor* inputs, size_t input_
     tensor.rank = static_cast<uint32_t>(view.shape.size());
     std::copy(view.shape.begin(), view.shape.end(), tensor.shape);
     tensor.data = view.data;
-    tensors.push_back(tensor);
   }
   session->outputs = std::move(tensors);
   *outputs = session->outputs.data();

@@ -19,15 +19,17 @@ Result<ModelInput> DescribeInput(const Model& model, size_t index) {
       ModelInput input;
       input.name = value.name()->c_str();
       input.type = static_cast<ElementType>(value.type());
-      if (takes_texts) input.shape.push_back(-1);
-      for (const fb::Dimension* dimension : *value.shape())
-        input.shape.push_back(dimension->symbol() >= 0 ? -1 : dimension->size());
+      if (takes_texts) input.shape[input.rank++] = -1;
+      for (uint32_t i = 0; i < value.shape()->size() && input.rank < kMaxInputRank; ++i) {
+        const fb::Dimension& dimension = *value.shape()->Get(i);
+        input.shape[input.rank++] = dimension.symbol() >= 0 ? -1 : dimension.size();
+      }
       return input;
     }
   }
   if (!takes_texts || left != 0)
     return Error(StatusCode::kOutOfRange, "the model has no input %zu", index);
-  return ModelInput{"attention_mask", ElementType::kInt32, {-1, -1}};
+  return ModelInput{"attention_mask", ElementType::kInt32, 2, {-1, -1}};
 }
 
 }  // namespace graft::runtime

@@ -2,9 +2,9 @@
 // The named inputs that a model's graph takes from its caller.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "runtime/model/model.h"
 #include "runtime/session/session.h"
@@ -12,10 +12,13 @@
 
 namespace graft::runtime {
 
+inline constexpr uint32_t kMaxInputRank = 8;
+
 struct ModelInput {
   const char* name = "";  ///< the model's
   ElementType type = ElementType::kFloat32;
-  std::vector<int64_t> shape;  ///< -1 stands for any size
+  uint32_t rank = 0;
+  std::array<int64_t, kMaxInputRank> shape{};  ///< -1 stands for any size
 };
 
 /// The index-th input: first what the caller must bring, then what may be left out.
