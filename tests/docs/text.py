@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What can be said of the documents without running anything: links lead somewhere, named files and functions exist, README is short,
-lines are no longer than a screen.
+"""What can be said of the documents without running anything: links lead somewhere, named files and functions exist, those of diffs too,
+README is short, lines are no longer than a screen.
   text.py SOURCE
 """
 import pathlib
@@ -53,8 +53,17 @@ def check(source: pathlib.Path) -> tuple[int, list[str]]:
                 checks += 1
                 if name not in names and not name.endswith("_"):
                     faults.append(f"{where}: graft.h has no {name}")
-            if path.name not in HISTORY and len(line) > COLUMNS and not line.startswith("|"):
+            if path.name not in HISTORY and len(line) > COLUMNS and not line.lstrip().startswith("|"):
                 faults.append(f"{where}: {len(line)} columns, more than {COLUMNS}")
+        for block in document.blocks:
+            if block.language != "diff":
+                continue
+            # A diff may be an example: then a file that it makes is not there, but its folder is.
+            for old, new in re.findall(r"^--- (?:a/)?(\S+)\n\+\+\+ b/(\S+)$", "\n".join(block.lines), flags=re.M):
+                checks += 1
+                there = (source / new).parent.is_dir() if old == "/dev/null" else old == new and (source / old).is_file()
+                if not there:
+                    faults.append(f"{shown}:{block.line}: the diff changes {new}, which is not there")
         checks += 1
     lines = len((source / "README.md").read_text(encoding="utf-8").splitlines())
     checks += 1
