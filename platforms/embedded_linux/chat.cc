@@ -26,8 +26,7 @@ constexpr uint64_t kDefaultContext = 4096;
 
 constexpr char kCommands[] =
     "  /reset          forget the talk\n"
-    "  /system TEXT    forget the talk, and start with this instruction (none: without "
-    "one)\n"
+    "  /system TEXT    forget the talk, and start with this instruction (none: without one)\n"
     "  /help           this list\n"
     "  /exit           end; so does the end of input\n"
     "A line that ends with \\ goes on in the next. Ctrl-C stops the answer.\n";
