@@ -5,7 +5,7 @@ option(GRAFT_BUILD_BENCH "Build the benchmarks (needs Google Benchmark)" OFF)
 option(GRAFT_BUILD_FUZZ "Build the fuzz targets (clang)" OFF)
 option(GRAFT_WERROR "Treat warnings as errors" OFF)   # ON in ./run and CI; off for others, whose compiler may know newer warnings
 option(GRAFT_CCACHE "Compile through ccache where it is installed" ON)
-option(GRAFT_PRECOMPILE "Read the standard library once for each of the large targets; off: every file proves that it includes what it uses" OFF)
+set(GRAFT_UNITY "" CACHE STRING "Top folders whose files are compiled some at a time; in others every file proves that it includes what it uses")
 option(GRAFT_FETCH_DEPENDENCIES "Fetch missing dependencies from their upstream repositories, at the pinned commits" OFF)
 option(GRAFT_BUILD_PACKAGE "Build libgraft.a and libgraft.so, and what installs them" OFF)
 set(GRAFT_SANITIZE "" CACHE STRING "address (with undefined behaviour), thread, or empty")

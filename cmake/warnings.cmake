@@ -11,13 +11,7 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SIZEOF_VOID_P EQUAL 4)
   target_compile_options(graft_build_flags INTERFACE -Wno-psabi)   # a note on how GCC before 7.1 passed some arguments
 endif()
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND GRAFT_PRECOMPILE)
-  # What flow analysis says of the standard library, GCC keeps to itself, but not where it comes precompiled. Release builds say it of our own code.
-  foreach(warning array-bounds dangling-pointer free-nonheap-object maybe-uninitialized stringop-overflow stringop-overread use-after-free)
-    target_compile_options(graft_build_flags INTERFACE -Wno-${warning})
-  endforeach()
-  target_compile_options(graft_build_flags INTERFACE -fpch-preprocess)   # for ccache
-endif()
+target_compile_options(graft_build_flags INTERFACE -Werror=unused-result)   # what can fail is checked, whatever the compiler
 if(GRAFT_WERROR)
   target_compile_options(graft_build_flags INTERFACE -Werror)
 endif()
@@ -42,10 +36,11 @@ endif()
 
 # What runs once for a request, not once for a token: small rather than fast. Whole targets link graft_small_flags.
 add_library(graft_small_flags INTERFACE)
-set(GRAFT_SMALL $<$<CONFIG:Release>:-Os>)
-target_compile_options(graft_small_flags INTERFACE ${GRAFT_SMALL})
+target_compile_options(graft_small_flags INTERFACE $<$<CONFIG:Release>:-Os>)
 # graft_small_sources(target sources...): adds sources of this folder that are compiled for size.
 function(graft_small_sources target)
   target_sources(${target} PRIVATE ${ARGN})
-  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS ${GRAFT_SMALL})
+  if(NOT CMAKE_BUILD_TYPE OR CMAKE_BUILD_TYPE STREQUAL "Release")
+    set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-Os>)
+  endif()
 endfunction()

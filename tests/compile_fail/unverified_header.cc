@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// A plan is made of a verified model, never of a FlatBuffer that somebody found in bytes.
+#include "runtime/plan/plan.h"
+#include "schema/generated/model_generated.h"
+
+graft::Result<size_t> CountSteps(std::span<const uint8_t> bytes) {
+  GRAFT_ASSIGN_OR_RETURN(const graft::schema::VerifiedModel model, graft::schema::Verify(bytes));
+#ifdef MUST_NOT_COMPILE
+  const graft::runtime::Plan plan(*flatbuffers::GetRoot<graft::schema::fb::Model>(bytes.data()));
+#else
+  const graft::runtime::Plan plan(model);
+#endif
+  return plan.steps().size() + model.file_bytes().size();
+}
