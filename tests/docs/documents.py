@@ -112,7 +112,9 @@ class Runner:
         """A folder that looks like the repository to a reader of the documents, and its shell's environment."""
         top = self.out / name
         folder = top / "graft"
-        for preset in ("release", "linux-aarch64", "linux-armv7"):
+        (folder / "build").mkdir(parents=True)
+        (folder / "build/release").symlink_to(self.build)
+        for preset in ("linux-aarch64", "linux-armv7"):
             (folder / "build" / preset).mkdir(parents=True)
             (folder / "build" / preset / "bin").symlink_to(self.build / "bin")
         for entry in ("CMakePresets.json", "cmake", "docs", "examples", "platforms", "schema", "tests"):

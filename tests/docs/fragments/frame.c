@@ -3,8 +3,10 @@
 #include <graft/graft.h>
 #include <stdio.h>
 
-void fragment(graft_model* model, graft_session* session, graft_token_callback on_token, void* user, const float* floats);
-void fragment(graft_model* model, graft_session* session, graft_token_callback on_token, void* user, const float* floats) {
+void fragment(graft_model* model, graft_session* session, graft_token_callback on_token, void* user,
+              const float* floats);
+void fragment(graft_model* model, graft_session* session, graft_token_callback on_token, void* user,
+              const float* floats) {
   static int32_t ids[256];
   static char text[4096];
   size_t count = 0;
