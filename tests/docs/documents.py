@@ -129,6 +129,7 @@ class Runner:
             "PATH": f"{stand_ins}:/usr/local/bin:/usr/bin:/bin", "HOME": str(top / "home"), "LANG": "C.UTF-8",
             "GRAFT_DOCS_SOURCE": str(self.source), "GRAFT_DOCS_BOARD": str(top / "board"), "GRAFT_DOCS_LOG": str(top / "stood_in"),
             "PKG_CONFIG_PATH": str(libraries / "pkgconfig"), "LD_LIBRARY_PATH": str(libraries), "CMAKE_PREFIX_PATH": str(self.installed),
+            "CMAKE_GENERATOR": "Ninja",   # what ./run installs; CMake's own choice would be make
         }
         return folder, environment
 
@@ -191,7 +192,8 @@ class Runner:
             if command is None:
                 text += plain
                 continue
-            text += f"echo '{MARKER} {len(commands)}'\n{command.text}"
+            # "set -e" lets a list pass whose first command fails, as in "a && b".
+            text += f"echo '{MARKER} {len(commands)}'\n{command.text}[ $? = 0 ]\n"
             commands.append(command)
         text += f"echo '{MARKER} {len(commands)}'\n"
         log = folder.parent / "log.txt"
