@@ -2,11 +2,11 @@
 // PEFT's rules for choosing modules, on PCRE2.
 #include "converter/adapter/module_pattern.h"
 
-#include <pcre2.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+
+#include <pcre2.h>
 
 #include "converter/tensors/tensor_source.h"
 

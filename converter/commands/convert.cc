@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <flatbuffers/flatbuffers.h>
-
 #include <chrono>
 #include <cstdio>
 #include <string>
 #include <vector>
+
+#include <flatbuffers/flatbuffers.h>
 
 #include "converter/base/parallel.h"
 #include "converter/checkpoint/base_hash.h"

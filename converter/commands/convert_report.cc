@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include "converter/commands/hash_text.h"

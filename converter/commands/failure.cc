@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstdio>
-
 #include <algorithm>
+#include <cstdio>
 #include <string>
 
 #include "converter/commands/commands.h"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // graft-convert: argv to options, options to a command, and its exit code.
-#include <CLI/CLI.hpp>
 #include <csignal>
 #include <memory>
 #include <string>
+
+#include <CLI/CLI.hpp>
 
 #include "converter/base/cancellation.h"
 #include "converter/base/version.h"

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include "converter/commands/hash_text.h"

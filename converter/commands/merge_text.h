@@ -2,8 +2,9 @@
 // What both `convert` and `merge` tell of the adapters they merged.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "converter/merge/merge_report.h"
 

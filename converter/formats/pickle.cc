@@ -2,10 +2,10 @@
 // Finds the one dict of tensors in what the machine leaves, and copies the tensors out of it.
 #include "converter/formats/pickle.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <string_view>
+
+#include <utf8proc.h>
 
 #include "converter/base/sanitize.h"
 #include "converter/formats/pickle_machine.h"

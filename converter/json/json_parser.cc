@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+
 #include <nlohmann/json.hpp>
 
 #include "converter/json/json.h"

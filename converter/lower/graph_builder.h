@@ -3,12 +3,12 @@
 // below.
 #pragma once
 
-#include <flatbuffers/flatbuffers.h>
-
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <flatbuffers/flatbuffers.h>
 
 #include "converter/lower/constant_table.h"
 #include "converter/lower/shapes.h"

@@ -2,12 +2,12 @@
 // ModelDescription: all that a file says of a model, before any weight is read.
 #pragma once
 
-#include <flatbuffers/flatbuffers.h>
-
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
+
+#include <flatbuffers/flatbuffers.h>
 
 #include "converter/lower/constant.h"
 #include "converter/lower/lowering.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/tokenizer/regex_dialect.h"
 
-#include <pcre2.h>
-
 #include <array>
 #include <cctype>
 #include <vector>
+
+#include <pcre2.h>
 
 #include "converter/tokenizer/regex_classes.h"
 

@@ -2,9 +2,9 @@
 // tokenizer.json, as Hugging Face tokenizers writes it, compiled to the tables of a .graft file.
 #pragma once
 
-#include <flatbuffers/flatbuffers.h>
-
 #include <string>
+
+#include <flatbuffers/flatbuffers.h>
 
 #include "schema/result.h"
 

@@ -3,10 +3,10 @@
 // tokens after them, lowered to the few kinds of step that a .graft file knows.
 #pragma once
 
-#include <flatbuffers/flatbuffers.h>
-
 #include <cstdint>
 #include <vector>
+
+#include <flatbuffers/flatbuffers.h>
 
 #include "converter/json/json.h"
 #include "schema/result.h"

@@ -3,12 +3,12 @@
 // after all are.
 #pragma once
 
-#include <flatbuffers/flatbuffers.h>
-
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
+
+#include <flatbuffers/flatbuffers.h>
 
 #include "converter/lower/model_description.h"
 #include "converter/quantize/quantization_error.h"

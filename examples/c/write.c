@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Prints what a model writes after a prompt: write MODEL PROMPT */
-#include <graft/graft.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <graft/graft.h>
 
 static int32_t print(void* user, int32_t id, const char* text, size_t size) {
   (void)user;

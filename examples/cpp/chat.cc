@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Answers a message by a model's own chat template: chat MODEL MESSAGE
-#include <graft/graft.h>
-
 #include <iostream>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include <graft/graft.h>
 
 namespace {
 

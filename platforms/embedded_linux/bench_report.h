@@ -2,12 +2,11 @@
 // What graft-run bench found, and how it is shown.
 #pragma once
 
-#include <graft/graft.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include <graft/graft.h>
 #include "platforms/embedded_linux/machine.h"
 #include "platforms/embedded_linux/thread_options.h"
 

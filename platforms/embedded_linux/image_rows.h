@@ -2,11 +2,11 @@
 // What a model makes of image files, one after the other.
 #pragma once
 
-#include <graft/graft.h>
-
 #include <cstddef>
 #include <string>
 #include <vector>
+
+#include <graft/graft.h>
 
 namespace graft_run {
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/embedded_linux/machine_info.h"
 
-#include <graft/graft.h>
-
 #include <cstdio>
 #include <string>
 #include <vector>
+
+#include <graft/graft.h>
 
 namespace graft_run {
 namespace {

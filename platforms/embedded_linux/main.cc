@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // graft-run: runs .graft models from the command line.
-#include <graft/graft.h>
-
 #include <cstdio>
 #include <cstring>
 #include <string_view>
 
+#include <graft/graft.h>
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 

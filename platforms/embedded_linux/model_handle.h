@@ -2,14 +2,13 @@
 // Owners of graft.h's models and sessions, opened as the commands need them.
 #pragma once
 
-#include <graft/graft.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <graft/graft.h>
 #include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/thread_options.h"

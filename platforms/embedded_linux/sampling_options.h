@@ -2,12 +2,11 @@
 // The options of commands that generate: how tokens are chosen, and when to stop.
 #pragma once
 
-#include <graft/graft.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include <graft/graft.h>
 #include "platforms/embedded_linux/options.h"
 
 namespace graft_run {

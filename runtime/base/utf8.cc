@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/base/utf8.h"
 
-#include <utf8proc.h>
-
 #include <cstring>
+
+#include <utf8proc.h>
 
 namespace graft::runtime {
 namespace {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h that turns messages into the text a model was trained to see.
-#include <graft/graft.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -9,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/chat/chat_template.h"
 

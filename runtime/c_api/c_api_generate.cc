@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h that appends tokens to a session and generates more.
-#include <graft/graft.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/session/session.h"
 #include "runtime/tasks/generate.h"

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h for images: from pixels to what a model takes, embeddings and labels.
-#include <graft/graft.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/image/prepare_image.h"
 #include "runtime/tasks/encoder_tasks.h"

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h that tells of the machine.
-#include <graft/graft.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/kernels/vector_level.h"
 #include "runtime/platform/cpus.h"

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h about memory: what a model will take, and giving back what can be made again.
-#include <graft/graft.h>
-
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/model/model.h"
 #include "runtime/platform/data_source.h"

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h that opens a model and tells what it is.
-#include <graft/graft.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/model/model.h"
 #include "runtime/model/packed_weights.h"

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h about sessions and the tokens they hold.
-#include <graft/graft.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <new>
 #include <utility>
 #include <vector>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/platform/cpus.h"
 #include "runtime/session/session.h"

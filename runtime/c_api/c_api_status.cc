@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h about versions and statuses.
-#include <graft/graft.h>
-
 #include <cstdint>
 
+#include <graft/graft.h>
 #include "schema/status.h"
 
 using graft::StatusCode;

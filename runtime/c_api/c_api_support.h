@@ -2,8 +2,6 @@
 // What the files of the C interface share: its handles, and how arguments and errors cross it.
 #pragma once
 
-#include <graft/graft.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <graft/graft.h>
 #include "runtime/chat/chat_template.h"
 #include "runtime/model/model.h"
 #include "runtime/session/session.h"

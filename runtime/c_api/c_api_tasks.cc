@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h for encoders of texts: embeddings and labels.
-#include <graft/graft.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -9,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/tasks/encoder_tasks.h"
 #include "schema/generated/model_generated.h"

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h that computes a model's graph on named tensors.
-#include <graft/graft.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/session/session.h"
 #include "runtime/tasks/model_inputs.h"

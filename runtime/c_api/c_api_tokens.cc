@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h that turns text into tokens and back.
-#include <graft/graft.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 
 using graft::Status;

@@ -10,6 +10,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
+
 #include "runtime/kernels/vector_math-inl.h"
 
 #ifndef GRAFT_RUNTIME_KERNELS_ATTENTION_ONCE_

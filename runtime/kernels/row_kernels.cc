@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "runtime/kernels/row_kernels.cc"  // NOLINT
 #include "hwy/foreach_target.h"                              // IWYU pragma: keep
 #include "hwy/highway.h"
+
 #include "runtime/kernels/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();

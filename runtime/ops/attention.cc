@@ -2,6 +2,8 @@
 // Attention, in two steps: keys and values are stored in the cache, or for this call alone, and then
 // rows attend to them. The second is divided by heads and rows, or over the context where there are
 // too few of these for the threads.
+#include "runtime/kernels/attention.h"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -9,7 +11,6 @@
 
 #include "runtime/executor/attention_workspace.h"
 #include "runtime/executor/step_runner.h"
-#include "runtime/kernels/attention.h"
 #include "runtime/kernels/kv_store.h"
 #include "runtime/ops/op_table.h"
 #include "runtime/plan/plan_builder.h"

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Embedding: rows of a table by number.
+#include "runtime/kernels/embedding.h"
+
 #include <cstddef>
 #include <cstdint>
 
 #include "runtime/executor/step_runner.h"
-#include "runtime/kernels/embedding.h"
 #include "runtime/model/pack_layout.h"
 #include "runtime/ops/op_table.h"
 #include "schema/generated/model_generated.h"

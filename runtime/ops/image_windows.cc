@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Patches and PoolPixels: what a window sees as it moves over an image. Patches (elsewhere: im2col)
 // lays its pixels out as a row, PoolPixels takes their mean or largest.
+#include "runtime/kernels/image_windows.h"
+
 #include <cstddef>
 
 #include "runtime/executor/step_runner.h"
-#include "runtime/kernels/image_windows.h"
 #include "runtime/ops/op_table.h"
 #include "schema/generated/model_generated.h"
 #include "schema/image_window.h"

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // PoolRows: the rows of each text made one.
+#include "runtime/kernels/pool_rows.h"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "runtime/executor/step_runner.h"
-#include "runtime/kernels/pool_rows.h"
 #include "runtime/ops/op_table.h"
 #include "schema/generated/model_generated.h"
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rope, in two steps: positions are turned into angles once for all ops that turn by the same
 // frequencies, and then the heads are turned by them.
+#include "runtime/kernels/rope.h"
+
 #include <cstddef>
 #include <cstdint>
 
 #include "runtime/executor/step_runner.h"
-#include "runtime/kernels/rope.h"
 #include "runtime/ops/op_table.h"
 #include "runtime/plan/plan_builder.h"
 #include "schema/generated/model_generated.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tokenizer/bert_text.h"
 
-#include <utf8proc.h>
-
 #include <utility>
+
+#include <utf8proc.h>
 
 #include "runtime/base/utf8.h"
 

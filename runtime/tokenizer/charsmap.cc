@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tokenizer/charsmap.h"
 
-#include <utf8proc.h>
-
 #include <cstring>
 #include <utility>
+
+#include <utf8proc.h>
 
 #include "runtime/base/utf8.h"
 

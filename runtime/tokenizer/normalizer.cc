@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tokenizer/normalizer.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <utility>
+
+#include <utf8proc.h>
 
 #include "runtime/base/utf8.h"
 #include "runtime/tokenizer/bert_text.h"

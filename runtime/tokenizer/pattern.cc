@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tokenizer/pattern.h"
 
-#include <pcre2.h>
-
 #include <algorithm>
 #include <new>
+
+#include <pcre2.h>
 
 namespace graft::runtime {
 namespace {

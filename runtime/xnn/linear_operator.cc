@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/xnn/linear_operator.h"
 
-#include <xnnpack.h>
-
 #include <cstddef>
 #include <new>
+
+#include <xnnpack.h>
 
 #include "runtime/kernels/block_product.h"
 #include "runtime/xnn/xnn_operator.h"

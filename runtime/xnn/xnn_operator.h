@@ -2,10 +2,10 @@
 // XNNPACK's operators on packed weights: for measuring a layout, for packing, and for running.
 #pragma once
 
-#include <xnnpack.h>
-
 #include <cstddef>
 #include <cstdint>
+
+#include <xnnpack.h>
 
 #include "runtime/xnn/linear_weights.h"
 #include "schema/status.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Times a model of texts: encoder_bench FILE.graft TOKENS THREADS ROUNDS prints the milliseconds of
 // each round, of one text of so many tokens.
-#include <graft/graft.h>
-
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
+
+#include <graft/graft.h>
 
 namespace {
 

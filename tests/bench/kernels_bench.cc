@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each kernel by itself on one thread: bytes of weights or of cache read a second at one row,
 // operations a second at many.
-#include <benchmark/benchmark.h>
-
 #include <cstring>
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include "runtime/base/page_memory.h"
 #include "runtime/kernels/attention.h"

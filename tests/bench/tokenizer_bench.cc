@@ -3,13 +3,13 @@
 // prints one line of JSON: ids, a checksum of them, and the seconds of each round. The text is
 // given in pieces that end with a line, of about PIECE_BYTES (0: whole). tokenizers.py sets it
 // beside Hugging Face's.
-#include <flatbuffers/flatbuffers.h>
-
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
+
+#include <flatbuffers/flatbuffers.h>
 
 #include "converter/json/json.h"
 #include "converter/tokenizer/tokenizer_json.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every decoder family gives transformers' logits and greedy tokens, in float32, and follows them
 // when quantized.
-#include <doctest/doctest.h>
-
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "tests/e2e/reference.h"
 

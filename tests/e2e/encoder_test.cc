@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Converted encoders answer as transformers and PEFT do, for one text as for many at once.
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "tests/e2e/reference.h"
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // From image files to numbers: pixels, scores and embeddings are those of transformers with Pillow.
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "platforms/embedded_linux/picture.h"
 #include "tests/e2e/reference.h"

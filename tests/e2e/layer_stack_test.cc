@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Converted stacks of layers answer as PyTorch, and as PEFT with an adapter attached.
-#include <doctest/doctest.h>
-
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "tests/e2e/reference.h"
 

@@ -3,13 +3,13 @@
 // each other, LayerNorm before and a second one after each, a normed embedding, one key head,
 // neighbours rotated over two thirds of a head, capped scores, windows on every other layer, and
 // squared ReLU.
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/checkpoint/checkpoint.h"
 #include "converter/json/json.h"

@@ -3,12 +3,12 @@
 // the fixtures.
 #pragma once
 
-#include <graft/graft.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <graft/graft.h>
 
 namespace graft::test {
 

@@ -3,11 +3,11 @@
 // llama2.c.
 #include "tests/e2e/reference.h"
 
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/json/json.h"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Feeds arbitrary text to the tokenizer.json compiler; what it accepts, the device's verifier must
 // accept too.
-#include <flatbuffers/flatbuffers.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
+
+#include <flatbuffers/flatbuffers.h>
 
 #include "converter/json/json.h"
 #include "converter/tokenizer/tokenizer_json.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "schema/container.h"
 
-#include <doctest/doctest.h>
-
 #include <cstring>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 namespace graft::schema {
 namespace {

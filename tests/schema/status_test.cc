@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "schema/status.h"
 
-#include <doctest/doctest.h>
-
 #include <limits>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include "schema/checked_math.h"
 #include "schema/result.h"

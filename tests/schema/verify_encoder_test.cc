@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules of graphs that take several texts, of graphs that take an image, and of their tasks.
-#include <doctest/doctest.h>
-
 #include <functional>
 #include <limits>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "schema/generated/model_generated.h"
 #include "schema/verify.h"

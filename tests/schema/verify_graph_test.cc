@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "schema/verify_graph.h"
 
-#include <doctest/doctest.h>
-
 #include <functional>
 #include <limits>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "schema/verify.h"
 #include "tests/support/model_builder.h"

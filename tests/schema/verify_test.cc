@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "schema/verify.h"
 
-#include <doctest/doctest.h>
-
 #include <random>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "tests/support/model_builder.h"
 

@@ -2,11 +2,11 @@
 // Hostile tables: each lie is refused, and no bit flip crashes whoever reads what was accepted.
 #include "schema/verify_tokenizer.h"
 
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <functional>
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include "runtime/tokenizer/tokenizer.h"
 #include "schema/generated/tokenizer_generated.h"

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/graph_maker.h"
 
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <cstring>
 
 #include "hwy/base.h"
+#include <doctest/doctest.h>
 
 namespace graft::test {
 namespace {

@@ -2,13 +2,14 @@
 // The makers behind small_files.h; any failure ends the test case.
 #include "tests/support/small_files.h"
 
-#include <doctest/doctest.h>
 #include <stdlib.h>
 
 #include <algorithm>
 #include <fstream>
 #include <random>
 #include <sstream>
+
+#include <doctest/doctest.h>
 
 #include "converter/formats/safetensors_writer.h"
 #include "converter/tensors/float_kernels.h"

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The BERT family: encoders of texts with learned positions and norms after each residual.
-#include "converter/lower/architectures/registry.h"
-
 #include <algorithm>
 #include <string>
 
+#include "converter/lower/architectures/registry.h"
 #include "converter/lower/encoder.h"
 #include "converter/lower/numbers.h"
 #include "schema/generated/model_generated.h"

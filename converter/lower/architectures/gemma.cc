@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gemma 2 and the text models of Gemma 3.
-#include "converter/lower/architectures/registry.h"
-
 #include <cmath>
 #include <vector>
 
 #include "converter/lower/activation.h"
+#include "converter/lower/architectures/registry.h"
 #include "converter/lower/decoder_config.h"
 #include "converter/lower/decoder_parts.h"
 #include "schema/generated/model_generated.h"

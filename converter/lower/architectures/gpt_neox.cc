@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/registry.h"
-
 #include "converter/lower/activation.h"
+#include "converter/lower/architectures/registry.h"
 #include "converter/lower/decoder_config.h"
 #include "converter/lower/decoder_parts.h"
 #include "schema/generated/model_generated.h"

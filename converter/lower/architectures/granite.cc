@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The factors cost nothing on the device: each goes into a number that is there anyway, in float64.
-#include "converter/lower/architectures/registry.h"
-
 #include "converter/lower/architectures/gated_decoder.h"
+#include "converter/lower/architectures/registry.h"
 
 namespace graft::converter {
 

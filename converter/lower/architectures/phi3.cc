@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/registry.h"
-
 #include "converter/lower/architectures/gated_decoder.h"
+#include "converter/lower/architectures/registry.h"
 
 namespace graft::converter {
 

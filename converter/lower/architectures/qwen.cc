@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dense Qwen models.
-#include "converter/lower/architectures/registry.h"
-
 #include "converter/lower/architectures/gated_decoder.h"
+#include "converter/lower/architectures/registry.h"
 
 namespace graft::converter {
 

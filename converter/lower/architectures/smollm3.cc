@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/architectures/registry.h"
-
 #include <string>
 #include <vector>
 
 #include "converter/lower/architectures/gated_decoder.h"
+#include "converter/lower/architectures/registry.h"
 
 namespace graft::converter {
 namespace {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vision transformers: an image cut into patches, each of them a row.
-#include "converter/lower/architectures/registry.h"
-
 #include <algorithm>
 #include <string>
 #include <vector>
 
+#include "converter/lower/architectures/registry.h"
 #include "converter/lower/encoder.h"
 #include "schema/generated/model_generated.h"
 

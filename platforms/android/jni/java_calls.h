@@ -6,13 +6,14 @@
 // as UTF-8 in byte[], since JNI's own strings are in another encoding ("modified" UTF-8).
 #pragma once
 
-#include <graft/graft.h>
-#include <jni.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <new>
+
+#include <jni.h>
+
+#include <graft/graft.h>
 
 namespace graft::android {
 

@@ -3,9 +3,9 @@
 // lifetimes: a handle passed here is alive, and no other thread is inside its session.
 #pragma once
 
-#include <jni.h>
-
 #include <span>
+
+#include <jni.h>
 
 namespace graft::android {
 

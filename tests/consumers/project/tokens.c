@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Prints the ids of 32 tokens after the first: tokens MODEL FIRST_ID */
-#include <graft/graft.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <graft/graft.h>
 
 static int32_t print_token(void* user, int32_t id, const char* text, size_t size) {
   (void)user;

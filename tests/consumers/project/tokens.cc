@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prints the ids of 32 tokens after the first: tokens MODEL FIRST_ID
-#include <graft/graft.h>
-
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <stdexcept>
 #include <vector>
+
+#include <graft/graft.h>
 
 namespace {
 

@@ -2,12 +2,12 @@
 // The NF4 round trip against one that looks at all sixteen values, and what is left alone.
 #include "converter/checkpoint/nf4_base.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
+
+#include <doctest/doctest.h>
 
 #include "converter/merge/merge_checkpoint.h"
 #include "tests/converter/merge/adapter_maker.h"

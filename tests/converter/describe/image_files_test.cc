@@ -2,11 +2,11 @@
 // preprocessor_config.json: what is read of it, what is usual without it, and what is refused.
 #include "converter/describe/image_files.h"
 
-#include <doctest/doctest.h>
-
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/merge/merge_checkpoint.h"
 #include "schema/generated/model_generated.h"

@@ -2,9 +2,9 @@
 // safetensors: what is written reads back, and no file, however bent, is believed beyond its bytes.
 #include "converter/formats/safetensors.h"
 
-#include <doctest/doctest.h>
-
 #include <filesystem>
+
+#include <doctest/doctest.h>
 
 #include "converter/formats/safetensors_writer.h"
 #include "tests/support/small_files.h"

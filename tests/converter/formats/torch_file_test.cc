@@ -2,11 +2,11 @@
 // torch.save's files: PyTorch's own read as PyTorch reads them, others refused, nothing ever run.
 #include "converter/formats/torch_file.h"
 
-#include <doctest/doctest.h>
-
 #include <filesystem>
 #include <limits>
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include "converter/tensors/strided_read.h"
 #include "tests/converter/formats/torch_bytes.h"

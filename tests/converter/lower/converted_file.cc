@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/converter/lower/converted_file.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cstring>
+
+#include <doctest/doctest.h>
 
 #include "converter/describe/describe_model.h"
 #include "schema/generated/model_generated.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each decoder family's settings: read, or refused by name; its checkpoints sharded, tied and not.
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <map>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/checkpoint/checkpoint.h"
 #include "converter/lower/rope.h"

@@ -2,11 +2,11 @@
 // EditedModel: a test model with its files changed, converted.
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include <filesystem>
 #include <string>
 #include <string_view>
+
+#include <doctest/doctest.h>
 
 #include "tests/converter/lower/converted_file.h"
 #include "tests/support/small_files.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stacks of several kinds of layers: what becomes of their weights, and what does not fit.
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/checkpoint/checkpoint.h"
 #include "converter/lower/layer_stack/layer_stack.h"

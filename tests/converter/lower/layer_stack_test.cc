@@ -3,11 +3,11 @@
 // beside their matrix.
 #include "converter/lower/layer_stack/layer_stack.h"
 
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/checkpoint/checkpoint.h"
 #include "schema/generated/model_generated.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Configurations in, graphs out: what each family's lowering makes of them, and what it refuses.
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <numbers>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/lower/rope.h"
 #include "schema/generated/model_generated.h"

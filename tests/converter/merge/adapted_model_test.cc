@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Converting a base with an adapter is converting what `merge` writes: layers, vocabulary and
 // tokenizer included.
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <set>
+
+#include <doctest/doctest.h>
 
 #include "converter/merge/merge_checkpoint.h"
 #include "schema/generated/model_generated.h"

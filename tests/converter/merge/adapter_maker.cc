@@ -2,10 +2,10 @@
 // The makers behind adapter_maker.h.
 #include "tests/converter/merge/adapter_maker.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cmath>
+
+#include <doctest/doctest.h>
 
 namespace graft::converter {
 

@@ -2,9 +2,9 @@
 // Renames and transposes tensors; the numbers stay.
 #include "tests/converter/merge/adapter_rewriter.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
+
+#include <doctest/doctest.h>
 
 #include "converter/formats/open_weight_file.h"
 #include "converter/merge/merge_checkpoint.h"

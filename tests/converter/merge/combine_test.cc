@@ -2,11 +2,11 @@
 // Several adapters in one: thresholds against sorting, rules against loops that spell them out.
 #include "converter/merge/combine.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include "tests/converter/merge/adapter_maker.h"
 

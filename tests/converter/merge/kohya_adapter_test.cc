@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adapters of kohya's sd-scripts and LyCORIS: the same bytes as the same adapter in PEFT's files,
 // references written out in full, and names that could mean two modules or none.
-#include <doctest/doctest.h>
-
 #include <cmath>
+
+#include <doctest/doctest.h>
 
 #include "converter/adapter/underscored_names.h"
 #include "tests/converter/merge/adapter_maker.h"

@@ -2,13 +2,14 @@
 // The merged checkpoint on disk: the same whatever the threads and shards, whole or absent, and
 // true to its config.
 #include "converter/merge/merge_checkpoint.h"
-#include "converter/formats/open_weight_file.h"
 
-#include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <doctest/doctest.h>
+
 #include "converter/base/cancellation.h"
+#include "converter/formats/open_weight_file.h"
 #include "converter/formats/safetensors.h"
 #include "converter/json/json.h"
 #include "converter/tensors/float_formats.h"

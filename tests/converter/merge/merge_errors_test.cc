@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adapters that do not belong to the base, contradict themselves, or cannot be merged: each refused
 // in a sentence that says why.
-#include <doctest/doctest.h>
-
 #include <limits>
+
+#include <doctest/doctest.h>
 
 #include "converter/adapter/module_pattern.h"
 #include "tests/converter/merge/adapter_maker.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every stored adapter merges to what PEFT merged it to, within the error PEFT's float32 arithmetic
 // may have, and nothing else changes.
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <set>
+
+#include <doctest/doctest.h>
 
 #include "converter/adapter/newer_names.h"
 #include "converter/formats/open_weight_file.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kinds and forms of adapter that the stored ones do not cover, against references written out in
 // full.
-#include <doctest/doctest.h>
-
 #include <cmath>
+
+#include <doctest/doctest.h>
 
 #include "converter/json/json.h"
 #include "converter/merge/merge_checkpoint.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Laws any right merge obeys, and the three-loop reference the fast one answers to.
-#include <doctest/doctest.h>
-
 #include <cmath>
+
+#include <doctest/doctest.h>
 
 #include "converter/tensors/float_formats.h"
 #include "tests/converter/merge/adapter_maker.h"

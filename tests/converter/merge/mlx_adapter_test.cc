@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adapters of mlx-lm: the same bytes as the same adapter in PEFT's files, float64 references where
 // PEFT has no such form, and what is refused.
-#include <doctest/doctest.h>
-
 #include <cmath>
+
+#include <doctest/doctest.h>
 
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/converter/merge/adapter_rewriter.h"

@@ -2,12 +2,12 @@
 // What updates work out once, and how long it is kept.
 #include "converter/merge/updates/workspace.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <deque>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 namespace graft::converter {
 namespace {

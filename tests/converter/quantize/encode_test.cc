@@ -2,15 +2,15 @@
 // Encoders against plain loops, and against what the format and XNNPACK ask of scales and codes.
 #include "converter/quantize/encode.h"
 
-#include <doctest/doctest.h>
-#include <hwy/targets.h>
-
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <numbers>
 #include <random>
 #include <vector>
+
+#include <doctest/doctest.h>
+#include <hwy/targets.h>
 
 #include "converter/tensors/float_formats.h"
 #include "tests/reference/quantize_reference.h"

@@ -2,12 +2,12 @@
 // Quantization error and retained delta against plain sums.
 #include "converter/quantize/quantization_error.h"
 
-#include <doctest/doctest.h>
-#include <hwy/targets.h>
-
 #include <cmath>
 #include <cstring>
 #include <vector>
+
+#include <doctest/doctest.h>
+#include <hwy/targets.h>
 
 #include "tests/support/small_files.h"
 

@@ -3,11 +3,11 @@
 // tie between two.
 #include "converter/tensors/float_formats.h"
 
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <random>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/tensors/float_kernels.h"
 

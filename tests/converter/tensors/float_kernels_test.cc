@@ -3,11 +3,11 @@
 // instruction set there is.
 #include "converter/tensors/float_kernels.h"
 
-#include <doctest/doctest.h>
-#include <hwy/targets.h>
-
 #include <cmath>
 #include <vector>
+
+#include <doctest/doctest.h>
+#include <hwy/targets.h>
 
 #include "tests/support/small_files.h"
 

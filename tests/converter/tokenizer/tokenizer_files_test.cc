@@ -2,12 +2,13 @@
 // Tokenizers from the files that came before tokenizer.json: the same ids.
 #include "converter/tokenizer/tokenizer_files.h"
 
-#include <doctest/doctest.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include "converter/json/json.h"
 #include "converter/tokenizer/sentencepiece_model.h"

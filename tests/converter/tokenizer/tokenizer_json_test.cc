@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/tokenizer/tokenizer_json.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include "converter/json/json.h"
 #include "schema/verify_tokenizer.h"

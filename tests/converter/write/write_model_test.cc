@@ -3,7 +3,6 @@
 // left behind on failure.
 #include "converter/write/write_model.h"
 
-#include <doctest/doctest.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -12,6 +11,8 @@
 #include <cstring>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/base/cancellation.h"
 #include "converter/checkpoint/checkpoint.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stands around a fragment of C in a document: the variables that it may take to be there.
-#include <graft/graft.h>
 #include <stdio.h>
+
+#include <graft/graft.h>
 
 void fragment(graft_model* model, graft_session* session, graft_token_callback on_token, void* user,
               const float* floats);

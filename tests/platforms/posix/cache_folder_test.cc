@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cache folders: no place to write, too little room, what dead writers left, and many at once.
-#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -15,6 +14,8 @@
 #include <fstream>
 #include <random>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include "tests/runtime/model/cached_model.h"
 

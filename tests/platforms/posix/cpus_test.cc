@@ -3,7 +3,6 @@
 // told.
 #include "runtime/platform/cpus.h"
 
-#include <doctest/doctest.h>
 #include <sched.h>
 
 #include <atomic>
@@ -13,6 +12,8 @@
 #include <initializer_list>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "runtime/threads/worker_team.h"
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <doctest/doctest.h>
-#include <graft/graft.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +10,9 @@
 #include <string>
 #include <vector>
 
+#include <doctest/doctest.h>
+
+#include <graft/graft.h>
 #include "tests/runtime/tasks/scripted_model.h"
 
 extern "C" int graft_test_call_from_c(void);

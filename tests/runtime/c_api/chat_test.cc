@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Through the C interface: messages to text, and two texts to ids with types.
-#include <doctest/doctest.h>
-#include <graft/graft.h>
-
 #include <array>
 #include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include <doctest/doctest.h>
+
+#include <graft/graft.h>
 #include "runtime/chat/chat_template.h"
 #include "schema/verify.h"
 #include "tests/runtime/c_api/opened_model.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Through the C interface: what the machine is, and threads that stay on the CPUs given.
-#include <doctest/doctest.h>
-#include <graft/graft.h>
-
 #include <cstddef>
 #include <cstring>
 #include <string>
 
+#include <doctest/doctest.h>
+
+#include <graft/graft.h>
 #include "runtime/platform/cpus.h"
 #include "tests/runtime/c_api/opened_model.h"
 

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory through the C interface: estimates agree with what is made, and what is given back comes
 // back.
-#include <doctest/doctest.h>
 #include <fcntl.h>
-#include <graft/graft.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -14,6 +12,9 @@
 #include <string>
 #include <vector>
 
+#include <doctest/doctest.h>
+
+#include <graft/graft.h>
 #include "tests/support/resident_bytes.h"
 #include "tests/support/tiny_llama.h"
 

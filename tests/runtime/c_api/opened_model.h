@@ -3,8 +3,8 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <graft/graft.h>
 
+#include <graft/graft.h>
 #include "tests/runtime/tasks/scripted_model.h"
 
 namespace graft::test {

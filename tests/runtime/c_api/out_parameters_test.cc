@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Out-parameters are untouched on failure: every function of the headers that has some is made to
 // fail, as late as it can.
-#include <doctest/doctest.h>
-#include <graft/graft.h>
-
 #include <array>
 #include <cstring>
 #include <initializer_list>
@@ -12,6 +9,9 @@
 #include <string>
 #include <vector>
 
+#include <doctest/doctest.h>
+
+#include <graft/graft.h>
 #include "tests/runtime/c_api/header_functions.h"
 #include "tests/runtime/c_api/task_models.h"
 #include "tests/runtime/tasks/scripted_model.h"

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Structs that grow: programs compiled with an older or a newer graft.h than the library they find.
-#include <doctest/doctest.h>
-#include <graft/graft.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -13,6 +11,9 @@
 #include <string>
 #include <vector>
 
+#include <doctest/doctest.h>
+
+#include <graft/graft.h>
 #include "tests/runtime/tasks/scripted_model.h"
 
 namespace graft::test {

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Threads through the C interface: sessions side by side, cancelling, closing. Also run under the
 // thread sanitizer.
-#include <doctest/doctest.h>
-#include <graft/graft.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -12,6 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include <doctest/doctest.h>
+
+#include <graft/graft.h>
 #include "tests/support/tiny_llama.h"
 
 namespace graft::test {

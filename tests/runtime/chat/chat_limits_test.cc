@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Templates made to hang, to fill the memory or to overflow the stack: each ends with an error.
-#include <doctest/doctest.h>
-
 #include <random>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/json/json.h"
 #include "runtime/chat/chat_template.h"

@@ -2,11 +2,11 @@
 // Templates of known models against what transformers' apply_chat_template gives, byte for byte.
 #include "runtime/chat/chat_template.h"
 
-#include <doctest/doctest.h>
-
 #include <map>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "converter/json/json.h"
 

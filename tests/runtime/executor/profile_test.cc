@@ -2,13 +2,13 @@
 // What a session measures by kind of step: every step once a pass, all weights, and no time twice.
 #include "runtime/executor/profile.h"
 
-#include <doctest/doctest.h>
-
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include "tests/support/tiny_llama.h"
 

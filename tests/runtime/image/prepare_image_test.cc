@@ -3,12 +3,12 @@
 // beyond their rows.
 #include "runtime/image/prepare_image.h"
 
-#include <doctest/doctest.h>
-
 #include <cstdint>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "schema/generated/model_generated.h"
 

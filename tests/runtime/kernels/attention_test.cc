@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention against its reference: over caches of all formats and without, at once, in chunks and
 // token by token.
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include "tests/reference/op_reference.h"
 

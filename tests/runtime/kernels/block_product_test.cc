@@ -2,8 +2,6 @@
 // Our own kernel for int4 blocks against sums of whole numbers and float64, where this CPU has it.
 #include "runtime/kernels/block_product.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -11,6 +9,8 @@
 #include <vector>
 
 #include "hwy/targets.h"
+#include <doctest/doctest.h>
+
 #include "runtime/xnn/block_packing.h"
 
 namespace graft::test {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers that are not ordinary on their way into an int8 cache: zeros, subnormals, infinities,
 // NaN.
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <limits>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "runtime/kernels/kv_store.h"
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/runtime/model/cached_model.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <random>
 #include <utility>
+
+#include <doctest/doctest.h>
 
 #include "runtime/platform/data_source.h"
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The cache of packed weights: hits that change nothing, and every kind of file or folder that is
 // not what it should be.
-#include <doctest/doctest.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +11,8 @@
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "runtime/model/pack_file.h"
 #include "runtime/model/packed_weights.h"

@@ -2,12 +2,12 @@
 // The table of ops holds, for each member of the schema's union, the kind that belongs to it.
 #include "runtime/ops/op_table.h"
 
-#include <doctest/doctest.h>
-
 #include <cctype>
 #include <iterator>
 #include <set>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include "schema/generated/model_generated.h"
 

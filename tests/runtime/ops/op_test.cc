@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every op, alone in a graph, against its reference: at one row and at many, with sizes that fit no
 // vector evenly.
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include "tests/reference/op_reference.h"
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cancelling in the middle of a pass, at a place that is known: the weight of one step lies in
 // pages that may not be read, and the fault cancels.
-#include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,6 +8,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include "schema/generated/model_generated.h"
 #include "tests/support/graph_maker.h"

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory limits: what does not fit is refused in words before it is allocated, and what is said to
 // fit does.
-#include <doctest/doctest.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <string>
+
+#include <doctest/doctest.h>
 
 #include "runtime/model/packed_weights.h"
 #include "tests/support/tiny_llama.h"

@@ -3,14 +3,14 @@
 // this model's, not whole, or not honest.
 #include "runtime/session/saved_session.h"
 
-#include <doctest/doctest.h>
-
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "tests/support/tiny_llama.h"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sessions of a small Llama: right logits, however the tokens are fed, and what a session refuses.
-#include <doctest/doctest.h>
-
 #include <array>
 #include <chrono>
 #include <cmath>
 #include <string>
 #include <thread>
+
+#include <doctest/doctest.h>
 
 #include "tests/support/tiny_llama.h"
 

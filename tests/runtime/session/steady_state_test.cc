@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Once it goes, neither a decoded token nor a chunk of a prompt allocates, locks or reshapes.
-#include <doctest/doctest.h>
-
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "tests/runtime/session/call_counts.h"
 #include "tests/support/tiny_llama.h"

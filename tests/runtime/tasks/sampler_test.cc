@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tasks/sampler.h"
 
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <limits>
 #include <map>
 #include <set>
+
+#include <doctest/doctest.h>
 
 namespace graft::runtime {
 namespace {

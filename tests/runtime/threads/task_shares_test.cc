@@ -2,12 +2,12 @@
 // Every task of a stage is taken once, whoever takes it and in whatever order.
 #include "runtime/threads/task_shares.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <atomic>
 #include <thread>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 namespace graft::runtime {
 

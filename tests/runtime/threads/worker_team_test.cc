@@ -2,11 +2,11 @@
 // The team of threads and the memory that sessions stand on.
 #include "runtime/threads/worker_team.h"
 
-#include <doctest/doctest.h>
-
 #include <atomic>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "runtime/base/page_memory.h"
 

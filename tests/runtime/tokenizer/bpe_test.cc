@@ -2,11 +2,11 @@
 // Merging against three lines of loops that do what its definition says.
 #include "runtime/tokenizer/bpe.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <map>
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include "tests/runtime/tokenizer/text_fixture.h"
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One text and two texts as one input, with types, whole and cut, against Hugging Face's
 // tokenizers.
-#include <doctest/doctest.h>
-
 #include <optional>
+
+#include <doctest/doctest.h>
 
 #include "converter/json/json.h"
 #include "tests/runtime/tokenizer/text_fixture.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/runtime/tokenizer/text_fixture.h"
 
-#include <doctest/doctest.h>
-
 #include <fstream>
+
+#include <doctest/doctest.h>
 
 #include "converter/json/json.h"
 #include "converter/tokenizer/tokenizer_json.h"

@@ -2,12 +2,12 @@
 // Tokenizers for tests: from folders of test data, and from JSON written in the test.
 #pragma once
 
-#include <flatbuffers/flatbuffers.h>
-
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <flatbuffers/flatbuffers.h>
 
 #include "runtime/tokenizer/tokenizer.h"
 #include "schema/generated/tokenizer_generated.h"

@@ -2,9 +2,9 @@
 // Streamed text: the same as all at once, whole characters at every step.
 #include "runtime/tokenizer/token_decoder.h"
 
-#include <doctest/doctest.h>
-
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include "tests/runtime/tokenizer/text_fixture.h"
 

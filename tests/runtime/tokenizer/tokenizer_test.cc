@@ -2,10 +2,10 @@
 // Whole tokenizers against what Hugging Face's tokenizers gives, and texts made to hurt.
 #include "runtime/tokenizer/tokenizer.h"
 
-#include <doctest/doctest.h>
-
 #include <random>
 #include <thread>
+
+#include <doctest/doctest.h>
 
 #include "tests/runtime/tokenizer/text_fixture.h"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Unigram and charsmaps against what Hugging Face's tokenizers gives, against all ways there are,
 // and bytes made to hurt.
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <limits>
 #include <map>
 #include <random>
+
+#include <doctest/doctest.h>
 
 #include "runtime/tokenizer/charsmap.h"
 #include "tests/runtime/tokenizer/text_fixture.h"

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // WordPiece against its definition, with BERT's text rules around it, and words made to hurt.
-#include <doctest/doctest.h>
-
 #include <random>
 #include <set>
 #include <string>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "tests/runtime/tokenizer/text_fixture.h"
 

@@ -2,10 +2,10 @@
 // Our packing of int4 blocks against XNNPACK's own: the same bytes, tile remainders included.
 #include "runtime/xnn/block_packing.h"
 
-#include <doctest/doctest.h>
-
 #include <random>
 #include <vector>
+
+#include <doctest/doctest.h>
 
 #include "runtime/xnn/linear_operator.h"
 #include "runtime/xnn/pack_rows.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear ops of every weight format, against f64 sums; quantized ones against exact integer sums of
 // the same codes.
-#include <doctest/doctest.h>
-
 #include <cmath>
+
+#include <doctest/doctest.h>
 
 #include "tests/reference/op_reference.h"
 
