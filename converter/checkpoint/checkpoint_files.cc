@@ -26,7 +26,9 @@ bool IsWeightsOrDocumentation(const std::string& name) {
                      [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
-Status WriteTextFile(const fs::path& file, std::string_view text) {
+}  // namespace
+
+Status WriteSmallFile(const fs::path& file, std::string_view text) {
   std::FILE* out = std::fopen(file.c_str(), "wb");
   if (out == nullptr) {
     return Error(StatusCode::kIo, "%s: cannot be created: %s", file.c_str(), std::strerror(errno));
@@ -37,24 +39,26 @@ Status WriteTextFile(const fs::path& file, std::string_view text) {
   return Error(StatusCode::kIo, "%s: writing failed: %s", file.c_str(), std::strerror(errno));
 }
 
-Status CopyFile(const fs::path& from, const fs::path& to) {
+Status CarryOverFile(const fs::path& from, const fs::path& to) {
   GRAFT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(from, kMaxSmallFileBytes));
-  return WriteTextFile(to, text);
+  return WriteSmallFile(to, text);
 }
 
-}  // namespace
-
-Status CarryOverFiles(const fs::path& from, const fs::path& to, const ConfigChanges& changes) {
+Status CarryOverFiles(const fs::path& from, const fs::path& to, const ConfigChanges& changes,
+                      const std::set<std::string>& except) {
   std::error_code error;
   for (fs::directory_iterator it(from, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     std::error_code kind_error;
-    if (!it->is_regular_file(kind_error) || IsWeightsOrDocumentation(name)) continue;
+    if (!it->is_regular_file(kind_error) || IsWeightsOrDocumentation(name) ||
+        except.contains(name)) {
+      continue;
+    }
     if (name == "config.json" && changes.any()) {
       GRAFT_ASSIGN_OR_RETURN(const std::string text, ChangedConfig(it->path(), changes));
-      GRAFT_RETURN_IF_ERROR(WriteTextFile(to / name, text));
+      GRAFT_RETURN_IF_ERROR(WriteSmallFile(to / name, text));
     } else {
-      GRAFT_RETURN_IF_ERROR(CopyFile(it->path(), to / name));
+      GRAFT_RETURN_IF_ERROR(CarryOverFile(it->path(), to / name));
     }
   }
   if (error)
@@ -63,19 +67,24 @@ Status CarryOverFiles(const fs::path& from, const fs::path& to, const ConfigChan
   return OkStatus();
 }
 
-Status CarryOverTokenizer(const fs::path& adapter, const fs::path& to) {
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                           "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
-                           "tokenizer.model", "spiece.model", "chat_template.jinja"}) {
-    std::error_code error;
-    if (!fs::is_regular_file(adapter / name, error)) continue;
-    GRAFT_RETURN_IF_ERROR(CopyFile(adapter / name, to / name));
+Status CarryOverFolder(const fs::path& from, const fs::path& to) {
+  constexpr int kMaxDepth = 8;
+  std::error_code error;
+  if (!fs::is_directory(from, error)) return OkStatus();
+  fs::create_directories(to, error);
+  for (fs::recursive_directory_iterator it(from, error), end; !error && it != end;
+       it.increment(error)) {
+    if (it.depth() >= kMaxDepth) it.disable_recursion_pending();
+    const fs::path target = to / it->path().lexically_relative(from);
+    std::error_code kind_error;
+    if (it->is_directory(kind_error)) {
+      fs::create_directories(target, error);
+    } else if (it->is_regular_file(kind_error)) {
+      GRAFT_RETURN_IF_ERROR(CarryOverFile(it->path(), target));
+    }
   }
-  return OkStatus();
-}
-
-Status CarryOverImageProcessor(const fs::path& adapter, const fs::path& to) {
-  return CopyFile(adapter / "preprocessor_config.json", to / "preprocessor_config.json");
+  if (!error) return OkStatus();
+  return Error(StatusCode::kIo, "%s: cannot be copied: %s", from.c_str(), error.message().c_str());
 }
 
 Status WriteShardIndex(const fs::path& file,
@@ -89,7 +98,7 @@ Status WriteShardIndex(const fs::path& file,
     text += (i > 0 ? ",\n    " : "\n    ") + JsonQuote(shard_of[i].first) + ": " +
             JsonQuote(shard_of[i].second);
   }
-  return WriteTextFile(file, text + "\n  }\n}\n");
+  return WriteSmallFile(file, text + "\n  }\n}\n");
 }
 
 }  // namespace graft::converter

@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,17 +16,18 @@
 
 namespace graft::converter {
 
-/// Copies the regular files directly in `from` to `to`, except weights in any format, their indexes
-/// and documentation. config.json is copied as it is unless `changes` asks for something.
+/// Copies the regular files directly in `from` to `to`, except weights in any format, their
+/// indexes, documentation and files of the names in `except`. config.json is copied as it is unless
+/// `changes` asks for something.
 /// Errors   kIo, kCorrupt, naming the file.
 Status CarryOverFiles(const std::filesystem::path& from, const std::filesystem::path& to,
-                      const ConfigChanges& changes);
+                      const ConfigChanges& changes, const std::set<std::string>& except = {});
 
-/// Copies the tokenizer's files, if `adapter` has any, over those in `to`.
-Status CarryOverTokenizer(const std::filesystem::path& adapter, const std::filesystem::path& to);
-/// Copies preprocessor_config.json likewise.
-Status CarryOverImageProcessor(const std::filesystem::path& adapter,
-                               const std::filesystem::path& to);
+/// Copies one file over what is there.
+Status CarryOverFile(const std::filesystem::path& from, const std::filesystem::path& to);
+/// Copies a folder whole, weights included, down to 8 levels; nothing if there is none.
+Status CarryOverFolder(const std::filesystem::path& from, const std::filesystem::path& to);
+Status WriteSmallFile(const std::filesystem::path& file, std::string_view text);
 
 /// Writes model.safetensors.index.json: `shard_of` pairs tensors with file names.
 Status WriteShardIndex(const std::filesystem::path& file,

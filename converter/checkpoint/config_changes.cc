@@ -3,7 +3,9 @@
 #include "converter/checkpoint/config_changes.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "converter/base/input_file.h"
 #include "converter/json/json.h"
 
 namespace graft::converter {
@@ -44,21 +46,46 @@ void EditObject(OrderedJson* object, const ConfigChanges& changes, bool outermos
   if (!named && outermost) (*object)["torch_dtype"] = ConfigName(*changes.dtype);
 }
 
-}  // namespace
-
-Result<std::string> ChangedConfig(const std::filesystem::path& file, const ConfigChanges& changes) {
-  // Read through the bounded parser first: what passes there cannot surprise this one.
+/// A JSON object, read through the bounded parser first: what passes there cannot surprise this one.
+Result<OrderedJson> ReadObject(const std::filesystem::path& file) {
   GRAFT_ASSIGN_OR_RETURN(const auto checked, JsonDocument::Read(file));
   if (!checked->root().IsObject()) return checked->root().Fail("must be an object");
   GRAFT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(file, JsonLimits().max_bytes));
-  OrderedJson config = OrderedJson::parse(text, nullptr, false);
-  if (!config.is_object())
+  OrderedJson object = OrderedJson::parse(text, nullptr, false);
+  if (!object.is_object())
     return Error(StatusCode::kCorrupt, "%s: must be an object", file.c_str());
+  return object;
+}
+
+std::string Dump(const OrderedJson& object) {
+  return object.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+Result<std::string> ChangedConfig(const std::filesystem::path& file, const ConfigChanges& changes) {
+  GRAFT_ASSIGN_OR_RETURN(OrderedJson config, ReadObject(file));
   EditObject(&config, changes, true);
   for (const char* key : {"text_config", "llm_config"}) {
     if (config.contains(key) && config[key].is_object()) EditObject(&config[key], changes, false);
   }
-  return config.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
+  if (!changes.labels_file.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(OrderedJson labels, ReadObject(changes.labels_file));
+    for (const char* key : {"id2label", "label2id", "num_labels", "problem_type", "pad_token_id"}) {
+      if (labels.contains(key)) config[key] = std::move(labels[key]);
+    }
+  }
+  return Dump(config);
+}
+
+Result<std::string> WithMembers(const std::filesystem::path& file,
+                                const std::vector<std::pair<std::string, std::string>>& members) {
+  OrderedJson object = OrderedJson::object();
+  if (Exists(file)) {
+    GRAFT_ASSIGN_OR_RETURN(object, ReadObject(file));
+  }
+  for (const auto& [key, text] : members) object[key] = OrderedJson::parse(text, nullptr, false);
+  return Dump(object);
 }
 
 }  // namespace graft::converter

@@ -19,7 +19,9 @@ nlohmann::ordered_json AdaptersJson(const MergeReport& report) {
                     {"weight", adapter.weight},
                     {"modules_merged", adapter.modules_merged},
                     {"modules_expected", adapter.modules_expected},
-                    {"missing", adapter.missing}});
+                    {"missing", adapter.missing},
+                    {"brings", adapter.brings},
+                    {"unused_files", adapter.unused_files}});
   }
   return list;
 }
@@ -39,10 +41,17 @@ std::string AdapterText(const AdapterReport& adapter) {
   std::string text = "  adapter " + adapter.name + ": " + adapter.kind + ", " +
                      std::to_string(adapter.modules_merged) + " of " +
                      std::to_string(adapter.modules_expected) + " modules merged";
-  if (adapter.weight == 1) return text;
-  std::array<char, 32> weight{};
-  std::snprintf(weight.data(), weight.size(), ", weight %g", adapter.weight);
-  return text + weight.data();
+  if (adapter.weight != 1) {
+    std::array<char, 32> weight{};
+    std::snprintf(weight.data(), weight.size(), ", weight %g", adapter.weight);
+    text += weight.data();
+  }
+  const auto list = [&text](const char* what, const std::vector<std::string>& names) {
+    for (size_t i = 0; i < names.size(); ++i) text += (i > 0 ? ", " : what) + names[i];
+  };
+  list("\n    in place of the base's: its ", adapter.brings);
+  list("\n    beside it, but not used: ", adapter.unused_files);
+  return text;
 }
 
 }  // namespace graft::converter

@@ -14,7 +14,8 @@ namespace graft::converter {
 nlohmann::ordered_json AdaptersJson(const MergeReport& report);
 /// A list with an object for each tensor that was changed.
 nlohmann::ordered_json ChangedTensorsJson(const MergeReport& report);
-/// "  adapter NAME: lora, 14 of 14 modules merged, weight 0.5", without the line's end.
+/// "  adapter NAME: lora, 14 of 14 modules merged, weight 0.5", without the last line's end;
+/// further lines name the files that the adapter brings.
 std::string AdapterText(const AdapterReport& adapter);
 
 }  // namespace graft::converter

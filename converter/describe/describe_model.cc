@@ -12,12 +12,14 @@
 #include <utility>
 
 #include "converter/base/input_file.h"
-#include "converter/describe/chat_files.h"
 #include "converter/describe/image_files.h"
 #include "converter/describe/sentence_files.h"
 #include "converter/json/json.h"
 #include "converter/lower/architectures/registry.h"
 #include "converter/lower/graph_builder.h"
+#include "converter/merge/end_tokens.h"
+#include "converter/tokenizer/chat_files.h"
+#include "converter/tokenizer/tokenizer_files.h"
 #include "converter/tokenizer/tokenizer_json.h"
 #include "schema/generated/model_generated.h"
 
@@ -26,46 +28,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxEndTokens = 1024;
-
-// eos_token_id: an id, a list of ids, or nothing.
-Result<std::vector<uint32_t>> ReadEndTokens(const JsonValue& config) {
-  std::vector<uint32_t> tokens;
-  if (!config.Has("eos_token_id")) return tokens;
-  const JsonValue member = config.Find("eos_token_id");
-  const size_t count = member.IsArray() ? member.size() : 1;
-  if (count > kMaxEndTokens) return member.Fail("lists more than 1024 tokens");
-  for (size_t i = 0; i < count; ++i) {
-    const JsonValue element = member.IsArray() ? member.at(i) : member;
-    GRAFT_ASSIGN_OR_RETURN(const int64_t id, element.AsInt());
-    if (id < 0 || id > std::numeric_limits<int32_t>::max()) {
-      return element.Fail("is " + std::to_string(id) + ", which is not a token id");
-    }
-    tokens.push_back(static_cast<uint32_t>(id));
-  }
-  return tokens;
-}
-
-// The generation configuration knows best which tokens end an answer; the model's own is older.
-Result<std::vector<uint32_t>> FindEndTokens(const fs::path& folder, const JsonValue& config) {
-  if (const fs::path path = folder / "generation_config.json"; Exists(path)) {
-    GRAFT_ASSIGN_OR_RETURN(const auto generation, JsonDocument::Read(path));
-    GRAFT_ASSIGN_OR_RETURN(auto tokens, ReadEndTokens(generation->root()));
-    if (!tokens.empty()) return tokens;
-  }
-  return ReadEndTokens(config);
+// What the adapters bring; nothing without any.
+const Companions& CompanionsOf(const OpenedModel& model) {
+  static const Companions kNone;
+  return model.merged ? model.merged->companions() : kNone;
 }
 
 // An adapter's own template and tokens, where it has them, before the base's.
-Status DescribeChat(const fs::path& tokenizer_folder, const fs::path& folder,
+Status DescribeChat(const Companions& companions, const fs::path& folder,
                     ModelDescription* description) {
-  GRAFT_ASSIGN_OR_RETURN(ChatFiles files, ReadChatFiles(tokenizer_folder));
-  if (tokenizer_folder != folder) {
-    GRAFT_ASSIGN_OR_RETURN(const ChatFiles base, ReadChatFiles(folder));
-    if (files.source.empty()) files.source = base.source;
-    if (files.bos_token.empty()) files.bos_token = base.bos_token;
-    if (files.eos_token.empty()) files.eos_token = base.eos_token;
-  }
+  GRAFT_ASSIGN_OR_RETURN(ChatFiles files,
+                         ChooseChat(companions.tokenizer, companions.chat, folder));
   description->chat_template = std::move(files.source);
   description->bos_token = std::move(files.bos_token);
   description->eos_token = std::move(files.eos_token);
@@ -90,38 +63,33 @@ Result<std::unique_ptr<JsonDocument>> ReadConfig(const OpenedModel& model, const
   return JsonDocument::Parse(text, file.string());
 }
 
-// The folder whose tokenizer the merged model uses.
-fs::path TokenizerFolder(const OpenedModel& model, const fs::path& folder) {
-  return model.merged && !model.merged->tokenizer_folder().empty()
-             ? model.merged->tokenizer_folder()
-             : folder;
-}
-
-// The folder that says how images become the merged model's input.
-fs::path ImageFolder(const OpenedModel& model, const fs::path& folder) {
-  return model.merged && !model.merged->image_folder().empty() ? model.merged->image_folder()
-                                                               : folder;
-}
-
 Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
     const OpenedModel& model, const fs::path& folder, int64_t vocabulary, bool generates_text,
     flatbuffers::FlatBufferBuilder& header) {
-  const fs::path from = TokenizerFolder(model, folder);
+  const fs::path& own = CompanionsOf(model).tokenizer;
+  const fs::path& from = own.empty() ? folder : own;
+  GRAFT_ASSIGN_OR_RETURN(const auto document, ReadTokenizerFiles(from));
+  if (document == nullptr) {
+    if (own.empty()) return flatbuffers::Offset<schema::fb::Tokenizer>();
+    return Error(StatusCode::kUnsupported,
+                 "%s: has a tokenizer in a form that this version does not read; save it with "
+                 "transformers, which writes tokenizer.json, or remove it to use the base's",
+                 own.c_str());
+  }
   // A text for an encoder is cut to what fits. A prompt is not: cut, it would be another prompt.
   GRAFT_ASSIGN_OR_RETURN(const auto tokenizer,
-                         BuildTokenizer(header, from.string(), !generates_text));
-  if (tokenizer.IsNull()) return tokenizer;
+                         BuildTokenizer(header, document->root(), !generates_text));
   const auto* table = flatbuffers::GetTemporaryPointer(header, tokenizer);
   const int64_t tokens = static_cast<int64_t>(table->token_offsets()->size()) - 1;
   if (tokens <= vocabulary) return tokenizer;
   return Error(StatusCode::kMismatch,
                "%s: has %lld tokens, but the embedding of the %s has %lld rows%s",
-               (from / "tokenizer.json").c_str(), static_cast<long long>(tokens),
+               document->name().c_str(), static_cast<long long>(tokens),
                model.merged ? "merged model" : "model", static_cast<long long>(vocabulary),
-               from == folder ? ""
-                              : "; the adapter was saved without the resized embeddings that its "
-                                "tokenizer needs (in PEFT: save_embedding_layers), or the "
-                                "tokenizer beside it is not its own: remove it to use the base's");
+               own.empty() ? ""
+                           : "; the adapter was saved without the resized embeddings that its "
+                             "tokenizer needs (in PEFT: save_embedding_layers), or the "
+                             "tokenizer beside it is not its own: remove it to use the base's");
 }
 
 // "ties 0.5", or empty where there was nothing to combine.
@@ -143,14 +111,16 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
               StatusCode::kUnsupported);
   }
   GRAFT_ASSIGN_OR_RETURN(Lowering* const lower, FindLowering(config));
-  GRAFT_ASSIGN_OR_RETURN(description->end_tokens, FindEndTokens(folder, config));
+  const Companions& companions = CompanionsOf(model);
+  GRAFT_ASSIGN_OR_RETURN(EndTokens end, FindEndTokens(folder, config, companions));
+  description->end_tokens = std::move(end.ids);
   GRAFT_RETURN_IF_ERROR(LeaveOutUnknownTokens(config, &description->end_tokens));
-  const fs::path tokenizer_folder = TokenizerFolder(model, folder);
-  GRAFT_RETURN_IF_ERROR(DescribeChat(tokenizer_folder, folder, description));
-  GRAFT_ASSIGN_OR_RETURN(description->task.pooling, ReadTextPooling(folder));
+  GRAFT_RETURN_IF_ERROR(DescribeChat(companions, folder, description));
+  GRAFT_ASSIGN_OR_RETURN(description->task.pooling, ReadTextPooling(folder, companions.sentences));
   GRAFT_RETURN_IF_ERROR(lower(config, graph, &description->task));
   if (auto& image = description->task.image; image.has_value())
-    GRAFT_RETURN_IF_ERROR(ReadImagePreparation(ImageFolder(model, folder), &*image));
+    GRAFT_RETURN_IF_ERROR(
+        ReadImagePreparation(companions.images.empty() ? folder : companions.images, &*image));
   GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
                          config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
   GRAFT_ASSIGN_OR_RETURN(

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "converter/base/input_file.h"
+#include "converter/checkpoint/model_parts.h"
 #include "converter/json/json.h"
 
 namespace graft::converter {
@@ -56,25 +57,27 @@ Result<Kind> ReadKind(const JsonValue& config) {
   return chosen->kind;
 }
 
-// A module's folder lies below the model's.
-bool IsBelow(const fs::path& path) {
-  if (path.is_absolute()) return false;
-  for (const fs::path& part : path) {
-    if (part == "..") return false;
+// Where sentence-transformers' files lie.
+class SentenceFolder {
+ public:
+  SentenceFolder(const fs::path& base, const fs::path& own) : base_(base), own_(own) {
+    if (!own.empty() && Exists(own / kModulesFile)) base_ = own;
   }
-  return true;
-}
+  fs::path Find(const fs::path& name) const {
+    return !own_.empty() && Exists(own_ / name) ? own_ / name : base_ / name;
+  }
 
-std::string_view LastName(std::string_view type) {
-  const size_t dot = type.rfind('.');
-  return dot == std::string_view::npos ? type : type.substr(dot + 1);
-}
+ private:
+  fs::path base_;
+  fs::path own_;
+};
 
 }  // namespace
 
-Result<TextPooling> ReadTextPooling(const fs::path& folder) {
+Result<TextPooling> ReadTextPooling(const fs::path& base, const fs::path& own) {
   TextPooling pooling;
-  const fs::path file = folder / "modules.json";
+  const SentenceFolder folder(base, own);
+  const fs::path file = folder.Find(kModulesFile);
   if (!Exists(file)) return pooling;
   GRAFT_ASSIGN_OR_RETURN(const auto modules, JsonDocument::Read(file));
   if (!modules->root().IsArray()) return modules->root().Fail("must be a list of modules");
@@ -89,7 +92,8 @@ Result<TextPooling> ReadTextPooling(const fs::path& folder) {
     } else if (name == "Pooling") {
       GRAFT_ASSIGN_OR_RETURN(const std::string path, module.GetString("path"));
       if (!IsBelow(path)) return module.Find("path").Fail("must lie in the model's folder");
-      GRAFT_ASSIGN_OR_RETURN(const auto config, JsonDocument::Read(folder / path / "config.json"));
+      GRAFT_ASSIGN_OR_RETURN(const auto config,
+                             JsonDocument::Read(folder.Find(fs::path(path) / "config.json")));
       GRAFT_ASSIGN_OR_RETURN(pooling.kind, ReadKind(config->root()));
     } else {
       return module.Find("type").Fail(

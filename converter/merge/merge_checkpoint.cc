@@ -4,7 +4,6 @@
 #include "converter/merge/merge_checkpoint.h"
 
 #include <algorithm>
-#include <limits>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -15,7 +14,10 @@
 #include "converter/checkpoint/checkpoint_files.h"
 #include "converter/formats/safetensors_writer.h"
 #include "converter/json/json.h"
+#include "converter/merge/merged_files.h"
 #include "converter/tensors/float_kernels.h"
+#include "converter/tokenizer/token_ids.h"
+#include "converter/tokenizer/tokenizer_files.h"
 
 namespace graft::converter {
 namespace {
@@ -179,40 +181,21 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
                          total, elements);
 }
 
-// The number of ids that a tokenizer.json gives out; 0 where its vocabulary is of a form unknown
-// here.
-Result<int64_t> TokenizerIds(const std::filesystem::path& file) {
-  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
-  const JsonValue root = document->root();
-  const JsonValue vocabulary = root.Find("model").Find("vocab");
-  // A list of pieces (Unigram) is in the order of its ids; an object says them.
-  int64_t ids = vocabulary.IsArray() ? static_cast<int64_t>(vocabulary.size()) : 0;
-  const auto count = [&ids](JsonValue id) {
-    const auto number = id.AsInt();
-    if (number.ok() && *number < std::numeric_limits<int32_t>::max())
-      ids = std::max(ids, *number + 1);
-  };
-  if (vocabulary.IsObject()) {
-    for (size_t i = 0; i < vocabulary.size(); ++i) count(vocabulary.at(i));
-  }
-  const JsonValue added = root.Find("added_tokens");
-  for (size_t i = 0; i < added.size(); ++i) count(added.at(i).Find("id"));
-  return ids;
-}
-
 // An adapter's tokenizer must not know tokens that the merged embedding has no row for.
 Status CheckVocabulary(const MergedSource& merged) {
   const TensorInfo* embedding = merged.Find(merged.tied_embeddings().input);
-  if (merged.tokenizer_folder().empty() || embedding == nullptr) return OkStatus();
-  const std::filesystem::path file = merged.tokenizer_folder() / "tokenizer.json";
-  GRAFT_ASSIGN_OR_RETURN(const int64_t ids, TokenizerIds(file));
+  const std::filesystem::path& folder = merged.companions().tokenizer;
+  if (folder.empty() || embedding == nullptr) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const auto tokenizer, ReadTokenizerFiles(folder));
+  if (tokenizer == nullptr) return OkStatus();
+  const int64_t ids = CountTokenIds(tokenizer->root());
   if (ids <= embedding->rows()) return OkStatus();
   return Error(StatusCode::kMismatch,
                "%s: has %lld tokens, but the embedding '%s' of the merged model has %lld rows; the "
                "adapter was saved without the resized embeddings that its tokenizer needs (in "
                "PEFT: save_embedding_layers), or the tokenizer beside it is not its own: remove it "
                "to keep the base's",
-               file.c_str(), static_cast<long long>(ids), embedding->name.c_str(),
+               tokenizer->name().c_str(), static_cast<long long>(ids), embedding->name.c_str(),
                static_cast<long long>(embedding->rows()));
 }
 
@@ -227,15 +210,9 @@ Result<MergeReport> MergeCheckpoint(const MergeRequest& request) {
   GRAFT_ASSIGN_OR_RETURN(const auto folder, OutputFolder::Create(request.output));
   GRAFT_RETURN_IF_ERROR(
       WriteShards(request, *base, *merged, LayOut(*base, *merged, request.dtype), folder->path()));
-  ConfigChanges changes = merged->config_changes();
-  changes.dtype = request.dtype;
   std::error_code error;
   if (std::filesystem::is_directory(request.base, error)) {
-    GRAFT_RETURN_IF_ERROR(CarryOverFiles(request.base, folder->path(), changes));
-    const std::filesystem::path tokenizer = merged->tokenizer_folder();
-    if (!tokenizer.empty()) GRAFT_RETURN_IF_ERROR(CarryOverTokenizer(tokenizer, folder->path()));
-    const std::filesystem::path images = merged->image_folder();
-    if (!images.empty()) GRAFT_RETURN_IF_ERROR(CarryOverImageProcessor(images, folder->path()));
+    GRAFT_RETURN_IF_ERROR(WriteMergedFiles(*merged, request.base, request.dtype, folder->path()));
   }
   GRAFT_RETURN_IF_ERROR(CheckCancelled());
   GRAFT_RETURN_IF_ERROR(folder->Finish());

@@ -25,8 +25,9 @@ struct MergeRequest {
 };
 
 /// Tensors, shards and their names stay those of the base; so do configuration, tokenizer and other
-/// small files, except that a tokenizer saved with an adapter takes their place, and config.json is
-/// adjusted where the merge changes what it says (element type, tied embeddings, vocabulary size).
+/// small files, except that what an adapter brings takes their place (see Companions), and
+/// config.json is adjusted where the merge changes what it says (element type, tied embeddings,
+/// vocabulary size, labels).
 /// Each number is rounded once, from float64 to the stored type, to nearest even. The folder
 /// appears whole or not at all.
 /// Errors   kInvalidArgument: the output is there already.

@@ -9,7 +9,6 @@
 
 #include "converter/base/cancellation.h"
 #include "converter/base/parallel.h"
-#include "converter/json/json.h"
 #include "converter/merge/kinds/adapter_kinds.h"
 
 namespace graft::converter {
@@ -34,11 +33,7 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
              adapter->config().base_model_class.ends_with("ForCausalLM");
     merged->adapters_.push_back(std::move(adapter));
   }
-  // Trainers save both there when they were changed, and often when they were not.
-  GRAFT_ASSIGN_OR_RETURN(merged->tokenizer_folder_,
-                         merged->FolderWith("tokenizer.json", "tokenizers"));
-  GRAFT_ASSIGN_OR_RETURN(merged->image_folder_,
-                         merged->FolderWith("preprocessor_config.json", "image processors"));
+  GRAFT_RETURN_IF_ERROR(merged->FindFiles(adapters));
   GRAFT_RETURN_IF_ERROR(merged->OpenStart(adapters));
   GRAFT_ASSIGN_OR_RETURN(merged->tie_,
                          TiedEmbeddings::Find(*merged->start_, merged->base_->folder(), causal));
@@ -69,28 +64,27 @@ Status MergedSource::PlanAdapters(std::span<const AdapterSpec> adapters) {
     report.modules_merged = plan_.counts[i].merged;
     report.modules_expected = plan_.counts[i].expected;
     report.missing = plan_.counts[i].missing;
+    report.brings = brought_[i].used;
+    report.unused_files = brought_[i].unused;
   }
   return OkStatus();
 }
 
-Result<std::filesystem::path> MergedSource::FolderWith(const char* name, const char* what) const {
-  std::filesystem::path found;
-  std::string chosen;
-  for (const auto& adapter : adapters_) {
-    const std::filesystem::path& folder = adapter->folder();
+Status MergedSource::FindFiles(std::span<const AdapterSpec> adapters) {
+  std::vector<std::vector<std::filesystem::path>> folders(adapters.size());
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    const std::filesystem::path& own = adapters_[i]->folder();
+    if (!own.empty()) folders[i].push_back(own);
+    // Around an adapter of its own name lies what was saved with the model.
+    const std::filesystem::path& given = adapters[i].folder;
     std::error_code error;
-    if (folder.empty() || !std::filesystem::is_regular_file(folder / name, error)) continue;
-    GRAFT_ASSIGN_OR_RETURN(std::string text, ReadTextFile(folder / name, JsonLimits().max_bytes));
-    if (!found.empty() && text != chosen) {
-      return Error(StatusCode::kMismatch,
-                   "%s and %s bring different %s (%s); remove it from the adapter whose is not "
-                   "wanted",
-                   found.c_str(), folder.c_str(), what, name);
+    if (std::filesystem::is_directory(given, error) &&
+        !std::filesystem::equivalent(given, own, error)) {
+      folders[i].push_back(given);
     }
-    chosen = std::move(text);
-    found = folder;
   }
-  return found;
+  GRAFT_ASSIGN_OR_RETURN(companions_, FindCompanions(folders, base_->folder(), &brought_));
+  return OkStatus();
 }
 
 ConfigChanges MergedSource::config_changes() const {
@@ -102,6 +96,7 @@ ConfigChanges MergedSource::config_changes() const {
     changes.vocabulary_size = after->rows();
   }
   if (replicated_ != nullptr) changes.layers = replicated_->layers();
+  if (!companions_.labels.empty()) changes.labels_file = companions_.labels / "config.json";
   return changes;
 }
 

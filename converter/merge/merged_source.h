@@ -18,6 +18,7 @@
 #include "converter/checkpoint/nf4_base.h"
 #include "converter/checkpoint/replicated_layers.h"
 #include "converter/merge/combine.h"
+#include "converter/merge/companions.h"
 #include "converter/merge/merge_plan.h"
 #include "converter/merge/merge_report.h"
 #include "converter/tensors/tensor_source.h"
@@ -44,7 +45,7 @@ class MergedSource final : public TensorSource {
   /// every change four times to find its threshold; nothing else is read here but headers.
   /// Errors   those of AdapterFile::Open, PlanMerge, Nf4Base::Create and MagnitudeThreshold;
   ///          kUnsupported: pruning a tensor whose rows an adapter adds or takes away;
-  ///          kMismatch: two adapters bring different tokenizers.
+  ///          kMismatch: two adapters bring different tokenizers or other files.
   static Result<std::unique_ptr<MergedSource>> Open(std::shared_ptr<const Checkpoint> base,
                                                     std::span<const AdapterSpec> adapters,
                                                     const MergeRules& rules = {});
@@ -73,17 +74,15 @@ class MergedSource final : public TensorSource {
   /// What the merged model's config.json has to say differently: the tie, the size of the
   /// vocabulary, the number of layers.
   ConfigChanges config_changes() const;
-  /// The adapter's folder whose tokenizer takes the place of the base's; empty if none has one.
-  const std::filesystem::path& tokenizer_folder() const { return tokenizer_folder_; }
-  /// The adapter's folder whose preprocessor_config.json takes the place of the base's, likewise.
-  const std::filesystem::path& image_folder() const { return image_folder_; }
+  /// What lies beside the adapters and takes the place of what lies beside the base.
+  const Companions& companions() const { return companions_; }
   /// Where the bytes of a tensor lie in the base, if no adapter touches it; else null.
   const Checkpoint::Location* UntouchedBytes(std::string_view name) const;
 
  private:
   explicit MergedSource(std::shared_ptr<const Checkpoint> base);
   void Gather();
-  Result<std::filesystem::path> FolderWith(const char* name, const char* what) const;
+  Status FindFiles(std::span<const AdapterSpec> adapters);
   Status OpenStart(std::span<const AdapterSpec> adapters);
   Status PlanAdapters(std::span<const AdapterSpec> adapters);
   Status MeasureThresholds(int threads);
@@ -98,8 +97,8 @@ class MergedSource final : public TensorSource {
   std::shared_ptr<const Checkpoint> base_;
   std::vector<std::unique_ptr<AdapterFile>> adapters_;
   MergeRules rules_;
-  std::filesystem::path tokenizer_folder_;
-  std::filesystem::path image_folder_;
+  Companions companions_;
+  std::vector<BroughtFiles> brought_;
   std::unique_ptr<Nf4Base> nf4_base_;
   std::unique_ptr<ReplicatedLayers> replicated_;
   const TensorSource* start_ = nullptr;  // what the adapters start from: base_ or made of it

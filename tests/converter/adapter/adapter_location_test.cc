@@ -63,14 +63,14 @@ TEST_SUITE("converter/adapter_location") {
     WriteText(bench.folder / "tokenizer.json", "{}");
     const auto nested = Merge(bench.folder / "model.safetensors", bench.folder / "outer");
     REQUIRE_MESSAGE(nested.ok(), nested.status().message());
-    CHECK((*nested)->tokenizer_folder() == inner);
+    CHECK((*nested)->companions().tokenizer == inner);
 
     WriteTensors(bench.folder / "lone.safetensors",
                  {{"lora_te_fc.lora_down.weight", RandomTensor({2, 4}, 4)},
                   {"lora_te_fc.lora_up.weight", RandomTensor({6, 2}, 5)}});
     const auto lone = Merge(bench.folder / "model.safetensors", bench.folder / "lone.safetensors");
     REQUIRE_MESSAGE(lone.ok(), lone.status().message());
-    CHECK((*lone)->tokenizer_folder().empty());
+    CHECK((*lone)->companions().tokenizer.empty());
   }
 
   TEST_CASE("several subfolders with adapters are listed, none is chosen") {

@@ -22,4 +22,9 @@ struct ChatFiles {
 ///          kCorrupt: not what these files hold.
 Result<ChatFiles> ReadChatFiles(const std::filesystem::path& folder);
 
+/// The same where an adapter brings folders of its own; either may be empty. Its template and tokens
+/// hold before the base's. Tokens of the base hold where the adapter brings no tokenizer.
+Result<ChatFiles> ChooseChat(const std::filesystem::path& tokenizer,
+                             const std::filesystem::path& chat, const std::filesystem::path& base);
+
 }  // namespace graft::converter

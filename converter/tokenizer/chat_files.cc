@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/describe/chat_files.h"
+#include "converter/tokenizer/chat_files.h"
 
 #include <memory>
 
@@ -71,6 +71,23 @@ Result<ChatFiles> ReadChatFiles(const fs::path& folder) {
     GRAFT_RETURN_IF_ERROR(FillTokens(document->root(), &files));
   }
   return files;
+}
+
+Result<ChatFiles> ChooseChat(const fs::path& tokenizer, const fs::path& chat,
+                             const fs::path& base) {
+  ChatFiles chosen;
+  const auto fill = [&chosen](const fs::path& folder, bool tokens) -> Status {
+    if (folder.empty()) return OkStatus();
+    GRAFT_ASSIGN_OR_RETURN(ChatFiles files, ReadChatFiles(folder));
+    if (chosen.source.empty()) chosen.source = std::move(files.source);
+    if (tokens && chosen.bos_token.empty()) chosen.bos_token = std::move(files.bos_token);
+    if (tokens && chosen.eos_token.empty()) chosen.eos_token = std::move(files.eos_token);
+    return OkStatus();
+  };
+  GRAFT_RETURN_IF_ERROR(fill(tokenizer, true));
+  GRAFT_RETURN_IF_ERROR(fill(chat, tokenizer.empty()));
+  GRAFT_RETURN_IF_ERROR(fill(base, tokenizer.empty()));
+  return chosen;
 }
 
 }  // namespace graft::converter
