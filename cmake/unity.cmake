@@ -32,7 +32,8 @@ foreach(target ${targets})
   if(NOT top IN_LIST GRAFT_UNITY OR NOT sources OR NOT type MATCHES "^(EXECUTABLE|STATIC_LIBRARY|SHARED_LIBRARY)$")
     continue()
   endif()
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP
+    UNITY_BUILD_CODE_BEFORE_INCLUDE "// NOLINTNEXTLINE(bugprone-suspicious-include)")
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)   # GCC takes a file that is included for a header
   list(FILTER sources INCLUDE REGEX "\\.cc$")
   foreach(source ${sources})
