@@ -15,8 +15,8 @@ struct Value;
 }  // namespace fb
 
 struct GraphFacts {
-  /// Bounds of what tables are looked up with, 0: no op does. Token ids, positions and token types
-  /// must be below them.
+  /// Bounds of what tables are looked up with, and of what a rope holds for; 0: there is none. Token
+  /// ids, positions and token types must be below them.
   uint64_t vocabulary = 0;
   uint64_t positions = 0;
   uint64_t token_types = 0;

@@ -14,6 +14,10 @@
 namespace graft::schema {
 namespace {
 
+void Bound(uint64_t limit, uint64_t* bound) {
+  *bound = *bound == 0 ? limit : std::min(*bound, limit);
+}
+
 Status CheckEmbedding(OpChecker& op, const fb::Embedding& embedding) {
   GRAFT_RETURN_IF_ERROR(op.ExpectOperands(1, 1));
   uint64_t* bound = nullptr;
@@ -36,8 +40,7 @@ Status CheckEmbedding(OpChecker& op, const fb::Embedding& embedding) {
   GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Output(0), table->shape()->Get(1)));
   GRAFT_RETURN_IF_ERROR(op.ExpectSameRows(op.Input(0), op.Output(0)));
   if (!std::isfinite(embedding.scale())) return op.OpError("has a scale that is not finite");
-  const auto rows = static_cast<uint64_t>(table->shape()->Get(0));
-  *bound = *bound == 0 ? rows : std::min(*bound, rows);
+  Bound(static_cast<uint64_t>(table->shape()->Get(0)), bound);
   return OkStatus();
 }
 
@@ -74,7 +77,7 @@ Status CheckLayerNorm(const OpChecker& op, const fb::LayerNorm& norm) {
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
 
-Status CheckRope(const OpChecker& op, const fb::Rope& rope) {
+Status CheckRope(OpChecker& op, const fb::Rope& rope) {
   GRAFT_RETURN_IF_ERROR(op.ExpectOperands(2, 1));
   int64_t width = 0;
   GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &width));
@@ -91,17 +94,21 @@ Status CheckRope(const OpChecker& op, const fb::Rope& rope) {
   GRAFT_RETURN_IF_ERROR(
       op.ExpectVector(rope.inverse_frequencies(), rope.rotary_dim() / 2, "inverse_frequencies"));
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(rope.magnitude(), "magnitude"));
+  if (rope.positions() != 0) Bound(rope.positions(), &op.facts().positions);
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
 
 Status CheckAttentionRows(const OpChecker& op, const fb::Attention& attention) {
   for (uint32_t i = 1; i < 3; ++i)
     GRAFT_RETURN_IF_ERROR(op.ExpectSameRows(op.Input(0), op.Input(i)));
-  if (op.input_count() == 4 && op.InputOrigin(3) != Origin::kTextEnds) {
+  const bool by_texts = op.input_count() == 4 && op.InputOrigin(3) == Origin::kTextEnds;
+  if (op.input_count() == 4 && !by_texts) {
     GRAFT_RETURN_IF_ERROR(op.ExpectOrigin(3, Origin::kPositions, "Positions"));
     return op.ExpectSameRows(op.Input(0), op.Input(3));
   }
-  if (attention.causal() || attention.window() != 0 || attention.kv_cache() != -1) {
+  // The rows of a text are its positions.
+  const bool needs_order = attention.causal() || attention.window() != 0;
+  if (attention.kv_cache() != -1 || (needs_order && !by_texts)) {
     return op.OpError("is causal, windowed or keeps a kv_cache, and needs positions for that");
   }
   if (op.input_count() == 3) return OkStatus();

@@ -46,6 +46,7 @@ class TaskChecker {
                      static_cast<unsigned>(task_.kind()));
     }
     GRAFT_RETURN_IF_ERROR(CheckEndTokens());
+    GRAFT_RETURN_IF_ERROR(CheckPadToken());
     GRAFT_RETURN_IF_ERROR(CheckLabels());
     return task_.image() == nullptr ? OkStatus() : CheckImage(*task_.image());
   }
@@ -81,6 +82,20 @@ class TaskChecker {
         return Error(StatusCode::kCorrupt, "end token %u is outside the vocabulary of %" PRIu64,
                      token, facts_.vocabulary);
       }
+    }
+    return OkStatus();
+  }
+
+  Status CheckPadToken() const {
+    const int32_t token = task_.pad_token();
+    if (token == -1) return OkStatus();
+    if (task_.kind() != fb::TaskKind::Classification || !HasRowsOf(facts_.output_rows) ||
+        token < 0 || static_cast<uint64_t>(token) >= facts_.vocabulary) {
+      return Error(StatusCode::kCorrupt,
+                   "pad token %" PRId32
+                   " needs the scores of output rows, and the vocabulary has "
+                   "%" PRIu64,
+                   token, facts_.vocabulary);
     }
     return OkStatus();
   }

@@ -95,11 +95,16 @@ Result<TextPooling> ReadTextPooling(const fs::path& base, const fs::path& own) {
       GRAFT_ASSIGN_OR_RETURN(const auto config,
                              JsonDocument::Read(folder.Find(fs::path(path) / "config.json")));
       GRAFT_ASSIGN_OR_RETURN(pooling.kind, ReadKind(config->root()));
+      pooling.stated = true;
     } else {
       return module.Find("type").Fail(
           "is \"" + type + "\"; this version knows Transformer, Pooling and Normalize",
           StatusCode::kUnsupported);
     }
+  }
+  if (!pooling.stated) {
+    return modules->root().Fail("lists no Pooling, which makes a vector of a text",
+                                StatusCode::kUnsupported);
   }
   return pooling;
 }

@@ -159,8 +159,22 @@ Result<std::optional<std::vector<int64_t>>> ReadListedWindows(const JsonValue& c
   return std::optional(std::move(windows));
 }
 
+bool Mentions(const JsonValue& config, std::string_view key) {
+  for (size_t i = 0; i < config.size(); ++i) {
+    if (config.key(i) == key) return true;
+  }
+  return false;
+}
+
+Result<int64_t> ReadPadToken(const JsonValue& config, int64_t vocabulary, int64_t usual) {
+  int64_t token = Mentions(config, "pad_token_id") ? -1 : usual;
+  GRAFT_ASSIGN_OR_RETURN(token, config.GetInt("pad_token_id", token));
+  return token >= 0 && token < vocabulary ? token : -1;
+}
+
 Status ReadTextTask(const JsonValue& config, std::string_view context_key, TaskDescription* task) {
-  GRAFT_ASSIGN_OR_RETURN(task->context_tokens, config.GetIntIn(context_key, 1, kMaxContext, 2048));
+  GRAFT_ASSIGN_OR_RETURN(task->context_tokens,
+                         config.GetIntIn(context_key, 1, kMaxContext, kUsualContext));
   GRAFT_ASSIGN_OR_RETURN(task->architecture, config.GetString("model_type"));
   task->task = Task::kTextGeneration;
   return OkStatus();

@@ -39,6 +39,13 @@ Result<std::optional<std::vector<bool>>> ReadSlidingLayers(const JsonValue& conf
 Result<std::optional<std::vector<int64_t>>> ReadListedWindows(const JsonValue& config,
                                                               int64_t layers, int64_t window);
 
+/// Whether the file has the key at all; null is a value, too.
+bool Mentions(const JsonValue& config, std::string_view key);
+
+/// pad_token_id; -1 if it is null or outside the vocabulary, `usual` if the file does not mention
+/// it.
+Result<int64_t> ReadPadToken(const JsonValue& config, int64_t vocabulary, int64_t usual);
+
 /// Fills the task of a decoder that generates text; `context_key` names the trained context.
 Status ReadTextTask(const JsonValue& config, std::string_view context_key, TaskDescription* task);
 

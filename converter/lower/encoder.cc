@@ -119,8 +119,8 @@ Status DescribeLabels(const JsonValue& config, int64_t count, TaskDescription* t
   return OkStatus();
 }
 
-void OutputEmbeddings(ValueId hidden, ValueId text_ends, int64_t width, GraphBuilder& graph,
-                      TaskDescription* task) {
+ValueId PoolTexts(ValueId hidden, ValueId text_ends, GraphBuilder& graph, TaskDescription* task) {
+  const int64_t width = graph.Width(hidden);
   task->task = Task::kEmbedding;
   using Kind = TextPooling::Kind;
   const Kind kind = task->pooling.kind;
@@ -140,7 +140,12 @@ void OutputEmbeddings(ValueId hidden, ValueId text_ends, int64_t width, GraphBui
     const double epsilon = kLeastLength * kLeastLength / static_cast<double>(width);
     x = graph.RmsNorm("sentence_embedding", x, weight, static_cast<float>(epsilon));
   }
-  graph.Output(x);
+  return x;
+}
+
+void OutputEmbeddings(ValueId hidden, ValueId text_ends, GraphBuilder& graph,
+                      TaskDescription* task) {
+  graph.Output(PoolTexts(hidden, text_ends, graph, task));
   graph.Output(hidden);
 }
 

@@ -70,9 +70,12 @@ Result<EncoderHead> ReadEncoderHead(const JsonValue& config, const GraphBuilder&
 /// many, else LABEL_0 and so on.
 Status DescribeLabels(const JsonValue& config, int64_t count, TaskDescription* task);
 
+/// A vector for each text, called sentence_embedding [texts, width], of its rows by task->pooling.
+ValueId PoolTexts(ValueId hidden, ValueId text_ends, GraphBuilder& graph, TaskDescription* task);
+
 /// The outputs of a bare encoder of texts: sentence_embedding [texts, width] by task->pooling, and
 /// last_hidden_state [sequence, width].
-void OutputEmbeddings(ValueId hidden, ValueId text_ends, int64_t width, GraphBuilder& graph,
+void OutputEmbeddings(ValueId hidden, ValueId text_ends, GraphBuilder& graph,
                       TaskDescription* task);
 
 }  // namespace graft::converter

@@ -55,7 +55,8 @@ ValueId GraphBuilder::TokenTypes() {
 }
 
 ValueId GraphBuilder::TextEnds() {
-  return IndexInput("text_ends", "texts", fb::InputRole::TextEnds);
+  text_ends_ = IndexInput("text_ends", "texts", fb::InputRole::TextEnds);
+  return text_ends_;
 }
 
 ValueId GraphBuilder::TensorInput(std::string_view name, int64_t width) {

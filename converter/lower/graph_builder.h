@@ -35,6 +35,8 @@ class GraphBuilder : public ConstantTable {
   ValueId OutputRows();  ///< i32 ["output_rows"]: the rows whose logits to keep.
   ValueId TokenTypes();  ///< i32 ["sequence"]
   ValueId TextEnds();    ///< i32 ["texts"]: ragged offsets, the end of each text's rows.
+  /// What TextEnds gave; none if it was not called.
+  ValueId text_ends() const { return text_ends_; }
   /// f32 ["sequence", width]
   ValueId TensorInput(std::string_view name, int64_t width);
   /// f32 [channels, height, width]
@@ -63,7 +65,8 @@ class GraphBuilder : public ConstantTable {
   ValueId Rope(std::string_view name, ValueId x, ValueId positions, const RopeShape& shape) {
     return Op(name, {x, positions}, ShapeOf(x),
               schema::fb::CreateRope(header_, shape.inverse_frequencies.index, U32(shape.head_dim),
-                                     U32(shape.rotary_dim), shape.interleaved, shape.magnitude));
+                                     U32(shape.rotary_dim), shape.interleaved, shape.magnitude,
+                                     U32(shape.positions)));
   }
   /// Causal attention over a KV cache of its own.
   ValueId CachedAttention(std::string_view name, ValueId query, ValueId key, ValueId value,
@@ -74,15 +77,14 @@ class GraphBuilder : public ConstantTable {
                                           U32(shape.head_dim), shape.scale, shape.soft_cap,
                                           U32(shape.window), cache, /*causal=*/true));
   }
-  /// Attention of every row to every row, or to those of its own text if `text_ends` is given.
-  /// Keeps nothing.
+  /// Attention of every row to every row, or to those of its own text if `text_ends` is given; to
+  /// none after its own if `causal`. Keeps nothing.
   ValueId Attention(std::string_view name, ValueId query, ValueId key, ValueId value,
-                    ValueId text_ends, const AttentionShape& shape) {
-    return Op(
-        name, {query, key, value, text_ends}, ShapeOf(query),
-        schema::fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads),
-                                    U32(shape.head_dim), shape.scale, shape.soft_cap, /*window=*/0,
-                                    /*kv_cache=*/-1, /*causal=*/false));
+                    ValueId text_ends, const AttentionShape& shape, bool causal = false) {
+    return Op(name, {query, key, value, text_ends}, ShapeOf(query),
+              schema::fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads),
+                                          U32(shape.head_dim), shape.scale, shape.soft_cap,
+                                          U32(shape.window), /*kv_cache=*/-1, causal));
   }
   ValueId Add(std::string_view name, ValueId a, ValueId b) {
     return Op(name, {a, b}, ShapeOf(a), schema::fb::CreateAdd(header_));
@@ -192,6 +194,7 @@ class GraphBuilder : public ConstantTable {
   std::vector<ValueShape> value_shapes_;
   std::vector<flatbuffers::Offset<schema::fb::GraphInput>> inputs_;
   std::vector<int32_t> outputs_;
+  ValueId text_ends_;
   std::vector<flatbuffers::Offset<schema::fb::KvCache>> kv_caches_;
   std::vector<flatbuffers::Offset<schema::fb::Op>> ops_;
 };

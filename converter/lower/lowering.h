@@ -46,6 +46,7 @@ struct TextPooling {
   enum class Kind : uint8_t { kFirst, kMean, kMax, kLast };
   Kind kind = Kind::kMean;
   bool normalize = true;  ///< To a length of 1.
+  bool stated = false;    ///< A file says so; else it is what encoders usually do.
 };
 
 /// What the graph is for, as far as the configuration says.
@@ -54,6 +55,8 @@ struct TaskDescription {
   Task task = Task::kTensors;
   std::vector<std::string> labels;  ///< Of classification; empty: none.
   ScoreKind scores = ScoreKind::kSoftmax;
+  /// Left out at a text's end where the scores are those of its last token; -1: none.
+  int64_t pad_token = -1;
   /// How embeddings come from rows, as files beside config.json say. Set before the lowering runs.
   TextPooling pooling;
   /// Of a model of images: the lowering sets what the model takes, files beside config.json add how

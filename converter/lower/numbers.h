@@ -17,6 +17,7 @@ inline constexpr int64_t kMaxLayers = 4096;
 inline constexpr int64_t kMaxHeads = 4096;
 inline constexpr int64_t kMaxHeadDim = 4096;
 inline constexpr int64_t kMaxContext = int64_t{1} << 30;
+inline constexpr int64_t kUsualContext = 2048;
 
 /// A norm's epsilon.
 /// Errors   kCorrupt: not between 0 and 1.

@@ -14,7 +14,8 @@ namespace graft::converter {
 struct RopeFrequencies {
   std::vector<float> inverse;  ///< rotary_dim / 2 of them, radians for each position.
   float magnitude = 1.0f;      ///< Factor of sine and cosine.
-  int64_t positions = 0;       ///< That the frequencies are meant for; 0: the model's context.
+  int64_t positions = 0;       ///< Where the frequencies stop to hold; 0: nowhere.
+  int64_t stretched_to = 0;  ///< Positions that a shorter context was stretched to; 0: it was not.
 };
 
 /// What a family calls its settings outside rope_parameters, and what they are if a file has none.
@@ -23,16 +24,19 @@ struct RopeDefaults {
   double theta = 10000.0;
   std::string_view rotated_part_key = "partial_rotary_factor";
   double rotated_part = 1.0;
+  int64_t original_context = 0;   ///< original_max_position_embeddings of the family; 0: none.
+  bool yarn_is_longrope = false;  ///< An older name for it.
+  bool by_layer_type = false;     ///< The parameters are one of several objects.
 };
 
 /// Reads rope_parameters (transformers 5), or rope_theta and rope_scaling (transformers 4), for
-/// heads of `head_dim`. Knows the types default, linear, llama3 and longrope. Of longrope the short
-/// factors are taken, and `positions` says up to where they hold: beyond, transformers turns all
-/// positions of a text by other angles.
+/// heads of `head_dim`. Knows the types default, linear, llama3, longrope, yarn and dynamic. Of
+/// longrope the short factors are taken, of dynamic the plain frequencies, and `positions` says up
+/// to where they hold: beyond, transformers turns all positions of a text by other angles.
 /// Errors   kUnsupported: another type.
 ///          kCorrupt: a number missing or out of its range. Both name the key.
 /// Source   Su et al. 2021 (RoPE); Chen et al. 2023 (linear); the Llama 3.1 release (llama3); Ding
-///          et al. 2024 (longrope).
+///          et al. 2024 (longrope); Peng et al. 2023 (yarn).
 Result<RopeFrequencies> ReadRope(const JsonValue& config, int64_t head_dim,
                                  const RopeDefaults& defaults = {});
 
@@ -40,5 +44,8 @@ Result<RopeFrequencies> ReadRope(const JsonValue& config, int64_t head_dim,
 /// defaults.theta. `config` is where the model's context stands.
 Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonValue& parameters,
                                            int64_t head_dim, const RopeDefaults& defaults);
+
+/// The context of a model that was trained for `context` positions.
+int64_t ContextOf(const RopeFrequencies& rope, int64_t context);
 
 }  // namespace graft::converter

@@ -63,6 +63,7 @@ struct RopeShape {
   int64_t rotary_dim = 0;
   float magnitude = 1.0f;
   bool interleaved = false;
+  int64_t positions = 0;  ///< Where the frequencies stop to hold; 0: nowhere.
 };
 
 }  // namespace graft::converter

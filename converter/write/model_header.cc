@@ -145,7 +145,8 @@ flatbuffers::Offset<fb::Task> WriteTask(const ModelDescription& description,
   if (task.image) image = WriteImage(*task.image, header);
   return fb::CreateTask(header, static_cast<fb::TaskKind>(task.task), architecture,
                         static_cast<uint32_t>(task.context_tokens), end_tokens, labels,
-                        static_cast<fb::ScoreKind>(task.scores), image);
+                        static_cast<fb::ScoreKind>(task.scores), image,
+                        static_cast<int32_t>(task.pad_token));
 }
 
 }  // namespace

@@ -14,36 +14,10 @@ namespace graft::runtime {
 
 namespace fb = schema::fb;
 
-namespace {
-
-// The indices of `role` must be rows of every table that is looked up by them.
-uint32_t RowsLookedUpBy(fb::InputRole role, const schema::VerifiedModel& model) {
-  const fb::Graph& graph = *model.model().graph();
-  uint32_t rows = 0;
-  for (const fb::GraphInput* input : *graph.inputs()) {
-    if (input->role() != role) continue;
-    for (const fb::Op* op : *graph.ops()) {
-      const fb::Embedding* embedding = op->attributes_as_Embedding();
-      if (embedding == nullptr || op->inputs()->Get(0) != input->value()) continue;
-      const fb::Tensor& table =
-          *model.model().tensors()->Get(static_cast<uint32_t>(embedding->table()));
-      const auto table_rows = static_cast<uint32_t>(table.shape()->Get(0));
-      rows = rows == 0 ? table_rows : std::min(rows, table_rows);
-    }
-  }
-  return rows;
-}
-
-}  // namespace
-
 uint64_t HeaderEndOf(const schema::VerifiedModel& model) {
   const std::span<const uint8_t> bytes = model.file_bytes();
   const Result<schema::Preamble> preamble = schema::DecodePreamble(bytes, bytes.size());
   return preamble.ok() ? preamble->header_offset + preamble->header_bytes : 0;
-}
-
-uint32_t PositionRowsOf(const schema::VerifiedModel& model) {
-  return RowsLookedUpBy(fb::InputRole::Positions, model);
 }
 
 Model::Model(std::unique_ptr<DataSource> source, schema::VerifiedModel verified)
@@ -77,8 +51,7 @@ bool Model::is_text_generation() const {
 
 uint32_t Model::context_tokens() const { return verified_.model().task()->context_tokens(); }
 
-uint32_t Model::vocabulary() const { return RowsLookedUpBy(fb::InputRole::TokenIds, verified_); }
-uint32_t Model::position_rows() const { return PositionRowsOf(verified_); }
+uint32_t Model::vocabulary() const { return static_cast<uint32_t>(verified_.facts().vocabulary); }
 
 std::span<const uint32_t> Model::end_tokens() const {
   const auto* tokens = verified_.model().task()->end_tokens();

@@ -26,8 +26,6 @@ struct ModelOptions {
 
 /// Where the header ends in the file, and tensors may begin.
 uint64_t HeaderEndOf(const schema::VerifiedModel& model);
-/// Rows of the embedding of positions; 0: there is none.
-uint32_t PositionRowsOf(const schema::VerifiedModel& model);
 
 class Model {
  public:
@@ -53,7 +51,6 @@ class Model {
   bool is_text_generation() const;
   uint32_t context_tokens() const;  ///< 0: unbounded
   uint32_t vocabulary() const;      ///< rows of the embedding of token ids; 0: not a token model
-  uint32_t position_rows() const;   ///< as PositionRowsOf
   std::span<const uint32_t> end_tokens() const;
   schema::Hash128 identity() const;  ///< equal for files of equal graph and weights
   unsigned threads() const { return threads_; }

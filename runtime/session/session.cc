@@ -94,8 +94,8 @@ Status Session::Impl::CheckIds(std::span<const int32_t> given) const {
 
 Status Session::Impl::CheckPositions(size_t end) const {
   if (end <= most_positions) return OkStatus();
-  return Error(StatusCode::kOutOfRange, "%zu tokens; the model has embeddings for %u positions",
-               end, most_positions);
+  return Error(StatusCode::kOutOfRange, "%zu tokens; the model has positions for %u", end,
+               most_positions);
 }
 
 // Computes ids after what the caches hold, with the last `outputs` rows out.

@@ -23,6 +23,12 @@ std::string ShapeText(std::span<const int64_t> shape) {
   return text + "]";
 }
 
+// All but `padding` at the end; of padding alone the first.
+std::span<const int32_t> WithoutPadding(std::span<const int32_t> ids, int32_t padding) {
+  while (ids.size() > 1 && ids.back() == padding) ids = ids.first(ids.size() - 1);
+  return ids;
+}
+
 }  // namespace
 
 // Copies what the last chunk computed behind the rows gathered so far.
@@ -282,6 +288,8 @@ Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const Tenso
       return Error(StatusCode::kOutOfRange, "%zu tokens do not fit the context of %u", given.size(),
                    context_tokens);
     }
+    given = WithoutPadding(given, model->verified().model().task()->pad_token());
+    binding[plan.rows_symbol(plan.token_ids())] = static_cast<int64_t>(given.size());
   }
   position = 0;
   // Outputs that keep one row for each token can be put together from chunks.

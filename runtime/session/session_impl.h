@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <span>
 #include <utility>
@@ -30,9 +29,8 @@ class Session::Impl {
   Impl(std::shared_ptr<const Model> model_in)
       : model(std::move(model_in)),
         plan(MakePlan(model->verified())),
-        vocabulary(model->vocabulary()) {
-    if (const uint32_t rows = model->position_rows(); rows != 0) most_positions = rows;
-  }
+        vocabulary(model->vocabulary()),
+        most_positions(MostPositions(model->verified())) {}
 
   Status Initialize(const SessionOptions& options);
   void ClearOutputs();
@@ -60,8 +58,7 @@ class Session::Impl {
   std::shared_ptr<const Model> model;
   Plan plan;
   uint32_t vocabulary;
-  // Where positions are looked up in a table: its rows.
-  uint32_t most_positions = std::numeric_limits<uint32_t>::max();
+  uint32_t most_positions;
   uint32_t context_tokens = 0;
   uint32_t prefill_chunk = 0;
   MemoryBudget budget;

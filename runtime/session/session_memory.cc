@@ -143,10 +143,14 @@ KvFormat FormatOf(KvElement element) {
   return KvFormat::kAuto;
 }
 
+uint32_t MostPositions(const schema::VerifiedModel& model) {
+  const uint64_t positions = model.facts().positions;
+  return positions == 0 ? std::numeric_limits<uint32_t>::max() : static_cast<uint32_t>(positions);
+}
+
 Result<SessionSizes> SizesOf(const schema::VerifiedModel& model, const SessionOptions& options,
                              unsigned model_threads) {
-  const uint32_t rows = PositionRowsOf(model);
-  const uint32_t most_positions = rows == 0 ? std::numeric_limits<uint32_t>::max() : rows;
+  const uint32_t most_positions = MostPositions(model);
   SessionSizes sizes;
   sizes.context_tokens = options.context_tokens;
   if (sizes.context_tokens == 0) {
@@ -157,7 +161,7 @@ Result<SessionSizes> SizesOf(const schema::VerifiedModel& model, const SessionOp
   }
   if (sizes.context_tokens > most_positions) {
     return Error(StatusCode::kInvalidArgument,
-                 "a context of %u tokens asked for; the model has embeddings for %u positions",
+                 "a context of %u tokens asked for; the model has positions for %u",
                  sizes.context_tokens, most_positions);
   }
   if (sizes.context_tokens > kMaxContextTokens) {

@@ -26,6 +26,9 @@ struct SessionSizes {
 /// Never kAuto.
 KvFormat FormatOf(KvElement element);
 
+/// Positions that the model can compute.
+uint32_t MostPositions(const schema::VerifiedModel& model);
+
 /// model_threads: what a session has that asks for none.
 /// Errors   kInvalidArgument: more context than the model has positions for, or than any session
 ///          can have.

@@ -1329,7 +1329,8 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_HEAD_DIM = 6,
     VT_ROTARY_DIM = 8,
     VT_INTERLEAVED = 10,
-    VT_MAGNITUDE = 12
+    VT_MAGNITUDE = 12,
+    VT_POSITIONS = 14
   };
   int32_t inverse_frequencies() const {
     return GetField<int32_t>(VT_INVERSE_FREQUENCIES, 0);
@@ -1346,6 +1347,9 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   float magnitude() const {
     return GetField<float>(VT_MAGNITUDE, 1.0f);
   }
+  uint32_t positions() const {
+    return GetField<uint32_t>(VT_POSITIONS, 0);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<int32_t>(verifier, VT_INVERSE_FREQUENCIES, 4) &&
@@ -1353,6 +1357,7 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint32_t>(verifier, VT_ROTARY_DIM, 4) &&
            VerifyField<uint8_t>(verifier, VT_INTERLEAVED, 1) &&
            VerifyField<float>(verifier, VT_MAGNITUDE, 4) &&
+           VerifyField<uint32_t>(verifier, VT_POSITIONS, 4) &&
            verifier.EndTable();
   }
 };
@@ -1376,6 +1381,9 @@ struct RopeBuilder {
   void add_magnitude(float magnitude) {
     fbb_.AddElement<float>(Rope::VT_MAGNITUDE, magnitude, 1.0f);
   }
+  void add_positions(uint32_t positions) {
+    fbb_.AddElement<uint32_t>(Rope::VT_POSITIONS, positions, 0);
+  }
   explicit RopeBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1393,8 +1401,10 @@ inline flatbuffers::Offset<Rope> CreateRope(
     uint32_t head_dim = 0,
     uint32_t rotary_dim = 0,
     bool interleaved = false,
-    float magnitude = 1.0f) {
+    float magnitude = 1.0f,
+    uint32_t positions = 0) {
   RopeBuilder builder_(_fbb);
+  builder_.add_positions(positions);
   builder_.add_magnitude(magnitude);
   builder_.add_rotary_dim(rotary_dim);
   builder_.add_head_dim(head_dim);
@@ -2504,7 +2514,8 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_END_TOKENS = 10,
     VT_LABELS = 12,
     VT_SCORES = 14,
-    VT_IMAGE = 16
+    VT_IMAGE = 16,
+    VT_PAD_TOKEN = 18
   };
   graft::schema::fb::TaskKind kind() const {
     return static_cast<graft::schema::fb::TaskKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -2527,6 +2538,9 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const graft::schema::fb::ImageInput *image() const {
     return GetPointer<const graft::schema::fb::ImageInput *>(VT_IMAGE);
   }
+  int32_t pad_token() const {
+    return GetField<int32_t>(VT_PAD_TOKEN, -1);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -2541,6 +2555,7 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_SCORES, 1) &&
            VerifyOffset(verifier, VT_IMAGE) &&
            verifier.VerifyTable(image()) &&
+           VerifyField<int32_t>(verifier, VT_PAD_TOKEN, 4) &&
            verifier.EndTable();
   }
 };
@@ -2570,6 +2585,9 @@ struct TaskBuilder {
   void add_image(flatbuffers::Offset<graft::schema::fb::ImageInput> image) {
     fbb_.AddOffset(Task::VT_IMAGE, image);
   }
+  void add_pad_token(int32_t pad_token) {
+    fbb_.AddElement<int32_t>(Task::VT_PAD_TOKEN, pad_token, -1);
+  }
   explicit TaskBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -2589,8 +2607,10 @@ inline flatbuffers::Offset<Task> CreateTask(
     flatbuffers::Offset<flatbuffers::Vector<uint32_t>> end_tokens = 0,
     flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>> labels = 0,
     graft::schema::fb::ScoreKind scores = graft::schema::fb::ScoreKind::Softmax,
-    flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0) {
+    flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
+    int32_t pad_token = -1) {
   TaskBuilder builder_(_fbb);
+  builder_.add_pad_token(pad_token);
   builder_.add_image(image);
   builder_.add_labels(labels);
   builder_.add_end_tokens(end_tokens);
@@ -2609,7 +2629,8 @@ inline flatbuffers::Offset<Task> CreateTaskDirect(
     const std::vector<uint32_t> *end_tokens = nullptr,
     const std::vector<flatbuffers::Offset<flatbuffers::String>> *labels = nullptr,
     graft::schema::fb::ScoreKind scores = graft::schema::fb::ScoreKind::Softmax,
-    flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0) {
+    flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
+    int32_t pad_token = -1) {
   auto architecture__ = architecture ? _fbb.CreateString(architecture) : 0;
   auto end_tokens__ = end_tokens ? _fbb.CreateVector<uint32_t>(*end_tokens) : 0;
   auto labels__ = labels ? _fbb.CreateVector<flatbuffers::Offset<flatbuffers::String>>(*labels) : 0;
@@ -2621,7 +2642,8 @@ inline flatbuffers::Offset<Task> CreateTaskDirect(
       end_tokens__,
       labels__,
       scores,
-      image);
+      image,
+      pad_token);
 }
 
 struct LayerReport FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {

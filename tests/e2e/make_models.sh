@@ -22,7 +22,7 @@ done
 make tales-holmes_dora-f32 --base "$data/tales/base" --adapter "$data/tales/holmes_dora" --quant f32
 make stories260k-f32 --base "$data/stories260k" --quant f32
 make lora_layer-f32 --base "$data/lora_layer" --quant f32
-for name in llama llama_rope_llama3 mistral_sliding qwen2 qwen3 smollm3 olmo2 granite phi3 phi3_longrope gemma2 gemma3 gpt2 gpt2_seqcls gpt_neox gpt_neox_sequential opt opt_post_norm; do
+for name in llama llama_rope_llama3 mistral_sliding qwen2 qwen2_yarn qwen3 smollm3 olmo2 granite phi3 phi3_longrope gemma2 gemma3 gpt2 gpt2_seqcls gpt_neox gpt_neox_sequential opt opt_post_norm; do
   for quant in f32 int8 int4; do
     make "architecture-$name-$quant" --base "$data/architectures/$name" --quant "$quant"
   done
@@ -32,6 +32,10 @@ for name in bert_encoder bert_seqcls bert_tokencls distilbert_seqcls roberta_seq
   make "architecture-$name-f32" --base "$data/architectures/$name" --quant f32
   make "architecture-$name-int8" --base "$data/architectures/$name" --quant int8
 done
+for name in llama_seqcls opt_seqcls qwen3_seqcls qwen3_embedding mistral_embedding; do
+  make "architecture-$name-f32" --base "$data/architectures/$name" --quant f32
+done
+make architecture-qwen3_embedding_lora-f32 --base "$data/architectures/qwen3_embedding" --adapter "$data/architectures/qwen3_embedding_lora" --quant f32
 # Adapters through conversion and the runtime: case:base
 for pair in lora_qv:llama embedding:llama embedding_tied:llama_tied lm_head_tied:llama_tied bias_all:qwen2 lora_bias:qwen2 gpt2_conv1d:gpt2 bias_lora_only:bert modules_to_save_classifier:bert vit_qkv:vit; do
   for quant in f32 int8; do

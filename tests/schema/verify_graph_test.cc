@@ -36,9 +36,12 @@ struct Decoder {
   fb::InputRole last_role = fb::InputRole::OutputRows;
   fb::TaskKind task = fb::TaskKind::TextGeneration;
   std::vector<uint32_t> end_tokens = {0};
+  int32_t pad_token = -1;
+  uint32_t rope_positions = 0;
 };
 
-Status Check(const Decoder& d) {
+// What is learned of the graph goes to `facts`, if that is not null.
+Status Check(const Decoder& d, GraphFacts* facts = nullptr) {
   ModelBuilder model;
   auto& b = model.builder();
   const auto sequence = Symbolic(model.Symbol("sequence"));
@@ -74,7 +77,7 @@ Status Check(const Decoder& d) {
   model.Op("norm", {d.read_early ? gated : x}, {normed}, fb::OpAttributes::RmsNorm,
            d.no_attributes ? 0 : fb::CreateRmsNorm(b, d.norm_weight, d.epsilon).Union());
   model.Op("rope", {normed, d.wrong_positions ? ids : positions}, {rotated}, fb::OpAttributes::Rope,
-           fb::CreateRope(b, 2, d.head_dim, d.rotary_dim).Union());
+           fb::CreateRope(b, 2, d.head_dim, d.rotary_dim, false, 1.0f, d.rope_positions).Union());
   model.Op("key", {normed}, {key}, fb::OpAttributes::Linear,
            fb::CreateLinear(b, key_weight, d.bias).Union());
   model.Op("attention", {rotated, key, key, positions}, {d.write_twice ? normed : attended},
@@ -91,8 +94,11 @@ Status Check(const Decoder& d) {
   model.Op("head", {scaled}, {logits}, fb::OpAttributes::Linear, fb::CreateLinear(b, 0).Union());
   model.Output(logits);
   model.SetTask(d.task, 64, d.end_tokens);
+  model.SetPadToken(d.pad_token);
   const test::AlignedBytes file = model.Finish();
-  return Verify(file.span()).status();
+  const auto verified = Verify(file.span());
+  if (verified.ok() && facts != nullptr) *facts = verified->facts();
+  return verified.status();
 }
 
 Status Spoiled(const std::function<void(Decoder&)>& spoil) {
@@ -120,6 +126,29 @@ TEST_SUITE("schema/graph") {
     CHECK_REFUSED("op 4 (attention, Attention) writes normed, which is defined already",
                   d.write_twice = true);
     CHECK_REFUSED("has no attributes", d.no_attributes = true);
+  }
+
+  TEST_CASE("a rope says where its frequencies end") {
+    GraphFacts facts;
+    Decoder decoder;
+    CHECK(Check(decoder, &facts).ok());
+    CHECK(facts.positions == 0);
+    decoder.rope_positions = 48;
+    CHECK(Check(decoder, &facts).ok());
+    CHECK(facts.positions == 48);
+  }
+
+  TEST_CASE("a pad token is one of the vocabulary, and of scores") {
+    Decoder scores;
+    scores.task = fb::TaskKind::Classification;
+    scores.pad_token = 1;
+    const Status status = Check(scores);
+    CHECK_MESSAGE(status.ok(), std::string(status.message()));
+    CHECK_REFUSED("pad token 1 needs the scores of output rows", d.pad_token = 1);
+    CHECK_REFUSED("pad token -2 needs the scores", d.task = fb::TaskKind::Classification,
+                  d.pad_token = -2);
+    CHECK_REFUSED("pad token 100000 needs the scores", d.task = fb::TaskKind::Classification,
+                  d.pad_token = 100000);
   }
 
   TEST_CASE("tensor indices are in range") {

@@ -103,6 +103,7 @@ void CopyFolder(const fs::path& from, const fs::path& to) {
   fs::create_directories(to);
   for (const auto& entry : fs::directory_iterator(from)) {
     if (entry.is_regular_file()) fs::copy_file(entry.path(), to / entry.path().filename());
+    if (entry.is_directory()) CopyFolder(entry.path(), to / entry.path().filename());
   }
 }
 

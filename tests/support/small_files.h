@@ -49,7 +49,7 @@ std::string RawSafetensors(std::string_view header, std::string_view data);
 std::vector<double> ReadAll(const TensorSource& source, std::string_view name,
                             int64_t block = 1000);
 
-/// A copy of `folder`, files only.
+/// A copy of a folder and those below it, files only.
 void CopyFolder(const std::filesystem::path& from, const std::filesystem::path& to);
 
 /// GRAFT_TEST_DATA / name.

@@ -148,7 +148,7 @@ Status Describe(const BertConfig& c, const JsonValue& config, const SequenceHead
   const int64_t width = c.sizes.hidden;
   switch (head) {
     case EncoderHead::kEmbedding:
-      OutputEmbeddings(encoded.hidden, encoded.text_ends, width, g, task);
+      OutputEmbeddings(encoded.hidden, encoded.text_ends, g, task);
       return OkStatus();
     case EncoderHead::kToken:
       return Classify(config, Task::kTokenClassification, "classifier", encoded.hidden, width, g,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/lower/architectures/gated_decoder.h"
 
-#include <algorithm>
 #include <optional>
+#include <string>
 
 #include "converter/lower/activation.h"
 #include "converter/lower/decoder_parts.h"
@@ -66,18 +66,19 @@ ValueId Layer(const GatedDecoder& d, const Module& m, int64_t layer, ValueId x, 
 
 }  // namespace
 
-Result<GatedDecoder> ReadGatedDecoder(const JsonValue& config, bool usually_tied,
-                                      int64_t usual_head_dim) {
+Result<GatedDecoder> ReadGatedDecoder(const JsonValue& config, const GatedDefaults& defaults) {
   GatedDecoder d;
+  d.usual_padding = defaults.padding;
   GRAFT_ASSIGN_OR_RETURN(d.sizes, ReadDecoderSizes(config));
-  GRAFT_ASSIGN_OR_RETURN(d.attention, ReadAttentionShape(config, d.sizes.hidden, usual_head_dim));
-  GRAFT_ASSIGN_OR_RETURN(d.rope, ReadRope(config, d.attention.head_dim));
+  GRAFT_ASSIGN_OR_RETURN(d.attention,
+                         ReadAttentionShape(config, d.sizes.hidden, defaults.head_dim));
+  GRAFT_ASSIGN_OR_RETURN(d.rope, ReadRope(config, d.attention.head_dim, defaults.rope));
   GRAFT_ASSIGN_OR_RETURN(d.epsilon, ReadEpsilon(config, "rms_norm_eps", 1e-6));
   GRAFT_ASSIGN_OR_RETURN(d.activation, ReadActivation(config, "hidden_act"));
   GRAFT_ASSIGN_OR_RETURN(const bool attention_bias, config.GetBool("attention_bias", false));
   d.qkv_bias = d.output_bias = attention_bias;
   GRAFT_ASSIGN_OR_RETURN(d.mlp_bias, config.GetBool("mlp_bias", false));
-  GRAFT_ASSIGN_OR_RETURN(d.tied_head, config.GetBool("tie_word_embeddings", usually_tied));
+  GRAFT_ASSIGN_OR_RETURN(d.tied_head, config.GetBool("tie_word_embeddings", defaults.tied));
   d.windows.assign(static_cast<size_t>(d.sizes.layers), 0);
   return d;
 }
@@ -104,27 +105,27 @@ Status ReadSwitchedWindows(const JsonValue& config, GatedDecoder* decoder) {
 Status LowerGatedDecoder(const GatedDecoder& d, const JsonValue& config, GraphBuilder& g,
                          TaskDescription* task) {
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "max_position_embeddings", task));
-  if (d.rope.positions > 0) {
-    task->context_tokens = std::min(task->context_tokens, d.rope.positions);
-  }
-  const DecoderInputs inputs(g);
+  task->context_tokens = ContextOf(d.rope, task->context_tokens);
+  GRAFT_ASSIGN_OR_RETURN(const DecoderInputs inputs, AddDecoderInputs(config, g, *task));
   const RopeShape rope = AddRope(g, "rope.inverse_frequencies", d.rope, d.attention.head_dim);
-  const Module model(g, "model");
+  const Module model = ModelModule(g, "model", "embed_tokens");
+  const std::string embedding = model.Name("embed_tokens");
 
-  const TensorId table = g.Matrix("model.embed_tokens.weight", d.sizes.vocabulary, d.sizes.hidden);
-  ValueId x =
-      g.Embedding("model.embed_tokens", inputs.ids, table, static_cast<float>(d.embedding_factor));
+  const TensorId table = g.Matrix(embedding + ".weight", d.sizes.vocabulary, d.sizes.hidden);
+  ValueId x = g.Embedding(embedding, inputs.ids, table, static_cast<float>(d.embedding_factor));
   for (int64_t layer = 0; layer < d.sizes.layers; ++layer) {
     x = Layer(d, model["layers"][layer], layer, x, inputs.positions, rope);
   }
   // Only rows whose logits are wanted go through the head.
-  x = g.SelectRows("last_hidden", x, inputs.output_rows);
-  x = model.RmsNorm("norm", x, d.epsilon, {.factor = d.logits_factor});
-  return AddHead(config, g, x,
+  x = inputs.HeadRows(g, x);
+  x = model.RmsNorm("norm", x, d.epsilon,
+                    {.factor = inputs.head == DecoderHead::kLogits ? d.logits_factor : 1.0});
+  return AddHead(config, g, x, inputs,
                  {.weight = "lm_head.weight",
-                  .embedding = "model.embed_tokens.weight",
+                  .embedding = embedding + ".weight",
                   .vocabulary = d.sizes.vocabulary,
-                  .tied = d.tied_head},
+                  .tied = d.tied_head,
+                  .usual_padding = d.usual_padding},
                  task);
 }
 

@@ -26,6 +26,7 @@ struct GatedDecoder {
   bool output_bias = false;
   bool mlp_bias = false;
   bool tied_head = false;
+  int64_t usual_padding = -1;    ///< As LanguageHead has it.
   std::vector<int64_t> windows;  ///< Of each layer; 0: none.
 
   // Variations.
@@ -37,9 +38,16 @@ struct GatedDecoder {
   double logits_factor = 1.0;
 };
 
-/// The settings that all of them spell alike. `usual_head_dim` as for ReadAttentionShape.
-Result<GatedDecoder> ReadGatedDecoder(const JsonValue& config, bool usually_tied = false,
-                                      int64_t usual_head_dim = 0);
+/// What some of them have otherwise where a file does not say.
+struct GatedDefaults {
+  bool tied = false;
+  int64_t head_dim = 0;  ///< As ReadAttentionShape has it.
+  RopeDefaults rope{};
+  int64_t padding = -1;  ///< As LanguageHead has it.
+};
+
+/// The settings that all of them spell alike.
+Result<GatedDecoder> ReadGatedDecoder(const JsonValue& config, const GatedDefaults& defaults = {});
 
 /// Windows as Qwen files and their like give them: where use_sliding_window is true, by layer_types
 /// or, in older files, from layer max_window_layers on.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gemma 2 and the text models of Gemma 3.
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "converter/lower/activation.h"
@@ -109,26 +110,29 @@ ValueId Layer(const GemmaConfig& c, const Module& m, int64_t window, ValueId x, 
 Status Describe(const GemmaConfig& c, const JsonValue& config, const RopeFrequencies& everywhere,
                 const RopeFrequencies& in_windows, GraphBuilder& g, TaskDescription* task) {
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "max_position_embeddings", task));
-  const DecoderInputs inputs(g);
+  task->context_tokens = ContextOf(everywhere, task->context_tokens);
+  GRAFT_ASSIGN_OR_RETURN(const DecoderInputs inputs, AddDecoderInputs(config, g, *task));
   const RopeShape full = AddRope(g, "rope.full", everywhere, c.attention.head_dim);
   const RopeShape sliding = AddRope(g, "rope.sliding", in_windows, c.attention.head_dim);
-  const Module model(g, "model");
+  const Module model = ModelModule(g, "model", "embed_tokens");
+  const std::string embedding = model.Name("embed_tokens");
 
-  const TensorId table = g.Matrix("model.embed_tokens.weight", c.sizes.vocabulary, c.sizes.hidden);
+  const TensorId table = g.Matrix(embedding + ".weight", c.sizes.vocabulary, c.sizes.hidden);
   const auto scale = static_cast<float>(std::sqrt(static_cast<double>(c.sizes.hidden)));
-  ValueId x = g.Embedding("model.embed_tokens", inputs.ids, table, scale);
+  ValueId x = g.Embedding(embedding, inputs.ids, table, scale);
   for (int64_t layer = 0; layer < c.sizes.layers; ++layer) {
     const int64_t window = c.windows[static_cast<size_t>(layer)];
     x = Layer(c, model["layers"][layer], window, x, inputs.positions, window > 0 ? sliding : full);
   }
-  x = g.SelectRows("last_hidden", x, inputs.output_rows);
+  x = inputs.HeadRows(g, x);
   x = model.RmsNorm("norm", x, c.epsilon, kOnePlus);
-  return AddHead(config, g, x,
+  return AddHead(config, g, x, inputs,
                  {.weight = "lm_head.weight",
-                  .embedding = "model.embed_tokens.weight",
+                  .embedding = embedding + ".weight",
                   .vocabulary = c.sizes.vocabulary,
                   .tied = c.tied_head,
-                  .soft_cap = c.logits_cap},
+                  .soft_cap = c.logits_cap,
+                  .usual_padding = 0},
                  task);
 }
 
@@ -154,16 +158,18 @@ Status LowerGemma3(const JsonValue& config, GraphBuilder& graph, TaskDescription
   const int64_t head_dim = c.attention.head_dim;
   // transformers 5 has an object for each type of layer, 4 a key for the base of each.
   const JsonValue parameters = config.Find("rope_parameters");
-  RopeDefaults full;
-  RopeDefaults sliding;
+  RopeDefaults full = {.by_layer_type = true};
+  RopeDefaults sliding = {.by_layer_type = true};
   GRAFT_ASSIGN_OR_RETURN(full.theta, ReadPositive(config, "rope_theta", 1e6));
   GRAFT_ASSIGN_OR_RETURN(sliding.theta, ReadPositive(config, "rope_local_base_freq", 1e4));
-  GRAFT_ASSIGN_OR_RETURN(
-      const RopeFrequencies everywhere,
-      ReadRopeParameters(config,
-                         config.Has("rope_parameters") ? parameters.Find("full_attention")
-                                                       : config.Find("rope_scaling"),
-                         head_dim, full));
+  // What rope_scaling says comes over what rope_parameters says of the full layers.
+  JsonValue of_full = parameters.Find("full_attention");
+  if (config.Has("rope_scaling")) {
+    GRAFT_ASSIGN_OR_RETURN(full.theta, ReadPositive(of_full, "rope_theta", full.theta));
+    of_full = config.Find("rope_scaling");
+  }
+  GRAFT_ASSIGN_OR_RETURN(const RopeFrequencies everywhere,
+                         ReadRopeParameters(config, of_full, head_dim, full));
   GRAFT_ASSIGN_OR_RETURN(
       const RopeFrequencies in_windows,
       ReadRopeParameters(config, parameters.Find("sliding_attention"), head_dim, sliding));

@@ -99,9 +99,8 @@ Status LowerGpt2(const JsonValue& config, GraphBuilder& g, TaskDescription* task
   GRAFT_ASSIGN_OR_RETURN(const Gpt2Config c, ReadConfig(config));
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "n_positions", task));
   task->context_tokens = c.context;
-  const DecoderInputs inputs(g);
-  // The first releases leave the model's own name out.
-  const Module model(g, g.Has("wte.weight") ? "" : "transformer");
+  GRAFT_ASSIGN_OR_RETURN(const DecoderInputs inputs, AddDecoderInputs(config, g, *task));
+  const Module model = ModelModule(g, "transformer", "wte");
 
   const std::string wte = model.Name("wte");
   const TensorId table = g.Matrix(wte + ".weight", c.vocabulary, c.hidden);
@@ -114,9 +113,9 @@ Status LowerGpt2(const JsonValue& config, GraphBuilder& g, TaskDescription* task
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     x = Layer(c, model["h"][layer], layer, x, inputs.positions);
   }
-  x = g.SelectRows("last_hidden", x, inputs.output_rows);
+  x = inputs.HeadRows(g, x);
   x = model.LayerNorm("ln_f", x, c.epsilon);
-  return AddHead(config, g, x,
+  return AddHead(config, g, x, inputs,
                  {.weight = "lm_head.weight",
                   .embedding = wte + ".weight",
                   .vocabulary = c.vocabulary,

@@ -85,9 +85,10 @@ ValueId Layer(const NeoXConfig& c, const Module& m, ValueId x, ValueId positions
 Status LowerGptNeoX(const JsonValue& config, GraphBuilder& g, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const NeoXConfig c, ReadConfig(config));
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "max_position_embeddings", task));
-  const DecoderInputs inputs(g);
+  task->context_tokens = ContextOf(c.rope, task->context_tokens);
+  GRAFT_ASSIGN_OR_RETURN(const DecoderInputs inputs, AddDecoderInputs(config, g, *task));
   const RopeShape rope = AddRope(g, "rope.inverse_frequencies", c.rope, c.attention.head_dim);
-  const Module model(g, "gpt_neox");
+  const Module model = ModelModule(g, "gpt_neox", "embed_in");
 
   const TensorId table =
       g.Matrix(model.Name("embed_in.weight"), c.sizes.vocabulary, c.sizes.hidden);
@@ -95,9 +96,9 @@ Status LowerGptNeoX(const JsonValue& config, GraphBuilder& g, TaskDescription* t
   for (int64_t layer = 0; layer < c.sizes.layers; ++layer) {
     x = Layer(c, model["layers"][layer], x, inputs.positions, rope);
   }
-  x = g.SelectRows("last_hidden", x, inputs.output_rows);
+  x = inputs.HeadRows(g, x);
   x = model.LayerNorm("final_layer_norm", x, c.epsilon);
-  return AddHead(config, g, x,
+  return AddHead(config, g, x, inputs,
                  {.weight = "embed_out.weight",
                   .embedding = model.Name("embed_in.weight"),
                   .vocabulary = c.sizes.vocabulary,

@@ -19,10 +19,9 @@ Status LowerMistral(const JsonValue& config, GraphBuilder& graph, TaskDescriptio
   GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, {"sliding_window", "layer_types"}));
   GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGatedDecoder(config));
   // Null: no window. Without the key: that of the first Mistral.
-  bool mentioned = false;
-  for (size_t i = 0; i < config.size(); ++i) mentioned |= config.key(i) == "sliding_window";
+  const int64_t usual = Mentions(config, "sliding_window") ? 0 : 4096;
   GRAFT_ASSIGN_OR_RETURN(const int64_t window,
-                         config.GetIntIn("sliding_window", 1, kMaxContext, mentioned ? 0 : 4096));
+                         config.GetIntIn("sliding_window", 1, kMaxContext, usual));
   GRAFT_ASSIGN_OR_RETURN(auto listed, ReadListedWindows(config, decoder.sizes.layers, window));
   if (listed) {
     decoder.windows = std::move(*listed);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <string>
+
 #include "converter/lower/activation.h"
 #include "converter/lower/architectures/registry.h"
 #include "converter/lower/decoder_config.h"
@@ -63,22 +65,25 @@ ValueId Layer(const Olmo2Config& c, const Module& m, ValueId x, ValueId position
 Status LowerOlmo2(const JsonValue& config, GraphBuilder& g, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const Olmo2Config c, ReadConfig(config));
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "max_position_embeddings", task));
-  const DecoderInputs inputs(g);
+  task->context_tokens = ContextOf(c.rope, task->context_tokens);
+  GRAFT_ASSIGN_OR_RETURN(const DecoderInputs inputs, AddDecoderInputs(config, g, *task));
   const RopeShape rope = AddRope(g, "rope.inverse_frequencies", c.rope, c.attention.head_dim);
-  const Module model(g, "model");
+  const Module model = ModelModule(g, "model", "embed_tokens");
+  const std::string embedding = model.Name("embed_tokens");
 
-  const TensorId table = g.Matrix("model.embed_tokens.weight", c.sizes.vocabulary, c.sizes.hidden);
-  ValueId x = g.Embedding("model.embed_tokens", inputs.ids, table);
+  const TensorId table = g.Matrix(embedding + ".weight", c.sizes.vocabulary, c.sizes.hidden);
+  ValueId x = g.Embedding(embedding, inputs.ids, table);
   for (int64_t layer = 0; layer < c.sizes.layers; ++layer) {
     x = Layer(c, model["layers"][layer], x, inputs.positions, rope);
   }
-  x = g.SelectRows("last_hidden", x, inputs.output_rows);
+  x = inputs.HeadRows(g, x);
   x = model.RmsNorm("norm", x, c.epsilon);
-  return AddHead(config, g, x,
+  return AddHead(config, g, x, inputs,
                  {.weight = "lm_head.weight",
-                  .embedding = "model.embed_tokens.weight",
+                  .embedding = embedding + ".weight",
                   .vocabulary = c.sizes.vocabulary,
-                  .tied = c.tied_head},
+                  .tied = c.tied_head,
+                  .usual_padding = 1},
                  task);
 }
 

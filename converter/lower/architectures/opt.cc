@@ -87,7 +87,7 @@ ValueId Layer(const OptConfig& c, const Module& m, ValueId x, ValueId positions)
 Status LowerOpt(const JsonValue& config, GraphBuilder& g, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const OptConfig c, ReadConfig(config));
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "max_position_embeddings", task));
-  const DecoderInputs inputs(g);
+  GRAFT_ASSIGN_OR_RETURN(const DecoderInputs inputs, AddDecoderInputs(config, g, *task));
   // The first releases leave the model's own name out.
   const Module model(g, g.Has("decoder.embed_tokens.weight") ? "decoder" : "model.decoder");
 
@@ -107,14 +107,15 @@ Status LowerOpt(const JsonValue& config, GraphBuilder& g, TaskDescription* task)
   for (int64_t layer = 0; layer < c.layers; ++layer) {
     x = Layer(c, model["layers"][layer], x, inputs.positions);
   }
-  x = g.SelectRows("last_hidden", x, inputs.output_rows);
+  x = inputs.HeadRows(g, x);
   if (c.final_norm) x = model.LayerNorm("final_layer_norm", x, kEpsilon);
   if (projects) x = model.Linear("project_out", x, c.embedding_width);
-  return AddHead(config, g, x,
+  return AddHead(config, g, x, inputs,
                  {.weight = "lm_head.weight",
                   .embedding = tokens + ".weight",
                   .vocabulary = c.vocabulary,
-                  .tied = c.tied_head},
+                  .tied = c.tied_head,
+                  .usual_padding = 1},
                  task);
 }
 

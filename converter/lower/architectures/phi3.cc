@@ -9,7 +9,10 @@ namespace graft::converter {
 // Source   Abdin et al. 2024.
 Status LowerPhi3(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
   GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, {"sliding_window"}));
-  GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGatedDecoder(config));
+  GRAFT_ASSIGN_OR_RETURN(
+      GatedDecoder decoder,
+      ReadGatedDecoder(config, {.rope = {.original_context = 4096, .yarn_is_longrope = true},
+                                .padding = 32000}));
   decoder.fused = true;
   GRAFT_ASSIGN_OR_RETURN(const int64_t window,
                          config.GetIntIn("sliding_window", 1, kMaxContext, 0));

@@ -23,7 +23,8 @@ Status LowerQwen3(const JsonValue& config, GraphBuilder& graph, TaskDescription*
   constexpr int64_t kUsualHeadDim = 128;
   GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(
       config, {"attention_bias", "use_sliding_window", "sliding_window", "layer_types"}));
-  GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGatedDecoder(config, false, kUsualHeadDim));
+  GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder,
+                         ReadGatedDecoder(config, {.head_dim = kUsualHeadDim}));
   decoder.normalizes_heads = true;
   GRAFT_RETURN_IF_ERROR(ReadSwitchedWindows(config, &decoder));
   return LowerGatedDecoder(decoder, config, graph, task);

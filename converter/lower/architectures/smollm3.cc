@@ -38,9 +38,9 @@ Status LowerSmolLm3(const JsonValue& config, GraphBuilder& graph, TaskDescriptio
   GRAFT_RETURN_IF_ERROR(
       RefuseOtherSettings(config, {"attention_bias", "mlp_bias", "no_rope_layers",
                                    "use_sliding_window", "sliding_window", "layer_types"}));
-  GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGatedDecoder(config, /*usually_tied=*/true));
-  GRAFT_ASSIGN_OR_RETURN(decoder.rope,
-                         ReadRope(config, decoder.attention.head_dim, {.theta = kUsualTheta}));
+  GRAFT_ASSIGN_OR_RETURN(
+      GatedDecoder decoder,
+      ReadGatedDecoder(config, {.tied = true, .rope = {.theta = kUsualTheta}, .padding = 128004}));
   GRAFT_ASSIGN_OR_RETURN(decoder.rotates, ReadRotatingLayers(config, decoder.sizes.layers));
   GRAFT_RETURN_IF_ERROR(ReadSwitchedWindows(config, &decoder));
   if (!config.Has("layer_types")) {

@@ -133,7 +133,7 @@ TEST_SUITE("converter/decoders") {
         {"phi3_longrope", "\"short_factor\": [", "\"short_factor\": [1.0, ",
          "'rope_parameters.short_factor' has 7 numbers; the heads need 6"},
         {"phi3", "\"rope_type\": \"default\"", "\"rope_type\": \"yarn\"",
-         "'rope_parameters.rope_type' is \"yarn\""},
+         "'rope_parameters.short_factor' is missing"},
         {"gemma2", "\"attn_logit_softcapping\": 50.0", "\"attn_logit_softcapping\": -1",
          "'attn_logit_softcapping' is -1; it must be positive"},
         {"granite", "\"logits_scaling\": 4.0", "\"logits_scaling\": 0",

@@ -189,7 +189,7 @@ TEST_SUITE("runtime/ops") {
                               graph.PositionEmbedding(places), static_cast<int64_t>(width)));
     const auto model = graph.Open();
     CHECK(model->vocabulary() == 5);
-    CHECK(model->position_rows() == 9);
+    CHECK(model->verified().facts().positions == 9);
     const auto session = NewSession(model, {});
     CHECK(session->context_tokens() == 9);
     const auto run = [&](const std::vector<int32_t>& ids) {
@@ -212,8 +212,7 @@ TEST_SUITE("runtime/ops") {
     }
     const auto longer = run(std::vector<int32_t>(10, 0));
     CHECK(longer.status().code() == StatusCode::kOutOfRange);
-    CHECK(std::string(longer.status().message()).find("embeddings for 9 positions") !=
-          std::string::npos);
+    CHECK(std::string(longer.status().message()).find("positions for 9") != std::string::npos);
     const auto wide = runtime::Session::Create(model, {.context_tokens = 10});
     CHECK(wide.status().code() == StatusCode::kInvalidArgument);
   }
