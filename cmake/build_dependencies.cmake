@@ -5,7 +5,8 @@
 #   -DGRAFT_<NAME>_SOURCE_DIR=folder     a folder you have, for example -DGRAFT_XNNPACK_SOURCE_DIR=...
 #   <cache>/downloads/<tarball>          put there by ./run (Debian's mirrors), checked against its SHA-256
 #   git fetch of the pinned commit       with -DGRAFT_FETCH_DEPENDENCIES=ON
-# A header-only library comes from -DGRAFT_<NAME>_INCLUDE_DIR=folder, from /usr/include, or from its upstream tag, likewise.
+# A header-only library comes from -DGRAFT_<NAME>_INCLUDE_DIR=folder, from /usr/include if that has the pinned version, or from its
+# upstream tag, likewise.
 # The cache is $GRAFT_CACHE_DIR, or graft in $XDG_CACHE_HOME, or ~/.cache/graft.
 
 function(graft_cache_folder result)
@@ -59,15 +60,40 @@ function(graft_source_folder result work name tarball sha256 url commit)
   set(${result} ${folder} PARENT_SCOPE)
 endfunction()
 
+# graft_header_version(result path): the version that the headers at a path, a file or a folder of them, say they have; empty if none does.
+function(graft_header_version result path)
+  set(headers ${path})
+  if(IS_DIRECTORY ${path})
+    file(GLOB_RECURSE headers ${path}/*)
+  endif()
+  set(version "")
+  foreach(header ${headers})
+    file(STRINGS ${header} lines REGEX "^#define [A-Z0-9_]+_VERSION_(MAJOR|MINOR|PATCH|REVISION|RELEASE) +[0-9]+")
+    list(LENGTH lines count)
+    if(count EQUAL 3)
+      list(TRANSFORM lines REPLACE "^#define [A-Z0-9_]+ +([0-9]+).*" "\\1")
+      list(JOIN lines "." version)
+      break()
+    endif()
+  endforeach()
+  set(${result} "${version}" PARENT_SCOPE)
+endfunction()
+
 # Copies one header-only library into prefix/include.
-function(graft_copy_headers work prefix name path url tag path_there)
+function(graft_copy_headers work prefix name path version url tag path_there)
   string(TOUPPER ${name} upper)
   get_filename_component(leaf ${path} NAME)
   if(GRAFT_${upper}_INCLUDE_DIR)
     set(from ${GRAFT_${upper}_INCLUDE_DIR}/${path})
   elseif(EXISTS /usr/include/${path})
-    set(from /usr/include/${path})
-  else()
+    graft_header_version(found /usr/include/${path})
+    if(found STREQUAL version)
+      set(from /usr/include/${path})
+    else()
+      message(STATUS "/usr/include/${path} is version ${found}, not ${version}: it is left alone")
+    endif()
+  endif()
+  if(NOT from)
     graft_fetch_revision(${name} ${url} ${tag} ${work}/source/${name})
     set(from ${work}/source/${name}/${path_there})
   endif()
@@ -110,6 +136,14 @@ function(graft_build_dependencies result)
     string(TOUPPER ${name} upper)
     list(APPEND identity "${GRAFT_${upper}_SOURCE_DIR}" "${GRAFT_${upper}_INCLUDE_DIR}")
   endforeach()
+  # Flags of a toolchain, of the environment or of a user, and what says which NDK it is and what that builds for.
+  set(flags CMAKE_C_FLAGS CMAKE_CXX_FLAGS CMAKE_ASM_FLAGS)
+  set(android ANDROID_ABI ANDROID_PLATFORM ANDROID_STL ANDROID_ARM_MODE ANDROID_SUPPORT_FLEXIBLE_PAGE_SIZES)
+  foreach(variable ${flags} ${android} ANDROID_NDK_REVISION)
+    if(NOT "${${variable}}" STREQUAL "")
+      list(APPEND identity "${variable}=${${variable}}")
+    endif()
+  endforeach()
   string(SHA256 key "${identity}")
   string(SUBSTRING ${key} 0 16 key)
   graft_cache_folder(cache)
@@ -138,14 +172,14 @@ function(graft_build_dependencies result)
       list(APPEND folders -D${upper}_SOURCE_DIR=${folder})
     else()
       list(POP_FRONT field debian path version url tag path_there)
-      graft_copy_headers(${work} ${work}/prefix ${name} ${path} ${url} ${tag} ${path_there})
+      graft_copy_headers(${work} ${work}/prefix ${name} ${path} ${version} ${url} ${tag} ${path_there})
     endif()
   endforeach()
 
   set(configure ${CMAKE_COMMAND} -S ${here}/dependencies -B ${work}/build -G ${CMAKE_GENERATOR} -DCMAKE_BUILD_TYPE=Release
-    -DCMAKE_INSTALL_PREFIX=${work}/prefix ${folders})
+    -DCMAKE_INSTALL_PREFIX=${work}/prefix -DCMAKE_POLICY_VERSION_MINIMUM=3.5 ${folders})   # some ask for less, which CMake 4 refuses
   foreach(variable CMAKE_TOOLCHAIN_FILE CMAKE_C_COMPILER CMAKE_CXX_COMPILER CMAKE_C_COMPILER_LAUNCHER CMAKE_CXX_COMPILER_LAUNCHER
-      CMAKE_MAKE_PROGRAM ANDROID_ABI ANDROID_PLATFORM)
+      CMAKE_MAKE_PROGRAM ${flags} ${android})
     if(${variable})
       list(APPEND configure -D${variable}=${${variable}})
     endif()

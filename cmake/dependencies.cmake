@@ -19,6 +19,9 @@ find_package(Threads REQUIRED)
 add_library(graft_xnnpack INTERFACE)
 target_link_libraries(graft_xnnpack INTERFACE graft_headers graft_dep_XNNPACK graft_dep_microkernels-prod
   graft_dep_pthreadpool graft_dep_cpuinfo Threads::Threads m)
+if(ANDROID)
+  target_link_libraries(graft_xnnpack INTERFACE log)   # where cpuinfo and XNNPACK write
+endif()
 
 add_library(graft_text_dependencies INTERFACE)
 target_link_libraries(graft_text_dependencies INTERFACE graft_headers graft_dep_pcre2-8 graft_dep_utf8proc)

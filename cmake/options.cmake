@@ -1,4 +1,4 @@
-option(GRAFT_BUILD_CONVERTER "Build graft-convert" ON)
+option(GRAFT_BUILD_CONVERTER "Build graft-convert, which the tests need whatever this says" ON)
 option(GRAFT_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(GRAFT_TEST_EVERY_CPU "Build the converter's tests for 32-bit machines too" OFF)
 option(GRAFT_BUILD_BENCH "Build the benchmarks (needs Google Benchmark)" OFF)

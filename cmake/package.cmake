@@ -2,21 +2,7 @@
 # package, a pkg-config file, and packages made of them by CPack.
 include(GNUInstallDirs)
 
-# The headers say what is exported; there is no second list.
-file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/runtime/include/graft/*.h)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${headers})
-set(declarations "")
-foreach(header IN LISTS headers)
-  file(READ ${header} text)
-  string(REGEX MATCHALL "GRAFT_API[^;(]*[ *\n]graft_[a-z0-9_]+\\(" found "${text}")
-  list(APPEND declarations ${found})
-endforeach()
-set(exports "")
-foreach(declaration IN LISTS declarations)
-  string(REGEX MATCH "graft_[a-z0-9_]+\\($" name "${declaration}")
-  string(REPLACE "(" "" name "${name}")
-  list(APPEND exports ${name})
-endforeach()
+graft_exported_names(exports)
 set(folder ${CMAKE_CURRENT_BINARY_DIR}/package)
 list(JOIN exports "\n" lines)
 file(CONFIGURE OUTPUT ${folder}/exports.txt CONTENT "${lines}\n")
@@ -57,7 +43,7 @@ add_custom_target(graft_static_package ALL DEPENDS ${folder}/libgraft.a)
 
 install(FILES ${folder}/libgraft.a DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 install(TARGETS graft_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development)
-install(FILES ${headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/graft COMPONENT development)
+install(FILES ${GRAFT_PUBLIC_HEADERS} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/graft COMPONENT development)
 target_link_options(graft-run PRIVATE -Wl,-Map=${folder}/graft-run.map)   # for the report of sizes
 install(TARGETS graft-run RUNTIME COMPONENT tools)
 if(GRAFT_BUILD_CONVERTER)

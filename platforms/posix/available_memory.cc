@@ -38,6 +38,24 @@ uint64_t FieldBytes(const std::string& text, const char* field) {
   return kib > kUnknown / 1024 ? kUnknown : kib * 1024;
 }
 
+/// Free bytes of the swap that /proc/swaps lists, but for zram: what is swapped there stays in
+/// memory, compressed.
+uint64_t FreeSwapBytes(const std::string& swaps) {
+  uint64_t free_bytes = 0;
+  for (size_t line = swaps.find('\n'); line != std::string::npos; line = swaps.find('\n', line)) {
+    const size_t end = swaps.find('\n', ++line);
+    uint64_t kib = 0;
+    uint64_t used_kib = 0;
+    const std::string text = swaps.substr(line, end - line);
+    if (text.find("zram") == std::string::npos &&
+        std::sscanf(text.c_str(), "%*s %*s %" SCNu64 " %" SCNu64, &kib, &used_kib) == 2 &&
+        used_kib <= kib && kib - used_kib <= (kUnknown >> 12) / 1024) {
+      free_bytes += (kib - used_kib) * 1024;
+    }
+  }
+  return free_bytes;
+}
+
 }  // namespace
 
 uint64_t AvailableMemory(const char* root) {
@@ -45,8 +63,8 @@ uint64_t AvailableMemory(const char* root) {
   uint64_t available = kUnknown;
   const std::string meminfo = ReadStart(folder + "/proc/meminfo");
   if (const uint64_t free = FieldBytes(meminfo, "MemAvailable:"); free != kUnknown) {
-    const uint64_t swap = FieldBytes(meminfo, "SwapFree:");
-    available = swap == kUnknown || swap > kUnknown - free ? free : free + swap;
+    const uint64_t swap = FreeSwapBytes(ReadStart(folder + "/proc/swaps"));
+    available = swap > kUnknown - free ? free : free + swap;
   }
   // What the group holds already is mostly files that can be dropped: only its limit is sure.
   const std::string limit = ReadStart(folder + "/sys/fs/cgroup/memory.max");

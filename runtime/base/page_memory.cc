@@ -10,6 +10,8 @@
 
 namespace graft::runtime {
 
+uint64_t PageBytes() { return static_cast<uint64_t>(sysconf(_SC_PAGESIZE)); }
+
 PageMemory::PageMemory(PageMemory&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
@@ -44,7 +46,7 @@ Result<PageMemory> PageMemory::Allocate(uint64_t bytes, const char* purpose, Pag
 }
 
 void PageMemory::Discard(size_t offset, size_t bytes) const {
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const auto page = static_cast<size_t>(PageBytes());
   const size_t begin = (offset + page - 1) / page * page;
   const size_t end = (offset + bytes) / page * page;
   if (data_ != nullptr && begin < end) madvise(data_ + begin, end - begin, MADV_DONTNEED);

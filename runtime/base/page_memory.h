@@ -10,6 +10,9 @@
 
 namespace graft::runtime {
 
+/// Bytes of a page of memory.
+uint64_t PageBytes();
+
 /// Owns a run of pages. Untouched pages cost nothing. Move-only.
 class PageMemory {
  public:

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/base/page_memory.h"
 #include "runtime/executor/linear_slices.h"
 #include "runtime/model/lookup_tables.h"
 #include "runtime/model/model.h"
@@ -31,9 +32,11 @@ constexpr uint64_t kHeapBytes = uint64_t{96} << 10;
 constexpr uint64_t kThreadBytes = uint64_t{48} << 10;  // stack, and what the system keeps of it
 // Of one operator on a slice of a weight.
 constexpr uint64_t kOperatorBytes = 2048;
-constexpr uint64_t kPageBytes = 4096;
 
-uint64_t Pages(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
+uint64_t Pages(uint64_t bytes) {
+  const uint64_t page_bytes = PageBytes();
+  return (bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
 
 // Bytes that stay mapped of the file: its header, and around every tensor that is read in place.
 uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {

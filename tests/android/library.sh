@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# libgraft_jni.so shows JNI_OnLoad alone, loads with pages of 16 KiB, has no text relocations or executable stack, and asks of the C
+# libgraft_jni.so shows JNI_OnLoad and the functions of graft.h (EXPORTS) alone, loads with pages of 16 KiB, has no text relocations or executable stack, and asks of the C
 # library nothing that BIONIC_LIST does not name: what Android 7.0 (API 24) has. Names under versions of the C++ library do not count:
 # on Android that is linked in.
-#   library.sh READELF LIBRARY BIONIC_LIST
+#   library.sh READELF LIBRARY BIONIC_LIST EXPORTS
 set -euo pipefail
-readelf=$1 library=$2 list=$3
+readelf=$1 library=$2 list=$3 exports=$4
 failed=0
 complain() { echo "$1"; failed=1; }
 
 symbols=$("$readelf" --dyn-syms --wide "$library")
 shown=$(awk '$7 != "UND" && ($5 == "GLOBAL" || $5 == "WEAK") && NF >= 8 { print $8 }' <<<"$symbols" | sed 's/@.*//' | sort -u)
-[[ $shown == JNI_OnLoad ]] || complain "it shows more or less than JNI_OnLoad: $shown"
+[[ $shown == "$(sort -u "$exports")" ]] || complain "it shows more or less than JNI_OnLoad and graft.h: $shown"
 
 smallest=$("$readelf" --program-headers --wide "$library" | awk '$1 == "LOAD" { print $NF }' | sort -u)
 [[ $smallest == 0x4000 ]] || complain "segments are not aligned to 16 KiB: $smallest"

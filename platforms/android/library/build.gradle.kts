@@ -36,7 +36,7 @@ android {
     externalNativeBuild {
         cmake {
             path = file("../../../CMakeLists.txt")
-            version = "3.25.0+"
+            version = "3.31.6"
         }
     }
     compileOptions {
@@ -44,6 +44,9 @@ android {
         targetCompatibility = JavaVersion.VERSION_1_8
     }
     kotlinOptions { jvmTarget = "1.8" }
+    // C and C++ of an app: find_package(graft CONFIG), graft::graft_jni, #include <graft/graft.h>.
+    buildFeatures { prefabPublishing = true }
+    prefab { create("graft_jni") { headers = "../../../runtime/include" } }
     publishing { singleVariant("release") { withSourcesJar() } }
 }
 
@@ -56,6 +59,17 @@ publishing {
     publications {
         register<MavenPublication>("release") {
             artifactId = "graft"
+            pom {
+                name = "graft"
+                description = "Runs models with merged LoRA adapters on Android, from one .graft file, through XNNPACK"
+                licenses {
+                    license {
+                        name = "Apache-2.0"
+                        url = "https://www.apache.org/licenses/LICENSE-2.0.txt"
+                        distribution = "repo"
+                    }
+                }
+            }
             afterEvaluate { from(components["release"]) }
         }
     }

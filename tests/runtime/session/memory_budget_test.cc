@@ -52,7 +52,14 @@ TEST_SUITE("runtime/memory_budget") {
     CHECK(machine.Available() == kUnknown);
     machine.Write("proc/meminfo", "MemTotal: 9000 kB\nMemAvailable:    1000 kB\n");
     CHECK(machine.Available() == 1000 * 1024);
-    machine.Write("proc/meminfo", "MemAvailable:    1000 kB\nSwapFree:   500 kB\n");
+    machine.Write("proc/meminfo", "MemAvailable:    1000 kB\nSwapFree:   9900 kB\n");
+    CHECK(machine.Available() == 1000 * 1024);
+    // Swap in zram is memory itself.
+    const std::string swaps = "Filename\tType\tSize\tUsed\tPriority\n";
+    machine.Write("proc/swaps", swaps + "/dev/block/zram0 partition\t9000\t100\t-2\n");
+    CHECK(machine.Available() == 1000 * 1024);
+    machine.Write("proc/swaps", swaps + "/dev/sda2  partition\t300\t100\t-2\n" +
+                                    "/dev/zram0 partition 9000 0 5\n/swapfile file 300 0 -3\n");
     CHECK(machine.Available() == 1500 * 1024);
     machine.Write("sys/fs/cgroup/memory.max", "max\n");
     CHECK(machine.Available() == 1500 * 1024);

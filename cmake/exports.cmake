@@ -1,0 +1,17 @@
+# graft_exported_names(result): the functions of graft.h, which the headers themselves tell; there is no second list.
+file(GLOB GRAFT_PUBLIC_HEADERS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/runtime/include/graft/*.h)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${GRAFT_PUBLIC_HEADERS})
+
+function(graft_exported_names result)
+  set(names "")
+  foreach(header IN LISTS GRAFT_PUBLIC_HEADERS)
+    file(READ ${header} text)
+    string(REGEX MATCHALL "GRAFT_API[^;(]*[ *\n]graft_[a-z0-9_]+\\(" declarations "${text}")
+    foreach(declaration IN LISTS declarations)
+      string(REGEX MATCH "graft_[a-z0-9_]+\\($" name "${declaration}")
+      string(REPLACE "(" "" name "${name}")
+      list(APPEND names ${name})
+    endforeach()
+  endforeach()
+  set(${result} ${names} PARENT_SCOPE)
+endfunction()
