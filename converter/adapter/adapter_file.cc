@@ -127,7 +127,12 @@ Status AdapterFile::Sort(const AdapterKinds& kinds) {
       AdapterModule& module = modules_[tensor.module];
       module.name = tensor.module;
       if (module.wrapper.empty()) module.wrapper = std::move(key.wrapper);
-      placed = module.tensors.emplace(tensor.role, tensor).second;
+      const auto [place, is_new] = module.tensors.emplace(tensor.role, tensor);
+      placed = is_new;
+      // So does PEFT 0.20 with DoRA's magnitudes of an embedding whose vocabulary grew.
+      if (!placed) {
+        GRAFT_ASSIGN_OR_RETURN(placed, weights_->Same(*place->second.entry, entry));
+      }
     }
     if (!placed)
       return Fail(StatusCode::kCorrupt, tensor,

@@ -91,11 +91,16 @@ AdapterKey SplitPeftKey(std::string_view name, const AdapterNames& adapter_names
     ReadRole(std::span(role, parts.end()), &key);
     return key;
   }
+  // Parameters from before training: of a wrapped layer, or of a module saved beside it, which may
+  // have modules of its own.
   const size_t count = parts.size();
-  // Weights from before training: of a wrapped layer, or of a module saved beside it.
-  if (count > 2 && (parts[count - 2] == "base_layer" || parts[count - 2] == "original_module")) {
-    key.module = Join(std::span(parts).first(count - 2));
-    key.role = Join(std::span(parts).last(2));
+  size_t before = count > 2 && parts[count - 2] == "base_layer" ? count - 2 : count;
+  const auto original = std::find(parts.begin(), parts.end(), std::string_view("original_module"));
+  if (original != parts.begin() && original != parts.end())
+    before = static_cast<size_t>(original - parts.begin());
+  if (before + 1 < count) {
+    key.module = Join(std::span(parts).first(before));
+    key.role = Join(std::span(parts).subspan(before));
     return key;
   }
   const auto wrapper = std::find(parts.begin(), parts.end(), std::string_view("modules_to_save"));

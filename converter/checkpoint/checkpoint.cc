@@ -100,7 +100,7 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const fs::path& path) {
   }
   if (!checkpoint->index_file_.empty()) GRAFT_RETURN_IF_ERROR(checkpoint->OpenIndexed());
   GRAFT_RETURN_IF_ERROR(checkpoint->Gather());
-  GRAFT_RETURN_IF_ERROR(checkpoint->LeaveOutTiedHead());
+  GRAFT_RETURN_IF_ERROR(checkpoint->SettleTiedHead());
   return checkpoint;
 }
 
@@ -158,25 +158,53 @@ Status Checkpoint::Gather() {
   return OkStatus();
 }
 
-Status Checkpoint::LeaveOutTiedHead() {
+Status Checkpoint::SettleTiedHead() {
   const TiedEmbeddings tie = TiedEmbeddings::FindNames(*this);
-  if (!tie.has_head || tie.input.empty()) return OkStatus();
-  const Location* input = Locate(tie.input);
-  const Location* head = Locate(tie.head);
-  const bool same = input->shard == head->shard &&
-                    input->entry->file_offset == head->entry->file_offset &&
-                    input->entry->info.dtype == head->entry->info.dtype &&
-                    input->entry->info.shape == head->entry->info.shape &&
-                    input->entry->strides == head->entry->strides;
+  if (!tie.has_head) return OkStatus();
   const fs::path config = folder_ / "config.json";
   std::error_code error;
-  if (!same || !fs::exists(config, error)) return OkStatus();
-  GRAFT_ASSIGN_OR_RETURN(const bool tied, TiedEmbeddings::TiedByConfig(config));
+  if (!fs::exists(config, error)) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const bool tied, TiedEmbeddings::TiedByConfig(config, /*has_head=*/true));
   if (!tied) return OkStatus();
+  if (tie.input.empty()) {
+    std::string input = TiedEmbeddings::InputName(*this);
+    if (!input.empty()) TakeHeadForInput(tie.head, std::move(input));
+    return OkStatus();
+  }
+  const Location* input = Locate(tie.input);
+  const Location* head = Locate(tie.head);
+  // A second name for the same bytes, as PyTorch's files have it.
+  const bool alias = input->shard == head->shard &&
+                     input->entry->file_offset == head->entry->file_offset &&
+                     input->entry->info.dtype == head->entry->info.dtype &&
+                     input->entry->info.shape == head->entry->info.shape &&
+                     input->entry->strides == head->entry->strides;
+  if (!alias) {
+    GRAFT_ASSIGN_OR_RETURN(
+        const bool same,
+        shards_[input->shard]->SameNumbers(*input->entry, *shards_[head->shard], *head->entry));
+    if (!same) return OkStatus();
+    copied_head_ = head->entry;
+  }
   const ptrdiff_t index = head - locations_.data();
   infos_.erase(infos_.begin() + index);
   locations_.erase(locations_.begin() + index);
   return OkStatus();
+}
+
+void Checkpoint::TakeHeadForInput(const std::string& head, std::string input) {
+  const Location location = *Locate(head);
+  const ptrdiff_t from = Find(head) - infos_.data();
+  TensorInfo info = infos_[static_cast<size_t>(from)];
+  info.name = std::move(input);
+  infos_.erase(infos_.begin() + from);
+  locations_.erase(locations_.begin() + from);
+  const auto place =
+      std::lower_bound(infos_.begin(), infos_.end(), info.name,
+                       [](const TensorInfo& t, const std::string& name) { return t.name < name; });
+  locations_.insert(locations_.begin() + (place - infos_.begin()), location);
+  infos_.insert(place, std::move(info));
+  lone_head_ = location.entry;
 }
 
 const Checkpoint::Location* Checkpoint::Locate(std::string_view name) const {

@@ -20,8 +20,9 @@ class Checkpoint final : public TensorSource {
   /// Opens `path`: a file of tensors, an index of such, or a folder with, in this order,
   /// model.safetensors, model.safetensors.index.json and the shards it names, a single file of
   /// either ending under another name, pytorch_model.bin, pytorch_model.bin.index.json. A head that
-  /// pytorch_model.bin holds as a second name of the input embedding is left out where config.json
-  /// ties the two, as transformers leaves it out of safetensors files.
+  /// has the numbers of the input embedding is left out where config.json ties the two: they are
+  /// one matrix. A head that differs is the model's own, whatever config.json says. A tied head that
+  /// is stored alone goes by the name of the input embedding.
   /// Errors   kNotFound: no such file or folder, nothing to read in it, a missing shard.
   ///          kCorrupt: an index that contradicts its shards, a tensor in two shards, any fault of
   ///          a file. Messages name file and tensor.
@@ -40,6 +41,10 @@ class Checkpoint final : public TensorSource {
     const WeightFile::Entry* entry = nullptr;
   };
   const Location* Locate(std::string_view name) const;
+  /// The tied head that was left out, if it is stored as numbers of its own; null if there is none.
+  const WeightFile::Entry* copied_head() const { return copied_head_; }
+  /// The tied head that is stored alone and taken for the input embedding; null if there is none.
+  const WeightFile::Entry* lone_head() const { return lone_head_; }
 
   /// The weight files in name order.
   std::span<const std::unique_ptr<WeightFile>> shards() const { return shards_; }
@@ -56,13 +61,16 @@ class Checkpoint final : public TensorSource {
   Checkpoint() = default;
   Status OpenIndexed();
   Status Gather();
-  Status LeaveOutTiedHead();
+  Status SettleTiedHead();
+  void TakeHeadForInput(const std::string& head, std::string input);
 
   std::filesystem::path folder_;
   std::filesystem::path index_file_;
   std::vector<std::unique_ptr<WeightFile>> shards_;
   std::vector<TensorInfo> infos_;
   std::vector<Location> locations_;  // beside infos_
+  const WeightFile::Entry* copied_head_ = nullptr;
+  const WeightFile::Entry* lone_head_ = nullptr;
 };
 
 }  // namespace graft::converter

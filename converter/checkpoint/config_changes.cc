@@ -2,8 +2,9 @@
 // Edits config.json key by key.
 #include "converter/checkpoint/config_changes.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 #include "converter/base/input_file.h"
 #include "converter/json/json.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TiedEmbeddings: whether a base's output head is its input embedding under another name.
+// TiedEmbeddings: which matrices a base's input embedding and output head are, and whether its
+// configuration ties the two.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +16,10 @@ struct TiedEmbeddings {
   std::string
       input;         ///< The input embedding's tensor; empty if the base has none that can be told.
   std::string head;  ///< The name a head of its own would have, such as "lm_head.weight".
-  bool has_head = false;  ///< The base stores a head of its own.
-  bool tied = false;      ///< There is none, and the model uses the input embedding instead.
+  bool has_head = false;  ///< The base stores a head of its own: one that is no copy of `input`.
+  /// The configuration ties the two. Without a head of its own the model uses `input`; with one it
+  /// uses that, and programs that train still treat both alike where they can.
+  bool tied = false;
 
   /// Judges by the base's tensors and, where there is one, `folder`/config.json. Without a config,
   /// a base with token embeddings, no head and decoder layers under "model." counts as tied if
@@ -28,9 +31,15 @@ struct TiedEmbeddings {
   /// The names alone: `tied` stays false, and nothing is read.
   static TiedEmbeddings FindNames(const TensorSource& base);
 
-  /// Whether a config.json makes the model use its input embedding as the head.
+  /// Whether a config.json makes the model use its input embedding as the head. Where it does not
+  /// say, a model whose head is stored (`has_head`) does what is usual for its model_type; one
+  /// without a head can only be tied.
   /// Errors   those of reading it.
-  static Result<bool> TiedByConfig(const std::filesystem::path& config_file);
+  static Result<bool> TiedByConfig(const std::filesystem::path& config_file, bool has_head);
+
+  /// What a decoder whose tensors are `base` calls its input embedding, by the names of its layers;
+  /// empty if they do not say.
+  static std::string InputName(const TensorSource& base);
 
   /// Whether a module name can only mean an output head.
   static bool IsHeadModule(std::string_view module);

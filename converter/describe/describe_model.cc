@@ -148,6 +148,9 @@ Status FindUnused(const OpenedModel& model, ModelDescription* description) {
   if (model.stack) used.merge(TensorsOf(*model.stack));
   for (const TensorInfo& info : model.source().tensors()) {
     if (used.contains(info.name)) continue;
+    // A head that only left its tie with the embedding is none of a model that pools or scores.
+    const TensorReport* report = model.merged ? model.merged->ReportOf(info.name) : nullptr;
+    if (report != nullptr && report->kind == "untied") continue;
     if (model.source().IsAdapted(info.name)) {
       return Error(StatusCode::kUnsupported,
                    "%s: the adapter changes tensor '%s', which a model of type %s does not use",
@@ -220,6 +223,7 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
   }
   if (model.merged == nullptr) return description;
   description.adapters = model.merged->report().adapters;
+  std::stable_sort(description.adapters.begin(), description.adapters.end(), ComesBefore);
   const MergeRules& rules = model.merged->rules();
   if (rules.nf4_base.has_value()) {
     description.base_rounding =

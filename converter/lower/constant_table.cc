@@ -12,8 +12,6 @@ int64_t ConstantTable::RowsOf(std::string_view source) const {
   return info == nullptr || info->shape.empty() ? 0 : info->shape[0];
 }
 
-bool ConstantTable::IsAdapted(std::string_view source) const { return source_.IsAdapted(source); }
-
 void ConstantTable::CheckShape(std::string_view source, const std::vector<int64_t>& expected) {
   const TensorInfo* info = source_.Find(source);
   if (info == nullptr) {

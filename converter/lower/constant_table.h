@@ -25,8 +25,6 @@ class ConstantTable {
       : source_(source), source_name_(std::move(source_name)) {}
 
   bool Has(std::string_view source) const;
-  /// Whether an adapter changes it; see TensorSource.
-  bool IsAdapted(std::string_view source) const;
   /// Rows of a tensor; 0 if there is none.
   int64_t RowsOf(std::string_view source) const;
 

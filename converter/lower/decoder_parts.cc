@@ -111,11 +111,9 @@ Status AddHead(const JsonValue& config, GraphBuilder& graph, ValueId x, const De
     graph.Output(PoolTexts(x, inputs.text_ends, graph, task));
     return OkStatus();
   }
-  // A tied model may store its head all the same, and an adapter that changed one of the two
-  // matrices unties them.
-  const bool untied =
-      !head.tied ||
-      (graph.Has(head.weight) && (graph.IsAdapted(head.weight) || graph.IsAdapted(head.embedding)));
+  // A stored copy of the embedding was left out before. A head that is there all the same differs:
+  // it was stored so, or an adapter changed one of the two matrices.
+  const bool untied = !head.tied || graph.Has(head.weight);
   const TensorId weight =
       graph.Matrix(untied ? head.weight : head.embedding, head.vocabulary, graph.Width(x));
   if (head.soft_cap == 0.0f) {

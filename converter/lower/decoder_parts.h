@@ -57,7 +57,7 @@ ValueId GatedMlp(const Module& module, ValueId x, int64_t hidden,
 /// Where a model's logits come from.
 struct LanguageHead {
   std::string weight;     ///< Of the head, such as "lm_head.weight".
-  std::string embedding;  ///< The head's weight if `tied`, unless an adapter changed one of them.
+  std::string embedding;  ///< The head's weight if `tied` and there is no head of its own.
   int64_t vocabulary = 0;
   bool tied = false;
   float soft_cap = 0.0f;       ///< 0: none; else logits become cap * tanh(logits / cap).

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,7 @@ struct Piece {
   const WeightFile::Entry* source = nullptr;  // set: copy these bytes as they are
   int64_t begin = 0;                          // rows, or bytes
   int64_t end = 0;
+  bool changed = false;  // set when it is written: the base has other numbers there
 };
 
 struct ShardLayout {
@@ -55,6 +57,12 @@ std::string WrittenName(std::string name) {
   return name + index;
 }
 
+// Which tensor of the merged model has the numbers of `name`: a copy of the input embedding that the
+// base stores as its head stays one.
+std::string_view SourceOf(const MergedSource& merged, std::string_view name) {
+  return merged.Find(name) != nullptr ? name : std::string_view(merged.tied_embeddings().input);
+}
+
 // The shards of the base, in each the order of its file; tensors the base does not have go to the
 // last.
 std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merged,
@@ -76,15 +84,21 @@ std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merg
     std::stable_sort(by_offset.begin(), by_offset.end(),
                      [](const auto* a, const auto* b) { return a->file_offset < b->file_offset; });
     for (const WeightFile::Entry* entry : by_offset) {
-      // A tied head that the checkpoint leaves out is none of the base's.
-      if (base.Find(entry->info.name) == nullptr) continue;
-      if (const TensorInfo* info = merged.Find(entry->info.name); info != nullptr) {
+      const std::string& name =
+          entry == base.lone_head() ? merged.tied_embeddings().input : entry->info.name;
+      // A second name of the input embedding is none of the base's tensors.
+      const bool copied = entry == base.copied_head();
+      if (base.Find(name) == nullptr && !copied) continue;
+      if (const TensorInfo* info = merged.Find(copied ? SourceOf(merged, name) : name)) {
         shard.tensors.push_back(as_written(*info));
+        shard.tensors.back().name = name;
       }
     }
   }
   for (const TensorInfo& info : merged.tensors()) {
-    if (base.Find(info.name) == nullptr) shards.back().tensors.push_back(as_written(info));
+    const bool copied = base.copied_head() != nullptr && base.copied_head()->info.name == info.name;
+    if (base.Find(info.name) == nullptr && !copied)
+      shards.back().tensors.push_back(as_written(info));
   }
   return shards;
 }
@@ -96,8 +110,8 @@ std::vector<Piece> Cut(const MergedSource& merged, std::span<const ShardLayout> 
       const TensorInfo& info = shards[s].tensors[i];
       const int64_t row_elements = info.row_elements();
       if (info.rows() == 0 || row_elements == 0) continue;
-      Piece piece{s, i, nullptr, 0, 0};
-      const Checkpoint::Location* location = merged.UntouchedBytes(info.name);
+      Piece piece{s, i};
+      const Checkpoint::Location* location = merged.UntouchedBytes(SourceOf(merged, info.name));
       int64_t length = info.rows();
       int64_t step = std::max<int64_t>(1, kPieceElements / row_elements);
       if (location != nullptr && location->entry->info.dtype == info.dtype) {
@@ -116,30 +130,39 @@ std::vector<Piece> Cut(const MergedSource& merged, std::span<const ShardLayout> 
 }
 
 Status WritePiece(const Checkpoint& base, const MergedSource& merged, const TensorInfo& info,
-                  const Piece& piece, SafetensorsWriter* writer, uint64_t* written_bytes) {
-  thread_local std::vector<double> rows;
-  thread_local std::vector<uint8_t> stored;
+                  Piece* to_write, SafetensorsWriter* writer, uint64_t* written_bytes) {
+  thread_local std::vector<double> rows, base_rows;
+  thread_local std::vector<uint8_t> stored, base_stored;
+  const Piece& piece = *to_write;
   if (piece.source != nullptr) {
     stored.resize(static_cast<size_t>(piece.end - piece.begin));
-    const WeightFile& file = *base.shards()[merged.UntouchedBytes(info.name)->shard];
+    const WeightFile& file =
+        *base.shards()[merged.UntouchedBytes(SourceOf(merged, info.name))->shard];
     GRAFT_RETURN_IF_ERROR(
         file.ReadBytes(*piece.source, static_cast<uint64_t>(piece.begin), stored));
     *written_bytes = stored.size();
     return writer->WriteAt(piece.index, static_cast<uint64_t>(piece.begin), stored);
   }
   rows.resize(static_cast<size_t>((piece.end - piece.begin) * info.row_elements()));
-  GRAFT_RETURN_IF_ERROR(merged.ReadRows(info.name, piece.begin, piece.end, rows));
+  base_rows.resize(rows.size());
+  GRAFT_RETURN_IF_ERROR(
+      merged.ReadRowsAndBase(SourceOf(merged, info.name), piece.begin, piece.end, rows, base_rows));
   const size_t element_bytes = static_cast<size_t>(DTypeBytes(info.dtype));
   stored.resize(rows.size() * element_bytes);
+  base_stored.resize(stored.size());
   Narrow(info.dtype, rows.data(), rows.size(), stored.data());
+  Narrow(info.dtype, base_rows.data(), rows.size(), base_stored.data());
+  to_write->changed = stored != base_stored;
   *written_bytes = stored.size();
   return writer->WriteAt(piece.index,
                          static_cast<uint64_t>(piece.begin * info.row_elements()) * element_bytes,
                          stored);
 }
 
+// Fills `changed` with the names of the tensors whose numbers are others than the base's.
 Status WriteShards(const MergeRequest& request, const Checkpoint& base, const MergedSource& merged,
-                   std::span<const ShardLayout> shards, const std::filesystem::path& folder) {
+                   std::span<const ShardLayout> shards, const std::filesystem::path& folder,
+                   std::set<std::string>* changed) {
   std::vector<std::unique_ptr<SafetensorsWriter>> writers;
   uint64_t total = 0;
   uint64_t elements = 0;
@@ -153,21 +176,24 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
       elements += bytes / static_cast<uint64_t>(DTypeBytes(info.dtype));
     }
   }
-  const std::vector<Piece> pieces = Cut(merged, shards);
+  std::vector<Piece> pieces = Cut(merged, shards);
   const int threads = request.threads > 0 ? request.threads : DefaultThreads();
   std::mutex mutex;
   uint64_t done = 0;
   GRAFT_RETURN_IF_ERROR(
       ParallelFor(threads, static_cast<int64_t>(pieces.size()), [&](int64_t i) -> Status {
-        const Piece& piece = pieces[static_cast<size_t>(i)];
+        Piece& piece = pieces[static_cast<size_t>(i)];
         uint64_t written_bytes = 0;
         GRAFT_RETURN_IF_ERROR(WritePiece(base, merged, shards[piece.shard].tensors[piece.index],
-                                         piece, writers[piece.shard].get(), &written_bytes));
+                                         &piece, writers[piece.shard].get(), &written_bytes));
         const std::lock_guard<std::mutex> lock(mutex);
         done += written_bytes;
         if (request.progress) request.progress(done, total);
         return OkStatus();
       }));
+  for (const Piece& piece : pieces) {
+    if (piece.changed) changed->insert(shards[piece.shard].tensors[piece.index].name);
+  }
   for (const auto& writer : writers) {
     GRAFT_RETURN_IF_ERROR(CheckCancelled());
     GRAFT_RETURN_IF_ERROR(writer->Finish());
@@ -208,15 +234,19 @@ Result<MergeReport> MergeCheckpoint(const MergeRequest& request) {
                          MergedSource::Open(base, request.adapters, request.rules));
   GRAFT_RETURN_IF_ERROR(CheckVocabulary(*merged));
   GRAFT_ASSIGN_OR_RETURN(const auto folder, OutputFolder::Create(request.output));
-  GRAFT_RETURN_IF_ERROR(
-      WriteShards(request, *base, *merged, LayOut(*base, *merged, request.dtype), folder->path()));
+  std::set<std::string> changed;
+  GRAFT_RETURN_IF_ERROR(WriteShards(request, *base, *merged, LayOut(*base, *merged, request.dtype),
+                                    folder->path(), &changed));
   std::error_code error;
   if (std::filesystem::is_directory(request.base, error)) {
     GRAFT_RETURN_IF_ERROR(WriteMergedFiles(*merged, request.base, request.dtype, folder->path()));
   }
   GRAFT_RETURN_IF_ERROR(CheckCancelled());
   GRAFT_RETURN_IF_ERROR(folder->Finish());
-  return merged->report();
+  MergeReport report = merged->report();
+  std::erase_if(report.tensors,
+                [&changed](const TensorReport& tensor) { return changed.count(tensor.name) == 0; });
+  return report;
 }
 
 }  // namespace graft::converter

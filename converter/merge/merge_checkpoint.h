@@ -29,7 +29,8 @@ struct MergeRequest {
 /// config.json is adjusted where the merge changes what it says (element type, tied embeddings,
 /// vocabulary size, labels).
 /// Each number is rounded once, from float64 to the stored type, to nearest even. The folder
-/// appears whole or not at all.
+/// appears whole or not at all. The report's tensors are those whose stored numbers are others than
+/// the base's.
 /// Errors   kInvalidArgument: the output is there already.
 ///          kIo: it cannot be written, disk full among the reasons. kCancelled.
 ///          kMismatch: the tokenizer of an adapter has more tokens than the merged embedding has

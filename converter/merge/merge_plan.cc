@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Of each adapter: replacements first, then each module by its kind, then the tied head, then the
-// reckoning: nothing left over.
+// What all adapters were trained over; then of each adapter: replacements first, then each module by
+// its kind, then the tied head, then the reckoning: nothing left over. The tie is settled last.
 #include "converter/merge/merge_plan.h"
 
 #include "converter/adapter/mlx_targets.h"
@@ -39,11 +39,35 @@ Result<std::vector<std::string>> MissingTensors(const AdapterPlanner& planner) {
   for (const TensorInfo& info : base) {
     const std::string_view module = ModuleOfWeight(info.name);
     if (info.shape.size() < 2 || module.empty() || !IsFloat(info.dtype)) continue;
+    // PEFT adapts nothing within a saved module.
+    if (planner.adapter().replacements().count(planner.AdapterNameOf(info.name)) > 0) continue;
     GRAFT_ASSIGN_OR_RETURN(const bool targeted,
                            planner.rules().Targets(planner.AdapterNameOf(module)));
     if (targeted && planner.changed().count(info.name) == 0) missing.push_back(info.name);
   }
   return missing;
+}
+
+// The message of a mismatch says what the adapter was trained on.
+Status WithOrigin(const Status& status, const AdapterConfig& config) {
+  if (status.code() != StatusCode::kMismatch || config.base_model.empty()) return status;
+  return Status(status.code(), std::string(status.message()) +
+                                   "; the adapter says that it was trained on '" +
+                                   Sanitize(config.base_model) + "'");
+}
+
+// Rows that the base does not have are no change of it: they cannot be weighed or added up.
+Status CheckRows(const MergePlan& plan) {
+  for (const auto& [name, tensor] : plan.tensors) {
+    const bool one = tensor.parts.size() == 1 && tensor.parts[0].weight == 1;
+    if (tensor.parts.empty() || one || tensor.base_name.empty()) continue;
+    if (tensor.info.rows() == StartingRows(tensor)) continue;
+    return Error(StatusCode::kUnsupported,
+                 "tensor '%s': an adapter changes the number of rows, which only a single adapter "
+                 "of weight 1 can",
+                 name.c_str());
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -53,23 +77,28 @@ Result<MergePlan> PlanMerge(const TensorSource& base, const TiedEmbeddings& tie,
   MergePlan plan;
   const ModuleNames names(base.tensors());
   TieSettler ties(base, tie, &plan.tensors);
+  std::vector<AdapterPlanner> planners;
   for (size_t i = 0; i < adapters.size(); ++i) {
-    const AdapterFile& adapter = *adapters[i].file;
-    AdapterPlanner planner({&base, &names, &plan.tensors, &ties}, i, adapter, adapters[i].weight);
-    if (Status status = PlanAll(&planner); !status.ok()) {
-      const std::string& trained_on = adapter.config().base_model;
-      if (status.code() != StatusCode::kMismatch || trained_on.empty()) return status;
-      return Status(status.code(), std::string(status.message()) +
-                                       "; the adapter says that it was trained on '" +
-                                       Sanitize(trained_on) + "'");
-    }
+    planners.emplace_back(PlanContext{&base, &names, &plan.tensors, &ties}, i, *adapters[i].file,
+                          adapters[i].weight);
+  }
+  for (AdapterPlanner& planner : planners) {
+    if (const Status status = PlanStarts(&planner); !status.ok())
+      return WithOrigin(status, planner.config());
+  }
+  GRAFT_RETURN_IF_ERROR(ties.SettleStarts());
+  for (AdapterPlanner& planner : planners) {
+    if (const Status status = PlanAll(&planner); !status.ok())
+      return WithOrigin(status, planner.config());
     ModuleCount& count = plan.counts.emplace_back();
     GRAFT_ASSIGN_OR_RETURN(count.missing, MissingTensors(planner));
     count.merged = static_cast<int64_t>(planner.changed().size());
     count.expected = count.merged + static_cast<int64_t>(count.missing.size());
-    GRAFT_RETURN_IF_ERROR(planner.ledger().CheckComplete(adapter));
+    GRAFT_RETURN_IF_ERROR(planner.ledger().CheckComplete(planner.adapter()));
   }
-  plan.unties_embeddings = ties.unties();
+  GRAFT_RETURN_IF_ERROR(ties.Finish());
+  GRAFT_RETURN_IF_ERROR(CheckRows(plan));
+  plan.unties_embeddings = ties.unties() || (tie.tied && tie.has_head);
   return plan;
 }
 

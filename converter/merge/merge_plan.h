@@ -25,7 +25,7 @@ struct ModuleCount {
 struct MergePlan {
   PlannedTensors tensors;           ///< Those that an adapter changes or adds.
   std::vector<ModuleCount> counts;  ///< For each adapter.
-  bool unties_embeddings = false;   ///< The head gets a matrix of its own.
+  bool unties_embeddings = false;   ///< The head has a matrix of its own where the base ties it.
 };
 
 struct WeightedAdapter {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "schema/container.h"
@@ -22,6 +23,13 @@ struct AdapterReport {
   std::vector<std::string> brings;        ///< Files in place of the base's: "tokenizer", ...
   std::vector<std::string> unused_files;  ///< Known files that do nothing, with the reason.
 };
+
+/// An order of adapters that is not that of the command line: what a merge gives does not depend on
+/// the latter.
+inline bool ComesBefore(const AdapterReport& a, const AdapterReport& b) {
+  return std::tie(a.hash.high, a.hash.low, a.weight, a.name) <
+         std::tie(b.hash.high, b.hash.low, b.weight, b.name);
+}
 
 /// One tensor an adapter changed.
 struct TensorReport {

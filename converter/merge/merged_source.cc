@@ -27,16 +27,20 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
   std::unique_ptr<MergedSource> merged(new MergedSource(std::move(base)));
   merged->rules_ = rules;
   bool causal = false;
+  bool headless = false;  // trained on the model without its language head
   for (const AdapterSpec& spec : adapters) {
     GRAFT_ASSIGN_OR_RETURN(auto adapter, AdapterFile::Open(spec.folder, AllAdapterKinds()));
-    causal = causal || adapter->config().task_type == "CAUSAL_LM" ||
+    const std::string& task = adapter->config().task_type;
+    causal = causal || task == "CAUSAL_LM" ||
              adapter->config().base_model_class.ends_with("ForCausalLM");
+    headless = headless || task == "SEQ_CLS" || task == "TOKEN_CLS" || task == "FEATURE_EXTRACTION";
     merged->adapters_.push_back(std::move(adapter));
   }
   GRAFT_RETURN_IF_ERROR(merged->FindFiles(adapters));
   GRAFT_RETURN_IF_ERROR(merged->OpenStart(adapters));
   GRAFT_ASSIGN_OR_RETURN(merged->tie_,
                          TiedEmbeddings::Find(*merged->start_, merged->base_->folder(), causal));
+  merged->tie_.tied = merged->tie_.tied && !headless;
   GRAFT_RETURN_IF_ERROR(merged->PlanAdapters(adapters));
   merged->Gather();
   if (rules.combine.method != CombineMethod::kSum) {
@@ -47,11 +51,7 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
 }
 
 Status MergedSource::PlanAdapters(std::span<const AdapterSpec> adapters) {
-  std::vector<WeightedAdapter> weighted;
-  for (size_t i = 0; i < adapters.size(); ++i) {
-    weighted.push_back({adapters_[i].get(), adapters[i].weight});
-  }
-  GRAFT_ASSIGN_OR_RETURN(plan_, PlanMerge(*start_, tie_, weighted));
+  std::vector<size_t> order;
   for (size_t i = 0; i < adapters.size(); ++i) {
     const AdapterFile& adapter = *adapters_[i];
     AdapterReport& report = report_.adapters.emplace_back();
@@ -61,11 +61,22 @@ Status MergedSource::PlanAdapters(std::span<const AdapterSpec> adapters) {
     report.weight = adapters[i].weight;
     const InputFile* file = &adapter.weights().file();
     GRAFT_ASSIGN_OR_RETURN(report.hash, HashFiles(std::span(&file, 1)));
-    report.modules_merged = plan_.counts[i].merged;
-    report.modules_expected = plan_.counts[i].expected;
-    report.missing = plan_.counts[i].missing;
     report.brings = brought_[i].used;
     report.unused_files = brought_[i].unused;
+    order.push_back(i);
+  }
+  // Sums are rounded: the order they are added in must not be that of the command line.
+  std::stable_sort(order.begin(), order.end(), [this](size_t a, size_t b) {
+    return ComesBefore(report_.adapters[a], report_.adapters[b]);
+  });
+  std::vector<WeightedAdapter> weighted;
+  for (const size_t i : order) weighted.push_back({adapters_[i].get(), adapters[i].weight});
+  GRAFT_ASSIGN_OR_RETURN(plan_, PlanMerge(*start_, tie_, weighted));
+  for (size_t place = 0; place < order.size(); ++place) {
+    AdapterReport& report = report_.adapters[order[place]];
+    report.modules_merged = plan_.counts[place].merged;
+    report.modules_expected = plan_.counts[place].expected;
+    report.missing = plan_.counts[place].missing;
   }
   return OkStatus();
 }
@@ -89,7 +100,7 @@ Status MergedSource::FindFiles(std::span<const AdapterSpec> adapters) {
 
 ConfigChanges MergedSource::config_changes() const {
   ConfigChanges changes;
-  changes.untie_embeddings = plan_.unties_embeddings;
+  changes.untie_embeddings = unties_embeddings();
   const TensorInfo* after = Find(tie_.input);
   const TensorInfo* before = base_->Find(tie_.input);
   if (before != nullptr && after != nullptr && before->rows() != after->rows()) {
@@ -139,7 +150,7 @@ Result<double> MergedSource::ThresholdOf(const PlannedTensor& tensor,
       GRAFT_RETURN_IF_ERROR(ReadStartingRows(*start_, tensor, row, end, start));
       changed = start;
       for (const auto& update : part.updates) {
-        GRAFT_RETURN_IF_ERROR(update->ApplyRows(row, end, changed, &workspace));
+        GRAFT_RETURN_IF_ERROR(update.update->ApplyRows(row, end, changed, &workspace));
       }
       for (size_t i = 0; i < changed.size(); ++i) changed[i] -= start[i];
       numbers(changed);
@@ -155,7 +166,7 @@ Result<double> MergedSource::ThresholdOf(const PlannedTensor& tensor,
 Status MergedSource::MeasureThresholds(int threads) {
   std::vector<std::pair<const PlannedTensor*, const PlannedPart*>> parts;
   for (const auto& [name, tensor] : plan_.tensors) {
-    if (tensor.base_name.empty() || tensor.info.rows() != tensor.base_rows) {
+    if (tensor.base_name.empty() || tensor.info.rows() != StartingRows(tensor)) {
       return Error(StatusCode::kUnsupported,
                    "tensor '%s': an adapter brings rows that the base does not have, which %s "
                    "cannot prune; combine by sum",
@@ -241,7 +252,7 @@ Status MergedSource::ApplyParts(const PlannedTensor& tensor, int64_t row_begin, 
   WorkspacePool::Lease lease(&workspaces_, tensor.info.name);
   if (WorksInPlace(tensor)) {
     for (const auto& update : tensor.parts[0].updates) {
-      GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, rows, lease.workspace()));
+      GRAFT_RETURN_IF_ERROR(update.update->ApplyRows(row_begin, row_end, rows, lease.workspace()));
     }
     return OkStatus();
   }
@@ -251,7 +262,8 @@ Status MergedSource::ApplyParts(const PlannedTensor& tensor, int64_t row_begin, 
   for (const PlannedPart& part : tensor.parts) {
     std::vector<double>& values = changed.emplace_back(rows.begin(), rows.end());
     for (const auto& update : part.updates) {
-      GRAFT_RETURN_IF_ERROR(update->ApplyRows(row_begin, row_end, values, lease.workspace()));
+      GRAFT_RETURN_IF_ERROR(
+          update.update->ApplyRows(row_begin, row_end, values, lease.workspace()));
     }
     for (size_t i = 0; i < rows.size(); ++i) values[i] -= rows[i];
     const auto threshold = thresholds_.find(&part);
@@ -270,7 +282,7 @@ Status MergedSource::ReadRows(std::string_view name, int64_t row_begin, int64_t 
   const std::span<double> rows =
       out.first(static_cast<size_t>((row_end - row_begin) * tensor->info.row_elements()));
   const bool overwritten = WorksInPlace(*tensor) && !tensor->parts[0].updates.empty() &&
-                           tensor->parts[0].updates[0]->Overwrites();
+                           tensor->parts[0].updates[0].update->Overwrites();
   if (!overwritten)
     GRAFT_RETURN_IF_ERROR(ReadStartingRows(*start_, *tensor, row_begin, row_end, rows));
   return ApplyParts(*tensor, row_begin, row_end, rows);
@@ -281,7 +293,7 @@ Status MergedSource::ReadBaseRows(std::string_view name, int64_t row_begin, int6
   GRAFT_RETURN_IF_ERROR(CheckRange(name, row_begin, row_end, out.size()));
   const PlannedTensor* tensor = Planned(name);
   if (tensor == nullptr) return start_->ReadRows(name, row_begin, row_end, out);
-  return ReadStartingRows(
+  return ReadRowsOfBase(
       *start_, *tensor, row_begin, row_end,
       out.first(static_cast<size_t>((row_end - row_begin) * tensor->info.row_elements())));
 }
@@ -292,8 +304,10 @@ Status MergedSource::ReadRowsAndBase(std::string_view name, int64_t row_begin, i
   GRAFT_RETURN_IF_ERROR(ReadBaseRows(name, row_begin, row_end, base));
   const TensorInfo* info = Find(name);
   const size_t elements = static_cast<size_t>((row_end - row_begin) * info->row_elements());
-  std::copy_n(base.begin(), elements, merged.begin());
   const PlannedTensor* tensor = Planned(name);
+  if (tensor != nullptr && tensor->start.entry != nullptr)
+    return ReadRows(name, row_begin, row_end, merged);
+  std::copy_n(base.begin(), elements, merged.begin());
   return tensor == nullptr ? OkStatus()
                            : ApplyParts(*tensor, row_begin, row_end, merged.first(elements));
 }

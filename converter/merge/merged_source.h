@@ -68,8 +68,8 @@ class MergedSource final : public TensorSource {
   const MergeReport& report() const { return report_; }
   /// What was done to one tensor; null if nothing.
   const TensorReport* ReportOf(std::string_view name) const;
-  /// Whether the merged model has an output head of its own where the base shared its input
-  /// embedding: tie_word_embeddings in its config must become false.
+  /// Whether the merged model has an output head of its own, though the base's config.json ties it
+  /// to the input embedding: tie_word_embeddings must become false.
   bool unties_embeddings() const { return plan_.unties_embeddings; }
   /// What the merged model's config.json has to say differently: the tie, the size of the
   /// vocabulary, the number of layers.

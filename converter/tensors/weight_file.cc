@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "converter/base/cancellation.h"
 #include "converter/tensors/float_kernels.h"
 #include "converter/tensors/strided_read.h"
 #include "schema/checked_math.h"
@@ -121,6 +122,35 @@ Result<bool> WeightFile::Same(const Entry& a, const Entry& b) const {
     GRAFT_RETURN_IF_ERROR(ReadBytes(a, offset, of_a));
     GRAFT_RETURN_IF_ERROR(ReadBytes(b, offset, of_b));
     if (of_a != of_b) return false;
+  }
+  return true;
+}
+
+Result<bool> WeightFile::SameNumbers(const Entry& entry, const WeightFile& other,
+                                     const Entry& others_entry) const {
+  if (entry.info.shape != others_entry.info.shape) return false;
+  const bool one_type = entry.info.dtype == others_entry.info.dtype;
+  const int64_t count = entry.info.rows() * entry.info.row_elements();
+  constexpr int64_t kBlockElements = 1 << 18;
+  std::vector<uint8_t> bytes, others_bytes;
+  std::vector<double> numbers, others_numbers;
+  for (int64_t first = 0; first < count; first += kBlockElements) {
+    GRAFT_RETURN_IF_ERROR(CheckCancelled());
+    const auto block = static_cast<size_t>(std::min(kBlockElements, count - first));
+    if (one_type) {
+      const auto element_bytes = static_cast<size_t>(DTypeBytes(entry.info.dtype));
+      const uint64_t offset = static_cast<uint64_t>(first) * element_bytes;
+      bytes.resize(block * element_bytes);
+      others_bytes.resize(bytes.size());
+      GRAFT_RETURN_IF_ERROR(ReadBytes(entry, offset, bytes));
+      GRAFT_RETURN_IF_ERROR(other.ReadBytes(others_entry, offset, others_bytes));
+      if (bytes == others_bytes) continue;
+    }
+    numbers.resize(block);
+    others_numbers.resize(block);
+    GRAFT_RETURN_IF_ERROR(ReadElements(entry, first, numbers));
+    GRAFT_RETURN_IF_ERROR(other.ReadElements(others_entry, first, others_numbers));
+    if (numbers != others_numbers) return false;
   }
   return true;
 }

@@ -58,6 +58,10 @@ class WeightFile {
   Status ReadBytes(const Entry& entry, uint64_t offset, std::span<uint8_t> out) const;
   /// Whether two tensors of this file have the same shape, type and numbers, bit for bit.
   Result<bool> Same(const Entry& a, const Entry& b) const;
+  /// Whether a tensor of this file and one of `other` have the same shape and the same numbers,
+  /// whatever their types. Reads as far as they are the same.
+  Result<bool> SameNumbers(const Entry& entry, const WeightFile& other,
+                           const Entry& others_entry) const;
 
  protected:
   explicit WeightFile(std::unique_ptr<InputFile> file) : file_(std::move(file)) {}

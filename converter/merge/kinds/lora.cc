@@ -104,7 +104,8 @@ Status PlanEmbedding(const AdapterModule& module, AdapterPlanner* planner) {
     return planner->Fail(StatusCode::kMismatch, *factors.a,
                          "of shape " + factors.a->entry->info.ShapeText() +
                              " does not fit the base's embedding '" + tensor->info.name + "' " +
-                             tensor->info.ShapeText());
+                             tensor->info.ShapeText() +
+                             planner->VocabularyHint(*tensor, wanted[0]));
   }
   return AddUpdate(factors, true, tensor, planner);
 }

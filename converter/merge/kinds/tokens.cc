@@ -10,15 +10,28 @@
 #include "converter/merge/updates/scaled_rows.h"
 
 namespace graft::converter {
+namespace {
+
+// The rows that were trained of a module; null if the configuration names none for it.
+const std::vector<int64_t>* IndicesFor(std::string_view module, const AdapterConfig& config) {
+  const std::vector<int64_t>* indices = nullptr;
+  for (const auto& [name, rows] : config.trainable_token_indices) {
+    if (name.empty() || NameEndsWith(module, name)) indices = &rows;
+  }
+  return indices;
+}
+
+}  // namespace
 
 Status PlanTokens(const AdapterModule& module, AdapterPlanner* planner) {
   const AdapterTensor* values = planner->Use(module, "token_adapter");
   if (values == nullptr) return OkStatus();
   const AdapterConfig& config = planner->config();
-  const std::vector<int64_t>* indices = nullptr;
-  for (const auto& [name, rows] : config.trainable_token_indices) {
-    if (name.empty() || NameEndsWith(module.name, name)) indices = &rows;
-  }
+  const std::vector<int64_t>* indices = IndicesFor(module.name, config);
+  // Where the vocabulary grew, PEFT saves the rows of a tied head too, which are the embedding's.
+  const TiedEmbeddings& tie = planner->ties().names();
+  if (indices == nullptr && tie.tied && TiedEmbeddings::IsHeadModule(module.name))
+    indices = IndicesFor(ModuleOfWeight(tie.input), config);
   if (indices == nullptr) {
     return planner->Fail(StatusCode::kMismatch, *values,
                          "has no rows named for it in trainable_token_indices");
@@ -39,8 +52,9 @@ Status PlanTokens(const AdapterModule& module, AdapterPlanner* planner) {
                              "' that are named twice or lie outside its " +
                              std::to_string(tensor->info.rows()));
   }
-  planner->Add(tensor, std::make_unique<ReplaceSomeRows>(planner->Stored(*values), *indices));
-  planner->ties().NoteTokens(*tensor, planner->Stored(*values), *indices, *planner);
+  planner->Add(tensor, {UpdateRole::kTokens,
+                        std::make_shared<ReplaceSomeRows>(planner->Stored(*values), *indices),
+                        values->entry, indices});
   if (tensor->kind.empty()) tensor->kind = "tokens";
   return OkStatus();
 }

@@ -39,6 +39,14 @@ Status AdapterPlanner::FailShape(const AdapterTensor& tensor, const PlannedTenso
                   planned.info.name + "' " + planned.info.ShapeText());
 }
 
+std::string AdapterPlanner::VocabularyHint(const PlannedTensor& planned, int64_t rows) const {
+  const TiedEmbeddings& names = ties().names();
+  const bool side = planned.info.name == names.input || planned.info.name == names.head;
+  if (!side || rows == planned.info.rows()) return "";
+  return "; it was trained over another vocabulary, which is not in the adapter (in PEFT: "
+         "save_embedding_layers=True)";
+}
+
 Status AdapterPlanner::FailNoMatch(const AdapterTensor& tensor, const std::string& name) const {
   const std::string nearest = context_.names->Nearest(name);
   return Fail(StatusCode::kMismatch, tensor,
@@ -82,7 +90,7 @@ Result<bool> AdapterPlanner::IsTransposed(const PlannedTensor& tensor, std::stri
     return Fail(StatusCode::kMismatch, user,
                 "does not fit the base's '" + tensor.info.name + "' " + tensor.info.ShapeText() +
                     ": it updates " + std::to_string(out_features) + " outputs of " +
-                    std::to_string(in_features) + " inputs");
+                    std::to_string(in_features) + " inputs" + VocabularyHint(tensor, out_features));
   }
   return IsConv1D(module);  // a square weight does not show its orientation
 }
@@ -92,7 +100,7 @@ Result<PlannedTensor*> AdapterPlanner::Tensor(std::string_view module, std::stri
   auto found = BaseTensor(module, leaf);
   if (!found.ok()) return Fail(found.status().code(), user, std::string(found.status().message()));
   if (*found == nullptr) {
-    PlannedTensor* head = leaf == "weight" ? ties().Head(module, index_) : nullptr;
+    PlannedTensor* head = leaf == "weight" ? ties().Head(module) : nullptr;
     if (head != nullptr) return head;
     std::string name(module);
     if (!leaf.empty()) name.append(".").append(leaf);
@@ -123,12 +131,14 @@ PlannedTensor* AdapterPlanner::Plan(const std::string& name, PlannedTensor&& sta
 
 PlannedPart& AdapterPlanner::Part(PlannedTensor* tensor) {
   if (tensor->parts.empty() || tensor->parts.back().adapter != index_) {
-    tensor->parts.push_back({index_, weight_, {}});
+    PlannedPart& part = tensor->parts.emplace_back();
+    part.adapter = index_;
+    part.weight = weight_;
   }
   return tensor->parts.back();
 }
 
-void AdapterPlanner::Add(PlannedTensor* tensor, std::unique_ptr<RowUpdate> update) {
+void AdapterPlanner::Add(PlannedTensor* tensor, PlannedUpdate update) {
   Part(tensor).updates.push_back(std::move(update));
 }
 
@@ -140,7 +150,7 @@ RowReader AdapterPlanner::ReaderSoFar(PlannedTensor* tensor) {
     GRAFT_RETURN_IF_ERROR(ReadStartingRows(*base, *tensor, begin, end, out));
     for (size_t i = 0; i < update_count; ++i) {
       GRAFT_RETURN_IF_ERROR(
-          tensor->parts[part_index].updates[i]->ApplyRows(begin, end, out, workspace));
+          tensor->parts[part_index].updates[i].update->ApplyRows(begin, end, out, workspace));
     }
     return OkStatus();
   };
@@ -153,6 +163,8 @@ Status AdapterPlanner::NoteModule(PlannedTensor* tensor, std::string kind, int64
                  "%s: two modules of the adapter mean the base's tensor '%s'",
                  adapter_.weights().path().c_str(), tensor->info.name.c_str());
   }
+  Part(tensor).kind = kind;
+  Part(tensor).scale = scale;
   // The sum of several low-rank changes has the sum of their ranks, and no one scale.
   const bool first = tensor->parts.size() <= 1 || tensor->kind.empty();
   tensor->scale = first || tensor->scale == scale ? scale : 0;

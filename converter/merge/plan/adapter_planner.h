@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "converter/adapter/adapter_file.h"
@@ -69,6 +70,9 @@ class AdapterPlanner {
   }
   /// kMismatch: the shape of `tensor` does not fit that of `planned`.
   Status FailShape(const AdapterTensor& tensor, const PlannedTensor& planned) const;
+  /// What to say more where an adapter has `rows` rows for `planned`, which is an embedding or head
+  /// of another vocabulary; else empty.
+  std::string VocabularyHint(const PlannedTensor& planned, int64_t rows) const;
   /// kMismatch: the base has no tensor `name`; the nearest is named.
   Status FailNoMatch(const AdapterTensor& tensor, const std::string& name) const;
 
@@ -111,7 +115,12 @@ class AdapterPlanner {
   /// A tensor of that name if one is planned already, else `start` under it.
   PlannedTensor* Plan(const std::string& name, PlannedTensor&& start);
   /// Adds the adapter's next update of `tensor`.
-  void Add(PlannedTensor* tensor, std::unique_ptr<RowUpdate> update);
+  void Add(PlannedTensor* tensor, PlannedUpdate update);
+  void Add(PlannedTensor* tensor, std::unique_ptr<RowUpdate> update) {
+    Add(tensor, PlannedUpdate{UpdateRole::kLearned, std::move(update)});
+  }
+  /// What the adapter does to `tensor`, which may be nothing so far.
+  PlannedPart& Part(PlannedTensor* tensor);
   /// Reads rows of `tensor` as the next update will find them.
   RowReader ReaderSoFar(PlannedTensor* tensor);
   /// Counts a module as merged and notes what was done for the report.
@@ -119,8 +128,6 @@ class AdapterPlanner {
   Status NoteModule(PlannedTensor* tensor, std::string kind, int64_t rank, double scale);
 
  private:
-  PlannedPart& Part(PlannedTensor* tensor);
-
   PlanContext context_;
   size_t index_;
   const AdapterFile& adapter_;

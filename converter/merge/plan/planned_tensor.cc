@@ -16,8 +16,12 @@ PlannedTensor StartFrom(const TensorInfo& base_info, std::string name) {
   return tensor;
 }
 
-Status ReadStartingRows(const TensorSource& base, const PlannedTensor& tensor, int64_t row_begin,
-                        int64_t row_end, std::span<double> out) {
+int64_t StartingRows(const PlannedTensor& tensor) {
+  return tensor.start.entry != nullptr ? tensor.start.entry->info.rows() : tensor.base_rows;
+}
+
+Status ReadRowsOfBase(const TensorSource& base, const PlannedTensor& tensor, int64_t row_begin,
+                      int64_t row_end, std::span<double> out) {
   const int64_t row_elements = tensor.info.row_elements();
   const int64_t from_base =
       std::clamp(tensor.base_rows - row_begin, int64_t{0}, row_end - row_begin);
@@ -28,6 +32,12 @@ Status ReadStartingRows(const TensorSource& base, const PlannedTensor& tensor, i
   }
   std::fill(out.begin() + static_cast<ptrdiff_t>(base_elements), out.end(), 0.0);
   return OkStatus();
+}
+
+Status ReadStartingRows(const TensorSource& base, const PlannedTensor& tensor, int64_t row_begin,
+                        int64_t row_end, std::span<double> out) {
+  if (tensor.start.entry == nullptr) return ReadRowsOfBase(base, tensor, row_begin, row_end, out);
+  return tensor.start.file->ReadRows(*tensor.start.entry, row_begin, row_end, out);
 }
 
 }  // namespace graft::converter

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each replacement is looked up, checked against what it replaces, and noted for the tie.
+// Each replacement is looked up and checked against what it replaces.
 #include "converter/merge/plan/replacements.h"
 
 #include <algorithm>
@@ -27,6 +27,20 @@ Status CheckReplacement(const PlannedTensor& tensor, std::string_view module,
   return OkStatus();
 }
 
+// Whether a head that is no saved module itself was trained as one: with ensure_weight_tying it has
+// the matrix of the saved embedding.
+Result<bool> IsTiedToSaved(const AdapterTensor& head, std::string_view module,
+                           const AdapterPlanner& planner) {
+  if (!planner.config().ensure_weight_tying || !TiedEmbeddings::IsHeadModule(module)) return false;
+  for (const auto& [name, other] : planner.adapter().replacements()) {
+    if (!planner.rules().IsSavedModule(ModuleOfWeight(name))) continue;
+    GRAFT_ASSIGN_OR_RETURN(const bool same,
+                           planner.adapter().weights().Same(*head.entry, *other.entry));
+    if (same) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Status ReplaceTensor(PlannedTensor* tensor, std::string_view module, const AdapterTensor& by,
@@ -43,21 +57,49 @@ Status ReplaceTensor(PlannedTensor* tensor, std::string_view module, const Adapt
                          "has shape " + stored.ShapeText() + ", but replaces the base's '" +
                              tensor->info.name + "' " + tensor->info.ShapeText());
   }
-  if (tensor->info.shape != fitted && (planner->weight() != 1 || !tensor->parts.empty())) {
+  if (tensor->info.shape != fitted && !tensor->parts.empty()) {
     return planner->Fail(StatusCode::kUnsupported, by,
-                         "changes the number of rows, which only a single adapter of weight 1 can");
+                         "changes the number of rows of '" + tensor->info.name +
+                             "', which another adapter changes too");
   }
   tensor->info.shape = fitted;
-  tensor->base_rows = std::min(tensor->base_rows, tensor->info.rows());
-  planner->Add(tensor, std::make_unique<ReplaceRows>(&planner->adapter().weights(), by.entry));
+  planner->Add(tensor,
+               {UpdateRole::kSaved,
+                std::make_shared<ReplaceRows>(&planner->adapter().weights(), by.entry), by.entry});
   if (tensor->kind.empty()) tensor->kind = "saved";
-  planner->ties().NoteSaved(*tensor, by, planner->index());
+  return OkStatus();
+}
+
+Status PlanStarts(AdapterPlanner* planner) {
+  const AdapterType type = planner->config().type;
+  if (type == AdapterType::kMlx || type == AdapterType::kKohya) return OkStatus();
+  const auto plan = [planner](std::string_view module, const AdapterTensor* weight) -> Status {
+    if (weight == nullptr) return OkStatus();
+    GRAFT_ASSIGN_OR_RETURN(PlannedTensor * side, planner->ties().Side(module, *weight, planner));
+    if (side == nullptr) return OkStatus();
+    planner->Use(*weight);
+    return planner->ties().Start(side, *weight, *planner);
+  };
+  const auto& replacements = planner->adapter().replacements();
+  for (const auto& [name, module] : planner->adapter().modules()) {
+    GRAFT_RETURN_IF_ERROR(plan(name, module.Find("base_layer.weight")));
+    if (replacements.count(name + ".weight") > 0) {
+      GRAFT_RETURN_IF_ERROR(plan(name, module.Find("original_module.weight")));
+    }
+  }
+  for (const auto& [name, tensor] : replacements) {
+    const std::string_view module = ModuleOfWeight(name);
+    if (module.empty() || planner->rules().IsSavedModule(module)) continue;
+    GRAFT_ASSIGN_OR_RETURN(const bool tied, IsTiedToSaved(tensor, module, *planner));
+    if (!tied) GRAFT_RETURN_IF_ERROR(plan(module, &tensor));
+  }
   return OkStatus();
 }
 
 Status PlanReplacements(AdapterPlanner* planner) {
   const ModuleRules& rules = planner->rules();
   for (const auto& [name, tensor] : planner->adapter().replacements()) {
+    if (planner->ledger().Has(tensor)) continue;
     GRAFT_ASSIGN_OR_RETURN(const TensorInfo* found, planner->BaseTensor(name, ""));
     const size_t dot = name.rfind('.');
     const std::string module = dot == std::string::npos ? std::string() : name.substr(0, dot);
@@ -65,7 +107,7 @@ Status PlanReplacements(AdapterPlanner* planner) {
     if (found != nullptr) {
       planned = planner->Plan(*found);
     } else if (!ModuleOfWeight(name).empty()) {
-      planned = planner->ties().Head(module, planner->index());
+      planned = planner->ties().Head(module);
     }
     if (planned == nullptr) {
       // A head the base was saved without: the adapter brings all of it.
@@ -88,18 +130,12 @@ Status PlanReplacements(AdapterPlanner* planner) {
 }
 
 Status PlanBaseLayer(const AdapterModule& module, AdapterPlanner* planner) {
-  const AdapterTensor* weight = planner->Use(module, "base_layer.weight");
-  if (weight != nullptr) {
-    GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, planner->Tensor(module.name, "weight", *weight));
-    GRAFT_RETURN_IF_ERROR(ReplaceTensor(tensor, module.name, *weight, planner));
-    planner->ties().NoteBaseLayer(*tensor, *weight, planner->index());
-  }
-  // Its bias, or in_proj_bias of PyTorch's own attention.
+  // Its weight, its bias, or in_proj_bias of PyTorch's own attention.
   constexpr std::string_view kPrefix = "base_layer.";
   for (auto it = module.tensors.lower_bound(kPrefix);
        it != module.tensors.end() && it->first.starts_with(kPrefix); ++it) {
     const std::string_view leaf = std::string_view(it->first).substr(kPrefix.size());
-    if (leaf == "weight") continue;
+    if (planner->ledger().Has(it->second)) continue;
     planner->Use(it->second);
     GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, planner->Tensor(module.name, leaf, it->second));
     GRAFT_RETURN_IF_ERROR(ReplaceTensor(tensor, module.name, it->second, planner));

@@ -11,6 +11,7 @@ namespace graft::converter {
 class TensorLedger {
  public:
   void Enter(const AdapterTensor& tensor) { used_.insert(&tensor); }
+  bool Has(const AdapterTensor& tensor) const { return used_.count(&tensor) > 0; }
   bool HasAll(const AdapterModule& module) const;
   /// Errors   kMismatch naming the first tensor of `adapter` that was not used.
   Status CheckComplete(const AdapterFile& adapter) const;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two sides of tied embeddings: one matrix as long as an adapter treats both alike.
+// The two sides of a tie: planned apart, compared in the end.
 #include "converter/merge/plan/tie_settler.h"
 
-#include <memory>
+#include <algorithm>
 #include <string>
-
-#include "converter/merge/plan/replacements.h"
-#include "converter/merge/updates/scaled_rows.h"
+#include <vector>
 
 namespace graft::converter {
 namespace {
@@ -49,119 +47,243 @@ Result<bool> FactorsAlike(const AdapterFile& adapter) {
   return IsTransposeOf(file, *entry(head, "lora_B"), *entry(input, "lora_embedding_A"));
 }
 
+// The adapter's part of a planned tensor; null if it has none.
+PlannedPart* PartOf(PlannedTensor* tensor, size_t adapter) {
+  if (tensor == nullptr || tensor->parts.empty()) return nullptr;
+  PlannedPart& last = tensor->parts.back();
+  return last.adapter == adapter && !last.updates.empty() ? &last : nullptr;
+}
+
+bool Has(const PlannedPart* part, UpdateRole role) {
+  return part != nullptr &&
+         std::any_of(part->updates.begin(), part->updates.end(),
+                     [role](const PlannedUpdate& update) { return update.role == role; });
+}
+
 }  // namespace
 
-PlannedTensor* TieSettler::Head(std::string_view module, size_t adapter) {
-  const TensorInfo* input = base_.Find(names_.input);
-  if (names_.has_head || input == nullptr || !TiedEmbeddings::IsHeadModule(module)) return nullptr;
-  const auto [place, is_new] = tensors_.try_emplace(names_.head);
-  PlannedTensor& head = place->second;
-  if (!is_new) return &head;
-  head = StartFrom(*input, names_.head);
-  unties_ = true;
-  // What earlier adapters taught the shared matrix.
-  for (const TiedTokens& tokens : tokens_) {
-    if (tokens.adapter == adapter) continue;
-    PlannedPart& part = head.parts.emplace_back();
-    part.adapter = tokens.adapter;
-    part.weight = tokens.weight;
-    part.updates.push_back(std::make_unique<ReplaceSomeRows>(tokens.values, *tokens.indices));
-  }
-  return &head;
-}
-
-void TieSettler::NoteSaved(const PlannedTensor& tensor, const AdapterTensor& by, size_t adapter) {
-  if (tensor.info.name == names_.input) notes_[adapter].input_saved = &by;
-  if (tensor.info.name == names_.head) notes_[adapter].head_saved = &by;
-}
-
-void TieSettler::NoteBaseLayer(const PlannedTensor& tensor, const AdapterTensor& weight,
-                               size_t adapter) {
-  if (!names_.has_head && tensor.base_name == names_.input) notes_[adapter].base_weight = &weight;
-}
-
-void TieSettler::NoteTokens(const PlannedTensor& tensor, StoredFactor values,
-                            const std::vector<int64_t>& indices, const AdapterPlanner& planner) {
-  if (tensor.info.name == names_.head) notes_[planner.index()].head_has_tokens = true;
-  if (tensor.info.name != names_.input || !names_.tied) return;
-  tokens_.push_back({planner.index(), planner.weight(), values, &indices});
-}
-
-PlannedTensor* TieSettler::ChangedBy(size_t adapter, std::string_view name) const {
+PlannedTensor* TieSettler::Find(std::string_view name) const {
   const auto found = tensors_.find(name);
-  if (found == tensors_.end()) return nullptr;
-  const std::vector<PlannedPart>& parts = found->second.parts;
-  return !parts.empty() && parts.back().adapter == adapter ? &found->second : nullptr;
+  return found != tensors_.end() ? &found->second : nullptr;
 }
 
-const TieSettler::TiedTokens* TieSettler::TokensOf(size_t adapter) const {
-  return !tokens_.empty() && tokens_.back().adapter == adapter ? &tokens_.back() : nullptr;
+PlannedTensor* TieSettler::PlanHead() {
+  const TensorInfo* start = base_.Find(names_.has_head ? names_.head : names_.input);
+  if (start == nullptr) return nullptr;
+  return &tensors_.try_emplace(names_.head, StartFrom(*start, names_.head)).first->second;
 }
 
-Result<bool> TieSettler::SidesAlike(const PlannedTensor& input, const PlannedTensor& head,
-                                    const AdapterPlanner& planner) {
-  const Notes& notes = notes_[planner.index()];
-  const bool tokens = TokensOf(planner.index()) != nullptr;
-  const bool saved = notes.input_saved != nullptr;
-  if (notes.head_has_tokens || saved != (notes.head_saved != nullptr) || input.parts.size() != 1 ||
-      head.parts.size() != 1) {
-    return false;
+PlannedTensor* TieSettler::Head(std::string_view module) {
+  if (names_.has_head || !TiedEmbeddings::IsHeadModule(module)) return nullptr;
+  return PlanHead();
+}
+
+Result<PlannedTensor*> TieSettler::Side(std::string_view module, const AdapterTensor& user,
+                                        AdapterPlanner* planner) {
+  const auto found = planner->BaseTensor(module, "weight");
+  if (!found.ok())
+    return static_cast<PlannedTensor*>(nullptr);  // ambiguous: no side, and said later
+  if (*found == nullptr) return Head(module);
+  if ((*found)->name != names_.input && (*found)->name != names_.head)
+    return static_cast<PlannedTensor*>(nullptr);
+  return planner->Tensor(module, "weight", user);
+}
+
+Status TieSettler::Start(PlannedTensor* side, const AdapterTensor& weight,
+                         const AdapterPlanner& planner) {
+  const StoredFactor start = planner.Stored(weight);
+  const TensorInfo& stored = start.entry->info;
+  if (stored.shape.size() != 2 || side->info.shape.size() != 2 ||
+      stored.shape[1] != side->info.shape[1]) {
+    return planner.Fail(StatusCode::kMismatch, weight,
+                        "has shape " + stored.ShapeText() + ", but replaces the base's '" +
+                            side->info.name + "' " + side->info.ShapeText());
   }
-  // The head may be saved whole, have a low-rank update on top, and nothing else.
-  const size_t updates = head.parts[0].updates.size();
-  const bool low_rank = updates == (saved ? 2 : 1);
-  if (updates > 2 || input.parts[0].updates.size() != updates + (tokens ? 1 : 0)) return false;
-  if (saved) {
+  if (side->start.entry != nullptr) {
+    GRAFT_ASSIGN_OR_RETURN(const bool same, side->start.file->SameNumbers(
+                                                *side->start.entry, *start.file, *start.entry));
+    if (same) return OkStatus();
+    return planner.Fail(StatusCode::kMismatch, weight,
+                        "is not what '" + side->start.entry->info.name + "' of " +
+                            side->start.file->path() +
+                            " is: the two adapters were trained over different embeddings");
+  }
+  side->start = start;
+  side->info.shape[0] = stored.rows();
+  if (side->kind.empty()) side->kind = "saved";
+  return OkStatus();
+}
+
+Status TieSettler::SettleStarts() {
+  if (!names_.tied || names_.input.empty()) return OkStatus();
+  PlannedTensor* input = Find(names_.input);
+  PlannedTensor* head = Find(names_.head);
+  const bool input_starts = input != nullptr && input->start.entry != nullptr;
+  const bool head_starts = head != nullptr && head->start.entry != nullptr;
+  if (input_starts && head_starts) {
+    const StoredFactor& of_input = input->start;
     GRAFT_ASSIGN_OR_RETURN(
         const bool same,
-        planner.adapter().weights().Same(*notes.input_saved->entry, *notes.head_saved->entry));
+        of_input.file->SameNumbers(*of_input.entry, *head->start.file, *head->start.entry));
+    if (same) head->start = of_input;
+    return OkStatus();
+  }
+  if (!input_starts && !head_starts) return OkStatus();
+  // transformers ties again when it resizes, whatever the base stored.
+  const TensorInfo* base = base_.Find(names_.input);
+  const PlannedTensor& from = input_starts ? *input : *head;
+  if (names_.has_head && from.info.rows() == base->rows()) return OkStatus();
+  PlannedTensor* to =
+      input_starts
+          ? PlanHead()
+          : &tensors_.try_emplace(names_.input, StartFrom(*base, names_.input)).first->second;
+  to->start = from.start;
+  to->info.shape = from.info.shape;
+  return OkStatus();
+}
+
+Result<bool> TieSettler::PartsAlike(const PlannedPart& input, const PlannedPart& head,
+                                    const AdapterFile& adapter) const {
+  // Trained tokens of the embedding are the head's too, if that has none.
+  std::vector<PlannedUpdate> of_input = input.updates;
+  const std::vector<PlannedUpdate>& of_head = head.updates;
+  if (!Has(&head, UpdateRole::kTokens)) {
+    std::erase_if(of_input, [](const PlannedUpdate& u) { return u.role == UpdateRole::kTokens; });
+  }
+  if (of_input.size() != of_head.size()) return false;
+  size_t low_rank = 0;
+  for (size_t i = 0; i < of_input.size(); ++i) {
+    if (of_input[i].role != of_head[i].role || of_input[i].rows != of_head[i].rows) return false;
+    if (of_input[i].role == UpdateRole::kLearned) {
+      ++low_rank;
+      continue;
+    }
+    GRAFT_ASSIGN_OR_RETURN(const bool same,
+                           adapter.weights().Same(*of_input[i].values, *of_head[i].values));
     if (!same) return false;
   }
-  if (!low_rank) return true;
+  if (low_rank != 1) return low_rank == 0;
   if (input.kind != "lora" || head.kind != "lora" || input.scale != head.scale) return false;
-  return FactorsAlike(planner.adapter());
+  return FactorsAlike(adapter);
 }
 
 Status TieSettler::Settle(AdapterPlanner* planner) {
-  if (names_.has_head || names_.input.empty()) return OkStatus();
-  const AdapterConfig& config = planner->config();
-  // mlx-lm's embedding layers serve as the tied head with their update: the tie is what it trained.
-  if (config.type == AdapterType::kMlx) return OkStatus();
-  const Notes& notes = notes_[planner->index()];
-  PlannedTensor* input = ChangedBy(planner->index(), names_.input);
-  PlannedTensor* head = ChangedBy(planner->index(), names_.head);
-  if (input != nullptr && head != nullptr) {
-    GRAFT_ASSIGN_OR_RETURN(const bool alike, SidesAlike(*input, *head, *planner));
-    if (alike && names_.tied) {
-      tensors_.erase(names_.head);
-      unties_ = false;
+  if (!names_.tied || names_.input.empty()) return OkStatus();
+  PlannedTensor* input_side = Find(names_.input);
+  PlannedPart* input = PartOf(input_side, planner->index());
+  if (input == nullptr) return OkStatus();  // PEFT trains a head alone
+  PlannedPart* head = PartOf(Find(names_.head), planner->index());
+  if (head != nullptr && !names_.has_head) {
+    GRAFT_ASSIGN_OR_RETURN(const bool alike, PartsAlike(*input, *head, planner->adapter()));
+    if (alike) {
+      head->updates = input->updates;
       return OkStatus();
     }
-  } else if (input == nullptr && head != nullptr && notes.base_weight != nullptr) {
-    return ReplaceTensor(planner->Plan(*base_.Find(names_.input)), "", *notes.base_weight, planner);
   }
-  if (input == nullptr || !names_.tied) return OkStatus();
 
-  // Trained tokens are rows of the shared matrix: a head of its own gets them too.
-  const TiedTokens* tokens = TokensOf(planner->index());
-  if (const auto own = tensors_.find(names_.head); own != tensors_.end()) {
-    if (tokens != nullptr && !notes.head_has_tokens) {
-      planner->Add(&own->second,
-                   std::make_unique<ReplaceSomeRows>(tokens->values, *tokens->indices));
+  const AdapterConfig& config = planner->config();
+  // mlx-lm's embedding layers serve as the tied head with their update. A head without rows for the
+  // adapter's grown vocabulary cannot be another than its embedding.
+  const bool follows =
+      config.type == AdapterType::kMlx || input_side->info.rows() != StartingRows(*input_side);
+  // PEFT looks for the tie by the name of the embedding.
+  const bool ensured =
+      config.ensure_weight_tying && NameEndsWith(ModuleOfWeight(names_.input), "embed_tokens");
+  const bool saved = Has(head, UpdateRole::kSaved);
+  std::vector<PlannedUpdate> followed;
+  for (const PlannedUpdate& update : input->updates) {
+    bool add = false;
+    switch (update.role) {
+      case UpdateRole::kSaved:
+        add = !saved && (follows || ensured);
+        break;
+      case UpdateRole::kTokens:
+        add = !saved && !Has(head, UpdateRole::kTokens);
+        break;
+      case UpdateRole::kLearned:
+        add = !Has(head, UpdateRole::kLearned) && (follows || (ensured && config.ties_factors));
+        break;
     }
-    return OkStatus();
+    if (add) followed.push_back(update);
   }
-  const size_t updates = input->parts.back().updates.size();
-  // PEFT ties the head to what the input embedding became; a head alone it trains alone.
-  const bool only_saved = notes.input_saved != nullptr && updates == 1;
-  const bool keeps_tie = config.ensure_weight_tying && (only_saved || config.ties_factors);
-  const bool only_tokens = tokens != nullptr && updates == (notes.input_saved != nullptr ? 2 : 1);
-  // A head for a grown vocabulary would have untrained rows: there the tie is kept.
-  const bool grown = input->info.rows() != input->base_rows && notes.base_weight == nullptr;
-  if (keeps_tie || only_tokens || grown) return OkStatus();
-  PlannedTensor* own = Head(ModuleOfWeight(names_.head), planner->index());
-  if (notes.base_weight == nullptr) return OkStatus();
-  return ReplaceTensor(own, "lm_head", *notes.base_weight, planner);
+  if (followed.empty()) return OkStatus();
+  PlannedTensor* head_side = PlanHead();
+  if (input_side->info.rows() != head_side->info.rows()) head_side->info = input_side->info;
+  head_side->info.name = names_.head;
+  std::vector<PlannedUpdate>& updates = planner->Part(head_side).updates;
+  updates.insert(updates.begin(), followed.begin(), followed.end());
+  std::stable_sort(updates.begin(), updates.end(),
+                   [](const PlannedUpdate& a, const PlannedUpdate& b) { return a.role < b.role; });
+  return OkStatus();
+}
+
+bool TieSettler::SidesAlike(const PlannedTensor* input, const PlannedTensor& head) const {
+  if (input == nullptr) return head.parts.empty() && head.start.entry == nullptr;
+  return input->start.entry == head.start.entry && input->info.shape == head.info.shape &&
+         std::equal(input->parts.begin(), input->parts.end(), head.parts.begin(), head.parts.end(),
+                    [](const PlannedPart& a, const PlannedPart& b) {
+                      return a.adapter == b.adapter &&
+                             std::equal(a.updates.begin(), a.updates.end(), b.updates.begin(),
+                                        b.updates.end(), [](const auto& one, const auto& other) {
+                                          return one.update == other.update;
+                                        });
+                    });
+}
+
+Status TieSettler::DropUnchanged(std::string_view name) {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) return OkStatus();
+  const PlannedTensor& tensor = found->second;
+  if (!tensor.parts.empty() || tensor.base_name != name) return OkStatus();
+  if (tensor.info.rows() != base_.Find(name)->rows()) return OkStatus();
+  const int64_t columns = std::max<int64_t>(1, tensor.info.row_elements());
+  const int64_t step = std::max<int64_t>(1, 65536 / columns);
+  std::vector<double> start, before;
+  for (int64_t row = 0; row < tensor.info.rows(); row += step) {
+    const int64_t end = std::min(tensor.info.rows(), row + step);
+    start.resize(static_cast<size_t>((end - row) * columns));
+    before.resize(start.size());
+    GRAFT_RETURN_IF_ERROR(ReadStartingRows(base_, tensor, row, end, start));
+    GRAFT_RETURN_IF_ERROR(ReadRowsOfBase(base_, tensor, row, end, before));
+    if (start != before) return OkStatus();
+  }
+  tensors_.erase(found);
+  return OkStatus();
+}
+
+Status TieSettler::CheckRows() const {
+  const TensorInfo* base_input = base_.Find(names_.input);
+  const TensorInfo* base_head = base_.Find(names_.head);
+  const PlannedTensor* input = Find(names_.input);
+  const PlannedTensor* head = Find(names_.head);
+  if (base_input == nullptr || (base_head == nullptr && head == nullptr)) return OkStatus();
+  if (base_head != nullptr && base_head->rows() != base_input->rows()) return OkStatus();
+  const int64_t input_rows = input != nullptr ? input->info.rows() : base_input->rows();
+  const int64_t head_rows = head != nullptr ? head->info.rows() : base_head->rows();
+  if (input_rows == head_rows) return OkStatus();
+  return Error(StatusCode::kMismatch,
+               "an adapter brings another vocabulary for one side only: '%s' has %lld rows, '%s' "
+               "has %lld; save the adapter with both (in PEFT: name both in modules_to_save, or "
+               "adapt both), or merge it in the program that trained it",
+               names_.input.c_str(), static_cast<long long>(input_rows), names_.head.c_str(),
+               static_cast<long long>(head_rows));
+}
+
+Status TieSettler::Finish() {
+  if (names_.input.empty()) return OkStatus();
+  if (!names_.has_head) {
+    const PlannedTensor* input = Find(names_.input);
+    PlannedTensor* head = Find(names_.head);
+    if (names_.tied && input != nullptr && head == nullptr) head = PlanHead();
+    if (names_.tied && head != nullptr && SidesAlike(input, *head)) {
+      tensors_.erase(names_.head);
+      head = nullptr;
+    }
+    unties_ = head != nullptr && head->base_name == names_.input;
+  }
+  GRAFT_RETURN_IF_ERROR(CheckRows());
+  GRAFT_RETURN_IF_ERROR(DropUnchanged(names_.input));
+  return DropUnchanged(names_.head);
 }
 
 }  // namespace graft::converter

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// TieSettler: whether a tied input embedding and output head are still one matrix after each
-// adapter.
+// TieSettler: what adapters make of an input embedding and an output head, and whether the two are
+// still one matrix in the end.
 #pragma once
 
-#include <cstdint>
-#include <map>
+#include <cstddef>
+#include <string>
 #include <string_view>
-#include <vector>
 
 #include "converter/adapter/adapter_file.h"
 #include "converter/checkpoint/tied_embeddings.h"
@@ -16,9 +15,10 @@
 
 namespace graft::converter {
 
-/// Gives a tied head a matrix of its own where an adapter changes one side only, and takes it away
-/// again where both sides are the same.
-/// Source   PEFT's forward with the adapter attached.
+/// Plans the two sides as two matrices, adds what an adapter of a tied model does to the head by way
+/// of the embedding, and in the end takes the head away again where it is the embedding. So the
+/// order of the adapters does not matter.
+/// Source   PEFT's forward with the adapter attached; docs/decisions/ties.md.
 class TieSettler {
  public:
   /// All three must outlive this.
@@ -26,59 +26,45 @@ class TieSettler {
       : base_(base), names_(names), tensors_(*tensors) {}
 
   const TiedEmbeddings& names() const { return names_; }
-  /// Whether the plan has a head of its own where the base has none.
+  /// Whether the plan has a head of its own where the base stores none.
   bool unties() const { return unties_; }
 
-  /// The output head as a planned tensor of its own, with what the adapters before `adapter` taught
-  /// the shared matrix; null unless `module` is a head that the base has no tensor for.
-  PlannedTensor* Head(std::string_view module, size_t adapter);
+  /// The output head as a planned tensor of its own that starts as the input embedding; null unless
+  /// `module` is a head that the base has no tensor for.
+  PlannedTensor* Head(std::string_view module);
+  /// The planned embedding or head that `module` is; null if it is neither.
+  /// Errors   as AdapterPlanner::Tensor.
+  Result<PlannedTensor*> Side(std::string_view module, const AdapterTensor& user,
+                              AdapterPlanner* planner);
+  /// `weight` is what the adapter was trained over, in the place of all of `side`.
+  /// Errors   kMismatch: it does not fit, or another adapter was trained over something else.
+  Status Start(PlannedTensor* side, const AdapterTensor& weight, const AdapterPlanner& planner);
+  /// Lets both sides of a tie start alike, once all adapters have said what they were trained over.
+  /// Errors   those of reading.
+  Status SettleStarts();
 
-  // What the planned tensors do not show of an adapter. Each is ignored unless the tensor is one of
-  // the two sides.
-
-  /// `by` took the place of all of `tensor`.
-  void NoteSaved(const PlannedTensor& tensor, const AdapterTensor& by, size_t adapter);
-  /// `weight` is what the layer of `tensor` had under the adapter. Embeddings and heads are saved
-  /// like this unasked; where they are tied, the other side has the same weight.
-  void NoteBaseLayer(const PlannedTensor& tensor, const AdapterTensor& weight, size_t adapter);
-  /// The adapter trained rows `indices` of `tensor`; a tied head follows its input embedding.
-  /// `indices` must outlive this.
-  void NoteTokens(const PlannedTensor& tensor, StoredFactor values,
-                  const std::vector<int64_t>& indices, const AdapterPlanner& planner);
-
-  /// Settles the tie once all else of an adapter is planned.
-  /// Errors   those of ReplaceTensor, and of reading the adapter's factors.
+  /// Adds what the adapter does to the head by way of the embedding, once all else of it is planned.
+  /// Errors   those of reading the adapter's factors.
   Status Settle(AdapterPlanner* planner);
 
- private:
-  struct Notes {
-    const AdapterTensor* base_weight = nullptr;  // a wrapped embedding's or head's, if tied
-    const AdapterTensor* input_saved = nullptr;  // whole, in place of the input embedding
-    const AdapterTensor* head_saved = nullptr;
-    bool head_has_tokens = false;
-  };
-  // Trained rows of a tied input embedding.
-  struct TiedTokens {
-    size_t adapter;
-    double weight;
-    StoredFactor values;
-    const std::vector<int64_t>* indices;
-  };
+  /// Settles the tie, once all adapters are planned.
+  /// Errors   kMismatch: only one side has the rows of a grown vocabulary. Those of reading.
+  Status Finish();
 
-  // The tensor of that name if the adapter changes it, else null.
-  PlannedTensor* ChangedBy(size_t adapter, std::string_view name) const;
-  // The rows that the adapter trained; null if none.
-  const TiedTokens* TokensOf(size_t adapter) const;
-  // Whether the adapter, and no other, makes the same matrix of both sides.
-  Result<bool> SidesAlike(const PlannedTensor& input, const PlannedTensor& head,
-                          const AdapterPlanner& planner);
+ private:
+  PlannedTensor* Find(std::string_view name) const;
+  PlannedTensor* PlanHead();
+  // Whether the adapter makes the same matrix of both sides of its own accord.
+  Result<bool> PartsAlike(const PlannedPart& input, const PlannedPart& head,
+                          const AdapterFile& adapter) const;
+  bool SidesAlike(const PlannedTensor* input, const PlannedTensor& head) const;
+  Status DropUnchanged(std::string_view name);
+  Status CheckRows() const;
 
   const TensorSource& base_;
   const TiedEmbeddings& names_;
   PlannedTensors& tensors_;
   bool unties_ = false;
-  std::vector<TiedTokens> tokens_;  // in the order of the adapters
-  std::map<size_t, Notes> notes_;   // by adapter
 };
 
 }  // namespace graft::converter

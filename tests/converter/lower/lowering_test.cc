@@ -149,9 +149,10 @@ TEST_SUITE("converter/lowering") {
           tied.FindOp("model.embed_tokens")->attributes_as_Embedding()->table());
     const LoadedModel untied = EditedModel("architectures/llama").Convert();
     CHECK(untied.FindTensor("lm_head.weight") != nullptr);
-    EditedModel ignored("architectures/llama");
-    ignored.Edit("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
-    CHECK(ignored.Convert().FindTensor("lm_head.weight") == nullptr);
+    // transformers 5 does not tie a head that is stored and differs.
+    EditedModel different("architectures/llama");
+    different.Edit("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true");
+    CHECK(different.Convert().Floats("lm_head.weight") == untied.Floats("lm_head.weight"));
   }
 
   TEST_CASE("gives each side of a tie its own matrix once an adapter changed one") {

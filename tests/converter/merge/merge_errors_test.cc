@@ -140,6 +140,7 @@ TEST_SUITE("converter/merge_errors") {
   TEST_CASE("refuses two tensors for one place") {
     Bench bench;
     bench.adapter["base_model.model.fc.lora_A.default.weight"] = bench.adapter[kA];
+    bench.adapter["base_model.model.fc.lora_A.default.weight"].values[0] += 1;
     CheckFault(bench, R"("r": 2)", "means the same place as another tensor of this file");
     Bench prefixed;
     prefixed.adapter["base_model.model.model.fc.lora_A.weight"] = prefixed.adapter[kA];

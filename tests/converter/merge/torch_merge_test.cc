@@ -129,11 +129,12 @@ TEST_SUITE("converter/torch_merge") {
     const std::string table = Tensor(Storage("ShortStorage", "0", 6), 0, {3, 2}, {2, 1});
     const std::string other = Tensor(Storage("ShortStorage", "1", 6), 0, {3, 2}, {2, 1});
     const std::string data(12, '\1');
+    std::string other_data = data;
     const auto has_head = [&](const std::string& head, std::string_view config) {
       WriteText(folder / "pytorch_model.bin",
                 TorchBytes(
                     Dict(Text("model.embed_tokens.weight") + table + Text("lm_head.weight") + head),
-                    {data, data}));
+                    {data, other_data}));
       fs::remove(folder / "config.json");
       if (!config.empty()) WriteText(folder / "config.json", config);
       const auto checkpoint = OpenCheckpoint(folder.path());
@@ -143,6 +144,9 @@ TEST_SUITE("converter/torch_merge") {
     CHECK(!has_head(table, R"({"tie_word_embeddings": true})"));
     CHECK(has_head(table, R"({"tie_word_embeddings": false})"));
     CHECK(has_head(table, ""));
+    CHECK(!has_head(other, R"({"tie_word_embeddings": true})"));
+    CHECK(has_head(other, R"({"tie_word_embeddings": false})"));
+    other_data[7] = '\2';
     CHECK(has_head(other, R"({"tie_word_embeddings": true})"));
   }
 

@@ -172,6 +172,49 @@ TEST_SUITE("converter/wrapped_modules") {
     CHECK(fault().find("'base_model.model.score.original_module.weight' belongs to nothing") !=
           std::string::npos);
   }
+
+  TEST_CASE("biases of a saved classifier that has layers of its own") {
+    // PEFT's bias="all" saves them as they were, too; other layers' names end as theirs do.
+    const SmallTensors base = {{"classifier.dense.weight", RandomTensor({4, 4}, 1)},
+                               {"classifier.dense.bias", RandomTensor({4}, 2)},
+                               {"classifier.out_proj.weight", RandomTensor({3, 4}, 3)},
+                               {"classifier.out_proj.bias", RandomTensor({3}, 4)},
+                               {"encoder.layer.0.output.dense.weight", RandomTensor({4, 4}, 5)},
+                               {"encoder.layer.0.output.dense.bias", RandomTensor({4}, 6)},
+                               {"encoder.layer.1.output.dense.weight", RandomTensor({4, 4}, 7)},
+                               {"encoder.layer.1.output.dense.bias", RandomTensor({4}, 8)}};
+    SmallTensors adapter = {
+        {Key("encoder.layer.0.output.dense.lora_A.weight"), RandomTensor({2, 4}, 9)},
+        {Key("encoder.layer.0.output.dense.lora_B.weight"), RandomTensor({4, 2}, 10)},
+        {Key("encoder.layer.0.output.dense.base_layer.bias"), RandomTensor({4}, 11)}};
+    uint32_t seed = 20;
+    for (const auto& [name, tensor] : base) {
+      if (!name.starts_with("classifier.")) continue;
+      adapter[Key(name)] = RandomTensor(tensor.shape, ++seed);
+      if (!name.ends_with(".bias")) continue;
+      const std::string part = name.substr(std::string_view("classifier.").size());
+      adapter[Key("classifier.original_module." + part)] = tensor;
+      adapter[Key("classifier.modules_to_save.default." + part)] = adapter[Key(name)];
+    }
+    const std::string_view settings =
+        R"("r": 2, "bias": "all", "target_modules": ["dense"], "modules_to_save": ["classifier"])";
+    for (const auto& [name, tensor] : base) {
+      if (!name.starts_with("classifier.")) continue;
+      CAPTURE(name);
+      CHECK(MergedTensor(base, "LORA", settings, adapter, name) == adapter[Key(name)].values);
+    }
+    const std::string bias = "encoder.layer.0.output.dense.bias";
+    CHECK(MergedTensor(base, "LORA", settings, adapter, bias) == RandomTensor({4}, 11).values);
+
+    // PEFT adapts nothing within a saved module: none of its layers is missing.
+    const TemporaryFolder folder;
+    WriteTensors(folder / "model.safetensors", base);
+    WriteAdapter(folder / "adapter", "LORA", settings, adapter);
+    const auto merged = Merge(folder / "model.safetensors", folder / "adapter");
+    REQUIRE(merged.ok());
+    CHECK((*merged)->report().adapters[0].missing ==
+          std::vector<std::string>{"encoder.layer.1.output.dense.weight"});
+  }
 }
 
 }  // namespace
