@@ -101,7 +101,7 @@ if(CMAKE_CROSSCOMPILING)   # the target's libraries are not here to be asked for
     set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE armhf)
   endif()
   set(CPACK_DEBIAN_LIBRARY_PACKAGE_SHLIBDEPS OFF)
-  set(CPACK_DEBIAN_LIBRARY_PACKAGE_DEPENDS "libc6 (>= 2.36), libstdc++6 (>= 12)")
+  set(CPACK_DEBIAN_LIBRARY_PACKAGE_DEPENDS "libc6 (>= 2.36), libgcc-s1 (>= 3.0), libstdc++6 (>= 12)")
   set(CPACK_DEBIAN_TOOLS_PACKAGE_SHLIBDEPS OFF)   # static programs
 endif()
 set(CPACK_COMPONENTS_ALL library development tools)

@@ -21,16 +21,18 @@ if(ANDROID_ABI STREQUAL "armeabi-v7a")   # what toolchains/armv7-linux-gnueabihf
   target_compile_definitions(graft_build_flags INTERFACE _FILE_OFFSET_BITS=64)
 endif()
 
-# The device side runs without exceptions and run-time type information.
+# The device side runs without run-time type information. An allocation that fails is an exception that the C interface catches; all
+# else that fails is a Status: see docs/decisions/allocation-failure.md.
 add_library(graft_device_flags INTERFACE)
 target_link_libraries(graft_device_flags INTERFACE graft_build_flags)
-target_compile_options(graft_device_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti>)
+target_compile_options(graft_device_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(graft_device_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fno-gnu-unique>)   # such names cannot be made local to libgraft.a
 endif()
 
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64" AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
-  # 70 KB of tables. Debuggers and profilers go by the frame records that this ABI has anyway; Android's reports of crashes do not, so there the tables stay.
+  # Tables for what an exception can go through, and no others. Debuggers and profilers go by the frame records that this ABI has anyway;
+  # Android's reports of crashes do not, so there the tables are whole.
   target_compile_options(graft_device_flags INTERFACE "$<$<CONFIG:Release>:-fno-asynchronous-unwind-tables;-fno-unwind-tables>")
 endif()
 

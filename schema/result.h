@@ -21,7 +21,8 @@ class [[nodiscard]] Result {
   }
 
   bool ok() const { return value_.has_value(); }
-  const Status& status() const { return status_; }
+  const Status& status() const& { return status_; }
+  Status&& status() && { return std::move(status_); }
 
   T& value() & { return *value_; }
   const T& value() const& { return *value_; }
@@ -46,6 +47,6 @@ class [[nodiscard]] Result {
 #define GRAFT_ASSIGN_OR_RETURN(declaration, expression)                 \
   auto GRAFT_CONCAT(graft_result_, __LINE__) = (expression);            \
   if (!GRAFT_CONCAT(graft_result_, __LINE__).ok())                      \
-    return GRAFT_CONCAT(graft_result_, __LINE__).status();              \
+    return std::move(GRAFT_CONCAT(graft_result_, __LINE__)).status();   \
   declaration = /* NOLINT(bugprone-macro-parentheses): a declaration */ \
       std::move(GRAFT_CONCAT(graft_result_, __LINE__)).value()

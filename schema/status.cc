@@ -39,26 +39,36 @@ const char* StatusCodeName(StatusCode code) {
   return "unknown status";
 }
 
-Status::Status(StatusCode code, std::string_view message) : code_(code) {
-  if (code != StatusCode::kOk) text_.reset(new (std::nothrow) std::string(message));
+void Status::FreeText::operator()(std::string* text) const noexcept { delete text; }
+
+Status::Status(StatusCode code, std::string_view message) noexcept : code_(code) {
+  if (code == StatusCode::kOk) return;
+  try {
+    text_.reset(new std::string(message));
+  } catch (const std::bad_alloc&) {  // then the code alone must do
+  }
 }
 
-Status::Status(const Status& other) : Status(other.code_, other.message()) {}
+Status::Status(const Status& other) noexcept : Status(other.code_, other.message()) {}
 
-Status& Status::operator=(const Status& other) {
+Status& Status::operator=(const Status& other) noexcept {
   if (this != &other) *this = Status(other.code_, other.message());
   return *this;
 }
 
-Status Status::WithContext(std::string_view context) const {
+Status Status::WithContext(std::string_view context) const noexcept {
   if (ok()) return Status();
-  std::string text(context);
-  text += ": ";
-  text += message();
-  return Status(code_, text);
+  try {
+    std::string text(context);
+    text += ": ";
+    text += message();
+    return Status(code_, text);
+  } catch (const std::bad_alloc&) {
+    return *this;
+  }
 }
 
-Status Error(StatusCode code, const char* format, ...) {
+Status Error(StatusCode code, const char* format, ...) noexcept {
   char text[1024];
   va_list arguments;
   va_start(arguments, format);

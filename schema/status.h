@@ -37,15 +37,15 @@ enum class StatusCode : int32_t {
 const char* StatusCodeName(StatusCode code);
 
 /// A code and, unless ok, a sentence. Ok allocates nothing; if the sentence cannot be allocated the
-/// code survives.
+/// code survives. Nothing here throws, so that whoever reports a failure needs no code to unwind.
 class [[nodiscard]] Status {
  public:
   Status() = default;
-  Status(StatusCode code, std::string_view message);
+  Status(StatusCode code, std::string_view message) noexcept;
   Status(Status&&) noexcept = default;
   Status& operator=(Status&&) noexcept = default;
-  Status(const Status& other);
-  Status& operator=(const Status& other);
+  Status(const Status& other) noexcept;
+  Status& operator=(const Status& other) noexcept;
   ~Status() = default;
 
   bool ok() const { return code_ == StatusCode::kOk; }
@@ -53,17 +53,22 @@ class [[nodiscard]] Status {
   std::string_view message() const { return text_ ? std::string_view(*text_) : std::string_view(); }
 
   /// The same code with "context: " put before the message.
-  Status WithContext(std::string_view context) const;
+  Status WithContext(std::string_view context) const noexcept;
 
  private:
+  // Not inline: statuses go out of scope everywhere.
+  struct FreeText {
+    void operator()(std::string* text) const noexcept;
+  };
+
   StatusCode code_ = StatusCode::kOk;
-  std::unique_ptr<std::string> text_;
+  std::unique_ptr<std::string, FreeText> text_;
 };
 
 inline Status OkStatus() { return Status(); }
 
 /// Builds the status of `code` from a printf format.
-[[gnu::format(printf, 2, 3)]] Status Error(StatusCode code, const char* format, ...);
+[[gnu::format(printf, 2, 3)]] Status Error(StatusCode code, const char* format, ...) noexcept;
 
 }  // namespace graft
 

@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // graft-convert: argv to options, options to a command, and its exit code.
+#include <cxxabi.h>
+#include <unistd.h>
+
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <memory>
+#include <new>
+#include <stdexcept>
 #include <string>
+#include <typeinfo>
 
 #include <CLI/CLI.hpp>
 
@@ -155,15 +164,7 @@ CLI::App* AddVerify(CLI::App& app, VerifyOptions* options) {
   return command;
 }
 
-}  // namespace
-
-// Only running out of memory while the options are declared can throw here.
-// NOLINTNEXTLINE(bugprone-exception-escape)
-int main(int argc, char** argv) {
-  std::signal(SIGINT, OnSignal);
-  std::signal(SIGTERM, OnSignal);
-  std::signal(SIGPIPE, SIG_IGN);
-
+int Run(int argc, char** argv) {
   CLI::App app("Merges adapters into models and writes the files that graft runs.",
                "graft-convert");
   app.set_version_flag("--version", std::string("graft-convert ") + ConverterVersion());
@@ -192,4 +193,35 @@ int main(int argc, char** argv) {
   if (merge_command->parsed()) return RunMerge(merge);
   if (inspect_command->parsed()) return RunInspect(inspect);
   return RunVerify(verify);
+}
+
+/// Says so without allocating. What was begun is gone by now.
+int FailOutOfMemory() {
+  std::fputs("graft-convert: out of memory\n", stderr);
+  return kExitFailure;
+}
+
+// Some objects of CLI11's allocate before main, where nothing can catch what they throw.
+[[gnu::constructor(101)]] void FailOutOfMemoryBeforeMain() {
+  std::set_terminate([] {
+    const std::type_info* thrown = abi::__cxa_current_exception_type();
+    if (thrown != nullptr && *thrown == typeid(std::bad_alloc)) _exit(FailOutOfMemory());
+    std::abort();
+  });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::set_terminate(std::abort);
+  std::signal(SIGINT, OnSignal);
+  std::signal(SIGTERM, OnSignal);
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return Run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return FailOutOfMemory();
+  } catch (const std::length_error&) {  // more than a string or a vector can ever hold
+    return FailOutOfMemory();
+  }
 }

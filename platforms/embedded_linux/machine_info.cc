@@ -23,7 +23,9 @@ int ReadMachine(Machine* machine) {
   for (size_t i = 0;; ++i) {
     graft_cpu_group group{};
     group.struct_size = sizeof(group);
-    if (graft_cpu_get_group(i, &group, nullptr) != GRAFT_OK) break;
+    const graft_status status = graft_cpu_get_group(i, &group, &error);
+    if (status == GRAFT_OUT_OF_RANGE) break;
+    if (status != GRAFT_OK) return Fail("", error.message);
     machine->groups.push_back(group);
   }
   for (size_t i = 0;; ++i) {

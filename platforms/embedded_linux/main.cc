@@ -2,6 +2,8 @@
 // graft-run: runs .graft models from the command line.
 #include <cstdio>
 #include <cstring>
+#include <new>
+#include <stdexcept>
 #include <string_view>
 
 #include <graft/graft.h>
@@ -77,9 +79,7 @@ constexpr Command kCommands[] = {
     {"estimate", graft_run::RunEstimate},
 };
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int Run(int argc, char** argv) {
   if (argc < 2) return graft_run::FailUsage("no command is given");
   for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
     if (std::strcmp(argv[i], "--help") == 0 || std::strcmp(argv[i], "-h") == 0) {
@@ -100,4 +100,22 @@ int main(int argc, char** argv) {
     if (command.name == name) return command.run(argc - 1, argv + 1);
   }
   return graft_run::FailUsage(graft_run::Format("unknown command \"%s\"", argv[1]));
+}
+
+/// Says so without allocating.
+int FailOutOfMemory() {
+  std::fputs("graft-run: out of memory\n", stderr);
+  return graft_run::kExitFailure;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    return FailOutOfMemory();
+  } catch (const std::length_error&) {  // more than a string or a vector can ever hold
+    return FailOutOfMemory();
+  }
 }

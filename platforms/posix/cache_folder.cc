@@ -16,7 +16,7 @@
 #include <cinttypes>
 #include <cstring>
 #include <ctime>
-#include <new>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -62,12 +62,12 @@ struct CachedFile {
 std::vector<CachedFile> ListAndSweep(int descriptor) {
   std::vector<CachedFile> files;
   const int copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  DIR* listing = copy < 0 ? nullptr : fdopendir(copy);
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(copy < 0 ? nullptr : fdopendir(copy), closedir);
   if (listing == nullptr) {
     if (copy >= 0) close(copy);
     return files;
   }
-  while (const dirent* found = readdir(listing)) {
+  while (const dirent* found = readdir(listing.get())) {
     const std::string_view name = found->d_name;
     if (name.ends_with(kTemporarySuffix)) {
       // Its writer holds a lock from the file's first moments to its end.
@@ -83,7 +83,6 @@ std::vector<CachedFile> ListAndSweep(int descriptor) {
       files.push_back({std::string(name), static_cast<uint64_t>(facts.st_size), facts.st_mtim});
     }
   }
-  closedir(listing);
   return files;
 }
 
@@ -108,20 +107,47 @@ void Evict(std::vector<CachedFile> files, int descriptor, const std::string& nam
   }
 }
 
+/// A name no other file has: names of files that are gone may come back.
+std::string TemporaryName(const std::string& name) {
+  static std::atomic<uint64_t> count{0};
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return name + "." + std::to_string(getpid()) + "-" + std::to_string(count.fetch_add(1)) + "-" +
+         std::to_string(now.tv_nsec) + kTemporarySuffix;
+}
+
 class TemporaryFile final : public CacheWriter {
  public:
-  TemporaryFile(std::string path, std::string temporary_name, std::string name, Descriptor folder,
-                Descriptor file)
-      : path_(std::move(path)),
-        temporary_name_(std::move(temporary_name)),
-        name_(std::move(name)),
-        folder_(std::move(folder)),
-        file_(std::move(file)) {}
+  TemporaryFile(std::string path, std::string name, Descriptor folder)
+      : path_(std::move(path)), name_(std::move(name)), folder_(std::move(folder)) {}
   ~TemporaryFile() override {
-    if (!published_) unlinkat(folder_.get(), temporary_name_.c_str(), 0);
+    if (exists_) unlinkat(folder_.get(), temporary_name_.c_str(), 0);
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  /// Makes an empty file under a name of its own, locked.
+  Status Create() {
+    for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
+      temporary_name_ = TemporaryName(name_);
+      file_ = Descriptor(openat(folder_.get(), temporary_name_.c_str(),
+                                O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+      if (!file_.ok()) {
+        if (errno == EEXIST) continue;
+        return SystemError(path_, "cannot be written to");
+      }
+      exists_ = true;
+      // Another process may have taken the file for a leftover before the lock was ours.
+      struct stat facts {};
+      if (flock(file_.get(), LOCK_EX | LOCK_NB) == 0 && fstat(file_.get(), &facts) == 0 &&
+          facts.st_nlink > 0) {
+        return OkStatus();
+      }
+      unlinkat(folder_.get(), temporary_name_.c_str(), 0);
+      exists_ = false;
+    }
+    return Error(StatusCode::kIo, "%.300s: no name for a file is free", path_.c_str());
+  }
 
   Status Reserve(uint64_t bytes) {
     // Now, so that a full disk is noticed before the work; and again by Write, where a file system
@@ -150,17 +176,17 @@ class TemporaryFile final : public CacheWriter {
     if (renameat(folder_.get(), temporary_name_.c_str(), folder_.get(), name_.c_str()) != 0) {
       return SystemError(path_, "cannot be renamed");
     }
-    published_ = true;
+    exists_ = false;
     return OkStatus();
   }
 
  private:
   const std::string path_;
-  const std::string temporary_name_;
   const std::string name_;
   const Descriptor folder_;
-  const Descriptor file_;
-  bool published_ = false;
+  std::string temporary_name_;
+  Descriptor file_;
+  bool exists_ = false;  // under its temporary name
 };
 
 /// Maps an open cache file, in huge pages where the system has them for files.
@@ -173,15 +199,6 @@ Result<std::unique_ptr<DataSource>> MapWhole(int descriptor) {
   }
 #endif
   return source;
-}
-
-/// A name no other file has: names of files that are gone may come back.
-std::string TemporaryName(const std::string& name) {
-  static std::atomic<uint64_t> count{0};
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return name + "." + std::to_string(getpid()) + "-" + std::to_string(count.fetch_add(1)) + "-" +
-         std::to_string(now.tv_nsec) + kTemporarySuffix;
 }
 
 }  // namespace
@@ -229,29 +246,10 @@ Result<std::unique_ptr<CacheWriter>> CreateCacheFile(const CacheSettings& settin
   Descriptor folder(open(settings.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.ok()) return SystemError(settings.folder, "cannot be opened");
   Evict(ListAndSweep(folder.get()), folder.get(), name, bytes, settings.limit_bytes);
-  for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
-    const std::string temporary = TemporaryName(name);
-    Descriptor file(openat(folder.get(), temporary.c_str(),
-                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file.ok()) {
-      if (errno == EEXIST) continue;
-      return SystemError(settings.folder, "cannot be written to");
-    }
-    // Another process may have taken the file for a leftover before the lock was ours.
-    struct stat facts {};
-    if (flock(file.get(), LOCK_EX | LOCK_NB) != 0 || fstat(file.get(), &facts) != 0 ||
-        facts.st_nlink == 0) {
-      unlinkat(folder.get(), temporary.c_str(), 0);
-      continue;
-    }
-    auto* writer = new (std::nothrow)
-        TemporaryFile(settings.folder, temporary, name, std::move(folder), std::move(file));
-    if (writer == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a cache file");
-    std::unique_ptr<CacheWriter> owner(writer);
-    GRAFT_RETURN_IF_ERROR(writer->Reserve(bytes));
-    return owner;
-  }
-  return Error(StatusCode::kIo, "%.300s: no name for a file is free", settings.folder.c_str());
+  auto writer = std::make_unique<TemporaryFile>(settings.folder, name, std::move(folder));
+  GRAFT_RETURN_IF_ERROR(writer->Create());
+  GRAFT_RETURN_IF_ERROR(writer->Reserve(bytes));
+  return std::unique_ptr<CacheWriter>(std::move(writer));
 }
 
 }  // namespace graft::runtime

@@ -31,13 +31,22 @@ Status SystemError(const std::string& path, const char* what) {
 
 class Writer final : public FileWriter {
  public:
-  Writer(std::string path, std::string temporary, Descriptor file)
-      : path_(std::move(path)), temporary_(std::move(temporary)), file_(std::move(file)) {}
+  explicit Writer(const char* path) : path_(path), temporary_(path_ + ".XXXXXX") {
+    const size_t slash = path_.rfind('/');
+    folder_ = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
+  }
   ~Writer() override {
-    if (!temporary_.empty()) unlink(temporary_.c_str());
+    if (exists_) unlink(temporary_.c_str());
   }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
+
+  Status Create() {
+    file_ = Descriptor(mkostemp(temporary_.data(), O_CLOEXEC));  // for this user alone
+    if (!file_.ok()) return SystemError(path_, "cannot be written");
+    exists_ = true;
+    return OkStatus();
+  }
 
   Status Write(std::span<const uint8_t> bytes) override {
     if (!platform::WriteAt(file_.get(), written_, bytes))
@@ -51,18 +60,18 @@ class Writer final : public FileWriter {
       return SystemError(path_, "cannot be written");
     if (std::rename(temporary_.c_str(), path_.c_str()) != 0)
       return SystemError(path_, "cannot be replaced");
-    temporary_.clear();
+    exists_ = false;
     // The name, too, should outlast a loss of power. Not every file system can do that.
-    const size_t slash = path_.rfind('/');
-    const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
-    const Descriptor opened(open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
+    const Descriptor opened(open(folder_.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
     if (opened.ok()) platform::Sync(opened.get());
     return OkStatus();
   }
 
  private:
   const std::string path_;
-  std::string temporary_;  // empty: it has the path's name
+  std::string temporary_;
+  std::string folder_;
+  bool exists_ = false;  // under its temporary name
   Descriptor file_;
   uint64_t written_ = 0;
 };
@@ -99,15 +108,9 @@ class Reader final : public FileReader {
 }  // namespace
 
 Result<std::unique_ptr<FileWriter>> CreateFileAt(const char* path) {
-  std::string temporary = std::string(path) + ".XXXXXX";
-  Descriptor file(mkostemp(temporary.data(), O_CLOEXEC));  // for this user alone
-  if (!file.ok()) return SystemError(path, "cannot be written");
-  std::unique_ptr<FileWriter> writer(new (std::nothrow) Writer(path, temporary, std::move(file)));
-  if (writer == nullptr) {
-    unlink(temporary.c_str());
-    return Status(StatusCode::kOutOfMemory, "no memory for a file's record");
-  }
-  return writer;
+  auto writer = std::make_unique<Writer>(path);
+  GRAFT_RETURN_IF_ERROR(writer->Create());
+  return std::unique_ptr<FileWriter>(std::move(writer));
 }
 
 Result<std::unique_ptr<FileReader>> OpenFileAt(const char* path) {

@@ -83,5 +83,6 @@ graft_status graft_model_render_chat(const graft_model* model, const graft_chat_
                                      size_t message_count, const graft_chat_options* options,
                                      char* text, size_t capacity, size_t* size,
                                      graft_error* error) {
-  return Report(Render(model, messages, message_count, options, text, capacity, size), error);
+  return Call([&] { return Render(model, messages, message_count, options, text, capacity, size); },
+              error);
 }

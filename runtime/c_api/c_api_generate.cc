@@ -91,10 +91,14 @@ graft_status graft_session_generate(graft_session* session, const int32_t* promp
                                     size_t prompt_count, const graft_generate_options* options,
                                     graft_token_callback callback, void* user,
                                     graft_generate_result* result, graft_error* error) {
-  return Report(Generate(session, {prompt, prompt_count}, options, callback, user, result), error);
+  return Call(
+      [&] {
+        return Generate(session, {prompt, prompt_count}, options, callback, user, result);
+      },
+      error);
 }
 
 graft_status graft_session_append(graft_session* session, const int32_t* ids, size_t count,
                                   const float** logits, graft_error* error) {
-  return Report(Append(session, ids, count, logits), error);
+  return Call([&] { return Append(session, ids, count, logits); }, error);
 }

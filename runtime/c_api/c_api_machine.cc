@@ -89,13 +89,13 @@ Status GetKernel(size_t index, graft_kernel_info* info) {
 }  // namespace
 
 graft_status graft_cpu_get_info(graft_cpu_info* info, graft_error* error) {
-  return Report(GetInfo(info), error);
+  return Call([&] { return GetInfo(info); }, error);
 }
 
 graft_status graft_cpu_get_group(size_t index, graft_cpu_group* group, graft_error* error) {
-  return Report(GetGroup(index, group), error);
+  return Call([&] { return GetGroup(index, group); }, error);
 }
 
 graft_status graft_kernel_get_info(size_t index, graft_kernel_info* info, graft_error* error) {
-  return Report(GetKernel(index, info), error);
+  return Call([&] { return GetKernel(index, info); }, error);
 }

@@ -66,26 +66,31 @@ Status TrimSession(graft_session* session) {
 
 graft_status graft_model_estimate(const char* path, const graft_session_options* options,
                                   graft_memory_estimate* estimate, graft_error* error) {
-  if (path == nullptr) return Report(NullArgument("path"), error);
-  if (const Status status = CheckOutStruct(estimate, "estimate"); !status.ok())
-    return Report(status, error);
-  return Report(Estimate(runtime::OpenPath(path), path, options, estimate), error);
+  return Call(
+      [&]() -> Status {
+        if (path == nullptr) return NullArgument("path");
+        GRAFT_RETURN_IF_ERROR(CheckOutStruct(estimate, "estimate"));
+        return Estimate(runtime::OpenPath(path), path, options, estimate);
+      },
+      error);
 }
 
 graft_status graft_model_estimate_fd(int fd, uint64_t offset, uint64_t size,
                                      const graft_session_options* options,
                                      graft_memory_estimate* estimate, graft_error* error) {
-  if (const Status status = CheckOutStruct(estimate, "estimate"); !status.ok())
-    return Report(status, error);
-  return Report(
-      Estimate(runtime::OpenDescriptor(fd, offset, size), "file descriptor", options, estimate),
+  return Call(
+      [&]() -> Status {
+        GRAFT_RETURN_IF_ERROR(CheckOutStruct(estimate, "estimate"));
+        return Estimate(runtime::OpenDescriptor(fd, offset, size), "file descriptor", options,
+                        estimate);
+      },
       error);
 }
 
 graft_status graft_model_trim(const graft_model* model, graft_error* error) {
-  return Report(TrimModel(model), error);
+  return Call([&] { return TrimModel(model); }, error);
 }
 
 graft_status graft_session_trim(graft_session* session, graft_error* error) {
-  return Report(TrimSession(session), error);
+  return Call([&] { return TrimSession(session); }, error);
 }

@@ -60,6 +60,20 @@ Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char
   return OkStatus();
 }
 
+Status OpenMemory(const void* data, size_t size, const graft_model_options* options,
+                  graft_model** model) {
+  if (data == nullptr) return NullArgument("data");
+  if (model == nullptr) return NullArgument("model");
+  if (reinterpret_cast<uintptr_t>(data) % kMemoryAlignment != 0) {
+    return Error(StatusCode::kInvalidArgument, "data is not aligned to %zu bytes",
+                 kMemoryAlignment);
+  }
+  std::unique_ptr<runtime::DataSource> source(
+      new (std::nothrow) runtime::MemorySource({static_cast<const uint8_t*>(data), size}));
+  if (source == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a source");
+  return OpenModel(std::move(source), "memory", options, model);
+}
+
 Status GetInfo(const graft_model* model, graft_model_info* info) {
   if (model == nullptr) return NullArgument("model");
   GRAFT_RETURN_IF_ERROR(CheckOutStruct(info, "info"));
@@ -88,41 +102,36 @@ Status GetInfo(const graft_model* model, graft_model_info* info) {
 
 graft_status graft_model_open(const char* path, const graft_model_options* options,
                               graft_model** model, graft_error* error) {
-  if (path == nullptr) return Report(NullArgument("path"), error);
-  if (model == nullptr) return Report(NullArgument("model"), error);
-  return Report(OpenModel(runtime::OpenPath(path), path, options, model), error);
+  return Call(
+      [&]() -> Status {
+        if (path == nullptr) return NullArgument("path");
+        if (model == nullptr) return NullArgument("model");
+        return OpenModel(runtime::OpenPath(path), path, options, model);
+      },
+      error);
 }
 
 graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
                                  const graft_model_options* options, graft_model** model,
                                  graft_error* error) {
-  if (model == nullptr) return Report(NullArgument("model"), error);
-  return Report(
-      OpenModel(runtime::OpenDescriptor(fd, offset, size), "file descriptor", options, model),
+  return Call(
+      [&]() -> Status {
+        if (model == nullptr) return NullArgument("model");
+        return OpenModel(runtime::OpenDescriptor(fd, offset, size), "file descriptor", options,
+                         model);
+      },
       error);
 }
 
 graft_status graft_model_open_memory(const void* data, size_t size,
                                      const graft_model_options* options, graft_model** model,
                                      graft_error* error) {
-  if (data == nullptr) return Report(NullArgument("data"), error);
-  if (model == nullptr) return Report(NullArgument("model"), error);
-  if (reinterpret_cast<uintptr_t>(data) % kMemoryAlignment != 0) {
-    return Report(
-        Error(StatusCode::kInvalidArgument, "data is not aligned to %zu bytes", kMemoryAlignment),
-        error);
-  }
-  std::unique_ptr<runtime::DataSource> source(
-      new (std::nothrow) runtime::MemorySource({static_cast<const uint8_t*>(data), size}));
-  if (source == nullptr) {
-    return Report(Status(StatusCode::kOutOfMemory, "no memory for a source"), error);
-  }
-  return Report(OpenModel(std::move(source), "memory", options, model), error);
+  return Call([&] { return OpenMemory(data, size, options, model); }, error);
 }
 
 void graft_model_destroy(graft_model* model) { delete model; }
 
 graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
                                   graft_error* error) {
-  return Report(GetInfo(model, info), error);
+  return Call([&] { return GetInfo(model, info); }, error);
 }

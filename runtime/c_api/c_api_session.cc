@@ -137,7 +137,7 @@ Status graft::capi::ReadSessionOptions(const graft_session_options* options,
 
 graft_status graft_session_create(graft_model* model, const graft_session_options* options,
                                   graft_session** session, graft_error* error) {
-  return Report(CreateSession(model, options, session), error);
+  return Call([&] { return CreateSession(model, options, session); }, error);
 }
 
 void graft_session_destroy(graft_session* session) { delete session; }
@@ -147,25 +147,25 @@ void graft_session_cancel(graft_session* session) {
 }
 
 graft_status graft_session_reset(graft_session* session, graft_error* error) {
-  return Report(Rewind(session, 0), error);
+  return Call([&] { return Rewind(session, 0); }, error);
 }
 
 graft_status graft_session_rewind(graft_session* session, size_t tokens, graft_error* error) {
-  return Report(Rewind(session, tokens), error);
+  return Call([&] { return Rewind(session, tokens); }, error);
 }
 
 graft_status graft_session_keep_prefix(graft_session* session, const int32_t* ids, size_t count,
                                        size_t* kept, graft_error* error) {
-  return Report(KeepPrefix(session, ids, count, kept), error);
+  return Call([&] { return KeepPrefix(session, ids, count, kept); }, error);
 }
 
 graft_status graft_session_save(const graft_session* session, const char* path,
                                 graft_error* error) {
-  return Report(Save(session, path), error);
+  return Call([&] { return Save(session, path); }, error);
 }
 
 graft_status graft_session_restore(graft_session* session, const char* path, graft_error* error) {
-  return Report(Restore(session, path), error);
+  return Call([&] { return Restore(session, path); }, error);
 }
 
 size_t graft_session_position(const graft_session* session) {
@@ -174,14 +174,14 @@ size_t graft_session_position(const graft_session* session) {
 
 graft_status graft_session_get_info(const graft_session* session, graft_session_info* info,
                                     graft_error* error) {
-  return Report(GetSessionInfo(session, info), error);
+  return Call([&] { return GetSessionInfo(session, info); }, error);
 }
 
 graft_status graft_session_measure(graft_session* session, uint8_t on, graft_error* error) {
-  return Report(Measure(session, on != 0), error);
+  return Call([&] { return Measure(session, on != 0); }, error);
 }
 
 graft_status graft_session_step_time(const graft_session* session, size_t index,
                                      graft_step_time* time, graft_error* error) {
-  return Report(GetStepTime(session, index, time), error);
+  return Call([&] { return GetStepTime(session, index, time); }, error);
 }

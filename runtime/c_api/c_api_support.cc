@@ -24,6 +24,13 @@ graft_status Report(const Status& status, graft_error* error) {
   return code;
 }
 
+graft_status ReportOutOfMemory(graft_error* error) {
+  if (error == nullptr) return GRAFT_OUT_OF_MEMORY;
+  error->code = GRAFT_OUT_OF_MEMORY;
+  std::strcpy(error->message, "out of memory: an allocation failed");
+  return GRAFT_OUT_OF_MEMORY;
+}
+
 Status NullArgument(const char* name) {
   return Error(StatusCode::kInvalidArgument, "%s is NULL", name);
 }

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -37,6 +39,22 @@ namespace graft::capi {
 
 /// Tells the caller how it went, and returns the code.
 graft_status Report(const Status& status, graft_error* error);
+/// The same of an allocation that failed.
+graft_status ReportOutOfMemory(graft_error* error);
+
+/// Runs `work`, a function of graft.h that gives a Status, and tells the caller how it went. This is
+/// the one place where an allocation that failed below ends: what it unwound through gave back what
+/// it held.
+template <typename Work>
+graft_status Call(const Work& work, graft_error* error) {
+  try {
+    return Report(work(), error);
+  } catch (const std::bad_alloc&) {
+    return ReportOutOfMemory(error);
+  } catch (const std::length_error&) {  // more than a string or a vector can ever hold
+    return ReportOutOfMemory(error);
+  }
+}
 
 Status NullArgument(const char* name);
 

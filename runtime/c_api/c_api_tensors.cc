@@ -95,11 +95,11 @@ Status Forward(graft_session* session, const graft_tensor* inputs, size_t input_
 
 graft_status graft_model_get_input(const graft_model* model, size_t index, graft_tensor* input,
                                    graft_error* error) {
-  return Report(GetInput(model, index, input), error);
+  return Call([&] { return GetInput(model, index, input); }, error);
 }
 
 graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,
                                    size_t input_count, const graft_tensor** outputs,
                                    size_t* output_count, graft_error* error) {
-  return Report(Forward(session, inputs, input_count, outputs, output_count), error);
+  return Call([&] { return Forward(session, inputs, input_count, outputs, output_count); }, error);
 }

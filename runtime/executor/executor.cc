@@ -102,7 +102,13 @@ uint32_t Executor::TaskCount(uint32_t index) {
     const size_t block = RowBlock(stage.rows, team_.size());
     return static_cast<uint32_t>((stage.rows + block - 1) / block);
   }
-  return runners_[schedule_.steps[stage.first]]->CountTasks(call_);
+  if (HasFailed()) return 1;
+  try {  // on any thread of the team, out of which nothing may be thrown
+    return runners_[schedule_.steps[stage.first]]->CountTasks(call_);
+  } catch (const std::bad_alloc&) {
+    FailPass(StatusCode::kOutOfMemory);
+    return 1;
+  }
 }
 
 void Executor::RunStageRows(const Stage& stage, size_t begin, size_t end) {
@@ -116,7 +122,7 @@ void Executor::RunStageRows(const Stage& stage, size_t begin, size_t end) {
 
 void Executor::RunTask(uint32_t index, uint32_t task, unsigned worker) {
   // FinishStage ends the pass: what is left undone here is not used.
-  if (cancel_->load(std::memory_order_relaxed)) return;
+  if (cancel_->load(std::memory_order_relaxed) || HasFailed()) return;
   const Stage& stage = schedule_.stages[index];
   if (stage.by_rows) {
     const size_t block = RowBlock(stage.rows, team_.size());
@@ -126,7 +132,7 @@ void Executor::RunTask(uint32_t index, uint32_t task, unsigned worker) {
   }
   const uint32_t step = schedule_.steps[stage.first];
   const uint64_t started_ns = profile_ == nullptr ? 0 : Profile::NowNs();
-  if (!runners_[step]->RunTask(call_, task, worker)) failed_.store(true, std::memory_order_relaxed);
+  if (!runners_[step]->RunTask(call_, task, worker)) FailPass(StatusCode::kInternal);
   if (profile_ != nullptr) profile_->AddBusy(step, started_ns);
 }
 
@@ -143,6 +149,7 @@ bool Executor::FinishStage(uint32_t index) {
     for (const uint32_t step : steps) profile_->AddCall(step, runners_[step]->weight_bytes());
     profile_->FinishStage(steps);
   }
+  if (HasFailed()) return false;
   if (!cancel_->load(std::memory_order_relaxed)) return true;
   cancelled_ = true;
   return false;
@@ -152,18 +159,17 @@ Status Executor::Run(size_t first_position, const std::atomic<bool>& cancel) {
   call_.first_position = first_position;
   cancel_ = &cancel;
   cancelled_ = false;
-  failed_.store(false, std::memory_order_relaxed);
+  FailPass(StatusCode::kOk);
   if (const int32_t ends = plan_.text_ends(); ends >= 0 && data(ends) != nullptr)
     call_.text_slots.Assign({static_cast<const int32_t*>(data(ends)), plan_.rows(ends, binding_)});
   if (profile_ != nullptr) profile_->StartPass();
   team_.Run(*this, static_cast<uint32_t>(schedule_.stages.size()));
-  if (failed_.load(std::memory_order_relaxed))
-    return Error(StatusCode::kInternal, "a prepared operator did not run");
-  if (cancelled_) {
-    attention_.Abandon();
-    return Error(StatusCode::kCancelled, "cancelled");
-  }
-  return OkStatus();
+  if (!HasFailed() && !cancelled_) return OkStatus();
+  attention_.Abandon();
+  if (!HasFailed()) return Error(StatusCode::kCancelled, "cancelled");
+  if (failure_.load(std::memory_order_relaxed) == StatusCode::kOutOfMemory)
+    return Error(StatusCode::kOutOfMemory, "out of memory while computing");
+  return Error(StatusCode::kInternal, "a prepared operator did not run");
 }
 
 }  // namespace graft::runtime

@@ -46,7 +46,7 @@ class Executor final : private StagedWork {
   /// Computes all outputs. first_position: positions that the caches hold already. Allocates
   /// nothing.
   /// Errors   kCancelled: *cancel became true, and each worker did no more than finish the task it
-  ///          was at. kInternal.
+  ///          was at. kOutOfMemory, kInternal.
   Status Run(size_t first_position, const std::atomic<bool>& cancel);
 
   /// Gives back the memory of activations and scratch; Prepare allocates it again.
@@ -65,6 +65,8 @@ class Executor final : private StagedWork {
   void FindNextReaders();
   const StepKind& KindOf(uint32_t step) const { return *plan_.steps()[step].kind; }
   void RunStageRows(const Stage& stage, size_t begin, size_t end);
+  void FailPass(StatusCode code) { failure_.store(code, std::memory_order_relaxed); }
+  bool HasFailed() const { return failure_.load(std::memory_order_relaxed) != StatusCode::kOk; }
 
   // StagedWork, for the team.
   uint32_t TaskCount(uint32_t stage) override;
@@ -89,7 +91,7 @@ class Executor final : private StagedWork {
   CallState call_;
   const std::atomic<bool>* cancel_ = nullptr;
   bool cancelled_ = false;
-  std::atomic<bool> failed_{false};
+  std::atomic<StatusCode> failure_{StatusCode::kOk};  // what is left of the pass is not run
 };
 
 }  // namespace graft::runtime

@@ -2,6 +2,7 @@
 #include "runtime/executor/profile.h"
 
 #include <chrono>
+#include <utility>
 
 namespace graft::runtime {
 
@@ -12,8 +13,9 @@ uint64_t Profile::NowNs() {
 }
 
 void Profile::Clear(size_t steps) {
+  std::vector<std::atomic<uint64_t>> stage_busy_ns(steps);
   totals_.assign(steps, {});
-  stage_busy_ns_ = std::vector<std::atomic<uint64_t>>(steps);
+  stage_busy_ns_ = std::move(stage_busy_ns);
 }
 
 uint64_t Profile::AddBusy(uint32_t step, uint64_t since_ns) {

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -88,7 +89,11 @@ Status PackFileWriter::Store() {
 }
 
 void PackFileWriter::Run() {
-  failure_ = Store();
+  try {  // on a thread of its own
+    failure_ = Store();
+  } catch (const std::bad_alloc&) {
+    failure_ = Status(StatusCode::kOutOfMemory, "out of memory while storing packed weights");
+  }
   writer_.reset();
   state_.store(failure_.ok() ? State::kDone : State::kFailed, std::memory_order_release);
 }

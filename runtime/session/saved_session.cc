@@ -91,6 +91,7 @@ void ClearLastBlock(const KvView& view, size_t tokens) {
 
 class ChecksumOfParts {
  public:
+  explicit ChecksumOfParts(size_t parts) { sums_.reserve(parts); }
   void Add(const Part& part) { sums_.push_back(schema::Checksum64(part)); }
   uint64_t value() const {
     return schema::Checksum64(
@@ -134,11 +135,15 @@ Status CheckHeader(const Header& header, uint64_t file_bytes, const SavedSession
   return OkStatus();
 }
 
-Status ReadParts(FileReader& file, const Header& header, const SavedSessionTarget& target) {
+// *held is 0 from the first byte that changes.
+Status ReadParts(FileReader& file, const Header& header, const SavedSessionTarget& target,
+                 size_t* held) {
   const auto tokens = static_cast<size_t>(header.tokens);
-  ChecksumOfParts checksum;
+  const std::vector<Part> parts = PartsOf(target, tokens);
+  ChecksumOfParts checksum(parts.size());
   uint64_t offset = sizeof(Header);
-  for (const Part& part : PartsOf(target, tokens)) {
+  *held = 0;
+  for (const Part& part : parts) {
     GRAFT_RETURN_IF_ERROR(file.Read(offset, part));
     checksum.Add(part);
     offset += part.size();
@@ -160,7 +165,7 @@ Status ReadParts(FileReader& file, const Header& header, const SavedSessionTarge
 Status WriteSavedSession(const char* path, const SavedSessionTarget& session, size_t tokens) {
   for (const KvView& view : session.caches) ClearLastBlock(view, tokens);
   const std::vector<Part> parts = PartsOf(session, tokens);
-  ChecksumOfParts checksum;
+  ChecksumOfParts checksum(parts.size());
   for (const Part& part : parts) checksum.Add(part);
   Header header;
   header.kv_format = NumberOf(session.element);
@@ -187,8 +192,7 @@ Status ReadSavedSession(const char* path, const SavedSessionTarget& target, size
   const std::string name(path);
   if (const Status status = CheckHeader(header, file->size(), target); !status.ok())
     return status.WithContext(name.substr(0, 300));
-  *tokens = 0;
-  if (const Status status = ReadParts(*file, header, target); !status.ok()) {
+  if (const Status status = ReadParts(*file, header, target, tokens); !status.ok()) {
     return status.message().find(name) == std::string_view::npos
                ? status.WithContext(name.substr(0, 300))
                : status;

@@ -77,6 +77,7 @@ void Session::Impl::DiscardUnheld() const {
 Result<uint8_t*> Session::Impl::MakeOutput(uint64_t row_bytes, uint64_t rows) {
   uint64_t bytes = 0;
   if (!CheckedMultiply(row_bytes, rows, &bytes)) bytes = std::numeric_limits<uint64_t>::max();
+  gathered.reserve(gathered.size() + 1);  // before the budget counts what would be lost again
   GRAFT_ASSIGN_OR_RETURN(PageMemory memory, budget.Allocate(bytes, "the outputs"));
   gathered.push_back(std::move(memory));
   return gathered.back().data();
@@ -148,17 +149,14 @@ Status Session::Impl::Append(std::span<const int32_t> given, const float** logit
                  given.size(), position, context_tokens);
   }
   GRAFT_RETURN_IF_ERROR(CheckIds(given));
-  const size_t before = position;
+  PositionGuard guard(&position, position);
   for (size_t done = 0; done < given.size();) {
     const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
     const bool last = done + count == given.size();
-    if (Status status = RunChunk(given.subspan(done, count), last && logits != nullptr ? 1 : 0);
-        !status.ok()) {
-      position = before;
-      return status;
-    }
+    GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), last && logits != nullptr ? 1 : 0));
     done += count;
   }
+  guard.Keep();
   if (logits != nullptr) {
     const int32_t output = plan.outputs()[0];
     const size_t last_row = plan.rows(output, binding) - 1;

@@ -292,6 +292,7 @@ Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const Tenso
     binding[plan.rows_symbol(plan.token_ids())] = static_cast<int64_t>(given.size());
   }
   position = 0;
+  PositionGuard guard(&position, 0);
   // Outputs that keep one row for each token can be put together from chunks.
   const bool chunked =
       plan.can_chunk() &&
@@ -302,12 +303,8 @@ Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const Tenso
         };
         return symbol >= 0 && (is_of(plan.token_ids()) || is_of(plan.output_rows()));
       });
-  const Status status = chunked ? ForwardTokens(given, WantsLastRow()) : ForwardAtOnce(inputs);
-  if (!status.ok()) {
-    position = 0;
-    return status;
-  }
-  if (position > context_tokens) position = 0;
+  GRAFT_RETURN_IF_ERROR(chunked ? ForwardTokens(given, WantsLastRow()) : ForwardAtOnce(inputs));
+  if (position <= context_tokens) guard.Keep();
   return std::span<const TensorView>(views);
 }
 

@@ -24,6 +24,23 @@
 
 namespace graft::runtime {
 
+/// Puts a session's position back unless what moves it comes to its end, in whatever way it does
+/// not.
+class PositionGuard {
+ public:
+  PositionGuard(size_t* position, size_t back) : position_(position), back_(back) {}
+  ~PositionGuard() {
+    if (position_ != nullptr) *position_ = back_;
+  }
+  PositionGuard(const PositionGuard&) = delete;
+  PositionGuard& operator=(const PositionGuard&) = delete;
+  void Keep() { position_ = nullptr; }
+
+ private:
+  size_t* position_;
+  size_t back_;
+};
+
 class Session::Impl {
  public:
   Impl(std::shared_ptr<const Model> model_in)

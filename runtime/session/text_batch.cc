@@ -120,11 +120,12 @@ class TextRun {
                                      &bytes)) {
         bytes = std::numeric_limits<uint64_t>::max();
       }
+      memory->reserve(memory->size() + 1);  // before the budget counts what would be lost again
       GRAFT_ASSIGN_OR_RETURN(PageMemory room,
                              executor_.budget().Allocate(bytes, "the outputs of texts"));
       view.data = room.data();
-      results_.push_back(room.data());
       memory->push_back(std::move(room));
+      results_.push_back(memory->back().data());
       views->push_back(std::move(view));
     }
     return OkStatus();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "runtime/threads/worker_team.h"
@@ -27,7 +28,7 @@ class TaskList final : public StagedWork {
   }
   void RunTask(uint32_t stage, uint32_t task, unsigned worker) override {
     if (failed_.load(std::memory_order_relaxed)) return;
-    Status status = task_(size_t{stage} * WorkerTeam::kMaxTasks + task, worker);
+    Status status = Try(size_t{stage} * WorkerTeam::kMaxTasks + task, worker);
     if (status.ok()) return;
     const std::lock_guard<std::mutex> lock(mutex_);
     if (status_.ok()) status_ = std::move(status);
@@ -38,6 +39,15 @@ class TaskList final : public StagedWork {
   Status TakeStatus() { return std::move(status_); }
 
  private:
+  // Nothing may be thrown out of a thread of the team.
+  Status Try(size_t index, unsigned worker) {
+    try {
+      return task_(index, worker);
+    } catch (const std::bad_alloc&) {
+      return Status(StatusCode::kOutOfMemory, "out of memory");
+    }
+  }
+
   const size_t count_;
   const Task& task_;
   std::mutex mutex_;

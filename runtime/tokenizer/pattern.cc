@@ -43,8 +43,8 @@ struct PatternScratch::Buffers {
   bool complete() const { return match != nullptr && quick != nullptr && slow != nullptr; }
 };
 
-PatternScratch::PatternScratch() : buffers_(new (std::nothrow) Buffers) {
-  if (buffers_ == nullptr || !buffers_->complete()) return;
+PatternScratch::PatternScratch() : buffers_(std::make_unique<Buffers>()) {
+  if (!buffers_->complete()) throw std::bad_alloc();
   pcre2_set_match_limit(buffers_->quick, kQuickSteps);
   pcre2_set_heap_limit(buffers_->quick, kHeapLimitKib);
   pcre2_set_heap_limit(buffers_->slow, kHeapLimitKib);
@@ -79,7 +79,8 @@ Result<Pattern> Pattern::Compile(std::string_view text, bool is_regex) {
   if (pattern.code_ == nullptr) {
     PCRE2_UCHAR reason[128] = {};
     pcre2_get_error_message(error, reason, sizeof(reason));
-    return Error(StatusCode::kCorrupt, "pattern \"%.*s\": %s at byte %zu", shown, text.data(),
+    return Error(error == PCRE2_ERROR_HEAP_FAILED ? StatusCode::kOutOfMemory : StatusCode::kCorrupt,
+                 "pattern \"%.*s\": %s at byte %zu", shown, text.data(),
                  reinterpret_cast<const char*>(reason), static_cast<size_t>(offset));
   }
   size_t code_bytes = 0;
@@ -105,9 +106,6 @@ Status Pattern::Find(std::string_view subject, size_t from, PatternScratch& scra
 Status Pattern::FindRegex(std::string_view subject, size_t from, PatternScratch& scratch,
                           PatternMatch* match) const {
   PatternScratch::Buffers* buffers = scratch.buffers_.get();
-  if (buffers == nullptr || !buffers->complete()) {
-    return Status(StatusCode::kOutOfMemory, "no memory to search for a pattern");
-  }
   int count = has_machine_code_ ? pcre2_jit_match(code_.get(), Units(subject), subject.size(), from,
                                                   0, buffers->match, buffers->quick)
                                 : pcre2_match(code_.get(), Units(subject), subject.size(), from,
@@ -132,7 +130,8 @@ Status Pattern::FindRegex(std::string_view subject, size_t from, PatternScratch&
   if (count < 0) {
     PCRE2_UCHAR reason[128] = {};
     pcre2_get_error_message(count, reason, sizeof(reason));
-    return Error(StatusCode::kCorrupt, "pattern \"%.*s\" on a text of %zu bytes: %s",
+    return Error(count == PCRE2_ERROR_NOMEMORY ? StatusCode::kOutOfMemory : StatusCode::kCorrupt,
+                 "pattern \"%.*s\" on a text of %zu bytes: %s",
                  static_cast<int>(std::min<size_t>(text_.size(), 100)), text_.data(),
                  subject.size(), reinterpret_cast<const char*>(reason));
   }

@@ -41,12 +41,12 @@ struct PatternMatch {
 /// Immutable: any number of threads may search with it.
 class Pattern {
  public:
-  /// Errors   kCorrupt: not a regular expression, or too large a one.
+  /// Errors   kCorrupt: not a regular expression, or too large a one; kOutOfMemory.
   static Result<Pattern> Compile(std::string_view pattern, bool is_regex);
 
   /// The first match in `subject` that starts at or after `from`; `subject` is all it can see.
   /// Requires valid UTF-8.
-  /// Errors   kCorrupt: the search backtracks beyond all bounds.
+  /// Errors   kCorrupt: the search backtracks beyond all bounds; kOutOfMemory.
   Status Find(std::string_view subject, size_t from, PatternScratch& scratch,
               PatternMatch* match) const;
 

@@ -16,15 +16,6 @@ static_assert(offsetof(RowQuantization, zero_point) ==
               offsetof(xnn_quantization_params, zero_point));
 static_assert(offsetof(RowQuantization, scale) == offsetof(xnn_quantization_params, scale));
 
-Status InitializeKernels() {
-  static const xnn_status status = xnn_initialize(nullptr);
-  if (status == xnn_status_success) return OkStatus();
-  if (status == xnn_status_unsupported_hardware)
-    return Error(StatusCode::kUnsupported, "XNNPACK does not support this CPU");
-  return Error(StatusCode::kOutOfMemory, "XNNPACK cannot be initialized (status %d)",
-               static_cast<int>(status));
-}
-
 struct LinearOperator::Impl {
   Impl(const LinearWeights& weights_in, size_t begin, const char* name_in)
       : weights(&weights_in),

@@ -19,7 +19,7 @@
 
 namespace graft::runtime {
 
-/// Sets up XNNPACK for this CPU, once in a process.
+/// Sets up XNNPACK for this CPU, once in a process; after a failure the next call tries again.
 /// Errors   kUnsupported, kOutOfMemory.
 Status InitializeKernels();
 

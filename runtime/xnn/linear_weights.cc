@@ -67,7 +67,7 @@ Status FindTiles(const char* name, LinearWeights* weights, const uint16_t* unit_
 }
 
 // Whether PackBlocks gives, for a tile of known numbers, the bytes that XNNPACK gives on this CPU.
-bool PacksLikeXnnpack(const LinearWeights& weights) {
+Result<bool> PacksLikeXnnpack(const char* name, const LinearWeights& weights) {
   constexpr size_t kColumns = 512;
   const size_t tile = weights.block_tile;
   const size_t block = weights.block_size;
@@ -100,6 +100,7 @@ bool PacksLikeXnnpack(const LinearWeights& weights) {
   const xnn_status status =
       CreateOperator(sample, tile, {codes.data(), scales.data(), bias.data()}, provider, &op);
   if (op != nullptr) xnn_delete_operator(op);
+  if (status == xnn_status_out_of_memory) return FromXnnpack(status, name, "pack");
   return status == xnn_status_success && std::equal(ours.begin(), ours.end(), theirs.begin());
 }
 
@@ -122,7 +123,8 @@ Status FindLayout(const char* name, LinearWeights* weights) {
   std::fill_n(ones, 2 * (probe ? kProbeRows : 0) * blocks, kOneAsBFloat16);
   if (probe) GRAFT_RETURN_IF_ERROR(FindTiles(name, weights, ones));
   if (weights->tile_rows != 0) {
-    if (!PacksLikeXnnpack(*weights)) weights->block_tile = 0;
+    GRAFT_ASSIGN_OR_RETURN(const bool packs_alike, PacksLikeXnnpack(name, *weights));
+    if (!packs_alike) weights->block_tile = 0;
     return OkStatus();
   }
   std::fill_n(ones, weights->out_features * blocks, kOneAsBFloat16);

@@ -51,7 +51,7 @@ jbyteArray RenderChat(JNIEnv* env, jclass, jlong model, jobjectArray roles, jobj
 
 std::span<const JNINativeMethod> ChatMethods() {
   static const JNINativeMethod methods[] = {
-      Method("renderChat", "(J[[B[[BZ[B[[B[[B)[B", RenderChat),
+      Method<RenderChat>("renderChat", "(J[[B[[BZ[B[[B[[B)[B"),
   };
   return methods;
 }

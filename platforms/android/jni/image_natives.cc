@@ -60,8 +60,8 @@ jbyteArray Label(JNIEnv* env, jclass, jlong model, jint index) {
 
 std::span<const JNINativeMethod> ImageMethods() {
   static const JNINativeMethod methods[] = {
-      Method("label", "(JI)[B", Label),
-      Method("computeImage", "(JZ[ILjava/nio/ByteBuffer;IIII)[F", ComputeImage),
+      Method<Label>("label", "(JI)[B"),
+      Method<ComputeImage>("computeImage", "(JZ[ILjava/nio/ByteBuffer;IIII)[F"),
   };
   return methods;
 }

@@ -27,33 +27,36 @@ jlongArray CpuNumbers(JNIEnv* env, jclass) {
   return NewLongs(env, numbers, std::size(numbers));
 }
 
-/// The CPUs of all groups of big cores, with commas between.
-std::string BigCpus() {
-  std::string cpus;
+/// The CPUs of all groups of big cores, with commas between. False: an exception is pending.
+bool BigCpus(JNIEnv* env, std::string* cpus) {
   graft_cpu_group group = {};
   group.struct_size = sizeof(group);
-  for (size_t i = 0; graft_cpu_get_group(i, &group, nullptr) == GRAFT_OK; ++i) {
+  for (size_t i = 0;; ++i) {
+    graft_error error = {};
+    const graft_status status = graft_cpu_get_group(i, &group, &error);
+    if (status == GRAFT_OUT_OF_RANGE) return true;
+    if (!Check(env, status, error)) return false;
     if (group.is_big == 0) continue;
-    if (!cpus.empty()) cpus += ",";
-    cpus += group.cpus;
+    if (!cpus->empty()) *cpus += ",";
+    *cpus += group.cpus;
   }
-  return cpus;
 }
 
-/// "int8 16x8" and so on, with commas between.
-std::string Kernels() {
-  std::string kernels;
+/// "int8 16x8" and so on, with commas between. False: an exception is pending.
+bool Kernels(JNIEnv* env, std::string* kernels) {
   graft_kernel_info kernel = {};
   kernel.struct_size = sizeof(kernel);
   for (size_t i = 0;; ++i) {
-    const graft_status status = graft_kernel_get_info(i, &kernel, nullptr);
+    graft_error error = {};
+    const graft_status status = graft_kernel_get_info(i, &kernel, &error);
     if (status == GRAFT_UNSUPPORTED) continue;
-    if (status != GRAFT_OK) return kernels;
+    if (status == GRAFT_OUT_OF_RANGE) return true;
+    if (!Check(env, status, error)) return false;
     char text[64];
-    std::snprintf(text, sizeof(text), "%s%s %ux%u", kernels.empty() ? "" : ", ", kernel.weights,
+    std::snprintf(text, sizeof(text), "%s%s %ux%u", kernels->empty() ? "" : ", ", kernel.weights,
                   static_cast<unsigned>(kernel.tile_rows),
                   static_cast<unsigned>(kernel.tile_columns));
-    kernels += text;
+    *kernels += text;
   }
 }
 
@@ -65,7 +68,7 @@ jbyteArray CpuText(JNIEnv* env, jclass, jint which) {
     if (!GetCpu(env, &cpu)) return nullptr;
     text = cpu.features;
   } else {
-    text = which == 1 ? BigCpus() : Kernels();
+    if (!(which == 1 ? BigCpus(env, &text) : Kernels(env, &text))) return nullptr;
   }
   return NewBytes(env, text.data(), text.size());
 }
@@ -74,8 +77,8 @@ jbyteArray CpuText(JNIEnv* env, jclass, jint which) {
 
 std::span<const JNINativeMethod> MachineMethods() {
   static const JNINativeMethod methods[] = {
-      Method("cpuNumbers", "()[J", CpuNumbers),
-      Method("cpuText", "(I)[B", CpuText),
+      Method<CpuNumbers>("cpuNumbers", "()[J"),
+      Method<CpuText>("cpuText", "(I)[B"),
   };
   return methods;
 }

@@ -79,10 +79,10 @@ void TrimSession(JNIEnv* env, jclass, jlong session) {
 
 std::span<const JNINativeMethod> MemoryMethods() {
   static const JNINativeMethod methods[] = {
-      Method("estimatePath", "([BIIII)[J", EstimatePath),
-      Method("estimateDescriptor", "(IJJIIII)[J", EstimateDescriptor),
-      Method("trimModel", "(J)V", TrimModel),
-      Method("trimSession", "(J)V", TrimSession),
+      Method<EstimatePath>("estimatePath", "([BIIII)[J"),
+      Method<EstimateDescriptor>("estimateDescriptor", "(IJJIIII)[J"),
+      Method<TrimModel>("trimModel", "(J)V"),
+      Method<TrimSession>("trimSession", "(J)V"),
   };
   return methods;
 }

@@ -122,14 +122,14 @@ jbyteArray Detokenize(JNIEnv* env, jclass, jlong model, jintArray ids, jboolean 
 
 std::span<const JNINativeMethod> ModelMethods() {
   static const JNINativeMethod methods[] = {
-      Method("version", "()Ljava/lang/String;", Version),
-      Method("openPath", "([BIZ[BJJ)J", OpenPath),
-      Method("openDescriptor", "(IJJIZ[BJJ)J", OpenDescriptor),
-      Method("destroyModel", "(J)V", DestroyModel),
-      Method("modelNumbers", "(J)[J", ModelNumbers),
-      Method("modelText", "(JI)[B", ModelText),
-      Method("tokenize", "(J[BZ)[I", Tokenize),
-      Method("detokenize", "(J[IZ)[B", Detokenize),
+      Method<Version>("version", "()Ljava/lang/String;"),
+      Method<OpenPath>("openPath", "([BIZ[BJJ)J"),
+      Method<OpenDescriptor>("openDescriptor", "(IJJIZ[BJJ)J"),
+      Method<DestroyModel>("destroyModel", "(J)V"),
+      Method<ModelNumbers>("modelNumbers", "(J)[J"),
+      Method<ModelText>("modelText", "(JI)[B"),
+      Method<Tokenize>("tokenize", "(J[BZ)[I"),
+      Method<Detokenize>("detokenize", "(J[IZ)[B"),
   };
   return methods;
 }

@@ -3,16 +3,36 @@
 // lifetimes: a handle passed here is alive, and no other thread is inside its session.
 #pragma once
 
+#include <new>
 #include <span>
 
 #include <jni.h>
 
+#include "platforms/android/jni/java_calls.h"
+
 namespace graft::android {
 
-template <typename Function>
-JNINativeMethod Method(const char* name, const char* signature, Function* function) {
+/// What Java calls for `function`: nothing is thrown into the virtual machine; an allocation that
+/// failed becomes a GraftException.
+template <auto function>
+struct Guarded;
+template <typename Result, typename... Arguments, Result (*function)(JNIEnv*, jclass, Arguments...)>
+struct Guarded<function> {
+  static Result JNICALL Call(JNIEnv* env, jclass natives, Arguments... arguments) {
+    try {
+      return function(env, natives, arguments...);
+    } catch (const std::bad_alloc&) {
+      Throw(env, GRAFT_OUT_OF_MEMORY, "out of memory: an allocation failed");
+      return Result();
+    }
+  }
+};
+
+template <auto function>
+JNINativeMethod Method(const char* name, const char* signature) {
   // The JDK's header has no const here; nobody writes through it.
-  return {const_cast<char*>(name), const_cast<char*>(signature), reinterpret_cast<void*>(function)};
+  return {const_cast<char*>(name), const_cast<char*>(signature),
+          reinterpret_cast<void*>(&Guarded<function>::Call)};
 }
 
 std::span<const JNINativeMethod> ModelMethods();

@@ -156,17 +156,17 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
 
 std::span<const JNINativeMethod> SessionMethods() {
   static const JNINativeMethod methods[] = {
-      Method("createSession", "(JIIIIJ[B)J", CreateSession),
-      Method("destroySession", "(J)V", DestroySession),
-      Method("cancel", "(J)V", Cancel),
-      Method("sessionNumbers", "(J)[J", SessionNumbers),
-      Method("position", "(J)J", Position),
-      Method("rewind", "(JJ)V", Rewind),
-      Method("keepPrefix", "(J[I)J", KeepPrefix),
-      Method("save", "(J[B)V", Save),
-      Method("restore", "(J[B)V", Restore),
-      Method("append", "(J[II)[F", Append),
-      Method("generate", "(J[IIFIFFFIJ[[BZZLdev/graft/TokenSink;)[J", Generate),
+      Method<CreateSession>("createSession", "(JIIIIJ[B)J"),
+      Method<DestroySession>("destroySession", "(J)V"),
+      Method<Cancel>("cancel", "(J)V"),
+      Method<SessionNumbers>("sessionNumbers", "(J)[J"),
+      Method<Position>("position", "(J)J"),
+      Method<Rewind>("rewind", "(JJ)V"),
+      Method<KeepPrefix>("keepPrefix", "(J[I)J"),
+      Method<Save>("save", "(J[B)V"),
+      Method<Restore>("restore", "(J[B)V"),
+      Method<Append>("append", "(J[II)[F"),
+      Method<Generate>("generate", "(J[IIFIFFFIJ[[BZZLdev/graft/TokenSink;)[J"),
   };
   return methods;
 }

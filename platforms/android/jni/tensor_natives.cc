@@ -134,7 +134,7 @@ jobjectArray Forward(JNIEnv* env, jclass, jlong session, jobjectArray names, jin
 
 std::span<const JNINativeMethod> TensorMethods() {
   static const JNINativeMethod methods[] = {
-      Method("forward", "(J[[B[I[[J[Ljava/lang/Object;)[Ljava/lang/Object;", Forward),
+      Method<Forward>("forward", "(J[[B[I[[J[Ljava/lang/Object;)[Ljava/lang/Object;"),
   };
   return methods;
 }

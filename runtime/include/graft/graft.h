@@ -11,7 +11,8 @@
  *           function with a `capacity` sets the count to what is needed in all, and if that is more
  *           than the capacity it writes what fits and returns OUT_OF_RANGE.
  * Errors    Every function returns INVALID_ARGUMENT for a NULL that is not allowed, and names it.
- *           Those that allocate return OUT_OF_MEMORY. "Errors" lists the others.
+ *           Those that allocate return OUT_OF_MEMORY, whichever allocation fails; model and session
+ *           are then as they were, and the call can be made again. "Errors" lists the others.
  * Thread    "Any": with no rule, also beside other calls on the same model. "The session's": one
  *           call at a time in a session, from whichever thread; graft_session_cancel alone may come
  *           meanwhile. No function keeps a thread after the last session and model are destroyed.

@@ -6,8 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* No function throws: C++ needs no code to unwind around a call. */
 #if defined(GRAFT_SHARED) && defined(__GNUC__)
-#define GRAFT_API __attribute__((visibility("default")))
+#define GRAFT_API __attribute__((visibility("default"), nothrow))
+#elif defined(__GNUC__)
+#define GRAFT_API __attribute__((nothrow))
 #else
 #define GRAFT_API
 #endif

@@ -41,32 +41,44 @@ bool IsOut(const std::string& type) {
          type != "void*";
 }
 
-}  // namespace
-
-std::map<std::string, std::set<std::string>> OutParametersOfHeaders() {
+/// The functions, and what stands between the parentheses of each.
+std::map<std::string, std::string> Declarations() {
   const std::string code = HeaderText();
   const std::regex declaration(R"(GRAFT_API[^;()]*[\s*](graft_\w+)\(([^)]*)\);)");
-  const std::regex parameter(R"(^\s*(.*[\s*])(\w+)\s*$)");
-  std::map<std::string, std::set<std::string>> found;
-  size_t functions = 0;
-  for (std::sregex_iterator it(code.begin(), code.end(), declaration), end; it != end; ++it) {
-    ++functions;
-    std::istringstream parameters(std::regex_replace((*it)[2].str(), std::regex(R"(\s+)"), " "));
-    for (std::string one; std::getline(parameters, one, ',');) {
-      std::smatch parts;
-      if (!std::regex_match(one, parts, parameter)) continue;  // (void)
-      std::string type = parts[1].str();
-      while (!type.empty() && type.back() == ' ') type.pop_back();
-      if (IsOut(type)) found[(*it)[1].str()].insert(parts[2].str());
-    }
-  }
+  std::map<std::string, std::string> found;
+  for (std::sregex_iterator it(code.begin(), code.end(), declaration), end; it != end; ++it)
+    found[(*it)[1].str()] = (*it)[2].str();
   // Each declaration was understood.
   size_t declared = 0;
   for (size_t at = code.find("\nGRAFT_API "); at != std::string::npos;
        at = code.find("\nGRAFT_API ", at + 1))
     ++declared;
-  REQUIRE(functions == declared);
+  REQUIRE(found.size() == declared);
   return found;
+}
+
+}  // namespace
+
+std::map<std::string, std::set<std::string>> OutParametersOfHeaders() {
+  const std::regex parameter(R"(^\s*(.*[\s*])(\w+)\s*$)");
+  std::map<std::string, std::set<std::string>> found;
+  for (const auto& [function, list] : Declarations()) {
+    std::istringstream parameters(std::regex_replace(list, std::regex(R"(\s+)"), " "));
+    for (std::string one; std::getline(parameters, one, ',');) {
+      std::smatch parts;
+      if (!std::regex_match(one, parts, parameter)) continue;  // (void)
+      std::string type = parts[1].str();
+      while (!type.empty() && type.back() == ' ') type.pop_back();
+      if (IsOut(type)) found[function].insert(parts[2].str());
+    }
+  }
+  return found;
+}
+
+std::set<std::string> FunctionsOfHeaders() {
+  std::set<std::string> functions;
+  for (const auto& [function, parameters] : Declarations()) functions.insert(function);
+  return functions;
 }
 
 }  // namespace graft::test

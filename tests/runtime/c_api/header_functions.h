@@ -12,4 +12,7 @@ namespace graft::test {
 /// writes through, except for graft_error.
 std::map<std::string, std::set<std::string>> OutParametersOfHeaders();
 
+/// All functions.
+std::set<std::string> FunctionsOfHeaders();
+
 }  // namespace graft::test
