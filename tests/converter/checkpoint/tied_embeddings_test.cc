@@ -2,6 +2,7 @@
 // Adapters on tied embeddings: which stay one matrix, which become two, and what is in each.
 #include <doctest/doctest.h>
 
+#include "converter/merge/merge_checkpoint.h"
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/converter/merge/adapter_rewriter.h"
 
@@ -176,6 +177,64 @@ TEST_SUITE("converter/tied_embeddings") {
     std::vector<double> expected = alone;
     for (size_t i = 0; i < expected.size(); ++i) expected[i] += taught[i] - before[i];
     CHECK(Distance(ReadAll(**both, kHead), expected) < kSumTolerance);
+  }
+
+  TEST_CASE("a merged folder says of any family's tie what it stores, in inner settings too") {
+    struct Names {
+      const char* input;
+      const char* head;
+      const char* module;
+    };
+    struct Config {
+      const char* text;
+      int flags;  // how often it says that the two are not tied
+    };
+    const Config configs[] = {
+        {R"({"text_config": {"tie_word_embeddings": true, "vocab_size": 6}})", 2},
+        {R"({"tie_word_embeddings": true, "text_config": {"vocab_size": 6}})", 1},
+        {R"({"model_type": "gemma3"})", 1},
+    };
+    for (const Names& names :
+         {Names{"model.embed_tokens.weight", "lm_head.weight", "lm_head"},
+          Names{"language_model.model.embed_tokens.weight", "language_model.lm_head.weight",
+                "language_model.lm_head"},
+          Names{"model.language_model.embed_tokens.weight", "lm_head.weight", "lm_head"},
+          Names{"gpt_neox.embed_in.weight", "embed_out.weight", "embed_out"},
+          Names{"transformer.wte.weight", "lm_head.weight", "lm_head"}}) {
+      for (const Config& config : configs) {
+        for (const bool stored : {false, true}) {
+          CAPTURE(std::string(names.input) + ", " + config.text);
+          const TemporaryFolder folder;
+          std::filesystem::create_directories(folder / "base");
+          SmallTensors base = {{names.input, RandomTensor({6, 4}, 1)}};
+          if (stored) base[names.head] = base[names.input];
+          WriteTensors(folder / "base" / "model.safetensors", base);
+          WriteText(folder / "base" / "config.json", config.text);
+          const std::string module(names.module);
+          WriteAdapter(folder / "adapter", "LORA", R"("r": 2, "task_type": "CAUSAL_LM")",
+                       {{Key(module + ".lora_A.weight"), RandomTensor({2, 4}, 2)},
+                        {Key(module + ".lora_B.weight"), RandomTensor({6, 2}, 3)}});
+          MergeRequest request;
+          request.base = folder / "base";
+          request.adapters = {{folder / "adapter"}};
+          request.output = folder / "merged";
+          const auto report = MergeCheckpoint(request);
+          REQUIRE_MESSAGE(report.ok(), report.status().message());
+          const auto merged = Checkpoint::Open(folder / "merged");
+          REQUIRE(merged.ok());
+          CHECK(ReadAll(**merged, names.input) == base[names.input].values);
+          REQUIRE((*merged)->Find(names.head) != nullptr);
+          CHECK(ReadAll(**merged, names.head) != base[names.input].values);
+          const std::string written = ReadBytes(folder / "merged" / "config.json");
+          CHECK(written.find("\"tie_word_embeddings\": true") == std::string::npos);
+          int flags = 0;
+          for (size_t at = 0;
+               (at = written.find("\"tie_word_embeddings\": false", at)) != std::string::npos; ++at)
+            ++flags;
+          CHECK(flags == config.flags);
+        }
+      }
+    }
   }
 }
 
