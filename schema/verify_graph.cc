@@ -11,9 +11,14 @@
 namespace graft::schema {
 namespace {
 
-// As far beyond real models as the bounds of graph_checker.h.
+// As far beyond real models as the bounds of op_checker.h.
 constexpr uint32_t kMaxValueRank = 8;
 constexpr uint32_t kMaxSymbols = 16;
+constexpr uint32_t kMaxOps = 1 << 16;
+constexpr uint32_t kMaxValues = 1 << 17;
+constexpr uint32_t kMaxInputs = 1 << 10;
+constexpr uint32_t kMaxOutputs = 1 << 10;
+constexpr uint32_t kMaxCaches = 1 << 12;
 
 // One pass over a graph: the ops in the order they run, while each value gets an origin as it comes
 // to be defined. What holds of each kind of op is in verify_ops.cc.
@@ -25,6 +30,7 @@ class GraphChecker final : public OpChecker {
   Result<GraphFacts> Check();
 
  private:
+  Status CheckCounts() const;
   Status CheckValues();
   Status CheckCaches();
   Status CheckInputs();
@@ -35,6 +41,7 @@ class GraphChecker final : public OpChecker {
 };
 
 Result<GraphFacts> GraphChecker::Check() {
+  GRAFT_RETURN_IF_ERROR(CheckCounts());
   GRAFT_RETURN_IF_ERROR(CheckValues());
   GRAFT_RETURN_IF_ERROR(CheckCaches());
   GRAFT_RETURN_IF_ERROR(CheckInputs());
@@ -48,6 +55,25 @@ Result<GraphFacts> GraphChecker::Check() {
   facts_.output_rows = RoleInput(fb::InputRole::OutputRows);
   facts_.text_ends = RoleInput(fb::InputRole::TextEnds);
   return facts_;
+}
+
+Status GraphChecker::CheckCounts() const {
+  const struct {
+    const char* what;
+    uint32_t count, most;
+  } counts[] = {
+      {"ops", graph_.ops()->size(), kMaxOps},
+      {"values", graph_.values()->size(), kMaxValues},
+      {"inputs", graph_.inputs()->size(), kMaxInputs},
+      {"outputs", graph_.outputs()->size(), kMaxOutputs},
+      {"kv_caches", graph_.kv_caches() ? graph_.kv_caches()->size() : 0, kMaxCaches},
+  };
+  for (const auto& [what, count, most] : counts) {
+    if (count <= most) continue;
+    return Error(StatusCode::kCorrupt, "graph has %u %s, at most %u are allowed", count, what,
+                 most);
+  }
+  return OkStatus();
 }
 
 Status GraphChecker::CheckValues() {

@@ -19,14 +19,16 @@ size_t LengthOf(const flatbuffers::String* text) { return text == nullptr ? 0 : 
 
 /// The checks that steps of every kind share. `what` and `index` name the step in messages.
 Status CheckStep(const char* what, uint32_t index, uint8_t kind, uint8_t last_kind,
-                 const flatbuffers::String* pattern, const flatbuffers::String* content) {
+                 const flatbuffers::String* pattern, bool pattern_is_regex,
+                 const flatbuffers::String* content) {
   if (kind > last_kind) {
     return Error(StatusCode::kUnsupported, "%s step %u is of kind %u, the last known is %u", what,
                  index, kind, last_kind);
   }
-  if (LengthOf(pattern) > kMaxPatternBytes) {
+  const size_t most = pattern_is_regex ? kMaxPatternBytes : kMaxStepContentBytes;
+  if (LengthOf(pattern) > most) {
     return Error(StatusCode::kCorrupt, "%s step %u: pattern of %zu bytes exceeds %zu", what, index,
-                 LengthOf(pattern), kMaxPatternBytes);
+                 LengthOf(pattern), most);
   }
   if (LengthOf(content) > kMaxStepContentBytes) {
     return Error(StatusCode::kCorrupt, "%s step %u: content of %zu bytes exceeds %zu", what, index,
@@ -54,7 +56,7 @@ Status CheckNormalizer(const fb::Tokenizer& tokenizer) {
     const fb::NormalizerStep& step = *tokenizer.normalizer()->Get(i);
     GRAFT_RETURN_IF_ERROR(CheckStep(what, i, static_cast<uint8_t>(step.kind()),
                                     static_cast<uint8_t>(fb::NormalizerKind::MAX), step.pattern(),
-                                    step.content()));
+                                    step.pattern_is_regex(), step.content()));
     if (step.kind() == fb::NormalizerKind::Replace) {
       GRAFT_RETURN_IF_ERROR(RequireText(what, i, "pattern", step.pattern()));
     }
@@ -76,7 +78,7 @@ Status CheckPreTokenizer(const fb::Tokenizer& tokenizer) {
     const fb::PreTokenizerStep& step = *tokenizer.pre_tokenizer()->Get(i);
     GRAFT_RETURN_IF_ERROR(CheckStep(what, i, static_cast<uint8_t>(step.kind()),
                                     static_cast<uint8_t>(fb::PreTokenizerKind::MAX), step.pattern(),
-                                    step.content()));
+                                    step.pattern_is_regex(), step.content()));
     if (step.behavior() > fb::SplitBehavior::MAX) {
       return Error(StatusCode::kUnsupported, "%s step %u has unknown behavior %u", what, i,
                    static_cast<unsigned>(step.behavior()));
@@ -103,7 +105,7 @@ Status CheckDecoder(const fb::Tokenizer& tokenizer) {
     const fb::DecoderStep& step = *tokenizer.decoder()->Get(i);
     GRAFT_RETURN_IF_ERROR(CheckStep(what, i, static_cast<uint8_t>(step.kind()),
                                     static_cast<uint8_t>(fb::DecoderKind::MAX), step.pattern(),
-                                    step.content()));
+                                    step.pattern_is_regex(), step.content()));
     if (step.prepend_scheme() > fb::PrependScheme::MAX) {
       return Error(StatusCode::kUnsupported, "%s step %u has unknown prepend scheme %u", what, i,
                    static_cast<unsigned>(step.prepend_scheme()));
@@ -140,6 +142,10 @@ Status CheckTokens(const fb::Tokenizer& tokenizer, uint32_t* count) {
     if (offsets.Get(i) > offsets.Get(i + 1)) {
       return Error(StatusCode::kCorrupt, "token %u starts at byte %u and ends at %u", i,
                    offsets.Get(i), offsets.Get(i + 1));
+    }
+    if (offsets.Get(i + 1) - offsets.Get(i) > kMaxTokenBytes) {
+      return Error(StatusCode::kCorrupt, "token %u has %u bytes, more than %u", i,
+                   offsets.Get(i + 1) - offsets.Get(i), kMaxTokenBytes);
     }
   }
   if (offsets.Get(*count) != tokenizer.token_bytes()->size()) {

@@ -16,9 +16,10 @@ struct Tokenizer;
 
 /// Limits on what a file may ask of the device.
 inline constexpr uint32_t kMaxTokens = uint32_t{1} << 24;
-inline constexpr uint32_t kMaxTokenizerSteps = 64;  ///< of each kind of step
-inline constexpr size_t kMaxPatternBytes = 16384;
-inline constexpr size_t kMaxStepContentBytes = 1024;
+inline constexpr uint32_t kMaxTokenBytes = 1u << 14;
+inline constexpr uint32_t kMaxTokenizerSteps = 64;    ///< of each kind of step
+inline constexpr size_t kMaxPatternBytes = 16384;     ///< of a regular expression
+inline constexpr size_t kMaxStepContentBytes = 1024;  ///< and of a literal pattern
 inline constexpr size_t kMaxAddedTokenBytes = 4096;
 inline constexpr uint32_t kMaxSpecialIds = 256;  ///< put before or after a text
 inline constexpr uint32_t kMaxStrip = 1024;

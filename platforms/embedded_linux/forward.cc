@@ -27,7 +27,7 @@ struct Input {
 /// What the file holds for the model.
 struct Inputs {
   std::vector<Input> tensors;
-  bool by_rows = false;  ///< one text at a time: the only input is a batch of token rows
+  bool by_rows = false;  ///< one text at a time: every input is a batch of as many token rows
 };
 
 bool ReadTensor(const SafetensorsReader& reader, const TensorEntry& entry,
@@ -53,7 +53,11 @@ bool ReadInputs(const std::string& file, const graft_model* model, Inputs* input
       Fail(file, "tensor " + entry->name + " is empty");
       return false;
     }
-    inputs->by_rows = wanted.type == GRAFT_TYPE_I32 && wanted.rank == 1 && entry->shape.size() == 2;
+    const bool has_rows =
+        wanted.type == GRAFT_TYPE_I32 && wanted.rank == 1 && entry->shape.size() == 2;
+    inputs->by_rows =
+        has_rows && (inputs->tensors.empty() ||
+                     (inputs->by_rows && inputs->tensors.front().shape[0] == entry->shape[0]));
     inputs->tensors.emplace_back();
     if (!ReadTensor(reader, *entry, wanted, &inputs->tensors.back())) return false;
   }

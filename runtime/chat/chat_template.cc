@@ -90,7 +90,7 @@ Result<std::string> ChatTemplate::Render(std::span<const ChatMessage> messages,
   }
   GRAFT_ASSIGN_OR_RETURN(chat::Scope * globals, heap.NewScope(nullptr));
   const auto define = [&](std::string_view name, Value value) {
-    return heap.Set(globals, name, value);
+    return heap.Set(&globals->names(), name, value);
   };
   GRAFT_RETURN_IF_ERROR(define("messages", Value::Of(list)));
   GRAFT_RETURN_IF_ERROR(define("tools", Value::None()));

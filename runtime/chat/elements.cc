@@ -14,6 +14,9 @@
 namespace graft::runtime::chat {
 namespace {
 
+// Up to here a comparison costs about the same, however far it gets.
+constexpr size_t kShortBytes = 32;
+
 /// The elements that Python's [start:stop:step] picks of `count`.
 struct Picked {
   int64_t first = 0;
@@ -61,9 +64,58 @@ std::vector<size_t> CharacterStarts(std::string_view text) {
 
 }  // namespace
 
+// A text that keeps looking like the wanted one is paid for each time.
+Result<bool> Interpreter::StartsAt(std::string_view text, std::string_view wanted, size_t at) {
+  const std::string_view start = wanted.substr(0, kShortBytes);
+  if (text.compare(at, start.size(), start) != 0) return false;
+  if (wanted.size() <= kShortBytes) return true;
+  GRAFT_RETURN_IF_ERROR(Spend(1 + wanted.size() / kBytesPerStep));
+  return text.compare(at, wanted.size(), wanted) == 0;
+}
+
+Result<size_t> Interpreter::Find(std::string_view text, std::string_view wanted, size_t from) {
+  if (from > text.size() || wanted.size() > text.size() - from) return std::string_view::npos;
+  if (wanted.empty()) return from;
+  const size_t last = text.size() - wanted.size();
+  const std::string_view starts = text.substr(0, last + 1);
+  size_t candidates = 0;
+  size_t at = starts.find(wanted[0], from);
+  for (; at != std::string_view::npos; at = starts.find(wanted[0], at + 1)) {
+    ++candidates;
+    GRAFT_ASSIGN_OR_RETURN(const bool found, StartsAt(text, wanted, at));
+    if (found) break;
+  }
+  const size_t searched = std::min(at, text.size()) - from;
+  GRAFT_RETURN_IF_ERROR(Spend(searched / kBytesPerStep + candidates / kComparisonsPerStep));
+  return at;
+}
+
+Result<size_t> Interpreter::FindLast(std::string_view text, std::string_view wanted) {
+  if (wanted.size() > text.size()) return std::string_view::npos;
+  if (wanted.empty()) return text.size();
+  for (size_t after = text.size() - wanted.size() + 1; after > 0; --after) {
+    if (after % kCharactersPerStep == 0) GRAFT_RETURN_IF_ERROR(Spend(1));
+    if (text[after - 1] != wanted[0]) continue;
+    GRAFT_ASSIGN_OR_RETURN(const bool found, StartsAt(text, wanted, after - 1));
+    if (found) return after - 1;
+  }
+  return std::string_view::npos;
+}
+
+Result<const Value*> Interpreter::Find(const Map& map, std::string_view name) {
+  GRAFT_RETURN_IF_ERROR(Spend(map.StepsToFind(name)));
+  return map.Find(name);
+}
+
+Status Interpreter::Set(Map* map, std::string_view name, Value value) {
+  const size_t steps = map->StepsToFind(name);
+  if (steps > 0) GRAFT_RETURN_IF_ERROR(Spend(steps));
+  return heap_.Set(map, name, value);
+}
+
 Result<const List*> Interpreter::Elements(Value value) {
   if (value.IsList()) {
-    GRAFT_RETURN_IF_ERROR(Spend(value.list().items.size() / 16));
+    GRAFT_RETURN_IF_ERROR(Spend(value.list().items.size() / kComparisonsPerStep));
     return &value.list();
   }
   GRAFT_ASSIGN_OR_RETURN(List * list, heap_.NewList());
@@ -87,12 +139,13 @@ Result<const List*> Interpreter::Elements(Value value) {
 Result<bool> Interpreter::Contains(Value container, Value element) {
   if (container.IsString()) {
     if (!element.IsString()) return Unfit("in", element, container);
-    GRAFT_RETURN_IF_ERROR(Spend(container.text().size() / 64));
-    return container.text().find(element.text()) != std::string_view::npos;
+    GRAFT_ASSIGN_OR_RETURN(const size_t at, Find(container.text(), element.text(), 0));
+    return at != std::string_view::npos;
   }
   if (container.Is(ValueKind::kMap)) {
-    GRAFT_RETURN_IF_ERROR(Spend(container.map().members.size() / 16));
-    return element.IsString() && container.map().Find(element.text()) != nullptr;
+    if (!element.IsString()) return false;
+    GRAFT_ASSIGN_OR_RETURN(const Value* member, Find(container.map(), element.text()));
+    return member != nullptr;
   }
   if (container.Is(ValueKind::kUndefined)) return false;
   if (!container.IsList()) return Unfit("in", element, container);
@@ -107,7 +160,8 @@ Result<Value> Interpreter::MemberOf(Value object, std::string_view name, bool it
   if (object.Is(ValueKind::kUndefined)) return Unfit("a member", object, object);
   const Value* item = nullptr;
   if (object.IsMap()) {
-    GRAFT_RETURN_IF_ERROR(Spend(object.map().members.size() / 16));
+    const size_t steps = object.map().StepsToFind(name);
+    if (steps > 0) GRAFT_RETURN_IF_ERROR(Spend(steps));
     item = object.map().Find(name);
     if (item != nullptr && (item_first || object.Is(ValueKind::kNamespace))) return *item;
   }
@@ -130,7 +184,7 @@ Result<Value> Interpreter::ItemOf(Value object, Value index) {
   std::vector<size_t> starts;
   int64_t count = 0;
   if (is_text) {
-    GRAFT_RETURN_IF_ERROR(Spend(object.text().size() / 16));
+    GRAFT_RETURN_IF_ERROR(Spend(object.text().size() / kCharactersPerStep));
     GRAFT_RETURN_IF_ERROR(heap_.Charge(object.text().size() * sizeof(size_t)));
     starts = CharacterStarts(object.text());
     count = static_cast<int64_t>(starts.size()) - 1;
@@ -152,7 +206,7 @@ Result<Value> Interpreter::EvaluateSlice(const Node& expression, Scope* scope) {
   }
   if (object.IsString()) {
     const std::string_view text = object.text();
-    GRAFT_RETURN_IF_ERROR(Spend(text.size() / 16));
+    GRAFT_RETURN_IF_ERROR(Spend(text.size() / kCharactersPerStep));
     GRAFT_RETURN_IF_ERROR(heap_.Charge(text.size() * sizeof(size_t)));
     const std::vector<size_t> starts = CharacterStarts(text);
     GRAFT_ASSIGN_OR_RETURN(const Picked picked,

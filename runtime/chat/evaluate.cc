@@ -11,12 +11,7 @@
 
 namespace graft::runtime::chat {
 
-Result<bool> Interpreter::AreEqual(Value a, Value b) {
-  if (a.IsString() && b.IsString()) {
-    GRAFT_RETURN_IF_ERROR(Spend(std::min(a.text().size(), b.text().size()) / 64));
-  }
-  return Equal(a, b, &steps_left_);
-}
+Result<bool> Interpreter::AreEqual(Value a, Value b) { return Equal(a, b, &steps_left_); }
 
 Result<int> Interpreter::Compare(Value a, Value b) {
   GRAFT_RETURN_IF_ERROR(Spend(1));
@@ -27,7 +22,7 @@ Result<int> Interpreter::Compare(Value a, Value b) {
     return a.int_value() < b.int_value() ? -1 : a.int_value() > b.int_value() ? 1 : 0;
   }
   if (a.IsString() && b.IsString()) {
-    GRAFT_RETURN_IF_ERROR(Spend(std::min(a.text().size(), b.text().size()) / 64));
+    GRAFT_RETURN_IF_ERROR(Spend(std::min(a.text().size(), b.text().size()) / kBytesPerStep));
     const int order = a.text().compare(b.text());  // UTF-8 keeps the order of characters
     return order < 0 ? -1 : order > 0 ? 1 : 0;
   }
@@ -37,8 +32,16 @@ Result<int> Interpreter::Compare(Value a, Value b) {
 Result<Value> Interpreter::TextOf(Value value) {
   if (value.IsString()) return value;
   std::string text;
-  GRAFT_RETURN_IF_ERROR(AppendText(value, heap_.bytes_left(), &text));
+  GRAFT_RETURN_IF_ERROR(AppendTextOf(value, heap_.bytes_left(), &text));
   return heap_.Text(std::move(text));
+}
+
+Status Interpreter::AppendTextOf(Value value, size_t max_bytes, std::string* out) {
+  return AppendText(value, {max_bytes, &steps_left_}, out);
+}
+
+Status Interpreter::AppendJsonOf(Value value, int indent, std::string* out) {
+  return AppendJson(value, indent, {heap_.bytes_left(), &steps_left_}, out);
 }
 
 Result<Value> Interpreter::EvaluateMap(const Node& expression, Scope* scope) {
@@ -47,7 +50,7 @@ Result<Value> Interpreter::EvaluateMap(const Node& expression, Scope* scope) {
     GRAFT_ASSIGN_OR_RETURN(const Value key, Evaluate(expression.children[i], scope));
     GRAFT_ASSIGN_OR_RETURN(const Value value, Evaluate(expression.children[i + 1], scope));
     if (!key.IsString()) return Status(StatusCode::kUnsupported, "a key that is no string");
-    GRAFT_RETURN_IF_ERROR(heap_.Set(map, key.text(), value));
+    GRAFT_RETURN_IF_ERROR(Set(map, key.text(), value));
   }
   return Value::Of(map);
 }
@@ -86,7 +89,7 @@ Result<Value> Interpreter::EvaluateBinary(const Node& expression, Scope* scope) 
     GRAFT_ASSIGN_OR_RETURN(const Value left, TextOf(a));
     GRAFT_ASSIGN_OR_RETURN(const Value right, TextOf(b));
     // Before it is made: each alone fits, both may not.
-    GRAFT_RETURN_IF_ERROR(Spend((left.text().size() + right.text().size()) / 64));
+    GRAFT_RETURN_IF_ERROR(Spend((left.text().size() + right.text().size()) / kBytesPerStep));
     std::string joined(left.text());
     joined += right.text();
     return heap_.Text(std::move(joined));
@@ -95,6 +98,7 @@ Result<Value> Interpreter::EvaluateBinary(const Node& expression, Scope* scope) 
   if (op == "+" && a.IsList() && b.IsList()) {
     GRAFT_ASSIGN_OR_RETURN(List * list, heap_.NewList());
     for (const List* part : {&a.list(), &b.list()}) {
+      GRAFT_RETURN_IF_ERROR(Spend(part->items.size() / kComparisonsPerStep));
       for (const Value item : part->items) GRAFT_RETURN_IF_ERROR(heap_.Append(list, item));
     }
     return Value::Of(list);
@@ -106,9 +110,12 @@ Result<Value> Interpreter::EvaluateBinary(const Node& expression, Scope* scope) 
     if (!text.empty() && static_cast<uint64_t>(times) > heap_.bytes_left() / text.size()) {
       return Status(StatusCode::kOutOfRange, "it takes more memory than it may");
     }
+    if (text.empty()) return Value::Of(text);
+    const auto count = static_cast<size_t>(times);
+    GRAFT_RETURN_IF_ERROR(Spend(count / kCharactersPerStep + text.size() * count / kBytesPerStep));
     std::string repeated;
-    repeated.reserve(text.size() * static_cast<size_t>(times));
-    for (int64_t i = 0; i < times && !text.empty(); ++i) repeated += text;
+    repeated.reserve(text.size() * count);
+    for (size_t i = 0; i < count; ++i) repeated += text;
     return heap_.Text(std::move(repeated));
   }
   return Unfit(op, a, b);
@@ -122,7 +129,10 @@ Result<Value> Interpreter::Evaluate(uint32_t index, Scope* scope) {
 }
 
 Result<Value> Interpreter::EvaluateName(const Node& expression, Scope* scope) {
-  if (const Value* value = scope->Find(expression.text); value != nullptr) return *value;
+  size_t compared = 0;
+  const Value* value = scope->Find(expression.text, &compared);
+  if (compared >= kComparisonsPerStep) GRAFT_RETURN_IF_ERROR(Spend(compared / kComparisonsPerStep));
+  if (value != nullptr) return *value;
   if (!HasGlobal(expression.text)) return Value::Undefined(expression.text);
   GRAFT_ASSIGN_OR_RETURN(Function * function, heap_.NewFunction());
   function->name = expression.text;

@@ -293,6 +293,7 @@ Result<uint32_t> ExpressionParser::ParseSubscript(uint32_t value) {
 
 Status ExpressionParser::ParseArguments(uint32_t call) {
   while (!AtOperator(")")) {
+    if (node(call).names.size() >= kMaxArguments) return Fail("a call has too many arguments");
     std::string_view name;
     if (At(TokenKind::kName) && tokens_[at_ + 1].kind == TokenKind::kOperator &&
         tokens_[at_ + 1].text == "=") {

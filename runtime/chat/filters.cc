@@ -20,7 +20,7 @@ using Filter = Result<Value> (*)(Interpreter&, Value, const Arguments&);
 template <typename Rule>
 Result<Value> OnText(Interpreter& run, Value value, const Rule& rule) {
   GRAFT_ASSIGN_OR_RETURN(const Value text, run.TextOf(value));
-  GRAFT_RETURN_IF_ERROR(run.Spend(text.text().size() / 16));
+  GRAFT_RETURN_IF_ERROR(run.Spend(text.text().size() / kCharactersPerStep));
   return run.heap().Text(rule(text.text()));
 }
 
@@ -68,7 +68,9 @@ Result<Value> Escape(Interpreter& run, Value value, const Arguments&) {
 Result<Value> Indent(Interpreter& run, Value value, const Arguments& arguments) {
   GRAFT_ASSIGN_OR_RETURN(const Value text, run.TextOf(value));
   std::string indent(4, ' ');
+  GRAFT_RETURN_IF_ERROR(run.Spend(text.text().size() / kCharactersPerStep));
   if (const Value* width = arguments.Find(0, "width"); width != nullptr && width->IsString()) {
+    GRAFT_RETURN_IF_ERROR(run.Spend(width->text().size() / kBytesPerStep));
     indent = width->text();
   } else {
     GRAFT_ASSIGN_OR_RETURN(const int64_t spaces, IntArgument(arguments, 0, "width", 4));
@@ -98,8 +100,8 @@ Result<Value> ToJson(Interpreter& run, Value value, const Arguments& arguments) 
   GRAFT_ASSIGN_OR_RETURN(const int64_t indent, IntArgument(arguments, 0, "indent", -1));
   if (indent < -1 || indent > 16) return Status(StatusCode::kCorrupt, "indent by 0 to 16");
   std::string out;
-  GRAFT_RETURN_IF_ERROR(AppendJson(value, static_cast<int>(indent), run.heap().bytes_left(), &out));
-  GRAFT_RETURN_IF_ERROR(run.Spend(out.size() / 16));
+  GRAFT_RETURN_IF_ERROR(run.AppendJsonOf(value, static_cast<int>(indent), &out));
+  GRAFT_RETURN_IF_ERROR(run.Spend(out.size() / kCharactersPerStep));
   return run.heap().Text(std::move(out));
 }
 
@@ -119,7 +121,7 @@ Result<Value> ToWhole(Interpreter&, Value value, const Arguments& arguments) {
   if (value.Is(ValueKind::kFloat)) {
     float_value = value.float_value();
   } else if (value.IsString()) {
-    const std::string text(Strip(value.text().substr(0, 64), nullptr, true, true));
+    const std::string text(Strip(FirstBytes(value.text(), 64), nullptr, true, true));
     char* end = nullptr;
     const long long int_value = std::strtoll(text.c_str(), &end, 10);
     if (!text.empty() && *end == '\0') return Value::Of(static_cast<int64_t>(int_value));
@@ -135,7 +137,7 @@ Result<Value> ToWhole(Interpreter&, Value value, const Arguments& arguments) {
 Result<Value> ToReal(Interpreter&, Value value, const Arguments& arguments) {
   if (value.IsNumber()) return Value::Of(value.float_value());
   if (value.IsString()) {
-    const std::string text(Strip(value.text().substr(0, 64), nullptr, true, true));
+    const std::string text(Strip(FirstBytes(value.text(), 64), nullptr, true, true));
     char* end = nullptr;
     const double float_value = std::strtod(text.c_str(), &end);
     if (!text.empty() && *end == '\0') return Value::Of(float_value);

@@ -2,6 +2,7 @@
 #include "runtime/chat/interpreter.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "runtime/chat/builtins.h"
 #include "runtime/chat/value_text.h"
@@ -11,8 +12,6 @@ namespace {
 
 // Each level takes some hundred bytes of the caller's stack.
 constexpr uint32_t kMaxDepth = 200;
-
-constexpr size_t kBytesPerStep = 64;
 
 }  // namespace
 
@@ -30,13 +29,9 @@ Arguments Arguments::From(size_t count) const {
   return rest;
 }
 
-Status Interpreter::Spend(size_t steps) {
-  if (steps > steps_left_) {
-    steps_left_ = 0;
-    return Error(StatusCode::kOutOfRange, "it takes more than %zu steps", limits_.steps);
-  }
-  steps_left_ -= steps;
-  return OkStatus();
+Status Interpreter::OutOfSteps() {
+  steps_left_ = 0;
+  return Error(StatusCode::kOutOfRange, "it takes more than %zu steps", limits_.steps);
 }
 
 Status Interpreter::EnterNode() {
@@ -55,9 +50,8 @@ Status Interpreter::Run(Scope* globals, std::string* out) {
 Status Interpreter::Write(Value value, std::string* out) {
   if (value.Is(ValueKind::kUndefined)) return OkStatus();
   const size_t before = out->size();
-  GRAFT_RETURN_IF_ERROR(AppendText(value, limits_.output_bytes, out));
-  GRAFT_RETURN_IF_ERROR(heap_.Charge(out->size() - before));
-  return Spend((out->size() - before) / kBytesPerStep);
+  GRAFT_RETURN_IF_ERROR(AppendTextOf(value, limits_.output_bytes, out));
+  return heap_.Charge(out->size() - before);
 }
 
 Result<Interpreter::Flow> Interpreter::Execute(uint32_t index, Scope* scope, std::string* out) {
@@ -85,7 +79,7 @@ Status Interpreter::DefineMacro(const Node& statement, uint32_t index, Scope* sc
   macro->name = statement.text;
   macro->node = index;
   macro->scope = scope;
-  return heap_.Set(scope, statement.text, Value::Of(macro));
+  return Set(&scope->names(), statement.text, Value::Of(macro));
 }
 
 // {% call f() %}...{% endcall %}: f may run the block as caller().
@@ -162,6 +156,7 @@ Result<Value> Interpreter::Capture(uint32_t body, Scope* scope) {
 
 Result<Value> Interpreter::Filtered(const Node& statement, Value value) {
   for (const std::string_view name : statement.names) {
+    GRAFT_RETURN_IF_ERROR(Spend(1));
     GRAFT_ASSIGN_OR_RETURN(value, ApplyFilter(*this, name, value, {}));
   }
   return value;
@@ -169,13 +164,15 @@ Result<Value> Interpreter::Filtered(const Node& statement, Value value) {
 
 Status Interpreter::Assign(uint32_t target, Value value, Scope* scope) {
   const Node& to = node(target);
-  if (to.kind == NodeKind::kName) return heap_.Set(scope, to.text, value);
+  if (to.kind == NodeKind::kName) return Set(&scope->names(), to.text, value);
   if (to.kind == NodeKind::kMember) {
-    const Value* object = scope->Find(node(to.children[0]).text);
+    size_t compared = 0;
+    const Value* object = scope->Find(node(to.children[0]).text, &compared);
+    GRAFT_RETURN_IF_ERROR(Spend(compared / kComparisonsPerStep));
     if (object == nullptr || !object->Is(ValueKind::kNamespace)) {
       return Status(StatusCode::kCorrupt, "only members of a namespace can be set");
     }
-    return heap_.Set(&object->map(), to.text, value);
+    return Set(&object->map(), to.text, value);
   }
   GRAFT_ASSIGN_OR_RETURN(const List* parts, Elements(value));
   if (parts->items.size() != to.children.size()) {
@@ -200,20 +197,22 @@ Result<const List*> Interpreter::Select(const Node& loop, const List* all, Scope
   return chosen;
 }
 
-Status Interpreter::SetLoop(Map* loop, const List& items, size_t i) {
+// Behind cycle, always in this order: nothing is looked for.
+void Interpreter::SetLoop(Map* loop, const List& items, size_t i) {
   const auto count = static_cast<int64_t>(items.items.size());
   const auto place = static_cast<int64_t>(i);
-  loop->Set("index", Value::Of(place + 1));
-  loop->Set("index0", Value::Of(place));
-  loop->Set("revindex", Value::Of(count - place));
-  loop->Set("revindex0", Value::Of(count - place - 1));
-  loop->Set("first", Value::Of(place == 0));
-  loop->Set("last", Value::Of(place + 1 == count));
-  loop->Set("length", Value::Of(count));
-  loop->Set("previtem", i == 0 ? Value::Undefined("loop.previtem") : items.items[i - 1]);
-  loop->Set("nextitem",
-            place + 1 == count ? Value::Undefined("loop.nextitem") : items.items[i + 1]);
-  return OkStatus();
+  const std::pair<std::string_view, Value> members[] = {
+      {"index", Value::Of(place + 1)},
+      {"index0", Value::Of(place)},
+      {"revindex", Value::Of(count - place)},
+      {"revindex0", Value::Of(count - place - 1)},
+      {"first", Value::Of(place == 0)},
+      {"last", Value::Of(place + 1 == count)},
+      {"length", Value::Of(count)},
+      {"previtem", i == 0 ? Value::Undefined("loop.previtem") : items.items[i - 1]},
+      {"nextitem", place + 1 == count ? Value::Undefined("loop.nextitem") : items.items[i + 1]}};
+  loop->members.resize(1);
+  loop->members.insert(loop->members.end(), std::begin(members), std::end(members));
 }
 
 Result<Interpreter::Flow> Interpreter::ExecuteFor(const Node& loop, Scope* scope,
@@ -231,10 +230,10 @@ Result<Interpreter::Flow> Interpreter::ExecuteFor(const Node& loop, Scope* scope
   cycle->self = Value::Of(state);
   state->Set("cycle", Value::Of(cycle));
   for (size_t i = 0; i < items->items.size(); ++i) {
-    GRAFT_RETURN_IF_ERROR(SetLoop(state, *items, i));
+    SetLoop(state, *items, i);
     // What is set inside is forgotten with each round.
     GRAFT_ASSIGN_OR_RETURN(Scope * inner, heap_.NewScope(scope));
-    GRAFT_RETURN_IF_ERROR(heap_.Set(inner, "loop", Value::Of(state)));
+    GRAFT_RETURN_IF_ERROR(Set(&inner->names(), "loop", Value::Of(state)));
     GRAFT_RETURN_IF_ERROR(Assign(loop.children[0], items->items[i], inner));
     GRAFT_ASSIGN_OR_RETURN(const Flow flow, Execute(loop.children[3], inner, out));
     if (flow == Flow::kBreak) break;
@@ -301,10 +300,10 @@ Result<Value> Interpreter::CallMacro(const Function& function, const Arguments& 
       const size_t place = i + defaults - macro.names.size();
       GRAFT_ASSIGN_OR_RETURN(value, Evaluate(macro.children[1 + place], inner));
     }
-    GRAFT_RETURN_IF_ERROR(heap_.Set(inner, macro.names[i], value));
+    GRAFT_RETURN_IF_ERROR(Set(&inner->names(), macro.names[i], value));
   }
   if (const Value* caller = arguments.Find(SIZE_MAX, "caller"); caller != nullptr) {
-    GRAFT_RETURN_IF_ERROR(heap_.Set(inner, "caller", *caller));
+    GRAFT_RETURN_IF_ERROR(Set(&inner->names(), "caller", *caller));
   }
   std::string text;
   GRAFT_RETURN_IF_ERROR(Execute(macro.children[0], inner, &text).status());

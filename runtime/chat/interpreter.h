@@ -53,10 +53,22 @@ class Interpreter {
   // For what is built in.
   Heap& heap() { return heap_; }
   std::time_t now() const { return now_; }
-  Status Spend(size_t steps);
+  Status Spend(size_t steps) {
+    if (steps > steps_left_) return OutOfSteps();
+    steps_left_ -= steps;
+    return OkStatus();
+  }
   Result<bool> AreEqual(Value a, Value b);
+  /// Where `wanted` starts in `text` at or after `from`, or for the last time; npos: nowhere.
+  Result<size_t> Find(std::string_view text, std::string_view wanted, size_t from);
+  Result<size_t> FindLast(std::string_view text, std::string_view wanted);
+  /// The member's value; null if there is none.
+  Result<const Value*> Find(const Map& map, std::string_view name);
+  Status Set(Map* map, std::string_view name, Value value);
   /// What str() makes of a value.
   Result<Value> TextOf(Value value);
+  Status AppendTextOf(Value value, size_t max_bytes, std::string* out);
+  Status AppendJsonOf(Value value, int indent, std::string* out);
   /// The elements of what a loop may run over; `what` names the place in messages.
   Result<const List*> Elements(Value value);
   /// object.name and object[name].
@@ -72,6 +84,7 @@ class Interpreter {
 
   const Node& node(uint32_t index) const { return syntax_.nodes[index]; }
   Status EnterNode();
+  Status OutOfSteps();
   Status Write(Value value, std::string* out);
   Result<Flow> Execute(uint32_t index, Scope* scope, std::string* out);
   Result<Flow> ExecuteStatement(const Node& statement, uint32_t index, Scope* scope,
@@ -81,13 +94,14 @@ class Interpreter {
   Result<Value> CallWithBlock(const Node& statement, Scope* scope);
   Result<Flow> ExecuteFor(const Node& loop, Scope* scope, std::string* out);
   Result<const List*> Select(const Node& loop, const List* all, Scope* scope);
-  Status SetLoop(Map* loop, const List& items, size_t i);
+  static void SetLoop(Map* loop, const List& items, size_t i);
   Status Assign(uint32_t target, Value value, Scope* scope);
   Result<Value> Capture(uint32_t body, Scope* scope);
   Result<Value> Filtered(const Node& statement, Value value);
 
   Result<Value> Evaluate(uint32_t index, Scope* scope);
   Result<Value> EvaluateNode(const Node& expression, Scope* scope);
+  Result<bool> StartsAt(std::string_view text, std::string_view wanted, size_t at);
   Result<Value> EvaluateName(const Node& expression, Scope* scope);
   Result<Value> EvaluateUnary(const Node& expression, Scope* scope);
   Result<Value> EvaluateChoice(const Node& expression, Scope* scope);

@@ -238,6 +238,7 @@ class Lexer {
     if (IsNameStart(c)) {
       size_t end = at_;
       while (end < source_.size() && (IsNameStart(source_[end]) || IsDigit(source_[end]))) ++end;
+      if (end - at_ > kMaxNameBytes) return Fail("a name is too long");
       Add(TokenKind::kName, source_.substr(at_, end - at_));
       MoveTo(end);
       return OkStatus();

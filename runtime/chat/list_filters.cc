@@ -17,6 +17,7 @@ Result<Value> AttributeOf(Interpreter& run, Value value, std::string_view path) 
   for (;;) {
     const size_t dot = path.find('.');
     const std::string_view name = path.substr(0, dot);
+    GRAFT_RETURN_IF_ERROR(run.Spend(1 + name.size() / kCharactersPerStep));
     if (AllDigits(name) && name.size() < 10) {
       GRAFT_ASSIGN_OR_RETURN(
           value, run.ItemOf(value, Value::Of(int64_t{std::atoi(std::string(name).c_str())})));
@@ -56,7 +57,7 @@ Status SortKeyed(Interpreter& run, bool reverse, std::vector<Keyed>* all) {
 /// Text without the difference of upper and lower case, as sorting and comparing sees it.
 Result<Value> Folded(Interpreter& run, Value value, bool case_sensitive) {
   if (case_sensitive || !value.IsString()) return value;
-  GRAFT_RETURN_IF_ERROR(run.Spend(value.text().size() / 16));
+  GRAFT_RETURN_IF_ERROR(run.Spend(value.text().size() / kCharactersPerStep));
   return run.heap().Text(ChangeCase(value.text(), LetterCase::kLower));
 }
 
@@ -83,7 +84,9 @@ Result<Value> Choose(Interpreter& run, Value value, const Arguments& arguments, 
   const size_t test_place = by_attribute ? 1 : 0;
   GRAFT_ASSIGN_OR_RETURN(const List* all, run.Elements(value));
   GRAFT_ASSIGN_OR_RETURN(List * chosen, run.heap().NewList());
+  const Arguments rest = arguments.From(test_place + 1);
   for (const Value item : all->items) {
+    GRAFT_RETURN_IF_ERROR(run.Spend(1));
     Value tested = item;
     if (by_attribute) {
       GRAFT_ASSIGN_OR_RETURN(tested, AttributeOf(run, item, attribute));
@@ -92,7 +95,7 @@ Result<Value> Choose(Interpreter& run, Value value, const Arguments& arguments, 
     if (arguments.size() > test_place) {
       GRAFT_ASSIGN_OR_RETURN(const std::string_view test,
                              TextArgument(arguments, test_place, "test"));
-      GRAFT_ASSIGN_OR_RETURN(holds, ApplyTest(run, test, tested, arguments.From(test_place + 1)));
+      GRAFT_ASSIGN_OR_RETURN(holds, ApplyTest(run, test, tested, rest));
     }
     if (holds == keeps) GRAFT_RETURN_IF_ERROR(run.heap().Append(chosen, item));
   }
@@ -122,7 +125,7 @@ Result<Value> Extreme(Interpreter& run, Value value, const Arguments& arguments,
 
 Result<Value> Length(Interpreter& run, Value value, const Arguments&) {
   if (value.IsString()) {
-    GRAFT_RETURN_IF_ERROR(run.Spend(value.text().size() / 64));
+    GRAFT_RETURN_IF_ERROR(run.Spend(value.text().size() / kBytesPerStep));
     return Value::Of(static_cast<int64_t>(CountCharacters(value.text())));
   }
   if (value.IsList()) return Value::Of(static_cast<int64_t>(value.list().items.size()));
@@ -141,10 +144,11 @@ Result<Value> Join(Interpreter& run, Value value, const Arguments& arguments) {
   GRAFT_ASSIGN_OR_RETURN(const List* all, run.Elements(value));
   std::string joined;
   for (size_t i = 0; i < all->items.size(); ++i) {
+    GRAFT_RETURN_IF_ERROR(run.Spend(separator.text().size() / kBytesPerStep));
     if (i > 0) joined += separator.text();
     GRAFT_ASSIGN_OR_RETURN(const Value key,
                            KeyOf(run, all->items[i], arguments.Find(1, "attribute")));
-    GRAFT_RETURN_IF_ERROR(AppendText(key, run.heap().bytes_left(), &joined));
+    GRAFT_RETURN_IF_ERROR(run.AppendTextOf(key, run.heap().bytes_left(), &joined));
   }
   return run.heap().Text(std::move(joined));
 }
@@ -209,14 +213,16 @@ Result<Value> MapElements(Interpreter& run, Value value, const Arguments& argume
   GRAFT_ASSIGN_OR_RETURN(List * mapped, run.heap().NewList());
   const Value* attribute = arguments.Find(SIZE_MAX, "attribute");
   const Value* fallback = arguments.Find(SIZE_MAX, "default");
+  const Arguments rest = arguments.From(1);
   for (const Value item : all->items) {
+    GRAFT_RETURN_IF_ERROR(run.Spend(1));
     Value result;
     if (attribute != nullptr) {
       GRAFT_ASSIGN_OR_RETURN(result, KeyOf(run, item, attribute));
       if (result.Is(ValueKind::kUndefined) && fallback != nullptr) result = *fallback;
     } else {
       GRAFT_ASSIGN_OR_RETURN(const std::string_view filter, TextArgument(arguments, 0, "filter"));
-      GRAFT_ASSIGN_OR_RETURN(result, ApplyFilter(run, filter, item, arguments.From(1)));
+      GRAFT_ASSIGN_OR_RETURN(result, ApplyFilter(run, filter, item, rest));
     }
     GRAFT_RETURN_IF_ERROR(run.heap().Append(mapped, result));
   }

@@ -15,6 +15,8 @@ constexpr std::array<std::string_view, 24> kTextMethods = {
     "upper",   "lower",   "title",  "capitalize",   "startswith",   "endswith",
     "replace", "find",    "rfind",  "count",        "join",         "isdigit",
     "isalpha", "isspace", "index",  "removeprefix", "removesuffix", "isnumeric"};
+constexpr std::array<std::string_view, 8> kCharacterMethods = {
+    "upper", "lower", "title", "capitalize", "isdigit", "isalpha", "isspace", "isnumeric"};
 constexpr std::array<std::string_view, 4> kMapMethods = {"items", "keys", "values", "get"};
 constexpr std::array<std::string_view, 2> kListMethods = {"index", "count"};
 constexpr std::array<std::string_view, 5> kGlobals = {"range", "namespace", "raise_exception",
@@ -27,14 +29,21 @@ bool IsIn(const std::array<std::string_view, N>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+/// For one of many parts that a text is cut into, or that go into it.
+Status PayForPart(Interpreter& run, std::string_view part, int64_t count) {
+  return run.Spend(part.size() / kBytesPerStep + (count % 4 == 0 ? 1 : 0));
+}
+
 /// `text` with the first `most` places of `from` made `to`; negative: all.
 Result<Value> Replace(Interpreter& run, std::string_view text, std::string_view from,
                       std::string_view to, int64_t most) {
-  GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / 16));
+  GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / kBytesPerStep));
   std::string result;
   size_t copied = 0;
   for (int64_t done = 0; most < 0 || done < most; ++done) {
-    size_t at = text.find(from, from.empty() && done > 0 ? copied + 1 : copied);
+    GRAFT_RETURN_IF_ERROR(PayForPart(run, to, done));
+    GRAFT_ASSIGN_OR_RETURN(size_t at,
+                           run.Find(text, from, from.empty() && done > 0 ? copied + 1 : copied));
     if (from.empty() && at != std::string_view::npos) {
       // An empty text is found before each character and at the end.
       while (at < text.size() && (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80) ++at;
@@ -87,17 +96,19 @@ Result<Value> SplitAtSpaces(Interpreter& run, std::string_view text, int64_t mos
 
 Result<Value> Split(Interpreter& run, std::string_view text, const Arguments& arguments,
                     bool from_right) {
-  GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / 16));
   GRAFT_ASSIGN_OR_RETURN(const int64_t most, IntArgument(arguments, 1, "maxsplit", -1));
   const Value* separator = arguments.Find(0, "sep");
   if (separator == nullptr || separator->Is(ValueKind::kNone)) {
+    GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / kCharactersPerStep));
     return SplitAtSpaces(run, text, most, from_right);
   }
   GRAFT_ASSIGN_OR_RETURN(const std::string_view cut, TextArgument(arguments, 0, "sep"));
   if (cut.empty()) return Status(StatusCode::kCorrupt, "split at an empty text");
   GRAFT_ASSIGN_OR_RETURN(List * list, run.heap().NewList());
   for (int64_t cuts = 0; most < 0 || cuts < most; ++cuts) {
-    const size_t at = from_right ? text.rfind(cut) : text.find(cut);
+    GRAFT_RETURN_IF_ERROR(PayForPart(run, {}, cuts));
+    GRAFT_ASSIGN_OR_RETURN(const size_t at,
+                           from_right ? run.FindLast(text, cut) : run.Find(text, cut, 0));
     if (at == std::string_view::npos) break;
     GRAFT_RETURN_IF_ERROR(
         AppendPart(run, list, from_right ? text.substr(at + cut.size()) : text.substr(0, at)));
@@ -109,7 +120,7 @@ Result<Value> Split(Interpreter& run, std::string_view text, const Arguments& ar
 }
 
 Result<Value> SplitLines(Interpreter& run, std::string_view text) {
-  GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / 16));
+  GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / kCharactersPerStep));
   GRAFT_ASSIGN_OR_RETURN(List * list, run.heap().NewList());
   while (!text.empty()) {
     const size_t end = text.find_first_of("\n\r");
@@ -121,26 +132,28 @@ Result<Value> SplitLines(Interpreter& run, std::string_view text) {
 }
 
 /// startswith and endswith, of one text or any of a tuple.
-Result<Value> HasEnd(std::string_view text, const Arguments& arguments, bool at_start) {
+Result<Value> HasEnd(Interpreter& run, std::string_view text, const Arguments& arguments,
+                     bool at_start) {
   const Value* wanted = arguments.Find(0, "prefix");
   if (wanted == nullptr) return Status(StatusCode::kCorrupt, "an argument is missing");
-  const auto fits = [&](Value end) {
-    return end.IsString() && (at_start ? text.starts_with(end.text()) : text.ends_with(end.text()));
-  };
-  if (wanted->IsList()) {
-    const std::vector<Value>& ends = wanted->list().items;
-    return Value::Of(std::any_of(ends.begin(), ends.end(), fits));
+  if (!wanted->IsList() && !wanted->IsString())
+    return Status(StatusCode::kCorrupt, "a text is expected");
+  const std::vector<Value> alone = {*wanted};
+  for (const Value end : wanted->IsList() ? wanted->list().items : alone) {
+    const std::string_view part = end.IsString() ? end.text() : std::string_view();
+    GRAFT_RETURN_IF_ERROR(run.Spend(1 + part.size() / kBytesPerStep));
+    if (end.IsString() && (at_start ? text.starts_with(part) : text.ends_with(part)))
+      return Value::Of(true);
   }
-  if (!wanted->IsString()) return Status(StatusCode::kCorrupt, "a text is expected");
-  return Value::Of(fits(*wanted));
+  return Value::Of(false);
 }
 
 /// Where a text is found, in characters; -1 if it is not.
 Result<Value> FindPlace(Interpreter& run, std::string_view text, const Arguments& arguments,
                         bool from_right, bool must_be) {
   GRAFT_ASSIGN_OR_RETURN(const std::string_view wanted, TextArgument(arguments, 0, "sub"));
-  GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / 16));
-  const size_t at = from_right ? text.rfind(wanted) : text.find(wanted);
+  GRAFT_ASSIGN_OR_RETURN(const size_t at,
+                         from_right ? run.FindLast(text, wanted) : run.Find(text, wanted, 0));
   if (at != std::string_view::npos) {
     return Value::Of(static_cast<int64_t>(CountCharacters(text.substr(0, at))));
   }
@@ -148,35 +161,57 @@ Result<Value> FindPlace(Interpreter& run, std::string_view text, const Arguments
   return Value::Of(int64_t{-1});
 }
 
+Result<Value> StripText(Interpreter& run, std::string_view text, const Arguments& arguments,
+                        bool left, bool right) {
+  GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / kCharactersPerStep));
+  const Value* given = arguments.Find(0, "chars");
+  if (given == nullptr || given->Is(ValueKind::kNone))
+    return Value::Of(Strip(text, nullptr, left, right));
+  GRAFT_ASSIGN_OR_RETURN(const std::string_view characters, TextArgument(arguments, 0, "chars"));
+  GRAFT_RETURN_IF_ERROR(run.Spend(characters.size() / 4));  // they are sorted
+  const CharacterSet set = CharactersOf(characters);
+  return Value::Of(Strip(text, &set, left, right));
+}
+
+Result<Value> CountText(Interpreter& run, std::string_view text, std::string_view wanted) {
+  if (wanted.empty()) {
+    GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / kBytesPerStep));
+    return Value::Of(static_cast<int64_t>(CountCharacters(text)) + 1);
+  }
+  int64_t count = 0;
+  for (size_t at = 0;; at += wanted.size(), ++count) {
+    GRAFT_RETURN_IF_ERROR(PayForPart(run, {}, count));
+    GRAFT_ASSIGN_OR_RETURN(at, run.Find(text, wanted, at));
+    if (at == std::string_view::npos) return Value::Of(count);
+  }
+}
+
+/// Methods that look at every character.
+Result<Value> CallCharacterMethod(Interpreter& run, std::string_view text, std::string_view name) {
+  GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / kCharactersPerStep));
+  if (name == "upper") return run.heap().Text(ChangeCase(text, LetterCase::kUpper));
+  if (name == "lower") return run.heap().Text(ChangeCase(text, LetterCase::kLower));
+  if (name == "title") return run.heap().Text(Title(text, false));
+  if (name == "capitalize") return run.heap().Text(Capitalize(text));
+  if (name == "isalpha") return Value::Of(AllLetters(text));
+  if (name == "isspace") return Value::Of(AllSpaces(text));
+  return Value::Of(AllDigits(text));  // isdigit, isnumeric
+}
+
 Result<Value> CallTextMethod(Interpreter& run, std::string_view text, std::string_view name,
                              const Arguments& arguments) {
-  GRAFT_RETURN_IF_ERROR(run.Spend(text.size() / 64));
-  Heap& heap = run.heap();
+  if (IsIn(kCharacterMethods, name)) return CallCharacterMethod(run, text, name);
   if (name == "strip" || name == "lstrip" || name == "rstrip") {
-    std::string_view set;
-    const Value* given = arguments.Find(0, "chars");
-    const bool has_set = given != nullptr && !given->Is(ValueKind::kNone);
-    if (has_set) {
-      GRAFT_ASSIGN_OR_RETURN(set, TextArgument(arguments, 0, "chars"));
-      GRAFT_RETURN_IF_ERROR(run.Spend(std::min<size_t>(set.size(), 1u << 16) * text.size() / 64));
-    }
-    return Value::Of(Strip(text, has_set ? &set : nullptr, name != "rstrip", name != "lstrip"));
+    return StripText(run, text, arguments, name != "rstrip", name != "lstrip");
   }
   if (name == "split" || name == "rsplit") return Split(run, text, arguments, name[0] == 'r');
   if (name == "splitlines") return SplitLines(run, text);
-  if (name == "upper") return heap.Text(ChangeCase(text, LetterCase::kUpper));
-  if (name == "lower") return heap.Text(ChangeCase(text, LetterCase::kLower));
-  if (name == "title") return heap.Text(Title(text, false));
-  if (name == "capitalize") return heap.Text(Capitalize(text));
   if (name == "startswith" || name == "endswith") {
-    return HasEnd(text, arguments, name == "startswith");
+    return HasEnd(run, text, arguments, name == "startswith");
   }
   if (name == "find" || name == "rfind" || name == "index") {
     return FindPlace(run, text, arguments, name == "rfind", name == "index");
   }
-  if (name == "isdigit" || name == "isnumeric") return Value::Of(AllDigits(text));
-  if (name == "isalpha") return Value::Of(AllLetters(text));
-  if (name == "isspace") return Value::Of(AllSpaces(text));
   if (name == "join")
     return ApplyFilter(run, "join", arguments.size() > 0 ? arguments.at(0) : Value(), [&] {
       Arguments separator;
@@ -184,20 +219,14 @@ Result<Value> CallTextMethod(Interpreter& run, std::string_view text, std::strin
       return separator;
     }());
   GRAFT_ASSIGN_OR_RETURN(const std::string_view first, TextArgument(arguments, 0, "old"));
+  GRAFT_RETURN_IF_ERROR(run.Spend(std::min(first.size(), text.size()) / kBytesPerStep));
   if (name == "removeprefix") {
     return Value::Of(text.starts_with(first) ? text.substr(first.size()) : text);
   }
   if (name == "removesuffix") {
     return Value::Of(text.ends_with(first) ? text.substr(0, text.size() - first.size()) : text);
   }
-  if (name == "count") {
-    if (first.empty()) return Value::Of(static_cast<int64_t>(CountCharacters(text)) + 1);
-    int64_t count = 0;
-    for (size_t at = 0; (at = text.find(first, at)) != std::string_view::npos; at += first.size()) {
-      ++count;
-    }
-    return Value::Of(count);
-  }
+  if (name == "count") return CountText(run, text, first);
   GRAFT_ASSIGN_OR_RETURN(const std::string_view to, TextArgument(arguments, 1, "new"));
   GRAFT_ASSIGN_OR_RETURN(const int64_t most, IntArgument(arguments, 2, "count", -1));
   return Replace(run, text, first, to, most);
@@ -205,13 +234,14 @@ Result<Value> CallTextMethod(Interpreter& run, std::string_view text, std::strin
 
 Result<Value> CallMapMethod(Interpreter& run, const Map& map, std::string_view name,
                             const Arguments& arguments) {
-  GRAFT_RETURN_IF_ERROR(run.Spend(map.members.size() / 16));
   if (name == "get") {
     GRAFT_ASSIGN_OR_RETURN(const std::string_view key, TextArgument(arguments, 0, "key"));
-    if (const Value* value = map.Find(key); value != nullptr) return *value;
+    GRAFT_ASSIGN_OR_RETURN(const Value* value, run.Find(map, key));
+    if (value != nullptr) return *value;
     const Value* fallback = arguments.Find(1, "default");
     return fallback == nullptr ? Value::None() : *fallback;
   }
+  GRAFT_RETURN_IF_ERROR(run.Spend(map.members.size() / 4));
   GRAFT_ASSIGN_OR_RETURN(List * list, run.heap().NewList());
   for (const auto& [key, value] : map.members) {
     if (name == "items") {
@@ -254,6 +284,9 @@ Result<Value> Range(Interpreter& run, const Arguments& arguments) {
   }
   if (bounds[2] == 0) return Status(StatusCode::kCorrupt, "a range of step 0");
   GRAFT_ASSIGN_OR_RETURN(List * list, run.heap().NewList());
+  const int64_t numbers = (bounds[1] - bounds[0]) / bounds[2];
+  GRAFT_RETURN_IF_ERROR(
+      run.Spend(static_cast<size_t>(std::max<int64_t>(0, numbers)) / kComparisonsPerStep));
   for (int64_t i = bounds[0]; bounds[2] > 0 ? i < bounds[1] : i > bounds[1]; i += bounds[2]) {
     GRAFT_RETURN_IF_ERROR(run.heap().Append(list, Value::Of(i)));
   }
@@ -323,10 +356,10 @@ Result<Value> CallGlobal(Interpreter& run, std::string_view name, Value self,
   for (size_t i = 0; i < arguments.size(); ++i) {
     const Value value = arguments.at(i);
     if (!arguments.name(i).empty()) {
-      GRAFT_RETURN_IF_ERROR(run.heap().Set(map, arguments.name(i), value));
+      GRAFT_RETURN_IF_ERROR(run.Set(map, arguments.name(i), value));
     } else if (value.Is(ValueKind::kMap)) {
       for (const auto& [key, member] : value.map().members) {
-        GRAFT_RETURN_IF_ERROR(run.heap().Set(map, key, member));
+        GRAFT_RETURN_IF_ERROR(run.Set(map, key, member));
       }
     } else {
       return Error(StatusCode::kCorrupt, "%.*s takes arguments with names",

@@ -202,6 +202,7 @@ class Parser : public ExpressionParser {
   Status ParseParameters(uint32_t macro) {
     while (!AtOperator(")")) {
       if (!At(TokenKind::kName)) return Fail("expected a parameter");
+      if (node(macro).names.size() >= kMaxArguments) return Fail("a macro has too many parameters");
       node(macro).names.push_back(Take().text);
       if (TakeOperator("=")) {
         GRAFT_ASSIGN_OR_RETURN(const uint32_t value, ParseExpression());

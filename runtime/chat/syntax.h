@@ -14,6 +14,8 @@ namespace graft::runtime::chat {
 inline constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
 inline constexpr size_t kMaxNodes = size_t{1} << 17;
 inline constexpr uint32_t kMaxNodeDepth = 96;
+inline constexpr size_t kMaxNameBytes = 256;
+inline constexpr size_t kMaxArguments = 256;  ///< of a call, and of a macro
 
 enum class TokenKind : uint8_t {
   kText,         // what stands between tags

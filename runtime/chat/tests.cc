@@ -76,7 +76,7 @@ Result<bool> ApplyTest(Interpreter& run, std::string_view name, Value value,
   }
   if (name == "lower" || name == "upper") {
     if (!value.IsString()) return false;
-    GRAFT_RETURN_IF_ERROR(run.Spend(value.text().size() / 16));
+    GRAFT_RETURN_IF_ERROR(run.Spend(value.text().size() / kCharactersPerStep));
     const std::string lower = ChangeCase(value.text(), LetterCase::kLower);
     const std::string upper = ChangeCase(value.text(), LetterCase::kUpper);
     return lower != upper && value.text() == (name == "lower" ? lower : upper);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/chat/text_rules.h"
 
+#include <algorithm>
+
 #include <utf8proc.h>
 
 #include "runtime/base/utf8.h"
@@ -46,19 +48,37 @@ bool All(std::string_view text, const IsKind& is_kind) {
 
 bool IsSpaceInPython(uint32_t code) { return IsWhiteSpace(code) || (code >= 0x1C && code <= 0x1F); }
 
-std::string_view Strip(std::string_view text, const std::string_view* set, bool left, bool right) {
-  const auto goes = [&](size_t at, uint32_t length, uint32_t code) {
-    if (set == nullptr) return IsSpaceInPython(code);
-    return set->find(text.substr(at, length)) != std::string_view::npos;
+CharacterSet CharactersOf(std::string_view text) {
+  CharacterSet codes;
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Char c = ReadUtf8(text, at);
+    codes.push_back(c.code);
+    at += c.length;
+  }
+  std::sort(codes.begin(), codes.end());
+  codes.erase(std::unique(codes.begin(), codes.end()), codes.end());
+  return codes;
+}
+
+std::string_view FirstBytes(std::string_view text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && (static_cast<uint8_t>(text[bytes]) & 0xC0) == 0x80) --bytes;
+  return text.substr(0, bytes);
+}
+
+std::string_view Strip(std::string_view text, const CharacterSet* set, bool left, bool right) {
+  const auto goes = [&](uint32_t code) {
+    return set == nullptr ? IsSpaceInPython(code)
+                          : std::binary_search(set->begin(), set->end(), code);
   };
   while (left && !text.empty()) {
     const Utf8Char c = ReadUtf8(text, 0);
-    if (!goes(0, c.length, c.code)) break;
+    if (!goes(c.code)) break;
     text.remove_prefix(c.length);
   }
   while (right && !text.empty()) {
     const Utf8Char c = ReadUtf8Before(text, text.size());
-    if (!goes(text.size() - c.length, c.length, c.code)) break;
+    if (!goes(c.code)) break;
     text.remove_suffix(c.length);
   }
   return text;

@@ -6,11 +6,18 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace graft::runtime::chat {
 
+/// Characters in ascending order of their codes, each once.
+using CharacterSet = std::vector<uint32_t>;
+CharacterSet CharactersOf(std::string_view text);
+
 /// Without the characters of `set` at its ends; a null set: without white space.
-std::string_view Strip(std::string_view text, const std::string_view* set, bool left, bool right);
+std::string_view Strip(std::string_view text, const CharacterSet* set, bool left, bool right);
+/// As many whole characters from the start of `text` as fit into `bytes` bytes.
+std::string_view FirstBytes(std::string_view text, size_t bytes);
 
 enum class LetterCase : uint8_t { kUpper, kLower };
 std::string ChangeCase(std::string_view text, LetterCase to);

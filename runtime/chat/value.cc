@@ -12,11 +12,20 @@ constexpr size_t kMaxMembers = 1024;
 constexpr size_t kObjectBytes = 64;
 constexpr size_t kMemberBytes = sizeof(std::pair<std::string_view, Value>);
 
-Result<bool> EqualAt(Value a, Value b, int depth, size_t* steps_left) {
-  if (depth > kMaxValueDepth || *steps_left == 0) {
+Status Pay(size_t steps, size_t* steps_left) {
+  if (steps > *steps_left) {
+    *steps_left = 0;
     return Status(StatusCode::kOutOfRange, "a comparison takes too many steps");
   }
-  --*steps_left;
+  *steps_left -= steps;
+  return OkStatus();
+}
+
+Result<bool> EqualAt(Value a, Value b, int depth, size_t* steps_left) {
+  if (depth > kMaxValueDepth) {
+    return Error(StatusCode::kOutOfRange, "a comparison is nested deeper than %d", kMaxValueDepth);
+  }
+  GRAFT_RETURN_IF_ERROR(Pay(1, steps_left));
   if (a.IsNumber() && b.IsNumber()) {
     if (a.Is(ValueKind::kFloat) || b.Is(ValueKind::kFloat))
       return a.float_value() == b.float_value();
@@ -25,6 +34,8 @@ Result<bool> EqualAt(Value a, Value b, int depth, size_t* steps_left) {
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
     case ValueKind::kString:
+      if (a.text().size() != b.text().size()) return false;
+      GRAFT_RETURN_IF_ERROR(Pay(a.text().size() / kBytesPerStep, steps_left));
       return a.text() == b.text();
     case ValueKind::kList:
       if (a.list().items.size() != b.list().items.size()) return false;
@@ -37,6 +48,7 @@ Result<bool> EqualAt(Value a, Value b, int depth, size_t* steps_left) {
     case ValueKind::kMap:
       if (a.map().members.size() != b.map().members.size()) return false;
       for (const auto& [name, value] : a.map().members) {
+        GRAFT_RETURN_IF_ERROR(Pay(b.map().StepsToFind(name), steps_left));
         const Value* other = b.map().Find(name);
         if (other == nullptr) return false;
         GRAFT_ASSIGN_OR_RETURN(const bool same, EqualAt(value, *other, depth + 1, steps_left));
@@ -183,8 +195,9 @@ void Map::Set(std::string_view name, Value value) {
   members.emplace_back(name, value);
 }
 
-const Value* Scope::Find(std::string_view name) const {
+const Value* Scope::Find(std::string_view name, size_t* compared) const {
   for (const Scope* scope = this; scope != nullptr; scope = scope->parent_) {
+    *compared += 1 + scope->names_.members.size();
     if (const Value* value = scope->names_.Find(name); value != nullptr) return value;
   }
   return nullptr;
@@ -238,10 +251,6 @@ Status Heap::Set(Map* map, std::string_view name, Value value) {
   GRAFT_RETURN_IF_ERROR(Charge(2 * kMemberBytes));
   map->Set(name, value);
   return OkStatus();
-}
-
-Status Heap::Set(Scope* scope, std::string_view name, Value value) {
-  return Set(&scope->names(), name, value);
 }
 
 Result<bool> Equal(Value a, Value b, size_t* steps_left) { return EqualAt(a, b, 0, steps_left); }

@@ -33,6 +33,11 @@ struct Function;
 /// Levels of lists and maps within each other that are compared and written.
 inline constexpr int kMaxValueDepth = 64;
 
+// What one step pays for: some hundred nanoseconds of work, whatever it is.
+inline constexpr size_t kBytesPerStep = 64;        ///< that are copied or compared in one go
+inline constexpr size_t kCharactersPerStep = 16;   ///< that are looked at one by one
+inline constexpr size_t kComparisonsPerStep = 16;  ///< of names, and moves of values
+
 /// Cheap to copy: what it points to belongs to a Heap, a template or the caller.
 class Value {
  public:
@@ -97,6 +102,12 @@ struct Map {
 
   const Value* Find(std::string_view name) const;
   void Set(std::string_view name, Value value);
+  /// What finding or setting `name` costs: members are compared one by one.
+  size_t StepsToFind(std::string_view name) const {
+    const size_t steps = members.size() / kComparisonsPerStep;
+    return name.size() < kBytesPerStep ? steps
+                                       : steps + members.size() * (name.size() / kBytesPerStep);
+  }
 };
 
 class Scope;
@@ -115,7 +126,8 @@ struct Function {
 class Scope {
  public:
   explicit Scope(Scope* parent) : parent_(parent) {}
-  const Value* Find(std::string_view name) const;
+  /// Adds to *compared how many names and scopes it looked at.
+  const Value* Find(std::string_view name, size_t* compared) const;
   Map& names() { return names_; }  ///< its own, without the parent's
 
  private:
@@ -139,7 +151,6 @@ class Heap {
   /// Appends within the limit.
   Status Append(List* list, Value value);
   Status Set(Map* map, std::string_view name, Value value);
-  Status Set(Scope* scope, std::string_view name, Value value);
 
   size_t bytes_left() const { return bytes_left_; }
 

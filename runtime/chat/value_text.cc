@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 namespace graft::runtime::chat {
@@ -14,6 +15,15 @@ namespace {
 
 Status TooLong(size_t max_bytes) {
   return Error(StatusCode::kOutOfRange, "the text has more than %zu bytes", max_bytes);
+}
+
+Status Pay(size_t steps, size_t* steps_left) {
+  if (steps > *steps_left) {
+    *steps_left = 0;
+    return Status(StatusCode::kOutOfRange, "writing a value takes too many steps");
+  }
+  *steps_left -= steps;
+  return OkStatus();
 }
 
 /// A number as Python writes it: the shortest digits that read back the same.
@@ -28,9 +38,16 @@ void AppendFloat(double float_value, std::string* out) {
   }
   char digits[40];
   const double size = std::fabs(float_value);
-  for (int precision = 1; precision <= 17; ++precision) {
+  // A number of at most 15 digits comes back from a normal double as it was, behind zeros.
+  int precision = size < std::numeric_limits<double>::min() ? 1 : 15;
+  for (; precision <= 17; ++precision) {
     std::snprintf(digits, sizeof(digits), "%.*e", precision - 1, float_value);
     if (std::strtod(digits, nullptr) != float_value) continue;
+    if (precision == 15) {
+      const char* last = std::strchr(digits, 'e') - 1;
+      while (precision > 1 && *last == '0') --last, --precision;
+      std::snprintf(digits, sizeof(digits), "%.*e", precision - 1, float_value);
+    }
     if (size != 0 && (size < 1e-4 || size >= 1e16)) {
       // Python's exponents have two digits at least, as C's have.
       out->append(digits);
@@ -92,14 +109,14 @@ void AppendJsonString(std::string_view text, std::string* out) {
 /// Writes values in one of two spellings.
 class Writer {
  public:
-  Writer(bool is_json, int indent, size_t max_bytes, std::string* out)
-      : is_json_(is_json), indent_(indent), max_bytes_(max_bytes), out_(out) {}
+  Writer(bool is_json, int indent, const WriteLimits& limits, std::string* out)
+      : is_json_(is_json), indent_(indent), limits_(limits), out_(out) {}
 
   Status Write(Value value, int depth) {
     if (depth > kMaxValueDepth) {
       return Error(StatusCode::kOutOfRange, "a value is nested deeper than %d", kMaxValueDepth);
     }
-    if (out_->size() > max_bytes_) return TooLong(max_bytes_);
+    GRAFT_RETURN_IF_ERROR(Check(value.IsString() ? value.text().size() : 0));
     switch (value.kind()) {
       case ValueKind::kUndefined:
         if (is_json_) return Status(StatusCode::kCorrupt, "JSON has nothing for undefined");
@@ -135,10 +152,18 @@ class Writer {
         out_->append("<").append(value.type_name()).append(">");
         break;
     }
-    return out_->size() > max_bytes_ ? TooLong(max_bytes_) : OkStatus();
+    return out_->size() > limits_.max_bytes ? TooLong(limits_.max_bytes) : OkStatus();
   }
 
  private:
+  /// Before a value of so many bytes is written.
+  Status Check(size_t bytes) {
+    if (bytes > limits_.max_bytes || out_->size() > limits_.max_bytes - bytes) {
+      return TooLong(limits_.max_bytes);
+    }
+    return Pay(1 + bytes / kCharactersPerStep, limits_.steps_left);
+  }
+
   /// What stands between and around elements.
   void Break(bool is_first, int depth) {
     if (!is_first) out_->append(indent_ < 0 ? ", " : ",");
@@ -167,6 +192,7 @@ class Writer {
     out_->push_back('{');
     for (size_t i = 0; i < map.members.size(); ++i) {
       Break(i == 0, depth + 1);
+      GRAFT_RETURN_IF_ERROR(Check(map.members[i].first.size()));
       if (is_json_) {
         AppendJsonString(map.members[i].first, out_);
       } else {
@@ -182,26 +208,28 @@ class Writer {
 
   const bool is_json_;
   const int indent_;
-  const size_t max_bytes_;
+  const WriteLimits limits_;
   std::string* out_;
 };
 
 }  // namespace
 
-Status AppendText(Value value, size_t max_bytes, std::string* out) {
+Status AppendText(Value value, const WriteLimits& limits, std::string* out) {
   if (value.IsString()) {
-    if (value.text().size() > max_bytes || out->size() > max_bytes - value.text().size()) {
-      return TooLong(max_bytes);
+    const size_t bytes = value.text().size();
+    if (bytes > limits.max_bytes || out->size() > limits.max_bytes - bytes) {
+      return TooLong(limits.max_bytes);
     }
+    GRAFT_RETURN_IF_ERROR(Pay(bytes / kBytesPerStep, limits.steps_left));
     out->append(value.text());
     return OkStatus();
   }
   if (value.Is(ValueKind::kUndefined)) return OkStatus();
-  return Writer(false, -1, max_bytes, out).Write(value, 0);
+  return Writer(false, -1, limits, out).Write(value, 0);
 }
 
-Status AppendJson(Value value, int indent, size_t max_bytes, std::string* out) {
-  return Writer(true, indent, max_bytes, out).Write(value, 0);
+Status AppendJson(Value value, int indent, const WriteLimits& limits, std::string* out) {
+  return Writer(true, indent, limits, out).Write(value, 0);
 }
 
 }  // namespace graft::runtime::chat

@@ -2,6 +2,7 @@
 #include "runtime/model/pack_layout.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "schema/checked_math.h"
 #include "schema/generated/model_generated.h"
@@ -18,6 +19,9 @@ constexpr uint64_t kEntryAlignment = 4096;
 constexpr uint64_t kSliceBytes = uint64_t{1} << 19;
 // Layers repeat a handful of shapes; no more than this many are remembered.
 constexpr size_t kMaxShapes = 64;
+
+constexpr uint32_t kNoEntry = UINT32_MAX;
+using MatrixKey = std::pair<int32_t, int32_t>;  // weight and bias
 
 WeightFormat FormatOf(fb::TensorFormat format) {
   switch (format) {
@@ -97,16 +101,23 @@ Result<PackLayout> LayOutWeights(const schema::VerifiedModel& model) {
   PackLayout layout;
   std::vector<LinearWeights> shapes;
   layout.entry_of_op.assign(graph.ops()->size(), 0);
-  std::vector<std::vector<uint32_t>> entries_of_tensor(tensors.size());
+  // Found by halving: a file may give one weight as many biases as it likes.
+  std::vector<MatrixKey> keys;
+  for (const fb::Op* op : *graph.ops()) {
+    const fb::Linear* linear = op->attributes_as_Linear();
+    if (linear != nullptr) keys.emplace_back(linear->weight(), linear->bias());
+  }
+  std::sort(keys.begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  std::vector<uint32_t> entry_of_key(keys.size(), kNoEntry);
   for (uint32_t op = 0; op < graph.ops()->size(); ++op) {
     const fb::Linear* linear = graph.ops()->Get(op)->attributes_as_Linear();
     if (linear == nullptr) continue;
-    auto& candidates = entries_of_tensor[static_cast<size_t>(linear->weight())];
-    const auto same = std::find_if(candidates.begin(), candidates.end(), [&](uint32_t entry) {
-      return layout.entries[entry].bias == linear->bias();
-    });
-    if (same != candidates.end()) {
-      layout.entry_of_op[op] = *same;
+    const auto key =
+        std::lower_bound(keys.begin(), keys.end(), MatrixKey(linear->weight(), linear->bias()));
+    uint32_t& known = entry_of_key[static_cast<size_t>(key - keys.begin())];
+    if (known != kNoEntry) {
+      layout.entry_of_op[op] = known;
       continue;
     }
     const fb::Tensor& tensor = *tensors.Get(static_cast<uint32_t>(linear->weight()));
@@ -120,7 +131,7 @@ Result<PackLayout> LayOutWeights(const schema::VerifiedModel& model) {
     GRAFT_RETURN_IF_ERROR(Place(tensor.name()->c_str(), &shapes, &layout, &entry));
     const auto index = static_cast<uint32_t>(layout.entries.size());
     layout.entry_of_op[op] = index;
-    candidates.push_back(index);
+    known = index;
     layout.entries.push_back(entry);
     Cut(MatrixOf(model, tensor), index, &layout);
   }

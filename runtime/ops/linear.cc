@@ -2,6 +2,7 @@
 // Linear, in two steps: the rows are quantized once for all linears that read them, and then all
 // these are computed together, so that their slices are shared out among the threads.
 #include <algorithm>
+#include <cinttypes>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -13,6 +14,7 @@
 #include "runtime/kernels/row_kernels.h"
 #include "runtime/ops/op_table.h"
 #include "runtime/plan/plan_builder.h"
+#include "runtime/threads/worker_team.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::runtime::ops {
@@ -53,7 +55,12 @@ class Linears final : public StepRunner {
   Status Read(const StepSource& source) override {
     GRAFT_ASSIGN_OR_RETURN(linears_, CreateLinears(source.plan, source.step, source.weights,
                                                    source.workers, source.unit_scales));
-    return OkStatus();
+    uint64_t tasks = 0;
+    for (const LinearState& linear : linears_) tasks += linear.slice_count;
+    if (tasks <= WorkerTeam::kMaxTasks) return OkStatus();
+    return Error(StatusCode::kUnsupported,
+                 "%zu linear ops of one value make %" PRIu64 " pieces of work, at most %u fit",
+                 linears_.size(), tasks, WorkerTeam::kMaxTasks);
   }
 
   uint32_t CountTasks(CallState& call) override {
@@ -131,9 +138,9 @@ void PlanLinears(PlanBuilder& plan, uint32_t first) {
   const int32_t input = plan.op(first).inputs()->Get(0);
   std::vector<uint32_t> ops;
   bool quantized = false;
-  for (uint32_t i = first; i < plan.op_count(); ++i) {
+  for (const uint32_t i : plan.first_readers(input)) {
     const schema::fb::Linear* linear = plan.op(i).attributes_as_Linear();
-    if (linear == nullptr || plan.op(i).inputs()->Get(0) != input) continue;
+    if (linear == nullptr) continue;
     plan.MarkPlanned(i);
     ops.push_back(i);
     const auto& tensors = *plan.model().model().tensors();

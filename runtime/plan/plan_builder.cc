@@ -44,9 +44,29 @@ void PlanBuilder::ReadInputs() {
   plan_.can_chunk_ = plan_.token_ids() >= 0 && plan_.tensor_inputs_.empty();
 }
 
+// Sorted by counting, so that no op is looked for by going through all of them.
+void PlanBuilder::ReadReaders() {
+  reader_begins_.assign(plan_.values_.size() + 2, 0);
+  const auto first_input = [&](uint32_t i) {
+    const auto& inputs = *op(i).inputs();
+    return inputs.size() == 0 ? plan_.values_.size() : static_cast<size_t>(inputs.Get(0));
+  };
+  for (uint32_t i = 0; i < op_count(); ++i) ++reader_begins_[first_input(i) + 1];
+  for (size_t i = 1; i < reader_begins_.size(); ++i) reader_begins_[i] += reader_begins_[i - 1];
+  readers_.resize(op_count());
+  std::vector<uint32_t> next = reader_begins_;
+  for (uint32_t i = 0; i < op_count(); ++i) readers_[next[first_input(i)]++] = i;
+}
+
+std::span<const uint32_t> PlanBuilder::first_readers(int32_t value) const {
+  const uint32_t begin = reader_begins_[static_cast<size_t>(value)];
+  return std::span(readers_).subspan(begin, reader_begins_[static_cast<size_t>(value) + 1] - begin);
+}
+
 Plan PlanBuilder::Build(OpTable ops) {
   ReadValues();
   ReadInputs();
+  ReadReaders();
   for (uint32_t i = 0; i < op_count(); ++i) {
     if (planned_[i]) continue;
     const StepKind& kind = *ops[static_cast<size_t>(op(i).attributes_type())];

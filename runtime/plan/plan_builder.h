@@ -30,6 +30,8 @@ class PlanBuilder {
   const PlanValue& value(int32_t value) const { return plan_.values_[static_cast<size_t>(value)]; }
   int32_t text_ends() const { return plan_.text_ends(); }
   std::span<const Step> steps() const { return plan_.steps_; }
+  /// The ops whose first input is `value`, in order.
+  std::span<const uint32_t> first_readers(int32_t value) const;
 
   /// Adds a value that only the plan knows; returns its number. AddValue and AddStep make
   /// references to others invalid.
@@ -48,9 +50,13 @@ class PlanBuilder {
  private:
   void ReadValues();
   void ReadInputs();
+  void ReadReaders();
 
   Plan plan_;
   std::vector<bool> planned_;  // for each op of the graph
+  // Ops by their first input; those of value v are [reader_begins_[v], reader_begins_[v + 1]).
+  std::vector<uint32_t> readers_;
+  std::vector<uint32_t> reader_begins_;
 };
 
 }  // namespace graft::runtime

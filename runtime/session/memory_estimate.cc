@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <span>
 #include <vector>
 
@@ -41,13 +40,13 @@ uint64_t Pages(uint64_t bytes) {
 // Bytes that stay mapped of the file: its header, and around every tensor that is read in place.
 uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
   const auto& tensors = *model.model().tensors();
-  std::set<uint64_t> windows;
+  struct Windows {
+    uint64_t first, end;
+  };
+  std::vector<Windows> read;
   const auto add = [&](uint64_t offset, uint64_t size) {
     if (size == 0) return;
-    for (uint64_t window = offset / kMappedAroundBytes;
-         window <= (offset + size - 1) / kMappedAroundBytes; ++window) {
-      windows.insert(window);
-    }
+    read.push_back({offset / kMappedAroundBytes, (offset + size - 1) / kMappedAroundBytes + 1});
   };
   const auto add_tensor = [&](int32_t index) {
     if (index < 0) return;
@@ -66,7 +65,16 @@ uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
       add_tensor(norm->bias());
     }
   }
-  return std::min<uint64_t>(windows.size() * kMappedAroundBytes, Pages(model.file_bytes().size()));
+  std::sort(read.begin(), read.end(),
+            [](const Windows& a, const Windows& b) { return a.first < b.first; });
+  uint64_t windows = 0;
+  uint64_t counted = 0;  // up to here
+  for (const Windows& range : read) {
+    counted = std::max(counted, range.first);
+    windows += std::max(range.end, counted) - counted;
+    counted = std::max(counted, range.end);
+  }
+  return std::min<uint64_t>(windows * kMappedAroundBytes, Pages(model.file_bytes().size()));
 }
 
 // What rows of large tables that are far apart bring in between two times that pages are let go.

@@ -251,6 +251,7 @@ Result<std::span<const TensorView>> Session::Forward(const TextBatch& texts) {
 void Session::Cancel() { impl_->cancelled.store(true, std::memory_order_relaxed); }
 void Session::ClearCancel() { impl_->cancelled.store(false, std::memory_order_relaxed); }
 bool Session::cancelled() const { return impl_->cancelled.load(std::memory_order_relaxed); }
+const std::atomic<bool>& Session::cancel() const { return impl_->cancelled; }
 
 void Session::MeasureSteps(bool on) {
   if (on) impl_->profile.Clear(impl_->plan.steps().size());

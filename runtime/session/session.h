@@ -3,6 +3,7 @@
 // caller at a time.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -105,6 +106,8 @@ class Session {
   /// Forgets a Cancel that came while nothing ran. Called at the start of each C API call.
   void ClearCancel();
   bool cancelled() const;
+  /// For what is done on the session's behalf.
+  const std::atomic<bool>& cancel() const;
 
   /// Gives back memory that the next call can do without or make again: activations, outputs, and
   /// keys and values of positions that are not held. What the last call returned is gone; tokens

@@ -5,7 +5,9 @@
 #include <cstring>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "runtime/session/session_impl.h"
 #include "runtime/session/text_batch.h"
@@ -27,6 +29,17 @@ std::string ShapeText(std::span<const int64_t> shape) {
 std::span<const int32_t> WithoutPadding(std::span<const int32_t> ids, int32_t padding) {
   while (ids.size() > 1 && ids.back() == padding) ids = ids.first(ids.size() - 1);
   return ids;
+}
+
+// What is checked of an input must hold of what is copied: no two may share a name.
+Status CheckNamedOnce(std::span<const TensorView> inputs) {
+  std::vector<std::string_view> names;
+  for (const TensorView& input : inputs) names.push_back(input.name);
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice == names.end()) return OkStatus();
+  return Error(StatusCode::kInvalidArgument, "input %.200s is given twice",
+               std::string(*twice).c_str());
 }
 
 }  // namespace
@@ -265,6 +278,7 @@ Result<std::span<const TensorView>> Session::Impl::Forward(const TextBatch& text
 }
 
 Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const TensorView> inputs) {
+  GRAFT_RETURN_IF_ERROR(CheckNamedOnce(inputs));
   if (plan.text_ends() >= 0 && plan.tensor_inputs().empty()) {
     GRAFT_ASSIGN_OR_RETURN(const TextBatch texts, PackTexts(plan, inputs));
     return Forward(texts);

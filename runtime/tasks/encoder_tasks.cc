@@ -18,10 +18,12 @@ namespace {
 namespace fb = schema::fb;
 
 // All texts' tokens, with their types.
-Status Encode(const TextModel& model, std::span<const TextInput> texts, TextBatch* batch) {
+Status Encode(const TextModel& model, const Session& session, std::span<const TextInput> texts,
+              TextBatch* batch) {
   for (size_t i = 0; i < texts.size(); ++i) {
-    GRAFT_ASSIGN_OR_RETURN(const TypedIds typed, model.EncodeTyped(texts[i].text, texts[i].pair,
-                                                                   /*add_special=*/true, 0));
+    GRAFT_ASSIGN_OR_RETURN(const TypedIds typed,
+                           model.EncodeTyped(texts[i].text, texts[i].pair,
+                                             /*add_special=*/true, 0, &session.cancel()));
     if (typed.ids.empty()) return Error(StatusCode::kInvalidArgument, "text %zu has no tokens", i);
     batch->ids.insert(batch->ids.end(), typed.ids.begin(), typed.ids.end());
     batch->types.insert(batch->types.end(), typed.type_ids.begin(), typed.type_ids.end());
@@ -55,7 +57,7 @@ Status ComputeTexts(const TextModel& model, Session& session, std::span<const Te
                     TaskRows* rows) {
   if (texts.empty()) return Error(StatusCode::kInvalidArgument, "no texts are given");
   TextBatch batch;
-  GRAFT_RETURN_IF_ERROR(Encode(model, texts, &batch));
+  GRAFT_RETURN_IF_ERROR(Encode(model, session, texts, &batch));
   if (model.model()->verified().facts().text_ends == nullptr)
     return ComputeOneByOne(*model.model(), session, batch, rows);
   GRAFT_ASSIGN_OR_RETURN(const auto outputs, session.Forward(batch));
@@ -113,7 +115,7 @@ Status ClassifyTokens(const TextModel& model, Session& session, const TextInput&
   GRAFT_RETURN_IF_ERROR(
       RequireTask(*model.model(), fb::TaskKind::TokenClassification, "label tokens"));
   TextBatch batch;
-  GRAFT_RETURN_IF_ERROR(Encode(model, {&text, 1}, &batch));
+  GRAFT_RETURN_IF_ERROR(Encode(model, session, {&text, 1}, &batch));
   GRAFT_ASSIGN_OR_RETURN(const auto outputs, session.Forward(batch));
   result->scores.Append(outputs[0], 0, batch.ids.size());
   FinishScores(*model.model(), &result->scores);

@@ -40,9 +40,9 @@ Result<std::vector<int32_t>> TextModel::Encode(std::string_view text, bool add_s
 
 Result<TypedIds> TextModel::EncodeTyped(std::string_view first,
                                         std::optional<std::string_view> second, bool add_special,
-                                        size_t max_tokens) const {
+                                        size_t max_tokens, const std::atomic<bool>* cancel) const {
   GRAFT_RETURN_IF_ERROR(RequireTokenizer());
-  return tokenizer_->EncodeTyped(first, second, add_special, max_tokens);
+  return tokenizer_->EncodeTyped(first, second, add_special, max_tokens, cancel);
 }
 
 Result<std::string> TextModel::Decode(std::span<const int32_t> ids, bool skip_special) const {

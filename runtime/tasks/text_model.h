@@ -2,6 +2,7 @@
 // TextModel: a model together with the tokenizer its file carries, if it carries one.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -35,7 +36,8 @@ class TextModel {
   Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
   /// Errors   kFailedPrecondition: no tokenizer; those of Tokenizer::EncodeTyped.
   Result<TypedIds> EncodeTyped(std::string_view first, std::optional<std::string_view> second,
-                               bool add_special, size_t max_tokens) const;
+                               bool add_special, size_t max_tokens,
+                               const std::atomic<bool>* cancel = nullptr) const;
   /// Errors   kFailedPrecondition: no tokenizer;
   ///          kOutOfRange: an id that is neither a token's nor in the model's vocabulary.
   Result<std::string> Decode(std::span<const int32_t> ids, bool skip_special) const;

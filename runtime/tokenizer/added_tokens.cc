@@ -6,8 +6,15 @@
 
 #include "runtime/base/utf8.h"
 #include "schema/generated/tokenizer_generated.h"
+#include "schema/verify_tokenizer.h"
 
 namespace graft::runtime {
+namespace {
+
+// Bytes of text that looking for tokens at one place may compare: those of the longest.
+constexpr size_t kMostLookedAt = schema::kMaxAddedTokenBytes;
+
+}  // namespace
 
 void AddedTokens::Add(std::string content, const schema::fb::AddedToken& table) {
   if (!content.empty()) tokens_.push_back({std::move(content), &table});
@@ -43,11 +50,16 @@ const AddedTokens::Token* AddedTokens::LongestAt(std::string_view text, size_t a
   return longest;
 }
 
-AddedTokens::Found AddedTokens::Next(std::string_view text, Cursor* cursor) const {
+Result<AddedTokens::Found> AddedTokens::Next(std::string_view text, PatternScratch& scratch,
+                                             Cursor* cursor) const {
   while (cursor->from < text.size()) {
     const auto lead = static_cast<uint8_t>(text[cursor->from]);
-    const Token* token =
-        by_lead_[lead] == by_lead_[lead + 1] ? nullptr : LongestAt(text, cursor->from);
+    if (by_lead_[lead] == by_lead_[lead + 1]) {
+      ++cursor->from;
+      continue;
+    }
+    if (!scratch.PaySearch(kMostLookedAt)) return scratch.why();
+    const Token* token = LongestAt(text, cursor->from);
     if (token == nullptr) {
       ++cursor->from;
       continue;
@@ -70,15 +82,17 @@ AddedTokens::Found AddedTokens::Next(std::string_view text, Cursor* cursor) cons
       begin = std::max(begin, cursor->taken);
       if (begin >= end) continue;
     }
+    // What the token before it took along is white space, and need not be looked at again.
+    if (token->table->strip_right()) end = std::max(end, cursor->taken);
     while (token->table->strip_right() && end < text.size()) {
       const Utf8Char c = ReadUtf8(text, end);
       if (!IsWhiteSpace(c.code)) break;
       end += c.length;
     }
     cursor->taken = end;
-    return {begin, end, token->table->id(), true};
+    return Found{begin, end, token->table->id(), true};
   }
-  return {};
+  return Found{};
 }
 
 }  // namespace graft::runtime

@@ -9,6 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/tokenizer/pattern.h"
+#include "schema/result.h"
+
 namespace graft::schema::fb {
 struct AddedToken;
 }  // namespace graft::schema::fb
@@ -39,7 +42,8 @@ class AddedTokens {
     size_t taken = 0;
   };
   /// The next token in `text`, which is valid UTF-8.
-  Found Next(std::string_view text, Cursor* cursor) const;
+  /// Errors   PatternScratch::why.
+  Result<Found> Next(std::string_view text, PatternScratch& scratch, Cursor* cursor) const;
 
  private:
   struct Token {

@@ -16,6 +16,7 @@ namespace fb = schema::fb;
 
 // Up to here a scan for the lowest rank is faster than a heap.
 constexpr size_t kFewSymbols = 40;
+constexpr uint32_t kMergesBetweenChecks = 1 << 16;
 
 std::string_view TokenBytes(const fb::Tokenizer& tables, uint32_t id) {
   const uint32_t begin = tables.token_offsets()->Get(id);
@@ -143,7 +144,7 @@ void BytePairEncoder::MergeFew(BpeScratch& scratch) const {
   symbols.resize(count);
 }
 
-void BytePairEncoder::MergeMany(BpeScratch& scratch) const {
+Status BytePairEncoder::MergeMany(PatternScratch& budget, BpeScratch& scratch) const {
   // A list of symbols, and a heap of (rank, position). An entry is stale once its position's rank
   // has changed.
   std::vector<BpeScratch::Node>& nodes = scratch.nodes_;
@@ -169,7 +170,8 @@ void BytePairEncoder::MergeMany(BpeScratch& scratch) const {
     heap.push_back(entry(node.rank, at));
     std::push_heap(heap.begin(), heap.end(), std::greater<>());
   };
-  while (!heap.empty()) {
+  for (uint32_t taken = 1; !heap.empty(); ++taken) {
+    if (taken % kMergesBetweenChecks == 0 && !budget.CheckTime()) return budget.why();
     std::pop_heap(heap.begin(), heap.end(), std::greater<>());
     const auto rank = static_cast<uint32_t>(heap.back() >> 32);
     const auto at = static_cast<int32_t>(heap.back() & 0xFFFFFFFFu);
@@ -187,22 +189,24 @@ void BytePairEncoder::MergeMany(BpeScratch& scratch) const {
   size_t kept = 0;
   for (int32_t at = 0; at >= 0; at = nodes[at].next) scratch.symbols_[kept++] = nodes[at].id;
   scratch.symbols_.resize(kept);
+  return OkStatus();
 }
 
-void BytePairEncoder::Encode(std::string_view piece, BpeScratch& scratch,
-                             std::vector<int32_t>* ids) const {
+Status BytePairEncoder::Encode(std::string_view piece, PatternScratch& budget, BpeScratch& scratch,
+                               std::vector<int32_t>* ids) const {
   const uint32_t whole = tables_->ignore_merges() ? tokens_.Find(piece) : kNotFound;
   if (whole != kNotFound) {
     ids->push_back(static_cast<int32_t>(whole));
-    return;
+    return OkStatus();
   }
   ReadSymbols(piece, scratch);
   if (scratch.symbols_.size() > kFewSymbols) {
-    MergeMany(scratch);
+    GRAFT_RETURN_IF_ERROR(MergeMany(budget, scratch));
   } else if (scratch.symbols_.size() > 1) {
     MergeFew(scratch);
   }
   ids->insert(ids->end(), scratch.symbols_.begin(), scratch.symbols_.end());
+  return OkStatus();
 }
 
 }  // namespace graft::runtime

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/tokenizer/hash_tables.h"
+#include "runtime/tokenizer/pattern.h"
 #include "schema/result.h"
 
 namespace graft::schema::fb {
@@ -42,13 +43,15 @@ class BytePairEncoder {
 
   /// Appends the ids of `piece`, which is valid UTF-8 and not empty.
   /// Cost     n log n in the piece's symbols.
-  void Encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>* ids) const;
+  /// Errors   PatternScratch::why.
+  Status Encode(std::string_view piece, PatternScratch& budget, BpeScratch& scratch,
+                std::vector<int32_t>* ids) const;
 
  private:
   BytePairEncoder(const schema::fb::Tokenizer& tables);
   void ReadSymbols(std::string_view piece, BpeScratch& scratch) const;
   void MergeFew(BpeScratch& scratch) const;
-  void MergeMany(BpeScratch& scratch) const;
+  Status MergeMany(PatternScratch& budget, BpeScratch& scratch) const;
 
   const schema::fb::Tokenizer* tables_;
   const uint32_t* merge_results_;

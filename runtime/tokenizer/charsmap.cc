@@ -104,6 +104,7 @@ Status Charsmap::Apply(size_t max_bytes, std::string* text) const {
         const std::string_view character = from.substr(part, length);
         if (!Replace(character, &out)) out.append(character);
         part += length;
+        if (out.size() > max_bytes) break;
       }
     }
     if (out.size() > max_bytes) {

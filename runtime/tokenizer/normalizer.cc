@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
 #include <utility>
+#include <vector>
 
 #include <utf8proc.h>
 
@@ -19,8 +18,8 @@ namespace {
 namespace fb = schema::fb;
 
 // Normal forms grow a text to 18 times its size at most.
-constexpr size_t kMaxGrowth = 64;
-constexpr size_t kAlwaysFits = size_t{1} << 20;
+constexpr size_t kMaxGrowth = 32;
+constexpr size_t kAlwaysFits = size_t{16} << 10;
 
 std::string_view View(const flatbuffers::String* text) {
   return text == nullptr ? std::string_view() : std::string_view(text->c_str(), text->size());
@@ -34,20 +33,62 @@ bool IsBelowCombining(std::string_view text) {
   return true;
 }
 
-Status Normalize(int options, std::string* text) {
-  if (IsAscii(*text)) return OkStatus();
-  if (options == (UTF8PROC_STABLE | UTF8PROC_COMPOSE) && IsBelowCombining(*text)) return OkStatus();
-  utf8proc_uint8_t* result = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text->data()),
-                   static_cast<utf8proc_ssize_t>(text->size()), &result,
-                   static_cast<utf8proc_option_t>(options));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(result, &std::free);
-  if (size < 0) {
-    return Error(size == UTF8PROC_ERROR_NOMEM ? StatusCode::kOutOfMemory : StatusCode::kInternal,
-                 "normalizing %zu bytes: %s", text->size(), utf8proc_errmsg(size));
+// What a character decomposes into at most.
+constexpr utf8proc_ssize_t kMostParts = 64;
+constexpr utf8proc_int32_t kFirstMark = 0x300;
+
+/// Puts marks that follow each other into the order of their classes. utf8proc_map does that too,
+/// in time that grows as the square of their number.
+void OrderMarks(std::vector<utf8proc_int32_t>* codes) {
+  const auto class_of = [](utf8proc_int32_t code) {
+    return code < kFirstMark ? 0 : utf8proc_get_property(code)->combining_class;
+  };
+  for (size_t at = 0; at < codes->size();) {
+    if (class_of((*codes)[at++]) == 0) continue;
+    const size_t begin = at - 1;
+    while (at < codes->size() && class_of((*codes)[at]) != 0) ++at;
+    if (at - begin == 1) continue;
+    const auto first = codes->begin() + static_cast<ptrdiff_t>(begin);
+    std::stable_sort(
+        first, codes->begin() + static_cast<ptrdiff_t>(at),
+        [&](utf8proc_int32_t a, utf8proc_int32_t b) { return class_of(a) < class_of(b); });
   }
-  text->assign(reinterpret_cast<const char*>(result), static_cast<size_t>(size));
+}
+
+Status Normalize(int flags, std::string* text) {
+  if (IsAscii(*text)) return OkStatus();
+  if (flags == (UTF8PROC_STABLE | UTF8PROC_COMPOSE) && IsBelowCombining(*text)) return OkStatus();
+  const auto options = static_cast<utf8proc_option_t>(flags);
+  std::vector<utf8proc_int32_t> codes;
+  codes.reserve(text->size());
+  utf8proc_int32_t parts[kMostParts];
+  int boundary = 0;
+  for (size_t at = 0; at < text->size();) {
+    const Utf8Char c = ReadUtf8(*text, at);
+    at += c.length;
+    if (c.code < 0x80) {
+      codes.push_back(static_cast<utf8proc_int32_t>(c.code));
+      continue;
+    }
+    const utf8proc_ssize_t count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c.code),
+                                                           parts, kMostParts, options, &boundary);
+    if (count < 0 || count > kMostParts) {
+      return Error(StatusCode::kInternal, "normalizing U+%04X: %s", c.code, utf8proc_errmsg(count));
+    }
+    codes.insert(codes.end(), parts, parts + count);
+  }
+  OrderMarks(&codes);
+  const utf8proc_ssize_t count =
+      utf8proc_normalize_utf32(codes.data(), static_cast<utf8proc_ssize_t>(codes.size()), options);
+  text->clear();
+  for (utf8proc_ssize_t i = 0; i < count; ++i) {
+    const auto code = static_cast<uint32_t>(codes[static_cast<size_t>(i)]);
+    if (code < 0x80) {
+      text->push_back(static_cast<char>(code));
+    } else {
+      AppendUtf8(code, text);
+    }
+  }
   return OkStatus();
 }
 
@@ -195,6 +236,7 @@ Status Normalizer::Apply(std::string* text, PatternScratch& scratch, bool* lost_
         GRAFT_RETURN_IF_ERROR(step.charsmap.front().Apply(max_bytes, text));
         break;
     }
+    if (!scratch.Pay(text->size())) return scratch.why();
     if (text->size() > max_bytes) {
       return Error(StatusCode::kCorrupt, "normalizing makes a text grow to %zu bytes, beyond %zu",
                    text->size(), max_bytes);

@@ -26,8 +26,8 @@ class Normalizer {
 
   /// Rewrites *text, which is valid UTF-8 and stays so. *lost_start is set if characters went from
   /// its start.
-  /// Errors   kCorrupt: a text that grows more than 64 times, and beyond 1 MiB; a pattern that
-  ///          backtracks beyond all bounds.
+  /// Errors   kCorrupt: a text that grows more than 32 times, and beyond 16 KiB; a pattern that
+  ///          backtracks beyond all bounds; PatternScratch::why.
   Status Apply(std::string* text, PatternScratch& scratch, bool* lost_start) const;
 
  private:

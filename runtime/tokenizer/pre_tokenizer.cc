@@ -97,6 +97,18 @@ Result<PreTokenizer> PreTokenizer::Create(const fb::Tokenizer& tables) {
   return result;
 }
 
+Status PreTokenizer::Cut(std::string_view text, bool is_start, PatternScratch& scratch,
+                         PieceSink& sink) const {
+  return PayFrom(0, text.size(), scratch) ? Run(0, text, is_start, scratch, sink) : scratch.why();
+}
+
+// Most steps hand on what they are given, and pieces become tokens, which costs several times as
+// much.
+bool PreTokenizer::PayFrom(size_t step, size_t bytes, PatternScratch& scratch) const {
+  constexpr uint64_t kPiecePrice = 8;
+  return scratch.Pay((kPiecePrice + steps_.size() - step) * bytes);
+}
+
 Status PreTokenizer::Run(size_t step, std::string_view piece, bool is_start,
                          PatternScratch& scratch, PieceSink& sink) const {
   if (piece.empty()) return OkStatus();
@@ -106,6 +118,7 @@ Status PreTokenizer::Run(size_t step, std::string_view piece, bool is_start,
       return RunSplit(step, piece, is_start, scratch, sink);
     case fb::PreTokenizerKind::PrefixSpace: {
       if (piece.starts_with(' ')) return Run(step + 1, piece, is_start, scratch, sink);
+      if (!PayFrom(step, 1, scratch)) return scratch.why();
       std::string spaced;
       spaced.reserve(piece.size() + 1);
       spaced.append(1, ' ').append(piece);
@@ -162,6 +175,8 @@ Status PreTokenizer::RunMetaspace(size_t step, std::string_view piece, bool is_s
   const bool prepends =
       scheme == fb::PrependScheme::Always || (scheme == fb::PrependScheme::First && is_start);
   if (prepends && !text.starts_with(content)) text.insert(0, content);
+  if (text.size() > piece.size() && !PayFrom(step, text.size() - piece.size(), scratch))
+    return scratch.why();
   if (!table.split()) return Run(step + 1, text, is_start, scratch, sink);
 
   SpanMerger merger(*this, step + 1, text, is_start, fb::SplitBehavior::MergedWithNext, scratch,

@@ -31,9 +31,8 @@ class PreTokenizer {
 
   /// Hands the pieces of `text`, none of them empty, to `sink`. is_start: `text` starts where the
   /// whole text does.
-  Status Cut(std::string_view text, bool is_start, PatternScratch& scratch, PieceSink& sink) const {
-    return Run(0, text, is_start, scratch, sink);
-  }
+  /// Errors   those of Pattern::Find, of PatternScratch::Pay and of the sink.
+  Status Cut(std::string_view text, bool is_start, PatternScratch& scratch, PieceSink& sink) const;
 
  private:
   struct Step {
@@ -42,6 +41,8 @@ class PreTokenizer {
   };
   class SpanMerger;
 
+  /// Pays for so many bytes more that come to `step` and all after it.
+  bool PayFrom(size_t step, size_t bytes, PatternScratch& scratch) const;
   Status Run(size_t step, std::string_view piece, bool is_start, PatternScratch& scratch,
              PieceSink& sink) const;
   Status RunSplit(size_t step, std::string_view piece, bool is_start, PatternScratch& scratch,

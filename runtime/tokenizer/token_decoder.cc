@@ -91,6 +91,7 @@ Result<DecoderSteps> DecoderSteps::Create(const fb::Tokenizer& tables) {
       GRAFT_ASSIGN_OR_RETURN(Pattern pattern,
                              Pattern::Compile(View(table->pattern()), table->pattern_is_regex()));
       step.pattern.push_back(std::move(pattern));
+      result.has_regex_ = result.has_regex_ || table->pattern_is_regex();
     }
     if (table->kind() == fb::DecoderKind::ByteLevel || table->kind() == fb::DecoderKind::Fuse) {
       is_fused = true;
@@ -119,17 +120,32 @@ std::string_view DecoderSteps::BytesOf(uint32_t id) const {
 
 TokenDecoder::TokenDecoder(const DecoderSteps& steps)
     : steps_(steps), states_(steps.steps_.size()) {
+  scratch_.StopClock();
   for (size_t i = 0; i < states_.size(); ++i) {
     states_[i].left_to_strip = steps.steps_[i].table->strip_left();
   }
 }
 
+// Between two tokens the same thread may compute for long. Only what searches takes time that the
+// bytes do not tell.
 Status TokenDecoder::Append(uint32_t id, std::string* out) {
+  if (!steps_.has_regex_) return AppendToken(id, out);
+  scratch_.StartClock();
+  const Status status = AppendToken(id, out);
+  scratch_.StopClock();
+  return status;
+}
+
+Status TokenDecoder::AppendToken(uint32_t id, std::string* out) {
   if (steps_.steps_.empty() && std::exchange(has_begun_, true)) repair_.Append(" ", out);
-  return Push(0, steps_.BytesOf(id), out);
+  const std::string_view bytes = steps_.BytesOf(id);
+  scratch_.Extend(bytes.size() + 1);
+  given_bytes_ += bytes.size();
+  return Push(0, bytes, out);
 }
 
 Status TokenDecoder::Push(size_t step, std::string_view bytes, std::string* out) {
+  if (!scratch_.Pay(bytes.size())) return scratch_.why();
   if (step == steps_.steps_.size()) {
     repair_.Append(bytes, out);
     return OkStatus();
@@ -161,10 +177,9 @@ Status TokenDecoder::PushReplace(size_t step, std::string_view bytes, std::strin
   std::string& held = states_[step].held;
   std::string result;
   if (!replace.is_fused) {
-    scratch_.Begin(bytes.size());
     GRAFT_RETURN_IF_ERROR(ReplaceMatches(bytes, replace.pattern.front(),
                                          View(replace.table->content()), scratch_,
-                                         MaxRewrittenBytes(bytes.size()), &result));
+                                         MaxRewrittenBytes(given_bytes_), &result));
     return Push(step + 1, result, out);
   }
   held += bytes;
@@ -175,6 +190,10 @@ Status TokenDecoder::PushReplace(size_t step, std::string_view bytes, std::strin
     result.append(rest.substr(0, at));
     result.append(View(replace.table->content()));
     rest.remove_prefix(at + pattern.size());
+    if (result.size() > MaxRewrittenBytes(given_bytes_)) {
+      return Error(StatusCode::kCorrupt, "replacing in %zu bytes gives more than %zu", held.size(),
+                   MaxRewrittenBytes(given_bytes_));
+    }
   }
   const size_t keep = HeldForPattern(rest, pattern);
   result.append(rest.substr(0, rest.size() - keep));
@@ -267,10 +286,9 @@ Status TokenDecoder::Flush(size_t step, std::string* out) {
       return FlushByteFallback(step, out);
     case fb::DecoderKind::Replace:
       if (steps_.steps_[step].is_fused && steps_.steps_[step].table->pattern_is_regex()) {
-        scratch_.Begin(state.held.size());
         GRAFT_RETURN_IF_ERROR(ReplaceMatches(state.held, steps_.steps_[step].pattern.front(),
                                              View(steps_.steps_[step].table->content()), scratch_,
-                                             MaxRewrittenBytes(state.held.size()), &result));
+                                             MaxRewrittenBytes(given_bytes_), &result));
       } else {
         result = std::move(state.held);
       }
@@ -286,6 +304,7 @@ Status TokenDecoder::Flush(size_t step, std::string* out) {
 }
 
 Status TokenDecoder::Finish(std::string* out) {
+  scratch_.StartClock();
   for (size_t step = 0; step < states_.size(); ++step) GRAFT_RETURN_IF_ERROR(Flush(step, out));
   repair_.Finish(out);
   return OkStatus();

@@ -40,6 +40,7 @@ class DecoderSteps {
 
   const schema::fb::Tokenizer* tables_ = nullptr;
   std::vector<Step> steps_;
+  bool has_regex_ = false;
   std::vector<std::pair<uint32_t, std::string>> own_bytes_;  // by id
 };
 
@@ -52,7 +53,8 @@ class TokenDecoder {
 
   /// Appends to *out the text that token `id` makes certain.
   /// Requires an id below the number of tokens.
-  /// Errors   kCorrupt: a pattern that backtracks beyond all bounds.
+  /// Errors   kCorrupt: a pattern that backtracks beyond all bounds, or steps that make far more of
+  ///          the tokens than they are.
   Status Append(uint32_t id, std::string* out);
   /// Appends the rest.
   Status Finish(std::string* out);
@@ -65,6 +67,7 @@ class TokenDecoder {
     bool has_begun = false;  // a token has passed
   };
 
+  Status AppendToken(uint32_t id, std::string* out);
   Status Push(size_t step, std::string_view bytes, std::string* out);
   Status PushReplace(size_t step, std::string_view bytes, std::string* out);
   Status PushByteFallback(size_t step, std::string_view bytes, std::string* out);
@@ -78,6 +81,7 @@ class TokenDecoder {
   std::vector<State> states_;
   Utf8Repair repair_;
   PatternScratch scratch_;
+  size_t given_bytes_ = 0;  // of all tokens so far
   bool has_begun_ = false;
 };
 

@@ -95,11 +95,14 @@ class Tokenizer::Encoding final : public PieceSink {
     if (scratch_.cache.Find(piece, ids_)) return OkStatus();
     const size_t first = ids_->size();
     if (tokenizer_.byte_pairs_ != nullptr) {
-      tokenizer_.byte_pairs_->Encode(piece, scratch_.byte_pairs, ids_);
+      GRAFT_RETURN_IF_ERROR(
+          tokenizer_.byte_pairs_->Encode(piece, scratch_.pattern, scratch_.byte_pairs, ids_));
     } else if (tokenizer_.word_pieces_ != nullptr) {
-      tokenizer_.word_pieces_->Encode(piece, ids_);
+      if (!tokenizer_.word_pieces_->Encode(piece, scratch_.pattern, ids_))
+        return scratch_.pattern.why();
     } else {
-      GRAFT_RETURN_IF_ERROR(tokenizer_.unigram_->Encode(piece, scratch_.unigram, ids_));
+      GRAFT_RETURN_IF_ERROR(
+          tokenizer_.unigram_->Encode(piece, scratch_.pattern, scratch_.unigram, ids_));
     }
     scratch_.cache.Store(piece, ids_->data() + first, ids_->size() - first);
     return OkStatus();
@@ -113,7 +116,8 @@ class Tokenizer::Encoding final : public PieceSink {
     if (!added.empty()) {
       AddedTokens::Cursor cursor;
       for (;;) {
-        const AddedTokens::Found found = added.Next(text, &cursor);
+        GRAFT_ASSIGN_OR_RETURN(const AddedTokens::Found found,
+                               added.Next(text, scratch_.pattern, &cursor));
         if (!found.found) break;
         if (done < found.begin) {
           GRAFT_RETURN_IF_ERROR(rest(text.substr(done, found.begin - done), done == 0));
@@ -161,6 +165,7 @@ Status Tokenizer::Prepare() {
   GRAFT_ASSIGN_OR_RETURN(decoder_, DecoderSteps::Create(tables_));
   if (tables_.added_tokens() == nullptr) return OkStatus();
   PatternScratch scratch;
+  scratch.Begin(0);
   std::vector<std::pair<uint32_t, std::string>> renamed;
   for (const fb::AddedToken* added : *tables_.added_tokens()) {
     std::string content(added->content()->c_str(), added->content()->size());
@@ -173,7 +178,7 @@ Status Tokenizer::Prepare() {
       continue;
     }
     bool lost_start = false;
-    scratch.Begin(content.size());
+    scratch.Extend(content.size());
     const std::string original = content;
     GRAFT_RETURN_IF_ERROR(normalizer_.Apply(&content, scratch, &lost_start));
     if (content != original) renamed.emplace_back(added->id(), content);
@@ -232,7 +237,8 @@ void Tokenizer::Trim() const {
   idle.swap(idle_scratch_);
 }
 
-Status Tokenizer::AppendIds(std::string_view text, std::vector<int32_t>* ids) const {
+Status Tokenizer::AppendIds(std::string_view text, const std::atomic<bool>* cancel,
+                            std::vector<int32_t>* ids) const {
   if (text.size() > kMaxTextBytes) {
     return Error(StatusCode::kOutOfRange, "a text of %zu bytes exceeds %zu", text.size(),
                  kMaxTextBytes);
@@ -243,26 +249,27 @@ Status Tokenizer::AppendIds(std::string_view text, std::vector<int32_t>* ids) co
     text = repaired;
   }
   std::unique_ptr<Scratch> scratch = TakeScratch();
-  scratch->pattern.Begin(text.size());
+  scratch->pattern.Begin(text.size(), cancel);
   if (text.size() >= kCacheFromBytes) scratch->cache.Enable();
   Status status = Encoding(*this, *scratch, ids).Run(text);
   ReturnScratch(std::move(scratch));
   return status;
 }
 
-Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_special) const {
+Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_special,
+                                               const std::atomic<bool>* cancel) const {
   std::vector<int32_t> ids;
   const auto append = [&](const flatbuffers::Vector<uint32_t>* special) {
     if (add_special && special != nullptr) ids.insert(ids.end(), special->begin(), special->end());
   };
   append(tables_.prefix_ids());
   if (tables_.max_tokens() == 0) {
-    GRAFT_RETURN_IF_ERROR(AppendIds(text, &ids));
+    GRAFT_RETURN_IF_ERROR(AppendIds(text, cancel, &ids));
   } else {
     const size_t around =
         add_special ? LengthOf(tables_.prefix_ids()) + LengthOf(tables_.suffix_ids()) : 0;
     std::vector<int32_t> text_ids;
-    GRAFT_RETURN_IF_ERROR(AppendIds(text, &text_ids));
+    GRAFT_RETURN_IF_ERROR(AppendIds(text, cancel, &text_ids));
     Cut(tables_.max_tokens() - std::min<size_t>(around, tables_.max_tokens()), tables_.cuts_start(),
         &text_ids);
     ids.insert(ids.end(), text_ids.begin(), text_ids.end());
@@ -273,11 +280,11 @@ Result<std::vector<int32_t>> Tokenizer::Encode(std::string_view text, bool add_s
 
 Result<TypedIds> Tokenizer::EncodeTyped(std::string_view first,
                                         std::optional<std::string_view> second, bool add_special,
-                                        size_t max_tokens) const {
+                                        size_t max_tokens, const std::atomic<bool>* cancel) const {
   const std::vector<TemplatePart> parts = Template(tables_, second.has_value());
   std::array<std::vector<int32_t>, 2> texts;
-  GRAFT_RETURN_IF_ERROR(AppendIds(first, &texts[0]));
-  if (second.has_value()) GRAFT_RETURN_IF_ERROR(AppendIds(*second, &texts[1]));
+  GRAFT_RETURN_IF_ERROR(AppendIds(first, cancel, &texts[0]));
+  if (second.has_value()) GRAFT_RETURN_IF_ERROR(AppendIds(*second, cancel, &texts[1]));
   if (max_tokens == 0) max_tokens = tables_.max_tokens();
   size_t around = 0;
   for (const TemplatePart& part : parts) around += add_special && part.id >= 0;

@@ -3,6 +3,7 @@
 // does it, from the tables of a .graft file.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -41,8 +42,11 @@ class Tokenizer {
   /// that go before and after a text. Cut to the length that the tables say, if they say one. Any
   /// thread.
   /// Errors   kOutOfRange: more than 1 GiB of text.
-  ///          kCorrupt: a pattern that backtracks beyond all bounds.
-  Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
+  ///          kCorrupt: a pattern that backtracks beyond all bounds, or steps that make far more of
+  ///          the text than it is.
+  ///          kCancelled: *cancel, if it is not null, became true.
+  Result<std::vector<int32_t>> Encode(std::string_view text, bool add_special,
+                                      const std::atomic<bool>* cancel = nullptr) const;
 
   /// Ids and type ids of a text, or of two texts as one input. max_tokens: texts are cut at their
   /// ends to fit into so many with what goes around them, the longer one first; 0: as the tables
@@ -50,7 +54,8 @@ class Tokenizer {
   /// Errors   as Encode;
   ///          kInvalidArgument: max_tokens has no room for what goes around the texts.
   Result<TypedIds> EncodeTyped(std::string_view first, std::optional<std::string_view> second,
-                               bool add_special, size_t max_tokens) const;
+                               bool add_special, size_t max_tokens,
+                               const std::atomic<bool>* cancel = nullptr) const;
 
   /// Text of `ids`. Ids at and beyond size() stand for nothing. Any thread.
   /// Errors   kOutOfRange: a negative id.
@@ -70,7 +75,8 @@ class Tokenizer {
   explicit Tokenizer(const schema::fb::Tokenizer& tables);
   Status Prepare();
   Status PrepareModel();
-  Status AppendIds(std::string_view text, std::vector<int32_t>* ids) const;
+  Status AppendIds(std::string_view text, const std::atomic<bool>* cancel,
+                   std::vector<int32_t>* ids) const;
   std::unique_ptr<Scratch> TakeScratch() const;
   void ReturnScratch(std::unique_ptr<Scratch> scratch) const;
 

@@ -16,6 +16,9 @@ namespace fb = schema::fb;
 constexpr double kUnknownPenalty = 10.0;
 constexpr size_t kMaxPieceBytes = size_t{16} << 20;
 
+// Tokens of most texts are no longer; to follow longer ones costs as much as a search.
+constexpr size_t kFewBytes = 32;
+
 // What SentencePiece writes for a space, which half of the tokens start with.
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
 
@@ -37,7 +40,8 @@ UnigramEncoder::UnigramEncoder(const fb::Tokenizer& tables)
   }
 }
 
-Status UnigramEncoder::FindWays(std::string_view piece, UnigramScratch& scratch) const {
+Status UnigramEncoder::FindWays(std::string_view piece, PatternScratch& budget,
+                                UnigramScratch& scratch) const {
   std::vector<UnigramScratch::Way>& ways = scratch.ways_;
   ways.assign(piece.size() + 1, {0, kNotFound, 0});
   const auto offer = [&](size_t start, size_t end, uint32_t id, double score) {
@@ -50,7 +54,8 @@ Status UnigramEncoder::FindWays(std::string_view piece, UnigramScratch& scratch)
     const size_t character = Utf8Length(piece[start]);
     bool is_known = false;
     TokenOrder::Node node = tokens_.root();
-    for (size_t at = start; at < piece.size(); ++at) {
+    size_t at = start;
+    for (; at < piece.size(); ++at) {
       node = tokens_.Next(node, static_cast<uint8_t>(piece[at]));
       if (node.empty()) break;
       const uint32_t id = tokens_.TokenAt(node);
@@ -66,6 +71,7 @@ Status UnigramEncoder::FindWays(std::string_view piece, UnigramScratch& scratch)
       }
       offer(start, start + character, static_cast<uint32_t>(unknown_id_), unknown_score_ + so_far);
     }
+    if (at - start > kFewBytes && !budget.PaySearch(at - start)) return budget.why();
     start += character;
   }
   return OkStatus();
@@ -88,14 +94,14 @@ Status UnigramEncoder::AppendToken(std::string_view text, std::vector<int32_t>* 
   return OkStatus();
 }
 
-Status UnigramEncoder::Encode(std::string_view piece, UnigramScratch& scratch,
-                              std::vector<int32_t>* ids) const {
+Status UnigramEncoder::Encode(std::string_view piece, PatternScratch& budget,
+                              UnigramScratch& scratch, std::vector<int32_t>* ids) const {
   if (piece.size() > kMaxPieceBytes) {
     return Error(StatusCode::kOutOfRange,
                  "a piece of text of %zu bytes without a place to cut it; at most %zu fit",
                  piece.size(), kMaxPieceBytes);
   }
-  GRAFT_RETURN_IF_ERROR(FindWays(piece, scratch));
+  GRAFT_RETURN_IF_ERROR(FindWays(piece, budget, scratch));
   std::vector<uint32_t>& cut = scratch.cut_;
   cut.clear();
   bool after_unknown = false;

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/tokenizer/pattern.h"
 #include "runtime/tokenizer/token_order.h"
 #include "schema/status.h"
 
@@ -43,11 +44,12 @@ class UnigramEncoder {
   ///          the piece's.
   /// Errors   kOutOfRange: a piece of more than 16 MiB.
   ///          kFailedPrecondition: a character that is no token, and the tokenizer has none for the
-  ///          unknown.
-  Status Encode(std::string_view piece, UnigramScratch& scratch, std::vector<int32_t>* ids) const;
+  ///          unknown; PatternScratch::why.
+  Status Encode(std::string_view piece, PatternScratch& budget, UnigramScratch& scratch,
+                std::vector<int32_t>* ids) const;
 
  private:
-  Status FindWays(std::string_view piece, UnigramScratch& scratch) const;
+  Status FindWays(std::string_view piece, PatternScratch& budget, UnigramScratch& scratch) const;
   Status AppendToken(std::string_view text, std::vector<int32_t>* ids) const;
 
   TokenOrder tokens_;

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/tokenizer/pattern.h"
 #include "runtime/tokenizer/token_order.h"
 
 namespace graft::schema::fb {
@@ -22,7 +23,9 @@ class WordPieceEncoder {
 
   /// Appends the ids of `word`, which is valid UTF-8 and not empty.
   /// Cost     the word's length times the longest token's at most.
-  void Encode(std::string_view word, std::vector<int32_t>* ids) const;
+  /// Returns  false: it costs more than the text may; budget.why() tells.
+  [[nodiscard]] bool Encode(std::string_view word, PatternScratch& budget,
+                            std::vector<int32_t>* ids) const;
 
  private:
   TokenOrder tokens_;  // its favourite: what stands before tokens that go on a word

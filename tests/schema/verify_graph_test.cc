@@ -114,7 +114,39 @@ Status Spoiled(const std::function<void(Decoder&)>& spoil) {
                   std::string(status.message()));                                  \
   } while (false)
 
+// A chain of as many ops, and of values, inputs, outputs or caches that are one beyond a limit.
+std::string MessageOfCounts(int ops, int values, int inputs, int outputs, int caches) {
+  ModelBuilder model;
+  const auto width = Fixed(4);
+  for (int i = 0; i < inputs; ++i)
+    model.Input("x", {Fixed(1), width}, fb::InputRole::Tensor, fb::ElementType::Float32);
+  int32_t last = 0;
+  for (int i = 0; i < ops; ++i) {
+    const int32_t next = model.Value("y", {Fixed(1), width});
+    model.Op("s", {last}, {next}, fb::OpAttributes::Scale,
+             fb::CreateScale(model.builder(), 2.0f).Union());
+    last = next;
+  }
+  for (int i = 0; i < values; ++i) model.Value("z", {Fixed(1), width});
+  for (int i = 0; i < outputs; ++i) model.Output(last);
+  for (int i = 0; i < caches; ++i) model.KvCache(1, 4);
+  const test::AlignedBytes file = model.Finish();
+  return std::string(Verify(file.span()).status().message());
+}
+
 TEST_SUITE("schema/graph") {
+  TEST_CASE("a graph has no more parts than can be planned") {
+    CHECK(MessageOfCounts(3, 2, 2, 2, 2).empty());
+    CHECK(MessageOfCounts(1024, 0, 1024, 1024, 4096).empty());
+    CHECK(MessageOfCounts(65537, 0, 1, 1, 0) == "graph has 65537 ops, at most 65536 are allowed");
+    CHECK(MessageOfCounts(1, 1 << 17, 1, 1, 0) ==
+          "graph has 131074 values, at most 131072 are allowed");
+    CHECK(MessageOfCounts(1, 0, 1025, 1, 0) == "graph has 1025 inputs, at most 1024 are allowed");
+    CHECK(MessageOfCounts(1, 0, 1, 1025, 0) == "graph has 1025 outputs, at most 1024 are allowed");
+    CHECK(MessageOfCounts(1, 0, 1, 1, 4097) ==
+          "graph has 4097 kv_caches, at most 4096 are allowed");
+  }
+
   TEST_CASE("accepts a small decoder") {
     const Status status = Check(Decoder());
     CHECK_MESSAGE(status.ok(), std::string(status.message()));

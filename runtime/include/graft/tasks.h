@@ -29,6 +29,7 @@ typedef struct graft_text {
  *          FAILED_PRECONDITION: no tokenizer.
  *          INVALID_ARGUMENT: no texts.
  *          OUT_OF_RANGE: a text longer than the model has positions for.
+ *          CORRUPT: as graft_model_tokenize.
  *          CANCELLED, OUT_OF_MEMORY.
  */
 GRAFT_API GRAFT_MUST_CHECK graft_status graft_session_embed(graft_session* session,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Templates made to hang, to fill the memory or to overflow the stack: each ends with an error.
+#include <algorithm>
+#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
@@ -22,9 +24,18 @@ Status StatusOf(std::string source) {
   return (*created)->Render(messages, {}).status();
 }
 
+// A tenth of this where nothing else slows it down. Before they were counted, the costs below took
+// minutes.
+constexpr double kMostSeconds = 10.0;
+
 void CheckStopped(const std::string& source) {
+  const std::clock_t started = std::clock();
   const Status status = StatusOf(source);
+  const double seconds = static_cast<double>(std::clock() - started) / CLOCKS_PER_SEC;
   CAPTURE(source.substr(0, 200));
+#ifndef GRAFT_TEST_EMULATED
+  CHECK(seconds < kMostSeconds);
+#endif
   CAPTURE(status.message());
   CHECK((status.code() == StatusCode::kOutOfRange || status.code() == StatusCode::kCorrupt));
   CHECK(status.message().size() < 600);
@@ -53,6 +64,107 @@ TEST_SUITE("chat/limits") {
     CheckStopped(
         "{% set s = 'ab' * 500000 %}{{ s.strip(s) }}{{ s.strip('ba' * 400000) }}"
         "{% for a in range(1000) %}{{ s.strip('ba' * 400) }}{% endfor %}");
+  }
+
+  TEST_CASE("searching for what is nearly there is paid for") {
+    const std::string texts = "{% set s = 'a' * 8000000 %}{% set w = 'a' * 4000000 ~ 'b' %}";
+    CheckStopped(texts + "{{ s.find(w) }}");
+    CheckStopped(texts + "{{ s.rfind(w) }}");
+    CheckStopped(texts + "{{ w in s }}");
+    CheckStopped(texts + "{{ s.split(w) }}");
+    CheckStopped(texts + "{{ s.rsplit(w) }}");
+    CheckStopped(texts + "{{ s.replace(w, '') }}");
+    CheckStopped(texts + "{{ s.count(w) }}");
+    CheckStopped(texts +
+                 "{% for i in range(100000) %}{{ s.startswith([w, w, s ~ w]) }}{% endfor %}");
+    CheckStopped(texts + "{{ (s ~ '\u00e9').rstrip('\u00e8' * 2000000 ~ '\u00e9a') }}" +
+                 "{% for i in range(1000) %}{{ s.strip('\u00e1' * 200000 ~ 'a') }}{% endfor %}");
+  }
+
+  TEST_CASE("comparing is paid for, wherever the texts are") {
+    const std::string texts =
+        "{% set a = 'a' * 4000000 %}{% set b = 'a' * 4000000 %}{% set many = range(100000) %}";
+    CheckStopped(texts + "{% for i in many %}{{ [a, a, a] == [b, b, b] }}{% endfor %}");
+    CheckStopped(texts + "{% for i in many %}{{ {'k': a} == {'k': b} }}{% endfor %}");
+    CheckStopped(texts + "{% for i in many %}{{ {a: 1} == {b: 1} }}{% endfor %}");
+    CheckStopped(texts + "{% for i in many %}{{ a in [b ~ 'c', [b], b] }}{% endfor %}");
+    CheckStopped(texts +
+                 "{% set m = {a: 1} %}{% for i in many %}{{ m[b] }}{{ b in m }}{% endfor %}");
+    CheckStopped(texts + "{% for i in many %}{{ [a, b, a, b]|unique|length }}{% endfor %}");
+    CheckStopped(texts + "{% for i in many %}{{ [[a], [b]]|sum(0) }}{{ [a, b]|max }}{% endfor %}");
+  }
+
+  TEST_CASE("names that are looked for and values that are written are paid for") {
+    std::string names;
+    for (int i = 0; i < 500; ++i) names += "{% set n" + std::to_string(i) + " = 1 %}";
+    std::string nested;
+    for (int level = 0; level < 40; ++level)
+      nested += "{% for v" + std::to_string(level) + " in range(30) %}" + names;
+    nested += "{{ nowhere }}" + Repeated("{% endfor %}", 40);
+    CheckStopped(nested);
+    CheckStopped("{% set ns = namespace() %}{% set ns." + std::string(300, 'n') + " = 1 %}");
+    std::string arguments;
+    for (int i = 0; i < 300; ++i) arguments += "a" + std::to_string(i) + "=1,";
+    CheckStopped("{{ dict(" + arguments + ") }}");
+    CheckStopped("{% macro m(" + arguments + ") %}{% endmacro %}");
+    CheckStopped(
+        "{% set l = [0.1234567] * 1 %}{% set x = range(1000)|map('float')|list %}"
+        "{% for i in range(100000) %}{{ [x, x, x, x]|tojson|length }}{% endfor %}");
+    CheckStopped(
+        "{% set ns = namespace() %}{% set ns.a = ns %}{% set path = 'a' ~ '.a' * 2000000 %}"
+        "{% for i in range(100000) %}{{ [ns]|map(attribute=path)|list|length }}{% endfor %}");
+    CheckStopped(
+        "{% set w = ' ' * 8000000 %}{% for i in range(100000) %}{{ ''|indent(w) }}{% endfor %}");
+    CheckStopped("{% filter " + Repeated("string|", 100000) + "string %}x{% endfilter %}" +
+                 "{% for i in range(1000000) %}{{ i }}{% endfor %}");
+  }
+
+  TEST_CASE("a search that is paid for finds what std::string finds") {
+    const auto created = ChatTemplate::Create(
+        "{% set t = messages[0].content %}{% set w = messages[1].content %}"
+        "{{ t.find(w) }} {{ t.rfind(w) }} {{ t.count(w) }} {{ w in t }} {{ t.split(w)|length }} "
+        "{{ t.rsplit(w, 1)[0]|length }} {{ t.replace(w, '-')|length }}",
+        "", "");
+    REQUIRE(created.ok());
+    std::mt19937 random(3);
+    for (int round = 0; round < 300; ++round) {
+      std::string text(random() % 300, 'a');
+      for (char& c : text) c = random() % 16 == 0 ? 'b' : 'a';
+      const size_t at = text.empty() ? 0 : random() % text.size();
+      std::string wanted = text.substr(at, 1 + random() % 80);
+      if (wanted.empty()) wanted = "a";
+      if (random() % 3 == 0) wanted.back() = 'c';
+      const size_t first = text.find(wanted);
+      const size_t last = text.rfind(wanted);
+      size_t count = 0;
+      for (size_t i = 0; (i = text.find(wanted, i)) != std::string::npos; i += wanted.size())
+        ++count;
+      const bool found = first != std::string::npos;
+      const auto number = [&](size_t place) { return found ? std::to_string(place) : "-1"; };
+      const std::string expected = number(first) + " " + number(last) + " " +
+                                   std::to_string(count) + (found ? " True " : " False ") +
+                                   std::to_string(count + 1) + " " +
+                                   std::to_string(found ? last : text.size()) + " " +
+                                   std::to_string(text.size() - count * (wanted.size() - 1));
+      const std::vector<ChatMessage> messages = {{"user", text}, {"user", wanted}};
+      const auto rendered = (*created)->Render(messages, {});
+      REQUIRE(rendered.ok());
+      CHECK(*rendered == expected);
+    }
+  }
+
+  TEST_CASE("a number is read from whole characters, and written with the fewest digits") {
+    const auto created = ChatTemplate::Create(
+        "{{ (' ' * 63 ~ '\u3000')|int(7) }} {{ ('\u3000' * 30)|float(1.5) }} {{ ' 12 '|int }} "
+        "{{ [0.1, 1.0, 100.0, 0.30000000000000004, 1e22, 1.5e-7, 123456789012345.6, 5e-324, 1/3] "
+        "}}",
+        "", "");
+    REQUIRE(created.ok());
+    const auto rendered = (*created)->Render({}, {});
+    REQUIRE_MESSAGE(rendered.ok(), rendered.status().message());
+    CHECK(*rendered ==
+          "7 1.5 12 [0.1, 1.0, 100.0, 0.30000000000000004, 1e+22, 1.5e-07, 123456789012345.6, "
+          "5e-324, 0.3333333333333333]");
   }
 
   TEST_CASE("texts that double are stopped") {

@@ -291,9 +291,44 @@ TEST_SUITE("runtime/session") {
     refused({{"x", ElementType::kFloat32, {0, 6}, x.data()}}, "[0, 6]");
     refused({{"x", ElementType::kFloat32, {-1, 6}, x.data()}}, "[-1, 6]");
     refused({{"x", ElementType::kFloat32, {2, 6}, nullptr}}, "x");
+    // What fits is copied as large as it says; the other of the name may be smaller, or the first.
+    refused({{"x", ElementType::kFloat32, {10, 6}, x.data()},
+             {"x", ElementType::kFloat32, {1, 1}, x.data()}},
+            "x is given twice");
+    refused({{"x", ElementType::kFloat32, {1, 1}, x.data()},
+             {"x", ElementType::kFloat32, {10, 6}, x.data()}},
+            "x is given twice");
     const std::vector<runtime::TensorView> good = {{"x", ElementType::kFloat32, {10, 6}, x.data()}};
     CHECK(session->Forward(good).ok());
     CHECK(session->Append(std::vector<int32_t>{1}, nullptr).code() == StatusCode::kUnsupported);
+  }
+
+  TEST_CASE("forward takes each input once, whatever kind of graph it is") {
+    const std::vector<int32_t> ids(8, 1);
+    const std::vector<float> pixels(36);
+    const std::vector<runtime::TensorView> tokens = {
+        {"input_ids", runtime::ElementType::kInt32, {8}, ids.data()},
+        {"input_ids", runtime::ElementType::kInt32, {2}, ids.data()}};
+    const auto decoder = NewSession(TinyLlama(fb::TensorFormat::Float32).model(), {.threads = 1});
+    CHECK(decoder->Forward(tokens).status().message() == "input input_ids is given twice");
+    // Of fixed sizes: several at once are a batch.
+    ModelBuilder builder;
+    const auto shape = ModelBuilder::Dimensions{Fixed(2), Fixed(3)};
+    const int32_t x = builder.Input("x", shape, fb::InputRole::Tensor, fb::ElementType::Float32);
+    const int32_t y = builder.Value("y", shape);
+    builder.Op("s", {x}, {y}, fb::OpAttributes::Scale,
+               fb::CreateScale(builder.builder(), 2.0f).Union());
+    builder.Output(y);
+    const AlignedBytes file = builder.Finish();
+    const auto opened =
+        runtime::Model::Open(std::make_unique<runtime::MemorySource>(file.span()), {});
+    REQUIRE(opened.ok());
+    const auto items = NewSession(*opened, {.threads = 1});
+    const std::vector<runtime::TensorView> batch = {
+        {"x", runtime::ElementType::kFloat32, {6, 2, 3}, pixels.data()},
+        {"x", runtime::ElementType::kFloat32, {6, 1, 1}, pixels.data()}};
+    CHECK(items->Forward(batch).status().message() == "input x is given twice");
+    CHECK(items->Forward(std::span(batch).first(1)).ok());
   }
 
   TEST_CASE("options out of range are refused") {

@@ -92,7 +92,7 @@ TEST_SUITE("text/unigram") {
     std::map<std::string, double> tokens;
     for (size_t length = 1; length <= 512; ++length) tokens[std::string(length, 'a')] = -1;
     const TestTokenizer tokenizer = TestTokenizer::FromJson(UnigramJson(tokens));
-    CHECK(tokenizer->Encode(std::string(65536, 'a'), false)->size() == 128);
+    CHECK(tokenizer->Encode(std::string(2048, 'a'), false)->size() == 4);
     const auto huge = tokenizer->Encode(std::string((size_t{16} << 20) + 1, 'a'), false);
     CHECK(huge.status().code() == StatusCode::kOutOfRange);
   }
