@@ -22,7 +22,8 @@ namespace graft::converter {
 
 Result<std::unique_ptr<InputFile>> InputFile::Open(const std::filesystem::path& path) {
   const std::string name = path.string();
-  const int descriptor = open(name.c_str(), O_RDONLY | O_CLOEXEC);
+  // Not blocking: a named pipe is turned away below rather than waited for.
+  const int descriptor = open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) {
     const StatusCode code = errno == ENOENT ? StatusCode::kNotFound : StatusCode::kIo;
     return Error(code, "%s: cannot be opened: %s", name.c_str(), std::strerror(errno));

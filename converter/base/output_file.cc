@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,17 +40,31 @@ Result<std::unique_ptr<OutputFile>> OutputFile::Create(const std::filesystem::pa
   std::unique_ptr<OutputFile> file(new OutputFile(path, size_bytes));
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return file->Failure("cannot write", EISDIR);
+  // A device or a pipe would be replaced by the file.
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
+    return Error(StatusCode::kIo, "%s: is not a regular file", path.c_str());
+  }
+  SweepLeftovers(path);
   for (int i = 0; i < kMaxNames && file->descriptor_ < 0; ++i) {
-    file->temporary_ = path;
-    file->temporary_ += ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(i);
-    file->descriptor_ = open(file->temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (file->descriptor_ < 0 && errno != EEXIST) {
-      const int error = errno;
-      file->temporary_.clear();
-      return file->Failure("cannot create the file", error);
+    const std::filesystem::path temporary = TemporaryFor(path, i);
+    const int descriptor = open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor < 0 && errno != EEXIST) return file->Failure("cannot create the file", errno);
+    if (descriptor < 0) continue;
+    if (!HoldTemporary(descriptor)) {
+      close(descriptor);
+      continue;
     }
+    file->descriptor_ = descriptor;
+    file->temporary_ = temporary;
+    file->mark_.emplace(temporary);
   }
   if (file->descriptor_ < 0) return file->Failure("cannot create the file", EEXIST);
+  // Going beyond this limit would end a program that does not ask for an error instead.
+  rlimit most{};
+  if (getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur != RLIM_INFINITY &&
+      size_bytes > most.rlim_cur) {
+    return file->Failure("cannot reserve room", EFBIG);
+  }
 #ifdef __linux__
   // Room that is reserved cannot run out halfway. A file system that cannot reserve finds out when
   // it is written.
@@ -111,6 +126,7 @@ Status OutputFile::Commit() {
   if (closed != 0) return Failure("cannot close", errno);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) return Failure("cannot rename to", errno);
   temporary_.clear();
+  mark_.reset();
   SyncFolder(FolderOf(path_));  // the name itself must survive a power cut too
   return OkStatus();
 }

@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 
+#include "converter/base/leftovers.h"
 #include "schema/result.h"
 
 namespace graft::converter {
@@ -16,9 +18,9 @@ namespace graft::converter {
 class OutputFile {
  public:
   /// Creates a file of `size_bytes` zeros beside `path` and reserves its room on disk where the
-  /// file system can.
-  /// Errors   kIo, kNotFound: the folder is missing or not writable, or the disk has too little
-  ///          room. The message names `path`.
+  /// file system can. Removes what writers of `path` that died have left.
+  /// Errors   kIo, kNotFound: the folder is missing or not writable, the disk has too little room
+  ///          or the process a limit, or `path` is no regular file. The message names `path`.
   static Result<std::unique_ptr<OutputFile>> Create(const std::filesystem::path& path,
                                                     uint64_t size_bytes);
   ~OutputFile();
@@ -47,6 +49,7 @@ class OutputFile {
 
   std::filesystem::path path_;
   std::filesystem::path temporary_;
+  std::optional<TemporaryMark> mark_;  // of temporary_
   uint64_t size_bytes_;
   int descriptor_ = -1;
   void* mapping_ = nullptr;

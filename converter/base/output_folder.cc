@@ -2,6 +2,7 @@
 // mkdir, fill, rename.
 #include "converter/base/output_folder.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +17,12 @@ namespace graft::converter {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+constexpr int kMaxNames = 1000;
+
+}  // namespace
+
 Result<std::unique_ptr<OutputFolder>> OutputFolder::Create(const fs::path& target) {
   // "out/" and "out" are the same folder, and the temporary one must stand beside it.
   const fs::path clean = target.has_filename() ? target : target.parent_path();
@@ -25,17 +32,25 @@ Result<std::unique_ptr<OutputFolder>> OutputFolder::Create(const fs::path& targe
     return Error(StatusCode::kInvalidArgument,
                  "%s: is there already; name a folder that does not exist yet", clean.c_str());
   }
-  fs::path temporary = clean;
-  temporary += ".tmp-" + std::to_string(getpid());
-  if (mkdir(temporary.c_str(), 0755) != 0) {
-    return Error(StatusCode::kIo, "%s: cannot be created: %s", clean.c_str(), std::strerror(errno));
+  SweepLeftovers(clean);
+  for (int attempt = 0;; ++attempt) {
+    const fs::path temporary = TemporaryFor(clean, attempt);
+    if (mkdir(temporary.c_str(), 0755) != 0) {
+      if (errno == EEXIST && attempt < kMaxNames) continue;
+      return Error(StatusCode::kIo, "%s: cannot be created: %s", clean.c_str(),
+                   std::strerror(errno));
+    }
+    const int descriptor = open(temporary.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor >= 0 && HoldTemporary(descriptor))
+      return std::unique_ptr<OutputFolder>(new OutputFolder(clean, temporary, descriptor));
+    if (descriptor >= 0) close(descriptor);
   }
-  return std::unique_ptr<OutputFolder>(new OutputFolder(clean, std::move(temporary)));
 }
 
 OutputFolder::~OutputFolder() {
   std::error_code error;
   if (!finished_) fs::remove_all(temporary_, error);
+  close(descriptor_);
 }
 
 Status OutputFolder::Finish() {

@@ -6,13 +6,14 @@
 #include <filesystem>
 #include <memory>
 
+#include "converter/base/leftovers.h"
 #include "schema/result.h"
 
 namespace graft::converter {
 
 class OutputFolder {
  public:
-  /// Makes a temporary folder beside `target`.
+  /// Makes a temporary folder beside `target`. Removes what makers of it that died have left.
   /// Errors   kInvalidArgument: `target` exists and is not an empty folder.
   ///          kIo: it cannot be made there.
   static Result<std::unique_ptr<OutputFolder>> Create(const std::filesystem::path& target);
@@ -27,11 +28,16 @@ class OutputFolder {
   Status Finish();
 
  private:
-  OutputFolder(std::filesystem::path target, std::filesystem::path temporary)
-      : target_(std::move(target)), temporary_(std::move(temporary)) {}
+  OutputFolder(std::filesystem::path target, std::filesystem::path temporary, int descriptor)
+      : target_(std::move(target)),
+        temporary_(std::move(temporary)),
+        mark_(temporary_),
+        descriptor_(descriptor) {}
 
   std::filesystem::path target_;
   std::filesystem::path temporary_;
+  TemporaryMark mark_;  // of temporary_
+  int descriptor_;      // holds it
   bool finished_ = false;
 };
 

@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // graft-convert: argv to options, options to a command, and its exit code.
 #include <cxxabi.h>
+#include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <typeinfo>
 
 #include <CLI/CLI.hpp>
 
 #include "converter/base/cancellation.h"
+#include "converter/base/leftovers.h"
 #include "converter/base/version.h"
 #include "converter/commands/commands.h"
 
@@ -30,11 +37,33 @@ constexpr char kExitCodes[] =
     "Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage, 130 "
     "interrupted.";
 
-// After the first signal, work stops at the next block and removes what it began. A second one ends
-// the program at once.
-void OnSignal(int signal) {
-  g_cancelled.store(true);
-  std::signal(signal, SIG_DFL);
+// What work gets to stop by itself and remove what it began. Most of it looks at the flag many times
+// a second; what does not is ended.
+constexpr timespec kGrace = {2, 0};
+
+// A thread waits for signals, so that it may do whatever ending takes. After the first one work
+// stops at the next block. A second one ends the program at once.
+void EndOnSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  const auto wait = [signals] {
+    int signal = 0;
+    while (sigwait(&signals, &signal) != 0) {
+    }
+    g_cancelled.store(true);
+    while (sigtimedwait(&signals, nullptr, &kGrace) < 0 && errno == EINTR) {
+    }
+    RemoveTemporaries();
+    _exit(kExitInterrupted);
+  };
+  try {
+    std::thread(wait).detach();
+  } catch (const std::system_error&) {  // no more threads: a signal ends the program
+    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  }
 }
 
 void AddThreads(CLI::App* command, int* threads) {
@@ -214,10 +243,10 @@ int FailOutOfMemory() {
 
 int main(int argc, char** argv) {
   std::set_terminate(std::abort);
-  std::signal(SIGINT, OnSignal);
-  std::signal(SIGTERM, OnSignal);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // writing beyond a limit is an error
   try {
+    EndOnSignals();
     return Run(argc, argv);
   } catch (const std::bad_alloc&) {
     return FailOutOfMemory();

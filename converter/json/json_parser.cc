@@ -197,7 +197,8 @@ Result<std::unique_ptr<JsonDocument>> JsonDocument::Read(const std::filesystem::
 
 Result<std::string> ReadTextFile(const std::filesystem::path& file, uint64_t max_bytes) {
   const std::string name = file.string();
-  const int descriptor = open(name.c_str(), O_RDONLY | O_CLOEXEC);
+  // Not blocking: a named pipe is turned away below rather than waited for.
+  const int descriptor = open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) {
     const StatusCode code = errno == ENOENT ? StatusCode::kNotFound : StatusCode::kIo;
     return Error(code, "%s: cannot be opened: %s", name.c_str(), std::strerror(errno));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// --cache-dir, --cache-limit and --no-cache: where packed weights are kept between runs.
+// --cache-dir, --cache-limit and --no-cache: where packed weights are kept between runs; and
+// --no-mmap: how the file that they come from is read.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +19,11 @@ class CacheOptions {
   /// folder ($XDG_CACHE_HOME, ~/.cache). Empty: no cache is wanted, or there is no place for one.
   std::string Folder() const;
   uint64_t limit_bytes() const { return limit_mib_ << 20; }  ///< 0: graft.h's default
+  bool reads_file() const { return reads_file_; }            ///< rather than map the model
 
  private:
   bool is_off_ = false;
+  bool reads_file_ = false;
   bool is_given_ = false;
   std::string folder_;
   uint64_t limit_mib_ = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // graft-run: runs .graft models from the command line.
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <new>
@@ -51,6 +52,8 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
 0,2-3, by default any (then a thread for each of them). Every command that computes takes both.
 Every command that opens a FILE also takes --cache-dir DIR, --cache-limit MIB (8192) and --no-cache. Weights packed for this
 CPU are kept there for the next start; by default in packed in $GRAFT_CACHE_DIR, or in ~/.cache/graft/packed.
+--no-mmap: the FILE is read into memory rather than mapped, so that whoever shortens it meanwhile does no harm. A FILE that
+others may write is always read.
 --prompt-file, --text-file: "-" reads standard input. Ctrl-C stops cleanly, a second one at once.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
@@ -111,6 +114,8 @@ int FailOutOfMemory() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A file limit is an error message here: the functions that write report it.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return Run(argc, argv);
   } catch (const std::bad_alloc&) {

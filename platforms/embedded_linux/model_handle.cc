@@ -2,6 +2,8 @@
 #include "platforms/embedded_linux/model_handle.h"
 
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <utility>
@@ -29,6 +31,16 @@ void Handle(void (*handler)(int), int flags) {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+// Whether someone else may write the file while it is mapped. A group that is this user's own, as
+// many systems make one for each user, is no one else.
+bool OthersMayWrite(const std::string& file) {
+  struct stat facts {};
+  if (stat(file.c_str(), &facts) != 0) return false;  // opening it tells
+  const bool is_ours = facts.st_uid == geteuid() || facts.st_uid == 0;
+  const bool group_may = (facts.st_mode & S_IWGRP) != 0 && facts.st_gid != getegid();
+  return !is_ours || group_may || (facts.st_mode & S_IWOTH) != 0;
+}
+
 }  // namespace
 
 ModelHandle OpenModel(const std::string& file, const ThreadOptions& threads,
@@ -38,6 +50,7 @@ ModelHandle OpenModel(const std::string& file, const ThreadOptions& threads,
   options.cache_folder = folder.c_str();
   options.cache_limit_bytes = cache.limit_bytes();
   options.threads = static_cast<uint32_t>(threads.count);
+  options.read_file = cache.reads_file() || OthersMayWrite(file) ? 1 : 0;
   graft_error error{};
   graft_model* model = nullptr;
   if (graft_model_open(file.c_str(), &options, &model, &error) != GRAFT_OK) {

@@ -159,6 +159,9 @@ bool SafetensorsWriter::Open(const std::string& file, std::vector<TensorEntry> t
     entry.begin = at;
     entry.end = at += bytes;
   }
+  struct stat facts {};
+  if (stat(file.c_str(), &facts) == 0 && !S_ISREG(facts.st_mode))
+    return FailFile(file_, "is not a plain file");
   temporary_ = file + Format(".%ld.tmp", static_cast<long>(getpid()));
   descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0) return FailSystem();

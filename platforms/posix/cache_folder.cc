@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -219,6 +218,9 @@ Result<std::unique_ptr<DataSource>> OpenCacheFile(const CacheSettings& settings,
   if (!S_ISREG(facts.st_mode) || (facts.st_uid != geteuid() && facts.st_uid != 0)) {
     return Error(StatusCode::kMismatch, "%.300s: is not a plain file of this user's", path.c_str());
   }
+  if ((facts.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return Error(StatusCode::kMismatch, "%.300s: others may write it", path.c_str());
+  }
   Result<std::unique_ptr<DataSource>> source = MapWhole(file.get());
   if (!source.ok()) return source.status().WithContext(path);
   // The time of its last use, for Evict. On read-only media nothing is evicted either.
@@ -234,13 +236,9 @@ Result<std::unique_ptr<CacheWriter>> CreateCacheFile(const CacheSettings& settin
                  "%.300s: %" PRIu64 " packed bytes exceed the cache's limit of %" PRIu64,
                  settings.folder.c_str(), bytes, settings.limit_bytes);
   }
-  // Writing beyond this limit would end the process with a signal.
-  rlimit most{};
-  if (getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur != RLIM_INFINITY &&
-      bytes > most.rlim_cur) {
-    return Error(StatusCode::kIo,
-                 "%.300s: no room for %" PRIu64 " bytes: files are limited to %" PRIu64,
-                 settings.folder.c_str(), bytes, static_cast<uint64_t>(most.rlim_cur));
+  if (!platform::FitsFileLimit(bytes)) {
+    return Error(StatusCode::kIo, "%.300s: no room for %" PRIu64 " bytes: %s",
+                 settings.folder.c_str(), bytes, std::strerror(errno));
   }
   GRAFT_RETURN_IF_ERROR(MakeFolder(settings.folder));
   Descriptor folder(open(settings.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

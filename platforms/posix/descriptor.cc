@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/posix/descriptor.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -11,7 +13,18 @@ constexpr size_t kMostAtOnce = size_t{1} << 30;  // some systems refuse 2 GiB in
 
 }  // namespace
 
+bool FitsFileLimit(uint64_t bytes) {
+  rlimit most{};
+  if (getrlimit(RLIMIT_FSIZE, &most) != 0 || most.rlim_cur == RLIM_INFINITY ||
+      bytes <= most.rlim_cur) {
+    return true;
+  }
+  errno = EFBIG;
+  return false;
+}
+
 bool WriteAt(int descriptor, uint64_t offset, std::span<const uint8_t> bytes) {
+  if (!FitsFileLimit(offset + bytes.size())) return false;
   while (!bytes.empty()) {
     const ssize_t count = pwrite(descriptor, bytes.data(), std::min(bytes.size(), kMostAtOnce),
                                  static_cast<off_t>(offset));

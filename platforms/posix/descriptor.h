@@ -32,6 +32,10 @@ class Descriptor {
   int descriptor_;
 };
 
+/// Whether a file may become `bytes` long. False: errno is EFBIG. Writing beyond the limit would
+/// end the process with a signal, which a library must not catch.
+bool FitsFileLimit(uint64_t bytes);
+
 /// Writes all of `bytes` at `offset`. False: it failed, and errno says why.
 bool WriteAt(int descriptor, uint64_t offset, std::span<const uint8_t> bytes);
 

@@ -108,6 +108,9 @@ class Reader final : public FileReader {
 }  // namespace
 
 Result<std::unique_ptr<FileWriter>> CreateFileAt(const char* path) {
+  struct stat facts {};
+  if (stat(path, &facts) == 0 && !S_ISREG(facts.st_mode))
+    return Error(StatusCode::kIo, "%.300s: is not a plain file", path);
   auto writer = std::make_unique<Writer>(path);
   GRAFT_RETURN_IF_ERROR(writer->Create());
   return std::unique_ptr<FileWriter>(std::move(writer));

@@ -71,8 +71,8 @@ Status SystemError(StatusCode code, const char* what) {
   return Error(code, "%s: %s", what, std::strerror(reason));
 }
 
-/// Bytes read into memory of our own, for a range that cannot be mapped with the alignment
-/// promised.
+/// Bytes read into memory of our own: of a file that may change, or of a range that cannot be mapped
+/// with the alignment promised.
 class ReadSource final : public DataSource {
  public:
   ReadSource(void* memory, size_t size) : memory_(memory), size_(size) {}
@@ -93,6 +93,11 @@ class ReadSource final : public DataSource {
 };
 
 Result<std::unique_ptr<DataSource>> ReadRange(int descriptor, uint64_t offset, size_t size) {
+  if (const uint64_t available = AvailableMemory(); size > available) {
+    return Error(StatusCode::kOutOfMemory,
+                 "%zu bytes cannot be read into memory, which has %" PRIu64 " left", size,
+                 available);
+  }
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return SystemError(StatusCode::kOutOfMemory, "cannot be read whole");
   auto* source = new (std::nothrow) ReadSource(memory, size);
@@ -110,19 +115,20 @@ Result<std::unique_ptr<DataSource>> ReadRange(int descriptor, uint64_t offset, s
 
 }  // namespace
 
-Result<std::unique_ptr<DataSource>> OpenPath(const char* path) {
+Result<std::unique_ptr<DataSource>> OpenPath(const char* path, FileAccess access) {
   // Not blocking: a named pipe is turned away below rather than waited for.
   const platform::Descriptor descriptor(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!descriptor.ok()) {
     const bool is_missing = errno == ENOENT || errno == ENOTDIR;
     return SystemError(is_missing ? StatusCode::kNotFound : StatusCode::kIo, path);
   }
-  Result<std::unique_ptr<DataSource>> source = OpenDescriptor(descriptor.get(), 0, 0);
+  Result<std::unique_ptr<DataSource>> source = OpenDescriptor(descriptor.get(), 0, 0, access);
   if (!source.ok()) return source.status().WithContext(path);
   return source;
 }
 
-Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offset, uint64_t size) {
+Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offset, uint64_t size,
+                                                   FileAccess access) {
   struct stat facts {};
   if (fstat(descriptor, &facts) != 0)
     return SystemError(StatusCode::kIo, "cannot look at the file");
@@ -140,7 +146,7 @@ Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offs
   if (size > std::numeric_limits<size_t>::max() - lead) {
     return Error(StatusCode::kOutOfMemory, "%" PRIu64 " bytes exceed the address space", size);
   }
-  if (offset % kSourceAlignment != 0) {
+  if (access == FileAccess::kRead || offset % kSourceAlignment != 0) {
     return ReadRange(descriptor, offset, static_cast<size_t>(size));
   }
   const auto mapping_bytes = static_cast<size_t>(lead + size);

@@ -41,6 +41,13 @@ static_assert(GRAFT_CACHE_HIT == static_cast<int>(runtime::CacheState::kHit));
 static_assert(GRAFT_CACHE_STORED == static_cast<int>(runtime::CacheState::kStored));
 static_assert(GRAFT_CACHE_FAILED == static_cast<int>(runtime::CacheState::kFailed));
 
+// What is wrong with the options OpenModel tells.
+runtime::FileAccess AccessOf(const graft_model_options* options) {
+  graft_model_options given;
+  const bool reads = ReadStruct(options, "options", &given).ok() && given.read_file != 0;
+  return reads ? runtime::FileAccess::kRead : runtime::FileAccess::kMap;
+}
+
 Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char* name,
                  const graft_model_options* options, graft_model** model) {
   if (!source.ok()) return source.status();
@@ -106,7 +113,7 @@ graft_status graft_model_open(const char* path, const graft_model_options* optio
       [&]() -> Status {
         if (path == nullptr) return NullArgument("path");
         if (model == nullptr) return NullArgument("model");
-        return OpenModel(runtime::OpenPath(path), path, options, model);
+        return OpenModel(runtime::OpenPath(path, AccessOf(options)), path, options, model);
       },
       error);
 }
@@ -117,8 +124,8 @@ graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
   return Call(
       [&]() -> Status {
         if (model == nullptr) return NullArgument("model");
-        return OpenModel(runtime::OpenDescriptor(fd, offset, size), "file descriptor", options,
-                         model);
+        return OpenModel(runtime::OpenDescriptor(fd, offset, size, AccessOf(options)),
+                         "file descriptor", options, model);
       },
       error);
 }

@@ -29,11 +29,20 @@ class DataSource {
 // ---- What a platform supplies
 // -------------------------------------------------------------------------------------
 
-/// Maps a whole file read-only.
-/// Errors   kNotFound, kIo, kCorrupt (empty), each naming the path.
-Result<std::unique_ptr<DataSource>> OpenPath(const char* path);
-/// Maps `size` bytes at `offset` of an open file (size 0: to its end), which it does not take over.
-Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offset, uint64_t size);
+enum class FileAccess : uint8_t {
+  kMap,   ///< pages come from the file as they are read: it must not shrink meanwhile
+  kRead,  ///< into memory, once: what happens to the file later does not matter
+};
+
+/// Maps a whole file read-only, or reads it.
+/// Errors   kNotFound, kIo, kCorrupt (empty), each naming the path;
+///          kOutOfMemory: more than can be read into memory.
+Result<std::unique_ptr<DataSource>> OpenPath(const char* path,
+                                             FileAccess access = FileAccess::kMap);
+/// Maps or reads `size` bytes at `offset` of an open file (size 0: to its end), which it does not
+/// take over.
+Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offset, uint64_t size,
+                                                   FileAccess access = FileAccess::kMap);
 /// Bytes that can be allocated and used before something is killed for it, by the files below
 /// `root` ("": the machine's own); the largest number if the platform does not tell.
 uint64_t AvailableMemory(const char* root = "");

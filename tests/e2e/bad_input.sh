@@ -159,6 +159,25 @@ expect_error "output below something that is not a folder" "$work/file" -- \
 expect_error "output folder that does not exist" "$work/absent" -- \
   "${graft_convert[@]}" convert --base "$data/tales/base" -o "$work/absent/model.graft"
 
+mkfifo "$work/out.pipe"
+expect_error "pipe as output" out.pipe "not a regular file" -- "${graft_convert[@]}" convert --base "$data/tales/base" -o "$work/out.pipe"
+expect_error "device as output" /dev/null "not a regular file" -- "${graft_convert[@]}" convert --base "$data/tales/base" -o /dev/null
+copy_base piped
+rm "$work/piped/model.safetensors"; mkfifo "$work/piped/model.safetensors"
+expect_error "pipe as weights" model.safetensors "not a regular file" -- "${graft_convert[@]}" convert --base "$work/piped" -o "$out"
+copy_base piped
+rm "$work/piped/config.json"; mkfifo "$work/piped/config.json"
+expect_error "pipe as config" config.json "not a regular file" -- "${graft_convert[@]}" convert --base "$work/piped" -o "$out"
+limited=(bash -c 'ulimit -f "$0"; exec "$@"')   # KIB COMMAND...
+expect_error "limit on the size of files" model.graft -- "${limited[@]}" 100 "${graft_convert[@]}" convert --base "$data/tales/base" -o "$out"
+expect_error "limit on the size of files while merging" merged -- \
+  "${limited[@]}" 100 "${graft_convert[@]}" merge --base "$data/tales/base" --adapter "$data/tales/holmes" -o "$work/out/merged"
+for left in model.graft.tmp-1-0 merged.tmp-1; do touch "$work/$left"; done
+name="leftovers of runs that were killed"
+"${graft_convert[@]}" convert --base "$data/stories260k" -o "$work/model.graft" >/dev/null 2>"$work/stderr" &&
+  "${graft_convert[@]}" merge --base "$data/tales/base" --adapter "$data/tales/holmes" -o "$work/merged" >/dev/null 2>>"$work/stderr"
+if [[ -z $(ls "$work" | grep tmp-) ]]; then passed=$((passed + 1)); else fail "left $(ls "$work" | grep tmp-)"; fi
+
 mkdir "$work/full"
 if mount -t tmpfs -o size=1m tmpfs "$work/full" 2>/dev/null; then
   mounted=1
@@ -189,6 +208,17 @@ size=$(stat -c %s "$good")
 printf '\377\377\377\377' | dd of="$work/flip.graft" bs=1 seek=$((size - 400000)) conv=notrunc status=none
 expect_error "changed weights to verify" flip.graft checksum -- "${graft_convert[@]}" verify "$work/flip.graft"
 
+name="limit on the size of files while saving"
+mkdir -p "$work/out"; rm -f "$work/out"/*
+"${limited[@]}" 8 "${graft_run[@]}" generate "$good" --prompt-ids $ids --ignore-eos --max-tokens 200 --prompt-cache "$work/out/saved" \
+  >"$work/stdout" 2>"$work/stderr"
+status=$?
+if ((status == 1)) && tail -1 "$work/stderr" | grep -q "out/saved: cannot be written" && [[ -z $(ls -A "$work/out") ]]; then
+  passed=$((passed + 1))
+else
+  fail "exit $status, left $(ls -A "$work/out")"
+fi
+expect_error "pipe to save to" out.pipe -- timeout 20 "${graft_run[@]}" generate "$good" --prompt-ids $ids --max-tokens 1 --prompt-cache "$work/out.pipe"
 long=$(seq -s, 1 700)
 expect_error "prompt longer than the context" 700 512 -- "${graft_run[@]}" generate "$good" --prompt-ids "$long"
 expect_error "token id outside the vocabulary" 5000 2048 -- "${graft_run[@]}" generate "$good" --prompt-ids 1,5000
@@ -202,6 +232,8 @@ expect_error "token id outside the vocabulary, by forward" 2048 -- "${graft_run[
 ids_file -1 >"$work/ids.safetensors"
 expect_error "token id below 0, by forward" -1 -- "${graft_run[@]}" forward "$good" --input "$work/ids.safetensors" -o "$out"
 expect_error "cache format that there is none of" kv int7 -- "${graft_run[@]}" generate "$good" --prompt-ids 1 --kv int7
+ids_file 5 >"$work/ids.safetensors"
+expect_error "device as output of forward" /dev/null "plain file" -- "${graft_run[@]}" forward "$good" --input "$work/ids.safetensors" -o /dev/null
 expect_error "input file that is no safetensors" random.graft -- "${graft_run[@]}" forward "$good" --input "$work/random.graft" -o "$out"
 
 # Not an error: a matrix that int4 cannot hold falls back to int8 and the report says so.

@@ -34,12 +34,18 @@ typedef struct graft_model_options {
   /* If the packed weights take more, opening returns OUT_OF_MEMORY before anything is allocated.
    * Also the limit of sessions that set none. Default: none. */
   uint64_t memory_limit_bytes;
+  /* 1: read the file into memory instead of mapping it, for a file that others may change while
+   * the model is open. Takes memory of the file's size as long as the model lives. */
+  uint8_t read_file;
 } graft_model_options;
 #define GRAFT_MODEL_OPTIONS_INIT \
-  { sizeof(graft_model_options), 0, 0, NULL, 0, 0 }
+  { sizeof(graft_model_options), 0, 0, NULL, 0, 0, 0 }
 
 /* Maps and verifies a file, and packs its weights or maps them from the cache. *model is the
  * caller's to destroy. `options` and `error` may be NULL.
+ * A mapped file must not shrink while the model lives, or be written to: reading what is gone ends
+ * the process with SIGBUS, as with every mapping. Replacing it by renaming another over it is
+ * safe, copying another over it is not. options.read_file is for files of which this is not sure.
  * Thread   Any.
  * Errors   NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, OUT_OF_MEMORY.
  *          UNSUPPORTED: an op or format that this library or CPU does not have.
@@ -51,7 +57,7 @@ GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_open(const char* path,
 /* The same for `size` bytes at `offset` of an open file; size 0: up to the file's end. The
  * descriptor stays the caller's and may be closed after the call. The offset need not be a multiple
  * of the page size. If it is not a multiple of 64, the bytes are read into memory instead of
- * mapped.
+ * mapped. What is said of a mapped file above holds here too.
  * Thread   Any.
  * Errors   As graft_model_open.
  *          INVALID_ARGUMENT: the range is not in the file.

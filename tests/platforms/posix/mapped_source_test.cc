@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -80,6 +81,37 @@ TEST_SUITE("platforms/mapped_source") {
       CHECK(source.status().code() == StatusCode::kInvalidArgument);
     }
     close(descriptor);
+  }
+
+  TEST_CASE("a file that is read may shrink, grow and change") {
+    const Folder folder;
+    const auto bytes = Numbers(100001);
+    const std::string path = folder.Write("file", bytes);
+    const auto source = runtime::OpenPath(path.c_str(), runtime::FileAccess::kRead);
+    REQUIRE_MESSAGE(source.ok(), source.status().message());
+    CHECK((*source)->own_bytes() == bytes.size());
+    for (const off_t size : {0, 17, 200000}) {
+      REQUIRE(truncate(path.c_str(), size) == 0);
+      const auto read = (*source)->bytes();
+      CHECK(std::vector<uint8_t>(read.begin(), read.end()) == bytes);
+      CHECK(reinterpret_cast<uintptr_t>(read.data()) % 64 == 0);
+    }
+    const int descriptor = open(folder.Write("other", bytes).c_str(), O_RDONLY);
+    const auto part = runtime::OpenDescriptor(descriptor, 4096, 100, runtime::FileAccess::kRead);
+    REQUIRE(part.ok());
+    REQUIRE(truncate((folder.path + "/other").c_str(), 0) == 0);
+    CHECK(std::memcmp((*part)->bytes().data(), bytes.data() + 4096, 100) == 0);
+    close(descriptor);
+  }
+
+  TEST_CASE("a file larger than memory is not read") {
+    const Folder folder;
+    const std::string path = folder.Write("sparse", {1});
+    const auto huge = static_cast<off_t>(std::min<uint64_t>(
+        runtime::AvailableMemory() / 4096 * 4096 + (1u << 30), uint64_t{1} << 42));
+    if (truncate(path.c_str(), huge) != 0) return;  // the file system has no such files
+    const auto source = runtime::OpenPath(path.c_str(), runtime::FileAccess::kRead);
+    CHECK(source.status().code() == StatusCode::kOutOfMemory);
   }
 
   TEST_CASE("what cannot be mapped is named with the reason") {

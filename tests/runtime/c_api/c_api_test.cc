@@ -215,6 +215,37 @@ TEST_SUITE("runtime/c_api") {
     CHECK(std::string(info.cache_note).find("limit") != std::string::npos);
   }
 
+  TEST_CASE("a model that was read outlives its file's bytes") {
+    ModelBuilder builder;
+    const auto shape = ModelBuilder::Dimensions{Fixed(2), Fixed(3)};
+    const int32_t x = builder.Input("x", shape, fb::InputRole::Tensor, fb::ElementType::Float32);
+    const int32_t y = builder.Value("y", shape);
+    builder.Op("s", {x}, {y}, fb::OpAttributes::Scale,
+               fb::CreateScale(builder.builder(), 2.0f).Union());
+    builder.Output(y);
+    const AlignedBytes file = builder.Finish();
+    std::string path = (std::filesystem::temp_directory_path() / "graft-XXXXXX").string();
+    const int descriptor = mkstemp(path.data());
+    REQUIRE(write(descriptor, file.data(), file.size()) == static_cast<ssize_t>(file.size()));
+    close(descriptor);
+    graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
+    options.read_file = 1;
+    graft_model* model = nullptr;
+    REQUIRE(graft_model_open(path.c_str(), &options, &model, nullptr) == GRAFT_OK);
+    REQUIRE(truncate(path.c_str(), 0) == 0);
+    graft_session* session = nullptr;
+    REQUIRE(graft_session_create(model, nullptr, &session, nullptr) == GRAFT_OK);
+    const float numbers[6] = {1, 2, 3, 4, 5, 6};
+    graft_tensor input{"x", GRAFT_TYPE_F32, 2, {2, 3}, numbers};
+    const graft_tensor* outputs = nullptr;
+    size_t count = 0;
+    REQUIRE(graft_session_forward(session, &input, 1, &outputs, &count, nullptr) == GRAFT_OK);
+    CHECK(static_cast<const float*>(outputs[0].data)[5] == 12.0f);
+    graft_session_destroy(session);
+    graft_model_destroy(model);
+    std::filesystem::remove(path);
+  }
+
   TEST_CASE("ids and text come in as much room as there is, with the size of the whole") {
     const Model model;
     size_t count = 0;
