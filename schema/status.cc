@@ -6,6 +6,36 @@
 #include <new>
 
 namespace graft {
+namespace {
+
+/// Bytes of the character at `text`, of `size` bytes; 0: it is none, or C1.
+size_t ShownBytes(const char* text, size_t size) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t lead = byte(0);
+  if (lead < 0x80) return 1;
+  const size_t length = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+  if (length == 0 || length > size) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  // What is spelled too long, a surrogate, or beyond Unicode.
+  if ((lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xED && byte(1) >= 0xA0) ||
+      (lead == 0xF0 && byte(1) < 0x90) || (lead == 0xF4 && byte(1) >= 0x90)) {
+    return 0;
+  }
+  return lead == 0xC2 && byte(1) < 0xA0 ? 0 : length;
+}
+
+}  // namespace
+
+void MakeShowable(char* text, size_t size) {
+  for (size_t at = 0; at < size;) {
+    const size_t length = ShownBytes(text + at, size - at);
+    if (length == 0) text[at] = '?';
+    if (length == 1 && (static_cast<uint8_t>(text[at]) < 0x20 || text[at] == 0x7F)) text[at] = ' ';
+    at += length == 0 ? 1 : length;
+  }
+}
 
 const char* StatusCodeName(StatusCode code) {
   switch (code) {

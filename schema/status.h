@@ -2,6 +2,7 @@
 // Status: what went wrong, as a stable code and a sentence that travels up to whoever can show it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -66,6 +67,10 @@ class [[nodiscard]] Status {
 };
 
 inline Status OkStatus() { return Status(); }
+
+/// Makes text that may quote a file fit for a line of a terminal, in place: control characters become
+/// spaces, and '?' each byte of C1 control characters (U+0080 to U+009F) and of what is no UTF-8.
+void MakeShowable(char* text, size_t size);
 
 /// Builds the status of `code` from a printf format.
 [[gnu::format(printf, 2, 3)]] Status Error(StatusCode code, const char* format, ...) noexcept;

@@ -12,6 +12,9 @@
 namespace graft::converter {
 namespace {
 
+// Layers that layer_replication may make: many times those of any model.
+constexpr int64_t kMaxReplicated = 4096;
+
 constexpr int64_t kMaxRank = 1 << 20;
 constexpr size_t kMaxPatternBytes = 16384;
 
@@ -165,10 +168,10 @@ Status ReadModules(JsonValue root, AdapterConfig* config) {
     int64_t total = 0;
     for (size_t i = 0; i < ranges.size(); ++i) {
       GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> range, ReadIntegers(ranges.at(i)));
-      if (range.size() != 2 || range[0] < 0 || range[1] <= range[0] || range[1] > 100000 ||
-          (total += range[1] - range[0]) > 100000) {
+      if (range.size() != 2 || range[0] < 0 || range[1] <= range[0] || range[1] > kMaxReplicated ||
+          (total += range[1] - range[0]) > kMaxReplicated) {
         return ranges.at(i).Fail(
-            "must be a pair [first, end) of layers, with at most 100000 layers in all");
+            "must be a pair [first, end) of layers, with at most 4096 layers in all");
       }
       config->layer_replication.emplace_back(range[0], range[1]);
     }

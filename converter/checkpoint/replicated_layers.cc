@@ -9,6 +9,10 @@
 namespace graft::converter {
 namespace {
 
+// Many times the layers of any model.
+constexpr int64_t kMaxLayers = 4096;
+constexpr size_t kMaxTensors = size_t{1} << 18;
+
 // "model.layers." + 3 + ".mlp.weight"
 struct LayerName {
   std::string_view prefix;
@@ -44,6 +48,10 @@ Result<std::unique_ptr<ReplicatedLayers>> ReplicatedLayers::Create(
   for (const TensorInfo& info : base.tensors()) {
     const LayerName name = SplitLayer(info.name);
     if (name.layer < 0) continue;
+    if (name.layer >= kMaxLayers) {
+      return Error(StatusCode::kUnsupported, "the base has a layer %lld; at most %lld fit",
+                   static_cast<long long>(name.layer), static_cast<long long>(kMaxLayers));
+    }
     prefixes.insert(name.prefix);
     base_layers = std::max(base_layers, name.layer + 1);
   }
@@ -64,6 +72,15 @@ Result<std::unique_ptr<ReplicatedLayers>> ReplicatedLayers::Create(
   std::vector<std::vector<int64_t>> copies(static_cast<size_t>(base_layers));
   for (size_t i = 0; i < sources.size(); ++i) {
     copies[static_cast<size_t>(sources[i])].push_back(static_cast<int64_t>(i));
+  }
+  size_t tensors = 0;
+  for (const TensorInfo& info : base.tensors()) {
+    const LayerName name = SplitLayer(info.name);
+    if (name.layer >= 0) tensors += copies[static_cast<size_t>(name.layer)].size();
+  }
+  if (tensors > kMaxTensors) {
+    return Error(StatusCode::kUnsupported, "layer_replication makes %zu tensors, more than %zu",
+                 tensors, kMaxTensors);
   }
   for (const TensorInfo& info : base.tensors()) {
     const LayerName name = SplitLayer(info.name);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -10,9 +9,7 @@ namespace graft::converter {
 int ReportFailure(const Status& status) {
   // One line, whatever a name or a value from a file holds.
   std::string message(status.message());
-  std::replace_if(
-      message.begin(), message.end(),
-      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, ' ');
+  MakeShowable(message.data(), message.size());
   if (message.empty()) message = StatusCodeName(status.code());
   std::fprintf(stderr, "graft-convert: %s\n", message.c_str());
   if (status.code() == StatusCode::kCancelled) return kExitInterrupted;

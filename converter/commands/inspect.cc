@@ -156,7 +156,12 @@ Json ModelJson(const InspectOptions& options, const MappedModel& file) {
   return json;
 }
 
-std::string StringOf(const Json& object, const char* key) { return object[key].get<std::string>(); }
+// Of a file, and for a terminal.
+std::string StringOf(const Json& object, const char* key) {
+  auto text = object[key].get<std::string>();
+  MakeShowable(text.data(), text.size());
+  return text;
+}
 
 void PrintTensors(const Json& json) {
   for (const Json& tensor : json["tensors"]) {

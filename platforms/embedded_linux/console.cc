@@ -8,9 +8,28 @@
 namespace graft_run {
 namespace {
 
+/// Whether a terminal takes what is at `at` for a command, or for no character: control characters,
+/// those of C1 (U+0080 to U+009F) too, as UTF-8 and as bytes. *length receives its bytes.
+bool IsControl(std::string_view text, size_t at, size_t* length) {
+  const auto byte = [&](size_t i) {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
+  };
+  *length = 1;
+  if (byte(0) < 0x80) return byte(0) < 0x20 || byte(0) == 0x7F;
+  const size_t bytes = byte(0) < 0xC2 ? 0 : byte(0) < 0xE0 ? 2 : byte(0) < 0xF0 ? 3 : 4;
+  for (size_t i = 1; i < bytes; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return true;
+  }
+  if (bytes == 0 || byte(0) > 0xF4 || (byte(0) == 0xC2 && byte(1) < 0xA0)) return true;
+  *length = bytes;
+  return false;
+}
+
 void PrintLine(std::string line) {
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  size_t length = 0;
+  for (size_t at = 0; at < line.size(); at += length) {
+    if (IsControl(line, at, &length))
+      line[at] = static_cast<unsigned char>(line[at]) < 0x80 ? ' ' : '?';
   }
   std::fprintf(stderr, "%s\n", line.c_str());
 }

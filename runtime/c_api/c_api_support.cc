@@ -20,6 +20,7 @@ graft_status Report(const Status& status, graft_error* error) {
   const std::string_view message = status.message();
   const size_t size = std::min(message.size(), sizeof(error->message) - 1);
   if (size > 0) std::memcpy(error->message, message.data(), size);  // an ok status has no text
+  MakeShowable(error->message, size);
   error->message[size] = '\0';
   return code;
 }

@@ -43,6 +43,21 @@ TEST_SUITE("schema/status") {
     CHECK(Error(StatusCode::kIo, "%s", name.c_str()).message().size() == 1023);
   }
 
+  TEST_CASE("what a terminal would obey is not in a text that is shown") {
+    const auto shown = [](std::string text) {
+      MakeShowable(text.data(), text.size());
+      return text;
+    };
+    CHECK(shown("") == "");
+    CHECK(shown("a\nb\tc\x1B[2Jd\x7F") == "a b c [2Jd ");
+    CHECK(shown("caf\xC3\xA9 \xE6\x97\xA5 \xF0\x9F\x98\x80 \xC2\xA0") ==
+          "caf\xC3\xA9 \xE6\x97\xA5 \xF0\x9F\x98\x80 \xC2\xA0");
+    CHECK(shown("\xC2\x9B\x32J \xC2\x80 \xC2\x9F") == "??2J ?? ??");  // as UTF-8
+    CHECK(shown("\x9B\x32J\x80\xFF") == "?2J??");                     // as bytes
+    CHECK(shown("\xE0\x82\x9B \xC1\xBF \xED\xA0\x80 \xF4\x90\x80\x80 \xC3") ==
+          "??? ?? ??? ???? ?");  // spelled too long, surrogates, cut off
+  }
+
   TEST_CASE("every code has a name of its own") {
     CHECK(std::string(StatusCodeName(StatusCode::kOutOfMemory)) == "out of memory");
     CHECK(std::string(StatusCodeName(static_cast<StatusCode>(12345))) == "unknown status");

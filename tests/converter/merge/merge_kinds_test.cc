@@ -349,6 +349,19 @@ TEST_SUITE("converter/merge_kinds") {
     WriteAdapter(folder / "far", "LORA", R"("r": 2, "layer_replication": [[0, 4]])", adapter);
     CHECK(MergeFault(folder / "base", folder / "far")
               .find("asks for layers up to 4; the base has 3") != std::string::npos);
+    // Refused before they cost memory: many ranges, long ones, and layers by name.
+    std::string ranges = "[0, 3]";
+    for (int i = 0; i < 1400; ++i) ranges += ", [0, 3]";
+    for (const std::string& too_many : {ranges, std::string("[0, 4097]")}) {
+      WriteAdapter(folder / "many", "LORA", R"("r": 2, "layer_replication": [)" + too_many + "]",
+                   adapter);
+      CHECK(MergeFault(folder / "base", folder / "many").find("at most 4096 layers in all") !=
+            std::string::npos);
+    }
+    base["model.layers.9223372036854775807.q.weight"] = RandomTensor({6, 4}, 9);
+    WriteTensors(folder / "base" / "model.safetensors", base);
+    CHECK(MergeFault(folder / "base", folder / "adapter")
+              .find("the base has a layer 9223372036854775807") != std::string::npos);
   }
 
   TEST_CASE("refuses what does not fit, kind by kind") {

@@ -5,8 +5,10 @@
     make_sentencepiece.py TRAINING_TEXT.txt OUT_FOLDER
 
 bpe/: as Llama's, falling back to bytes. unigram/: as T5's, nmt_nfkc. Beside tokenizer.model and tokenizer_config.json, texts.jsonl:
-the ids that sentencepiece gives.
+the ids that sentencepiece gives. The text is handed over line by line and the model kept in memory, for sentencepiece writes the
+paths of files that it is given into the model.
 """
+import io
 import json
 import pathlib
 import sys
@@ -15,19 +17,20 @@ import sentencepiece
 
 TEXTS = ["", "a", "Hello world", "two  spaces", " leading", "trailing ", "It's 12,345.67 o'clock!", "café naïve", "日本語 text", "😀 emoji",
          "the man said that he had seen it", "line\nbreak", "aaaaaaaaaaaaaaaa", "UPPER lower", "xyzzy qqq", "   ", "Ｆｕｌｌ ﬁne ①"]
-training, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+lines = pathlib.Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
+out = pathlib.Path(sys.argv[2])
 for kind, options in {"bpe": {"byte_fallback": True, "normalization_rule_name": "identity", "remove_extra_whitespaces": False},
                       "unigram": {"normalization_rule_name": "nmt_nfkc"}}.items():
     folder = out / kind
     folder.mkdir(parents=True, exist_ok=True)
+    trained = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        input=str(training), model_prefix=str(folder / "tokenizer"), model_type=kind, vocab_size=600 if kind == "bpe" else 400,
+        sentence_iterator=iter(lines), model_writer=trained, model_type=kind, vocab_size=600 if kind == "bpe" else 400,
         character_coverage=0.999, user_defined_symbols=["<sep>"], minloglevel=2, **options)
-    (folder / "tokenizer.vocab").unlink()
+    (folder / "tokenizer.model").write_bytes(trained.getvalue())
     name = {"bpe": "LlamaTokenizer", "unigram": "T5Tokenizer"}[kind]
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name, "add_bos_token": True}) + "\n")
     model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-    lines = training.read_text(encoding="utf-8").splitlines()
     with (folder / "texts.jsonl").open("w", encoding="utf-8") as file:
         for text in TEXTS + ["a<sep>b"] + [line for line in lines if line][:20]:
             ids = model.encode(text)
