@@ -8,6 +8,9 @@
 
 namespace graft::schema {
 
+/// The longest prompt of a task.
+inline constexpr uint32_t kMaxPromptBytes = 1 << 16;
+
 /// Checks the task of a model whose graph has been checked; `facts` are what that gave.
 /// Errors   kCorrupt, kUnsupported; each says what the task needs.
 Status CheckTask(const fb::Model& model, const GraphFacts& facts);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/describe/describe_model.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <limits>
@@ -63,12 +64,48 @@ Result<std::unique_ptr<JsonDocument>> ReadConfig(const OpenedModel& model, const
   return JsonDocument::Parse(text, file.string());
 }
 
+// How the task's texts become tokens. A text for an encoder is cut to what fits. A prompt is not:
+// cut, it would be another prompt.
+Result<TokenizerUse> FindTokenizerUse(const TokenizerDocument& document, const JsonValue& config,
+                                      const TaskDescription& task,
+                                      const SentenceSettings& sentences) {
+  TokenizerUse use;
+  use.keeps_truncation = task.task != Task::kTextGeneration;
+  if (task.task != Task::kEmbedding) return use;
+  // As sentence-transformers cuts: to its own limit, or to what tokenizer and model take.
+  use.lowercases = sentences.lowercases;
+  use.max_tokens = sentences.max_tokens;
+  const auto limit = [&use](int64_t tokens) {
+    if (tokens > 0) use.max_tokens = std::min(use.max_tokens.value_or(tokens), tokens);
+  };
+  if (!use.max_tokens) {
+    const char* key = document.settings().Has("model_max_length") ? "model_max_length" : "max_len";
+    GRAFT_ASSIGN_OR_RETURN(const double longest, document.settings().GetDouble(key, 0));
+    if (longest >= 1 && longest < std::numeric_limits<int32_t>::max())
+      limit(static_cast<int64_t>(longest));
+    GRAFT_ASSIGN_OR_RETURN(const int64_t positions, config.GetInt("max_position_embeddings", 0));
+    limit(positions);
+  }
+  limit(task.context_tokens);
+  const JsonValue truncation = document.Find("truncation");
+  GRAFT_ASSIGN_OR_RETURN(const std::string direction, truncation.GetString("direction", "Right"));
+  GRAFT_ASSIGN_OR_RETURN(
+      const std::string side,
+      document.settings().GetString("truncation_side", direction == "Left" ? "left" : "right"));
+  use.cuts_start = side == "left";
+  return use;
+}
+
 Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
-    const OpenedModel& model, const fs::path& folder, int64_t vocabulary, bool generates_text,
+    const OpenedModel& model, const fs::path& folder, const JsonValue& config,
+    const TaskDescription& task, const SentenceSettings& sentences,
     flatbuffers::FlatBufferBuilder& header) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
+                         config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
   const fs::path& own = CompanionsOf(model).tokenizer;
   const fs::path& from = own.empty() ? folder : own;
-  GRAFT_ASSIGN_OR_RETURN(const auto document, ReadTokenizerFiles(from));
+  GRAFT_ASSIGN_OR_RETURN(const TokenizerContext context, ContextOf(config));
+  GRAFT_ASSIGN_OR_RETURN(const auto document, ReadTokenizerFiles(from, context));
   if (document == nullptr) {
     if (own.empty()) return flatbuffers::Offset<schema::fb::Tokenizer>();
     return Error(StatusCode::kUnsupported,
@@ -76,9 +113,9 @@ Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
                  "transformers, which writes tokenizer.json, or remove it to use the base's",
                  own.c_str());
   }
-  // A text for an encoder is cut to what fits. A prompt is not: cut, it would be another prompt.
-  GRAFT_ASSIGN_OR_RETURN(const auto tokenizer,
-                         BuildTokenizer(header, document->root(), !generates_text));
+  GRAFT_ASSIGN_OR_RETURN(const TokenizerUse use,
+                         FindTokenizerUse(*document, config, task, sentences));
+  GRAFT_ASSIGN_OR_RETURN(const auto tokenizer, BuildTokenizer(header, *document, use));
   const auto* table = flatbuffers::GetTemporaryPointer(header, tokenizer);
   const int64_t tokens = static_cast<int64_t>(table->token_offsets()->size()) - 1;
   if (tokens <= vocabulary) return tokenizer;
@@ -116,17 +153,22 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
   description->end_tokens = std::move(end.ids);
   GRAFT_RETURN_IF_ERROR(LeaveOutUnknownTokens(config, &description->end_tokens));
   GRAFT_RETURN_IF_ERROR(DescribeChat(companions, folder, description));
-  GRAFT_ASSIGN_OR_RETURN(description->task.pooling, ReadTextPooling(folder, companions.sentences));
+  GRAFT_ASSIGN_OR_RETURN(const SentenceSettings sentences,
+                         ReadSentenceSettings(folder, companions.sentences));
+  description->task.pooling = sentences.pooling;
   GRAFT_RETURN_IF_ERROR(lower(config, graph, &description->task));
   if (auto& image = description->task.image; image.has_value())
     GRAFT_RETURN_IF_ERROR(
         ReadImagePreparation(companions.images.empty() ? folder : companions.images, &*image));
-  GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
-                         config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
-  GRAFT_ASSIGN_OR_RETURN(
-      description->tokenizer,
-      DescribeTokenizer(model, folder, vocabulary, description->task.task == Task::kTextGeneration,
-                        header));
+  TaskDescription& task = description->task;
+  if (task.task == Task::kEmbedding && !sentences.prompt.empty()) {
+    return Error(StatusCode::kUnsupported,
+                 "%s: has a default prompt in config_sentence_transformers.json, and this version "
+                 "puts none before texts; set default_prompt_name to null, and put it there",
+                 folder.c_str());
+  }
+  GRAFT_ASSIGN_OR_RETURN(description->tokenizer,
+                         DescribeTokenizer(model, folder, config, task, sentences, header));
   return OkStatus();
 }
 

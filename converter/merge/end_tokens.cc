@@ -39,16 +39,19 @@ Result<std::vector<uint32_t>> ReadIds(const JsonValue& config) {
 
 /// The id of the token that an adapter's own texts end with, if it says so and the tokenizer knows
 /// it.
-Result<std::optional<uint32_t>> AdaptersEnd(const fs::path& base, const Companions& companions) {
+Result<std::optional<uint32_t>> AdaptersEnd(const fs::path& base, const JsonValue& config,
+                                            const Companions& companions) {
   std::optional<uint32_t> id;
   if (companions.chat.empty()) return id;
   GRAFT_ASSIGN_OR_RETURN(const ChatFiles files, ReadChatFiles(companions.chat));
   if (files.eos_token.empty()) return id;
+  GRAFT_ASSIGN_OR_RETURN(const TokenizerContext context, ContextOf(config));
   GRAFT_ASSIGN_OR_RETURN(
       const auto tokenizer,
-      ReadTokenizerFiles(companions.tokenizer.empty() ? base : companions.tokenizer));
+      ReadTokenizerFiles(companions.tokenizer.empty() ? base : companions.tokenizer, context));
   if (tokenizer == nullptr) return id;
-  const auto found = FindTokenId(tokenizer->root(), files.eos_token);
+  const auto found =
+      FindTokenId(tokenizer->Find("model"), tokenizer->Find("added_tokens"), files.eos_token);
   if (found && *found >= 0 && *found <= std::numeric_limits<int32_t>::max())
     id = static_cast<uint32_t>(*found);
   return id;
@@ -68,7 +71,7 @@ Result<EndTokens> FindEndTokens(const fs::path& base, const JsonValue& config,
   if (result.ids.empty()) {
     GRAFT_ASSIGN_OR_RETURN(result.ids, ReadIds(config));
   }
-  GRAFT_ASSIGN_OR_RETURN(const std::optional<uint32_t> end, AdaptersEnd(base, companions));
+  GRAFT_ASSIGN_OR_RETURN(const std::optional<uint32_t> end, AdaptersEnd(base, config, companions));
   if (end && std::find(result.ids.begin(), result.ids.end(), *end) == result.ids.end()) {
     result.ids.push_back(*end);
     result.has_adapters = true;

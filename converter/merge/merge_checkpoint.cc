@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "converter/base/cancellation.h"
+#include "converter/base/input_file.h"
 #include "converter/base/output_folder.h"
 #include "converter/base/parallel.h"
 #include "converter/checkpoint/checkpoint_files.h"
@@ -212,9 +213,15 @@ Status CheckVocabulary(const MergedSource& merged) {
   const TensorInfo* embedding = merged.Find(merged.tied_embeddings().input);
   const std::filesystem::path& folder = merged.companions().tokenizer;
   if (folder.empty() || embedding == nullptr) return OkStatus();
-  GRAFT_ASSIGN_OR_RETURN(const auto tokenizer, ReadTokenizerFiles(folder));
+  TokenizerContext context;
+  if (const auto config = merged.base().folder() / "config.json"; Exists(config)) {
+    GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(config));
+    GRAFT_ASSIGN_OR_RETURN(context, ContextOf(document->root()));
+  }
+  context.embedding_rows = embedding->rows();
+  GRAFT_ASSIGN_OR_RETURN(const auto tokenizer, ReadTokenizerFiles(folder, context));
   if (tokenizer == nullptr) return OkStatus();
-  const int64_t ids = CountTokenIds(tokenizer->root());
+  const int64_t ids = CountTokenIds(tokenizer->Find("model"), tokenizer->Find("added_tokens"));
   if (ids <= embedding->rows()) return OkStatus();
   return Error(StatusCode::kMismatch,
                "%s: has %lld tokens, but the embedding '%s' of the merged model has %lld rows; the "

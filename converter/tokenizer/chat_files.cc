@@ -59,17 +59,22 @@ Result<ChatFiles> ReadChatFiles(const fs::path& folder) {
     GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(path));
     GRAFT_ASSIGN_OR_RETURN(files.source, TemplateIn(document->root()));
   }
+  std::unique_ptr<JsonDocument> settings;
+  std::unique_ptr<JsonDocument> map;
   if (const fs::path path = folder / "tokenizer_config.json"; Exists(path)) {
-    GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(path));
+    GRAFT_ASSIGN_OR_RETURN(settings, JsonDocument::Read(path));
     if (files.source.empty()) {
-      GRAFT_ASSIGN_OR_RETURN(files.source, TemplateIn(document->root()));
+      GRAFT_ASSIGN_OR_RETURN(files.source, TemplateIn(settings->root()));
     }
-    GRAFT_RETURN_IF_ERROR(FillTokens(document->root(), &files));
   }
   if (const fs::path path = folder / "special_tokens_map.json"; Exists(path)) {
-    GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(path));
-    GRAFT_RETURN_IF_ERROR(FillTokens(document->root(), &files));
+    GRAFT_ASSIGN_OR_RETURN(map, JsonDocument::Read(path));
   }
+  // As transformers: the map counts first, but not beside a list of all tokens.
+  const bool has_list = settings != nullptr && settings->root().Has("added_tokens_decoder");
+  if (map != nullptr && !has_list) GRAFT_RETURN_IF_ERROR(FillTokens(map->root(), &files));
+  if (settings != nullptr) GRAFT_RETURN_IF_ERROR(FillTokens(settings->root(), &files));
+  if (map != nullptr) GRAFT_RETURN_IF_ERROR(FillTokens(map->root(), &files));
   return files;
 }
 

@@ -16,8 +16,9 @@ struct ChatFiles {
 };
 
 /// Reads chat_template.jinja, chat_template.json or the template in tokenizer_config.json, the
-/// first that there is; of several named ones, "default". The tokens are tokenizer_config.json's,
-/// or special_tokens_map.json's.
+/// first that there is; of several named ones, "default". The tokens are special_tokens_map.json's
+/// where tokenizer_config.json lists no added_tokens_decoder, else tokenizer_config.json's, and
+/// those of the other file where the first has none.
 /// Errors   kIo;
 ///          kCorrupt: not what these files hold.
 Result<ChatFiles> ReadChatFiles(const std::filesystem::path& folder);

@@ -99,8 +99,6 @@ struct Piece {
 struct Model {
   std::vector<Piece> pieces;
   uint64_t kind = 1;  // 1: Unigram, 2: BPE
-  uint64_t bos_id = 1;
-  uint64_t eos_id = 2;
   bool byte_fallback = false;
   bool adds_prefix = true;
   bool removes_spaces = true;
@@ -143,8 +141,6 @@ Result<Model> ReadModel(std::string_view bytes) {
       for (Field setting; trainer.Next(&setting);) {
         if (setting.number == 3) model.kind = setting.value;
         if (setting.number == 35) model.byte_fallback = setting.value != 0;
-        if (setting.number == 41) model.bos_id = setting.value;
-        if (setting.number == 42) model.eos_id = setting.value;
       }
       if (trainer.damaged()) return Corrupt("its training settings are damaged");
     }
@@ -240,33 +236,9 @@ std::string AddedTokensOf(const Model& model) {
   return json + "]";
 }
 
-/// A template with the marks that are asked for and that the model has.
-std::string PostProcessorOf(const Model& model, const SentencePieceMarks& marks) {
-  const bool bos = marks.adds_bos && model.bos_id < model.pieces.size();
-  const bool eos = marks.adds_eos && model.eos_id < model.pieces.size();
-  if (!bos && !eos) return "null";
-  const auto part = [](const char* kind, const char* id) {
-    return std::string(R"({")") + kind + R"(":{"id":")" + id + R"(","type_id":0}})";
-  };
-  const auto around = [&](const char* text) {
-    std::string parts = bos ? part("SpecialToken", "bos") + "," : "";
-    parts += part("Sequence", text);
-    if (eos) parts += "," + part("SpecialToken", "eos");
-    return parts;
-  };
-  const auto token = [](const char* name, uint64_t id) {
-    return "\"" + std::string(name) + R"(":{"id":")" + name + R"(","ids":[)" + std::to_string(id) +
-           "]}";
-  };
-  std::string tokens = bos ? token("bos", model.bos_id) : "";
-  if (eos) tokens += (bos ? "," : "") + token("eos", model.eos_id);
-  return R"({"type":"TemplateProcessing","single":[)" + around("A") + R"(],"pair":[)" +
-         around("A") + "," + around("B") + R"(],"special_tokens":{)" + tokens + "}}";
-}
-
 }  // namespace
 
-Result<std::string> SentencePieceToJson(std::string_view bytes, const SentencePieceMarks& marks) {
+Result<std::string> SentencePieceToJson(std::string_view bytes) {
   GRAFT_ASSIGN_OR_RETURN(const Model model, ReadModel(bytes));
   const bool is_bpe = model.kind == 2;
   std::string unknown_text = "null";
@@ -284,19 +256,21 @@ Result<std::string> SentencePieceToJson(std::string_view bytes, const SentencePi
     normalize(R"({"type":"Precompiled","precompiled_charsmap":")" + Base64(model.charsmap) + "\"}");
   }
   if (model.removes_spaces) {
-    normalize(R"({"type":"Strip"})");
+    // A space at the start stands for the prefix, which Metaspace then leaves out.
+    const bool keeps_start = is_bpe && model.adds_prefix;
+    normalize(keeps_start ? R"({"type":"Strip","strip_left":false})" : R"({"type":"Strip"})");
     normalize(R"({"type":"Replace","pattern":{"Regex":" {2,}"},"content":" "})");
   }
-  std::string json = R"({"added_tokens":)" + AddedTokensOf(model) + R"(,"post_processor":)" +
-                     PostProcessorOf(model, marks);
+  std::string json = R"({"added_tokens":)" + AddedTokensOf(model);
   const std::string fallback = model.byte_fallback ? "true" : "false";
   if (is_bpe) {
-    if (model.adds_prefix) normalize(R"({"type":"Prepend","prepend":"▁"})");
-    normalize(R"({"type":"Replace","pattern":{"String":" "},"content":"▁"})");
     GRAFT_ASSIGN_OR_RETURN(const std::string merges, MergesOf(model));
-    json += R"(,"decoder":{"type":"Sequence","decoders":[)"
-            R"({"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},)"
-            R"({"type":"Fuse"})";
+    json +=
+        std::string(R"(,"pre_tokenizer":{"type":"Metaspace","replacement":"▁","split":false,)") +
+        R"("prepend_scheme":")" + (model.adds_prefix ? "first" : "never") +
+        R"("},"decoder":{"type":"Sequence","decoders":[)"
+        R"({"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},)"
+        R"({"type":"Fuse"})";
     if (model.adds_prefix) json += R"(,{"type":"Strip","content":" ","start":1,"stop":0})";
     json += R"(]},"model":{"type":"BPE","unk_token":)" + unknown_text +
             R"(,"fuse_unk":true,"byte_fallback":)" + fallback + R"(,"vocab":)" +

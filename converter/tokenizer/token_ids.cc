@@ -6,8 +6,8 @@
 
 namespace graft::converter {
 
-int64_t CountTokenIds(const JsonValue& root) {
-  const JsonValue vocabulary = root.Find("model").Find("vocab");
+int64_t CountTokenIds(const JsonValue& model, const JsonValue& added) {
+  const JsonValue vocabulary = model.Find("vocab");
   // A list of pieces (Unigram) is in the order of its ids; an object says them.
   int64_t ids = vocabulary.IsArray() ? static_cast<int64_t>(vocabulary.size()) : 0;
   const auto count = [&ids](JsonValue id) {
@@ -18,21 +18,20 @@ int64_t CountTokenIds(const JsonValue& root) {
   if (vocabulary.IsObject()) {
     for (size_t i = 0; i < vocabulary.size(); ++i) count(vocabulary.at(i));
   }
-  const JsonValue added = root.Find("added_tokens");
   for (size_t i = 0; i < added.size(); ++i) count(added.at(i).Find("id"));
   return ids;
 }
 
-std::optional<int64_t> FindTokenId(const JsonValue& root, std::string_view text) {
+std::optional<int64_t> FindTokenId(const JsonValue& model, const JsonValue& added,
+                                   std::string_view text) {
   const auto reads = [text](const JsonValue& value) {
     return value.IsString() && *value.AsString() == text;
   };
-  const JsonValue added = root.Find("added_tokens");
   for (size_t i = 0; i < added.size() && added.IsArray(); ++i) {
     if (!reads(added.at(i).Find("content"))) continue;
     if (const auto id = added.at(i).Find("id").AsInt(); id.ok()) return *id;
   }
-  const JsonValue vocabulary = root.Find("model").Find("vocab");
+  const JsonValue vocabulary = model.Find("vocab");
   if (vocabulary.IsObject()) {
     const auto id = vocabulary.Find(text).AsInt();
     return id.ok() ? std::optional<int64_t>(*id) : std::nullopt;

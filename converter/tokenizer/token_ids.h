@@ -10,11 +10,12 @@
 
 namespace graft::converter {
 
-/// How many ids the tokenizer.json at `root` gives out; 0 where its vocabulary is of an unknown
-/// form.
-int64_t CountTokenIds(const JsonValue& root);
+/// How many ids a tokenizer.json gives out, by its members `model` and `added_tokens`; 0 where its
+/// vocabulary is of an unknown form.
+int64_t CountTokenIds(const JsonValue& model, const JsonValue& added);
 
 /// The id of the token that reads `text`; none if no token does.
-std::optional<int64_t> FindTokenId(const JsonValue& root, std::string_view text);
+std::optional<int64_t> FindTokenId(const JsonValue& model, const JsonValue& added,
+                                   std::string_view text);
 
 }  // namespace graft::converter

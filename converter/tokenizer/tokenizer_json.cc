@@ -36,10 +36,35 @@ struct AddedToken {
   bool outside_vocabulary = false;
 };
 
+/// The members of a tokenizer.json.
+struct TokenizerMembers {
+  JsonValue root;  // for messages
+  JsonValue model;
+  JsonValue unknown_token;  // in place of the model's; null: it stays
+  JsonValue added_tokens;
+  JsonValue normalizer;
+  JsonValue pre_tokenizer;
+  JsonValue decoder;
+  JsonValue post_processor;
+  JsonValue truncation;
+
+  template <typename Document>
+  static TokenizerMembers Of(const JsonValue& root, const Document& document) {
+    return {root,
+            document.Find("model"),
+            document.Find("unk_token"),
+            document.Find("added_tokens"),
+            document.Find("normalizer"),
+            document.Find("pre_tokenizer"),
+            document.Find("decoder"),
+            document.Find("post_processor"),
+            document.Find("truncation")};
+  }
+};
+
 /// Reads added_tokens and gives their ids their texts.
-Result<std::vector<AddedToken>> ReadAddedTokens(const JsonValue& root, Vocabulary* vocabulary) {
+Result<std::vector<AddedToken>> ReadAddedTokens(const JsonValue& list, Vocabulary* vocabulary) {
   std::vector<AddedToken> tokens;
-  const JsonValue list = root.Find("added_tokens");
   if (list.IsNull()) return tokens;
   if (!list.IsArray()) return list.Fail("must be an array");
   std::unordered_map<std::string_view, size_t> seen;
@@ -107,9 +132,8 @@ struct Truncation {
   bool cuts_start = false;
 };
 
-Result<Truncation> ReadTruncation(const JsonValue& root) {
+Result<Truncation> ReadTruncation(const JsonValue& truncation) {
   Truncation result;
-  const JsonValue truncation = root.Find("truncation");
   if (truncation.IsNull()) return result;
   GRAFT_ASSIGN_OR_RETURN(const int64_t length, truncation.GetInt("max_length"));
   if (length < 1) return truncation.Find("max_length").Fail("must be at least 1");
@@ -137,19 +161,20 @@ struct TokenizerParts {
 };
 
 /// The model and the added tokens, which are part of its vocabulary.
-Status ReadModel(const JsonValue& root, TokenizerParts* parts) {
-  GRAFT_ASSIGN_OR_RETURN(const JsonValue model_json, root.Get("model", JsonKind::kObject));
+Status ReadModel(const TokenizerMembers& members, TokenizerParts* parts) {
+  const JsonValue& model_json = members.model;
+  if (!model_json.IsObject()) return members.root.Get("model", JsonKind::kObject).status();
   TokenizerModel& model = parts->model;
-  GRAFT_ASSIGN_OR_RETURN(model, ReadTokenizerModel(model_json));
+  GRAFT_ASSIGN_OR_RETURN(model, ReadTokenizerModel(model_json, members.unknown_token));
   Vocabulary& vocabulary = model.vocabulary;
-  GRAFT_ASSIGN_OR_RETURN(parts->added, ReadAddedTokens(root, &vocabulary));
+  GRAFT_ASSIGN_OR_RETURN(parts->added, ReadAddedTokens(members.added_tokens, &vocabulary));
   if (vocabulary.texts.empty()) return model_json.Find("vocab").Fail("is empty");
   for (const uint32_t id : model.order) {
     // The order is by the bytes that the vocabulary gave a token; an added one may name its id.
     const auto named = vocabulary.ids.find(vocabulary.texts[id]);
     if (named == vocabulary.ids.end() || named->second != id) {
-      return root.Find("added_tokens")
-          .Fail("gives token " + std::to_string(id) + " another text than the vocab");
+      return members.added_tokens.Fail("gives token " + std::to_string(id) +
+                                       " another text than the vocab");
     }
   }
   if (!model.scores.empty()) {
@@ -160,21 +185,23 @@ Status ReadModel(const JsonValue& root, TokenizerParts* parts) {
   return OkStatus();
 }
 
-Status ReadSteps(FlatBufferBuilder& builder, const JsonValue& root, TokenizerParts* parts) {
-  GRAFT_ASSIGN_OR_RETURN(parts->normalizer, LowerNormalizer(builder, root.Find("normalizer")));
-  GRAFT_ASSIGN_OR_RETURN(parts->pre_tokenizer,
-                         LowerPreTokenizer(builder, root.Find("pre_tokenizer")));
-  GRAFT_ASSIGN_OR_RETURN(parts->decoder, LowerDecoder(builder, root.Find("decoder")));
+Status ReadSteps(FlatBufferBuilder& builder, const TokenizerMembers& members,
+                 TokenizerParts* parts) {
+  GRAFT_ASSIGN_OR_RETURN(parts->normalizer, LowerNormalizer(builder, members.normalizer));
+  GRAFT_ASSIGN_OR_RETURN(parts->pre_tokenizer, LowerPreTokenizer(builder, members.pre_tokenizer));
+  GRAFT_ASSIGN_OR_RETURN(parts->decoder, LowerDecoder(builder, members.decoder));
   const bool is_byte_level = parts->pre_tokenizer.is_byte_level;
   if (is_byte_level != parts->decoder.is_byte_level) {
-    return root.Fail("'pre_tokenizer' and 'decoder' must both be of type ByteLevel, or neither",
-                     StatusCode::kUnsupported);
+    return members.root.Fail(
+        "'pre_tokenizer' and 'decoder' must both be of type ByteLevel, or neither",
+        StatusCode::kUnsupported);
   }
   if (is_byte_level && parts->model.kind != TokenizerModelKind::kBytePairs) {
-    return root.Fail("has a ByteLevel pre-tokenizer before a model that does not merge bytes",
-                     StatusCode::kUnsupported);
+    return members.root.Fail(
+        "has a ByteLevel pre-tokenizer before a model that does not merge bytes",
+        StatusCode::kUnsupported);
   }
-  GRAFT_ASSIGN_OR_RETURN(parts->around, ReadPostProcessor(root.Find("post_processor"),
+  GRAFT_ASSIGN_OR_RETURN(parts->around, ReadPostProcessor(members.post_processor,
                                                           parts->model.vocabulary.texts.size()));
   return OkStatus();
 }
@@ -230,25 +257,56 @@ Offset<fb::Tokenizer> WriteTokenizer(FlatBufferBuilder& builder, const Tokenizer
                              pair_offset, parts.truncation.max_tokens, parts.truncation.cuts_start);
 }
 
-}  // namespace
+/// Whether a normalizer lowercases by a step of its own, as sentence-transformers looks for it.
+bool HasLowercase(const JsonValue& normalizer) {
+  const auto is_one = [](const JsonValue& step) {
+    const JsonValue type = step.Find("type");
+    return type.IsString() && *type.AsString() == "Lowercase";
+  };
+  const JsonValue steps = normalizer.Find("normalizers");
+  bool found = is_one(normalizer);
+  for (size_t i = 0; i < steps.size(); ++i) found = found || is_one(steps.at(i));
+  return found;
+}
 
-Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const JsonValue& root,
-                                             bool keeps_truncation) {
+Result<Offset<fb::Tokenizer>> Build(FlatBufferBuilder& builder, const TokenizerMembers& members,
+                                    const TokenizerUse& use) {
   TokenizerParts parts;
-  GRAFT_RETURN_IF_ERROR(ReadModel(root, &parts));
-  GRAFT_RETURN_IF_ERROR(ReadSteps(builder, root, &parts));
-  if (keeps_truncation) {
-    GRAFT_ASSIGN_OR_RETURN(parts.truncation, ReadTruncation(root));
+  GRAFT_RETURN_IF_ERROR(ReadModel(members, &parts));
+  GRAFT_RETURN_IF_ERROR(ReadSteps(builder, members, &parts));
+  if (use.lowercases && !HasLowercase(members.normalizer)) {
+    parts.normalizer.insert(parts.normalizer.begin(),
+                            fb::CreateNormalizerStep(builder, fb::NormalizerKind::Lowercase));
+  }
+  if (use.max_tokens) {
+    // Beyond the limit no text is ever cut.
+    if (*use.max_tokens <= UINT32_MAX)
+      parts.truncation = {static_cast<uint32_t>(*use.max_tokens), use.cuts_start};
+  } else if (use.keeps_truncation) {
+    GRAFT_ASSIGN_OR_RETURN(parts.truncation, ReadTruncation(members.truncation));
   }
   return WriteTokenizer(builder, parts);
 }
 
+}  // namespace
+
+Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder, const JsonValue& root,
+                                             const TokenizerUse& use) {
+  return Build(builder, TokenizerMembers::Of(root, root), use);
+}
+
+Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder,
+                                             const TokenizerDocument& document,
+                                             const TokenizerUse& use) {
+  return Build(builder, TokenizerMembers::Of(document.root(), document), use);
+}
+
 Result<Offset<fb::Tokenizer>> BuildTokenizer(FlatBufferBuilder& builder,
                                              const std::string& model_folder,
-                                             bool keeps_truncation) {
+                                             const TokenizerUse& use) {
   GRAFT_ASSIGN_OR_RETURN(const auto document, ReadTokenizerFiles(model_folder));
   if (document == nullptr) return Offset<fb::Tokenizer>();
-  return BuildTokenizer(builder, document->root(), keeps_truncation);
+  return BuildTokenizer(builder, *document, use);
 }
 
 }  // namespace graft::converter

@@ -2,6 +2,8 @@
 // tokenizer.json, as Hugging Face tokenizers writes it, compiled to the tables of a .graft file.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include <flatbuffers/flatbuffers.h>
@@ -15,10 +17,21 @@ struct Tokenizer;
 namespace graft::converter {
 
 class JsonValue;
+class TokenizerDocument;
+
+/// What a model's other settings make of its tokenizer.
+struct TokenizerUse {
+  /// Texts are cut where tokenizer.json says so, as Hugging Face's tokenizers does; transformers
+  /// leaves it aside unless asked.
+  bool keeps_truncation = true;
+  /// Texts are cut to so many, whatever tokenizer.json says.
+  std::optional<int64_t> max_tokens = std::nullopt;
+  bool cuts_start = false;  ///< With max_tokens: at their starts.
+  bool lowercases = false;  ///< Before all other steps.
+};
 
 /// Reads `model_folder`/tokenizer.json, or the older files in its place, and writes its tables into
-/// `builder`; a null offset if the folder has no such file. keeps_truncation: texts are cut where
-/// the file says so, as Hugging Face's tokenizers does; transformers leaves it aside unless asked.
+/// `builder`; a null offset if the folder has no such file.
 /// Must not be called while a table of `builder` is being built.
 /// Errors   kIo;
 ///          kCorrupt: not what the file format says;
@@ -26,10 +39,15 @@ class JsonValue;
 ///          file, the place in it and the type.
 Result<flatbuffers::Offset<schema::fb::Tokenizer>> BuildTokenizer(
     flatbuffers::FlatBufferBuilder& builder, const std::string& model_folder,
-    bool keeps_truncation = true);
+    const TokenizerUse& use = {});
+
+/// The same from files that were read.
+Result<flatbuffers::Offset<schema::fb::Tokenizer>> BuildTokenizer(
+    flatbuffers::FlatBufferBuilder& builder, const TokenizerDocument& document,
+    const TokenizerUse& use = {});
 
 /// The same from the root of a parsed tokenizer.json.
 Result<flatbuffers::Offset<schema::fb::Tokenizer>> BuildTokenizer(
-    flatbuffers::FlatBufferBuilder& builder, const JsonValue& root, bool keeps_truncation = true);
+    flatbuffers::FlatBufferBuilder& builder, const JsonValue& root, const TokenizerUse& use = {});
 
 }  // namespace graft::converter

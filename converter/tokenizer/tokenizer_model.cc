@@ -55,8 +55,7 @@ Status RequireUnset(const JsonValue& model, const char* key) {
                      StatusCode::kUnsupported);
 }
 
-Status ReadUnknownToken(const JsonValue& model, TokenizerModel* result) {
-  GRAFT_ASSIGN_OR_RETURN(const std::string unknown, model.GetString("unk_token"));
+Status SetUnknownToken(const JsonValue& model, std::string_view unknown, TokenizerModel* result) {
   const auto found = result->vocabulary.ids.find(unknown);
   if (found == result->vocabulary.ids.end()) {
     return model.Find("unk_token").Fail("is not in the vocab");
@@ -65,6 +64,10 @@ Status ReadUnknownToken(const JsonValue& model, TokenizerModel* result) {
   return OkStatus();
 }
 
+Status ReadUnknownToken(const JsonValue& model, TokenizerModel* result) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string unknown, model.GetString("unk_token"));
+  return SetUnknownToken(model, unknown, result);
+}
 Status ReadBytePairs(const JsonValue& model, TokenizerModel* result) {
   for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
     GRAFT_RETURN_IF_ERROR(RequireUnset(model, key));
@@ -113,8 +116,12 @@ Status OrderTokens(const JsonValue& model, TokenizerModel* result) {
   return OkStatus();
 }
 
-Status ReadWordPiece(const JsonValue& model, TokenizerModel* result) {
-  GRAFT_RETURN_IF_ERROR(ReadUnknownToken(model, result));
+Status ReadWordPiece(const JsonValue& model, const JsonValue& unknown, TokenizerModel* result) {
+  if (unknown.IsString()) {
+    GRAFT_RETURN_IF_ERROR(SetUnknownToken(model, *unknown.AsString(), result));
+  } else {
+    GRAFT_RETURN_IF_ERROR(ReadUnknownToken(model, result));
+  }
   GRAFT_ASSIGN_OR_RETURN(result->continuing_prefix,
                          model.GetString("continuing_subword_prefix", "##"));
   if (result->continuing_prefix.size() > schema::kMaxOrderedTokenBytes) {
@@ -181,7 +188,7 @@ Status Vocabulary::Set(const JsonValue& where, int64_t id, std::string_view text
   return OkStatus();
 }
 
-Result<TokenizerModel> ReadTokenizerModel(const JsonValue& model) {
+Result<TokenizerModel> ReadTokenizerModel(const JsonValue& model, const JsonValue& unknown_token) {
   GRAFT_ASSIGN_OR_RETURN(const std::string type, TypeOf(model));
   TokenizerModel result;
   if (type == "Unigram") {
@@ -196,7 +203,7 @@ Result<TokenizerModel> ReadTokenizerModel(const JsonValue& model) {
   GRAFT_ASSIGN_OR_RETURN(result.vocabulary, ReadVocabulary(model));
   if (type == "WordPiece") {
     result.kind = TokenizerModelKind::kWordPiece;
-    GRAFT_RETURN_IF_ERROR(ReadWordPiece(model, &result));
+    GRAFT_RETURN_IF_ERROR(ReadWordPiece(model, unknown_token, &result));
   } else {
     GRAFT_RETURN_IF_ERROR(ReadBytePairs(model, &result));
   }

@@ -41,9 +41,10 @@ struct TokenizerModel {
   std::vector<uint32_t> order;
 };
 
-/// Reads the member `model` of a tokenizer.json.
+/// Reads the member `model` of a tokenizer.json. unknown_token, unless null, is the token for words
+/// that WordPiece does not know, in place of the model's.
 /// Errors   kCorrupt: not what the format says;
 ///          kUnsupported: a type or setting that graft does not know.
-Result<TokenizerModel> ReadTokenizerModel(const JsonValue& model);
+Result<TokenizerModel> ReadTokenizerModel(const JsonValue& model, const JsonValue& unknown_token);
 
 }  // namespace graft::converter

@@ -39,7 +39,8 @@ int Fail(const graft::Status& status) {
 int main(int argc, char** argv) {
   if (argc < 4) return 2;
   flatbuffers::FlatBufferBuilder builder;
-  const auto built = graft::converter::BuildTokenizer(builder, std::string(argv[1]), false);
+  const auto built =
+      graft::converter::BuildTokenizer(builder, std::string(argv[1]), {.keeps_truncation = false});
   if (!built.ok()) return Fail(built.status());
   builder.Finish(*built);
   const auto* tables =

@@ -3,9 +3,9 @@
 // merged folder alike.
 #include "converter/merge/companions.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
+
+#include <doctest/doctest.h>
 
 #include "converter/json/json.h"
 #include "converter/merge/merge_checkpoint.h"
@@ -19,9 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr StoredFormat kF32{StorageKind::kFloat32};
+constexpr StoredFormat kWhole{StorageKind::kFloat32};
 
-std::string Vocabulary(const char* last) {
+std::string SmallVocabulary(const char* last) {
   return std::string(R"({"added_tokens": [{"id": 2, "content": "</s>", "special": true},
       {"id": 7, "content": ")") +
          last + R"(", "special": true}],
@@ -30,21 +30,19 @@ std::string Vocabulary(const char* last) {
 }
 
 /// A base and an adapter that changes one of its matrices; files are put beside both.
-class Bench {
+class CompanionBench {
  public:
-  explicit Bench(const char* base = "adapters/base_llama", int64_t width = 64,
-                 const char* module = "model.layers.0.self_attn.q_proj",
-                 const char* target = "q_proj") {
+  explicit CompanionBench(const char* base = "adapters/base_llama", int64_t width = 64,
+                          const char* module = "model.layers.0.self_attn.q_proj",
+                          const char* target = "q_proj") {
     CopyFolder(TestData(base), folder_ / "base");
-    if (fs::exists(TestData(base) / "1_Pooling"))
-      CopyFolder(TestData(base) / "1_Pooling", folder_ / "base" / "1_Pooling");
     const std::string name = std::string("base_model.model.") + module;
     WriteAdapter(adapter(), "LORA", std::string(R"("r": 2, "target_modules": [")") + target + "\"]",
                  {{name + ".lora_A.weight", RandomTensor({2, width}, 5)},
                   {name + ".lora_B.weight", RandomTensor({width, 2}, 6)}});
   }
-  static Bench Sentences(const char* base, int64_t width) {
-    return Bench(base, width, "encoder.layer.0.attention.self.query", "query");
+  static CompanionBench Sentences(const char* base, int64_t width) {
+    return CompanionBench(base, width, "encoder.layer.0.attention.self.query", "query");
   }
 
   fs::path base() const { return folder_ / "base"; }
@@ -84,7 +82,7 @@ class Bench {
     return at_once;
   }
   std::string Fault() const {
-    const auto outcome = ConvertModel({base(), adapter(), kF32, folder_ / "fault.graft"});
+    const auto outcome = ConvertModel({base(), adapter(), kWhole, folder_ / "fault.graft"});
     return outcome.ok() ? "" : std::string(outcome.status().message());
   }
   const AdapterReport& report() const { return report_; }
@@ -116,7 +114,7 @@ class Bench {
  private:
   LoadedModel ConvertOne(const fs::path& from, const fs::path& with) const {
     const fs::path file = folder_ / (with.empty() ? "after.graft" : "at_once.graft");
-    const auto outcome = ConvertModel({from, with, kF32, file});
+    const auto outcome = ConvertModel({from, with, kWhole, file});
     REQUIRE_MESSAGE(outcome.ok(), outcome.status().message());
     return LoadedModel(file);
   }
@@ -125,42 +123,42 @@ class Bench {
   mutable AdapterReport report_;
 };
 
-using Ids = std::vector<uint32_t>;
-using Names = std::vector<std::string>;
+using TokenIds = std::vector<uint32_t>;
+using TextList = std::vector<std::string>;
 
 TEST_SUITE("converter/companions") {
   TEST_CASE("generation stops at the end that an adapter's tokenizer names, too") {
-    const Bench bench;
-    bench.Write(bench.base() / "tokenizer.json", Vocabulary("<end>"));
+    const CompanionBench bench;
+    bench.Write(bench.base() / "tokenizer.json", SmallVocabulary("<end>"));
     bench.Write(bench.base() / "tokenizer_config.json", R"({"eos_token": "</s>"})");
-    CHECK(Bench::EndTokens(bench.Convert()) == Ids{2});
+    CHECK(CompanionBench::EndTokens(bench.Convert()) == TokenIds{2});
 
-    bench.Write(bench.adapter() / "tokenizer.json", Vocabulary("<turn>"));
+    bench.Write(bench.adapter() / "tokenizer.json", SmallVocabulary("<turn>"));
     bench.Write(bench.adapter() / "tokenizer_config.json",
                 R"({"eos_token": {"content": "<turn>"}, "chat_template": "{{ eos_token }}"})");
-    CHECK(Bench::EndTokens(bench.Convert()) == Ids{2, 7});
-    CHECK(bench.report().brings == Names{"tokenizer", "chat template"});
+    CHECK(CompanionBench::EndTokens(bench.Convert()) == TokenIds{2, 7});
+    CHECK(bench.report().brings == TextList{"tokenizer", "chat template"});
 
     // The base's generation_config.json names several; there is none; the adapter has its own.
     bench.Write(bench.base() / "generation_config.json", R"({"eos_token_id": [5, 3]})");
-    CHECK(Bench::EndTokens(bench.Convert()) == Ids{5, 3, 7});
+    CHECK(CompanionBench::EndTokens(bench.Convert()) == TokenIds{5, 3, 7});
     fs::remove(bench.base() / "generation_config.json");
-    CHECK(Bench::EndTokens(bench.Convert()) == Ids{2, 7});
+    CHECK(CompanionBench::EndTokens(bench.Convert()) == TokenIds{2, 7});
     bench.Write(bench.adapter() / "generation_config.json", R"({"eos_token_id": 4})");
-    CHECK(Bench::EndTokens(bench.Convert()) == Ids{4, 7});
+    CHECK(CompanionBench::EndTokens(bench.Convert()) == TokenIds{4, 7});
 
     // Named in special_tokens_map.json alone; known already; unknown to the tokenizer.
     fs::remove(bench.adapter() / "generation_config.json");
     fs::remove(bench.adapter() / "tokenizer_config.json");
     bench.Write(bench.adapter() / "special_tokens_map.json", R"({"eos_token": "<turn>"})");
-    CHECK(Bench::EndTokens(bench.Convert()) == Ids{2, 7});
+    CHECK(CompanionBench::EndTokens(bench.Convert()) == TokenIds{2, 7});
     bench.Write(bench.adapter() / "special_tokens_map.json", R"({"eos_token": "</s>"})");
-    CHECK(Bench::EndTokens(bench.Convert()) == Ids{2});
+    CHECK(CompanionBench::EndTokens(bench.Convert()) == TokenIds{2});
   }
 
   TEST_CASE("an adapter's template holds in each of its forms, with its tokens") {
-    const Bench bench;
-    bench.Write(bench.base() / "tokenizer.json", Vocabulary("<end>"));
+    const CompanionBench bench;
+    bench.Write(bench.base() / "tokenizer.json", SmallVocabulary("<end>"));
     bench.Write(bench.base() / "tokenizer_config.json",
                 R"({"eos_token": "</s>", "bos_token": "<s>", "chat_template": "base"})");
     bench.Write(bench.base() / "chat_template.jinja", "base's file");
@@ -177,12 +175,12 @@ TEST_SUITE("converter/companions") {
                 R"({"eos_token": "<end>", "chat_template": [{"name": "default",
                     "template": "settings"}]})");
     CHECK(chat() == "settings");
-    CHECK(Bench::EndTokens(bench.Convert()) == Ids{2, 7});
+    CHECK(CompanionBench::EndTokens(bench.Convert()) == TokenIds{2, 7});
     CHECK(bench.Convert().model().eos_token()->str() == "<end>");
     CHECK(bench.Convert().model().bos_token()->str() == "<s>");
 
     // A tokenizer without a template leaves the base's.
-    bench.Write(bench.adapter() / "tokenizer.json", Vocabulary("<turn>"));
+    bench.Write(bench.adapter() / "tokenizer.json", SmallVocabulary("<turn>"));
     bench.Write(bench.adapter() / "tokenizer_config.json", R"({"eos_token": "<turn>"})");
     CHECK(chat() == "base's file");
     CHECK(bench.Convert().model().eos_token()->str() == "<turn>");
@@ -190,8 +188,8 @@ TEST_SUITE("converter/companions") {
   }
 
   TEST_CASE("a merged folder never mixes two tokenizers") {
-    const Bench bench;
-    bench.Write(bench.base() / "tokenizer.json", Vocabulary("<end>"));
+    const CompanionBench bench;
+    bench.Write(bench.base() / "tokenizer.json", SmallVocabulary("<end>"));
     bench.Write(bench.base() / "tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer"})");
     bench.Write(bench.base() / "added_tokens.json", R"({"<end>": 7})");
     bench.Write(bench.base() / "special_tokens_map.json", "{}");
@@ -203,9 +201,9 @@ TEST_SUITE("converter/companions") {
     bench.Write(bench.adapter() / "tokenizer_config.json",
                 R"({"tokenizer_class": "BertTokenizer"})");
     REQUIRE(bench.TryMerge().ok());
-    CHECK(NamesIn(bench.merged()) == Names{"config.json", "generation_config.json",
-                                           "model.safetensors", "tokenizer_config.json",
-                                           "vocab.txt"});
+    CHECK(NamesIn(bench.merged()) == TextList{"config.json", "generation_config.json",
+                                              "model.safetensors", "tokenizer_config.json",
+                                              "vocab.txt"});
     CHECK(bench.Convert().model().tokenizer()->kind() == schema::fb::TokenizerKind::WordPiece);
 
     fs::remove(bench.adapter() / "vocab.txt");
@@ -219,43 +217,43 @@ TEST_SUITE("converter/companions") {
         {"path": "pool", "type": "sentence_transformers.models.Pooling"}])";
     constexpr const char* kClsPooling = R"({"pooling_mode_cls_token": true})";
     {
-      const Bench plain = Bench::Sentences("architectures/bert_encoder", 96);
-      CHECK(Bench::Pooling(plain.Convert()) == "Mean 0 normalized");
+      const CompanionBench plain = CompanionBench::Sentences("architectures/bert_encoder", 96);
+      CHECK(CompanionBench::Pooling(plain.Convert()) == "Mean 0 normalized");
       plain.Write(plain.adapter() / "modules.json", kModules);
       plain.Write(plain.adapter() / "pool" / "config.json", kClsPooling);
-      CHECK(Bench::Pooling(plain.Convert()) == "Row 0");
+      CHECK(CompanionBench::Pooling(plain.Convert()) == "Row 0");
       plain.Write(plain.adapter() / "pool" / "config.json", R"({"pooling_mode": "max"})");
-      CHECK(Bench::Pooling(plain.Convert()) == "Max 0");
+      CHECK(CompanionBench::Pooling(plain.Convert()) == "Max 0");
     }
-    const Bench bench = Bench::Sentences("architectures/minilm_mean", 32);
-    CHECK(Bench::Pooling(bench.Convert()) == "Mean 0 normalized");
+    const CompanionBench bench = CompanionBench::Sentences("architectures/minilm_mean", 32);
+    CHECK(CompanionBench::Pooling(bench.Convert()) == "Mean 0 normalized");
     CHECK(fs::exists(bench.merged() / "1_Pooling" / "config.json"));
     // The adapter's folder of pooling beside the base's list; then a list of its own.
     bench.Write(bench.adapter() / "1_Pooling" / "config.json", kClsPooling);
-    CHECK(Bench::Pooling(bench.Convert()) == "Row 0 normalized");
+    CHECK(CompanionBench::Pooling(bench.Convert()) == "Row 0 normalized");
     bench.Write(bench.adapter() / "modules.json", kModules);
     bench.Write(bench.adapter() / "pool" / "config.json", R"({"pooling_mode": "lasttoken"})");
-    CHECK(Bench::Pooling(bench.Convert()) == "Row -1");
+    CHECK(CompanionBench::Pooling(bench.Convert()) == "Row -1");
     CHECK_FALSE(fs::exists(bench.merged() / "1_Pooling"));
   }
 
   TEST_CASE("an adapter's labels hold, and its other settings are named") {
-    const Bench bench = Bench::Sentences("architectures/bert_seqcls", 64);
-    CHECK(Bench::Labels(bench.Convert()) == Names{"LABEL_0", "LABEL_1", "LABEL_2"});
+    const CompanionBench bench = CompanionBench::Sentences("architectures/bert_seqcls", 64);
+    CHECK(CompanionBench::Labels(bench.Convert()) == TextList{"LABEL_0", "LABEL_1", "LABEL_2"});
     bench.Write(bench.adapter() / "config.json",
                 R"({"id2label": {"0": "bad", "1": "so so", "2": "good"}, "hidden_act": "relu",
                     "problem_type": "multi_label_classification"})");
     const LoadedModel model = bench.Convert();
-    CHECK(Bench::Labels(model) == Names{"bad", "so so", "good"});
+    CHECK(CompanionBench::Labels(model) == TextList{"bad", "so so", "good"});
     CHECK(model.model().task()->scores() == schema::fb::ScoreKind::Sigmoid);
-    CHECK(bench.report().brings == Names{"labels"});
+    CHECK(bench.report().brings == TextList{"labels"});
     CHECK(bench.report().unused_files ==
-          Names{"config.json (the base's settings hold: hidden_act)"});
+          TextList{"config.json (the base's settings hold: hidden_act)"});
   }
 
   TEST_CASE("says what lies beside an adapter and does nothing") {
-    const Bench bench;
-    bench.Write(bench.base() / "tokenizer.json", Vocabulary("<end>"));
+    const CompanionBench bench;
+    bench.Write(bench.base() / "tokenizer.json", SmallVocabulary("<end>"));
     bench.Write(bench.adapter() / "added_tokens.json", R"({"<new>": 8})");
     bench.Write(bench.adapter() / "sentence_bert_config.json", R"({"max_seq_length": 8})");
     REQUIRE(bench.TryMerge().ok());
@@ -266,7 +264,7 @@ TEST_SUITE("converter/companions") {
 
   TEST_CASE("what was saved around an adapter of its own name counts as the adapter's") {
     const TemporaryFolder work;
-    const Bench bench;
+    const CompanionBench bench;
     fs::create_directories(work / "outer");
     fs::copy(bench.adapter(), work / "outer" / "mine");
     WriteText(work / "outer" / "chat_template.jinja", "outer");

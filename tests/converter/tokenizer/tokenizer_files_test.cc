@@ -92,8 +92,10 @@ void CheckSentencePiece(const std::string& kind) {
   CHECK(texts.size() == 38);
   size_t left_out = 0;
   for (const ReferenceText& text : texts) {
-    // After an added token transformers starts again with a space. SentencePiece does not.
-    if (text.text.find("<sep>") != std::string::npos) {
+    // What follows an added token, and a text that starts with a space, is transformers' affair:
+    // T5's starts again with a space, and Llama's puts none before one. SentencePiece differs.
+    if (text.text.find("<sep>") != std::string::npos ||
+        (kind == "bpe" && text.text.starts_with(' '))) {
       ++left_out;
       continue;
     }
@@ -101,7 +103,7 @@ void CheckSentencePiece(const std::string& kind) {
     CHECK(tokenizer->Encode(text.text, false).value() == text.ids);
     CHECK(tokenizer->Encode(text.text, true).value() == text.ids_special);
   }
-  CHECK(left_out == 1);
+  CHECK(left_out == (kind == "bpe" ? 3 : 1));
 }
 
 TEST_SUITE("converter/tokenizer_files") {
@@ -130,7 +132,7 @@ TEST_SUITE("converter/tokenizer_files") {
     }
     CHECK(compared > 370);
     folder.Write("vocab.txt", "a\nb\n");
-    CHECK(StatusOf(folder).message().find("[PAD]") != std::string_view::npos);
+    CHECK(StatusOf(folder).message().find("[CLS]") != std::string_view::npos);
     folder.Write("tokenizer_config.json", R"({"tokenizer_class": "XLNetTokenizer"})");
     CHECK(StatusOf(folder).code() == StatusCode::kUnsupported);
     CHECK(StatusOf(folder).message().find("XLNetTokenizer") != std::string_view::npos);
@@ -159,7 +161,7 @@ TEST_SUITE("converter/tokenizer_files") {
       for (int i = 0; i < round % 4 && !broken.empty(); ++i) {
         broken[random() % broken.size()] ^= static_cast<char>(1 << random() % 8);
       }
-      const auto json = converter::SentencePieceToJson(broken, {});
+      const auto json = converter::SentencePieceToJson(broken);
       if (!json.ok()) continue;
       ++accepted;
       const auto document = converter::JsonDocument::Parse(*json, "tokenizer.model");
@@ -168,8 +170,8 @@ TEST_SUITE("converter/tokenizer_files") {
       (void)converter::BuildTokenizer(builder, (*document)->root());
     }
     CHECK(accepted > 50);
-    CHECK(!converter::SentencePieceToJson("", {}).ok());
-    CHECK(!converter::SentencePieceToJson("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", {}).ok());
+    CHECK(!converter::SentencePieceToJson("").ok());
+    CHECK(!converter::SentencePieceToJson("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF").ok());
   }
 }
 

@@ -119,7 +119,8 @@ TEST_SUITE("converter/tokenizer_json") {
     CHECK(tokenizer->Encode("abba", false).value() == std::vector<int32_t>{1, 0});
     flatbuffers::FlatBufferBuilder builder;
     const auto document = converter::JsonDocument::Parse(json, "tokenizer.json");
-    const auto built = converter::BuildTokenizer(builder, (*document)->root(), false);
+    const auto built =
+        converter::BuildTokenizer(builder, (*document)->root(), {.keeps_truncation = false});
     REQUIRE(built.ok());
     CHECK(flatbuffers::GetTemporaryPointer(builder, *built)->max_tokens() == 0);
     CheckError(

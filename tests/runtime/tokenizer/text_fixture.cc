@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "converter/json/json.h"
+#include "converter/tokenizer/tokenizer_files.h"
 #include "converter/tokenizer/tokenizer_json.h"
 #include "schema/verify_tokenizer.h"
 
@@ -30,11 +31,14 @@ void TestTokenizer::Finish() {
   tokenizer_ = std::move(created).value();
 }
 
-TestTokenizer TestTokenizer::FromFolder(const std::string& folder) {
+TestTokenizer TestTokenizer::FromFolder(const std::string& folder,
+                                        const converter::TokenizerContext& context) {
   TestTokenizer result;
-  const auto built = converter::BuildTokenizer(*result.builder_, folder);
+  const auto document = converter::ReadTokenizerFiles(folder, context);
+  REQUIRE_MESSAGE(document.ok(), document.status().message());
+  REQUIRE(*document != nullptr);
+  const auto built = converter::BuildTokenizer(*result.builder_, **document);
   REQUIRE_MESSAGE(built.ok(), built.status().message());
-  REQUIRE(!built->IsNull());
   result.builder_->Finish(*built);
   result.Finish();
   return result;

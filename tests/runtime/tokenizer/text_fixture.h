@@ -9,6 +9,7 @@
 
 #include <flatbuffers/flatbuffers.h>
 
+#include "converter/tokenizer/tokenizer_class.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "schema/generated/tokenizer_generated.h"
 
@@ -17,8 +18,10 @@ namespace graft::test {
 /// A tokenizer and the tables it reads.
 class TestTokenizer {
  public:
-  /// From `folder`/tokenizer.json; fails the test if that does not work.
-  static TestTokenizer FromFolder(const std::string& folder);
+  /// From `folder`'s files, beside a config.json of that context; fails the test if that does not
+  /// work.
+  static TestTokenizer FromFolder(const std::string& folder,
+                                  const converter::TokenizerContext& context = {});
   static TestTokenizer FromJson(std::string_view json);
 
   const runtime::Tokenizer& operator*() const { return *tokenizer_; }
