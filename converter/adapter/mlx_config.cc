@@ -3,7 +3,9 @@
 #include "converter/adapter/mlx_config.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
 #include <iterator>
 
 #include "converter/adapter/adapter_settings.h"
@@ -44,6 +46,7 @@ constexpr MlxSetting kSettings[] = {
     {"project_name", kIgnored},
     {"wandb", kIgnored},
     {"trust_remote_code", kIgnored},
+    {"base_quantization", kIgnored},  // mlx-vlm
     // training
     {"train", kIgnored},
     {"test", kIgnored},
@@ -72,8 +75,7 @@ constexpr MlxSetting kLoraParameters[] = {
     {"scale", kRead},
     {"keys", kRead},
     {"dropout", kIgnored},
-    // Written by older versions with every adapter, and used by none: the multiplier is `scale`.
-    {"alpha", kIgnored},
+    {"alpha", kRead},  // see ReadScale
 };
 
 template <size_t kCount>
@@ -91,15 +93,45 @@ Status CheckKeys(JsonValue object, const MlxSetting (&table)[kCount]) {
   return OkStatus();
 }
 
+// The multiplier by what each version of mlx-lm computed. From April to June 2024 it was
+// scale * alpha / rank. Since then it is the scale alone, though alpha stayed in the file for
+// another year. use_dora came in May 2024; fine_tune_type and num_layers took its place in
+// September and are in every file since.
+// Source: mlx-lm's tuner/lora.py and lora.py over their history.
+Result<double> ReadScale(JsonValue root, JsonValue parameters, int64_t rank) {
+  GRAFT_ASSIGN_OR_RETURN(const double scale, parameters.GetDouble("scale"));
+  if (!std::isfinite(scale)) return parameters.Find("scale").Fail("is not finite");
+  if (!parameters.Has("alpha")) return scale;
+  GRAFT_ASSIGN_OR_RETURN(const double alpha, parameters.GetDouble("alpha"));
+  const bool newer = root.Has("fine_tune_type") || root.Has("num_layers");
+  if (newer || alpha == static_cast<double>(rank)) return scale;
+  const double older_scale = scale * (alpha / static_cast<double>(rank));
+  if (!std::isfinite(older_scale)) return parameters.Find("alpha").Fail("is not finite");
+  if (!root.Has("use_dora")) return older_scale;
+  std::array<char, 512> text{};
+  std::snprintf(text.data(), text.size(),
+                "can mean two things: mlx-lm before 0.14.2 (June 2024) multiplied the update by "
+                "scale * alpha / rank = %.9g, and 0.14.2 and later by the scale alone, %.9g; "
+                "remove alpha from the file to take the scale, or remove it and set the scale to "
+                "%.9g to take the other",
+                older_scale, scale, older_scale);
+  return parameters.Find("alpha").Fail(text.data(), StatusCode::kUnsupported);
+}
+
 Status ReadLoraParameters(JsonValue root, AdapterConfig* config) {
   GRAFT_ASSIGN_OR_RETURN(const JsonValue parameters,
                          root.Get("lora_parameters", JsonKind::kObject));
   GRAFT_RETURN_IF_ERROR(CheckKeys(parameters, kLoraParameters));
   GRAFT_ASSIGN_OR_RETURN(config->rank, parameters.GetIntIn("rank", 1, kMaxRank));
-  GRAFT_ASSIGN_OR_RETURN(config->scale, parameters.GetDouble("scale"));
-  if (!std::isfinite(config->scale)) return parameters.Find("scale").Fail("is not finite");
+  GRAFT_ASSIGN_OR_RETURN(config->scale, ReadScale(root, parameters, config->rank));
   GRAFT_ASSIGN_OR_RETURN(config->target_modules.names, parameters.GetStrings("keys"));
   return OkStatus();
+}
+
+// mlx-vlm before it took over mlx-lm's settings. It named its factors A and B and multiplied by
+// alpha, later by alpha / rank.
+bool IsOlderVlmConfig(JsonValue root) {
+  return root.Has("rank") && root.Has("alpha") && !root.Has("r") && !root.Has("lora_parameters");
 }
 
 }  // namespace
@@ -107,7 +139,7 @@ Status ReadLoraParameters(JsonValue root, AdapterConfig* config) {
 bool IsMlxConfig(JsonValue root) {
   return root.IsObject() && !root.Has("peft_type") &&
          (root.Has("fine_tune_type") || root.Has("lora_parameters") || root.Has("num_layers") ||
-          root.Has("lora_layers"));
+          root.Has("lora_layers") || IsOlderVlmConfig(root));
 }
 
 Result<AdapterConfig> ReadMlxConfig(JsonValue root, const std::string& file) {
@@ -115,6 +147,13 @@ Result<AdapterConfig> ReadMlxConfig(JsonValue root, const std::string& file) {
   config.file = file;
   config.type = AdapterType::kMlx;
   config.task_type = "CAUSAL_LM";  // mlx-lm trains nothing else
+  if (IsOlderVlmConfig(root)) {
+    return root.Find("alpha").Fail(
+        "is an older mlx-vlm's, whose versions multiplied the update by alpha or by alpha / rank "
+        "and do not say which; load the adapter in the version that trained it and save the "
+        "model merged",
+        StatusCode::kUnsupported);
+  }
   GRAFT_RETURN_IF_ERROR(CheckKeys(root, kSettings));
   GRAFT_ASSIGN_OR_RETURN(const bool older_dora, root.GetBool("use_dora", false));
   GRAFT_ASSIGN_OR_RETURN(const std::string type,

@@ -134,20 +134,62 @@ TEST_SUITE("converter/mlx_adapter") {
     }
   }
 
-  TEST_CASE("the scale is the multiplier, and an old file's alpha is not used") {
+  TEST_CASE("the scale is the multiplier, or scale * alpha / rank in files of spring 2024") {
     Bench bench;
     const std::string weight = std::string(kQ1) + ".weight";
-    const reference::LowRank update{Transposed(bench.adapter[std::string(kQ1) + ".lora_a"]).values,
-                                    Transposed(bench.adapter[std::string(kQ1) + ".lora_b"]).values,
-                                    2, 20.0, reference::Orientation::kStraight};
-    const std::vector<double> expected =
-        reference::MergeLora(bench.base[weight].values, 6, 4, update);
-    CHECK(ReadAll(*bench.Run(Config("lora", kParameters)).source, weight) == expected);
-    const Merged old = bench.Run(
-        R"({"lora_layers": 2, "use_dora": false,
-            "lora_parameters": {"rank": 2, "alpha": 16, "dropout": 0.0, "scale": 20.0}})");
-    CHECK(ReadAll(*old.source, weight) == expected);
-    CHECK(old.report().modules_expected == 2);
+    const auto with_factor = [&](double factor) {
+      return reference::MergeLora(
+          bench.base[weight].values, 6, 4,
+          {Transposed(bench.adapter[std::string(kQ1) + ".lora_a"]).values,
+           Transposed(bench.adapter[std::string(kQ1) + ".lora_b"]).values, 2, factor,
+           reference::Orientation::kStraight});
+    };
+    CHECK(ReadAll(*bench.Run(Config("lora", kParameters)).source, weight) == with_factor(20));
+
+    // The settings that date a file, and what the program of that time multiplied by.
+    const struct {
+      const char* settings;
+      const char* parameters;
+      double factor;
+    } kFiles[] = {
+        // 0.6 to 0.13: neither use_dora nor fine_tune_type.
+        {R"("lora_layers": 2)", R"("alpha": 16, "scale": 10.0)", 80},
+        {R"("lora_layers": 2)", R"("alpha": 16.0, "scale": 1.0)", 8},
+        {R"("lora_layers": -1)", R"("alpha": 1, "scale": 0.25)", 0.125},
+        {R"("lora_layers": 2)", R"("alpha": 2, "scale": 20.0)", 20},
+        // 0.13.1 to 0.18, which changed from one to the other: told apart where they agree.
+        {R"("lora_layers": 2, "use_dora": false)", R"("alpha": 2, "scale": 20.0)", 20},
+        // Since 0.14.2 a file need not have it.
+        {R"("lora_layers": 2, "use_dora": false)", R"("scale": 10.0)", 10},
+        // 0.19 and later: the scale alone, though alpha was written until May 2025.
+        {R"("num_layers": 2, "fine_tune_type": "lora")", R"("alpha": 16, "scale": 10.0)", 10},
+        {R"("num_layers": 2)", R"("alpha": 16, "scale": 5)", 5},
+    };
+    for (const auto& file : kFiles) {
+      const std::string config = std::string("{") + file.settings +
+                                 R"(, "lora_parameters": {"rank": 2, "dropout": 0.0, )" +
+                                 file.parameters + "}}";
+      INFO(config);
+      const Merged merged = bench.Run(config);
+      CHECK(ReadAll(*merged.source, weight) == with_factor(file.factor));
+      CHECK(merged.source->report().tensors[0].scale == file.factor);
+    }
+  }
+
+  TEST_CASE("a file that can mean two multipliers is refused with both") {
+    Bench bench;
+    for (const char* use_dora : {"false", "true"}) {
+      const std::string fault =
+          bench.Fault(R"({"lora_layers": 2, "use_dora": )" + std::string(use_dora) +
+                      R"(, "lora_parameters": {"rank": 2, "alpha": 16, "scale": 10.0}})");
+      INFO(fault);
+      CHECK(fault.find("'lora_parameters.alpha' can mean two things") != std::string::npos);
+      CHECK(fault.find("scale * alpha / rank = 80,") != std::string::npos);
+      CHECK(fault.find("the scale alone, 10;") != std::string::npos);
+    }
+    const std::string vlm = bench.Fault(R"({"rank": 2, "alpha": 0.1, "dropout": 0.1})");
+    INFO(vlm);
+    CHECK(vlm.find("is an older mlx-vlm's") != std::string::npos);
   }
 
   TEST_CASE("an embedding's update is a product of rows, and the tied head keeps it") {
