@@ -8,6 +8,7 @@
 #include "converter/adapter/adapter_location.h"
 #include "converter/base/parallel.h"
 #include "converter/formats/open_weight_file.h"
+#include "converter/tensors/training_wrappers.h"
 
 namespace graft::converter {
 namespace {
@@ -101,9 +102,10 @@ Status AdapterFile::Sort(const AdapterKinds& kinds) {
     GRAFT_ASSIGN_OR_RETURN(names, FindAdapterNames(kinds));
   }
   for (const WeightFile::Entry& entry : weights_->entries()) {
-    AdapterKey key = type == AdapterType::kMlx     ? SplitMlxKey(entry.info.name)
-                     : type == AdapterType::kKohya ? SplitKohyaKey(entry.info.name)
-                                                   : SplitPeftKey(entry.info.name, names, kinds);
+    const std::string name = WithoutTrainingWrappers(entry.info.name);
+    AdapterKey key = type == AdapterType::kMlx     ? SplitMlxKey(name)
+                     : type == AdapterType::kKohya ? SplitKohyaKey(name)
+                                                   : SplitPeftKey(name, names, kinds);
     AdapterTensor tensor;
     tensor.module = std::move(key.module);
     tensor.role = std::move(key.role);

@@ -73,6 +73,8 @@ std::string LeaveWrapper(Parts* parts, const AdapterKinds& kinds) {
 
 AdapterKey SplitPeftKey(std::string_view name, const AdapterNames& adapter_names,
                         const AdapterKinds& kinds) {
+  // PyTorch's parallel classes may have wrapped PEFT's model.
+  while (name.starts_with("module.")) name.remove_prefix(7);
   // PEFT wraps the model once ("base_model") and the tuner wraps it again ("model").
   while (name.starts_with("base_model.model.")) name.remove_prefix(17);
   if (name.starts_with("base_model.")) name.remove_prefix(11);

@@ -71,11 +71,8 @@ constexpr MlxSetting kSettings[] = {
 };
 
 constexpr MlxSetting kLoraParameters[] = {
-    {"rank", kRead},
-    {"scale", kRead},
-    {"keys", kRead},
-    {"dropout", kIgnored},
-    {"alpha", kRead},  // see ReadScale
+    {"rank", kRead},       {"scale", kRead}, {"keys", kRead},
+    {"dropout", kIgnored}, {"alpha", kRead},  // see ReadScale
 };
 
 template <size_t kCount>

@@ -7,8 +7,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "converter/adapter/model_part.h"
 #include "converter/adapter/newer_names.h"
 #include "converter/tensors/tensor_source.h"
 #include "schema/result.h"
@@ -21,8 +23,10 @@ using NamePrefixes = std::map<std::string, std::string>;
 
 /// An adapter names modules as they were called in the training program; a checkpoint may have been
 /// saved from a wrapper around that model or from a part of it. Names are tried as they are, then
-/// in their later spelling (NewerNames), then with up to three leading parts dropped, as the one
-/// base tensor that ends with the rest. Anything ambiguous is an error, never a guess.
+/// in their later spelling (NewerNames), then without the wrappers that say nothing
+/// ("model.language_model." and "language_model.model." are one), then with up to five leading parts
+/// dropped, as the one base tensor that ends with the rest. A name of one part of a model (PartOf)
+/// never finds a tensor of another. Anything ambiguous is an error, never a guess.
 class ModuleNames {
  public:
   /// `base` must outlive this.
@@ -43,11 +47,20 @@ class ModuleNames {
 
  private:
   const TensorInfo* Exact(std::string_view name) const;
-  Result<const TensorInfo*> EndingWith(std::string_view ending, std::string_view asked) const;
+  ModelPart PartIn(std::string_view name) const;
+  static Result<const TensorInfo*> One(const std::vector<const TensorInfo*>& found,
+                                       std::string_view asked);
+  // At most two of those that end with `ending`, the rest of the name `asked`.
+  std::vector<const TensorInfo*> EndingWith(std::string_view ending, std::string_view asked) const;
+  std::vector<const TensorInfo*> SameWithoutWrappers(std::string_view name) const;
+  Result<const TensorInfo*> Search(std::string_view name, NamePrefixes* prefixes) const;
 
   std::span<const TensorInfo> base_;
   NewerNames newer_;
   std::map<std::string, const TensorInfo*, std::less<>> newer_names_;
+  std::multimap<std::string, const TensorInfo*, std::less<>> unwrapped_;
+  std::vector<std::pair<std::string, const TensorInfo*>> reversed_;  // names read backwards, sorted
+  bool has_module_part_ = false;
 };
 
 }  // namespace graft::converter

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The respellings: ViT and its kin ("encoder.layer.0.attention.attention.query" is now
-// "layers.0.attention.q_proj"), and the normalization parameters of the oldest BERT checkpoints.
+// "layers.0.attention.q_proj"), the head of GPT-NeoX, and the normalization parameters of the
+// oldest BERT checkpoints.
 #include "converter/adapter/newer_names.h"
 
 #include <algorithm>
@@ -41,6 +42,9 @@ NewerNames::NewerNames(std::span<const TensorInfo> base) {
     return info.name.find("encoder.layer.") != std::string::npos &&
            info.name.find("attention.attention.query") != std::string::npos;
   });
+  gpt_neox_ = std::any_of(base.begin(), base.end(), [](const TensorInfo& info) {
+    return info.name.find("gpt_neox.") != std::string::npos;
+  });
 }
 
 std::string NewerNames::Of(std::string_view name) const {
@@ -48,6 +52,7 @@ std::string NewerNames::Of(std::string_view name) const {
   if (vision_transformer_ && text.find("encoder.layer.") != std::string::npos) {
     for (const Respelling& spelling : kVisionTransformer) Replace(&text, spelling);
   }
+  if (gpt_neox_ && text == "embed_out.weight") text = "lm_head.weight";
   ReplaceEnding(&text, {"LayerNorm.gamma", "LayerNorm.weight"});
   ReplaceEnding(&text, {"LayerNorm.beta", "LayerNorm.bias"});
   return text;

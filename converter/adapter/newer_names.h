@@ -21,8 +21,12 @@ class NewerNames {
   /// The newer spelling of the base tensor `name`; `name` itself if that did not change.
   std::string Of(std::string_view name) const;
 
+  /// Whether `base` is a ViT or its like, which is nothing but a model that sees.
+  bool is_vision_transformer() const { return vision_transformer_; }
+
  private:
   bool vision_transformer_ = false;
+  bool gpt_neox_ = false;
 };
 
 }  // namespace graft::converter

@@ -1,161 +1,123 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the weight files of a folder and lines their tensors up by name.
+// Lines the tensors of the weight files up by name.
 #include "converter/checkpoint/checkpoint.h"
 
 #include <algorithm>
-#include <map>
 #include <system_error>
+#include <utility>
 
+#include "converter/checkpoint/find_weights.h"
+#include "converter/checkpoint/quantized_base.h"
+#include "converter/checkpoint/shard_index.h"
 #include "converter/checkpoint/tied_embeddings.h"
 #include "converter/formats/open_weight_file.h"
-#include "converter/json/json.h"
+#include "converter/tensors/training_wrappers.h"
 
 namespace graft::converter {
-namespace {
-
 namespace fs = std::filesystem;
-
-constexpr std::string_view kIndexEnding = ".safetensors.index.json";
-constexpr std::string_view kTorchIndexEnding = ".bin.index.json";
-constexpr std::string_view kFileEnding = ".safetensors";
-constexpr uint64_t kMaxIndexBytes = uint64_t{64} << 20;
-
-struct Found {
-  fs::path file;
-  bool is_index = false;
-};
-
-// model.safetensors, then its index, then whatever single file there is.
-Result<Found> FindWeights(const fs::path& folder) {
-  std::error_code error;
-  if (fs::is_regular_file(folder / "model.safetensors", error))
-    return Found{folder / "model.safetensors", false};
-  const fs::path index = folder / "model.safetensors.index.json";
-  if (fs::is_regular_file(index, error)) return Found{index, true};
-  std::vector<fs::path> files;
-  std::vector<fs::path> indexes;
-  bool has_pickle = false;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    const std::string name = it->path().filename().string();
-    if (name == "adapter_model.safetensors" || name == "adapters.safetensors") continue;
-    if (name.ends_with(kIndexEnding)) indexes.push_back(it->path());
-    if (name.ends_with(kFileEnding)) files.push_back(it->path());
-    if (name.ends_with(".bin") || name.ends_with(".pt")) has_pickle = true;
-  }
-  if (error) {
-    return Error(StatusCode::kIo, "%s: cannot be listed: %s", folder.c_str(),
-                 error.message().c_str());
-  }
-  if (indexes.size() == 1) return Found{indexes[0], true};
-  if (indexes.empty() && files.size() == 1) return Found{files[0], false};
-  if (files.empty() && indexes.empty()) {
-    const fs::path single = folder / "pytorch_model.bin";
-    if (fs::is_regular_file(single, error)) return Found{single, false};
-    const fs::path torch_index = folder / "pytorch_model.bin.index.json";
-    if (fs::is_regular_file(torch_index, error)) return Found{torch_index, true};
-  }
-  if (fs::exists(folder / "adapter_config.json", error)) {
-    return Error(StatusCode::kNotFound,
-                 "%s: holds an adapter (adapter_config.json) and no model; name the model it was "
-                 "trained on as --base and this folder as --adapter",
-                 folder.c_str());
-  }
-  if (files.empty() && has_pickle) {
-    return Error(
-        StatusCode::kUnsupported,
-        "%s: holds PyTorch files, but neither model.safetensors nor pytorch_model.bin; name "
-        "the file that holds the model",
-        folder.c_str());
-  }
-  return Error(StatusCode::kNotFound,
-               "%s: needs model.safetensors or model.safetensors.index.json; it holds %zu "
-               ".safetensors files "
-               "and %zu indexes of other names",
-               folder.c_str(), files.size(), indexes.size());
-}
-
-}  // namespace
 
 Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const fs::path& path) {
   std::unique_ptr<Checkpoint> checkpoint(new Checkpoint);
-  std::error_code error;
-  if (fs::is_directory(path, error)) {
-    GRAFT_ASSIGN_OR_RETURN(const Found found, FindWeights(path));
-    checkpoint->folder_ = path;
-    if (found.is_index) {
-      checkpoint->index_file_ = found.file;
-    } else {
-      GRAFT_ASSIGN_OR_RETURN(auto file, OpenWeightFile(found.file));
-      checkpoint->shards_.push_back(std::move(file));
-    }
-  } else {
-    checkpoint->folder_ = path.parent_path().empty() ? fs::path(".") : path.parent_path();
-    const std::string name = path.filename().string();
-    if (name.ends_with(kIndexEnding) || name.ends_with(kTorchIndexEnding)) {
-      checkpoint->index_file_ = path;
-    } else {
-      GRAFT_ASSIGN_OR_RETURN(auto file, OpenWeightFile(path));
-      checkpoint->shards_.push_back(std::move(file));
-    }
+  if (Status opened = checkpoint->OpenFiles(path); !opened.ok()) {
+    return ExplainElementType(opened, checkpoint->folder_);
   }
-  if (!checkpoint->index_file_.empty()) GRAFT_RETURN_IF_ERROR(checkpoint->OpenIndexed());
   GRAFT_RETURN_IF_ERROR(checkpoint->Gather());
+  GRAFT_RETURN_IF_ERROR(CheckUnquantized(checkpoint->infos_, checkpoint->folder_, path.string()));
   GRAFT_RETURN_IF_ERROR(checkpoint->SettleTiedHead());
   return checkpoint;
 }
 
-Status Checkpoint::OpenIndexed() {
-  JsonLimits limits;
-  limits.max_bytes = kMaxIndexBytes;
-  GRAFT_ASSIGN_OR_RETURN(const auto index, JsonDocument::Read(index_file_, limits));
-  GRAFT_ASSIGN_OR_RETURN(const JsonValue map, index->root().Get("weight_map", JsonKind::kObject));
-  std::map<std::string, size_t, std::less<>> shard_of;
-  for (size_t i = 0; i < map.size(); ++i) {
-    GRAFT_ASSIGN_OR_RETURN(const std::string_view file, map.at(i).AsString());
-    // A name from a file may point at files of this folder only.
-    if (file.empty() || file == "." || file == ".." || file.find('/') != std::string_view::npos ||
-        file.find('\0') != std::string_view::npos) {
-      return map.at(i).Fail("is not the name of a file in the same folder");
-    }
-    shard_of.emplace(file, 0);
+Status Checkpoint::OpenFiles(const fs::path& path) {
+  std::error_code error;
+  WeightsFound found{path, IsShardIndex(path.filename().string())};
+  folder_ = path;
+  if (fs::is_directory(path, error)) {
+    GRAFT_ASSIGN_OR_RETURN(found, FindWeights(path));
+  } else {
+    folder_ = path.parent_path().empty() ? fs::path(".") : path.parent_path();
   }
-  for (auto& [name, number] : shard_of) {
-    auto shard = OpenWeightFile(folder_ / name);
-    if (!shard.ok() && shard.status().code() == StatusCode::kNotFound) {
-      return Error(StatusCode::kNotFound, "%s: names the shard %s, which is missing",
-                   index_file_.c_str(), name.c_str());
-    }
-    if (!shard.ok()) return shard.status();
-    number = shards_.size();
-    shards_.push_back(std::move(shard).value());
+  if (found.is_index) {
+    index_file_ = found.file;
+    GRAFT_ASSIGN_OR_RETURN(shards_, OpenShards(index_file_));
+    return OkStatus();
   }
-  for (size_t i = 0; i < map.size(); ++i) {
-    GRAFT_ASSIGN_OR_RETURN(const std::string_view file, map.at(i).AsString());
-    if (shards_[shard_of.find(file)->second]->Find(map.key(i)) == nullptr) {
-      return map.at(i).Fail("should be in that shard, which does not hold it");
-    }
-  }
+  GRAFT_ASSIGN_OR_RETURN(auto file, OpenWeightFile(found.file));
+  shards_.push_back(std::move(file));
   return OkStatus();
 }
 
-Status Checkpoint::Gather() {
+std::string Checkpoint::NameOf(const WeightFile::Entry& entry) const {
+  const std::string name = WithoutTrainingWrappers(entry.info.name);
+  return drop_module_ ? WithoutParallelWrappers(name) : name;
+}
+
+std::vector<std::pair<std::string, Checkpoint::Location>> Checkpoint::Named() const {
+  std::vector<std::pair<std::string, Location>> named;
   for (size_t shard = 0; shard < shards_.size(); ++shard) {
     for (const WeightFile::Entry& entry : shards_[shard]->entries()) {
-      locations_.push_back({shard, &entry});
+      named.emplace_back(NameOf(entry), Location{shard, &entry});
     }
   }
-  std::stable_sort(locations_.begin(), locations_.end(), [](const Location& a, const Location& b) {
-    return a.entry->info.name < b.entry->info.name;
-  });
-  for (size_t i = 0; i < locations_.size(); ++i) {
-    infos_.push_back(locations_[i].entry->info);
-    if (i > 0 && infos_[i].name == infos_[i - 1].name) {
+  std::stable_sort(named.begin(), named.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  return named;
+}
+
+Status Checkpoint::Gather() {
+  const auto twice = [](const auto& named) {
+    return std::adjacent_find(named.begin(), named.end(),
+                              [](const auto& a, const auto& b) { return a.first == b.first; });
+  };
+  // The whole model may have been wrapped by PyTorch's parallel classes, or one module of it; or a
+  // module of its own is called so, and graft.json or its neighbours may need the name.
+  std::error_code error;
+  drop_module_ = !fs::exists(folder_ / "graft.json", error);
+  auto named = Named();
+  if (drop_module_ && twice(named) != named.end()) {
+    drop_module_ = false;
+    named = Named();
+  }
+  if (const auto same = twice(named); same != named.end()) {
+    const Location& one = same[0].second;
+    const Location& other = same[1].second;
+    if (one.entry->info.name == other.entry->info.name) {
       return Error(StatusCode::kCorrupt, "tensor '%s' is both in %s and in %s",
-                   infos_[i].name.c_str(), shards_[locations_[i - 1].shard]->path().c_str(),
-                   shards_[locations_[i].shard]->path().c_str());
+                   one.entry->info.name.c_str(), shards_[one.shard]->path().c_str(),
+                   shards_[other.shard]->path().c_str());
     }
+    return Error(StatusCode::kCorrupt,
+                 "%s: tensors '%s' and '%s' have one name without the parts that training adds",
+                 shards_[other.shard]->path().c_str(), one.entry->info.name.c_str(),
+                 other.entry->info.name.c_str());
   }
+  for (auto& [name, location] : named) {
+    locations_.push_back(location);
+    infos_.push_back(location.entry->info);
+    infos_.back().name = std::move(name);
+  }
+  wrapper_ = CommonWrapper();
   return OkStatus();
+}
+
+// What stands before every name; empty if that differs.
+std::string Checkpoint::CommonWrapper() const {
+  std::string_view wrapper;
+  for (size_t i = 0; i < infos_.size(); ++i) {
+    const std::string_view stored = locations_[i].entry->info.name;
+    if (!stored.ends_with(infos_[i].name)) return {};
+    const std::string_view before = stored.substr(0, stored.size() - infos_[i].name.size());
+    if (i > 0 && before != wrapper) return {};
+    wrapper = before;
+  }
+  return std::string(wrapper);
+}
+
+std::string Checkpoint::StoredName(std::string_view name) const {
+  if (copied_head_ != nullptr && NameOf(*copied_head_) == name) return copied_head_->info.name;
+  const Location* location = Locate(name);
+  // A head that is taken for the input embedding does not keep its name.
+  const bool kept = location != nullptr && location->entry != lone_head_;
+  return kept ? location->entry->info.name : wrapper_ + std::string(name);
 }
 
 Status Checkpoint::SettleTiedHead() {

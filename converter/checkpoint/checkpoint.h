@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "converter/tensors/tensor_source.h"
@@ -26,6 +27,7 @@ class Checkpoint final : public TensorSource {
   /// Errors   kNotFound: no such file or folder, nothing to read in it, a missing shard.
   ///          kCorrupt: an index that contradicts its shards, a tensor in two shards, any fault of
   ///          a file. Messages name file and tensor.
+  ///          kUnsupported: a checkpoint of quantized weights, a file of another program's.
   static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path);
 
   std::span<const TensorInfo> tensors() const override { return infos_; }
@@ -45,6 +47,11 @@ class Checkpoint final : public TensorSource {
   const WeightFile::Entry* copied_head() const { return copied_head_; }
   /// The tied head that is stored alone and taken for the input embedding; null if there is none.
   const WeightFile::Entry* lone_head() const { return lone_head_; }
+  /// What the files call a tensor, or would call a new one. Names are given here without the parts
+  /// that training programs add (WithoutTrainingWrappers, WithoutParallelWrappers).
+  std::string StoredName(std::string_view name) const;
+  /// What a tensor of the files is called here.
+  std::string NameOf(const WeightFile::Entry& entry) const;
 
   /// The weight files in name order.
   std::span<const std::unique_ptr<WeightFile>> shards() const { return shards_; }
@@ -59,8 +66,10 @@ class Checkpoint final : public TensorSource {
 
  private:
   Checkpoint() = default;
-  Status OpenIndexed();
+  Status OpenFiles(const std::filesystem::path& path);
+  std::vector<std::pair<std::string, Location>> Named() const;
   Status Gather();
+  std::string CommonWrapper() const;
   Status SettleTiedHead();
   void TakeHeadForInput(const std::string& head, std::string input);
 
@@ -71,6 +80,8 @@ class Checkpoint final : public TensorSource {
   std::vector<Location> locations_;  // beside infos_
   const WeightFile::Entry* copied_head_ = nullptr;
   const WeightFile::Entry* lone_head_ = nullptr;
+  bool drop_module_ = false;  // the parts of parallel classes are left out of names
+  std::string wrapper_;       // what stands before every stored name
 };
 
 }  // namespace graft::converter

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "converter/base/foreign_file.h"
 #include "converter/json/json.h"
 
 namespace graft::converter {
@@ -117,7 +118,22 @@ Result<std::unique_ptr<SafetensorsFile>> SafetensorsFile::Open(const std::filesy
   return opened;
 }
 
+// A file of another kind, which the first bytes of a safetensors file cannot be mistaken for.
+Status SafetensorsFile::CheckKind() const {
+  GRAFT_ASSIGN_OR_RETURN(const char* what, WhatFileIs(*file_));
+  if (what != nullptr) return Error(StatusCode::kUnsupported, "%s: %s", path().c_str(), what);
+  constexpr uint8_t kZipStart[] = {'P', 'K', 3, 4};
+  uint8_t start[sizeof kZipStart] = {};
+  if (file_->size_bytes() >= sizeof start) GRAFT_RETURN_IF_ERROR(file_->ReadAt(0, start));
+  if (!std::equal(std::begin(start), std::end(start), kZipStart)) return OkStatus();
+  return Error(StatusCode::kUnsupported,
+               "%s: is a zip file and no safetensors file; unpack it, or, if torch.save wrote it, "
+               "call it .bin or .pt",
+               path().c_str());
+}
+
 Status SafetensorsFile::ParseHeader() {
+  GRAFT_RETURN_IF_ERROR(CheckKind());
   const uint64_t file_bytes = file_->size_bytes();
   uint8_t length[8];
   if (file_bytes < sizeof length) {

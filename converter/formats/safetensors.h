@@ -32,6 +32,7 @@ class SafetensorsFile final : public WeightFile {
 
  private:
   explicit SafetensorsFile(std::unique_ptr<InputFile> file) : WeightFile(std::move(file)) {}
+  Status CheckKind() const;
   Status ParseHeader();
 };
 

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <limits>
 
+#include "converter/base/foreign_file.h"
 #include "converter/base/sanitize.h"
 #include "converter/formats/pickle.h"
 #include "converter/formats/zip_archive.h"
@@ -35,6 +36,12 @@ Status CheckStart(const InputFile& file) {
                  file.path().c_str());
   }
   if (std::equal(std::begin(kZipStart), std::end(kZipStart), start)) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const char* what, WhatFileIs(file));
+  if (what != nullptr) return Error(StatusCode::kUnsupported, "%s: %s", file.path().c_str(), what);
+  if (start[8] == '{') {  // after the length of its header
+    return Error(StatusCode::kUnsupported,
+                 "%s: seems to be a safetensors file; give it that ending", file.path().c_str());
+  }
   return Error(StatusCode::kCorrupt, "%s: does not begin as the zip file that torch.save writes",
                file.path().c_str());
 }

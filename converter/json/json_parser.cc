@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builds a JsonDocument from nlohmann's event parser, so that depth, duplicates and sizes are
 // checked as the bytes go by.
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <limits>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
+#include "converter/base/foreign_file.h"
+#include "converter/base/input_file.h"
 #include "converter/json/json.h"
 #include "converter/json/json_node.h"
 
@@ -189,46 +186,38 @@ Result<std::unique_ptr<JsonDocument>> JsonDocument::Parse(std::string_view text,
   return document;
 }
 
+namespace {
+
+const char* WhatTextIs(std::string_view text) {
+  return WhatFileIs(std::span(reinterpret_cast<const uint8_t*>(text.data()),
+                              std::min(text.size(), kForeignStartBytes)));
+}
+
+}  // namespace
+
 Result<std::unique_ptr<JsonDocument>> JsonDocument::Read(const std::filesystem::path& file,
                                                          const JsonLimits& limits) {
   GRAFT_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(file, limits.max_bytes));
+  if (const char* what = WhatTextIs(text); what != nullptr) {
+    return Error(StatusCode::kCorrupt, "%s: %s", file.c_str(), what);
+  }
   return Parse(text, file.string(), limits);
 }
 
 Result<std::string> ReadTextFile(const std::filesystem::path& file, uint64_t max_bytes) {
-  const std::string name = file.string();
-  // Not blocking: a named pipe is turned away below rather than waited for.
-  const int descriptor = open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) {
-    const StatusCode code = errno == ENOENT ? StatusCode::kNotFound : StatusCode::kIo;
-    return Error(code, "%s: cannot be opened: %s", name.c_str(), std::strerror(errno));
+  GRAFT_ASSIGN_OR_RETURN(const auto opened, InputFile::Open(file));
+  if (opened->size_bytes() > max_bytes) {
+    return Error(StatusCode::kCorrupt, "%s: %llu bytes, more than the limit of %llu", file.c_str(),
+                 static_cast<unsigned long long>(opened->size_bytes()),
+                 static_cast<unsigned long long>(max_bytes));
   }
-  std::string text;
-  Status status;
-  struct stat info = {};
-  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-    status = Error(StatusCode::kIo, "%s: is not a regular file", name.c_str());
-  } else if (static_cast<uint64_t>(info.st_size) > max_bytes) {
-    status =
-        Error(StatusCode::kCorrupt, "%s: %lld bytes, more than the limit of %llu", name.c_str(),
-              static_cast<long long>(info.st_size), static_cast<unsigned long long>(max_bytes));
-  } else {
-    text.resize(static_cast<size_t>(info.st_size));
-    size_t have = 0;
-    while (have < text.size()) {
-      const ssize_t got = read(descriptor, text.data() + have, text.size() - have);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) {
-        status =
-            Error(StatusCode::kIo, "%s: reading failed: %s", name.c_str(), std::strerror(errno));
-      }
-      if (got <= 0) break;
-      have += static_cast<size_t>(got);
-    }
-    text.resize(have);
+  std::string text(static_cast<size_t>(opened->size_bytes()), '\0');
+  GRAFT_RETURN_IF_ERROR(
+      opened->ReadAt(0, std::span(reinterpret_cast<uint8_t*>(text.data()), text.size())));
+  // Text of any other kind may be meant so; this never is.
+  if (text.starts_with("version https://git-lfs.github.com/spec/")) {
+    return Error(StatusCode::kCorrupt, "%s: %s", file.c_str(), WhatTextIs(text));
   }
-  close(descriptor);
-  if (!status.ok()) return status;
   return text;
 }
 

@@ -85,8 +85,8 @@ std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merg
     std::stable_sort(by_offset.begin(), by_offset.end(),
                      [](const auto* a, const auto* b) { return a->file_offset < b->file_offset; });
     for (const WeightFile::Entry* entry : by_offset) {
-      const std::string& name =
-          entry == base.lone_head() ? merged.tied_embeddings().input : entry->info.name;
+      const std::string name =
+          entry == base.lone_head() ? merged.tied_embeddings().input : base.NameOf(*entry);
       // A second name of the input embedding is none of the base's tensors.
       const bool copied = entry == base.copied_head();
       if (base.Find(name) == nullptr && !copied) continue;
@@ -97,7 +97,8 @@ std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merg
     }
   }
   for (const TensorInfo& info : merged.tensors()) {
-    const bool copied = base.copied_head() != nullptr && base.copied_head()->info.name == info.name;
+    const bool copied =
+        base.copied_head() != nullptr && base.NameOf(*base.copied_head()) == info.name;
     if (base.Find(info.name) == nullptr && !copied)
       shards.back().tensors.push_back(as_written(info));
   }
@@ -168,8 +169,10 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
   uint64_t total = 0;
   uint64_t elements = 0;
   for (const ShardLayout& shard : shards) {
-    GRAFT_ASSIGN_OR_RETURN(auto writer, SafetensorsWriter::Create(folder / shard.file_name,
-                                                                  shard.tensors, shard.metadata));
+    std::vector<TensorInfo> stored = shard.tensors;
+    for (TensorInfo& info : stored) info.name = base.StoredName(info.name);
+    GRAFT_ASSIGN_OR_RETURN(
+        auto writer, SafetensorsWriter::Create(folder / shard.file_name, stored, shard.metadata));
     writers.push_back(std::move(writer));
     for (const TensorInfo& info : shard.tensors) {
       GRAFT_ASSIGN_OR_RETURN(const uint64_t bytes, TensorBytes(info));
@@ -202,7 +205,9 @@ Status WriteShards(const MergeRequest& request, const Checkpoint& base, const Me
   if (base.index_file().empty()) return OkStatus();
   std::vector<std::pair<std::string, std::string>> shard_of;
   for (const ShardLayout& shard : shards) {
-    for (const TensorInfo& info : shard.tensors) shard_of.emplace_back(info.name, shard.file_name);
+    for (const TensorInfo& info : shard.tensors) {
+      shard_of.emplace_back(base.StoredName(info.name), shard.file_name);
+    }
   }
   return WriteShardIndex(folder / WrittenName(base.index_file().filename()), std::move(shard_of),
                          total, elements);

@@ -13,6 +13,11 @@ Result<Lowering*> FindLowering(const JsonValue& config) {
     if (!known.empty()) known += ", ";
     known += architecture.model_type;
   }
+  if (config.Find("text_config").IsObject()) {
+    known +=
+        "; it is a text model together with parts that see or hear, which graft merges "
+        "adapters into, but does not convert";
+  }
   return config.Find("model_type")
       .Fail("is \"" + model_type + "\"; this version converts " + known, StatusCode::kUnsupported);
 }

@@ -48,6 +48,13 @@ std::string AdapterPlanner::VocabularyHint(const PlannedTensor& planned, int64_t
 }
 
 Status AdapterPlanner::FailNoMatch(const AdapterTensor& tensor, const std::string& name) const {
+  if (const ModelPart part = PartOf(name); part != ModelPart::kText) {
+    return Fail(StatusCode::kMismatch, tensor,
+                "matches nothing: it belongs to the part of a model that " +
+                    std::string(WhatPartDoes(part)) + " ('" + std::string(PartWord(name)) +
+                    "'), where the base has no tensor '" + name +
+                    "'; name the checkpoint that holds this part too");
+  }
   const std::string nearest = context_.names->Nearest(name);
   return Fail(StatusCode::kMismatch, tensor,
               "matches nothing: the base has no tensor '" + name + "'" +
