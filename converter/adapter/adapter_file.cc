@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "converter/adapter/adapter_location.h"
 #include "converter/base/parallel.h"
+#include "converter/checkpoint/shard_index.h"
 #include "converter/formats/open_weight_file.h"
 #include "converter/tensors/training_wrappers.h"
 
@@ -39,6 +41,14 @@ Status NoConfig(const WeightFile& weights, const AdapterKinds& kinds) {
                weights.path().c_str(), first);
 }
 
+// A file, or the shards that an index names.
+Result<std::unique_ptr<WeightFile>> OpenWeights(const std::filesystem::path& path) {
+  if (!IsShardIndex(path.filename().string())) return OpenWeightFile(path);
+  GRAFT_ASSIGN_OR_RETURN(auto shards, OpenShards(path));
+  if (shards.empty()) return Error(StatusCode::kCorrupt, "%s: names no shards", path.c_str());
+  return WeightFile::Join(std::move(shards));
+}
+
 }  // namespace
 
 const AdapterTensor* AdapterModule::Find(std::string_view role) const {
@@ -51,7 +61,7 @@ Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::pa
   std::unique_ptr<AdapterFile> adapter(new AdapterFile);
   GRAFT_ASSIGN_OR_RETURN(const AdapterLocation location, LocateAdapter(path));
   if (!location.weights.empty()) {
-    GRAFT_ASSIGN_OR_RETURN(adapter->weights_, OpenWeightFile(location.weights));
+    GRAFT_ASSIGN_OR_RETURN(adapter->weights_, OpenWeights(location.weights));
   }
   if (adapter->weights_ != nullptr &&
       StyleOfKeys(adapter->weights_->entries(), kinds) == KeyStyle::kKohya) {
@@ -67,7 +77,7 @@ Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::pa
   if (adapter->weights_ == nullptr) {
     GRAFT_ASSIGN_OR_RETURN(const std::filesystem::path weights,
                            WeightsBeside(adapter->folder_, adapter->config_.type));
-    GRAFT_ASSIGN_OR_RETURN(adapter->weights_, OpenWeightFile(weights));
+    GRAFT_ASSIGN_OR_RETURN(adapter->weights_, OpenWeights(weights));
   }
   GRAFT_ASSIGN_OR_RETURN(ModuleRules rules, ModuleRules::Create(adapter->config_));
   adapter->rules_ = std::make_unique<ModuleRules>(std::move(rules));
@@ -78,7 +88,7 @@ Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::pa
 
 Status AdapterFile::Fail(StatusCode code, const AdapterTensor& tensor,
                          const std::string& what) const {
-  return Error(code, "%s: tensor '%s' %s", weights_->path().c_str(),
+  return Error(code, "%s: tensor '%s' %s", weights_->FileOf(*tensor.entry).path().c_str(),
                tensor.entry->info.name.c_str(), what.c_str());
 }
 
@@ -163,7 +173,7 @@ Status AdapterFile::CheckFinite() const {
                                         [](double v) { return !std::isfinite(v); });
           return Error(StatusCode::kCorrupt,
                        "%s: tensor '%s' holds %s at element %lld; the adapter's training failed",
-                       weights_->path().c_str(), entry.info.name.c_str(),
+                       weights_->FileOf(entry).path().c_str(), entry.info.name.c_str(),
                        std::isnan(*bad) ? "a value that is not a number" : "an infinity",
                        static_cast<long long>(row * row_elements) + (bad - values.begin()));
         }

@@ -18,13 +18,13 @@ struct AdapterLocation {
 
 /// `path` may be a folder with adapter_config.json; a folder with exactly one subfolder that has
 /// it, as PEFT saves adapters under names of their own; a folder with exactly one safetensors file;
-/// or a file.
+/// or a file. Shards and the index that names them are one file, whichever of them is named.
 /// Errors   kNotFound: no such path, or nothing in it.
 ///          kMismatch: several could be meant; the message lists them.
 Result<AdapterLocation> LocateAdapter(const std::filesystem::path& path);
 
 /// The weights beside an adapter_config.json: adapter_model.safetensors, or adapter_model.bin where
-/// there is no other; mlx-lm: adapters.safetensors.
+/// there is no other, or their index; mlx-lm: adapters.safetensors.
 /// Errors   kNotFound: neither.
 ///          kUnsupported: only a file of a format graft does not read.
 Result<std::filesystem::path> WeightsBeside(const std::filesystem::path& config_folder,

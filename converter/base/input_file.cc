@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -20,7 +21,36 @@
 
 namespace graft::converter {
 
+namespace {
+
+// Copies of the hub's cache that were made where there are no links hold their texts instead:
+// "../../blobs/" and a hash. Where such a file leads; empty if it is none.
+std::filesystem::path LinkedBlob(const std::filesystem::path& path, const InputFile& file) {
+  char text[128];
+  const size_t size = static_cast<size_t>(std::min<uint64_t>(file.size_bytes(), sizeof text));
+  if (size == sizeof text ||
+      !file.ReadAt(0, std::span(reinterpret_cast<uint8_t*>(text), size)).ok()) {
+    return {};
+  }
+  const std::string_view link(text, size);
+  std::string_view rest = link;
+  while (rest.starts_with("../")) rest.remove_prefix(3);
+  if (rest.size() == link.size() || !rest.starts_with("blobs/")) return {};
+  rest.remove_prefix(std::string_view("blobs/").size());
+  const bool hash = rest.size() >= 40 && rest.find_first_not_of("0123456789abcdef") == rest.npos;
+  return hash ? path.parent_path() / link : std::filesystem::path();
+}
+
+}  // namespace
+
 Result<std::unique_ptr<InputFile>> InputFile::Open(const std::filesystem::path& path) {
+  GRAFT_ASSIGN_OR_RETURN(auto file, OpenPlain(path));
+  const std::filesystem::path blob = LinkedBlob(path, *file);
+  if (blob.empty()) return file;
+  return OpenPlain(blob);
+}
+
+Result<std::unique_ptr<InputFile>> InputFile::OpenPlain(const std::filesystem::path& path) {
   const std::string name = path.string();
   // Not blocking: a named pipe is turned away below rather than waited for.
   const int descriptor = open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -20,6 +20,7 @@ namespace graft::converter {
 /// serves what is read twice.
 class InputFile {
  public:
+  /// A file that is the text of a link into the hub's cache, as some copies of it have, is followed.
   /// Errors   kNotFound;
   ///          kIo: not readable, not a regular file.
   static Result<std::unique_ptr<InputFile>> Open(const std::filesystem::path& path);
@@ -38,6 +39,7 @@ class InputFile {
   Status ReadAt(uint64_t offset, std::span<uint8_t> out) const;
 
  private:
+  static Result<std::unique_ptr<InputFile>> OpenPlain(const std::filesystem::path& path);
   InputFile(std::string path, int descriptor, uint64_t size_bytes)
       : path_(std::move(path)), descriptor_(descriptor), size_bytes_(size_bytes) {}
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "converter/base/hub_cache.h"
 #include "converter/base/input_file.h"
 
 namespace graft::converter {
@@ -32,6 +33,15 @@ Result<std::vector<AdapterSpec>> ParseAdapters(const std::vector<std::string>& w
   for (const std::string& word : words) {
     GRAFT_ASSIGN_OR_RETURN(AdapterSpec adapter, ParseAdapter(word));
     adapters.push_back(std::move(adapter));
+  }
+  return adapters;
+}
+
+Result<std::vector<AdapterSpec>> FindAdapters(const std::vector<std::string>& words) {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<AdapterSpec> adapters, ParseAdapters(words));
+  const std::filesystem::path cache = HubCacheFolder();
+  for (AdapterSpec& adapter : adapters) {
+    GRAFT_ASSIGN_OR_RETURN(adapter.folder, ResolveHubPath(adapter.folder, cache));
   }
   return adapters;
 }

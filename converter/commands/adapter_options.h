@@ -18,6 +18,10 @@ Result<AdapterSpec> ParseAdapter(const std::string& word);
 
 Result<std::vector<AdapterSpec>> ParseAdapters(const std::vector<std::string>& words);
 
+/// The adapters that `words` mean, found in the hub's cache where they are names on the hub.
+/// Errors   those of ParseAdapter and ResolveHubPath.
+Result<std::vector<AdapterSpec>> FindAdapters(const std::vector<std::string>& words);
+
 /// Errors   kInvalidArgument: options that contradict one another, or mean nothing without another.
 Result<MergeRules> ParseMergeRules(const AdapterOptions& options);
 

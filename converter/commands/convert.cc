@@ -6,6 +6,7 @@
 
 #include <flatbuffers/flatbuffers.h>
 
+#include "converter/base/hub_cache.h"
 #include "converter/base/parallel.h"
 #include "converter/checkpoint/base_hash.h"
 #include "converter/commands/adapter_options.h"
@@ -27,10 +28,11 @@ Status Convert(const ConvertOptions& options) {
   write.keep_delta = options.keep_delta;
   if (options.exact_delta) write.delta_row_stride = 1;
 
-  GRAFT_ASSIGN_OR_RETURN(const auto adapters, ParseAdapters(options.merge.adapters));
+  GRAFT_ASSIGN_OR_RETURN(const auto adapters, FindAdapters(options.merge.adapters));
   GRAFT_ASSIGN_OR_RETURN(MergeRules rules, ParseMergeRules(options.merge));
   rules.threads = write.threads;
-  GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(options.base, adapters, rules));
+  GRAFT_ASSIGN_OR_RETURN(const auto base, ResolveHubPath(options.base, HubCacheFolder()));
+  GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(base, adapters, rules));
   flatbuffers::FlatBufferBuilder header(1 << 16);
   header.ForceDefaults(true);
   BaseHash base_hash(*model.base);

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "converter/base/hub_cache.h"
 #include "converter/commands/adapter_options.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/merge_text.h"
@@ -34,8 +35,8 @@ std::string ReportJson(const MergeOptions& options, const MergeReport& report) {
 
 Status Merge(const MergeOptions& options) {
   MergeRequest request;
-  request.base = options.base;
-  GRAFT_ASSIGN_OR_RETURN(request.adapters, ParseAdapters(options.merge.adapters));
+  GRAFT_ASSIGN_OR_RETURN(request.base, ResolveHubPath(options.base, HubCacheFolder()));
+  GRAFT_ASSIGN_OR_RETURN(request.adapters, FindAdapters(options.merge.adapters));
   GRAFT_ASSIGN_OR_RETURN(request.rules, ParseMergeRules(options.merge));
   request.rules.threads = options.threads;
   request.output = options.output;

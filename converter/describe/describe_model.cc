@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "converter/base/hub_cache.h"
 #include "converter/base/input_file.h"
 #include "converter/describe/image_files.h"
 #include "converter/describe/sentence_files.h"
@@ -177,11 +178,6 @@ fs::path FolderOf(const fs::path& path) {
   return fs::is_directory(path, ignored) ? path : path.parent_path();
 }
 
-std::string NameOf(const fs::path& path) {
-  const fs::path clean = fs::absolute(path).lexically_normal();
-  return clean.has_filename() ? clean.filename().string() : clean.parent_path().filename().string();
-}
-
 // What the graph leaves out. A tensor that an adapter changed must not be among it: the change
 // would silently be lost.
 Status FindUnused(const OpenedModel& model, ModelDescription* description) {
@@ -255,7 +251,7 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
   GRAFT_ASSIGN_OR_RETURN(description.graph, graph.Finish());
   description.constants = graph.constants();
   GRAFT_RETURN_IF_ERROR(FindUnused(model, &description));
-  description.base_name = NameOf(model.path);
+  description.base_name = FolderName(model.path);
   if (model.with_inline_loras) {
     for (const StackLayer& layer : model.stack->layers) {
       if (!layer.lora) continue;

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "converter/base/cancellation.h"
+#include "converter/base/hub_cache.h"
 #include "converter/base/parallel.h"
 #include "converter/merge/kinds/adapter_kinds.h"
 
@@ -55,12 +56,10 @@ Status MergedSource::PlanAdapters(std::span<const AdapterSpec> adapters) {
   for (size_t i = 0; i < adapters.size(); ++i) {
     const AdapterFile& adapter = *adapters_[i];
     AdapterReport& report = report_.adapters.emplace_back();
-    const std::filesystem::path folder = adapters[i].folder.lexically_normal();
-    report.name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+    report.name = FolderName(adapters[i].folder);
     report.kind = AdapterKindName(adapter.config());
     report.weight = adapters[i].weight;
-    const InputFile* file = &adapter.weights().file();
-    GRAFT_ASSIGN_OR_RETURN(report.hash, HashFiles(std::span(&file, 1)));
+    GRAFT_ASSIGN_OR_RETURN(report.hash, HashFiles(adapter.weights().files()));
     report.brings = brought_[i].used;
     report.unused_files = brought_[i].unused;
     order.push_back(i);

@@ -36,6 +36,36 @@ Result<uint64_t> TensorBytes(const TensorInfo& info) {
   return empty ? 0 : static_cast<uint64_t>(elements);
 }
 
+std::vector<const InputFile*> WeightFile::files() const {
+  std::vector<const InputFile*> files = {file_.get()};
+  for (const auto& file : further_) files.push_back(file.get());
+  return files;
+}
+
+Result<std::unique_ptr<WeightFile>> WeightFile::Join(
+    std::vector<std::unique_ptr<WeightFile>> files) {
+  std::unique_ptr<WeightFile> joined = std::move(files[0]);
+  for (size_t i = 1; i < files.size(); ++i) {
+    joined->further_.push_back(std::move(files[i]->file_));
+    for (Entry& entry : files[i]->entries_) {
+      entry.part = i;
+      joined->entries_.push_back(std::move(entry));
+    }
+    joined->metadata_.insert(joined->metadata_.end(), files[i]->metadata_.begin(),
+                             files[i]->metadata_.end());
+  }
+  std::vector<Entry>& entries = joined->entries_;
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const Entry& a, const Entry& b) { return a.info.name < b.info.name; });
+  const auto twice =
+      std::adjacent_find(entries.begin(), entries.end(),
+                         [](const Entry& a, const Entry& b) { return a.info.name == b.info.name; });
+  if (twice == entries.end()) return joined;
+  return Error(StatusCode::kCorrupt, "tensor '%s' is both in %s and in %s",
+               twice->info.name.c_str(), joined->FileOf(twice[0]).path().c_str(),
+               joined->FileOf(twice[1]).path().c_str());
+}
+
 const WeightFile::Entry* WeightFile::Find(std::string_view name) const {
   const auto found =
       std::lower_bound(entries_.begin(), entries_.end(), name,
@@ -47,16 +77,17 @@ Status WeightFile::ReadRows(const Entry& entry, int64_t row_begin, int64_t row_e
                             std::span<double> out) const {
   if (row_begin < 0 || row_end < row_begin || row_end > entry.info.rows()) {
     return Error(StatusCode::kOutOfRange,
-                 "%s: tensor '%s' has %lld rows; %lld to %lld were asked for", path().c_str(),
-                 entry.info.name.c_str(), static_cast<long long>(entry.info.rows()),
-                 static_cast<long long>(row_begin), static_cast<long long>(row_end));
+                 "%s: tensor '%s' has %lld rows; %lld to %lld were asked for",
+                 FileOf(entry).path().c_str(), entry.info.name.c_str(),
+                 static_cast<long long>(entry.info.rows()), static_cast<long long>(row_begin),
+                 static_cast<long long>(row_end));
   }
   if (entry.size_bytes == 0) return OkStatus();
   const int64_t row_elements = entry.info.row_elements();
   const uint64_t elements = static_cast<uint64_t>((row_end - row_begin) * row_elements);
   if (out.size() < elements) {
     return Error(StatusCode::kInternal, "%s: tensor '%s': the buffer holds %zu of %llu elements",
-                 path().c_str(), entry.info.name.c_str(), out.size(),
+                 FileOf(entry).path().c_str(), entry.info.name.c_str(), out.size(),
                  static_cast<unsigned long long>(elements));
   }
   return ReadElements(entry, row_begin * row_elements, out.first(elements));
@@ -67,7 +98,7 @@ Status WeightFile::ReadElements(const Entry& entry, int64_t first, std::span<dou
   if (first < 0 ||
       !RangeFits(static_cast<uint64_t>(first), out.size(), entry.size_bytes / element_bytes)) {
     return Error(StatusCode::kOutOfRange, "%s: tensor '%s' has no %zu elements from %lld on",
-                 path().c_str(), entry.info.name.c_str(), out.size(),
+                 FileOf(entry).path().c_str(), entry.info.name.c_str(), out.size(),
                  static_cast<long long>(first));
   }
   const uint64_t offset = static_cast<uint64_t>(first) * element_bytes;
@@ -85,7 +116,7 @@ Status WeightFile::ReadElements(const Entry& entry, int64_t first, std::span<dou
   for (uint64_t position = entry.file_offset + offset; !out.empty();) {
     const size_t count = std::min<size_t>(out.size(), kChunkBytes / element_bytes);
     const std::span<uint8_t> stored = std::span(chunk).first(count * element_bytes);
-    const Status status = file_->ReadAt(position, stored);
+    const Status status = FileOf(entry).ReadAt(position, stored);
     if (!status.ok()) return status.WithContext("tensor '" + entry.info.name + "'");
     Widen(entry.info.dtype, stored.data(), count, out.data());
     position += stored.size();
@@ -99,15 +130,15 @@ Status WeightFile::ReadBytes(const Entry& entry, uint64_t offset, std::span<uint
   if (!RangeFits(offset, out.size(), entry.size_bytes) || offset % element_bytes != 0 ||
       out.size() % element_bytes != 0) {
     return Error(StatusCode::kOutOfRange, "%s: tensor '%s' has no %zu bytes from %llu on",
-                 path().c_str(), entry.info.name.c_str(), out.size(),
+                 FileOf(entry).path().c_str(), entry.info.name.c_str(), out.size(),
                  static_cast<unsigned long long>(offset));
   }
   Status status;
   if (entry.strides.empty()) {
-    status = file_->ReadAt(entry.file_offset + offset, out);
+    status = FileOf(entry).ReadAt(entry.file_offset + offset, out);
   } else {
     const StridedLayout layout{entry.file_offset, element_bytes, entry.info.shape, entry.strides};
-    status = ReadStrided(*file_, layout, static_cast<int64_t>(offset / element_bytes), out);
+    status = ReadStrided(FileOf(entry), layout, static_cast<int64_t>(offset / element_bytes), out);
   }
   return status.ok() ? OkStatus() : status.WithContext("tensor '" + entry.info.name + "'");
 }

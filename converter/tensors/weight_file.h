@@ -29,6 +29,7 @@ class WeightFile {
     TensorInfo info;
     uint64_t file_offset = 0;  ///< Of the first element, from the start of the file.
     uint64_t size_bytes = 0;   ///< Elements times their size.
+    size_t part = 0;           ///< Which of the files, if Join made one of several.
     /// For each dimension the elements between neighbours, none negative; empty if the elements lie
     /// one after another in row-major order.
     std::vector<int64_t> strides;
@@ -40,6 +41,17 @@ class WeightFile {
 
   const std::string& path() const { return file_->path(); }
   const InputFile& file() const { return *file_; }
+  /// The file that holds a tensor.
+  const InputFile& FileOf(const Entry& entry) const {
+    return entry.part == 0 ? *file_ : *further_[entry.part - 1];
+  }
+  /// All of them; one, unless Join made this.
+  std::vector<const InputFile*> files() const;
+
+  /// The tensors of several files as those of one, which takes the path of the first.
+  /// Requires at least one.
+  /// Errors   kCorrupt: a tensor in two files.
+  static Result<std::unique_ptr<WeightFile>> Join(std::vector<std::unique_ptr<WeightFile>> files);
   /// In name order.
   std::span<const Entry> entries() const { return entries_; }
   /// Null if there is none of that name.
@@ -67,6 +79,7 @@ class WeightFile {
   explicit WeightFile(std::unique_ptr<InputFile> file) : file_(std::move(file)) {}
 
   std::unique_ptr<InputFile> file_;
+  std::vector<std::unique_ptr<InputFile>> further_;
   std::vector<Entry> entries_;
   std::vector<std::pair<std::string, std::string>> metadata_;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adapters under names of their own, in subfolders, as lone files, or without half of what they
 // need.
+#include <limits>
+
 #include <doctest/doctest.h>
 
 #include "converter/merge/kinds/adapter_kinds.h"
@@ -84,6 +86,63 @@ TEST_SUITE("converter/adapter_location") {
                   "holds 3 adapters (lora.safetensors, first, second)");
     WriteAdapter(bench.folder / "outer", "LORA", kSettings, Adapter());
     CHECK(bench.Fault(bench.folder / "outer").empty());
+  }
+
+  TEST_CASE("an adapter in shards is read by its index") {
+    const Bench bench;
+    WriteAdapter(bench.folder / "whole", "LORA", kSettings, Adapter());
+    const std::vector<double> expected = bench.Merged(bench.folder / "whole");
+    const std::string a = "base_model.model.fc.lora_A.weight";
+    const std::string b = "base_model.model.fc.lora_B.weight";
+    const auto shards = [&](const fs::path& folder, const std::string& stem) {
+      fs::create_directories(folder);
+      const std::string first = stem + "-00001-of-00002.safetensors";
+      const std::string second = stem + "-00002-of-00002.safetensors";
+      WriteTensors(folder / first, {{a, Adapter()[a]}});
+      WriteTensors(folder / second, {{b, Adapter()[b]}});
+      WriteText(folder / (stem + ".safetensors.index.json"),
+                R"({"metadata": {}, "weight_map": {")" + a + R"(": ")" + first + R"(", ")" + b +
+                    R"(": ")" + second + "\"}}");
+    };
+    const fs::path folder = bench.folder / "outer" / "sharded";
+    shards(folder, "adapter_model");
+    CheckMentions(bench.Fault(folder), "without its adapter_config.json");
+    fs::copy_file(bench.folder / "whole" / "adapter_config.json", folder / "adapter_config.json");
+    for (const char* named :
+         {"outer", "outer/sharded", "outer/sharded/adapter_model.safetensors.index.json",
+          "outer/sharded/adapter_model-00002-of-00002.safetensors"}) {
+      INFO(named);
+      CHECK(bench.Merged(bench.folder / named) == expected);
+    }
+    const auto opened = Merge(bench.folder / "model.safetensors", folder);
+    const auto alone = Merge(bench.folder / "model.safetensors", bench.folder / "whole");
+    REQUIRE(opened.ok());
+    CHECK((*opened)->report().adapters[0].modules_merged == 1);
+    CHECK((*opened)->report().adapters[0].hash.high != (*alone)->report().adapters[0].hash.high);
+
+    // A fault in a shard is told of that shard.
+    SmallTensor broken = Adapter()[b];
+    broken.values[3] = std::numeric_limits<double>::infinity();
+    WriteTensors(folder / "adapter_model-00002-of-00002.safetensors", {{b, broken}});
+    CheckMentions(bench.Fault(folder), "00002-of-00002.safetensors: tensor '" + b + "' holds an");
+    WriteTensors(folder / "adapter_model-00002-of-00002.safetensors",
+                 {{b, Adapter()[b]}, {a, Adapter()[a]}});
+    CheckMentions(bench.Fault(folder), "is both in");
+    fs::remove(folder / "adapter_model-00002-of-00002.safetensors");
+    CheckMentions(bench.Fault(folder),
+                  "names the shard adapter_model-00002-of-00002.safetensors, "
+                  "which is missing");
+    WriteText(folder / "adapter_model.safetensors.index.json",
+              R"({"weight_map": {"a": "../../model.safetensors"}})");
+    CheckMentions(bench.Fault(folder), "is not the name of a file in the same folder");
+    WriteText(folder / "adapter_model.safetensors.index.json", R"({"weight_map": {}})");
+    CheckMentions(bench.Fault(folder), "names no shards");
+    fs::remove(folder / "adapter_model.safetensors.index.json");
+    CheckMentions(bench.Fault(folder),
+                  "has the shard adapter_model-00001-of-00002.safetensors, but not the index that "
+                  "names all of them, adapter_model.safetensors.index.json");
+    CheckMentions(bench.Fault(folder / "adapter_model-00001-of-00002.safetensors"),
+                  "is one shard of an adapter");
   }
 
   TEST_CASE("says what is missing where there is no adapter, or half of one") {
