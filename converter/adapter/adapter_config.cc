@@ -243,7 +243,11 @@ Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder,
   limits.max_bytes = uint64_t{16} << 20;
   limits.max_depth = 16;
   GRAFT_ASSIGN_OR_RETURN(auto read, JsonDocument::Read(folder / "adapter_config.json", limits));
-  const std::shared_ptr<const JsonDocument> document = std::move(read);
+  return From(std::move(read), kinds);
+}
+
+Result<AdapterConfig> AdapterConfig::From(std::shared_ptr<const JsonDocument> document,
+                                          const AdapterKinds& kinds) {
   const JsonValue root = document->root();
   if (!root.IsObject()) return root.Fail("must be an object");
   if (IsMlxConfig(root)) {
@@ -253,6 +257,12 @@ Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder,
     return config;
   }
 
+  if (!root.Has("peft_type") && root.Find("config").IsObject() && root.Has("model_class")) {
+    return root.Find("config").Fail(
+        "is of the library adapters (AdapterHub); merge it there with merge_adapter and save the "
+        "model",
+        StatusCode::kUnsupported);
+  }
   GRAFT_ASSIGN_OR_RETURN(const std::string name, root.GetString("peft_type"));
   const AdapterKind* kind = kinds.Find(name);
   if (kind == nullptr) {

@@ -90,6 +90,9 @@ struct AdapterConfig {
   ///          kUnsupported: a kind or setting that cannot be merged, with the reason; an unknown
   ///          setting that is set to anything but null, false or nothing.
   static Result<AdapterConfig> Read(const std::filesystem::path& folder, const AdapterKinds& kinds);
+  /// The same of a document that is read already.
+  static Result<AdapterConfig> From(std::shared_ptr<const JsonDocument> document,
+                                    const AdapterKinds& kinds);
 };
 
 /// What reports call the adapter: "lora", "dora", "mlx dora", "kohya lora", ...

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "converter/adapter/adapter_location.h"
+#include "converter/adapter/foreign_adapter.h"
+#include "converter/adapter/metadata_config.h"
 #include "converter/base/parallel.h"
 #include "converter/checkpoint/shard_index.h"
 #include "converter/formats/open_weight_file.h"
@@ -18,6 +20,9 @@ namespace {
 // Tensors without the configuration they belong to.
 Status NoConfig(const WeightFile& weights, const AdapterKinds& kinds) {
   const std::span<const WeightFile::Entry> entries = weights.entries();
+  if (const char* what = WhoseAdapter(entries); what != nullptr) {
+    return Error(StatusCode::kUnsupported, "%s: %s", weights.path().c_str(), what);
+  }
   const char* first = entries.empty() ? "" : entries[0].info.name.c_str();
   switch (StyleOfKeys(entries, kinds)) {
     case KeyStyle::kPeft:
@@ -69,7 +74,7 @@ Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::pa
     adapter->config_.type = AdapterType::kKohya;
     adapter->config_.kind = &kinds.Of(AdapterType::kKohya);
   } else if (location.config_folder.empty()) {
-    return NoConfig(*adapter->weights_, kinds);
+    GRAFT_RETURN_IF_ERROR(adapter->ReadMetadata(kinds));
   } else {
     adapter->folder_ = location.config_folder;
     GRAFT_ASSIGN_OR_RETURN(adapter->config_, AdapterConfig::Read(adapter->folder_, kinds));
@@ -86,6 +91,16 @@ Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::pa
   return adapter;
 }
 
+Status AdapterFile::ReadMetadata(const AdapterKinds& kinds) {
+  const bool peft = StyleOfKeys(weights_->entries(), kinds) == KeyStyle::kPeft &&
+                    WhoseAdapter(weights_->entries()) == nullptr;
+  if (!peft) return NoConfig(*weights_, kinds);
+  GRAFT_ASSIGN_OR_RETURN(auto document, ConfigFromMetadata(*weights_, kinds));
+  if (document == nullptr) return NoConfig(*weights_, kinds);
+  GRAFT_ASSIGN_OR_RETURN(config_, AdapterConfig::From(std::move(document), kinds));
+  return OkStatus();
+}
+
 Status AdapterFile::Fail(StatusCode code, const AdapterTensor& tensor,
                          const std::string& what) const {
   return Error(code, "%s: tensor '%s' %s", weights_->FileOf(*tensor.entry).path().c_str(),
@@ -95,7 +110,7 @@ Status AdapterFile::Fail(StatusCode code, const AdapterTensor& tensor,
 Result<AdapterNames> AdapterFile::FindAdapterNames(const AdapterKinds& kinds) const {
   AdapterNames names;
   for (const WeightFile::Entry& entry : weights_->entries()) {
-    AdapterKey key = SplitPeftKey(entry.info.name, {}, kinds);
+    AdapterKey key = SplitPeftKey(WithoutTrainingWrappers(entry.info.name), {}, kinds);
     if (!key.adapter_name.empty()) names.insert(std::move(key.adapter_name));
   }
   if (names.size() <= 1) return names;

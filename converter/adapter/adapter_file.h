@@ -47,7 +47,8 @@ class AdapterFile {
   /// configuration and the header of its weights, and every number of it once. It must be of one of
   /// `kinds`, which must outlive it. A file with kohya's names needs no configuration.
   /// Errors   those of LocateAdapter, AdapterConfig::Read and WeightFile::Open.
-  ///          kNotFound: PEFT's or mlx-lm's tensors without their configuration.
+  ///          kNotFound: PEFT's or mlx-lm's tensors without their configuration, in no file beside
+  ///          them and not in their metadata.
   ///          kUnsupported: several adapters in one file.
   ///          kCorrupt: a tensor with a value that is not finite or not a floating-point number,
   ///          two tensors for one place. Messages name file and tensor.
@@ -71,6 +72,8 @@ class AdapterFile {
 
  private:
   AdapterFile() = default;
+  // The configuration from the weights' own metadata.
+  Status ReadMetadata(const AdapterKinds& kinds);
   Result<AdapterNames> FindAdapterNames(const AdapterKinds& kinds) const;
   Status Sort(const AdapterKinds& kinds);
   Status CheckFinite() const;

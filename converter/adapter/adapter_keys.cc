@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "converter/tensors/training_wrappers.h"
+
 namespace graft::converter {
 namespace {
 
@@ -160,7 +162,8 @@ std::string_view UnderscoredName(std::string_view module) {
 
 KeyStyle StyleOfKeys(std::span<const WeightFile::Entry> entries, const AdapterKinds& kinds) {
   for (const WeightFile::Entry& entry : entries) {
-    const Parts parts = Split(entry.info.name);
+    const std::string name = WithoutTrainingWrappers(entry.info.name);
+    const Parts parts = Split(name);
     if (!UnderscoredName(parts[0]).empty()) return KeyStyle::kKohya;
     for (const std::string_view part : parts) {
       if (part == "lora_down" || part == "lora_up") return KeyStyle::kKohya;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "converter/adapter/adapter_keys.h"
-#include "converter/adapter/underscored_names.h"
+#include "converter/adapter/names/underscored_names.h"
 #include "converter/merge/kinds/adapter_kinds.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

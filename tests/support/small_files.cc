@@ -44,10 +44,10 @@ SmallTensor RandomTensor(std::vector<int64_t> shape, uint32_t seed, bool coarse)
   return tensor;
 }
 
-void WriteTensors(const fs::path& file, const SmallTensors& tensors) {
+void WriteTensors(const fs::path& file, const SmallTensors& tensors,
+                  std::vector<std::pair<std::string, std::string>> metadata) {
   std::vector<TensorInfo> infos;
   for (const auto& [name, tensor] : tensors) infos.push_back({name, tensor.dtype, tensor.shape});
-  const std::vector<std::pair<std::string, std::string>> metadata = {{"format", "pt"}};
   auto writer = SafetensorsWriter::Create(file, infos, metadata);
   REQUIRE_MESSAGE(writer.ok(), writer.status().message());
   size_t index = 0;

@@ -39,7 +39,8 @@ using SmallTensors = std::map<std::string, SmallTensor>;
 /// seed.
 SmallTensor RandomTensor(std::vector<int64_t> shape, uint32_t seed, bool coarse = false);
 
-void WriteTensors(const std::filesystem::path& file, const SmallTensors& tensors);
+void WriteTensors(const std::filesystem::path& file, const SmallTensors& tensors,
+                  std::vector<std::pair<std::string, std::string>> metadata = {{"format", "pt"}});
 void WriteText(const std::filesystem::path& file, std::string_view text);
 std::string ReadBytes(const std::filesystem::path& file);
 /// A safetensors file of that header and data, the length in front.

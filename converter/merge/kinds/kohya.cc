@@ -3,10 +3,12 @@
 // layers and convolutions, each module with an alpha of its own.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "converter/adapter/metadata_config.h"
 #include "converter/merge/kinds/adapter_kinds.h"
 #include "converter/merge/kinds/lycoris_products.h"
 #include "converter/merge/plan/adapter_planner.h"
@@ -42,10 +44,20 @@ Status CheckRoles(const AdapterModule& module, AdapterPlanner* planner) {
   return OkStatus();
 }
 
-// alpha / rank, or 1 without an alpha: kohya's trainers then take the rank for it.
+bool HasAlphas(const AdapterFile& adapter) {
+  return std::any_of(adapter.modules().begin(), adapter.modules().end(),
+                     [](const auto& module) { return module.second.Has("alpha"); });
+}
+
+// alpha / rank, or 1 without an alpha: kohya's trainers then take the rank for it. Where no module
+// has one, the metadata may say the one that all were trained with.
 Result<double> ScaleOf(const AdapterModule& module, int64_t rank, AdapterPlanner* planner) {
   const AdapterTensor* alpha = planner->Use(module, "alpha");
-  if (alpha == nullptr) return 1.0;
+  if (alpha == nullptr) {
+    const std::optional<double> common = AlphaFromMetadata(planner->adapter().weights());
+    if (!common.has_value() || HasAlphas(planner->adapter())) return 1.0;
+    return *common / static_cast<double>(rank);
+  }
   double value = 0;
   if (alpha->elements() != 1) {
     return planner->Fail(StatusCode::kCorrupt, *alpha,

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "converter/adapter/adapter_file.h"
-#include "converter/adapter/module_names.h"
-#include "converter/adapter/underscored_names.h"
+#include "converter/adapter/names/module_names.h"
+#include "converter/adapter/names/underscored_names.h"
 #include "converter/merge/plan/planned_tensor.h"
 #include "converter/merge/plan/tensor_ledger.h"
 #include "converter/merge/updates/low_rank_rows.h"

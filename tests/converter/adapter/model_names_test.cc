@@ -3,7 +3,7 @@
 // parts of a model around, wrappers of training programs, and parts that are not to be confused.
 #include <doctest/doctest.h>
 
-#include "converter/adapter/model_part.h"
+#include "converter/adapter/names/model_part.h"
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/reference/lora_reference.h"
 

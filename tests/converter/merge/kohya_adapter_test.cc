@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include "converter/adapter/underscored_names.h"
+#include "converter/adapter/names/underscored_names.h"
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/converter/merge/adapter_rewriter.h"
 #include "tests/reference/lora_reference.h"

@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include "converter/adapter/newer_names.h"
+#include "converter/adapter/names/newer_names.h"
 #include "converter/formats/open_weight_file.h"
 #include "converter/formats/safetensors.h"
 #include "converter/merge/kinds/adapter_kinds.h"

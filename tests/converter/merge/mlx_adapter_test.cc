@@ -138,11 +138,10 @@ TEST_SUITE("converter/mlx_adapter") {
     Bench bench;
     const std::string weight = std::string(kQ1) + ".weight";
     const auto with_factor = [&](double factor) {
-      return reference::MergeLora(
-          bench.base[weight].values, 6, 4,
-          {Transposed(bench.adapter[std::string(kQ1) + ".lora_a"]).values,
-           Transposed(bench.adapter[std::string(kQ1) + ".lora_b"]).values, 2, factor,
-           reference::Orientation::kStraight});
+      return reference::MergeLora(bench.base[weight].values, 6, 4,
+                                  {Transposed(bench.adapter[std::string(kQ1) + ".lora_a"]).values,
+                                   Transposed(bench.adapter[std::string(kQ1) + ".lora_b"]).values,
+                                   2, factor, reference::Orientation::kStraight});
     };
     CHECK(ReadAll(*bench.Run(Config("lora", kParameters)).source, weight) == with_factor(20));
 

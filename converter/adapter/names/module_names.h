@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "converter/adapter/model_part.h"
-#include "converter/adapter/newer_names.h"
+#include "converter/adapter/names/model_part.h"
+#include "converter/adapter/names/newer_names.h"
 #include "converter/tensors/tensor_source.h"
 #include "schema/result.h"
 

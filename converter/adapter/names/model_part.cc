@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lists of the words that public families of models use.
-#include "converter/adapter/model_part.h"
+#include "converter/adapter/names/model_part.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names sorted backwards, so that an ending is a range.
-#include "converter/adapter/underscored_names.h"
+#include "converter/adapter/names/underscored_names.h"
 
 #include <algorithm>
 

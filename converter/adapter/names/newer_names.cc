@@ -2,7 +2,7 @@
 // The respellings: ViT and its kin ("encoder.layer.0.attention.attention.query" is now
 // "layers.0.attention.q_proj"), the head of GPT-NeoX, and the normalization parameters of the
 // oldest BERT checkpoints.
-#include "converter/adapter/newer_names.h"
+#include "converter/adapter/names/newer_names.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exact name, newer spelling, the same name in another wrapper, unique ending: in that order.
-#include "converter/adapter/module_names.h"
+#include "converter/adapter/names/module_names.h"
 
 #include <algorithm>
 #include <numeric>
