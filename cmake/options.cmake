@@ -1,6 +1,6 @@
 option(GRAFT_BUILD_CONVERTER "Build graft-convert, which the tests need whatever this says" ON)
 option(GRAFT_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
-option(GRAFT_TEST_EVERY_CPU "Build the converter's tests for 32-bit machines too" OFF)
+option(GRAFT_TEST_EVERY_CPU "Test everything in every configuration, also what says the same in all" OFF)
 option(GRAFT_BUILD_BENCH "Build the benchmarks (needs Google Benchmark)" OFF)
 option(GRAFT_BUILD_FUZZ "Build the fuzz targets (clang)" OFF)
 option(GRAFT_WERROR "Treat warnings as errors" OFF)   # ON in ./run and CI; off for others, whose compiler may know newer warnings

@@ -10,6 +10,7 @@
 #include <doctest/doctest.h>
 
 #include "converter/json/json.h"
+#include "tests/support/some_of_all.h"
 
 namespace graft::test {
 namespace {
@@ -113,11 +114,14 @@ TEST_SUITE("e2e/reference") {
     CHECK(Greedy(session.get(), {ids[0]}, 256) == std::vector<int32_t>(ids.begin() + 1, ids.end()));
   }
 
-  TEST_CASE("tales base gives PyTorch's logits and greedy tokens") { CheckTales("base"); }
+  TEST_CASE("tales base gives PyTorch's logits and greedy tokens" * doctest::skip(kSomeOfAll)) {
+    CheckTales("base");
+  }
   TEST_CASE("tales with a LoRA adapter gives PEFT's logits and greedy tokens") {
     CheckTales("holmes");
   }
-  TEST_CASE("tales with a DoRA adapter gives PEFT's logits and greedy tokens") {
+  TEST_CASE("tales with a DoRA adapter gives PEFT's logits and greedy tokens" *
+            doctest::skip(kSomeOfAll)) {
     CheckTales("holmes_dora");
   }
 
@@ -156,7 +160,9 @@ TEST_SUITE("e2e/reference") {
 // against float32 on the same start.
 #ifdef GRAFT_TEST_EMULATED
 constexpr size_t kScoredTokens = 256;
-const std::vector<std::string> kCachedModels = {"base-f32", "holmes-int4"};
+const std::vector<std::string> kCachedModels =
+    kSomeOfAll ? std::vector<std::string>{"holmes-int4"}
+               : std::vector<std::string>{"base-f32", "holmes-int4"};
 #else
 constexpr size_t kScoredTokens = SIZE_MAX;
 const std::vector<std::string> kCachedModels = {"base-f32", "base-int4", "holmes-f32",
@@ -168,6 +174,7 @@ TEST_SUITE("e2e/quality") {
   TEST_CASE("perplexity of quantized models stays near that of float32") {
     const auto reference = ReadJson("tales/reference.json");
     for (const std::string variant : {"base", "holmes"}) {
+      if (kSomeOfAll && variant == "base") continue;  // it is of the same shape
       CAPTURE(variant);
       const auto measure = [&](const std::string& quantization) {
         const ModelPtr model = OpenModel("tales-" + variant + "-" + quantization);

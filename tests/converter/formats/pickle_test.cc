@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/converter/formats/torch_bytes.h"
+#include "tests/support/some_of_all.h"
 
 namespace graft::converter {
 namespace {
@@ -276,14 +277,14 @@ TEST_SUITE("converter/pickle") {
       CHECK(FaultOf(pickle.substr(0, size)) != "");
     }
     size_t refused = 0;
-    for (size_t i = 0; i < pickle.size(); ++i) {
+    for (size_t i = 0; i < pickle.size(); i += test::StepOfAll(7)) {
       for (int value = 0; value < 256; ++value) {
         std::string bent = pickle;
         bent[i] = static_cast<char>(value);
         refused += ReadPickle(bent).ok() ? 0 : 1;
       }
     }
-    CHECK(refused > pickle.size() * 100);
+    CHECK(refused > pickle.size() / test::StepOfAll(7) * 100);
   }
 }
 

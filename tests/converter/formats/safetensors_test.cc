@@ -8,6 +8,7 @@
 
 #include "converter/formats/safetensors_writer.h"
 #include "tests/support/small_files.h"
+#include "tests/support/some_of_all.h"
 
 namespace graft::converter {
 namespace {
@@ -94,7 +95,7 @@ TEST_SUITE("converter/safetensors") {
     const std::string whole = ReadBytes(folder / "t.safetensors");
     const size_t header_end =
         whole.rfind('}') < whole.size() - 76 ? whole.rfind('}') + 1 : whole.size() - 76;
-    for (size_t i = 0; i < header_end; ++i) {
+    for (size_t i = 0; i < header_end; i += test::StepOfAll(7)) {
       const bool digit = i >= 8 && whole[i] >= '0' && whole[i] <= '9';
       for (int bit = 0; bit < 8; ++bit) {
         std::string bent = whole;

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/converter/formats/torch_bytes.h"
+#include "tests/support/some_of_all.h"
 
 namespace graft::converter {
 namespace {
@@ -60,7 +61,7 @@ TEST_SUITE("converter/zip_archive") {
   TEST_CASE("refuses a file cut anywhere") {
     for (const bool zip64 : {false, true}) {
       const std::string bytes = MakeZip(kParts, nullptr, zip64);
-      for (size_t size = 0; size < bytes.size(); ++size) {
+      for (size_t size = 0; size < bytes.size(); size += test::StepOfAll(7)) {
         CAPTURE(size);
         CHECK(FaultOf(bytes.substr(0, size)) != "");
       }
@@ -70,7 +71,7 @@ TEST_SUITE("converter/zip_archive") {
   TEST_CASE("survives any byte of its records being another one") {
     for (const bool zip64 : {false, true}) {
       const std::string bytes = MakeZip(kParts, nullptr, zip64);
-      for (size_t i = 0; i < bytes.size(); ++i) {
+      for (size_t i = 0; i < bytes.size(); i += test::StepOfAll(7)) {
         for (const uint8_t flip : {0x01, 0x80, 0xFF}) {
           std::string bent = bytes;
           bent[i] = static_cast<char>(bent[i] ^ flip);

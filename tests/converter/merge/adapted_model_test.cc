@@ -10,6 +10,7 @@
 #include "schema/generated/model_generated.h"
 #include "tests/converter/lower/converted_file.h"
 #include "tests/converter/merge/adapter_maker.h"
+#include "tests/support/some_of_all.h"
 
 namespace graft::converter {
 namespace {
@@ -156,7 +157,8 @@ TEST_SUITE("converter/adapted_model") {
     CHECK_MESSAGE(Says(message, {"side.proj.weight", "llama", "does not use"}), message);
   }
 
-  TEST_CASE("keeps in int8 exactly the matrices that int4 would drown") {
+  TEST_CASE("keeps in int8 exactly the matrices that int4 would drown" *
+            doctest::skip(test::kSomeOfAll)) {
     const TemporaryFolder work;
     ConvertRequest request{TestData("tales") / "base", TestData("tales") / "holmes", kInt4,
                            work / "plain.graft"};
@@ -189,7 +191,7 @@ TEST_SUITE("converter/adapted_model") {
     CHECK(ReadBytes(work / "again.graft") == ReadBytes(work / "kept.graft"));
   }
 
-  TEST_CASE("the file says how its weights came to be") {
+  TEST_CASE("the file says how its weights came to be" * doctest::skip(test::kSomeOfAll)) {
     const TemporaryFolder work;
     ConvertRequest request{TestData("tales") / "base", TestData("tales") / "holmes", kF32,
                            work / "out.graft"};

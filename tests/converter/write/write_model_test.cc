@@ -21,6 +21,7 @@
 #include "schema/generated/model_generated.h"
 #include "tests/converter/lower/converted_file.h"
 #include "tests/support/small_files.h"
+#include "tests/support/some_of_all.h"
 
 namespace graft::converter {
 namespace {
@@ -56,7 +57,8 @@ void WriteStackWith(const std::filesystem::path& folder, double bad) {
 }  // namespace
 
 TEST_SUITE("converter/write_model") {
-  TEST_CASE("writes the same bytes with one thread, two and seven") {
+  TEST_CASE("writes the same bytes with one thread, two and seven" *
+            doctest::skip(test::kSomeOfAll)) {
     TemporaryFolder output;
     for (const StoredFormat& format : {kF32, kInt4}) {
       std::string first;
@@ -75,6 +77,7 @@ TEST_SUITE("converter/write_model") {
   TEST_CASE("puts each tensor, merged, in its place") {
     TemporaryFolder output;
     for (const StoredFormat& format : {kF32, kInt8, kInt4}) {
+      if (test::kSomeOfAll && format.kind != kInt4.kind) continue;
       REQUIRE(ConvertModel({TestData("tales/base"), TestData("tales/holmes"), format,
                             output / "model.graft", 2})
                   .ok());
@@ -172,7 +175,8 @@ TEST_SUITE("converter/write_model") {
     }
   }
 
-  TEST_CASE("estimates from a sample of rows what is left of an adapter") {
+  TEST_CASE("estimates from a sample of rows what is left of an adapter" *
+            doctest::skip(test::kSomeOfAll)) {
     TemporaryFolder output;
     const auto all =
         ConvertModel({TestData("tales/base"), TestData("tales/holmes"), kInt4, output / "a", 1, 1});

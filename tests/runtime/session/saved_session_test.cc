@@ -12,6 +12,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/support/some_of_all.h"
 #include "tests/support/tiny_llama.h"
 
 namespace graft::test {
@@ -187,9 +188,11 @@ TEST_SUITE("runtime/saved session") {
 #else
       const size_t step = good.size() / 2000 + 1;
 #endif
-      for (size_t size = 0; size < good.size(); size += size < kHeaderBytes ? 1 : step)
+      for (size_t size = 0; size < good.size();
+           size += size < kHeaderBytes ? test::StepOfAll(7) : test::StepOfAll(3) * step)
         refused(Bytes(good.begin(), good.begin() + static_cast<ptrdiff_t>(size)), true);
-      for (size_t at = 0; at < good.size(); at += at < kHeaderBytes ? 1 : step) {
+      for (size_t at = 0; at < good.size();
+           at += at < kHeaderBytes ? test::StepOfAll(7) : test::StepOfAll(3) * step) {
         Bytes changed = good;
         changed[at] ^= 0x10;
         refused(changed, at < kHeaderBytes);
