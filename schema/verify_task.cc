@@ -45,6 +45,10 @@ class TaskChecker {
         return Error(StatusCode::kUnsupported, "task %u, which this build does not know",
                      static_cast<unsigned>(task_.kind()));
     }
+    if (task_.prompt() != nullptr && task_.prompt()->size() > kMaxPromptBytes) {
+      return Error(StatusCode::kCorrupt, "the task's prompt has %u bytes; at most %u are allowed",
+                   task_.prompt()->size(), kMaxPromptBytes);
+    }
     GRAFT_RETURN_IF_ERROR(CheckEndTokens());
     GRAFT_RETURN_IF_ERROR(CheckPadToken());
     GRAFT_RETURN_IF_ERROR(CheckLabels());

@@ -162,12 +162,7 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
     GRAFT_RETURN_IF_ERROR(
         ReadImagePreparation(companions.images.empty() ? folder : companions.images, &*image));
   TaskDescription& task = description->task;
-  if (task.task == Task::kEmbedding && !sentences.prompt.empty()) {
-    return Error(StatusCode::kUnsupported,
-                 "%s: has a default prompt in config_sentence_transformers.json, and this version "
-                 "puts none before texts; set default_prompt_name to null, and put it there",
-                 folder.c_str());
-  }
+  if (task.task == Task::kEmbedding) task.prompt = sentences.prompt;
   GRAFT_ASSIGN_OR_RETURN(description->tokenizer,
                          DescribeTokenizer(model, folder, config, task, sentences, header));
   return OkStatus();

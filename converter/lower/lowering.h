@@ -62,6 +62,7 @@ struct TaskDescription {
   /// Of a model of images: the lowering sets what the model takes, files beside config.json add how
   /// images become that.
   std::optional<ImagePreparation> image;
+  std::string prompt;          ///< Goes before each text of which an embedding is made.
   int64_t context_tokens = 0;  ///< Positions the model was trained for; 0: unbounded.
   bool takes_text = true;      ///< A model of images or other numbers needs no tokenizer.
 };

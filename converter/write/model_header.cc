@@ -143,10 +143,12 @@ flatbuffers::Offset<fb::Task> WriteTask(const ModelDescription& description,
   if (!task.labels.empty()) labels = header.CreateVectorOfStrings(task.labels);
   flatbuffers::Offset<fb::ImageInput> image;
   if (task.image) image = WriteImage(*task.image, header);
+  flatbuffers::Offset<flatbuffers::String> prompt;
+  if (!task.prompt.empty()) prompt = header.CreateString(task.prompt);
   return fb::CreateTask(header, static_cast<fb::TaskKind>(task.task), architecture,
                         static_cast<uint32_t>(task.context_tokens), end_tokens, labels,
                         static_cast<fb::ScoreKind>(task.scores), image,
-                        static_cast<int32_t>(task.pad_token));
+                        static_cast<int32_t>(task.pad_token), prompt);
 }
 
 }  // namespace

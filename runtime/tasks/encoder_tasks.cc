@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "runtime/session/text_batch.h"
@@ -17,13 +18,17 @@ namespace {
 
 namespace fb = schema::fb;
 
-// All texts' tokens, with their types.
+// All texts' tokens, with their types, the model's prompt before each.
 Status Encode(const TextModel& model, const Session& session, std::span<const TextInput> texts,
               TextBatch* batch) {
+  const flatbuffers::String* prompt = model.model()->verified().model().task()->prompt();
+  std::string prompted;
   for (size_t i = 0; i < texts.size(); ++i) {
-    GRAFT_ASSIGN_OR_RETURN(const TypedIds typed,
-                           model.EncodeTyped(texts[i].text, texts[i].pair,
-                                             /*add_special=*/true, 0, &session.cancel()));
+    std::string_view text = texts[i].text;
+    if (prompt != nullptr) text = prompted.assign(prompt->c_str(), prompt->size()).append(text);
+    GRAFT_ASSIGN_OR_RETURN(
+        const TypedIds typed,
+        model.EncodeTyped(text, texts[i].pair, /*add_special=*/true, 0, &session.cancel()));
     if (typed.ids.empty()) return Error(StatusCode::kInvalidArgument, "text %zu has no tokens", i);
     batch->ids.insert(batch->ids.end(), typed.ids.begin(), typed.ids.end());
     batch->types.insert(batch->types.end(), typed.type_ids.begin(), typed.type_ids.end());

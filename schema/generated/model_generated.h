@@ -2515,7 +2515,8 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_LABELS = 12,
     VT_SCORES = 14,
     VT_IMAGE = 16,
-    VT_PAD_TOKEN = 18
+    VT_PAD_TOKEN = 18,
+    VT_PROMPT = 20
   };
   graft::schema::fb::TaskKind kind() const {
     return static_cast<graft::schema::fb::TaskKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -2541,6 +2542,9 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   int32_t pad_token() const {
     return GetField<int32_t>(VT_PAD_TOKEN, -1);
   }
+  const flatbuffers::String *prompt() const {
+    return GetPointer<const flatbuffers::String *>(VT_PROMPT);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -2556,6 +2560,8 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyOffset(verifier, VT_IMAGE) &&
            verifier.VerifyTable(image()) &&
            VerifyField<int32_t>(verifier, VT_PAD_TOKEN, 4) &&
+           VerifyOffset(verifier, VT_PROMPT) &&
+           verifier.VerifyString(prompt()) &&
            verifier.EndTable();
   }
 };
@@ -2588,6 +2594,9 @@ struct TaskBuilder {
   void add_pad_token(int32_t pad_token) {
     fbb_.AddElement<int32_t>(Task::VT_PAD_TOKEN, pad_token, -1);
   }
+  void add_prompt(flatbuffers::Offset<flatbuffers::String> prompt) {
+    fbb_.AddOffset(Task::VT_PROMPT, prompt);
+  }
   explicit TaskBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -2608,8 +2617,10 @@ inline flatbuffers::Offset<Task> CreateTask(
     flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>> labels = 0,
     graft::schema::fb::ScoreKind scores = graft::schema::fb::ScoreKind::Softmax,
     flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
-    int32_t pad_token = -1) {
+    int32_t pad_token = -1,
+    flatbuffers::Offset<flatbuffers::String> prompt = 0) {
   TaskBuilder builder_(_fbb);
+  builder_.add_prompt(prompt);
   builder_.add_pad_token(pad_token);
   builder_.add_image(image);
   builder_.add_labels(labels);
@@ -2630,10 +2641,12 @@ inline flatbuffers::Offset<Task> CreateTaskDirect(
     const std::vector<flatbuffers::Offset<flatbuffers::String>> *labels = nullptr,
     graft::schema::fb::ScoreKind scores = graft::schema::fb::ScoreKind::Softmax,
     flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
-    int32_t pad_token = -1) {
+    int32_t pad_token = -1,
+    const char *prompt = nullptr) {
   auto architecture__ = architecture ? _fbb.CreateString(architecture) : 0;
   auto end_tokens__ = end_tokens ? _fbb.CreateVector<uint32_t>(*end_tokens) : 0;
   auto labels__ = labels ? _fbb.CreateVector<flatbuffers::Offset<flatbuffers::String>>(*labels) : 0;
+  auto prompt__ = prompt ? _fbb.CreateString(prompt) : 0;
   return graft::schema::fb::CreateTask(
       _fbb,
       kind,
@@ -2643,7 +2656,8 @@ inline flatbuffers::Offset<Task> CreateTaskDirect(
       labels__,
       scores,
       image,
-      pad_token);
+      pad_token,
+      prompt__);
 }
 
 struct LayerReport FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {

@@ -49,6 +49,18 @@ paste -d' ' <(tail -1 "$work/both") "$work/alone" | awk '{ for (i = 1; i <= 96; 
   fail "embed: a text beside another is another vector, or not of length 1"
 graft_run embed "$work/bert_encoder.graft" --text good --json | grep -q '^{"width":96,"embeddings":\[\[.*\]\]}$' || fail "embed --json"
 
+# A default prompt goes before every text.
+for name in plain prompted; do
+  mkdir -p "$work/$name/1_Pooling"
+  cp "$work/bert_encoder"/* "$work/$name"
+  echo '[{"type": "models.Transformer", "path": ""}, {"type": "models.Pooling", "path": "1_Pooling"}]' >"$work/$name/modules.json"
+  echo '{"pooling_mode": "mean"}' >"$work/$name/1_Pooling/config.json"
+done
+echo '{"prompts": {"query": "a good "}, "default_prompt_name": "query"}' >"$work/prompted/config_sentence_transformers.json"
+for name in plain prompted; do graft_convert convert --base "$work/$name" --quant f32 -o "$work/$name.graft" >/dev/null; done
+graft_run embed "$work/prompted.graft" --text "film" --text "film!" >"$work/with_prompt"
+graft_run embed "$work/plain.graft" --text "a good film" --text "a good film!" | cmp -s - "$work/with_prompt" || fail "embed: the default prompt is not there"
+
 # Probabilities of all labels, the likeliest first; a pair is another input than its first text.
 graft_run classify "$work/bert_seqcls.graft" --text "a good film" >"$work/one"
 awk '{ if (NR > 1 && $1 > last) exit 1; last = $1; sum += $1 } END { exit !(NR == 3 && sum > 0.999 && sum < 1.001) }' "$work/one" || fail "classify: not 3 probabilities"

@@ -37,6 +37,7 @@ struct Decoder {
   fb::TaskKind task = fb::TaskKind::TextGeneration;
   std::vector<uint32_t> end_tokens = {0};
   int32_t pad_token = -1;
+  size_t prompt_bytes = 0;
   uint32_t rope_positions = 0;
 };
 
@@ -95,6 +96,7 @@ Status Check(const Decoder& d, GraphFacts* facts = nullptr) {
   model.Output(logits);
   model.SetTask(d.task, 64, d.end_tokens);
   model.SetPadToken(d.pad_token);
+  model.SetPrompt(std::string(d.prompt_bytes, 'x'));
   const test::AlignedBytes file = model.Finish();
   const auto verified = Verify(file.span());
   if (verified.ok() && facts != nullptr) *facts = verified->facts();
@@ -168,6 +170,13 @@ TEST_SUITE("schema/graph") {
     decoder.rope_positions = 48;
     CHECK(Check(decoder, &facts).ok());
     CHECK(facts.positions == 48);
+  }
+
+  TEST_CASE("a prompt has its limit") {
+    Decoder prompted;
+    prompted.prompt_bytes = 65536;
+    CHECK(Check(prompted).ok());
+    CHECK_REFUSED("prompt has 65537 bytes", d.prompt_bytes = 65537);
   }
 
   TEST_CASE("a pad token is one of the vocabulary, and of scores") {

@@ -112,9 +112,10 @@ AlignedBytes ModelBuilder::Finish() {
   const auto ops = builder_.CreateVector(ops_);
   const auto graph = fb::CreateGraph(builder_, symbols, values, inputs, outputs, caches, ops);
   const auto architecture = builder_.CreateString("test");
-  const auto task = fb::CreateTask(builder_, task_, architecture, context_tokens_,
-                                   builder_.CreateVector(end_tokens_), 0, fb::ScoreKind::Softmax,
-                                   image_, pad_token_);
+  const auto task =
+      fb::CreateTask(builder_, task_, architecture, context_tokens_,
+                     builder_.CreateVector(end_tokens_), 0, fb::ScoreKind::Softmax, image_,
+                     pad_token_, prompt_.empty() ? 0 : builder_.CreateString(prompt_));
   const auto tensor_vector = builder_.CreateVector(tensors);
 
   // The segment starts behind the header, whose size does not depend on the number written here,

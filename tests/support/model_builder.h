@@ -64,6 +64,7 @@ class ModelBuilder {
   void SetTask(fb::TaskKind kind, uint32_t context_tokens = 0,
                std::vector<uint32_t> end_tokens = {});
   void SetPadToken(int32_t token) { pad_token_ = token; }
+  void SetPrompt(std::string prompt) { prompt_ = std::move(prompt); }
   void SetTokenizer(flatbuffers::Offset<fb::Tokenizer> tokenizer) { tokenizer_ = tokenizer; }
 
   void SetChatTemplate(const std::string& source) {
@@ -98,6 +99,7 @@ class ModelBuilder {
   flatbuffers::Offset<fb::Tokenizer> tokenizer_;
   flatbuffers::Offset<fb::ImageInput> image_;
   int32_t pad_token_ = -1;
+  std::string prompt_;
   flatbuffers::Offset<flatbuffers::String> chat_template_;
   fb::TaskKind task_ = fb::TaskKind::Tensors;
   uint32_t context_tokens_ = 0;

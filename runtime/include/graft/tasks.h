@@ -22,8 +22,8 @@ typedef struct graft_text {
 
 /* Gives a vector of *width floats for each of `count` texts, one after the other in *embeddings,
  * which belongs to the session and lives until its next call. Each text gives what it gives alone.
- * Texts are cut to the length that the model's tokenizer says. What the session held is forgotten.
- * texts are the caller's.
+ * A default prompt that the model's file holds goes before each text. Texts are cut to the length
+ * that the model's tokenizer says. What the session held is forgotten. texts are the caller's.
  * Thread   The session's.
  * Errors   UNSUPPORTED: the model makes no embeddings.
  *          FAILED_PRECONDITION: no tokenizer.

@@ -116,6 +116,18 @@ TEST_SUITE("converter/sentence_files") {
     CHECK_FALSE(bench.Lowercases());
   }
 
+  TEST_CASE("the default prompt goes into the file") {
+    const SentenceBench bench;
+    CHECK(bench.Convert().model().task()->prompt() == nullptr);
+    bench.Write("config_sentence_transformers.json",
+                R"({"prompts": {"q": "hello "}, "default_prompt_name": "q"})");
+    CHECK(bench.Convert().model().task()->prompt()->str() == "hello ");
+    bench.Write(
+        "config_sentence_transformers.json",
+        R"({"prompts": {"q": ")" + std::string(65537, 'x') + R"("}, "default_prompt_name": "q"})");
+    CHECK(bench.Refuses("too long"));
+  }
+
   TEST_CASE("settings that are not computed are named") {
     const SentenceBench bench;
     bench.Write("sentence_bert_config.json", R"({"tokenizer_args": {"do_basic_tokenize": 1}})");
