@@ -40,18 +40,18 @@ check "as generate does with the text that it renders" test "$own" = "$expected"
 
 # The three places of a template, each with its tokens.
 folder config
-printf '{"bos_token": {"content": "<b>"}, "eos_token": "<e>", "chat_template": "%s"}' "$template" >"$work/config/tokenizer_config.json"
+printf '{"bos_token": {"content": "<"}, "eos_token": "^", "chat_template": "%s"}' "$template" >"$work/config/tokenizer_config.json"
 make config
 folder json
 printf '{"chat_template": "%s"}' "$template" >"$work/json/chat_template.json"
-printf '{"bos_token": "<b>", "eos_token": "<e>"}' >"$work/json/special_tokens_map.json"
+printf '{"bos_token": "<", "eos_token": "^"}' >"$work/json/special_tokens_map.json"
 make json
 folder jinja
 printf '%b' "$template" >"$work/jinja/chat_template.jinja"
-printf '{"bos_token": "<b>", "eos_token": "<e>", "chat_template": "not this one"}' >"$work/jinja/tokenizer_config.json"
+printf '{"bos_token": "<", "eos_token": "^", "chat_template": "not this one"}' >"$work/jinja/tokenizer_config.json"
 make jinja
-rendered='<b>user: Once upon a time
-<e>assistant:'
+rendered='<user: Once upon a time
+^assistant:'
 expected=$("${graft_run[@]}" generate "$work/plain.graft" --no-cache --prompt "$rendered" --max-tokens 8 2>/dev/null)
 for place in config json jinja; do
   echo "Once upon a time" | chat $place
@@ -113,7 +113,7 @@ check "a huge output is an error" grep -q "memory" "$work/err"
 # End tokens from generation_config.json, a list: the first token of the answer ends it.
 folder ends
 cp "$work/config/tokenizer_config.json" "$work/ends/"
-first_id=$("${graft_run[@]}" generate "$work/config.graft" --no-cache --prompt $'<b>user: A wolf\n<e>assistant:' --max-tokens 1 --json 2>/dev/null | sed -nE 's/.*"ids": \[([0-9]+)\].*/\1/p')
+first_id=$("${graft_run[@]}" generate "$work/config.graft" --no-cache --prompt $'<user: A wolf\n^assistant:' --max-tokens 1 --json 2>/dev/null | sed -nE 's/.*"ids": \[([0-9]+)\].*/\1/p')
 printf '{"eos_token_id": [2047, %s]}' "$first_id" >"$work/ends/generation_config.json"
 make ends
 printf 'A wolf\n' | chat ends
