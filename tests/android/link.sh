@@ -10,7 +10,7 @@ here=$source/tests/android
 rm -rf "$out"
 mkdir -p "$out/source" "$out/objects" "$out/configured"
 
-"$cmake" -S "$here/link" -B "$out/configured" -DGRAFT_SOURCE="$source" -DGRAFT_DEPS_PREFIX="$prefix" >"$out/configure.log" 2>&1 ||
+"$cmake" -G Ninja -S "$here/link" -B "$out/configured" -DGRAFT_SOURCE="$source" -DGRAFT_DEPS_PREFIX="$prefix" >"$out/configure.log" 2>&1 ||
   { cat "$out/configure.log"; exit 1; }
 known() { sed -E '/^#/d; s/ .*//' "$@"; }
 known "$here/bionic_24.txt" >"$out/known"
