@@ -13,6 +13,7 @@
 #include "converter/merge/merge_checkpoint.h"
 #include "tests/converter/lower/converted_file.h"
 #include "tests/converter/merge/adapter_maker.h"
+#include "tests/support/some_of_all.h"
 
 namespace graft::converter {
 namespace {
@@ -176,7 +177,7 @@ TEST_SUITE("converter/tie_matrix") {
   TEST_CASE("gives PEFT's embedding and head, in either order and by way of a folder") {
     const TieData& data = Data();
     REQUIRE(data.cases().size() == 174);
-    for (size_t i = 0; i < data.cases().size(); ++i) {
+    for (size_t i = 0; i < data.cases().size(); i += test::StepOfAll(11)) {
       const std::string name(data.cases().key(i));
       CAPTURE(name);
       const Sides expected = data.Expected(name);
@@ -213,9 +214,10 @@ TEST_SUITE("converter/tie_matrix") {
         alone[name] = SidesOf(**Open(data.Base(base), {{data.Adapter(name)}}));
       }
       REQUIRE(alone.size() > 12);
+      size_t pair = 0;
       for (const auto& [a, of_a] : alone) {
         for (const auto& [b, of_b] : alone) {
-          if (a.ends_with(".1") || b.ends_with(".0")) continue;
+          if (a.ends_with(".1") || b.ends_with(".0") || pair++ % test::StepOfAll(11) != 0) continue;
           CAPTURE(base + ": " + a + " and " + b);
           const auto both = Open(data.Base(base), {{data.Adapter(a)}, {data.Adapter(b)}});
           const auto reversed = Open(data.Base(base), {{data.Adapter(b)}, {data.Adapter(a)}});

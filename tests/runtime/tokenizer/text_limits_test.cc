@@ -11,8 +11,13 @@
 namespace graft::test {
 namespace {
 
-// Several times what it takes here. Before any of this was counted, it took from a minute on.
-constexpr double kMostSeconds = 15.0;
+// Where nothing slows it down, far more than it takes. Before any of this was counted, it took minutes.
+#if defined(GRAFT_TEST_EMULATED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kIsSlow = true;
+#else
+constexpr bool kIsSlow = false;
+#endif
+constexpr double kMostSeconds = 60.0;
 
 std::string Repeated(std::string_view text, size_t times) {
   std::string result;
@@ -52,9 +57,7 @@ Status Timed(const Work& work) {
   const Status status = work();
   const double seconds = static_cast<double>(std::clock() - started) / CLOCKS_PER_SEC;
   CAPTURE(status.message());
-#ifndef GRAFT_TEST_EMULATED
-  CHECK(seconds < kMostSeconds);
-#endif
+  CHECK((kIsSlow || seconds < kMostSeconds));
   return status;
 }
 
@@ -81,7 +84,7 @@ void CheckFinished(const std::string& members, const std::string& text) {
 
 TEST_SUITE("tokenizer/limits") {
   TEST_CASE("a pattern that reads all of the text at each place is stopped") {
-    const std::string text = Repeated("ab", 50000);
+    const std::string text = Repeated("ab", 30000);
     // For each search, and within one search: neither is what PCRE2 counts.
     CheckStopped(PreTokenizer(Split(Regex(".(?=[^\\u0001]*+)"))), text);
     CheckStopped(PreTokenizer(Split(Regex(".(?=(?:.(?=[^\\u0001]*+))*+)"))), text);
@@ -129,7 +132,7 @@ TEST_SUITE("tokenizer/limits") {
              "lstrip": false, "rstrip": false, "normalized": false, "special": false}],)";
     };
     const TestTokenizer tokenizer = WithMembers(added(std::string(4000, 'a') + "b"));
-    const std::string text(2'000'000, 'a');
+    const std::string text(kIsSlow ? 100'000 : 500'000, 'a');
     CheckEnded([&] { return tokenizer->Encode(text, false).status(); });
     const TestTokenizer unigram = TestTokenizer::FromJson(
         R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<u>", 0], ["a", -1], [")" +
