@@ -10,6 +10,7 @@
 
 #include "converter/json/json.h"
 #include "runtime/chat/chat_template.h"
+#include "tests/support/slow_here.h"
 
 namespace graft::test {
 namespace {
@@ -24,18 +25,16 @@ Status StatusOf(std::string source) {
   return (*created)->Render(messages, {}).status();
 }
 
-// A tenth of this where nothing else slows it down. Before they were counted, the costs below took
+// Where nothing slows it down, far more than it takes. Before they were counted, the costs below took
 // minutes.
-constexpr double kMostSeconds = 10.0;
+constexpr double kMostSeconds = 60.0;
 
 void CheckStopped(const std::string& source) {
   const std::clock_t started = std::clock();
   const Status status = StatusOf(source);
   const double seconds = static_cast<double>(std::clock() - started) / CLOCKS_PER_SEC;
   CAPTURE(source.substr(0, 200));
-#ifndef GRAFT_TEST_EMULATED
-  CHECK(seconds < kMostSeconds);
-#endif
+  CHECK((kIsSlow || seconds < kMostSeconds));
   CAPTURE(status.message());
   CHECK((status.code() == StatusCode::kOutOfRange || status.code() == StatusCode::kCorrupt));
   CHECK(status.message().size() < 600);

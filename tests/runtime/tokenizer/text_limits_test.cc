@@ -7,16 +7,12 @@
 #include <doctest/doctest.h>
 
 #include "tests/runtime/tokenizer/text_fixture.h"
+#include "tests/support/slow_here.h"
 
 namespace graft::test {
 namespace {
 
 // Where nothing slows it down, far more than it takes. Before any of this was counted, it took minutes.
-#if defined(GRAFT_TEST_EMULATED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kIsSlow = true;
-#else
-constexpr bool kIsSlow = false;
-#endif
 constexpr double kMostSeconds = 60.0;
 
 std::string Repeated(std::string_view text, size_t times) {
