@@ -246,7 +246,7 @@ Result<AdapterConfig> AdapterConfig::Read(const std::filesystem::path& folder,
   return From(std::move(read), kinds);
 }
 
-Result<AdapterConfig> AdapterConfig::From(std::shared_ptr<const JsonDocument> document,
+Result<AdapterConfig> AdapterConfig::From(const std::shared_ptr<const JsonDocument>& document,
                                           const AdapterKinds& kinds) {
   const JsonValue root = document->root();
   if (!root.IsObject()) return root.Fail("must be an object");

@@ -91,7 +91,7 @@ struct AdapterConfig {
   ///          setting that is set to anything but null, false or nothing.
   static Result<AdapterConfig> Read(const std::filesystem::path& folder, const AdapterKinds& kinds);
   /// The same of a document that is read already.
-  static Result<AdapterConfig> From(std::shared_ptr<const JsonDocument> document,
+  static Result<AdapterConfig> From(const std::shared_ptr<const JsonDocument>& document,
                                     const AdapterKinds& kinds);
 };
 

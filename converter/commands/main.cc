@@ -252,5 +252,8 @@ int main(int argc, char** argv) {
     return FailOutOfMemory();
   } catch (const std::length_error&) {  // more than a string or a vector can ever hold
     return FailOutOfMemory();
+  } catch (const std::exception& error) {  // no thread for signals, for one
+    std::fprintf(stderr, "graft-convert: %s\n", error.what());
+    return kExitFailure;
   }
 }

@@ -69,6 +69,7 @@ Status MergedSource::PlanAdapters(std::span<const AdapterSpec> adapters) {
     return ComesBefore(report_.adapters[a], report_.adapters[b]);
   });
   std::vector<WeightedAdapter> weighted;
+  weighted.reserve(order.size());
   for (const size_t i : order) weighted.push_back({adapters_[i].get(), adapters[i].weight});
   GRAFT_ASSIGN_OR_RETURN(plan_, PlanMerge(*start_, tie_, weighted));
   for (size_t place = 0; place < order.size(); ++place) {

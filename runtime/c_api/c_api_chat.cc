@@ -79,10 +79,11 @@ Status Render(const graft_model* model, const graft_chat_message* messages, size
 
 }  // namespace
 
-graft_status graft_model_render_chat(const graft_model* model, const graft_chat_message* messages,
-                                     size_t message_count, const graft_chat_options* options,
-                                     char* text, size_t capacity, size_t* size,
-                                     graft_error* error) {
+GRAFT_API graft_status graft_model_render_chat(const graft_model* model,
+                                               const graft_chat_message* messages,
+                                               size_t message_count,
+                                               const graft_chat_options* options, char* text,
+                                               size_t capacity, size_t* size, graft_error* error) {
   return Call([&] { return Render(model, messages, message_count, options, text, capacity, size); },
               error);
 }

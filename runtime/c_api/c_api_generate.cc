@@ -87,10 +87,11 @@ Status Append(graft_session* session, const int32_t* ids, size_t count, const fl
 
 }  // namespace
 
-graft_status graft_session_generate(graft_session* session, const int32_t* prompt,
-                                    size_t prompt_count, const graft_generate_options* options,
-                                    graft_token_callback callback, void* user,
-                                    graft_generate_result* result, graft_error* error) {
+GRAFT_API graft_status graft_session_generate(graft_session* session, const int32_t* prompt,
+                                              size_t prompt_count,
+                                              const graft_generate_options* options,
+                                              graft_token_callback callback, void* user,
+                                              graft_generate_result* result, graft_error* error) {
   return Call(
       [&] {
         return Generate(session, {prompt, prompt_count}, options, callback, user, result);
@@ -98,7 +99,8 @@ graft_status graft_session_generate(graft_session* session, const int32_t* promp
       error);
 }
 
-graft_status graft_session_append(graft_session* session, const int32_t* ids, size_t count,
-                                  const float** logits, graft_error* error) {
+GRAFT_API graft_status graft_session_append(graft_session* session, const int32_t* ids,
+                                            size_t count, const float** logits,
+                                            graft_error* error) {
   return Call([&] { return Append(session, ids, count, logits); }, error);
 }

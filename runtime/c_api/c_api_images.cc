@@ -99,20 +99,21 @@ Status ClassifyImages(graft_session* session, std::span<const graft_image> image
 
 }  // namespace
 
-graft_status graft_model_prepare_image(const graft_model* model, const graft_image* image,
-                                       float* prepared, size_t capacity, size_t* count,
-                                       graft_error* error) {
+GRAFT_API graft_status graft_model_prepare_image(const graft_model* model, const graft_image* image,
+                                                 float* prepared, size_t capacity, size_t* count,
+                                                 graft_error* error) {
   return Call([&] { return Prepare(model, image, prepared, capacity, count); }, error);
 }
 
-graft_status graft_session_embed_images(graft_session* session, const graft_image* images,
-                                        size_t count, const float** embeddings, size_t* width,
-                                        graft_error* error) {
+GRAFT_API graft_status graft_session_embed_images(graft_session* session, const graft_image* images,
+                                                  size_t count, const float** embeddings,
+                                                  size_t* width, graft_error* error) {
   return Call([&] { return EmbedImages(session, {images, count}, embeddings, width); }, error);
 }
 
-graft_status graft_session_classify_images(graft_session* session, const graft_image* images,
-                                           size_t count, const float** scores, size_t* labels,
-                                           graft_error* error) {
+GRAFT_API graft_status graft_session_classify_images(graft_session* session,
+                                                     const graft_image* images, size_t count,
+                                                     const float** scores, size_t* labels,
+                                                     graft_error* error) {
   return Call([&] { return ClassifyImages(session, {images, count}, scores, labels); }, error);
 }

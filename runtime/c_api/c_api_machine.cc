@@ -88,14 +88,16 @@ Status GetKernel(size_t index, graft_kernel_info* info) {
 
 }  // namespace
 
-graft_status graft_cpu_get_info(graft_cpu_info* info, graft_error* error) {
+GRAFT_API graft_status graft_cpu_get_info(graft_cpu_info* info, graft_error* error) {
   return Call([&] { return GetInfo(info); }, error);
 }
 
-graft_status graft_cpu_get_group(size_t index, graft_cpu_group* group, graft_error* error) {
+GRAFT_API graft_status graft_cpu_get_group(size_t index, graft_cpu_group* group,
+                                           graft_error* error) {
   return Call([&] { return GetGroup(index, group); }, error);
 }
 
-graft_status graft_kernel_get_info(size_t index, graft_kernel_info* info, graft_error* error) {
+GRAFT_API graft_status graft_kernel_get_info(size_t index, graft_kernel_info* info,
+                                             graft_error* error) {
   return Call([&] { return GetKernel(index, info); }, error);
 }

@@ -64,8 +64,8 @@ Status TrimSession(graft_session* session) {
 
 }  // namespace
 
-graft_status graft_model_estimate(const char* path, const graft_session_options* options,
-                                  graft_memory_estimate* estimate, graft_error* error) {
+GRAFT_API graft_status graft_model_estimate(const char* path, const graft_session_options* options,
+                                            graft_memory_estimate* estimate, graft_error* error) {
   return Call(
       [&]() -> Status {
         if (path == nullptr) return NullArgument("path");
@@ -75,9 +75,10 @@ graft_status graft_model_estimate(const char* path, const graft_session_options*
       error);
 }
 
-graft_status graft_model_estimate_fd(int fd, uint64_t offset, uint64_t size,
-                                     const graft_session_options* options,
-                                     graft_memory_estimate* estimate, graft_error* error) {
+GRAFT_API graft_status graft_model_estimate_fd(int fd, uint64_t offset, uint64_t size,
+                                               const graft_session_options* options,
+                                               graft_memory_estimate* estimate,
+                                               graft_error* error) {
   return Call(
       [&]() -> Status {
         GRAFT_RETURN_IF_ERROR(CheckOutStruct(estimate, "estimate"));
@@ -87,10 +88,10 @@ graft_status graft_model_estimate_fd(int fd, uint64_t offset, uint64_t size,
       error);
 }
 
-graft_status graft_model_trim(const graft_model* model, graft_error* error) {
+GRAFT_API graft_status graft_model_trim(const graft_model* model, graft_error* error) {
   return Call([&] { return TrimModel(model); }, error);
 }
 
-graft_status graft_session_trim(graft_session* session, graft_error* error) {
+GRAFT_API graft_status graft_session_trim(graft_session* session, graft_error* error) {
   return Call([&] { return TrimSession(session); }, error);
 }

@@ -107,8 +107,8 @@ Status GetInfo(const graft_model* model, graft_model_info* info) {
 
 }  // namespace
 
-graft_status graft_model_open(const char* path, const graft_model_options* options,
-                              graft_model** model, graft_error* error) {
+GRAFT_API graft_status graft_model_open(const char* path, const graft_model_options* options,
+                                        graft_model** model, graft_error* error) {
   return Call(
       [&]() -> Status {
         if (path == nullptr) return NullArgument("path");
@@ -118,9 +118,9 @@ graft_status graft_model_open(const char* path, const graft_model_options* optio
       error);
 }
 
-graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
-                                 const graft_model_options* options, graft_model** model,
-                                 graft_error* error) {
+GRAFT_API graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
+                                           const graft_model_options* options, graft_model** model,
+                                           graft_error* error) {
   return Call(
       [&]() -> Status {
         if (model == nullptr) return NullArgument("model");
@@ -130,15 +130,15 @@ graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t size,
       error);
 }
 
-graft_status graft_model_open_memory(const void* data, size_t size,
-                                     const graft_model_options* options, graft_model** model,
-                                     graft_error* error) {
+GRAFT_API graft_status graft_model_open_memory(const void* data, size_t size,
+                                               const graft_model_options* options,
+                                               graft_model** model, graft_error* error) {
   return Call([&] { return OpenMemory(data, size, options, model); }, error);
 }
 
-void graft_model_destroy(graft_model* model) { delete model; }
+GRAFT_API void graft_model_destroy(graft_model* model) { delete model; }
 
-graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
-                                  graft_error* error) {
+GRAFT_API graft_status graft_model_get_info(const graft_model* model, graft_model_info* info,
+                                            graft_error* error) {
   return Call([&] { return GetInfo(model, info); }, error);
 }

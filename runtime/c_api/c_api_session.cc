@@ -135,53 +135,57 @@ Status graft::capi::ReadSessionOptions(const graft_session_options* options,
   return OkStatus();
 }
 
-graft_status graft_session_create(graft_model* model, const graft_session_options* options,
-                                  graft_session** session, graft_error* error) {
+GRAFT_API graft_status graft_session_create(graft_model* model,
+                                            const graft_session_options* options,
+                                            graft_session** session, graft_error* error) {
   return Call([&] { return CreateSession(model, options, session); }, error);
 }
 
-void graft_session_destroy(graft_session* session) { delete session; }
+GRAFT_API void graft_session_destroy(graft_session* session) { delete session; }
 
-void graft_session_cancel(graft_session* session) {
+GRAFT_API void graft_session_cancel(graft_session* session) {
   if (session != nullptr) session->session->Cancel();
 }
 
-graft_status graft_session_reset(graft_session* session, graft_error* error) {
+GRAFT_API graft_status graft_session_reset(graft_session* session, graft_error* error) {
   return Call([&] { return Rewind(session, 0); }, error);
 }
 
-graft_status graft_session_rewind(graft_session* session, size_t tokens, graft_error* error) {
+GRAFT_API graft_status graft_session_rewind(graft_session* session, size_t tokens,
+                                            graft_error* error) {
   return Call([&] { return Rewind(session, tokens); }, error);
 }
 
-graft_status graft_session_keep_prefix(graft_session* session, const int32_t* ids, size_t count,
-                                       size_t* kept, graft_error* error) {
+GRAFT_API graft_status graft_session_keep_prefix(graft_session* session, const int32_t* ids,
+                                                 size_t count, size_t* kept, graft_error* error) {
   return Call([&] { return KeepPrefix(session, ids, count, kept); }, error);
 }
 
-graft_status graft_session_save(const graft_session* session, const char* path,
-                                graft_error* error) {
+GRAFT_API graft_status graft_session_save(const graft_session* session, const char* path,
+                                          graft_error* error) {
   return Call([&] { return Save(session, path); }, error);
 }
 
-graft_status graft_session_restore(graft_session* session, const char* path, graft_error* error) {
+GRAFT_API graft_status graft_session_restore(graft_session* session, const char* path,
+                                             graft_error* error) {
   return Call([&] { return Restore(session, path); }, error);
 }
 
-size_t graft_session_position(const graft_session* session) {
+GRAFT_API size_t graft_session_position(const graft_session* session) {
   return session == nullptr ? 0 : session->session->position();
 }
 
-graft_status graft_session_get_info(const graft_session* session, graft_session_info* info,
-                                    graft_error* error) {
+GRAFT_API graft_status graft_session_get_info(const graft_session* session,
+                                              graft_session_info* info, graft_error* error) {
   return Call([&] { return GetSessionInfo(session, info); }, error);
 }
 
-graft_status graft_session_measure(graft_session* session, uint8_t on, graft_error* error) {
+GRAFT_API graft_status graft_session_measure(graft_session* session, uint8_t on,
+                                             graft_error* error) {
   return Call([&] { return Measure(session, on != 0); }, error);
 }
 
-graft_status graft_session_step_time(const graft_session* session, size_t index,
-                                     graft_step_time* time, graft_error* error) {
+GRAFT_API graft_status graft_session_step_time(const graft_session* session, size_t index,
+                                               graft_step_time* time, graft_error* error) {
   return Call([&] { return GetStepTime(session, index, time); }, error);
 }

@@ -27,13 +27,13 @@ GRAFT_SAME_CODE(INTERNAL, kInternal);
 #define GRAFT_STRINGIZE_INNER(x) #x
 #define GRAFT_STRINGIZE(x) GRAFT_STRINGIZE_INNER(x)
 
-const char* graft_version(void) {
+GRAFT_API const char* graft_version(void) {
   return GRAFT_STRINGIZE(GRAFT_VERSION_MAJOR) "." GRAFT_STRINGIZE(
       GRAFT_VERSION_MINOR) "." GRAFT_STRINGIZE(GRAFT_VERSION_PATCH);
 }
 
-int32_t graft_version_number(void) { return GRAFT_VERSION_NUMBER; }
+GRAFT_API int32_t graft_version_number(void) { return GRAFT_VERSION_NUMBER; }
 
-const char* graft_status_name(graft_status status) {
+GRAFT_API const char* graft_status_name(graft_status status) {
   return graft::StatusCodeName(static_cast<StatusCode>(status));
 }

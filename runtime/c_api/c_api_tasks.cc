@@ -99,23 +99,26 @@ Status ClassifyTokens(graft_session* session, const graft_text* text, const int3
 
 }  // namespace
 
-graft_status graft_model_get_label(const graft_model* model, size_t index, const char** label,
-                                   graft_error* error) {
+GRAFT_API graft_status graft_model_get_label(const graft_model* model, size_t index,
+                                             const char** label, graft_error* error) {
   return Call([&] { return GetLabel(model, index, label); }, error);
 }
 
-graft_status graft_session_embed(graft_session* session, const graft_text* texts, size_t count,
-                                 const float** embeddings, size_t* width, graft_error* error) {
+GRAFT_API graft_status graft_session_embed(graft_session* session, const graft_text* texts,
+                                           size_t count, const float** embeddings, size_t* width,
+                                           graft_error* error) {
   return Call([&] { return Embed(session, texts, count, embeddings, width); }, error);
 }
 
-graft_status graft_session_classify(graft_session* session, const graft_text* texts, size_t count,
-                                    const float** scores, size_t* labels, graft_error* error) {
+GRAFT_API graft_status graft_session_classify(graft_session* session, const graft_text* texts,
+                                              size_t count, const float** scores, size_t* labels,
+                                              graft_error* error) {
   return Call([&] { return Classify(session, texts, count, scores, labels); }, error);
 }
 
-graft_status graft_session_classify_tokens(graft_session* session, const graft_text* text,
-                                           const int32_t** ids, const float** scores,
-                                           size_t* tokens, size_t* labels, graft_error* error) {
+GRAFT_API graft_status graft_session_classify_tokens(graft_session* session, const graft_text* text,
+                                                     const int32_t** ids, const float** scores,
+                                                     size_t* tokens, size_t* labels,
+                                                     graft_error* error) {
   return Call([&] { return ClassifyTokens(session, text, ids, scores, tokens, labels); }, error);
 }

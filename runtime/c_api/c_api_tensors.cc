@@ -93,13 +93,13 @@ Status Forward(graft_session* session, const graft_tensor* inputs, size_t input_
 
 }  // namespace
 
-graft_status graft_model_get_input(const graft_model* model, size_t index, graft_tensor* input,
-                                   graft_error* error) {
+GRAFT_API graft_status graft_model_get_input(const graft_model* model, size_t index,
+                                             graft_tensor* input, graft_error* error) {
   return Call([&] { return GetInput(model, index, input); }, error);
 }
 
-graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,
-                                   size_t input_count, const graft_tensor** outputs,
-                                   size_t* output_count, graft_error* error) {
+GRAFT_API graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,
+                                             size_t input_count, const graft_tensor** outputs,
+                                             size_t* output_count, graft_error* error) {
   return Call([&] { return Forward(session, inputs, input_count, outputs, output_count); }, error);
 }

@@ -64,26 +64,27 @@ Status TokenizePair(const graft_model* model, const char* first, size_t first_si
 
 }  // namespace
 
-graft_status graft_model_tokenize(const graft_model* model, const char* text, size_t size,
-                                  uint8_t add_special, int32_t* ids, size_t capacity, size_t* count,
-                                  graft_error* error) {
+GRAFT_API graft_status graft_model_tokenize(const graft_model* model, const char* text, size_t size,
+                                            uint8_t add_special, int32_t* ids, size_t capacity,
+                                            size_t* count, graft_error* error) {
   return Call([&] { return Tokenize(model, text, size, add_special != 0, ids, capacity, count); },
               error);
 }
 
-graft_status graft_model_detokenize(const graft_model* model, const int32_t* ids, size_t count,
-                                    uint8_t skip_special, char* text, size_t capacity, size_t* size,
-                                    graft_error* error) {
+GRAFT_API graft_status graft_model_detokenize(const graft_model* model, const int32_t* ids,
+                                              size_t count, uint8_t skip_special, char* text,
+                                              size_t capacity, size_t* size, graft_error* error) {
   return Call(
       [&] { return Detokenize(model, ids, count, skip_special != 0, text, capacity, size); },
       error);
 }
 
-graft_status graft_model_tokenize_pair(const graft_model* model, const char* first,
-                                       size_t first_size, const char* second, size_t second_size,
-                                       const graft_tokenize_options* options, int32_t* ids,
-                                       int32_t* type_ids, size_t capacity, size_t* count,
-                                       graft_error* error) {
+GRAFT_API graft_status graft_model_tokenize_pair(const graft_model* model, const char* first,
+                                                 size_t first_size, const char* second,
+                                                 size_t second_size,
+                                                 const graft_tokenize_options* options,
+                                                 int32_t* ids, int32_t* type_ids, size_t capacity,
+                                                 size_t* count, graft_error* error) {
   return Call(
       [&] {
         return TokenizePair(model, first, first_size, second, second_size, options, ids, type_ids,

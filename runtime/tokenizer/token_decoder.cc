@@ -131,7 +131,7 @@ TokenDecoder::TokenDecoder(const DecoderSteps& steps)
 Status TokenDecoder::Append(uint32_t id, std::string* out) {
   if (!steps_.has_regex_) return AppendToken(id, out);
   scratch_.StartClock();
-  const Status status = AppendToken(id, out);
+  Status status = AppendToken(id, out);
   scratch_.StopClock();
   return status;
 }
