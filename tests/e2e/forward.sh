@@ -18,3 +18,16 @@ expect() {
 }
 expect gpt2 '[1,24,131]'
 expect gpt2_seqcls '[1,3]'
+
+# Inputs that do not fit each other: one text beside two rows, in either order, and rows of two lengths.
+# refuse SHAPE_OF_IDS BYTES SHAPE_OF_TYPES BYTES
+refuse() {
+  local header="{\"input_ids\":{\"dtype\":\"I32\",\"shape\":$1,\"data_offsets\":[0,$2]},\"token_type_ids\":{\"dtype\":\"I32\",\"shape\":$3,\"data_offsets\":[$2,$(($2 + $4))]}}"
+  { printf "\\x$(printf %02x ${#header})\0\0\0\0\0\0\0%s" "$header"; head -c $(($2 + $4)) /dev/zero; } >"$out/rows.safetensors"
+  local status=0
+  "${emulator[@]}" "$run" forward "$models/architecture-bert_seqcls-f32.graft" --no-cache --input "$out/rows.safetensors" -o "$out/rows.out" 2>"$out/rows.err" || status=$?
+  [[ $status == 1 && -s $out/rows.err && ! -e $out/rows.out ]] || { echo "input_ids $1 beside token_type_ids $3: exit $status, $(cat "$out/rows.err")"; exit 1; }
+}
+refuse '[5000]' 20000 '[2,1]' 8
+refuse '[2,1]' 8 '[5000]' 20000
+refuse '[2,3]' 24 '[2,5]' 40
