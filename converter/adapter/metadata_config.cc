@@ -38,19 +38,6 @@ std::string NameOf(const WeightFile& weights, std::string_view key) {
   return weights.path() + ": metadata '" + std::string(key) + "'";
 }
 
-// The members of `object` as JSON text, without braces; those before a dot only if `prefix` is
-// theirs, and without it.
-std::string Members(JsonValue object, const std::string& prefix) {
-  std::string text;
-  for (size_t i = 0; i < object.size(); ++i) {
-    std::string_view key = object.key(i);
-    if (!key.starts_with(prefix)) continue;
-    key.remove_prefix(prefix.size());
-    text += ", " + JsonQuote(key) + ": " + object.at(i).Text(Limits().max_bytes);
-  }
-  return text;
-}
-
 // diffusers writes the configuration of each part of the pipeline into one object: "unet.r".
 Result<std::unique_ptr<JsonDocument>> FromDiffusers(const WeightFile& weights,
                                                     const std::string& text) {
@@ -58,12 +45,14 @@ Result<std::unique_ptr<JsonDocument>> FromDiffusers(const WeightFile& weights,
   GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Parse(text, name, Limits()));
   const JsonValue root = document->root();
   if (!root.IsObject()) return root.Fail("must be an object");
-  std::map<std::string, std::string> parts;
+  // By what is before the dot, the members as JSON text.
+  std::map<std::string_view, std::string> parts;
   for (size_t i = 0; i < root.size(); ++i) {
     const std::string_view key = root.key(i);
     const size_t dot = key.find('.');
-    std::string part(dot == std::string_view::npos ? std::string_view() : key.substr(0, dot + 1));
-    if (!parts.contains(part)) parts.emplace(part, Members(root, part));
+    const size_t begin = dot == std::string_view::npos ? 0 : dot + 1;
+    parts[key.substr(0, begin)] +=
+        ", " + JsonQuote(key.substr(begin)) + ": " + root.at(i).Text(Limits().max_bytes);
   }
   const auto differs = std::find_if(parts.begin(), parts.end(), [&](const auto& part) {
     return part.second != parts.begin()->second;
