@@ -200,6 +200,12 @@ std::span<const uint8_t> VerifiedModel::segment_bytes(uint32_t segment) const {
   return bytes_.subspan(where.offset(), where.bytes());
 }
 
+Hash128 VerifiedModel::identity() const {
+  const Result<Preamble> preamble = DecodePreamble(bytes_, bytes_.size());
+  if (!preamble.ok()) return {};  // it was ok when this was made
+  return ContentHash(bytes_.subspan(preamble->header_offset, preamble->header_bytes), {});
+}
+
 Result<VerifiedModel> Verify(std::span<const uint8_t> bytes) {
   if (reinterpret_cast<uintptr_t>(bytes.data()) % alignof(uint64_t) != 0) {
     return Error(StatusCode::kInvalidArgument, "the file's bytes are not aligned to %zu in memory",

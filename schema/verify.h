@@ -38,6 +38,9 @@ class VerifiedModel {
   std::span<const uint8_t> file_bytes() const { return bytes_; }
   /// What ids, positions and token types the graph's tables have rows for, among others.
   const GraphFacts& facts() const { return facts_; }
+  /// A hash of the header, which holds the graph, the tokenizer and the content hash of every tensor:
+  /// equal for equal models.
+  Hash128 identity() const;
 
  private:
   friend Result<VerifiedModel> Verify(std::span<const uint8_t> bytes);

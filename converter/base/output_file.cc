@@ -99,6 +99,12 @@ Status OutputFile::WriteAt(uint64_t offset, std::span<const uint8_t> bytes) {
   return OkStatus();
 }
 
+Status OutputFile::SetSize(uint64_t size_bytes) {
+  size_bytes_ = size_bytes;
+  if (ftruncate(descriptor_, static_cast<off_t>(size_bytes)) == 0) return OkStatus();
+  return Failure("cannot set the size", errno);
+}
+
 void OutputFile::StartWriteback(uint64_t offset, uint64_t size_bytes) {
 #ifdef __linux__
   (void)sync_file_range(descriptor_, static_cast<off64_t>(offset), static_cast<off64_t>(size_bytes),

@@ -31,6 +31,11 @@ class OutputFile {
   /// Errors   kIo.
   Status WriteAt(uint64_t offset, std::span<const uint8_t> bytes);
 
+  /// For a file whose size was not known when it was created.
+  /// Requires that nothing is mapped.
+  /// Errors   kIo.
+  Status SetSize(uint64_t size_bytes);
+
   /// Asks the kernel to start writing what it holds of these bytes, so that Commit waits less. Only
   /// a hint.
   void StartWriteback(uint64_t offset, uint64_t size_bytes);

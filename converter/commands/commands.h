@@ -61,10 +61,22 @@ struct VerifyOptions {
   bool json = false;
 };
 
+/// Of `pack` and of `apply`.
+struct PackCommandOptions {
+  std::string base;
+  std::string input;  ///< The adapted file, or the pack.
+  std::string output;
+  int threads = 0;
+  bool json = false;
+  bool quiet = false;
+};
+
 int RunConvert(const ConvertOptions& options);
 int RunMerge(const MergeOptions& options);
 int RunInspect(const InspectOptions& options);
 int RunVerify(const VerifyOptions& options);
+int RunPack(const PackCommandOptions& options);
+int RunApply(const PackCommandOptions& options);
 
 /// Prints `status` on standard error as "graft-convert: MESSAGE" and returns the exit code that
 /// goes with it.

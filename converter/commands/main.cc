@@ -193,6 +193,44 @@ CLI::App* AddVerify(CLI::App& app, VerifyOptions* options) {
   return command;
 }
 
+void AddPackOptions(CLI::App* command, const char* input, const char* input_text,
+                    const char* output, PackCommandOptions* options) {
+  command->add_option("base", options->base, "The file that the pack fits")
+      ->required()
+      ->type_name("BASE.graft");
+  command->add_option(input, options->input, input_text)->required()->type_name("FILE");
+  command->add_option("-o,--output", options->output, "The file to write")
+      ->required()
+      ->type_name(output);
+  AddThreads(command, &options->threads);
+  command->add_flag("--json", options->json, "Print the report as JSON");
+  command->add_flag("-q,--quiet", options->quiet, "No progress bar, no report");
+}
+
+CLI::App* AddPack(CLI::App& app, PackCommandOptions* options) {
+  CLI::App* command = app.add_subcommand(
+      "pack", "Write what turns one .graft file into another: an adapter for a base in place");
+  AddPackOptions(command, "adapted", "The file that base and pack will make", "FILE.graftpack",
+                 options);
+  command->footer(std::string("Examples:\n"
+                              "  graft-convert convert --base SmolLM2-135M -o base.graft\n"
+                              "  graft-convert convert --base SmolLM2-135M --adapter my-lora "
+                              "-o mine.graft\n"
+                              "  graft-convert pack base.graft mine.graft -o mine.graftpack\n") +
+                  kExitCodes);
+  return command;
+}
+
+CLI::App* AddApply(CLI::App& app, PackCommandOptions* options) {
+  CLI::App* command = app.add_subcommand(
+      "apply", "Write the file that a pack makes of its base, byte for byte as it was packed");
+  AddPackOptions(command, "pack", "What `pack` wrote", "FILE.graft", options);
+  command->footer(
+      std::string("Example:\n  graft-convert apply base.graft mine.graftpack -o mine.graft\n") +
+      kExitCodes);
+  return command;
+}
+
 int Run(int argc, char** argv) {
   CLI::App app("Merges adapters into models and writes the files that graft runs.",
                "graft-convert");
@@ -206,7 +244,11 @@ int Run(int argc, char** argv) {
   const CLI::App* convert_command = AddConvert(app, &convert);
   const CLI::App* merge_command = AddMerge(app, &merge);
   const CLI::App* inspect_command = AddInspect(app, &inspect);
-  AddVerify(app, &verify);
+  PackCommandOptions pack;
+  PackCommandOptions apply;
+  const CLI::App* verify_command = AddVerify(app, &verify);
+  const CLI::App* pack_command = AddPack(app, &pack);
+  AddApply(app, &apply);
 
   try {
     app.parse(argc, argv);
@@ -221,7 +263,9 @@ int Run(int argc, char** argv) {
   if (convert_command->parsed()) return RunConvert(convert);
   if (merge_command->parsed()) return RunMerge(merge);
   if (inspect_command->parsed()) return RunInspect(inspect);
-  return RunVerify(verify);
+  if (verify_command->parsed()) return RunVerify(verify);
+  if (pack_command->parsed()) return RunPack(pack);
+  return RunApply(apply);
 }
 
 /// Says so without allocating. What was begun is gone by now.

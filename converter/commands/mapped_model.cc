@@ -6,12 +6,13 @@
 #include <cerrno>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include "converter/base/input_file.h"
 
 namespace graft::converter {
 
-Result<std::unique_ptr<MappedModel>> MappedModel::Open(const std::string& path) {
+Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::string& path) {
   GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<InputFile> file, InputFile::Open(path));
   if (file->size_bytes() == 0) {
     return Error(StatusCode::kCorrupt, "%s: is empty", path.c_str());
@@ -21,13 +22,17 @@ Result<std::unique_ptr<MappedModel>> MappedModel::Open(const std::string& path) 
     return Error(StatusCode::kIo, "%s: cannot be mapped: %s", path.c_str(),
                  std::generic_category().message(errno).c_str());
   }
-  std::unique_ptr<MappedModel> model(new MappedModel(data, file->size_bytes()));
-  auto verified = schema::Verify(std::span(static_cast<const uint8_t*>(data), model->size_bytes_));
-  if (!verified.ok()) return verified.status().WithContext(path);
-  model->verified_ = std::make_unique<schema::VerifiedModel>(*verified);
-  return model;
+  return std::unique_ptr<MappedFile>(
+      new MappedFile(std::span(static_cast<const uint8_t*>(data), file->size_bytes())));
 }
 
-MappedModel::~MappedModel() { munmap(data_, size_bytes_); }
+MappedFile::~MappedFile() { munmap(const_cast<uint8_t*>(bytes_.data()), bytes_.size()); }
+
+Result<std::unique_ptr<MappedModel>> MappedModel::Open(const std::string& path) {
+  GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> file, MappedFile::Open(path));
+  const auto verified = schema::Verify(file->bytes());
+  if (!verified.ok()) return verified.status().WithContext(path);
+  return std::unique_ptr<MappedModel>(new MappedModel(std::move(file), *verified));
+}
 
 }  // namespace graft::converter

@@ -64,12 +64,6 @@ void Model::Trim() const {
   packed_weights_->Trim();
 }
 
-schema::Hash128 Model::identity() const {
-  // The header holds the graph, the tokenizer and the content hash of every tensor.
-  const std::span<const uint8_t> bytes = verified_.file_bytes();
-  const Result<schema::Preamble> preamble = schema::DecodePreamble(bytes, bytes.size());
-  if (!preamble.ok()) return {};
-  return schema::ContentHash(bytes.subspan(preamble->header_offset, preamble->header_bytes), {});
-}
+schema::Hash128 Model::identity() const { return verified_.identity(); }
 
 }  // namespace graft::runtime

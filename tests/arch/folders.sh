@@ -28,7 +28,7 @@ check_order() {
 }
 
 check_order converter base json tensors formats tokenizer quantize checkpoint adapter/names adapter merge/updates merge/plan merge/kinds merge lower \
-  lower/layer_stack lower/architectures write describe commands
+  lower/layer_stack lower/architectures write packs describe commands
 check_order runtime platform base threads kernels image xnn model plan executor ops session tokenizer tasks chat c_api
 
 while read -r count folder; do

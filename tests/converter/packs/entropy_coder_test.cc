@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "converter/packs/entropy_encoder.h"
+#include "schema/entropy_decoder.h"
+#include "schema/variable_length.h"
+
+namespace graft::converter {
+namespace {
+
+std::vector<uint8_t> Coded(const std::vector<uint8_t>& symbols) {
+  std::vector<uint8_t> coded;
+  EncodeBytes(symbols, &coded);
+  return coded;
+}
+
+// Mostly zeros; of the rest, each further one is rarer.
+std::vector<uint8_t> Peaked(size_t count, double changed, std::mt19937& random) {
+  std::bernoulli_distribution changes(changed);
+  std::geometric_distribution<int> size(0.4);
+  std::vector<uint8_t> symbols(count);
+  for (uint8_t& symbol : symbols) {
+    if (!changes(random)) continue;
+    const int far = 1 + size(random);
+    symbol = static_cast<uint8_t>(random() % 2 == 0 ? far : -far);
+  }
+  return symbols;
+}
+
+double EntropyBytes(const std::vector<uint8_t>& symbols) {
+  std::array<double, 256> counts{};
+  for (const uint8_t symbol : symbols) counts[symbol] += 1;
+  double bits = 0;
+  for (const double count : counts) {
+    if (count > 0) bits += count * std::log2(static_cast<double>(symbols.size()) / count);
+  }
+  return bits / 8;
+}
+
+TEST_SUITE("converter/packs") {
+  TEST_CASE("what is coded is read back, whatever it is") {
+    std::mt19937 random(1);
+    schema::EntropyDecoder decoder;
+    for (const size_t count : {0, 1, 2, 3, 4, 5, 100, 4099}) {
+      for (const double changed : {0.0, 0.001, 0.1, 0.9, 1.0}) {
+        const std::vector<uint8_t> symbols = Peaked(count, changed, random);
+        const std::vector<uint8_t> coded = Coded(symbols);
+        CHECK(coded.size() <= symbols.size() + 2);
+        std::vector<uint8_t> read(count);
+        REQUIRE(decoder.Decode(coded, read).ok());
+        CHECK(read == symbols);
+      }
+      std::vector<uint8_t> noise(count);
+      std::generate(noise.begin(), noise.end(), [&] { return static_cast<uint8_t>(random()); });
+      std::vector<uint8_t> read(count);
+      REQUIRE(decoder.Decode(Coded(noise), read).ok());
+      CHECK(read == noise);
+    }
+  }
+
+  TEST_CASE("codes of weights take little more than their zero-order entropy") {
+    std::mt19937 random(2);
+    for (const double changed : {0.004, 0.036, 0.15, 0.5}) {
+      const std::vector<uint8_t> symbols = Peaked(size_t{1} << 18, changed, random);
+      CAPTURE(changed);
+      const auto size = static_cast<double>(Coded(symbols).size());
+      CHECK(size <= EntropyBytes(symbols) * (changed < 0.01 ? 1.10 : 1.03));
+    }
+  }
+
+  TEST_CASE("no changed byte of coded bytes is followed out of them") {
+    std::mt19937 random(3);
+    const std::vector<uint8_t> symbols = Peaked(500, 0.3, random);
+    const std::vector<uint8_t> coded = Coded(symbols);
+    schema::EntropyDecoder decoder;
+    std::vector<uint8_t> read(symbols.size());
+    for (size_t size = 0; size < coded.size(); ++size) {
+      CHECK_FALSE(decoder.Decode(std::span(coded).first(size), read).ok());
+    }
+    size_t refused = 0;
+    for (size_t i = 0; i < coded.size(); ++i) {
+      std::vector<uint8_t> changed = coded;
+      changed[i] = static_cast<uint8_t>(changed[i] + 1 + random() % 255);
+      refused += decoder.Decode(changed, read).ok() ? 0 : 1;
+    }
+    CHECK(refused > coded.size() / 2);  // states seldom end as they must by chance
+  }
+
+  TEST_CASE("numbers of variable length") {
+    const std::array<int64_t, 9> numbers = {0, -1, 1, 63, -64, 64, 1 << 20, INT64_MAX, INT64_MIN};
+    std::vector<uint8_t> bytes;
+    for (const int64_t number : numbers) PutSigned(number, &bytes);
+    std::span<const uint8_t> rest = bytes;
+    for (const int64_t number : numbers) {
+      int64_t read = 0;
+      REQUIRE(schema::TakeSigned(&rest, &read));
+      CHECK(read == number);
+    }
+    CHECK(rest.empty());
+    uint64_t read = 0;
+    CHECK_FALSE(schema::TakeNumber(&rest, &read));
+    const std::vector<uint8_t> too_long(10, 0x82);
+    rest = too_long;
+    CHECK_FALSE(schema::TakeNumber(&rest, &read));
+    const std::vector<uint8_t> too_large = {255, 255, 255, 255, 255, 255, 255, 255, 255, 2};
+    rest = too_large;
+    CHECK_FALSE(schema::TakeNumber(&rest, &read));
+  }
+}
+
+}  // namespace
+}  // namespace graft::converter

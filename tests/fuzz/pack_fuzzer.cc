@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Feeds arbitrary bytes to the one door of a pack: as a whole file, and with the checksums and the
+// base that they need to get further; and to the decoder behind it.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "schema/entropy_decoder.h"
+#include "schema/verify.h"
+#include "tests/support/model_builder.h"
+#include "tests/support/sealed_pack.h"
+
+namespace {
+
+using namespace graft;        // NOLINT(google-build-using-namespace)
+using namespace graft::test;  // NOLINT(google-build-using-namespace)
+
+AlignedBytes MakeBase() {
+  ModelBuilder model;
+  const int32_t rows = model.Symbol("rows");
+  const int32_t input = model.Input("input", {Symbolic(rows), Fixed(64)}, fb::InputRole::Tensor,
+                                    fb::ElementType::Float32);
+  const std::vector<float> numbers(64 * 64, 0.5f);
+  const int32_t output = model.Value("output", {Symbolic(rows), Fixed(64)});
+  const int32_t weight = model.FloatTensor("weight", {64, 64}, numbers);
+  model.Op("layer", {input}, {output}, fb::OpAttributes::Linear,
+           fb::CreateLinear(model.builder(), weight).Union());
+  model.Output(output);
+  return model.Finish();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const AlignedBytes base = MakeBase();
+  static const schema::VerifiedModel model = *schema::Verify(base.span());
+  (void)Unpack({data, size}, model);
+
+  // The first bytes are the result's size and where the index begins, the rest blocks and index.
+  if (size >= 5) {
+    schema::PackPreamble preamble;
+    preamble.base_bytes = base.size();
+    preamble.base_identity = model.identity();
+    preamble.result_bytes = data[0] | uint64_t{data[1]} << 8 | uint64_t{data[2]} << 16;
+    const uint64_t blocks = std::min<uint64_t>(data[3] | uint64_t{data[4]} << 8, size - 5);
+    preamble.index_offset = schema::kPackPreambleBytes + blocks;
+    preamble.index_bytes = size - 5 - blocks;
+    preamble.pack_bytes = preamble.index_offset + preamble.index_bytes;
+    const auto head = schema::EncodePackPreamble(preamble);
+    std::vector<uint8_t> pack(head.begin(), head.end());
+    pack.insert(pack.end(), data + 5, data + size);
+    SealPack(pack);
+    (void)Unpack(pack, model);
+  }
+
+  schema::EntropyDecoder decoder;
+  std::array<uint8_t, 1000> out;
+  for (const size_t count : {size_t{0}, size_t{1}, size_t{7}, out.size()}) {
+    (void)decoder.Decode({data, size}, std::span(out).first(count));
+  }
+  return 0;
+}
