@@ -31,6 +31,8 @@ struct ConvertOptions {
   AdapterOptions merge;
   std::string quant = "int4";
   int64_t block_size = 32;
+  std::string like;      ///< A .graft file; empty: none.
+  std::string pack_for;  ///< The same, and what is written is a pack for it.
   std::string output;
   int threads = 0;  ///< 0: all.
   bool keep_delta = false;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <flatbuffers/flatbuffers.h>
@@ -12,17 +15,51 @@
 #include "converter/commands/adapter_options.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/convert_report.h"
+#include "converter/commands/mapped_model.h"
 #include "converter/commands/progress.h"
 #include "converter/describe/describe_model.h"
+#include "converter/packs/write_pack.h"
+#include "converter/write/like_base.h"
 #include "converter/write/write_model.h"
 
 namespace graft::converter {
 namespace {
 
+/// What --like or --pack-for names.
+struct LikeFile {
+  std::unique_ptr<MappedModel> file;
+  std::optional<LikeBase> scales;
+};
+
+Result<LikeFile> OpenLike(const ConvertOptions& options) {
+  LikeFile like;
+  const std::string& path = options.like.empty() ? options.pack_for : options.like;
+  if (path.empty()) return like;
+  GRAFT_ASSIGN_OR_RETURN(like.file, MappedModel::Open(path));
+  like.scales.emplace(like.file->verified());
+  return like;
+}
+
+Result<PackOutcome> PackWritten(const ConvertOptions& options, const schema::VerifiedModel& base,
+                                const WrittenModel& written) {
+  GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel model, schema::Verify(written.bytes));
+  Progress progress("packing", "bytes", options.quiet);
+  PackOptions pack;
+  pack.path = options.output;
+  pack.threads = options.threads > 0 ? options.threads : DefaultThreads();
+  pack.progress = [&progress](int64_t done, int64_t total) { progress.Update(done, total); };
+  return WritePack(base, model, pack);
+}
+
 Status Convert(const ConvertOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   WriteOptions write;
   GRAFT_ASSIGN_OR_RETURN(write.format, ParseStoredFormat(options.quant, options.block_size));
+  GRAFT_ASSIGN_OR_RETURN(const LikeFile like, OpenLike(options));
+  if (like.scales) {
+    write.like = &*like.scales;
+    write.format = like.scales->usual_format();
+  }
   write.path = options.output;
   write.threads = options.threads > 0 ? options.threads : DefaultThreads();
   write.keep_delta = options.keep_delta;
@@ -41,15 +78,22 @@ Status Convert(const ConvertOptions& options) {
 
   Progress progress("converting", "weights", options.quiet);
   write.progress = [&progress](int64_t done, int64_t total) { progress.Update(done, total); };
-  GRAFT_ASSIGN_OR_RETURN(const WriteOutcome outcome,
-                         WriteModel(description, model.source(), write, header));
+  GRAFT_ASSIGN_OR_RETURN(WrittenModel written,
+                         WriteUnnamedModel(description, model.source(), write, header));
   progress.Finish();
+  PackOutcome pack;
+  if (options.pack_for.empty()) {
+    GRAFT_RETURN_IF_ERROR(written.file->Commit());
+  } else {
+    GRAFT_ASSIGN_OR_RETURN(pack, PackWritten(options, like.file->verified(), written));
+  }
 
   ConvertReport report{
       options.output,
       description,
       model.merged ? &model.merged->report() : nullptr,
-      outcome,
+      written.outcome,
+      options.pack_for.empty() ? nullptr : &pack,
       write.format,
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
   const std::string text =

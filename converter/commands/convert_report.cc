@@ -10,6 +10,7 @@
 
 #include "converter/commands/hash_text.h"
 #include "converter/commands/merge_text.h"
+#include "converter/commands/pack_report.h"
 #include "converter/commands/progress.h"
 #include "converter/describe/image_files.h"
 
@@ -82,6 +83,11 @@ void AppendFormats(const ConvertReport& report, std::string* text) {
     Append(text, "  %lld %s %s, %s\n", static_cast<long long>(total.tensors),
            total.tensors == 1 ? "tensor" : "tensors", total.format.Name().c_str(),
            BytesText(total.bytes).c_str());
+  }
+  if (report.outcome.scales_offered > 0) {
+    Append(text, "  %.1f %% of the scales are the other file's\n",
+           100.0 * static_cast<double>(report.outcome.scales_kept) /
+               static_cast<double>(report.outcome.scales_offered));
   }
   std::vector<std::string> fallen;
   for (const LayerOutcome& layer : report.outcome.layers) {
@@ -214,7 +220,10 @@ Json LayerJson(const LayerOutcome& layer) {
 }  // namespace
 
 std::string ConvertReportText(const ConvertReport& report, bool per_layer) {
-  std::string text = report.file + ": " + BytesText(report.outcome.file_bytes) + "\n";
+  std::string text = report.pack != nullptr
+                         ? PackReportText(report.file, *report.pack)
+                         : report.file + ": " + BytesText(report.outcome.file_bytes);
+  text += "\n";
   AppendModel(report, &text);
   AppendFormats(report, &text);
   AppendMerge(report, &text);
@@ -242,6 +251,11 @@ std::string ConvertReportJson(const ConvertReport& report) {
   for (const FormatTotal& total : report.outcome.formats) {
     json["formats"][total.format.Name()] = {{"tensors", total.tensors}, {"bytes", total.bytes}};
   }
+  if (report.outcome.scales_offered > 0) {
+    json["like"] = {{"scales_offered", report.outcome.scales_offered},
+                    {"scales_kept", report.outcome.scales_kept}};
+  }
+  if (report.pack != nullptr) json["pack"] = Json::parse(PackReportJson(report.file, *report.pack));
   json["unused_tensors"] = report.description.unused;
   json["combined_by"] = report.description.combined_by;
   json["base"]["rounding"] = report.description.base_rounding;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "converter/describe/describe_model.h"
+#include "converter/packs/write_pack.h"
 #include "converter/write/write_model.h"
 
 namespace graft::converter {
@@ -14,6 +15,7 @@ struct ConvertReport {
   const ModelDescription& description;
   const MergeReport* merge = nullptr;  ///< Null: nothing was merged.
   const WriteOutcome& outcome;
+  const PackOutcome* pack = nullptr;  ///< Null: a model was written.
   StoredFormat wanted;
   double seconds = 0.0;
 };

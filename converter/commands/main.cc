@@ -99,6 +99,35 @@ void AddAdapters(CLI::App* command, AdapterOptions* options, bool required) {
                     "With --nf4-base: the training used bnb_4bit_use_double_quant");
 }
 
+void AddFormats(CLI::App* command, ConvertOptions* options) {
+  CLI::Option* quant =
+      command->add_option("--quant", options->quant, "How weight matrices are stored")
+          ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "int4-channel"}))
+          ->capture_default_str()
+          ->type_name("FORMAT");
+  CLI::Option* block_size = command
+                                ->add_option("--block-size", options->block_size,
+                                             "Weights that share a scale, with --quant int4")
+                                ->check(CLI::IsMember({32, 64, 128, 256}))
+                                ->capture_default_str()
+                                ->type_name("N");
+  CLI::Option* like =
+      command
+          ->add_option("--like", options->like,
+                       "Take the formats of that file, and its scales where they cost little, so "
+                       "that a pack for it is small")
+          ->type_name("BASE.graft")
+          ->excludes(quant)
+          ->excludes(block_size);
+  command
+      ->add_option("--pack-for", options->pack_for,
+                   "The same, but write the pack for that file in place of a model")
+      ->type_name("BASE.graft")
+      ->excludes(quant)
+      ->excludes(block_size)
+      ->excludes(like);
+}
+
 CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
   CLI::App* command = app.add_subcommand(
       "convert", "Write a model, with an adapter merged in or without, as one .graft file");
@@ -109,16 +138,7 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
       ->required()
       ->type_name("DIR");
   AddAdapters(command, &options->merge, false);
-  command->add_option("--quant", options->quant, "How weight matrices are stored")
-      ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "int4-channel"}))
-      ->capture_default_str()
-      ->type_name("FORMAT");
-  command
-      ->add_option("--block-size", options->block_size,
-                   "Weights that share a scale, with --quant int4")
-      ->check(CLI::IsMember({32, 64, 128, 256}))
-      ->capture_default_str()
-      ->type_name("N");
+  AddFormats(command, options);
   command->add_option("-o,--output", options->output, "The file to write")
       ->required()
       ->type_name("FILE.graft");
@@ -139,7 +159,9 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
                   "  graft-convert convert --base SmolLM2-135M --adapter my-lora --quant int8 -o "
                   "mine.graft --report\n"
                   "  graft-convert convert --base SmolLM2-135M --adapter style:0.7 --adapter "
-                  "facts:0.5 --combine ties --density 0.3 -o both.graft\n") +
+                  "facts:0.5 --combine ties --density 0.3 -o both.graft\n"
+                  "  graft-convert convert --base SmolLM2-135M --adapter my-lora --pack-for "
+                  "smol.graft -o mine.graftpack\n") +
       kExitCodes);
   return command;
 }
@@ -212,12 +234,13 @@ CLI::App* AddPack(CLI::App& app, PackCommandOptions* options) {
       "pack", "Write what turns one .graft file into another: an adapter for a base in place");
   AddPackOptions(command, "adapted", "The file that base and pack will make", "FILE.graftpack",
                  options);
-  command->footer(std::string("Examples:\n"
-                              "  graft-convert convert --base SmolLM2-135M -o base.graft\n"
-                              "  graft-convert convert --base SmolLM2-135M --adapter my-lora "
-                              "-o mine.graft\n"
-                              "  graft-convert pack base.graft mine.graft -o mine.graftpack\n") +
-                  kExitCodes);
+  command->footer(
+      std::string("Examples:\n"
+                  "  graft-convert convert --base SmolLM2-135M -o base.graft\n"
+                  "  graft-convert convert --base SmolLM2-135M --adapter my-lora --like base.graft "
+                  "-o mine.graft\n"
+                  "  graft-convert pack base.graft mine.graft -o mine.graftpack\n") +
+      kExitCodes);
   return command;
 }
 

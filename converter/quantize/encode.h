@@ -10,6 +10,17 @@
 
 namespace graft::converter {
 
+/// Scales of another file that would do, too: of the same rows, or of the first of them.
+struct LikeScales {
+  std::span<const uint8_t> scales;  ///< As the format stores them; may cover fewer rows.
+  int64_t kept = 0;                 ///< Counts those that were taken ...
+  int64_t offered = 0;              ///< ... out of so many.
+};
+
+/// A scale of LikeScales is taken if the squared error of what it covers becomes at most so many
+/// times that of the scale chosen without it.
+inline constexpr double kLikeErrorGrowth = 1.06;
+
 /// Encodes whole rows: scales are chosen first and rounded to their stored type, then each number
 /// gets the code nearest to it under the rounded scale. Everything starts from the float64 numbers;
 /// nothing is rounded in between.
@@ -17,10 +28,12 @@ namespace graft::converter {
 ///          RowScaleBytes of `format`; stored, the numbers that the bytes stand for, is like
 ///          numbers.
 /// Requires `format` to fit row_elements (FormatFor); buffers disjoint.
+/// `like` may be null: the choice of scales then is their own.
 /// Errors   kCorrupt: a number that is not finite or beyond the format's range; the message says
 ///          which row of these.
 /// Cost     see quantize_kernels.h. The bytes are the same on every CPU. Reentrant.
 Status EncodeRows(const StoredFormat& format, std::span<const double> numbers, int64_t row_elements,
-                  uint8_t* data, uint8_t* scales, std::span<double> stored);
+                  uint8_t* data, uint8_t* scales, std::span<double> stored,
+                  LikeScales* like = nullptr);
 
 }  // namespace graft::converter

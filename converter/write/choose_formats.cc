@@ -3,12 +3,14 @@
 #include "converter/write/choose_formats.h"
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "converter/base/cancellation.h"
 #include "converter/base/parallel.h"
 #include "converter/quantize/encode.h"
 #include "converter/quantize/quantization_error.h"
+#include "converter/write/like_base.h"
 
 namespace graft::converter {
 namespace {
@@ -58,8 +60,13 @@ Result<std::vector<StoredFormat>> ChooseFormats(const ModelDescription& descript
   std::vector<StoredFormat> formats;
   formats.reserve(constants.size());
   for (const Constant& constant : constants) {
-    formats.push_back(constant.is_weight_matrix ? FormatFor(wish.format, constant.shape.back())
-                                                : StoredFormat{});
+    std::optional<StoredFormat> format;
+    if (wish.like != nullptr && constant.is_weight_matrix) format = wish.like->FormatOf(constant);
+    if (!format) {
+      format = constant.is_weight_matrix ? FormatFor(wish.format, constant.shape.back())
+                                         : StoredFormat{};
+    }
+    formats.push_back(*format);
   }
   if (!wish.keep_delta) return formats;
   const Status status =

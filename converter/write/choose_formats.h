@@ -11,12 +11,15 @@
 
 namespace graft::converter {
 
+class LikeBase;
+
 struct FormatWish {
   StoredFormat format;  ///< Of weight matrices whose in_features allow it; see FormatFor.
   /// Store in int8 each adapted matrix in which rounding to an int4 `format` would be louder than
   /// the adapter: RetainedDelta::NoiseRatio above 1 over every `sampled_row_stride`-th row.
   bool keep_delta = false;
   int64_t sampled_row_stride = 16;
+  const LikeBase* like = nullptr;  ///< Where it has a matrix, its format is taken before `format`.
 };
 
 /// One format for each constant of `description`. Reads `source` only for keep_delta, on `threads`

@@ -41,6 +41,8 @@ struct SegmentPlace {
 struct LayerMeasures {
   QuantizationError error;
   RetainedDelta retained;
+  int64_t scales_offered = 0;  ///< By a file that this one is to be like ...
+  int64_t scales_kept = 0;     ///< ... and taken.
 };
 
 class ModelHeader {

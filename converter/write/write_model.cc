@@ -20,6 +20,8 @@ WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& h
   for (size_t i = 0; i < description.constants.size(); ++i) {
     const Constant& constant = description.constants[i];
     const TensorPlace& place = header.tensors()[i];
+    outcome.scales_offered += measures[i].scales_offered;
+    outcome.scales_kept += measures[i].scales_kept;
     auto total =
         std::find_if(outcome.formats.begin(), outcome.formats.end(),
                      [&](const FormatTotal& known) { return known.format == place.format; });
@@ -63,13 +65,23 @@ Status VerifyContents(const schema::VerifiedModel& model, int threads) {
 Result<WriteOutcome> WriteModel(const ModelDescription& description, const TensorSource& source,
                                 const WriteOptions& options,
                                 flatbuffers::FlatBufferBuilder& builder) {
+  GRAFT_ASSIGN_OR_RETURN(WrittenModel written,
+                         WriteUnnamedModel(description, source, options, builder));
+  GRAFT_RETURN_IF_ERROR(written.file->Commit());
+  return std::move(written.outcome);
+}
+
+Result<WrittenModel> WriteUnnamedModel(const ModelDescription& description,
+                                       const TensorSource& source, const WriteOptions& options,
+                                       flatbuffers::FlatBufferBuilder& builder) {
   FormatWish wish{options.format, options.keep_delta};
+  wish.like = options.like;
   if (options.delta_row_stride > 0) wish.sampled_row_stride = options.delta_row_stride;
   GRAFT_ASSIGN_OR_RETURN(const std::vector<StoredFormat> formats,
                          ChooseFormats(description, source, wish, options.threads));
   GRAFT_ASSIGN_OR_RETURN(ModelHeader header,
                          ModelHeader::Build(description, formats, options.format.Name(), builder));
-  GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file,
+  GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> file,
                          OutputFile::Create(options.path, header.file_bytes()));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerMeasures> measures,
                          WriteWeights(description, header, source, options, *file));
@@ -89,11 +101,11 @@ Result<WriteOutcome> WriteModel(const ModelDescription& description, const Tenso
     return Error(status.code(), "%s: does not pass its own check: %.*s", options.path.c_str(),
                  static_cast<int>(status.message().size()), status.message().data());
   }
-  GRAFT_RETURN_IF_ERROR(file->Commit());
-  WriteOutcome outcome = Summarize(description, header, measures, options.format);
-  outcome.header_bytes = head.size();
-  outcome.base_hash = base_hash;
-  return outcome;
+  WrittenModel written{std::move(file), bytes,
+                       Summarize(description, header, measures, options.format)};
+  written.outcome.header_bytes = head.size();
+  written.outcome.base_hash = base_hash;
+  return written;
 }
 
 }  // namespace graft::converter

@@ -6,9 +6,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "converter/base/output_file.h"
 #include "converter/tensors/tensor_source.h"
 #include "converter/write/model_header.h"
 #include "schema/result.h"
@@ -16,11 +19,15 @@
 
 namespace graft::converter {
 
+class LikeBase;
+
 struct WriteOptions {
   std::filesystem::path path;
   StoredFormat format;  ///< Of weight matrices; see FormatFor.
   /// Store adapted matrices in int8 where int4 would drown the adapter; see FormatWish.
   bool keep_delta = false;
+  /// Whose formats and scales are taken where they serve; null: none.
+  const LikeBase* like = nullptr;
   int threads = 1;
   /// Of adapted matrices, every n-th row is also quantized as it was before the adapter, to measure
   /// what is left of the adapter. 1: every row, which takes about twice the time. 0: none.
@@ -54,6 +61,8 @@ struct FormatTotal {
 
 struct WriteOutcome {
   uint64_t file_bytes = 0;
+  int64_t scales_offered = 0;  ///< By WriteOptions::like ...
+  int64_t scales_kept = 0;     ///< ... and taken.
   uint64_t header_bytes = 0;
   schema::Hash128 base_hash;
   std::vector<FormatTotal> formats;
@@ -71,6 +80,18 @@ struct WriteOutcome {
 Result<WriteOutcome> WriteModel(const ModelDescription& description, const TensorSource& source,
                                 const WriteOptions& options,
                                 flatbuffers::FlatBufferBuilder& header);
+
+/// A file that is whole and verified, but for its name.
+struct WrittenModel {
+  std::unique_ptr<OutputFile> file;
+  std::span<const uint8_t> bytes;  ///< Of the file, as long as it is not committed.
+  WriteOutcome outcome;
+};
+
+/// WriteModel up to the last step, for whoever wants the bytes and not the file.
+Result<WrittenModel> WriteUnnamedModel(const ModelDescription& description,
+                                       const TensorSource& source, const WriteOptions& options,
+                                       flatbuffers::FlatBufferBuilder& header);
 
 /// schema::VerifyContents on several threads, with the same first failure.
 /// Errors   also kCancelled.

@@ -9,6 +9,7 @@
 #include "converter/base/cancellation.h"
 #include "converter/base/parallel.h"
 #include "converter/quantize/encode.h"
+#include "converter/write/like_base.h"
 
 namespace graft::converter {
 namespace {
@@ -104,6 +105,8 @@ class WeightWriter {
     for (size_t i = 0; i < blocks_.size(); ++i) {
       measures[blocks_[i].tensor].error.Add(block_measures_[i].error);
       measures[blocks_[i].tensor].retained.Add(block_measures_[i].retained);
+      measures[blocks_[i].tensor].scales_offered += block_measures_[i].scales_offered;
+      measures[blocks_[i].tensor].scales_kept += block_measures_[i].scales_kept;
     }
     return measures;
   }
@@ -154,12 +157,19 @@ class WeightWriter {
     GRAFT_RETURN_IF_ERROR(
         ReadConstant(constant, source_, block.row_begin, block.row_end, w.merged, w.base));
 
-    if (Status status = EncodeRows(place.format, w.merged, row_elements, data, scales, w.stored);
+    LayerMeasures& measures = block_measures_[index];
+    LikeScales like;
+    if (options_.like != nullptr) {
+      like.scales = options_.like->ScalesOf(constant, place.format, block.row_begin, block.row_end);
+    }
+    if (Status status =
+            EncodeRows(place.format, w.merged, row_elements, data, scales, w.stored, &like);
         !status.ok()) {
       return InTensor(status, constant, block);
     }
+    measures.scales_offered = like.offered;
+    measures.scales_kept = like.kept;
 
-    LayerMeasures& measures = block_measures_[index];
     if (constant.is_weight_matrix && adapted) {
       MeasureErrorAndDelta(w.merged, w.stored, w.base, &measures.error, &measures.retained);
       GRAFT_RETURN_IF_ERROR(SampleRetainedDelta(place, constant, block, &w, &measures.retained));

@@ -103,6 +103,62 @@ TEST_SUITE("converter/encode") {
     hwy::SetSupportedTargetsForTest(0);
   }
 
+  TEST_CASE("takes another file's scales where they cost little, and no others") {
+    for (const StoredFormat& format : {kInt8, Int4(32), kInt4Channel}) {
+      CAPTURE(format.Name());
+      const int64_t width = 64;
+      const std::vector<double> base = Gaussian(40 * 64, 11);
+      std::vector<double> numbers = base;
+      const std::vector<double> change = Gaussian(40 * 64, 12);
+      for (size_t i = 0; i < numbers.size(); ++i) numbers[i] += 0.1 * change[i];
+      for (size_t i = 0; i < 64; ++i) numbers[i] *= 3;  // a row that the base's scale does not fit
+      const Encoded of_base = Encode(format, base, width);
+      const Encoded own = Encode(format, numbers, width);
+      // The base has two rows less.
+      const size_t offered = of_base.scales.size() / 40 * 38;
+      LikeScales like{std::span(of_base.scales).first(offered)};
+      Encoded out = own;
+      REQUIRE(
+          EncodeRows(format, numbers, width, out.data.data(), out.scales.data(), out.stored, &like)
+              .ok());
+      const bool is_int4 = format.is_int4();
+      const size_t group = format.kind == StorageKind::kInt4Block ? 32 : 64;
+      int64_t kept = 0;
+      int wrong = 0;
+      for (size_t g = 0; g < numbers.size() / group; ++g) {
+        const auto scale = [&](const Encoded& encoded) {
+          return group == 32 ? encoded.Bf16Scale(g) : encoded.FloatScale(g);
+        };
+        const auto error = [&](float s) {
+          double sum = 0;
+          for (size_t i = g * group; i < (g + 1) * group; ++i) {
+            const int code = test::ReferenceCode(numbers[i], static_cast<double>(s),
+                                                 is_int4 ? -8 : -127, is_int4 ? 7 : 127);
+            const double away = code * static_cast<double>(s) - numbers[i];
+            sum += away * away;
+          }
+          return sum;
+        };
+        const bool is_offered = g * group < 38 * 64;
+        const bool fits = is_offered && error(scale(of_base)) <= 1.06 * error(scale(own));
+        kept += fits ? 1 : 0;
+        const float wanted = fits ? scale(of_base) : scale(own);
+        wrong += scale(out) == wanted ? 0 : 1;
+        for (size_t i = g * group; i < (g + 1) * group; ++i) {
+          const int code = test::ReferenceCode(numbers[i], static_cast<double>(wanted),
+                                               is_int4 ? -8 : -127, is_int4 ? 7 : 127);
+          wrong += (is_int4 ? out.Int4Code(i) : out.Int8Code(i)) == code ? 0 : 1;
+          wrong += out.stored[i] == code * static_cast<double>(wanted) ? 0 : 1;
+        }
+      }
+      CHECK(wrong == 0);
+      CHECK(like.kept == kept);
+      CHECK(like.offered == static_cast<int64_t>(38 * 64 / group));
+      CHECK(kept > 0);
+      CHECK(kept < like.offered);
+    }
+  }
+
   TEST_CASE("gives the same bytes on every target, for every format and odd widths") {
     for (const StoredFormat& format :
          {StoredFormat{StorageKind::kFloat32}, StoredFormat{StorageKind::kFloat16},
