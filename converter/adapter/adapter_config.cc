@@ -135,8 +135,13 @@ Status ReadScale(JsonValue root, AdapterConfig* config) {
   GRAFT_ASSIGN_OR_RETURN(const std::string version, root.GetString("peft_version", ""));
   config->ties_factors = config->ensure_weight_tying && !version.starts_with("0.18.");
   GRAFT_ASSIGN_OR_RETURN(config->alpha_pattern, ReadPatterns(root, "alpha_pattern"));
-  // AdaLoRA keeps masks of the ranks it pruned there; its tensors are already cut.
-  if (config->type == AdapterType::kAdaLora) return OkStatus();
+  // AdaLoRA keeps masks of the ranks it pruned there; its tensors are already cut. Others keep there
+  // what is no rank, or what PEFT does not look at.
+  const Setting* ranks = FindSetting(*config->kind, "rank_pattern");
+  if (config->type == AdapterType::kAdaLora || ranks == nullptr ||
+      ranks->use != SettingUse::kRead) {
+    return OkStatus();
+  }
   GRAFT_ASSIGN_OR_RETURN(config->rank_pattern, ReadPatterns(root, "rank_pattern"));
   for (const PatternValue& pattern : config->rank_pattern) {
     if (!(pattern.value >= 1 && pattern.value <= kMaxRank &&

@@ -54,6 +54,14 @@ Result<std::unique_ptr<WeightFile>> OpenWeights(const std::filesystem::path& pat
   return WeightFile::Join(std::move(shards));
 }
 
+// Places in other tensors are integers; kohya's alpha is one where the trainer was given one.
+bool MayHoldIntegers(const AdapterKind& kind, std::string_view role) {
+  if (kind.type == AdapterType::kKohya) return role == "alpha";
+  role = role.substr(0, role.find('.'));
+  return std::find(kind.index_roles.begin(), kind.index_roles.end(), role) !=
+         kind.index_roles.end();
+}
+
 }  // namespace
 
 const AdapterTensor* AdapterModule::Find(std::string_view role) const {
@@ -135,9 +143,7 @@ Status AdapterFile::Sort(const AdapterKinds& kinds) {
     tensor.module = std::move(key.module);
     tensor.role = std::move(key.role);
     tensor.entry = &entry;
-    // kohya's alpha is a single number, and an integer where the trainer was given one.
-    const bool setting = type == AdapterType::kKohya && tensor.role == "alpha";
-    if (!IsFloat(entry.info.dtype) && !setting) {
+    if (!IsFloat(entry.info.dtype) && !MayHoldIntegers(*config_.kind, tensor.role)) {
       return Fail(StatusCode::kCorrupt, tensor,
                   std::string("has the element type ") + DTypeName(entry.info.dtype) +
                       "; an adapter's tensors are floating-point");

@@ -45,14 +45,21 @@ Parts Split(std::string_view key) {
 
 // The role and what may follow it: the adapter's own name, which some exports keep, and "weight",
 // which says nothing.
-void ReadRole(std::span<const std::string_view> parts, AdapterKey* key) {
+void ReadRole(std::span<const std::string_view> parts, const AdapterNames& adapter_names,
+              const AdapterKinds& kinds, AdapterKey* key) {
   key->role = parts[0];
+  const bool keyed = kinds.IsKeyed(parts[0]);
   parts = parts.subspan(1);
   if (!parts.empty() && parts[0] == "trainable_tokens_delta") parts = parts.subspan(1);
   const bool bias = !parts.empty() && parts.back() == "bias";
   if (bias || (!parts.empty() && parts.back() == "weight")) parts = parts.first(parts.size() - 1);
-  if (parts.size() == 1) key->adapter_name = parts[0];
-  if (parts.size() > 1) key->role += "." + Join(parts);  // no role of any adapter
+  const bool named =
+      !parts.empty() && (!keyed || parts[0] == "default" || adapter_names.count(parts[0]) > 0);
+  if (named && (keyed || parts.size() == 1)) {
+    key->adapter_name = parts[0];
+    parts = parts.subspan(1);
+  }
+  if (!parts.empty()) key->role += "." + Join(parts);  // a key, or no role of any adapter
   if (bias) key->role += ".bias";
 }
 
@@ -92,7 +99,7 @@ AdapterKey SplitPeftKey(std::string_view name, const AdapterNames& adapter_names
                                  [&](std::string_view part) { return kinds.IsRole(part); });
   if (role != parts.end()) {
     key.module = Join(std::span(parts.begin(), role));
-    ReadRole(std::span(role, parts.end()), &key);
+    ReadRole(std::span(role, parts.end()), adapter_names, kinds, &key);
     return key;
   }
   // Parameters from before training: of a wrapped layer, or of a module saved beside it, which may

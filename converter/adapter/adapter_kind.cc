@@ -10,7 +10,10 @@ AdapterKinds::AdapterKinds(std::vector<const AdapterKind*> kinds,
                            std::span<const RefusedKind> refused)
     : kinds_(std::move(kinds)), refused_(refused) {
   for (const AdapterKind* kind : kinds_) {
-    if (!kind->peft_type.empty()) roles_.insert(kind->roles.begin(), kind->roles.end());
+    if (kind->peft_type.empty()) continue;
+    roles_.insert(kind->roles.begin(), kind->roles.end());
+    roles_.insert(kind->keyed_roles.begin(), kind->keyed_roles.end());
+    keyed_.insert(kind->keyed_roles.begin(), kind->keyed_roles.end());
   }
 }
 

@@ -2,6 +2,7 @@
 // AdapterKind: what the files of one kind of adapter look like; AdapterKinds: all that there are.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <set>
 #include <span>
@@ -48,6 +49,13 @@ struct AdapterKind {
   std::span<const std::string_view> roles;
   /// Settings that no other kind has, beside those of FindSetting's table.
   std::span<const Setting> settings;
+  /// Roles that name several tensors: what follows one in a tensor's name tells which, and the role
+  /// of that tensor is both, with a dot between.
+  std::span<const std::string_view> keyed_roles = {};
+  /// Roles whose tensors may hold integers: places in other tensors.
+  std::span<const std::string_view> index_roles = {};
+  /// Dimensions of the least weight that it can change: what counts as missing if it is not changed.
+  size_t least_dimensions = 2;
 };
 
 /// A kind that is known and cannot be merged.
@@ -70,11 +78,16 @@ class AdapterKinds {
   std::string_view WhyRefused(std::string_view peft_type) const;
   /// Whether a part of a tensor's name is a role of any kind of PEFT's.
   bool IsRole(std::string_view part) const { return roles_.count(part) > 0; }
+  /// Whether it is a keyed role of any of them.
+  bool IsKeyed(std::string_view part) const { return keyed_.count(part) > 0; }
+  std::span<const AdapterKind* const> kinds() const { return kinds_; }
+  std::span<const RefusedKind> refused() const { return refused_; }
 
  private:
   std::vector<const AdapterKind*> kinds_;
   std::span<const RefusedKind> refused_;
   std::set<std::string_view> roles_;
+  std::set<std::string_view> keyed_;
 };
 
 }  // namespace graft::converter

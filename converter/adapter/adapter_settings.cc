@@ -138,6 +138,18 @@ const Setting* FindSetting(const AdapterKind& kind, std::string_view key) {
   return nullptr;
 }
 
+std::vector<const Setting*> RefusedSettings(const AdapterKind& kind) {
+  std::vector<const Setting*> refused;
+  for (const Setting& setting : kind.settings) {
+    if (setting.use == SettingUse::kRefused) refused.push_back(&setting);
+  }
+  for (const Setting& setting : kSettings) {
+    const bool has = (setting.types & Bit(kind.type)) != 0;
+    if (has && setting.use == SettingUse::kRefused) refused.push_back(&setting);
+  }
+  return refused;
+}
+
 bool IsOff(JsonValue value) {
   switch (value.kind()) {
     case JsonKind::kNull:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "converter/adapter/adapter_kind.h"
 #include "converter/json/json.h"
@@ -11,6 +12,9 @@ namespace graft::converter {
 
 /// The setting of that name: the kind's own, or one it shares with others; null if it has none.
 const Setting* FindSetting(const AdapterKind& kind, std::string_view key);
+
+/// The settings of a kind that cannot be merged: its own, then those that it shares with others.
+std::vector<const Setting*> RefusedSettings(const AdapterKind& kind);
 
 /// Whether a value says "off": null, false, an empty string, array or object.
 bool IsOff(JsonValue value);

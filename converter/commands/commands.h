@@ -73,10 +73,15 @@ struct PackCommandOptions {
   bool quiet = false;
 };
 
+struct KindsOptions {
+  bool json = false;
+};
+
 int RunConvert(const ConvertOptions& options);
 int RunMerge(const MergeOptions& options);
 int RunInspect(const InspectOptions& options);
 int RunVerify(const VerifyOptions& options);
+int RunKinds(const KindsOptions& options);
 int RunPack(const PackCommandOptions& options);
 int RunApply(const PackCommandOptions& options);
 

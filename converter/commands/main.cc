@@ -254,6 +254,15 @@ CLI::App* AddApply(CLI::App& app, PackCommandOptions* options) {
   return command;
 }
 
+CLI::App* AddKinds(CLI::App& app, KindsOptions* options) {
+  CLI::App* command = app.add_subcommand(
+      "kinds", "List the kinds of adapter that are merged, and those that are not and why");
+  command->add_flag("--json", options->json, "Print the list as JSON");
+  command->footer(std::string("Example:\n  graft-convert kinds --json | jq .refused\n") +
+                  kExitCodes);
+  return command;
+}
+
 int Run(int argc, char** argv) {
   CLI::App app("Merges adapters into models and writes the files that graft runs.",
                "graft-convert");
@@ -272,6 +281,8 @@ int Run(int argc, char** argv) {
   const CLI::App* verify_command = AddVerify(app, &verify);
   const CLI::App* pack_command = AddPack(app, &pack);
   AddApply(app, &apply);
+  KindsOptions kinds;
+  const CLI::App* kinds_command = AddKinds(app, &kinds);
 
   try {
     app.parse(argc, argv);
@@ -287,6 +298,7 @@ int Run(int argc, char** argv) {
   if (merge_command->parsed()) return RunMerge(merge);
   if (inspect_command->parsed()) return RunInspect(inspect);
   if (verify_command->parsed()) return RunVerify(verify);
+  if (kinds_command->parsed()) return RunKinds(kinds);
   if (pack_command->parsed()) return RunPack(pack);
   return RunApply(apply);
 }

@@ -36,14 +36,15 @@ Result<std::vector<std::string>> MissingTensors(const AdapterPlanner& planner) {
     return missing;
   }
   if (!planner.rules().names_targets()) return missing;
+  const size_t least_dimensions = planner.config().kind->least_dimensions;
   for (const TensorInfo& info : base) {
     const std::string_view module = ModuleOfWeight(info.name);
-    if (info.shape.size() < 2 || module.empty() || !IsFloat(info.dtype)) continue;
+    if (info.shape.size() < least_dimensions || module.empty() || !IsFloat(info.dtype)) continue;
     // PEFT adapts nothing within a saved module.
     if (planner.adapter().replacements().count(planner.AdapterNameOf(info.name)) > 0) continue;
     GRAFT_ASSIGN_OR_RETURN(const bool targeted,
                            planner.rules().Targets(planner.AdapterNameOf(module)));
-    if (targeted && planner.changed().count(info.name) == 0) missing.push_back(info.name);
+    if (targeted && !planner.Covers(info.name)) missing.push_back(info.name);
   }
   return missing;
 }

@@ -57,8 +57,11 @@ void WriteTensors(const fs::path& file, const SmallTensors& tensors,
     if (IsFloat(tensor.dtype)) {
       Narrow(tensor.dtype, tensor.values.data(), tensor.values.size(), stored.data());
     } else {
-      REQUIRE(DTypeBytes(tensor.dtype) == 1);
-      for (size_t i = 0; i < stored.size(); ++i) stored[i] = static_cast<uint8_t>(tensor.values[i]);
+      const size_t bytes = static_cast<size_t>(DTypeBytes(tensor.dtype));
+      for (size_t i = 0; i < stored.size(); ++i) {
+        const auto whole = static_cast<int64_t>(tensor.values[i / bytes]);
+        stored[i] = static_cast<uint8_t>(static_cast<uint64_t>(whole) >> (i % bytes * 8));
+      }
     }
     REQUIRE((*writer)->WriteAt(index++, 0, stored).ok());
   }

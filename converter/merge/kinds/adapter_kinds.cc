@@ -17,14 +17,34 @@ extern const PlannedKind kIa3Kind;
 extern const PlannedKind kOftKind;
 extern const PlannedKind kBoftKind;
 extern const PlannedKind kHraKind;
+extern const PlannedKind kBeftKind;
+extern const PlannedKind kC3aKind;
+extern const PlannedKind kDeftKind;
+extern const PlannedKind kDeloraKind;
+extern const PlannedKind kFrodKind;
+extern const PlannedKind kGloraKind;
+extern const PlannedKind kGraloraKind;
+extern const PlannedKind kHiraKind;
+extern const PlannedKind kLnTuningKind;
+extern const PlannedKind kMissKind;
+extern const PlannedKind kBoneKind;
+extern const PlannedKind kOsfKind;
+extern const PlannedKind kPeanutKind;
+extern const PlannedKind kRoadKind;
+extern const PlannedKind kShiraKind;
+extern const PlannedKind kSupertuningKind;
+extern const PlannedKind kVbLoraKind;
 extern const PlannedKind kMlxKind;
 extern const PlannedKind kKohyaKind;
 
 namespace {
 
 constexpr const PlannedKind* kKinds[] = {
-    &kLoraKind, &kAdaLoraKind, &kLoHaKind, &kLoKrKind, &kVeraKind,  &kIa3Kind,
-    &kOftKind,  &kBoftKind,    &kHraKind,  &kMlxKind,  &kKohyaKind,
+    &kLoraKind,        &kAdaLoraKind, &kLoHaKind,  &kLoKrKind,    &kVeraKind, &kIa3Kind,
+    &kOftKind,         &kBoftKind,    &kHraKind,   &kBeftKind,    &kC3aKind,  &kDeftKind,
+    &kDeloraKind,      &kFrodKind,    &kGloraKind, &kGraloraKind, &kHiraKind, &kLnTuningKind,
+    &kMissKind,        &kBoneKind,    &kOsfKind,   &kPeanutKind,  &kRoadKind, &kShiraKind,
+    &kSupertuningKind, &kVbLoraKind,  &kMlxKind,   &kKohyaKind,
 };
 
 constexpr std::string_view kNotWeights =
@@ -46,19 +66,20 @@ constexpr RefusedKind kRefused[] = {
     {"QALORA",
      "QALoRA pools its input in groups under a quantized base; merge it with the tool that trained "
      "it"},
-    {"LN_TUNING", kMergeFirst},
     {"FOURIERFT", kMergeFirst},
-    {"BONE", kMergeFirst},
-    {"MISS", kMergeFirst},
-    {"VBLORA", kMergeFirst},
     {"RANDLORA", kMergeFirst},
     {"TRAINABLE_TOKENS", kMergeFirst},
-    {"SHIRA", kMergeFirst},
-    {"C3A", kMergeFirst},
-    {"ROAD", kMergeFirst},
+    {"PSOFT",
+     "PSOFT turns a weight within its singular vectors, whose signs no file holds: they are as the "
+     "LAPACK of the machine that trained it chose them; call PEFT's merge_and_unload there and "
+     "convert the result"},
+    {"ADAMSS",
+     "AdaMSS changes clusters of a weight's rows, and saves which rows are one only where it "
+     "trained; call PEFT's merge_and_unload there and convert the result"},
+    {"LILY",
+     "Lily mixes its factors anew for each token by a router, so no single set of weights equals "
+     "it"},
     {"WAVEFT", kMergeFirst},
-    {"DELORA", kMergeFirst},
-    {"GRALORA", kMergeFirst},
 };
 
 }  // namespace

@@ -51,6 +51,10 @@ class AdapterPlanner {
   const TensorLedger& ledger() const { return ledger_; }
   /// The base tensors that NoteModule was told of.
   const std::set<std::string, std::less<>>& changed() const { return changed_; }
+  /// Those that NoteModule or NoteCovered was told of.
+  bool Covers(std::string_view name) const {
+    return changed_.count(name) > 0 || covered_.count(name) > 0;
+  }
 
   // The adapter's tensors.
 
@@ -126,6 +130,11 @@ class AdapterPlanner {
   /// Counts a module as merged and notes what was done for the report.
   /// Errors   kMismatch: done twice.
   Status NoteModule(PlannedTensor* tensor, std::string kind, int64_t rank, double scale);
+  /// Notes that the base tensor `name` stays as it is, because the kind changes another one of its
+  /// module.
+  void NoteCovered(std::string_view name) { covered_.emplace(name); }
+  /// What a kind works out once for all modules of the adapter; null until it puts something there.
+  std::shared_ptr<void>* kind_state() { return &kind_state_; }
 
  private:
   PlanContext context_;
@@ -136,6 +145,8 @@ class AdapterPlanner {
   std::optional<UnderscoredNames> underscored_names_;  // once a name asks for them
   TensorLedger ledger_;
   std::set<std::string, std::less<>> changed_;
+  std::set<std::string, std::less<>> covered_;
+  std::shared_ptr<void> kind_state_;
 };
 
 /// A planner of one kind of adapter: plans what it understands of the tensors of `module`, and

@@ -59,7 +59,7 @@ bool ExactProducts(StoredFactor a, StoredFactor b) {
 Status AddVector::ApplyRows(int64_t row_begin, int64_t row_end, std::span<double> rows,
                             Workspace* /*workspace*/) const {
   std::vector<double> values(rows.size());
-  GRAFT_RETURN_IF_ERROR(file_->ReadRows(*entry_, row_begin, row_end, values));
+  GRAFT_RETURN_IF_ERROR(file_->ReadElements(*entry_, row_begin, values));
   for (size_t i = 0; i < rows.size(); ++i) {
     const double delta = scale_ * values[i];
     if (delta != 0) rows[i] += delta;  // so that -0 stays -0

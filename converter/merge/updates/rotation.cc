@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "converter/merge/updates/elimination.h"
 #include "converter/tensors/float_kernels.h"
 
 namespace graft::converter {
@@ -40,7 +41,7 @@ Square NeumannSeries(const Square& skew, size_t n, int64_t terms) {
   return sum;
 }
 
-// Solves (I + S) X = I - S, whose left side is never singular, by elimination with row exchanges.
+// Solves (I + S) X = I - S, whose left side is never singular.
 Square CayleyTransform(const Square& skew, size_t n) {
   Square left(n * n), right(n * n);
   for (size_t i = 0; i < n * n; ++i) {
@@ -48,33 +49,7 @@ Square CayleyTransform(const Square& skew, size_t n) {
     left[i] = identity + skew[i];
     right[i] = identity - skew[i];
   }
-  for (size_t column = 0; column < n; ++column) {
-    size_t pivot = column;
-    for (size_t row = column + 1; row < n; ++row) {
-      if (std::fabs(left[row * n + column]) > std::fabs(left[pivot * n + column])) pivot = row;
-    }
-    if (pivot != column) {
-      std::swap_ranges(left.begin() + static_cast<ptrdiff_t>(pivot * n),
-                       left.begin() + static_cast<ptrdiff_t>((pivot + 1) * n),
-                       left.begin() + static_cast<ptrdiff_t>(column * n));
-      std::swap_ranges(right.begin() + static_cast<ptrdiff_t>(pivot * n),
-                       right.begin() + static_cast<ptrdiff_t>((pivot + 1) * n),
-                       right.begin() + static_cast<ptrdiff_t>(column * n));
-    }
-    const double divisor = left[column * n + column];
-    for (size_t c = 0; c < n; ++c) {
-      left[column * n + c] /= divisor;
-      right[column * n + c] /= divisor;
-    }
-    for (size_t row = 0; row < n; ++row) {
-      const double factor = left[row * n + column];
-      if (row == column || factor == 0) continue;
-      for (size_t c = 0; c < n; ++c) {
-        left[row * n + c] -= factor * left[column * n + c];
-        right[row * n + c] -= factor * right[column * n + c];
-      }
-    }
-  }
+  Eliminate(&left, &right, n);
   return right;
 }
 

@@ -22,6 +22,23 @@ Result<std::span<const double>> Workspace::Get(const PreparedMatrix& matrix) {
   return std::span<const double>(matrices_.emplace(&matrix, std::move(values)).first->second);
 }
 
+Result<SharedMatrix::Values> SharedMatrix::Get() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (Values values = values_.lock(); values != nullptr) return values;
+  auto values = std::make_shared<std::vector<double>>(matrix_.elements());
+  GRAFT_RETURN_IF_ERROR(matrix_.Compute(*values));
+  values_ = values;
+  return Values(std::move(values));
+}
+
+Result<std::span<const double>> Workspace::Get(const SharedMatrix& matrix) {
+  SharedMatrix::Values& values = shared_[&matrix];
+  if (values == nullptr) {
+    GRAFT_ASSIGN_OR_RETURN(values, matrix.Get());
+  }
+  return std::span<const double>(*values);
+}
+
 std::span<double> Workspace::Scratch(size_t elements) {
   if (scratch_.size() < elements) scratch_.resize(elements);
   return std::span(scratch_).first(elements);

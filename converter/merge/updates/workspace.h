@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -31,6 +32,24 @@ class PreparedMatrix {
   Fill fill_;
 };
 
+/// The same of one that takes so long to work out that threads share it: the first one that asks
+/// does the work, and it is kept for as long as any workspace holds it.
+/// Thread   safe.
+class SharedMatrix {
+ public:
+  using Values = std::shared_ptr<const std::vector<double>>;
+
+  SharedMatrix(size_t elements, PreparedMatrix::Fill fill) : matrix_(elements, std::move(fill)) {}
+
+  /// Errors   those of PreparedMatrix::Compute.
+  Result<Values> Get() const;
+
+ private:
+  PreparedMatrix matrix_;
+  mutable std::mutex mutex_;
+  mutable std::weak_ptr<const std::vector<double>> values_;
+};
+
 /// The matrices of the updates of one tensor, and room for a left factor. Whoever applies updates
 /// holds one, and hands it to each of them for as long as blocks of that tensor follow one another.
 /// Thread   one at a time.
@@ -40,12 +59,14 @@ class Workspace {
   /// Requires `matrix` stays where it is as long as this workspace is used.
   /// Errors   those of Compute.
   Result<std::span<const double>> Get(const PreparedMatrix& matrix);
+  Result<std::span<const double>> Get(const SharedMatrix& matrix);
 
   /// Room for `elements` numbers, which the next call may take back.
   std::span<double> Scratch(size_t elements);
 
  private:
   std::map<const PreparedMatrix*, std::vector<double>> matrices_;
+  std::map<const SharedMatrix*, SharedMatrix::Values> shared_;
   std::vector<double> scratch_;
 };
 
