@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "converter/json/json.h"
@@ -156,6 +157,9 @@ Result<Model> ReadModel(std::string_view bytes) {
   }
   if (message.damaged()) return Corrupt("it is damaged");
   if (model.pieces.empty()) return Corrupt("it has no pieces");
+  std::unordered_set<std::string_view> texts;
+  for (const Piece& piece : model.pieces)
+    if (!texts.insert(piece.text).second) return Corrupt("two of its pieces are the same");
   if (model.kind != 1 && model.kind != 2) {
     return Status(StatusCode::kUnsupported,
                   "is a SentencePiece model of words or characters, which graft does not know");

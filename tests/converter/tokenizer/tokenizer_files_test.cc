@@ -170,6 +170,14 @@ TEST_SUITE("converter/tokenizer_files") {
       (void)converter::BuildTokenizer(builder, (*document)->root());
     }
     CHECK(accepted > 50);
+    // A piece "a" of BPE, once and twice.
+    const std::string kind("\x12\x02\x18\x02", 4);
+    const std::string piece(
+        "\x0a\x03\x0a\x01"
+        "a",
+        5);
+    CHECK(converter::SentencePieceToJson(kind + piece).ok());
+    CHECK(!converter::SentencePieceToJson(kind + piece + piece).ok());
     CHECK(!converter::SentencePieceToJson("").ok());
     CHECK(!converter::SentencePieceToJson("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF").ok());
   }
