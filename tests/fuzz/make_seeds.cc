@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// make_seeds FOLDER: writes what fuzzing begins with, a folder for each target that begins with
+// more than nothing.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tests/fuzz/support/fuzz_models.h"
+#include "tests/runtime/c_api/task_models.h"
+
+namespace {
+
+namespace fb = graft::schema::fb;
+namespace fs = std::filesystem;
+using graft::test::AlignedBytes;
+
+const fs::path kData = GRAFT_TEST_DATA;
+
+std::string ReadFile(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+class Seeds {
+ public:
+  explicit Seeds(fs::path folder) : folder_(std::move(folder)) {}
+  void Add(const std::string& target, std::string_view bytes) {
+    const fs::path folder = folder_ / target;
+    fs::create_directories(folder);
+    std::ofstream(folder / std::to_string(count_++), std::ios::binary) << bytes;
+  }
+  void Add(const std::string& target, const AlignedBytes& bytes) {
+    Add(target, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+
+ private:
+  fs::path folder_;
+  int count_ = 0;
+};
+
+void AddModels(Seeds& seeds) {
+  for (const char* target : {"run_model", "model"}) {
+    seeds.Add(target, graft::fuzz::PackedModel());
+    for (const fb::TaskKind task :
+         {fb::TaskKind::Embedding, fb::TaskKind::Classification, fb::TaskKind::TokenClassification})
+      seeds.Add(target, graft::test::TextTaskModel(task));
+    seeds.Add(target, graft::test::ImageTaskModel(fb::TaskKind::Classification));
+  }
+}
+
+void AddSession(Seeds& seeds) {
+  const graft::fuzz::OpenedModel opened(graft::fuzz::PackedModel());
+  const int32_t ids[] = {1, 5, 6, 7, 5, 6, 7, 5, 6, 7};
+  const std::string path = graft::fuzz::Folder() + "/saved";
+  for (const size_t count : {0u, 1u, 10u}) {
+    if (graft_session_reset(opened.session(), nullptr) != GRAFT_OK ||
+        graft_session_append(opened.session(), ids, count, nullptr, nullptr) != GRAFT_OK ||
+        graft_session_save(opened.session(), path.c_str(), nullptr) != GRAFT_OK)
+      continue;
+    seeds.Add("saved_session", ReadFile(path));
+  }
+}
+
+// Files of tests/data of this name, no longer than `limit`.
+void AddFiles(Seeds& seeds, const std::string& target, std::string_view ending, size_t limit,
+              std::string_view after = {}) {
+  for (const auto& entry : fs::recursive_directory_iterator(kData)) {
+    if (!entry.is_regular_file() || entry.file_size() > limit) continue;
+    if (!entry.path().string().ends_with(ending)) continue;
+    seeds.Add(target, ReadFile(entry.path()).append(after));
+  }
+}
+
+void AddTexts(Seeds& seeds) {
+  using std::string_view_literals::operator""sv;
+  AddFiles(seeds, "tokenizer", "/tokenizer.json", 1 << 16, "\0Hello, world!  1234 \xc3\xa9"sv);
+  AddFiles(seeds, "tokenizer_json", "/tokenizer.json", 1 << 16);
+  AddFiles(seeds, "chat_template", ".jinja", 1 << 14, "\0Hello"sv);
+  AddFiles(seeds, "sentencepiece", "/tokenizer.model", 1 << 18);
+  AddFiles(seeds, "model_config", "/config.json", 1 << 14);
+  AddFiles(seeds, "settings", "/preprocessor_config.json", 1 << 14);
+  AddFiles(seeds, "settings", "/adapter_config.json", 1 << 14);
+  AddFiles(seeds, "adapter_config", "/adapter_config.json", 1 << 14);
+  AddFiles(seeds, "layer_stack", "/graft.json", 1 << 14);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "make_seeds FOLDER\n");
+    return 1;
+  }
+  Seeds seeds(argv[1]);
+  AddModels(seeds);
+  AddSession(seeds);
+  AddTexts(seeds);
+  // A mask, ids and types of two texts; an image; numbers out of range.
+  seeds.Add("forward_inputs",
+            std::string_view("\1\0\1\2\2\4\5\6\7\1\2\3\1\1\1\2\2\4\1\1\1\0\1\1", 24));
+  seeds.Add("forward_inputs", std::string_view("\0\0\1\1\3\5\6\7", 8));
+  seeds.Add("forward_inputs", std::string_view("\4\6\0\3\3\6\4\1\2\3", 10));
+  seeds.Add("packed_weights", std::string_view("\x10\0\0\1\xff", 5));
+  seeds.Add("packed_weights", std::string_view("\0\x40\0\0", 4));
+  return 0;
+}
