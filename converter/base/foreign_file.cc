@@ -28,8 +28,8 @@ constexpr Beginning kBeginnings[] = {
      "is a Git LFS pointer that stands for a file that was not downloaded; run `git lfs pull` in "
      "its folder, or download the file itself"},
     {"GGUF"sv,
-     "is a GGUF file, which graft does not read; start from the safetensors checkpoint or adapter "
-     "it was made from"},
+     "is a GGUF file, which is read as a base or an adapter of its own, and as no other kind of "
+     "file; call it .gguf"},
     {"lmgg"sv, kGgml},
     {"fmgg"sv, kGgml},
     {"tjgg"sv, kGgml},

@@ -10,7 +10,9 @@
 #include "converter/checkpoint/quantized_base.h"
 #include "converter/checkpoint/shard_index.h"
 #include "converter/checkpoint/tied_embeddings.h"
+#include "converter/formats/gguf/gguf_header.h"
 #include "converter/formats/open_weight_file.h"
+#include "converter/gguf/gguf_model.h"
 #include "converter/tensors/training_wrappers.h"
 
 namespace graft::converter {
@@ -36,6 +38,9 @@ Status Checkpoint::OpenFiles(const fs::path& path) {
   } else {
     folder_ = path.parent_path().empty() ? fs::path(".") : path.parent_path();
   }
+  GRAFT_ASSIGN_OR_RETURN(const auto start, InputFile::Open(found.file));
+  GRAFT_ASSIGN_OR_RETURN(const bool is_gguf, IsGguf(*start));
+  if (is_gguf || found.file.extension() == ".gguf") return OpenGguf(found.file);
   if (found.is_index) {
     index_file_ = found.file;
     GRAFT_ASSIGN_OR_RETURN(shards_, OpenShards(index_file_));
@@ -43,6 +48,18 @@ Status Checkpoint::OpenFiles(const fs::path& path) {
   }
   GRAFT_ASSIGN_OR_RETURN(auto file, OpenWeightFile(found.file));
   shards_.push_back(std::move(file));
+  return OkStatus();
+}
+
+Status Checkpoint::OpenGguf(const fs::path& file) {
+  GRAFT_ASSIGN_OR_RETURN(GgufModel model, OpenGgufModel(file));
+  shards_ = std::move(model.files);
+  folder_ = std::move(model.folder);
+  made_ = std::move(model.kept);
+  stored_as_ = std::move(model.stored_as);
+  is_quantized_ = model.is_quantized;
+  // As a checkpoint of several files has it.
+  if (shards_.size() > 1) index_file_ = folder_ / "model.safetensors.index.json";
   return OkStatus();
 }
 

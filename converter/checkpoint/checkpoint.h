@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "converter/base/output_folder.h"
 #include "converter/tensors/tensor_source.h"
 #include "converter/tensors/weight_file.h"
 
@@ -20,7 +21,8 @@ class Checkpoint final : public TensorSource {
  public:
   /// Opens `path`: a file of tensors, an index of such, or a folder with, in this order,
   /// model.safetensors, model.safetensors.index.json and the shards it names, a single file of
-  /// either ending under another name, pytorch_model.bin, pytorch_model.bin.index.json. A head that
+  /// either ending under another name, pytorch_model.bin, pytorch_model.bin.index.json, a single
+  /// GGUF model. A head that
   /// has the numbers of the input embedding is left out where config.json ties the two: they are
   /// one matrix. A head that differs is the model's own, whatever config.json says. A tied head that
   /// is stored alone goes by the name of the input embedding.
@@ -57,8 +59,16 @@ class Checkpoint final : public TensorSource {
   std::span<const std::unique_ptr<WeightFile>> shards() const { return shards_; }
   /// The index the shards were found by; empty for a single file.
   const std::filesystem::path& index_file() const { return index_file_; }
-  /// The folder the files lie in.
+  /// The folder of config.json and what else lies beside the weights; a GGUF file's is made of its
+  /// settings, and lives as long as this.
   const std::filesystem::path& folder() const { return folder_; }
+  /// How the weights are stored, where that is not as the numbers they are: "GGUF (15 Q4_K, 9 F32)".
+  /// Empty: as numbers.
+  const std::string& stored_as() const { return stored_as_; }
+  /// Whether some of the weights are stored in fewer bits than they were trained in.
+  bool is_quantized() const { return is_quantized_; }
+  /// Whether the files beside the weights were made of a GGUF file's settings.
+  bool is_gguf() const { return made_ != nullptr; }
 
   /// XXH3-128 over the weight files in name order. Reads them whole.
   /// Errors   those of HashFiles.
@@ -67,12 +77,14 @@ class Checkpoint final : public TensorSource {
  private:
   Checkpoint() = default;
   Status OpenFiles(const std::filesystem::path& path);
+  Status OpenGguf(const std::filesystem::path& file);
   std::vector<std::pair<std::string, Location>> Named() const;
   Status Gather();
   std::string CommonWrapper() const;
   Status SettleTiedHead();
   void TakeHeadForInput(const std::string& head, std::string input);
 
+  std::unique_ptr<OutputFolder> made_;  // holds folder_, if that is made
   std::filesystem::path folder_;
   std::filesystem::path index_file_;
   std::vector<std::unique_ptr<WeightFile>> shards_;
@@ -81,7 +93,9 @@ class Checkpoint final : public TensorSource {
   const WeightFile::Entry* copied_head_ = nullptr;
   const WeightFile::Entry* lone_head_ = nullptr;
   bool drop_module_ = false;  // the parts of parallel classes are left out of names
-  std::string wrapper_;       // what stands before every stored name
+  std::string stored_as_;
+  bool is_quantized_ = false;
+  std::string wrapper_;  // what stands before every stored name
 };
 
 }  // namespace graft::converter

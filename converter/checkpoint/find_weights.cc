@@ -8,6 +8,8 @@
 #include <system_error>
 #include <vector>
 
+#include "converter/gguf/gguf_parts.h"
+
 namespace graft::converter {
 namespace {
 
@@ -18,15 +20,24 @@ constexpr std::string_view kFileEnding = ".safetensors";
 
 // A model in a format of another program's.
 bool IsOtherKind(std::string_view name) {
-  constexpr std::string_view kEndings[] = {".gguf",    ".ggml",   ".onnx", ".h5",      ".msgpack",
-                                           ".tflite",  ".pth",    ".ckpt", ".npz",     ".nemo",
-                                           ".mlmodel", ".engine", ".ot",   ".litertlm"};
+  constexpr std::string_view kEndings[] = {".ggml",   ".onnx", ".h5",      ".msgpack", ".tflite",
+                                           ".pth",    ".ckpt", ".npz",     ".nemo",    ".mlmodel",
+                                           ".engine", ".ot",   ".litertlm"};
   return std::any_of(std::begin(kEndings), std::end(kEndings),
                      [name](std::string_view ending) { return name.ends_with(ending); });
 }
 
+// A GGUF model, or the first part of one: no projector of images, and no statistics.
+bool IsGgufModel(std::string_view name) {
+  if (!name.ends_with(".gguf") || name.starts_with("mmproj") || name.starts_with("imatrix"))
+    return false;
+  const std::string_view part = GgufSplitEnding(name);
+  return part.empty() || part.starts_with("-00001-of-");
+}
+
 struct Listing {
   std::vector<fs::path> files;
+  std::vector<fs::path> ggufs;
   std::vector<fs::path> indexes;
   bool has_pickle = false;
   std::string other;    // a file of another kind, the first by name
@@ -43,6 +54,7 @@ Result<Listing> List(const fs::path& folder) {
     const bool weights = pickle || name.ends_with(kFileEnding) || name.ends_with(kIndexEnding);
     if (name.ends_with(kIndexEnding)) listing.indexes.push_back(it->path());
     if (name.ends_with(kFileEnding)) listing.files.push_back(it->path());
+    if (IsGgufModel(name)) listing.ggufs.push_back(it->path());
     listing.has_pickle = listing.has_pickle || pickle;
     if (IsOtherKind(name) && (listing.other.empty() || name < listing.other)) listing.other = name;
     std::error_code link_error;
@@ -51,6 +63,17 @@ Result<Listing> List(const fs::path& folder) {
   if (!error) return listing;
   return Error(StatusCode::kIo, "%s: cannot be listed: %s", folder.c_str(),
                error.message().c_str());
+}
+
+Status SeveralGgufs(const fs::path& folder, std::vector<fs::path> ggufs) {
+  constexpr size_t kMostShown = 8;
+  std::sort(ggufs.begin(), ggufs.end());
+  std::string names;
+  for (size_t i = 0; i < std::min(ggufs.size(), kMostShown); ++i)
+    names += (i > 0 ? ", " : "") + ggufs[i].filename().string();
+  if (ggufs.size() > kMostShown) names += ", ...";
+  return Error(StatusCode::kNotFound, "%s: holds %zu GGUF models (%s); name the file of one",
+               folder.c_str(), ggufs.size(), names.c_str());
 }
 
 Status NothingFound(const fs::path& folder, const Listing& listing) {
@@ -106,6 +129,10 @@ Result<WeightsFound> FindWeights(const fs::path& folder) {
     if (const fs::path index = folder / "pytorch_model.bin.index.json"; is_file(index))
       return WeightsFound{index, true};
   }
+  if (listing.files.empty() && listing.indexes.empty() && listing.ggufs.size() == 1)
+    return WeightsFound{listing.ggufs[0], false};
+  if (listing.files.empty() && listing.indexes.empty() && listing.ggufs.size() > 1)
+    return SeveralGgufs(folder, listing.ggufs);
   return NothingFound(folder, listing);
 }
 

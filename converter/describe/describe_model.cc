@@ -168,9 +168,11 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
   return OkStatus();
 }
 
-fs::path FolderOf(const fs::path& path) {
+// Where config.json lies. A file that is named alone is not called "./config.json".
+fs::path FolderOf(const OpenedModel& model) {
+  if (model.base->is_gguf()) return model.base->folder();
   std::error_code ignored;
-  return fs::is_directory(path, ignored) ? path : path.parent_path();
+  return fs::is_directory(model.path, ignored) ? model.path : model.path.parent_path();
 }
 
 // What the graph leaves out. A tensor that an adapter changed must not be among it: the change
@@ -208,7 +210,7 @@ Result<OpenedModel> OpenModel(const fs::path& path, std::span<const AdapterSpec>
   OpenedModel model;
   model.path = path;
   GRAFT_ASSIGN_OR_RETURN(model.base, Checkpoint::Open(path));
-  const fs::path folder = FolderOf(path);
+  const fs::path folder = FolderOf(model);
   if (const fs::path description = folder / "graft.json"; Exists(description)) {
     GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(description));
     GRAFT_ASSIGN_OR_RETURN(model.stack, ReadLayerStack(*document));
@@ -240,8 +242,7 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
     GRAFT_RETURN_IF_ERROR(
         LowerLayerStack(*model.stack, model.source(), name, graph, &description.task));
   } else {
-    GRAFT_RETURN_IF_ERROR(
-        DescribeConfigured(model, FolderOf(model.path), graph, header, &description));
+    GRAFT_RETURN_IF_ERROR(DescribeConfigured(model, FolderOf(model), graph, header, &description));
   }
   GRAFT_ASSIGN_OR_RETURN(description.graph, graph.Finish());
   description.constants = graph.constants();

@@ -15,6 +15,7 @@
 #include "converter/base/parallel.h"
 #include "converter/checkpoint/checkpoint_files.h"
 #include "converter/formats/safetensors_writer.h"
+#include "converter/gguf/gguf_parts.h"
 #include "converter/json/json.h"
 #include "converter/merge/merged_files.h"
 #include "converter/tensors/float_kernels.h"
@@ -44,8 +45,9 @@ constexpr int64_t kPieceBytes = int64_t{1} << 20;
 constexpr int64_t kPieceElements = 131072;
 
 // What is written is safetensors: pytorch_model-00001-of-00002.bin becomes
-// model-00001-of-00002.safetensors, and so does the index.
+// model-00001-of-00002.safetensors, as does NAME-00001-of-00002.gguf, and so does the index.
 std::string WrittenName(std::string name) {
+  if (name.ends_with(".gguf")) return "model" + std::string(GgufSplitEnding(name)) + ".safetensors";
   const std::string index = name.ends_with(".index.json") ? ".index.json" : "";
   name.resize(name.size() - index.size());
   for (const std::string_view ending : {".bin", ".pt", ".pth"}) {
@@ -250,8 +252,9 @@ Result<MergeReport> MergeCheckpoint(const MergeRequest& request) {
   GRAFT_RETURN_IF_ERROR(WriteShards(request, *base, *merged, LayOut(*base, *merged, request.dtype),
                                     folder->path(), &changed));
   std::error_code error;
-  if (std::filesystem::is_directory(request.base, error)) {
-    GRAFT_RETURN_IF_ERROR(WriteMergedFiles(*merged, request.base, request.dtype, folder->path()));
+  if (base->is_gguf() || std::filesystem::is_directory(request.base, error)) {
+    const std::filesystem::path& from = base->is_gguf() ? base->folder() : request.base;
+    GRAFT_RETURN_IF_ERROR(WriteMergedFiles(*merged, from, request.dtype, folder->path()));
   }
   GRAFT_RETURN_IF_ERROR(CheckCancelled());
   GRAFT_RETURN_IF_ERROR(folder->Finish());

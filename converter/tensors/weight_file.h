@@ -22,7 +22,8 @@ inline constexpr size_t kMaxTensors = 1'000'000;
 inline constexpr size_t kMaxNameBytes = 4096;
 
 /// A format is a class that fills in entries and metadata when it opens a file, having checked that
-/// every element of every entry lies inside the file. Immutable after that; reads are thread-safe.
+/// every element of every entry lies inside the file. Immutable after that; reads are thread-safe. A
+/// format whose elements are no plain numbers reads them in its own way.
 class WeightFile {
  public:
   struct Entry {
@@ -64,10 +65,10 @@ class WeightFile {
   Status ReadRows(const Entry& entry, int64_t row_begin, int64_t row_end,
                   std::span<double> out) const;
   /// Elements [first, first + out.size()) of a tensor in row-major order, widened.
-  Status ReadElements(const Entry& entry, int64_t first, std::span<double> out) const;
-  /// Bytes [offset, offset + out.size()) of a tensor in row-major order, as stored. Both must be
-  /// multiples of the element size.
-  Status ReadBytes(const Entry& entry, uint64_t offset, std::span<uint8_t> out) const;
+  virtual Status ReadElements(const Entry& entry, int64_t first, std::span<double> out) const;
+  /// Bytes [offset, offset + out.size()) of a tensor in row-major order, as numbers of its type. Both
+  /// must be multiples of the element size.
+  virtual Status ReadBytes(const Entry& entry, uint64_t offset, std::span<uint8_t> out) const;
   /// Whether two tensors of this file have the same shape, type and numbers, bit for bit.
   Result<bool> Same(const Entry& a, const Entry& b) const;
   /// Whether a tensor of this file and one of `other` have the same shape and the same numbers,

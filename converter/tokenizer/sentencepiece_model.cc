@@ -242,7 +242,7 @@ std::string AddedTokensOf(const Model& model) {
 
 }  // namespace
 
-Result<std::string> SentencePieceToJson(std::string_view bytes) {
+Result<std::string> SentencePieceToJson(std::string_view bytes, const SentencePieceUse& use) {
   GRAFT_ASSIGN_OR_RETURN(const Model model, ReadModel(bytes));
   const bool is_bpe = model.kind == 2;
   std::string unknown_text = "null";
@@ -261,7 +261,7 @@ Result<std::string> SentencePieceToJson(std::string_view bytes) {
   }
   if (model.removes_spaces) {
     // A space at the start stands for the prefix, which Metaspace then leaves out.
-    const bool keeps_start = is_bpe && model.adds_prefix;
+    const bool keeps_start = is_bpe && model.adds_prefix && !use.prefixes_every_part;
     normalize(keeps_start ? R"({"type":"Strip","strip_left":false})" : R"({"type":"Strip"})");
     normalize(R"({"type":"Replace","pattern":{"Regex":" {2,}"},"content":" "})");
   }
@@ -269,12 +269,19 @@ Result<std::string> SentencePieceToJson(std::string_view bytes) {
   const std::string fallback = model.byte_fallback ? "true" : "false";
   if (is_bpe) {
     GRAFT_ASSIGN_OR_RETURN(const std::string merges, MergesOf(model));
-    json +=
-        std::string(R"(,"pre_tokenizer":{"type":"Metaspace","replacement":"▁","split":false,)") +
-        R"("prepend_scheme":")" + (model.adds_prefix ? "first" : "never") +
-        R"("},"decoder":{"type":"Sequence","decoders":[)"
-        R"({"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},)"
-        R"({"type":"Fuse"})";
+    if (use.prefixes_every_part) {
+      // Before a text that begins with a space, too.
+      if (model.adds_prefix) normalize(R"({"type":"Prepend","prepend":"▁"})");
+      normalize(R"({"type":"Replace","pattern":{"String":" "},"content":"▁"})");
+      json += R"(,"pre_tokenizer":null)";
+    } else {
+      json +=
+          std::string(R"(,"pre_tokenizer":{"type":"Metaspace","replacement":"▁","split":false,)") +
+          R"("prepend_scheme":")" + (model.adds_prefix ? "first" : "never") + "\"}";
+    }
+    json += R"(,"decoder":{"type":"Sequence","decoders":[)"
+            R"({"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},)"
+            R"({"type":"Fuse"})";
     if (model.adds_prefix) json += R"(,{"type":"Strip","content":" ","start":1,"stop":0})";
     json += R"(]},"model":{"type":"BPE","unk_token":)" + unknown_text +
             R"(,"fuse_unk":true,"byte_fallback":)" + fallback + R"(,"vocab":)" +
@@ -287,6 +294,7 @@ Result<std::string> SentencePieceToJson(std::string_view bytes) {
             R"(,"model":{"type":"Unigram","unk_id":)" + unknown_id + R"(,"byte_fallback":)" +
             fallback + R"(,"vocab":)" + VocabularyOf(model, true) + "}";
   }
+  if (!use.post_processor.empty()) json += R"(,"post_processor":)" + use.post_processor;
   return json + R"(,"normalizer":{"type":"Sequence","normalizers":[)" + normalizers + "]}}";
 }
 

@@ -36,6 +36,9 @@ for name in llama_seqcls opt_seqcls qwen3_seqcls qwen3_embedding mistral_embeddi
   make "architecture-$name-f32" --base "$data/architectures/$name" --quant f32
 done
 make architecture-qwen3_embedding_lora-f32 --base "$data/architectures/qwen3_embedding" --adapter "$data/architectures/qwen3_embedding_lora" --quant f32
+for name in llama llama3 qwen2 qwen3 smollm3 granite phi3 olmo2 gemma2 gemma3 gpt2 gptneox bert distilbert roberta xlmroberta; do
+  make "gguf-$name-f32" --base "$data/gguf/$name.gguf" --quant f32
+done
 # Adapters through conversion and the runtime: case:base
 for pair in lora_qv:llama embedding:llama embedding_tied:llama_tied lm_head_tied:llama_tied bias_all:qwen2 lora_bias:qwen2 gpt2_conv1d:gpt2 bias_lora_only:bert modules_to_save_classifier:bert vit_qkv:vit; do
   for quant in f32 int8; do

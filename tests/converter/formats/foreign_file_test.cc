@@ -38,9 +38,7 @@ TEST_SUITE("converter/foreign_file") {
         {kPointer,
          "is a Git LFS pointer that stands for a file that was not downloaded; run "
          "`git lfs pull`"},
-        {"GGUF\3\0\0\0\1\0\0\0\0\0\0\0"s,
-         "is a GGUF file, which graft does not read; start from "
-         "the safetensors checkpoint or adapter"},
+        {"GGUF\3\0\0\0\1\0\0\0\0\0\0\0"s, "is not a sound GGUF file"},
         {"tjgg\1\0\0\0"s, "is a file of llama.cpp from before GGUF"},
         {"", "is empty; its download did not finish"},
         {"<!DOCTYPE html>\n<html class=\"\">", "is a web page"},
@@ -94,7 +92,7 @@ TEST_SUITE("converter/foreign_file") {
   }
 
   TEST_CASE("a folder of other programs' files says which") {
-    for (const char* name : {"model-Q4_K_M.gguf", "model.onnx", "tf_model.h5", "flax_model.msgpack",
+    for (const char* name : {"model.onnx", "tf_model.h5", "flax_model.msgpack",
                              "consolidated.00.pth", "weights.npz"}) {
       const TemporaryFolder folder;
       WriteText(folder / "config.json", "{}");
@@ -102,6 +100,12 @@ TEST_SUITE("converter/foreign_file") {
       CheckMentions(FaultOf(folder.path()),
                     "holds " + std::string(name) + ", which graft does not");
     }
+    const TemporaryFolder gguf;
+    WriteText(gguf / "model-Q4_K_M.gguf", "x");
+    CheckMentions(FaultOf(gguf.path()), "model-Q4_K_M.gguf: is not a sound GGUF file");
+    WriteText(gguf / "model-Q8_0.gguf", "x");
+    CheckMentions(FaultOf(gguf.path()),
+                  "holds 2 GGUF models (model-Q4_K_M.gguf, model-Q8_0.gguf); name the file of one");
     const TemporaryFolder broken;
     std::filesystem::create_symlink("../../blobs/nothing", broken / "model.safetensors");
     CheckMentions(FaultOf(broken.path()),

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The families that llama.cpp writes and graft converts: which names its files give to a model's
+// modules.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "converter/gguf/gguf_parts.h"
+#include "schema/result.h"
+
+namespace graft::converter {
+
+/// What the converter of llama.cpp does to a module's tensors, so that it can be undone.
+enum class GgufChange : uint8_t {
+  kNone,
+  kQueryPairs,  ///< The rows of each query head are stored as rotary pairs.
+  kKeyPairs,    ///< The same of key heads.
+  kSplitHeads,  ///< Query, key and value rows stored apart, in the model head by head.
+  kTransposed,  ///< The weight, not the bias.
+};
+
+struct GgufModule {
+  std::string_view stored;  ///< Without "blk.N." and ".weight".
+  std::string_view name;    ///< As transformers has it, without the layer's.
+  GgufChange change = GgufChange::kNone;
+};
+
+struct GgufFamily {
+  std::string_view architecture;  ///< general.architecture
+  std::string_view model_type;    ///< As config.json has it.
+  std::string_view model_class;   ///< As config.json has it, in `architectures`.
+  std::string_view layers;        ///< What stands before the number of a layer.
+  std::span<const GgufModule> modules;
+  std::span<const GgufModule> layer_modules;
+  bool adds_one_to_norms = false;  ///< The weights of norms are stored plus one.
+};
+
+/// The family of a file's model.
+/// Errors   kNotFound, kCorrupt: the file does not say;
+///          kUnsupported: none that is known.
+Result<GgufFamily> FindGgufFamily(const GgufParts& parts);
+
+/// What transformers calls the tensor that is stored as `name`, "blk.0.attn_q.weight" for one;
+/// `change` is that of its module. Empty: the family has no such tensor.
+std::string GgufNameInModel(const GgufFamily& family, std::string_view name, GgufChange* change);
+
+}  // namespace graft::converter

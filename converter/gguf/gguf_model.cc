@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/gguf/gguf_model.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "converter/base/sanitize.h"
+#include "converter/gguf/families.h"
+#include "converter/gguf/gguf_parts.h"
+#include "converter/gguf/gguf_settings.h"
+#include "converter/gguf/model_config.h"
+#include "converter/gguf/rope_config.h"
+#include "converter/gguf/tokenizer_facts.h"
+#include "converter/gguf/tokenizer_text.h"
+
+namespace graft::converter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxHeads = 65536;
+constexpr int64_t kMaxPadding = 4096;
+
+Status CheckKind(const GgufParts& parts) {
+  const GgufHeader& header = parts.header();
+  if (!header.Has("general.type")) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const std::string_view type, header.GetString("general.type"));
+  if (type == "model") return OkStatus();
+  if (type == "adapter") {
+    return Error(StatusCode::kUnsupported,
+                 "%s: is an adapter; name the model it was trained on as --base and this file as "
+                 "--adapter",
+                 parts.path().c_str());
+  }
+  return header.Fail("general.type",
+                     "is \"" + Sanitize(type) + "\"; a base must be a \"model\" of texts",
+                     StatusCode::kUnsupported);
+}
+
+/// What a family's tensors are shown by.
+struct Heads {
+  int64_t queries = 1;
+  int64_t keys = 1;
+  int64_t padding_rows = 0;
+};
+
+Result<Heads> ReadHeads(const GgufHeader& header, const GgufFamily& family) {
+  const GgufSettings settings(header, std::string(family.architecture));
+  Heads heads;
+  GRAFT_ASSIGN_OR_RETURN(heads.queries,
+                         settings.GetForAllLayers("attention.head_count", 1, kMaxHeads));
+  heads.keys = heads.queries;
+  if (settings.Has("attention.head_count_kv")) {
+    GRAFT_ASSIGN_OR_RETURN(heads.keys,
+                           settings.GetForAllLayers("attention.head_count_kv", 1, kMaxHeads));
+  }
+  if (!family.model_type.ends_with("roberta")) return heads;
+  int64_t padding = 1;
+  if (header.Has("tokenizer.ggml.padding_token_id")) {
+    GRAFT_ASSIGN_OR_RETURN(padding, header.GetInt("tokenizer.ggml.padding_token_id"));
+  }
+  if (padding < 0 || padding > kMaxPadding) {
+    return header.Fail("tokenizer.ggml.padding_token_id",
+                       "must be at most " + std::to_string(kMaxPadding));
+  }
+  heads.padding_rows = padding + 1;
+  return heads;
+}
+
+GgufLayout LayoutOf(GgufChange change, const Heads& heads) {
+  using Order = GgufLayout::Order;
+  switch (change) {
+    case GgufChange::kQueryPairs:
+      return {.order = Order::kHalves, .heads = heads.queries};
+    case GgufChange::kKeyPairs:
+      return {.order = Order::kHalves, .heads = heads.keys};
+    case GgufChange::kSplitHeads:
+      return {.order = Order::kByHead, .heads = heads.queries, .parts = 3};
+    case GgufChange::kTransposed:
+      return {.order = Order::kColumns};
+    case GgufChange::kNone:
+      break;
+  }
+  return {};
+}
+
+Status ShowAsInModel(const GgufFamily& family, const Heads& heads, GgufFile* file) {
+  std::vector<GgufFile::View> views;
+  const auto& tensors = file->header().tensors();
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (IsRopeTensor(tensors[i].name)) continue;  // config.json has them
+    GgufChange change = GgufChange::kNone;
+    std::string name = GgufNameInModel(family, tensors[i].name, &change);
+    GgufLayout layout = LayoutOf(change, heads);
+    if (family.adds_one_to_norms && name.ends_with("norm.weight")) layout.added = -1.0;
+    if (name.ends_with("position_embeddings.weight")) layout.zero_rows = heads.padding_rows;
+    // What the family does not know keeps its name, and is reported as unused.
+    if (name.empty()) name = tensors[i].name;
+    views.push_back({std::move(name), i, layout});
+  }
+  return file->Show(std::move(views));
+}
+
+/// How many tensors there are of each type, the most frequent first.
+void DescribeTypes(const GgufParts& parts, GgufModel* model) {
+  std::map<std::string_view, size_t> counts;
+  for (const auto& file : parts.files()) {
+    for (const GgufTensor& tensor : file->header().tensors()) {
+      ++counts[tensor.type->name];
+      model->is_quantized = model->is_quantized || !tensor.type->IsPlain();
+    }
+  }
+  std::vector<std::pair<std::string_view, size_t>> order(counts.begin(), counts.end());
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  model->stored_as = "GGUF (";
+  for (const auto& [name, count] : order) {
+    model->stored_as +=
+        (&name == &order[0].first ? "" : ", ") + std::to_string(count) + " " + std::string(name);
+  }
+  model->stored_as += ")";
+}
+
+Status WriteText(const fs::path& file, std::string_view text) {
+  std::FILE* out = std::fopen(file.c_str(), "wb");
+  const bool written =
+      out != nullptr && std::fwrite(text.data(), 1, text.size(), out) == text.size();
+  const bool closed = out != nullptr && std::fclose(out) == 0;
+  if (written && closed) return OkStatus();
+  return Error(StatusCode::kIo, "%s: cannot be written: %s", file.c_str(), std::strerror(errno));
+}
+
+/// sentence-transformers' files, of a model whose file says how the rows of a text become a vector.
+Status WritePooling(const GgufHeader& header, const GgufFamily& family, const fs::path& folder) {
+  const GgufSettings settings(header, std::string(family.architecture));
+  if (!settings.Has("pooling_type")) return OkStatus();
+  constexpr const char* kModes[] = {nullptr, "mean", "cls", "lasttoken"};
+  constexpr int64_t kRank = 4;
+  GRAFT_ASSIGN_OR_RETURN(const int64_t type, settings.GetIntIn("pooling_type", 0, kRank));
+  const bool scores = family.model_class.ends_with("ForSequenceClassification");
+  if (type == 0 || (type == kRank && scores)) return OkStatus();
+  if (type == kRank)
+    return settings.Fail("pooling_type", "says that the model ranks texts, by a head of its own");
+  std::error_code error;
+  fs::create_directory(folder / "1_Pooling", error);
+  GRAFT_RETURN_IF_ERROR(WriteText(folder / "1_Pooling" / "config.json",
+                                  std::string(R"({"pooling_mode": ")") + kModes[type] + "\"}\n"));
+  constexpr std::string_view kStart = "sentence_transformers.models.";
+  std::string modules = "[";
+  for (const auto& [name, path] :
+       {std::pair{"Transformer", ""}, {"Pooling", "1_Pooling"}, {"Normalize", "2_Normalize"}}) {
+    modules += (modules.size() == 1 ? "{" : ", {") + std::string("\"type\": \"") +
+               std::string(kStart) + name + R"(", "path": ")" + path + "\"}";
+  }
+  return WriteText(folder / "modules.json", modules + "]\n");
+}
+
+Status WriteFiles(const GgufParts& parts, const GgufFamily& family, const fs::path& folder) {
+  const GgufHeader& header = parts.header();
+  GRAFT_ASSIGN_OR_RETURN(const std::string config, GgufModelConfig(parts, family));
+  GRAFT_RETURN_IF_ERROR(WriteText(folder / "config.json", config));
+  GRAFT_RETURN_IF_ERROR(WritePooling(header, family, folder));
+  if (header.Has("tokenizer.chat_template")) {
+    GRAFT_ASSIGN_OR_RETURN(const std::string_view chat,
+                           header.GetString("tokenizer.chat_template"));
+    GRAFT_RETURN_IF_ERROR(WriteText(folder / "chat_template.jinja", chat));
+  }
+  GRAFT_ASSIGN_OR_RETURN(const std::optional<GgufTokenizer> tokenizer, ReadGgufTokenizer(header));
+  if (!tokenizer) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const std::string text, GgufTokenizerJson(header, *tokenizer));
+  GRAFT_RETURN_IF_ERROR(WriteText(folder / "tokenizer.json", text));
+  GRAFT_RETURN_IF_ERROR(
+      WriteText(folder / "tokenizer_config.json", GgufTokenizerConfig(*tokenizer)));
+  if (family.architecture == "bert") return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const std::string generation, GgufGenerationConfig(header, *tokenizer));
+  return WriteText(folder / "generation_config.json", generation);
+}
+
+}  // namespace
+
+Result<GgufModel> OpenGgufModel(const fs::path& path) {
+  GRAFT_ASSIGN_OR_RETURN(GgufParts parts, GgufParts::Open(path));
+  GRAFT_RETURN_IF_ERROR(CheckKind(parts));
+  GRAFT_ASSIGN_OR_RETURN(const GgufFamily family, FindGgufFamily(parts));
+  GRAFT_ASSIGN_OR_RETURN(const Heads heads, ReadHeads(parts.header(), family));
+  GgufModel model;
+  DescribeTypes(parts, &model);
+  std::error_code error;
+  const fs::path temporary = fs::temp_directory_path(error);
+  GRAFT_ASSIGN_OR_RETURN(model.kept, OutputFolder::Create(temporary / "graft-settings"));
+  // By its name an error in one of the files tells whose they are.
+  model.folder = model.kept->path() / path.filename();
+  fs::create_directory(model.folder, error);
+  GRAFT_RETURN_IF_ERROR(WriteFiles(parts, family, model.folder));
+  for (std::unique_ptr<GgufFile>& file : parts.TakeFiles()) {
+    GRAFT_RETURN_IF_ERROR(ShowAsInModel(family, heads, file.get()));
+    file->ForgetSettings();
+    model.files.push_back(std::move(file));
+  }
+  return model;
+}
+
+}  // namespace graft::converter

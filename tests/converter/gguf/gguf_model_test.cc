@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// A GGUF file as a base: its files beside the weights, its parts, what it is merged into, and what
+// is refused by name.
+#include "converter/gguf/gguf_model.h"
+
+#include <cmath>
+#include <functional>
+#include <numbers>
+
+#include <doctest/doctest.h>
+
+#include "converter/base/input_file.h"
+#include "converter/checkpoint/checkpoint.h"
+#include "converter/json/json.h"
+#include "converter/merge/merge_checkpoint.h"
+#include "tests/converter/merge/adapter_maker.h"
+#include "tests/support/gguf_maker.h"
+
+namespace graft::converter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kWidth = 16;
+constexpr int64_t kTokens = 10;
+
+std::vector<float> Numbers(int64_t count, int seed) {
+  std::vector<float> numbers(static_cast<size_t>(count));
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    numbers[i] = static_cast<float>((static_cast<int>(i) * 7 + seed * 13) % 31 - 15) / 16.0f;
+  }
+  return numbers;
+}
+
+void AddSettings(GgufMaker* maker, const std::string& family = "llama") {
+  maker->Text("general.architecture", family);
+  for (const auto& [key, value] : {std::pair<const char*, uint32_t>{"block_count", 1},
+                                   {"context_length", 64},
+                                   {"embedding_length", kWidth},
+                                   {"feed_forward_length", kWidth},
+                                   {"attention.head_count", 4},
+                                   {"attention.head_count_kv", 2}}) {
+    maker->Integer(family + "." + key, value);
+  }
+  maker->Number(family + ".attention.layer_norm_rms_epsilon", 1e-5f);
+}
+
+void AddTensor(GgufMaker* maker, const std::string& name, std::vector<int64_t> shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  maker->Floats32(name, shape, Numbers(count, static_cast<int>(name.size())));
+}
+
+void AddFirstHalf(GgufMaker* maker) {
+  AddTensor(maker, "token_embd.weight", {kTokens, kWidth});
+  AddTensor(maker, "output_norm.weight", {kWidth});
+  AddTensor(maker, "blk.0.attn_norm.weight", {kWidth});
+  AddTensor(maker, "blk.0.attn_q.weight", {kWidth, kWidth});
+  AddTensor(maker, "blk.0.attn_k.weight", {kWidth / 2, kWidth});
+}
+void AddSecondHalf(GgufMaker* maker) {
+  AddTensor(maker, "blk.0.attn_v.weight", {kWidth / 2, kWidth});
+  AddTensor(maker, "blk.0.attn_output.weight", {kWidth, kWidth});
+  AddTensor(maker, "blk.0.ffn_norm.weight", {kWidth});
+  for (const char* name : {"gate", "up", "down"})
+    AddTensor(maker, std::string("blk.0.ffn_") + name + ".weight", {kWidth, kWidth});
+}
+
+// A model whose settings are added to; what its config.json says, or the error.
+std::string ConfigOf(const std::function<void(GgufMaker*)>& add,
+                     const std::string& family = "llama") {
+  GgufMaker maker;
+  AddSettings(&maker, family);
+  add(&maker);
+  AddFirstHalf(&maker);
+  AddSecondHalf(&maker);
+  const TemporaryFolder folder;
+  WriteText(folder / "m.gguf", maker.Bytes());
+  const auto model = OpenGgufModel(folder / "m.gguf");
+  return model.ok() ? ReadBytes(model->folder / "config.json")
+                    : std::string(model.status().message());
+}
+
+void CheckMentions(const std::string& text, std::string_view part) {
+  INFO(text);
+  CHECK(text.find(part) != std::string::npos);
+}
+
+TEST_SUITE("converter/gguf_model") {
+  TEST_CASE("an adapter finds the modules of a GGUF base by the model's own names and rows") {
+    const TemporaryFolder folder;
+    const fs::path base = TestData("gguf/llama.gguf");
+    const auto opened = Checkpoint::Open(base);
+    REQUIRE_MESSAGE(opened.ok(), opened.status().message());
+    CHECK((*opened)->stored_as() == "GGUF (16 BF16, 5 F32)");
+    CHECK_FALSE((*opened)->is_quantized());
+    const std::string module = "model.layers.1.self_attn.q_proj";
+    SmallTensors lora;
+    lora["base_model.model." + module + ".lora_A.weight"] = RandomTensor({2, kWidth}, 1, true);
+    lora["base_model.model." + module + ".lora_B.weight"] = RandomTensor({kWidth, 2}, 2, true);
+    WriteAdapter(folder / "lora", "LORA",
+                 R"("r": 2, "lora_alpha": 2, "target_modules": ["q_proj"])", lora);
+    MergeRequest request;
+    request.base = base;
+    request.adapters = {{folder / "lora", 1}};
+    request.output = folder / "out";
+    request.dtype = DType::kFloat32;
+    const auto report = MergeCheckpoint(request);
+    REQUIRE_MESSAGE(report.ok(), report.status().message());
+    CHECK(report->tensors.size() == 1);
+    const auto merged = Checkpoint::Open(folder / "out");
+    REQUIRE_MESSAGE(merged.ok(), merged.status().message());
+    for (const TensorInfo& info : (*opened)->tensors()) {
+      INFO(info.name);
+      std::vector<double> expected = ReadAll(**opened, info.name);
+      if (info.name == module + ".weight") {
+        const auto& a = lora["base_model.model." + module + ".lora_A.weight"].values;
+        const auto& b = lora["base_model.model." + module + ".lora_B.weight"].values;
+        for (size_t row = 0; row < kWidth; ++row) {
+          for (size_t column = 0; column < kWidth; ++column) {
+            double& number = expected[row * kWidth + column];
+            number += b[row * 2] * a[column] + b[row * 2 + 1] * a[kWidth + column];
+            number = static_cast<double>(static_cast<float>(number));
+          }
+        }
+      }
+      CHECK(ReadAll(**merged, info.name) == expected);
+    }
+    for (const char* file : {"model.safetensors", "config.json", "tokenizer.json",
+                             "tokenizer_config.json", "generation_config.json"}) {
+      CHECK(Exists(folder / "out" / file));
+    }
+  }
+
+  TEST_CASE("the files beside the weights go away with the model") {
+    fs::path made;
+    {
+      const auto model = Checkpoint::Open(TestData("gguf/bert.gguf"));
+      REQUIRE(model.ok());
+      made = (*model)->folder();
+      CHECK(Exists(made / "config.json"));
+    }
+    CHECK_FALSE(Exists(made));
+    CHECK_FALSE(Exists(made.parent_path()));
+  }
+
+  TEST_CASE("a model in several files is read whole, by the name of any, or of the folder") {
+    GgufMaker first;
+    AddSettings(&first);
+    GgufMaker second;
+    for (GgufMaker* maker : {&first, &second}) {
+      maker->Integer("split.count", 2);
+      maker->Integer("split.no", maker == &first ? 0 : 1);
+    }
+    AddFirstHalf(&first);
+    AddSecondHalf(&second);
+    const TemporaryFolder folder;
+    WriteText(folder / "m-00001-of-00002.gguf", first.Bytes());
+    WriteText(folder / "m-00002-of-00002.gguf", second.Bytes());
+    for (const fs::path& path :
+         {folder / "m-00001-of-00002.gguf", folder / "m-00002-of-00002.gguf", folder.path()}) {
+      const auto model = Checkpoint::Open(path);
+      REQUIRE_MESSAGE(model.ok(), model.status().message());
+      CHECK((*model)->tensors().size() == 11);
+      CHECK((*model)->shards().size() == 2);
+      CHECK((*model)->Find("model.layers.0.mlp.down_proj.weight") != nullptr);
+    }
+    const auto fault = [&folder] {
+      return std::string(Checkpoint::Open(folder.path()).status().message());
+    };
+    WriteText(folder / "m-00002-of-00002.gguf", first.Bytes());
+    CheckMentions(fault(), "says part 1 of 2, but the file is called part 2 of 2");
+    fs::remove(folder / "m-00002-of-00002.gguf");
+    CheckMentions(fault(), "its part m-00002-of-00002.gguf is missing");
+    WriteText(folder / "whole.gguf", first.Bytes());
+    CheckMentions(fault(), "holds 2 GGUF models (m-00001-of-00002.gguf, whole.gguf)");
+  }
+
+  TEST_CASE("a head of its own and scaled positions are told from tensors and settings") {
+    CheckMentions(ConfigOf([](GgufMaker*) {}), "\"tie_word_embeddings\": true");
+    CheckMentions(ConfigOf([](GgufMaker* maker) {
+                    AddTensor(maker, "output.weight", {kTokens, kWidth});
+                  }),
+                  "\"tie_word_embeddings\": false");
+    const std::string linear = ConfigOf([](GgufMaker* maker) {
+      maker->Text("llama.rope.scaling.type", "linear");
+      maker->Number("llama.rope.scaling.factor", 8.0f);
+      maker->Number("llama.rope.freq_base", 1e6f);
+    });
+    CheckMentions(linear, "\"rope_theta\": 1000000.0");
+    CheckMentions(linear, "\"rope_type\": \"linear\"");
+    CheckMentions(ConfigOf([](GgufMaker* maker) {
+                    maker->Text("llama.rope.scaling.type", "yarn");
+                    maker->Number("llama.rope.scaling.factor", 4.0f);
+                    maker->Integer("llama.rope.scaling.original_context_length", 32);
+                  }),
+                  "\"original_max_position_embeddings\": 32");
+  }
+
+  TEST_CASE("the factors of Llama 3's positions give its settings back") {
+    constexpr double kTheta = 500000.0;
+    constexpr int kPairs = 32;
+    struct Scaling {
+      float factor;
+      double low;
+      double high;
+      double original;
+    };
+    for (const Scaling& s :
+         {Scaling{32.0f, 1.0, 4.0, 8192.0}, {8.0f, 1.0, 4.0, 8192.0}, {8.0f, 2.0, 6.0, 8192.0}}) {
+      std::vector<float> factors;
+      for (int i = 0; i < kPairs; ++i) {
+        const double wavelength = 2.0 * std::numbers::pi * std::pow(kTheta, i / double{kPairs});
+        if (wavelength < s.original / s.high) {
+          factors.push_back(1.0f);
+        } else if (wavelength > s.original / s.low) {
+          factors.push_back(s.factor);
+        } else {
+          const double smooth = (s.original / wavelength - s.low) / (s.high - s.low);
+          factors.push_back(static_cast<float>(1.0 / ((1.0 - smooth) / s.factor + smooth)));
+        }
+      }
+      const std::string text = ConfigOf([&factors](GgufMaker* maker) {
+        maker->Integer("llama.attention.key_length", 2 * kPairs);
+        maker->Integer("llama.attention.value_length", 2 * kPairs);
+        maker->Number("llama.rope.freq_base", static_cast<float>(kTheta));
+        maker->Floats32("rope_freqs.weight", {kPairs}, factors);
+      });
+      INFO(text);
+      // The weights of this model do not have such heads: what matters is the config.
+      const auto config = JsonDocument::Parse(text, "config.json");
+      REQUIRE(config.ok());
+      const JsonValue scaling = (*config)->root().Find("rope_scaling");
+      CHECK(*scaling.GetDouble("factor", 0) == static_cast<double>(s.factor));
+      CHECK(*scaling.GetDouble("low_freq_factor", 0) == doctest::Approx(s.low).epsilon(1e-3));
+      CHECK(*scaling.GetDouble("high_freq_factor", 0) == doctest::Approx(s.high).epsilon(1e-3));
+    }
+    CheckMentions(ConfigOf([](GgufMaker* maker) {
+                    maker->Floats32("rope_freqs.weight", {2}, {3.0f, 1.5f});
+                  }),
+                  "are not those of Llama 3's scaling of positions");
+    CheckMentions(ConfigOf([](GgufMaker* maker) {
+                    maker->Floats32("rope_freqs.weight", {3}, {1.0f, 1.0f, 1.0f});
+                  }),
+                  "tensor 'rope_freqs.weight' has the shape [3]; the heads need [2]");
+  }
+
+  TEST_CASE("a model that embeds says how") {
+    GgufMaker maker;
+    AddSettings(&maker, "qwen3");
+    maker.Integer("qwen3.pooling_type", 3);
+    AddFirstHalf(&maker);
+    AddSecondHalf(&maker);
+    const TemporaryFolder folder;
+    WriteText(folder / "m.gguf", maker.Bytes());
+    const auto model = OpenGgufModel(folder / "m.gguf");
+    REQUIRE_MESSAGE(model.ok(), model.status().message());
+    CheckMentions(ReadBytes(model->folder / "modules.json"), "Normalize");
+    CheckMentions(ReadBytes(model->folder / "1_Pooling/config.json"), "lasttoken");
+  }
+
+  TEST_CASE("what graft does not compute is refused by name") {
+    CheckMentions(ConfigOf([](GgufMaker*) {}, "rwkv7"), "is \"rwkv7\"; of GGUF files graft reads");
+    CheckMentions(ConfigOf([](GgufMaker* m) { m->Integer("llama.expert_count", 8); }),
+                  "setting 'llama.expert_count' is not 0");
+    CheckMentions(ConfigOf([](GgufMaker* m) { m->Flag("llama.attention.causal", false); }),
+                  "setting 'llama.attention.causal' is false");
+    CheckMentions(ConfigOf([](GgufMaker* m) { m->Text("general.type", "mmproj"); }),
+                  "is \"mmproj\"; a base must be");
+    CheckMentions(ConfigOf([](GgufMaker* m) { m->Text("general.type", "adapter"); }),
+                  "is an adapter; name the model it was trained on as --base");
+    CheckMentions(ConfigOf([](GgufMaker* m) { m->Text("llama.rope.scaling.type", "longrope"); }),
+                  "setting 'llama.rope.scaling.type' is \"longrope\"");
+    CheckMentions(ConfigOf([](GgufMaker* m) { m->Integer("llama.attention.sliding_window", 8); }),
+                  "setting 'llama.attention.sliding_window' is set");
+    CheckMentions(ConfigOf([](GgufMaker* m) {
+                    m->Text("tokenizer.ggml.model", "rwkv");
+                    m->Texts("tokenizer.ggml.tokens", {"a"});
+                  }),
+                  "setting 'tokenizer.ggml.model' is \"rwkv\"");
+    CheckMentions(ConfigOf([](GgufMaker* m) {
+                    m->Text("tokenizer.ggml.model", "gpt2");
+                    m->Text("tokenizer.ggml.pre", "martian");
+                    m->Texts("tokenizer.ggml.tokens", {"a"});
+                  }),
+                  "setting 'tokenizer.ggml.pre' is \"martian\"");
+    CheckMentions(ConfigOf([](GgufMaker* m) {
+                    m->Text("tokenizer.ggml.model", "llama");
+                    m->Texts("tokenizer.ggml.tokens", {"a"});
+                    m->Floats("tokenizer.ggml.scores", {0.0f, 1.0f});
+                  }),
+                  "lists 2 scores for 1 tokens");
+    GgufMaker odd;
+    AddSettings(&odd);
+    AddTensor(&odd, "token_embd.weight", {kTokens, kWidth});
+    AddTensor(&odd, "blk.0.attn_q.weight", {6, kWidth});
+    const TemporaryFolder folder;
+    WriteText(folder / "m.gguf", odd.Bytes());
+    CheckMentions(std::string(OpenGgufModel(folder / "m.gguf").status().message()),
+                  "tensor 'blk.0.attn_q.weight' of shape [6, 16] does not fit the model's 4 heads");
+  }
+}
+
+}  // namespace
+}  // namespace graft::converter

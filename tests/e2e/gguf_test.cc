@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// GGUF files that llama.cpp's converter wrote compute what transformers computes of the models that
+// it read, and cut texts as their own tokenizers do.
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "converter/json/json.h"
+#include "tests/e2e/reference.h"
+
+namespace graft::test {
+namespace {
+
+// Of the largest reference value.
+constexpr double kRelativeTolerance = 1e-5;
+constexpr size_t kComparedRows = 3;  // the last ones
+const char* const kNames[] = {"llama", "llama3",     "qwen2",   "qwen3",     "smollm3", "granite",
+                              "phi3",  "olmo2",      "gemma2",  "gemma3",    "gpt2",    "gptneox",
+                              "bert",  "distilbert", "roberta", "xlmroberta"};
+
+std::vector<float> LastRows(graft_session* session, const std::vector<int32_t>& ids) {
+  graft_tensor input = {};
+  input.name = "input_ids";
+  input.type = GRAFT_TYPE_I32;
+  input.rank = 1;
+  input.shape[0] = static_cast<int64_t>(ids.size());
+  input.data = ids.data();
+  const graft_tensor* outputs = nullptr;
+  size_t count = 0;
+  graft_error error = {};
+  REQUIRE_MESSAGE(graft_session_forward(session, &input, 1, &outputs, &count, &error) == GRAFT_OK,
+                  std::string(error.message));
+  for (size_t i = 0; i < count; ++i) {
+    if (outputs[i].shape[0] != static_cast<int64_t>(ids.size())) continue;
+    const auto* numbers = static_cast<const float*>(outputs[i].data);
+    const auto width = static_cast<size_t>(outputs[i].shape[1]);
+    return {numbers + (ids.size() - kComparedRows) * width, numbers + ids.size() * width};
+  }
+  FAIL("no output has a row for each token");
+  return {};
+}
+
+TEST_SUITE("e2e/gguf") {
+  TEST_CASE("every family computes what its own checkpoint does") {
+    const std::string file = DataPath("gguf/references.safetensors");
+    for (const std::string name : kNames) {
+      CAPTURE(name);
+      const ModelPtr model = OpenModel("gguf-" + name + "-f32");
+      const SessionPtr session = NewSession(model.get());
+      const Numbers expected = ReadNumbers(file, name + ".out");
+      const auto rows = LastRows(session.get(), ReadNumbers(file, name + ".ids").ids());
+      CHECK(LargestDifference(rows, expected.values) <=
+            kRelativeTolerance * LargestMagnitude(expected.values));
+    }
+  }
+
+  TEST_CASE("texts become the ids of the model's own tokenizer") {
+    const auto document = converter::JsonDocument::Read(DataPath("gguf/tokens.json"));
+    REQUIRE(document.ok());
+    for (const std::string name : kNames) {
+      const ModelPtr model = OpenModel("gguf-" + name + "-f32");
+      const converter::JsonValue texts = (*document)->root().Find(name);
+      REQUIRE(texts.size() > 10);
+      for (size_t i = 0; i < texts.size(); ++i) {
+        const std::string text(*texts.at(i).at(0).AsString());
+        std::vector<int32_t> expected;
+        for (size_t k = 0; k < texts.at(i).at(1).size(); ++k)
+          expected.push_back(static_cast<int32_t>(*texts.at(i).at(1).at(k).AsInt()));
+        std::vector<int32_t> ids(200);
+        size_t count = 0;
+        graft_error error = {};
+        REQUIRE(graft_model_tokenize(model.get(), text.data(), text.size(), 1, ids.data(),
+                                     ids.size(), &count, &error) == GRAFT_OK);
+        ids.resize(count);
+        CAPTURE(name);
+        CAPTURE(text);
+        CHECK(ids == expected);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace graft::test
