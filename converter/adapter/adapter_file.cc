@@ -12,6 +12,7 @@
 #include "converter/base/parallel.h"
 #include "converter/checkpoint/shard_index.h"
 #include "converter/formats/open_weight_file.h"
+#include "converter/gguf/gguf_adapter.h"
 #include "converter/tensors/training_wrappers.h"
 
 namespace graft::converter {
@@ -70,10 +71,13 @@ const AdapterTensor* AdapterModule::Find(std::string_view role) const {
 }
 
 Result<std::unique_ptr<AdapterFile>> AdapterFile::Open(const std::filesystem::path& path,
-                                                       const AdapterKinds& kinds) {
+                                                       const AdapterKinds& kinds,
+                                                       const std::filesystem::path& base) {
   std::unique_ptr<AdapterFile> adapter(new AdapterFile);
   GRAFT_ASSIGN_OR_RETURN(const AdapterLocation location, LocateAdapter(path));
-  if (!location.weights.empty()) {
+  if (location.weights.extension() == ".gguf") {
+    GRAFT_ASSIGN_OR_RETURN(adapter->weights_, OpenGgufAdapter(location.weights, base));
+  } else if (!location.weights.empty()) {
     GRAFT_ASSIGN_OR_RETURN(adapter->weights_, OpenWeights(location.weights));
   }
   if (adapter->weights_ != nullptr &&

@@ -45,7 +45,8 @@ class AdapterFile {
  public:
   /// Opens the adapter that LocateAdapter finds at `path`, a folder or a file, reads its
   /// configuration and the header of its weights, and every number of it once. It must be of one of
-  /// `kinds`, which must outlive it. A file with kohya's names needs no configuration.
+  /// `kinds`, which must outlive it. A file with kohya's names needs no configuration, and a GGUF file
+  /// none but the base's, which lies in `base`.
   /// Errors   those of LocateAdapter, AdapterConfig::Read and WeightFile::Open.
   ///          kNotFound: PEFT's or mlx-lm's tensors without their configuration, in no file beside
   ///          them and not in their metadata.
@@ -53,7 +54,8 @@ class AdapterFile {
   ///          kCorrupt: a tensor with a value that is not finite or not a floating-point number,
   ///          two tensors for one place. Messages name file and tensor.
   static Result<std::unique_ptr<AdapterFile>> Open(const std::filesystem::path& path,
-                                                   const AdapterKinds& kinds);
+                                                   const AdapterKinds& kinds,
+                                                   const std::filesystem::path& base = {});
 
   /// The folder with the configuration, where a tokenizer may lie too; empty for kohya's files.
   const std::filesystem::path& folder() const { return folder_; }

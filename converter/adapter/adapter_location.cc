@@ -86,12 +86,19 @@ Result<AdapterLocation> LocateInFolder(const fs::path& folder) {
     location.config_folder = folders[0];
     return location;
   }
+  const std::vector<fs::path> ggufs = Entries(
+      folder, [](const fs::path& path) { return IsFile(path) && path.extension() == ".gguf"; });
+  if (files.empty() && folders.empty() && ggufs.size() == 1) {
+    location.weights = ggufs[0];
+    return location;
+  }
   std::vector<fs::path> several = files;
+  if (files.empty() && folders.empty()) several = ggufs;
   several.insert(several.end(), folders.begin(), folders.end());
   if (several.empty()) {
     return Error(StatusCode::kNotFound,
                  "%s: holds no adapter: neither adapter_config.json, nor a subfolder with one, nor "
-                 "a safetensors file",
+                 "a safetensors or GGUF file",
                  folder.c_str());
   }
   return Error(StatusCode::kMismatch, "%s: holds %zu adapters (%s); name the one to merge",
@@ -108,6 +115,10 @@ Result<AdapterLocation> LocateAdapter(const fs::path& path) {
                  path.c_str());
   }
   AdapterLocation location;
+  if (path.extension() == ".gguf") {  // it says all of itself
+    location.weights = path;
+    return location;
+  }
   const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
   if (IsFile(parent / kConfig)) location.config_folder = parent;
   if (path.filename() != kConfig) location.weights = path;

@@ -17,8 +17,8 @@ struct AdapterLocation {
 };
 
 /// `path` may be a folder with adapter_config.json; a folder with exactly one subfolder that has
-/// it, as PEFT saves adapters under names of their own; a folder with exactly one safetensors file;
-/// or a file. Shards and the index that names them are one file, whichever of them is named.
+/// it, as PEFT saves adapters under names of their own; a folder with exactly one safetensors file, or
+/// with one GGUF file and no other adapter; or a file. Shards and the index that names them are one file, whichever of them is named.
 /// Errors   kNotFound: no such path, or nothing in it.
 ///          kMismatch: several could be meant; the message lists them.
 Result<AdapterLocation> LocateAdapter(const std::filesystem::path& path);

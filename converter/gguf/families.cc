@@ -178,21 +178,30 @@ const GgufModule* FindModule(std::span<const GgufModule> modules, std::string_vi
   return found != modules.end() ? &*found : nullptr;
 }
 
-}  // namespace
-
-Result<GgufFamily> FindGgufFamily(const GgufParts& parts) {
-  const GgufHeader& header = parts.header();
+Result<GgufFamily> FamilyByName(const GgufHeader& header) {
   GRAFT_ASSIGN_OR_RETURN(const std::string_view architecture,
                          header.GetString("general.architecture"));
   std::string known;
   for (const GgufFamily& family : kFamilies) {
-    if (family.architecture == architecture)
-      return architecture == "bert" ? BertKind(parts, family) : Result<GgufFamily>(family);
+    if (family.architecture == architecture) return family;
     known += (known.empty() ? "" : ", ") + std::string(family.architecture);
   }
   return header.Fail("general.architecture",
                      "is \"" + Sanitize(architecture) + "\"; of GGUF files graft reads " + known,
                      StatusCode::kUnsupported);
+}
+
+}  // namespace
+
+Result<GgufFamily> FindGgufFamily(const GgufParts& parts) {
+  GRAFT_ASSIGN_OR_RETURN(const GgufFamily family, FamilyByName(parts.header()));
+  return family.architecture == "bert" ? BertKind(parts, family) : Result<GgufFamily>(family);
+}
+
+Result<GgufFamily> FindGgufFamilyOfAdapter(const GgufHeader& header, std::string_view base_type) {
+  GRAFT_ASSIGN_OR_RETURN(const GgufFamily family, FamilyByName(header));
+  const bool is_distilled = family.architecture == "bert" && base_type == kDistilBert.model_type;
+  return is_distilled ? kDistilBert : family;
 }
 
 std::string GgufNameInModel(const GgufFamily& family, std::string_view name, GgufChange* change) {

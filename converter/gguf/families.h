@@ -43,6 +43,11 @@ struct GgufFamily {
 ///          kUnsupported: none that is known.
 Result<GgufFamily> FindGgufFamily(const GgufParts& parts);
 
+/// The family that an adapter was trained on; `base_type` is the base's model_type, which tells those
+/// apart that share an architecture.
+/// Errors   as FindGgufFamily.
+Result<GgufFamily> FindGgufFamilyOfAdapter(const GgufHeader& header, std::string_view base_type);
+
 /// What transformers calls the tensor that is stored as `name`, "blk.0.attn_q.weight" for one;
 /// `change` is that of its module. Empty: the family has no such tensor.
 std::string GgufNameInModel(const GgufFamily& family, std::string_view name, GgufChange* change);

@@ -30,7 +30,8 @@ Result<std::unique_ptr<MergedSource>> MergedSource::Open(std::shared_ptr<const C
   bool causal = false;
   bool headless = false;  // trained on the model without its language head
   for (const AdapterSpec& spec : adapters) {
-    GRAFT_ASSIGN_OR_RETURN(auto adapter, AdapterFile::Open(spec.folder, AllAdapterKinds()));
+    GRAFT_ASSIGN_OR_RETURN(
+        auto adapter, AdapterFile::Open(spec.folder, AllAdapterKinds(), merged->base_->folder()));
     const std::string& task = adapter->config().task_type;
     causal = causal || task == "CAUSAL_LM" ||
              adapter->config().base_model_class.ends_with("ForCausalLM");

@@ -86,6 +86,7 @@ void AddTexts(Seeds& seeds) {
   AddFiles(seeds, "settings", "/preprocessor_config.json", 1 << 14);
   AddFiles(seeds, "settings", "/adapter_config.json", 1 << 14);
   AddFiles(seeds, "adapter_config", "/adapter_config.json", 1 << 14);
+  AddFiles(seeds, "gguf", ".gguf", 1 << 15);
   AddFiles(seeds, "layer_stack", "/graft.json", 1 << 14);
 }
 

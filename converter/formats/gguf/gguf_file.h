@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "converter/formats/gguf/gguf_header.h"
@@ -47,6 +48,10 @@ class GgufFile final : public WeightFile {
   /// Shows these tensors only, in their layouts.
   /// Errors   kCorrupt: two of one name, a layout that does not fit its tensor.
   Status Show(std::vector<View> views);
+  /// What is told of the file to whoever reads its tensors.
+  void SetMetadata(std::vector<std::pair<std::string, std::string>> metadata) {
+    metadata_ = std::move(metadata);
+  }
   /// Lets go of what the header says besides where tensors lie: vocabularies are large.
   void ForgetSettings() { header_->ForgetSettings(); }
 

@@ -76,7 +76,7 @@ TEST_SUITE("converter/foreign_file") {
     WriteText(folder / "lora.gguf", "GGUF\3\0\0\0"s);
     CheckMentions(
         std::string(AdapterFile::Open(folder / "lora.gguf", AllAdapterKinds()).status().message()),
-        "is a GGUF file");
+        "is not a sound GGUF file");
     for (const char* bytes : {kPointer, "", "<html>"}) {
       WriteText(folder / "tokenizer.json", bytes);
       const auto document = JsonDocument::Read(folder / "tokenizer.json");

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each module has two factors: "blk.0.attn_q.weight.lora_a" [rank, in] and "....lora_b" [out, rank].
+#include "converter/gguf/gguf_adapter.h"
+
+#include <array>
+#include <charconv>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "converter/base/input_file.h"
+#include "converter/base/sanitize.h"
+#include "converter/formats/gguf/gguf_file.h"
+#include "converter/gguf/families.h"
+#include "converter/json/json.h"
+
+namespace graft::converter {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxHeads = 65536;
+
+/// What is needed of the base.
+struct BaseFacts {
+  std::string model_type;
+  int64_t query_heads = 0;  // 0: not known
+  int64_t key_heads = 0;
+};
+
+Result<BaseFacts> ReadBase(const fs::path& base) {
+  BaseFacts facts;
+  const fs::path file = base / "config.json";
+  if (base.empty() || !Exists(file)) return facts;
+  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
+  const JsonValue root = document->root();
+  GRAFT_ASSIGN_OR_RETURN(facts.model_type, root.GetString("model_type", ""));
+  const char* key = root.Has("num_attention_heads") ? "num_attention_heads" : "n_head";
+  if (!root.Has(key)) return facts;
+  GRAFT_ASSIGN_OR_RETURN(facts.query_heads, root.GetIntIn(key, 1, kMaxHeads));
+  GRAFT_ASSIGN_OR_RETURN(facts.key_heads,
+                         root.GetIntIn("num_key_value_heads", 1, kMaxHeads, facts.query_heads));
+  return facts;
+}
+
+Status CheckKind(const GgufHeader& header) {
+  const auto type_of = [&header](const char* key) -> Result<std::string> {
+    if (!header.Has(key)) return std::string("of no type");
+    GRAFT_ASSIGN_OR_RETURN(const std::string_view type, header.GetString(key));
+    return std::string(type);
+  };
+  GRAFT_ASSIGN_OR_RETURN(const std::string type, type_of("general.type"));
+  if (type != "adapter") {
+    return Error(StatusCode::kUnsupported,
+                 "%s: is a GGUF file of a model and no adapter (general.type is \"%s\"); name it "
+                 "as --base",
+                 header.path().c_str(), Sanitize(type).c_str());
+  }
+  GRAFT_ASSIGN_OR_RETURN(const std::string kind, type_of("adapter.type"));
+  if (kind != "lora") {
+    return header.Fail("adapter.type", "is \"" + Sanitize(kind) + "\"; graft reads lora",
+                       StatusCode::kUnsupported);
+  }
+  constexpr const char* kActivated = "adapter.alora.invocation_tokens";
+  if (!header.Has(kActivated)) return OkStatus();
+  return header.Fail(
+      kActivated,
+      "makes this an activated LoRA, which holds only behind these tokens and cannot "
+      "be merged",
+      StatusCode::kUnsupported);
+}
+
+/// A tensor's name in PEFT's files, and how it is to be shown.
+Result<GgufFile::View> ViewOf(const GgufHeader& header, const GgufFamily& family,
+                              const BaseFacts& base, size_t tensor) {
+  constexpr std::string_view kFactors[] = {".lora_a", ".lora_b"};
+  const std::string& name = header.tensors()[tensor].name;
+  const auto fail = [&](const char* what) {
+    return Error(StatusCode::kUnsupported, "%s: tensor '%s' %s", header.path().c_str(),
+                 Sanitize(name).c_str(), what);
+  };
+  const bool is_second = name.ends_with(kFactors[1]);
+  if (!is_second && !name.ends_with(kFactors[0]))
+    return fail("is neither of a LoRA's two factors, and llama.cpp leaves it aside");
+  const std::string_view weight =
+      std::string_view(name).substr(0, name.size() - kFactors[0].size());
+  GgufChange change = GgufChange::kNone;
+  std::string module = GgufNameInModel(family, weight, &change);
+  constexpr std::string_view kWeight = ".weight";
+  if (!module.ends_with(kWeight)) return fail("belongs to no module that graft knows");
+  module.resize(module.size() - kWeight.size());
+  GgufFile::View view;
+  view.tensor = tensor;
+  const bool is_embedding = weight == "token_embd.weight";
+  const std::string role = std::string(is_embedding ? ".lora_embedding_" : ".lora_") +
+                           (is_second ? "B" : "A") + (is_embedding ? "" : ".weight");
+  view.name = "base_model.model." + module + role;
+  using Order = GgufLayout::Order;
+  // Of an embedding the first factor is stored as a table of its tokens.
+  if (is_embedding && !is_second) view.layout.order = Order::kColumns;
+  const bool by_heads = change != GgufChange::kNone && change != GgufChange::kTransposed;
+  if (!is_second || !by_heads) return view;
+  if (base.query_heads == 0) {
+    return fail(
+        "has its rows in the order of llama.cpp, and only config.json of the base says how many "
+        "heads they belong to; it is missing");
+  }
+  view.layout.heads = change == GgufChange::kKeyPairs ? base.key_heads : base.query_heads;
+  view.layout.order = change == GgufChange::kSplitHeads ? Order::kByHead : Order::kHalves;
+  if (change == GgufChange::kSplitHeads) view.layout.parts = 3;
+  return view;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<WeightFile>> OpenGgufAdapter(const fs::path& path, const fs::path& base) {
+  GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<GgufFile> file, GgufFile::Open(path));
+  const GgufHeader& header = file->header();
+  GRAFT_RETURN_IF_ERROR(CheckKind(header));
+  GRAFT_ASSIGN_OR_RETURN(const BaseFacts facts, ReadBase(base));
+  GRAFT_ASSIGN_OR_RETURN(const GgufFamily family,
+                         FindGgufFamilyOfAdapter(header, facts.model_type));
+  GRAFT_ASSIGN_OR_RETURN(const double alpha, header.GetNumber("adapter.lora.alpha"));
+  std::vector<GgufFile::View> views;
+  for (size_t i = 0; i < header.tensors().size(); ++i) {
+    GRAFT_ASSIGN_OR_RETURN(GgufFile::View view, ViewOf(header, family, facts, i));
+    views.push_back(std::move(view));
+  }
+  GRAFT_RETURN_IF_ERROR(file->Show(std::move(views)));
+  std::array<char, 40> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), alpha);
+  file->SetMetadata({{"alpha", std::string(digits.data(), end.ptr)}});
+  file->ForgetSettings();
+  return std::unique_ptr<WeightFile>(std::move(file));
+}
+
+}  // namespace graft::converter
