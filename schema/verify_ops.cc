@@ -73,6 +73,10 @@ Status CheckLayerNorm(const OpChecker& op, const fb::LayerNorm& norm) {
   GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &width));
   GRAFT_RETURN_IF_ERROR(op.ExpectVector(norm.weight(), width, "weight"));
   if (norm.bias() != -1) GRAFT_RETURN_IF_ERROR(op.ExpectVector(norm.bias(), width, "bias"));
+  if (norm.group() != 0 && width % norm.group() != 0) {
+    return op.OpError("has a width of %" PRId64 ", not a multiple of its group's %u", width,
+                      norm.group());
+  }
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(norm.epsilon(), "epsilon"));
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
@@ -94,6 +98,8 @@ Status CheckRope(OpChecker& op, const fb::Rope& rope) {
   GRAFT_RETURN_IF_ERROR(
       op.ExpectVector(rope.inverse_frequencies(), rope.rotary_dim() / 2, "inverse_frequencies"));
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(rope.magnitude(), "magnitude"));
+  if (!std::isfinite(rope.growth()) || rope.growth() < 0.0f)
+    return op.OpError("has growth %g; it must be finite, and 0 or more", rope.growth());
   if (rope.positions() != 0) Bound(rope.positions(), &op.facts().positions);
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
@@ -133,6 +139,12 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(attention.scale(), "scale"));
   if (!std::isfinite(attention.soft_cap()) || attention.soft_cap() < 0.0f) {
     return op.OpError("has soft_cap %g; it must be finite, and 0 or more", attention.soft_cap());
+  }
+  if (attention.alibi_slopes() != -1) {
+    GRAFT_RETURN_IF_ERROR(
+        op.ExpectVector(attention.alibi_slopes(), attention.heads(), "alibi_slopes"));
+    if (!std::isfinite(attention.alibi_scale()))
+      return op.OpError("has an alibi_scale that is not finite");
   }
   if (attention.kv_cache() != -1) {
     GRAFT_ASSIGN_OR_RETURN(const fb::KvCache* cache, op.CacheAt(attention.kv_cache()));
@@ -176,6 +188,21 @@ Status CheckSelectRows(const OpChecker& op) {
 
 Status CheckScale(const OpChecker& op, const fb::Scale& scale) {
   if (!std::isfinite(scale.factor())) return op.OpError("has a factor that is not finite");
+  return CheckElementwise(op, 1);
+}
+
+Status CheckClamp(const OpChecker& op, const fb::Clamp& clamp) {
+  if (!std::isfinite(clamp.low()) || !std::isfinite(clamp.high()) || clamp.low() > clamp.high())
+    return op.OpError("clamps to [%g, %g]; both must be finite, in this order", clamp.low(),
+                      clamp.high());
+  return CheckElementwise(op, 1);
+}
+
+Status CheckXielu(const OpChecker& op, const fb::Xielu& xielu) {
+  for (const float number : {xielu.alpha_p(), xielu.alpha_n(), xielu.beta(), xielu.epsilon()}) {
+    if (!std::isfinite(number)) return op.OpError("has a number that is not finite");
+  }
+  if (xielu.epsilon() > 0.0f) return op.OpError("has an epsilon of %g, above 0", xielu.epsilon());
   return CheckElementwise(op, 1);
 }
 
@@ -314,6 +341,10 @@ Status CheckKind(OpChecker& op) {
       return CheckPatches(op, *kind.attributes_as_Patches()->window());
     case fb::OpAttributes::PoolPixels:
       return CheckPoolPixels(op, *kind.attributes_as_PoolPixels());
+    case fb::OpAttributes::Clamp:
+      return CheckClamp(op, *kind.attributes_as_Clamp());
+    case fb::OpAttributes::Xielu:
+      return CheckXielu(op, *kind.attributes_as_Xielu());
     case fb::OpAttributes::NONE:
       break;
   }

@@ -18,6 +18,7 @@
 #include "converter/describe/sentence_files.h"
 #include "converter/json/json.h"
 #include "converter/lower/architectures/registry.h"
+#include "converter/lower/architectures/text_model.h"
 #include "converter/lower/graph_builder.h"
 #include "converter/merge/end_tokens.h"
 #include "converter/tokenizer/chat_files.h"
@@ -99,10 +100,10 @@ Result<TokenizerUse> FindTokenizerUse(const TokenizerDocument& document, const J
 
 Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
     const OpenedModel& model, const fs::path& folder, const JsonValue& config,
-    const TaskDescription& task, const SentenceSettings& sentences,
+    const JsonValue& text_config, const TaskDescription& task, const SentenceSettings& sentences,
     flatbuffers::FlatBufferBuilder& header) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
-                         config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
+                         text_config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
   const fs::path& own = CompanionsOf(model).tokenizer;
   const fs::path& from = own.empty() ? folder : own;
   GRAFT_ASSIGN_OR_RETURN(const TokenizerContext context, ContextOf(config));
@@ -115,7 +116,7 @@ Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
                  own.c_str());
   }
   GRAFT_ASSIGN_OR_RETURN(const TokenizerUse use,
-                         FindTokenizerUse(*document, config, task, sentences));
+                         FindTokenizerUse(*document, text_config, task, sentences));
   GRAFT_ASSIGN_OR_RETURN(const auto tokenizer, BuildTokenizer(header, *document, use));
   const auto* table = flatbuffers::GetTemporaryPointer(header, tokenizer);
   const int64_t tokens = static_cast<int64_t>(table->token_offsets()->size()) - 1;
@@ -148,23 +149,28 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
         .Fail("says that the weights are quantized already; convert the model they were made from",
               StatusCode::kUnsupported);
   }
-  GRAFT_ASSIGN_OR_RETURN(Lowering* const lower, FindLowering(config));
+  GRAFT_ASSIGN_OR_RETURN(const TextModel text, FindTextModel(config, graph));
+  GRAFT_ASSIGN_OR_RETURN(Lowering* const lower, FindLowering(text.config));
   const Companions& companions = CompanionsOf(model);
-  GRAFT_ASSIGN_OR_RETURN(EndTokens end, FindEndTokens(folder, config, companions));
+  GRAFT_ASSIGN_OR_RETURN(
+      EndTokens end,
+      FindEndTokens(folder, config.Has("eos_token_id") ? config : text.config, companions));
   description->end_tokens = std::move(end.ids);
-  GRAFT_RETURN_IF_ERROR(LeaveOutUnknownTokens(config, &description->end_tokens));
+  GRAFT_RETURN_IF_ERROR(LeaveOutUnknownTokens(text.config, &description->end_tokens));
   GRAFT_RETURN_IF_ERROR(DescribeChat(companions, folder, description));
   GRAFT_ASSIGN_OR_RETURN(const SentenceSettings sentences,
                          ReadSentenceSettings(folder, companions.sentences));
   description->task.pooling = sentences.pooling;
-  GRAFT_RETURN_IF_ERROR(lower(config, graph, &description->task));
+  description->task.tied = text.tied;
+  GRAFT_RETURN_IF_ERROR(lower(text.config, graph, &description->task));
   if (auto& image = description->task.image; image.has_value())
     GRAFT_RETURN_IF_ERROR(
         ReadImagePreparation(companions.images.empty() ? folder : companions.images, &*image));
   TaskDescription& task = description->task;
   if (task.task == Task::kEmbedding) task.prompt = sentences.prompt;
-  GRAFT_ASSIGN_OR_RETURN(description->tokenizer,
-                         DescribeTokenizer(model, folder, config, task, sentences, header));
+  GRAFT_ASSIGN_OR_RETURN(
+      description->tokenizer,
+      DescribeTokenizer(model, folder, config, text.config, task, sentences, header));
   return OkStatus();
 }
 
@@ -177,9 +183,14 @@ fs::path FolderOf(const OpenedModel& model) {
 
 // What the graph leaves out. A tensor that an adapter changed must not be among it: the change
 // would silently be lost.
-Status FindUnused(const OpenedModel& model, ModelDescription* description) {
+Status FindUnused(const OpenedModel& model, std::span<const std::string> numbers_of,
+                  ModelDescription* description) {
   std::set<std::string, std::less<>> used;
-  for (const Constant& constant : description->constants) used.insert(constant.part.source);
+  for (const Constant& constant : description->constants) {
+    used.insert(constant.part.source);
+    used.insert(constant.part.sources.begin(), constant.part.sources.end());
+  }
+  used.insert(numbers_of.begin(), numbers_of.end());
   if (model.stack) used.merge(TensorsOf(*model.stack));
   for (const TensorInfo& info : model.source().tensors()) {
     if (used.contains(info.name)) continue;
@@ -246,7 +257,7 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
   }
   GRAFT_ASSIGN_OR_RETURN(description.graph, graph.Finish());
   description.constants = graph.constants();
-  GRAFT_RETURN_IF_ERROR(FindUnused(model, &description));
+  GRAFT_RETURN_IF_ERROR(FindUnused(model, graph.numbers_of(), &description));
   description.base_name = FolderName(model.path);
   if (model.with_inline_loras) {
     for (const StackLayer& layer : model.stack->layers) {

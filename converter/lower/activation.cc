@@ -24,10 +24,13 @@ constexpr Name kNames[] = {
     {"gelu_new", ActivationKind::GeluTanh},
     {"gelu_fast", ActivationKind::GeluTanh},
     {"gelu_pytorch_tanh", ActivationKind::GeluTanh},
+    {"gelu_python_tanh", ActivationKind::GeluTanh},
+    {"gelu_accurate", ActivationKind::GeluTanh},
     {"relu", ActivationKind::Relu},
     {"tanh", ActivationKind::Tanh},
     {"sigmoid", ActivationKind::Sigmoid},
     {"quick_gelu", ActivationKind::QuickGelu},
+    {"relu2", ActivationKind::ReluSquared},
 };
 
 }  // namespace

@@ -17,21 +17,44 @@ Status Read(const TensorSource& source, const std::string& name, int64_t begin, 
   return source.ReadRowsAndBase(name, begin, end, merged, base);
 }
 
+// Rows from `row` on that lie side by side in one source.
+int64_t RowsTogether(const TensorPart& part, int64_t rows_of_source, int64_t row, int64_t row_end) {
+  int64_t count = row_end - row;
+  if (!part.sources.empty()) count = std::min(count, rows_of_source - row % rows_of_source);
+  if (!part.rows.listed.empty()) {
+    const int64_t from = part.rows.At(row);
+    int64_t together = 1;
+    while (together < count && from >= 0 && part.rows.At(row + together) == from + together)
+      ++together;
+    return together;
+  }
+  if (part.rows.run_rows == 0) return count;
+  return std::min(count, part.rows.run_rows - row % part.rows.run_rows);
+}
+
 // Row by run: each call covers rows of one run only.
 Status ReadRuns(const Constant& constant, const TensorSource& source, int64_t row_begin,
                 int64_t row_end, std::span<double> merged, std::span<double> base) {
   const TensorPart& part = constant.part;
   const int64_t width = constant.row_elements();
+  const int64_t rows_of_source =
+      constant.rows() / static_cast<int64_t>(std::max<size_t>(1, part.sources.size()));
   for (int64_t row = row_begin; row < row_end;) {
-    const int64_t left_of_run =
-        part.rows.run_rows == 0 ? row_end - row : part.rows.run_rows - row % part.rows.run_rows;
-    const int64_t count = std::min(row_end - row, left_of_run);
+    const int64_t count = RowsTogether(part, rows_of_source, row, row_end);
     const auto at = static_cast<size_t>((row - row_begin) * width);
     const auto elements = static_cast<size_t>(count * width);
-    const int64_t from = part.rows.At(row);
-    GRAFT_RETURN_IF_ERROR(Read(source, part.source, from, from + count,
-                               merged.subspan(at, elements),
-                               base.empty() ? base : base.subspan(at, elements)));
+    const std::span<double> to = merged.subspan(at, elements);
+    const std::span<double> base_to = base.empty() ? base : base.subspan(at, elements);
+    const bool one_source = part.sources.empty();
+    const int64_t from = part.rows.At(one_source ? row : row % rows_of_source);
+    if (from < 0) {
+      std::fill(to.begin(), to.end(), 0.0);
+      std::fill(base_to.begin(), base_to.end(), 0.0);
+    } else {
+      const std::string& name =
+          one_source ? part.source : part.sources[static_cast<size_t>(row / rows_of_source)];
+      GRAFT_RETURN_IF_ERROR(Read(source, name, from, from + count, to, base_to));
+    }
     row += count;
   }
   return OkStatus();

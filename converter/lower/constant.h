@@ -12,14 +12,17 @@
 
 namespace graft::converter {
 
-/// Rows of a larger matrix: all of them from `begin` on, or runs with others between.
+/// Rows of a larger matrix: all of them from `begin` on, runs with others between (or, with a stride
+/// of 0, again and again), or any that are listed.
 struct RowRuns {
   int64_t begin = 0;
-  int64_t run_rows = 0;    ///< Rows that lie side by side; 0: all of them do.
-  int64_t run_stride = 0;  ///< From the start of one run to that of the next.
+  int64_t run_rows = 0;              ///< Rows that lie side by side; 0: all of them do.
+  int64_t run_stride = 0;            ///< From the start of one run to that of the next.
+  std::vector<int64_t> listed = {};  ///< If not empty: each row; -1 is one of zeros.
 
-  /// Which row of the larger matrix row `row` is.
+  /// Which row of the larger matrix row `row` is; -1: none, it is zeros.
   int64_t At(int64_t row) const {
+    if (!listed.empty()) return listed[static_cast<size_t>(row)];
     return run_rows == 0 ? begin + row : begin + row / run_rows * run_stride + row % run_rows;
   }
 };
@@ -27,7 +30,10 @@ struct RowRuns {
 /// Which numbers of a checkpoint's tensor a constant is made of. Each becomes number * factor +
 /// offset, then the same with the factor and offset of its row, in float64.
 struct TensorPart {
-  std::string source;       ///< Empty: none.
+  std::string source;  ///< Empty: none.
+  /// Of more than one source: each has as many of the constant's rows, in this order; `source` is
+  /// the first.
+  std::vector<std::string> sources = {};
   int64_t source_rows = 0;  ///< The source's own rows, or its columns if it is transposed.
   RowRuns rows = {};
   bool transposed = false;  ///< The source is [in_features, out_features].
@@ -43,13 +49,17 @@ struct TensorPart {
 /// Where the numbers of one tensor in the file come from.
 struct Constant {
   std::string name;            ///< In the file; unique.
-  std::vector<int64_t> shape;  ///< In the file.
+  std::vector<int64_t> shape;  ///< In the file, unless it is flattened.
   TensorPart part;             ///< Without a source, `literal` holds the numbers.
   std::vector<float> literal;
+  bool flattened = false;         ///< The file has all its numbers as one vector.
   bool is_weight_matrix = false;  ///< Stored in the format the user asked for; others stay f32.
 
   int64_t rows() const { return shape[0]; }
   int64_t row_elements() const;
+  std::vector<int64_t> shape_in_file() const {
+    return flattened ? std::vector<int64_t>{rows() * row_elements()} : shape;
+  }
 };
 
 /// How many rows are best read together, so that a thread holds a few hundred KiB; of a transposed

@@ -5,19 +5,28 @@
 
 namespace graft::converter {
 
-bool ConstantTable::Has(std::string_view source) const { return source_.Find(source) != nullptr; }
+std::string ConstantTable::NameInSource(std::string_view source) const {
+  for (const auto& [prefix, stored] : renamed_) {
+    if (source.starts_with(prefix)) return stored + std::string(source.substr(prefix.size()));
+  }
+  return std::string(source);
+}
+
+bool ConstantTable::Has(std::string_view source) const {
+  return source_.Find(NameInSource(source)) != nullptr;
+}
 
 int64_t ConstantTable::RowsOf(std::string_view source) const {
-  const TensorInfo* info = source_.Find(source);
+  const TensorInfo* info = source_.Find(NameInSource(source));
   return info == nullptr || info->shape.empty() ? 0 : info->shape[0];
 }
 
 void ConstantTable::CheckShape(std::string_view source, const std::vector<int64_t>& expected) {
-  const TensorInfo* info = source_.Find(source);
+  const std::string name = NameInSource(source);
+  const TensorInfo* info = source_.Find(name);
   if (info == nullptr) {
-    Fail(Error(StatusCode::kMismatch, "%s: has no tensor '%.*s', which the model needs as %s",
-               source_name_.c_str(), static_cast<int>(source.size()), source.data(),
-               ShapeText(expected).c_str()));
+    Fail(Error(StatusCode::kMismatch, "%s: has no tensor '%s', which the model needs as %s",
+               source_name_.c_str(), name.c_str(), ShapeText(expected).c_str()));
     return;
   }
   if (info->shape != expected) {
@@ -30,6 +39,8 @@ void ConstantTable::CheckShape(std::string_view source, const std::vector<int64_
 TensorId ConstantTable::AddConstant(Constant constant) {
   const auto found = index_.find(constant.name);
   if (found != index_.end()) return TensorId{found->second};
+  constant.part.source = NameInSource(constant.part.source);
+  for (std::string& source : constant.part.sources) source = NameInSource(source);
   const auto index = static_cast<int32_t>(constants_.size());
   index_.emplace(constant.name, index);
   constants_.push_back(std::move(constant));
@@ -101,6 +112,7 @@ TensorId ConstantTable::AddPart(std::string_view name, TensorPart part, std::vec
   source_shape[0] = part.source_rows;
   if (part.transposed) std::reverse(source_shape.begin(), source_shape.end());
   CheckShape(part.source, source_shape);
+  for (const std::string& source : part.sources) CheckShape(source, source_shape);
   Constant constant;
   constant.name = name;
   constant.shape = std::move(shape);
@@ -109,10 +121,43 @@ TensorId ConstantTable::AddPart(std::string_view name, TensorPart part, std::vec
   return AddConstant(std::move(constant));
 }
 
+TensorId ConstantTable::Flattened(std::string_view source,
+                                  const std::vector<int64_t>& source_shape) {
+  CheckShape(source, source_shape);
+  Constant constant;
+  constant.name = constant.part.source = source;
+  constant.part.source_rows = source_shape[0];
+  constant.shape = source_shape;
+  constant.flattened = true;
+  return AddConstant(std::move(constant));
+}
+
+std::vector<double> ConstantTable::Numbers(std::string_view source, int64_t count) {
+  std::vector<double> numbers(static_cast<size_t>(count));
+  const std::string name = NameInSource(source);
+  const TensorInfo* info = source_.Find(name);
+  if (info == nullptr || info->rows() != count || info->row_elements() != 1) {
+    CheckShape(source, {count});
+    return numbers;
+  }
+  numbers_of_.push_back(name);
+  Fail(source_.ReadRows(name, 0, count, numbers));
+  return numbers;
+}
+
 TensorId ConstantTable::Literal(std::string_view name, std::vector<float> numbers) {
   Constant constant;
   constant.name = name;
   constant.shape = {static_cast<int64_t>(numbers.size())};
+  constant.literal = std::move(numbers);
+  return AddConstant(std::move(constant));
+}
+
+TensorId ConstantTable::LiteralMatrix(std::string_view name, std::vector<float> numbers,
+                                      int64_t width) {
+  Constant constant;
+  constant.name = name;
+  constant.shape = {static_cast<int64_t>(numbers.size()) / width, width};
   constant.literal = std::move(numbers);
   return AddConstant(std::move(constant));
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "converter/lower/constant.h"
@@ -23,6 +24,11 @@ class ConstantTable {
   /// `source` must outlive the table. `source_name` is what messages call it.
   ConstantTable(const TensorSource& source, std::string source_name)
       : source_(source), source_name_(std::move(source_name)) {}
+
+  /// Source names that begin with `prefix` begin with `stored` in the checkpoint.
+  void Rename(std::string_view prefix, std::string_view stored) {
+    renamed_.emplace_back(prefix, stored);
+  }
 
   bool Has(std::string_view source) const;
   /// Rows of a tensor; 0 if there is none.
@@ -47,10 +53,19 @@ class ConstantTable {
   /// A vector, stored as f32.
   TensorId Vector(std::string_view source, int64_t elements);
   TensorId Vector(std::string_view name, TensorPart part, int64_t elements);
+  /// A matrix of `source_shape`, as one vector.
+  TensorId Flattened(std::string_view source, const std::vector<int64_t>& source_shape);
+  /// The first numbers of a tensor, for what is computed from them at once. Zeros where it is
+  /// missing or cannot be read, which is a fault.
+  std::vector<double> Numbers(std::string_view source, int64_t count);
+  /// Tensors that Numbers read.
+  const std::vector<std::string>& numbers_of() const { return numbers_of_; }
   /// A matrix that stays f32, as small tables do.
   TensorId FloatMatrix(std::string_view name, TensorPart part, int64_t rows, int64_t width);
   /// Numbers that the lowering itself computed.
   TensorId Literal(std::string_view name, std::vector<float> numbers);
+  /// The same as a matrix of rows of `width`.
+  TensorId LiteralMatrix(std::string_view name, std::vector<float> numbers, int64_t width);
 
   /// Keeps `status` as the fault, unless there is one or `status` is ok.
   void Fail(Status status);
@@ -68,12 +83,15 @@ class ConstantTable {
                    bool is_weight_matrix);
   TensorId AddConstant(Constant constant);
   void CheckShape(std::string_view source, const std::vector<int64_t>& expected);
+  std::string NameInSource(std::string_view source) const;
 
   const TensorSource& source_;
   const std::string source_name_;
   Status status_;
   std::vector<Constant> constants_;
   std::map<std::string, int32_t, std::less<>> index_;
+  std::vector<std::string> numbers_of_;
+  std::vector<std::pair<std::string, std::string>> renamed_;
 };
 
 }  // namespace graft::converter

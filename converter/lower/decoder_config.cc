@@ -88,26 +88,34 @@ Status Refuse(const JsonValue& config, std::string_view key) {
 
 }  // namespace
 
-Result<DecoderSizes> ReadDecoderSizes(const JsonValue& config) {
+Result<DecoderSizes> ReadDecoderSizes(const JsonValue& config, std::string_view mlp_key) {
   DecoderSizes sizes;
   GRAFT_ASSIGN_OR_RETURN(sizes.hidden, config.GetIntIn("hidden_size", 1, kMaxWidth));
-  GRAFT_ASSIGN_OR_RETURN(sizes.mlp_hidden, config.GetIntIn("intermediate_size", 1, kMaxWidth));
+  if (mlp_key.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(sizes.mlp_hidden, config.GetIntIn("intermediate_size", 1, kMaxWidth));
+  } else {
+    GRAFT_ASSIGN_OR_RETURN(sizes.mlp_hidden,
+                           config.GetIntIn(mlp_key, 1, 4 * kMaxWidth, 4 * sizes.hidden));
+  }
   GRAFT_ASSIGN_OR_RETURN(sizes.layers, config.GetIntIn("num_hidden_layers", 1, kMaxLayers));
   GRAFT_ASSIGN_OR_RETURN(sizes.vocabulary, config.GetIntIn("vocab_size", 1, kMaxVocabulary));
   return sizes;
 }
 
 Result<AttentionShape> ReadAttentionShape(const JsonValue& config, int64_t hidden,
-                                          int64_t usual_head_dim) {
+                                          int64_t usual_head_dim, int64_t usual_kv_heads) {
   AttentionShape attention;
   GRAFT_ASSIGN_OR_RETURN(attention.heads, config.GetIntIn("num_attention_heads", 1, kMaxHeads));
+  if (usual_kv_heads == 0 || Mentions(config, "num_key_value_heads"))
+    usual_kv_heads = attention.heads;
   GRAFT_ASSIGN_OR_RETURN(attention.kv_heads,
-                         config.GetIntIn("num_key_value_heads", 1, kMaxHeads, attention.heads));
+                         config.GetIntIn("num_key_value_heads", 1, kMaxHeads, usual_kv_heads));
   if (attention.heads % attention.kv_heads != 0) {
     return config.Find("num_key_value_heads")
         .Fail("is " + std::to_string(attention.kv_heads) + ", which does not divide the " +
               std::to_string(attention.heads) + " attention heads");
   }
+  if (Mentions(config, "head_dim") && !config.Has("head_dim")) usual_head_dim = 0;
   if (usual_head_dim == 0) {
     if (!config.Has("head_dim") && hidden % attention.heads != 0) {
       return config.Find("num_attention_heads")

@@ -22,13 +22,16 @@ struct DecoderSizes {
   int64_t vocabulary = 0;
 };
 
-/// hidden_size, intermediate_size, num_hidden_layers, vocab_size.
-Result<DecoderSizes> ReadDecoderSizes(const JsonValue& config);
+/// hidden_size, intermediate_size, num_hidden_layers, vocab_size. If `mlp_key` is not empty, the MLP's
+/// width is called so, and is 4 times the model's where the file does not say.
+Result<DecoderSizes> ReadDecoderSizes(const JsonValue& config, std::string_view mlp_key = {});
 
 /// num_attention_heads, num_key_value_heads, head_dim. Where the file has no head_dim it is
-/// `usual_head_dim`, or if that is 0 the heads' share of `hidden`. scale is 1 / sqrt(head_dim).
+/// `usual_head_dim`, or if that is 0 the heads' share of `hidden`; where it has no
+/// num_key_value_heads these are `usual_kv_heads`, or if that is 0 or the file says null as many as
+/// there are heads. scale is 1 / sqrt(head_dim).
 Result<AttentionShape> ReadAttentionShape(const JsonValue& config, int64_t hidden,
-                                          int64_t usual_head_dim = 0);
+                                          int64_t usual_head_dim = 0, int64_t usual_kv_heads = 0);
 
 /// Which layers slide, from layer_types; nothing if the file does not list them.
 /// Errors   kUnsupported: a type that is neither full_attention nor sliding_attention.

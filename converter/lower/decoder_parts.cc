@@ -113,14 +113,15 @@ Status AddHead(const JsonValue& config, GraphBuilder& graph, ValueId x, const De
   }
   // A stored copy of the embedding was left out before. A head that is there all the same differs:
   // it was stored so, or an adapter changed one of the two matrices.
-  const bool untied = !head.tied || graph.Has(head.weight);
+  const bool untied = !task->tied.value_or(head.tied) || graph.Has(head.weight);
   const TensorId weight =
       graph.Matrix(untied ? head.weight : head.embedding, head.vocabulary, graph.Width(x));
+  const TensorId bias = head.bias ? graph.Vector("lm_head.bias", head.vocabulary) : TensorId{};
   if (head.soft_cap == 0.0f) {
-    graph.Output(graph.Linear("logits", x, weight));
+    graph.Output(graph.Linear("logits", x, weight, bias));
     return OkStatus();
   }
-  x = graph.Linear("logits_before_cap", x, weight);
+  x = graph.Linear("logits_before_cap", x, weight, bias);
   x = graph.Scale("logits_within_cap", x, 1.0f / head.soft_cap);
   x = graph.Activation("logits_capped", x, schema::fb::ActivationKind::Tanh);
   graph.Output(graph.Scale("logits", x, head.soft_cap));

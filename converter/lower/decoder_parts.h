@@ -60,6 +60,7 @@ struct LanguageHead {
   std::string embedding;  ///< The head's weight if `tied` and there is no head of its own.
   int64_t vocabulary = 0;
   bool tied = false;
+  bool bias = false;           ///< "lm_head.bias" is added.
   float soft_cap = 0.0f;       ///< 0: none; else logits become cap * tanh(logits / cap).
   int64_t usual_padding = -1;  ///< pad_token_id of files that do not mention it; -1: none.
 };

@@ -57,34 +57,32 @@ class GraphBuilder : public ConstantTable {
   ValueId RmsNorm(std::string_view name, ValueId x, TensorId weight, float epsilon) {
     return Op(name, {x}, ShapeOf(x), schema::fb::CreateRmsNorm(header_, weight.index, epsilon));
   }
-  ValueId LayerNorm(std::string_view name, ValueId x, TensorId weight, TensorId bias,
-                    float epsilon) {
+  /// `group`: elements that are normalized by themselves; 0: the whole row.
+  ValueId LayerNorm(std::string_view name, ValueId x, TensorId weight, TensorId bias, float epsilon,
+                    int64_t group = 0) {
     return Op(name, {x}, ShapeOf(x),
-              schema::fb::CreateLayerNorm(header_, weight.index, bias.index, epsilon));
+              schema::fb::CreateLayerNorm(header_, weight.index, bias.index, epsilon, U32(group)));
   }
   ValueId Rope(std::string_view name, ValueId x, ValueId positions, const RopeShape& shape) {
-    return Op(name, {x, positions}, ShapeOf(x),
-              schema::fb::CreateRope(header_, shape.inverse_frequencies.index, U32(shape.head_dim),
-                                     U32(shape.rotary_dim), shape.interleaved, shape.magnitude,
-                                     U32(shape.positions)));
+    return Op(
+        name, {x, positions}, ShapeOf(x),
+        schema::fb::CreateRope(header_, shape.inverse_frequencies.index, U32(shape.head_dim),
+                               U32(shape.rotary_dim), shape.interleaved, shape.magnitude,
+                               U32(shape.positions), shape.growth, U32(shape.growth_positions)));
   }
   /// Causal attention over a KV cache of its own.
   ValueId CachedAttention(std::string_view name, ValueId query, ValueId key, ValueId value,
                           ValueId positions, const AttentionShape& shape) {
     const int32_t cache = AddKvCache(name, shape);
     return Op(name, {query, key, value, positions}, ShapeOf(query),
-              schema::fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads),
-                                          U32(shape.head_dim), shape.scale, shape.soft_cap,
-                                          U32(shape.window), cache, /*causal=*/true));
+              StoredAttention(shape, cache, /*causal=*/true));
   }
   /// Attention of every row to every row, or to those of its own text if `text_ends` is given; to
   /// none after its own if `causal`. Keeps nothing.
   ValueId Attention(std::string_view name, ValueId query, ValueId key, ValueId value,
                     ValueId text_ends, const AttentionShape& shape, bool causal = false) {
     return Op(name, {query, key, value, text_ends}, ShapeOf(query),
-              schema::fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads),
-                                          U32(shape.head_dim), shape.scale, shape.soft_cap,
-                                          U32(shape.window), /*kv_cache=*/-1, causal));
+              StoredAttention(shape, /*kv_cache=*/-1, causal));
   }
   ValueId Add(std::string_view name, ValueId a, ValueId b) {
     return Op(name, {a, b}, ShapeOf(a), schema::fb::CreateAdd(header_));
@@ -105,6 +103,16 @@ class GraphBuilder : public ConstantTable {
   /// x * factor.
   ValueId Scale(std::string_view name, ValueId x, float factor) {
     return Op(name, {x}, ShapeOf(x), schema::fb::CreateScale(header_, factor));
+  }
+  /// The nearest number of [low, high].
+  ValueId Clamp(std::string_view name, ValueId x, float low, float high) {
+    return Op(name, {x}, ShapeOf(x), schema::fb::CreateClamp(header_, low, high));
+  }
+  ValueId Xielu(std::string_view name, ValueId x, const XieluNumbers& numbers) {
+    const auto stored = schema::fb::CreateXielu(
+        header_, static_cast<float>(numbers.alpha_p), static_cast<float>(numbers.alpha_n),
+        static_cast<float>(numbers.beta), static_cast<float>(numbers.epsilon));
+    return Op(name, {x}, ShapeOf(x), stored);
   }
   /// One row for each text, or a single one if `text_ends` is none. index: of kind Row.
   ValueId PoolRows(std::string_view name, ValueId x, ValueId text_ends, schema::fb::PoolKind kind,
@@ -185,6 +193,8 @@ class GraphBuilder : public ConstantTable {
   /// An input of indices: i32 [symbol].
   ValueId IndexInput(std::string_view name, std::string_view symbol, schema::fb::InputRole role);
   int32_t AddKvCache(std::string_view name, const AttentionShape& shape);
+  flatbuffers::Offset<schema::fb::Attention> StoredAttention(const AttentionShape& shape,
+                                                             int32_t kv_cache, bool causal);
   /// A matrix takes as many features as what it is applied to has.
   void CheckTakes(TensorId weight, ValueId x);
 

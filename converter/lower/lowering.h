@@ -64,7 +64,10 @@ struct TaskDescription {
   std::optional<ImagePreparation> image;
   std::string prompt;          ///< Goes before each text of which an embedding is made.
   int64_t context_tokens = 0;  ///< Positions the model was trained for; 0: unbounded.
-  bool takes_text = true;      ///< A model of images or other numbers needs no tokenizer.
+  /// Whether the head is the embedding, where the model around a text model says so. Set before the
+  /// lowering runs.
+  std::optional<bool> tied;
+  bool takes_text = true;  ///< A model of images or other numbers needs no tokenizer.
 };
 
 /// Describes the model of `config` in `graph` and fills `task`.

@@ -51,12 +51,21 @@ ValueId Module::RmsNorm(std::string_view name, ValueId x, float epsilon, const N
                          epsilon);
 }
 
-ValueId Module::LayerNorm(std::string_view name, ValueId x, float epsilon, bool bias) const {
+ValueId Module::LayerNorm(std::string_view name, ValueId x, float epsilon, bool bias,
+                          const NormWeight& weight) const {
   const std::string module = Name(name);
   const int64_t width = graph_->Width(x);
-  const TensorId weight = graph_->Vector(module + ".weight", width);
-  return graph_->LayerNorm(module, x, weight,
-                           bias ? graph_->Vector(module + ".bias", width) : TensorId{}, epsilon);
+  const auto part = [&](std::string_view ending, double offset) {
+    return TensorPart{.source = module + std::string(ending),
+                      .source_rows = width,
+                      .factor = weight.factor,
+                      .offset = offset};
+  };
+  const TensorId factors =
+      graph_->Vector(module + ".weight", part(".weight", weight.offset), width);
+  return graph_->LayerNorm(
+      module, x, factors,
+      bias ? graph_->Vector(module + ".bias", part(".bias", 0.0), width) : TensorId{}, epsilon);
 }
 
 }  // namespace graft::converter

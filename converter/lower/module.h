@@ -47,8 +47,9 @@ class Module {
   /// "name.weight"; over runs of `group` elements, or whole rows if it is 0.
   ValueId RmsNorm(std::string_view name, ValueId x, float epsilon, const NormWeight& weight = {},
                   int64_t group = 0) const;
-  /// "name.weight" and, if `bias`, "name.bias".
-  ValueId LayerNorm(std::string_view name, ValueId x, float epsilon, bool bias = true) const;
+  /// "name.weight" and, if `bias`, "name.bias", which is multiplied by weight.factor.
+  ValueId LayerNorm(std::string_view name, ValueId x, float epsilon, bool bias = true,
+                    const NormWeight& weight = {}) const;
 
  private:
   GraphBuilder* graph_;

@@ -22,6 +22,15 @@ struct Scaling {
   bool by_layer_type;
 };
 
+std::vector<double> Frequencies(double theta, int64_t rotary_dim) {
+  std::vector<double> inverse(static_cast<size_t>(rotary_dim / 2));
+  for (size_t i = 0; i < inverse.size(); ++i) {
+    inverse[i] =
+        1.0 / std::pow(theta, static_cast<double>(2 * i) / static_cast<double>(rotary_dim));
+  }
+  return inverse;
+}
+
 // Wavelengths that the training context shows often stay as they are, those it never shows whole
 // are stretched by `factor`, and those between are blended.
 Status ScaleAsLlama3(const Scaling& scaling, std::vector<double>* inverse) {
@@ -194,8 +203,7 @@ Result<RopeFrequencies> ReadRope(const JsonValue& config, int64_t head_dim,
 Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonValue& parameters,
                                            int64_t head_dim, const RopeDefaults& defaults) {
   if (!parameters.IsNull() && !parameters.IsObject()) return parameters.Fail("must be an object");
-  GRAFT_ASSIGN_OR_RETURN(const double theta,
-                         ReadPositive(parameters, "rope_theta", defaults.theta));
+  GRAFT_ASSIGN_OR_RETURN(double theta, ReadPositive(parameters, "rope_theta", defaults.theta));
   if (theta == 1.0) return parameters.Find("rope_theta").Fail("must not be 1");
   GRAFT_ASSIGN_OR_RETURN(const double part,
                          parameters.GetDouble("partial_rotary_factor", defaults.rotated_part));
@@ -206,17 +214,17 @@ Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonVa
                        " rotated elements; they must be even and at least 2");
   }
 
-  std::vector<double> inverse(static_cast<size_t>(rotary_dim / 2));
-  for (size_t i = 0; i < inverse.size(); ++i) {
-    inverse[i] =
-        1.0 / std::pow(theta, static_cast<double>(2 * i) / static_cast<double>(rotary_dim));
-  }
-
   RopeFrequencies rope;
   // Older files say "type", newer ones "rope_type", some say both.
   const char* type_key = parameters.Has("rope_type") ? "rope_type" : "type";
   GRAFT_ASSIGN_OR_RETURN(std::string type, parameters.GetString(type_key, "default"));
   if (type == "yarn" && defaults.yarn_is_longrope) type = "longrope";
+  if (type == "dynamic" && defaults.alpha_grows_theta && head_dim > 2) {
+    GRAFT_ASSIGN_OR_RETURN(const double alpha, parameters.GetDouble("alpha", 0.0));
+    const auto width = static_cast<double>(head_dim);
+    if (alpha > 0.0) theta *= std::pow(alpha, width / (width - 2.0));
+  }
+  std::vector<double> inverse = Frequencies(theta, rotary_dim);
   GRAFT_ASSIGN_OR_RETURN(const int64_t context,
                          config.GetIntIn("max_position_embeddings", 1, kMaxContext, kUsualContext));
   GRAFT_ASSIGN_OR_RETURN(const int64_t original,
@@ -231,6 +239,13 @@ Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonVa
       return parameters.Fail("gives a rope frequency that is not finite");
     }
   }
+  return rope;
+}
+
+RopeFrequencies PlainRope(double theta, int64_t rotary_dim) {
+  RopeFrequencies rope;
+  for (const double frequency : Frequencies(theta, rotary_dim))
+    rope.inverse.push_back(static_cast<float>(frequency));
   return rope;
 }
 

@@ -27,6 +27,8 @@ struct RopeDefaults {
   int64_t original_context = 0;   ///< original_max_position_embeddings of the family; 0: none.
   bool yarn_is_longrope = false;  ///< An older name for it.
   bool by_layer_type = false;     ///< The parameters are one of several objects.
+  bool alpha_grows_theta =
+      false;  ///< dynamic with an `alpha`: theta grows with it once and for all.
 };
 
 /// Reads rope_parameters (transformers 5), or rope_theta and rope_scaling (transformers 4), for
@@ -44,6 +46,9 @@ Result<RopeFrequencies> ReadRope(const JsonValue& config, int64_t head_dim,
 /// defaults.theta. `config` is where the model's context stands.
 Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonValue& parameters,
                                            int64_t head_dim, const RopeDefaults& defaults);
+
+/// The first `rotary_dim` elements of a head by theta, unscaled.
+RopeFrequencies PlainRope(double theta, int64_t rotary_dim);
 
 /// The context of a model that was trained for `context` positions.
 int64_t ContextOf(const RopeFrequencies& rope, int64_t context);

@@ -28,6 +28,16 @@ struct AttentionShape {
   float scale = 0.0f;     ///< Usually 1 / sqrt(head_dim).
   int64_t window = 0;     ///< Positions a row looks back over, itself included; 0: all.
   float soft_cap = 0.0f;  ///< 0: none.
+  /// Of ALiBi, f32 [heads]: alibi_scale * (slope * position) is added to scores; what is in brackets
+  /// is rounded to bf16 if alibi_rounded.
+  TensorId alibi_slopes{};
+  float alibi_scale = 1.0f;
+  bool alibi_rounded = false;
+};
+
+/// As schema/model.fbs's Xielu has them.
+struct XieluNumbers {
+  double alpha_p = 0.0, alpha_n = 0.0, beta = 0.0, epsilon = 0.0;
 };
 
 /// A window that moves over an image of height x width pixels with zeros around it.
@@ -64,6 +74,10 @@ struct RopeShape {
   float magnitude = 1.0f;
   bool interleaved = false;
   int64_t positions = 0;  ///< Where the frequencies stop to hold; 0: nowhere.
+  /// If growth_positions is not 0, rows are multiplied by 1 + growth ln(1 + floor(position /
+  /// growth_positions)), too.
+  float growth = 0.0f;
+  int64_t growth_positions = 0;
 };
 
 }  // namespace graft::converter

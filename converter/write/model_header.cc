@@ -70,7 +70,7 @@ Status PlaceTensors(const ModelDescription& description, std::span<const StoredF
 flatbuffers::Offset<fb::Tensor> WriteTensor(const Constant& constant, const TensorPlace& place,
                                             flatbuffers::FlatBufferBuilder& header) {
   const auto name = header.CreateString(constant.name);
-  const auto shape = header.CreateVector(constant.shape);
+  const auto shape = header.CreateVector(constant.shape_in_file());
   const fb::Span data(place.data_offset, place.data_bytes, place.segment);
   const fb::Span scales(place.scales_offset, place.scales_bytes, place.segment);
   const fb::Hash128 hash;

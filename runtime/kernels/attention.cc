@@ -147,6 +147,7 @@ struct Block {
   float* weights;  // [kMaxVectors][kTile]
   float* sums;     // [kMaxVectors][padded_dim], unnormalized
   size_t count = 0;
+  size_t head[kMaxVectors];
   size_t first[kMaxVectors];  // visible positions: [first, last)
   size_t last[kMaxVectors];
   float maximum[kMaxVectors];
@@ -164,6 +165,7 @@ HWY_INLINE Block MakeBlock(const AttentionShape& shape, float* scratch) {
 void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row, size_t head,
               Block& block) {
   const size_t i = block.count++;
+  block.head[i] = head;
   const float* query = rows.query + (row * shape.heads + head) * shape.head_dim;
   float* scaled = block.query + i * shape.head_dim;
   for (size_t k = 0; k < shape.head_dim; ++k) scaled[k] = shape.scale * query[k];
@@ -173,8 +175,16 @@ void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row
       shape.window > 0 && position + 1 > shape.window ? position + 1 - shape.window : 0;
 }
 
-// Turns a tile's scores into weights under the running maximum; returns in scale[i] what earlier
-// sums must be multiplied by.
+// Adds what ALiBi says of positions [tile, tile + columns) to the scores of one query vector.
+void AddAlibi(const AttentionShape& shape, float slope, size_t tile, size_t columns, float* to) {
+  for (size_t j = 0; j < columns; ++j) {
+    float bias = slope * static_cast<float>(tile + j);
+    if (shape.alibi_rounded) bias = hwy::F32FromBF16(hwy::BF16FromF32(bias));
+    to[j] += shape.alibi_scale * bias;
+  }
+}
+
+// Turns a tile's scores into weights under the running maximum; scale[i]: factors of earlier sums.
 HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t columns,
                               Block& block, float* scale) {
   const Floats d;
@@ -188,6 +198,8 @@ HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t c
                    weights + j);
       }
     }
+    if (shape.alibi_slopes != nullptr)
+      AddAlibi(shape, shape.alibi_slopes[block.head[i]], tile, columns, weights);
     for (size_t j = tile; j < block.first[i] && j < tile + columns; ++j)
       weights[j - tile] = kMinusInfinity;
     for (size_t j = std::max(tile, block.last[i]); j < tile + columns; ++j)
@@ -214,8 +226,7 @@ HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t c
   }
 }
 
-// Asks for bytes that are read soon. A cache is many short runs, which the hardware does not see
-// coming.
+// Asks for bytes read soon: a cache is many short runs, which the hardware does not see coming.
 HWY_INLINE void PrefetchRun(const void* begin, size_t bytes) {
   constexpr size_t kLine = 64;
   const auto* at = static_cast<const uint8_t*>(begin);
@@ -255,8 +266,7 @@ HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, siz
   for (size_t tile = begin; tile < end; tile += kTile) {
     const size_t positions = std::min(kTile, end - tile);
     const size_t columns = (positions + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-    // One row of queries spends its time waiting for memory; many rows read the same cache again
-    // and again.
+    // One row of queries spends its time waiting for memory; many rows read a cache again and again.
     if (prefetch) {
       if (tile == begin)
         PrefetchRun(keys + tile * shape.head_dim, columns * shape.head_dim * sizeof(T));

@@ -16,6 +16,10 @@ struct AttentionShape {
   float soft_cap = 0.0f;  ///< 0: none
   size_t window = 0;      ///< 0: none
   bool causal = true;
+  /// Of each head, if there is ALiBi: alibi_scale * (slope * position) is added to the scores.
+  const float* alibi_slopes = nullptr;
+  float alibi_scale = 1.0f;
+  bool alibi_rounded = false;  ///< To bf16, before it is scaled.
 };
 
 /// Floats of scratch that a worker needs, whatever the op's number of rows.

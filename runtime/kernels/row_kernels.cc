@@ -142,6 +142,11 @@ HWY_INLINE void WithActivation(Activation kind, Use use) {
       return use([d](Vector x) HWY_ATTR {
         return hn::Mul(x, VectorSigmoid(d, hn::Mul(x, hn::Set(d, 1.702f))));
       });
+    case Activation::kReluSquared:
+      return use([d](Vector x) HWY_ATTR {
+        const Vector positive = hn::Max(x, hn::Zero(d));
+        return hn::Mul(positive, positive);
+      });
   }
 }
 
@@ -153,6 +158,20 @@ void GatedActivationImpl(Activation kind, const float* gate, const float* up, si
                          float* y) {
   WithActivation(kind, [&](auto f) HWY_ATTR {
     Map2(gate, up, width, y, [&](Vector g, Vector u) HWY_ATTR { return hn::Mul(f(g), u); });
+  });
+}
+
+void XieluImpl(const XieluShape& shape, const float* x, size_t width, float* y) {
+  const Floats d;
+  const Vector alpha_p = hn::Set(d, shape.alpha_p);
+  const Vector alpha_n = hn::Set(d, shape.alpha_n);
+  const Vector beta = hn::Set(d, shape.beta);
+  const Vector epsilon = hn::Set(d, shape.epsilon);
+  Map1(x, width, y, [&](Vector v) HWY_ATTR {
+    const Vector above = hn::Mul(alpha_p, hn::Mul(v, v));
+    const Vector grown = hn::Sub(VectorExp(d, hn::Min(v, epsilon)), hn::Set(d, 1.0f));
+    const Vector below = hn::Mul(alpha_n, hn::Sub(grown, v));
+    return hn::MulAdd(beta, v, hn::IfThenElse(hn::Gt(v, hn::Zero(d)), above, below));
   });
 }
 
@@ -253,6 +272,7 @@ HWY_EXPORT(MultiplyImpl);
 HWY_EXPORT(ScaleImpl);
 HWY_EXPORT(ActivationImpl);
 HWY_EXPORT(GatedActivationImpl);
+HWY_EXPORT(XieluImpl);
 HWY_EXPORT(QuantizeImpl);
 
 void RmsNormRow(const float* x, size_t width, const float* weight, size_t group, float epsilon,
@@ -278,6 +298,9 @@ void ActivationRow(Activation kind, const float* x, size_t width, float* y) {
 void GatedActivationRow(Activation kind, const float* gate, const float* up, size_t width,
                         float* y) {
   HWY_DYNAMIC_DISPATCH(GatedActivationImpl)(kind, gate, up, width, y);
+}
+void XieluRow(const XieluShape& shape, const float* x, size_t width, float* y) {
+  HWY_DYNAMIC_DISPATCH(XieluImpl)(shape, x, width, y);
 }
 void QuantizeRow(const float* x, size_t width, int8_t* codes, RowQuantization* quantization) {
   HWY_DYNAMIC_DISPATCH(QuantizeImpl)(x, width, codes, quantization);

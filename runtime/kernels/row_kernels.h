@@ -15,7 +15,21 @@ struct RowQuantization {
   float scale;
 };
 
-enum class Activation : uint8_t { kSilu, kGelu, kGeluTanh, kRelu, kTanh, kSigmoid, kQuickGelu };
+enum class Activation : uint8_t {
+  kSilu,
+  kGelu,
+  kGeluTanh,
+  kRelu,
+  kTanh,
+  kSigmoid,
+  kQuickGelu,
+  kReluSquared
+};
+
+/// The numbers of an xIELU.
+struct XieluShape {
+  float alpha_p, alpha_n, beta, epsilon;
+};
 
 /// y = x / sqrt(mean(x^2) + epsilon) * weight for each run of `group` elements. weight [group];
 /// width % group == 0.
@@ -31,6 +45,9 @@ void MultiplyRow(const float* a, const float* b, size_t width, float* y);
 /// y = factor * x
 void ScaleRow(const float* x, float factor, size_t width, float* y);
 void ActivationRow(Activation kind, const float* x, size_t width, float* y);
+/// y = alpha_p x^2 + beta x above 0, alpha_n (expm1(min(x, epsilon)) - x) + beta x elsewhere.
+/// Source   Huang and Schlag 2024, "Deriving Activation Functions Using Integration".
+void XieluRow(const XieluShape& shape, const float* x, size_t width, float* y);
 /// y = activation(gate) * up
 void GatedActivationRow(Activation kind, const float* gate, const float* up, size_t width,
                         float* y);

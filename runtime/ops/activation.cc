@@ -27,6 +27,8 @@ Activation ActivationOf(schema::fb::ActivationKind kind) {
       return Activation::kSigmoid;
     case Kind::QuickGelu:
       return Activation::kQuickGelu;
+    case Kind::ReluSquared:
+      return Activation::kReluSquared;
   }
   return Activation::kSilu;
 }

@@ -90,6 +90,9 @@ class Attend final : public StepRunner {
     const schema::fb::Attention& attention = source.attributes<schema::fb::Attention>();
     shape_ = {attention.heads(),    attention.kv_heads(), attention.head_dim(), attention.scale(),
               attention.soft_cap(), attention.window(),   attention.causal()};
+    shape_.alibi_slopes = source.floats(attention.alibi_slopes());
+    shape_.alibi_scale = attention.alibi_scale();
+    shape_.alibi_rounded = attention.alibi_rounded();
     stored_.Read(source, attention);
     workspace_ = &source.attention;
     return OkStatus();

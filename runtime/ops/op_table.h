@@ -24,12 +24,15 @@ extern const StepKind kConstant;
 extern const StepKind kConcatenateRows;
 extern const StepKind kPatches;
 extern const StepKind kPoolPixels;
+extern const StepKind kClamp;
+extern const StepKind kXielu;
 
 /// In the order of model.fbs's union OpAttributes.
 inline constexpr const StepKind* kOps[] = {
     nullptr,     &kEmbedding, &kLinear,   &kRmsNorm,         &kLayerNorm,       &kRope,
     &kAttention, &kAdd,       &kMultiply, &kActivation,      &kGatedActivation, &kSelectRows,
     &kScale,     &kPoolRows,  &kConstant, &kConcatenateRows, &kPatches,         &kPoolPixels,
+    &kClamp,     &kXielu,
 };
 
 }  // namespace graft::runtime::ops

@@ -3,10 +3,12 @@
 // frequencies, and then the heads are turned by them.
 #include "runtime/kernels/rope.h"
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 #include "runtime/executor/step_runner.h"
+#include "runtime/kernels/row_kernels.h"
 #include "runtime/ops/op_table.h"
 #include "runtime/plan/plan_builder.h"
 #include "schema/generated/model_generated.h"
@@ -52,6 +54,8 @@ class Rope final : public StepRunner {
     head_dim_ = rope.head_dim();
     half_ = rope.rotary_dim() / 2;
     interleaved_ = rope.interleaved();
+    growth_ = rope.growth();
+    growth_positions_ = rope.growth_positions();
     return OkStatus();
   }
 
@@ -60,20 +64,32 @@ class Rope final : public StepRunner {
     for (size_t row = begin; row < end; ++row) {
       const float* angles = angles_ + row * 2 * half_;
       RopeRow(in0(row), heads, head_dim_, half_, interleaved_, angles, angles + half_, out(row));
+      if (growth_positions_ != 0) Grow(row);
     }
   }
 
  protected:
   Status Prepare(const StepPlaces& places) override {
     angles_ = places.input<float>(1);
+    positions_ = places.input<int32_t>(2);
     return OkStatus();
   }
 
  private:
+  void Grow(size_t row) const {
+    const auto steps = static_cast<uint32_t>(positions_[row]) / growth_positions_;
+    if (steps == 0) return;
+    const float factor = 1.0f + growth_ * std::log1p(static_cast<float>(steps));
+    ScaleRow(out(row), factor, width(), out(row));
+  }
+
   size_t head_dim_ = 0;
   size_t half_ = 0;
   bool interleaved_ = false;
+  float growth_ = 0.0f;
+  uint32_t growth_positions_ = 0;  // 0: rows do not grow with their position
   const float* angles_ = nullptr;
+  const int32_t* positions_ = nullptr;
 };
 
 const StepKind kAngles = {.name = "angles", .make = MakeRunner<Angles>};
@@ -97,7 +113,14 @@ int32_t AnglesFor(PlanBuilder& plan, uint32_t op) {
 
 void PlanRope(PlanBuilder& plan, uint32_t op) {
   const int32_t angles = AnglesFor(plan, op);
-  plan.AddStep(kRope, op).inputs[1] = angles;
+  const int32_t values = plan.op(op).inputs()->Get(0);
+  const int32_t positions = plan.op(op).inputs()->Get(1);
+  const int32_t turned = plan.op(op).outputs()->Get(0);
+  if (plan.op(op).attributes_as_Rope()->growth_positions() == 0) {
+    plan.AddStep(kRope, op, {values, angles}, {turned});
+  } else {
+    plan.AddStep(kRope, op, {values, angles, positions}, {turned});
+  }
 }
 
 }  // namespace

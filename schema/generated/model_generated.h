@@ -72,6 +72,12 @@ struct SelectRowsBuilder;
 struct Scale;
 struct ScaleBuilder;
 
+struct Clamp;
+struct ClampBuilder;
+
+struct Xielu;
+struct XieluBuilder;
+
 struct PoolRows;
 struct PoolRowsBuilder;
 
@@ -199,11 +205,12 @@ enum class ActivationKind : uint8_t {
   Tanh = 4,
   Sigmoid = 5,
   QuickGelu = 6,
+  ReluSquared = 7,
   MIN = Silu,
-  MAX = QuickGelu
+  MAX = ReluSquared
 };
 
-inline const ActivationKind (&EnumValuesActivationKind())[7] {
+inline const ActivationKind (&EnumValuesActivationKind())[8] {
   static const ActivationKind values[] = {
     ActivationKind::Silu,
     ActivationKind::Gelu,
@@ -211,13 +218,14 @@ inline const ActivationKind (&EnumValuesActivationKind())[7] {
     ActivationKind::Relu,
     ActivationKind::Tanh,
     ActivationKind::Sigmoid,
-    ActivationKind::QuickGelu
+    ActivationKind::QuickGelu,
+    ActivationKind::ReluSquared
   };
   return values;
 }
 
 inline const char * const *EnumNamesActivationKind() {
-  static const char * const names[8] = {
+  static const char * const names[9] = {
     "Silu",
     "Gelu",
     "GeluTanh",
@@ -225,13 +233,14 @@ inline const char * const *EnumNamesActivationKind() {
     "Tanh",
     "Sigmoid",
     "QuickGelu",
+    "ReluSquared",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameActivationKind(ActivationKind e) {
-  if (flatbuffers::IsOutRange(e, ActivationKind::Silu, ActivationKind::QuickGelu)) return "";
+  if (flatbuffers::IsOutRange(e, ActivationKind::Silu, ActivationKind::ReluSquared)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesActivationKind()[index];
 }
@@ -288,11 +297,13 @@ enum class OpAttributes : uint8_t {
   ConcatenateRows = 15,
   Patches = 16,
   PoolPixels = 17,
+  Clamp = 18,
+  Xielu = 19,
   MIN = NONE,
-  MAX = PoolPixels
+  MAX = Xielu
 };
 
-inline const OpAttributes (&EnumValuesOpAttributes())[18] {
+inline const OpAttributes (&EnumValuesOpAttributes())[20] {
   static const OpAttributes values[] = {
     OpAttributes::NONE,
     OpAttributes::Embedding,
@@ -311,13 +322,15 @@ inline const OpAttributes (&EnumValuesOpAttributes())[18] {
     OpAttributes::Constant,
     OpAttributes::ConcatenateRows,
     OpAttributes::Patches,
-    OpAttributes::PoolPixels
+    OpAttributes::PoolPixels,
+    OpAttributes::Clamp,
+    OpAttributes::Xielu
   };
   return values;
 }
 
 inline const char * const *EnumNamesOpAttributes() {
-  static const char * const names[19] = {
+  static const char * const names[21] = {
     "NONE",
     "Embedding",
     "Linear",
@@ -336,13 +349,15 @@ inline const char * const *EnumNamesOpAttributes() {
     "ConcatenateRows",
     "Patches",
     "PoolPixels",
+    "Clamp",
+    "Xielu",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameOpAttributes(OpAttributes e) {
-  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::PoolPixels)) return "";
+  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::Xielu)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesOpAttributes()[index];
 }
@@ -417,6 +432,14 @@ template<> struct OpAttributesTraits<graft::schema::fb::Patches> {
 
 template<> struct OpAttributesTraits<graft::schema::fb::PoolPixels> {
   static const OpAttributes enum_value = OpAttributes::PoolPixels;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::Clamp> {
+  static const OpAttributes enum_value = OpAttributes::Clamp;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::Xielu> {
+  static const OpAttributes enum_value = OpAttributes::Xielu;
 };
 
 bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type);
@@ -1266,7 +1289,8 @@ struct LayerNorm FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
     VT_WEIGHT = 4,
     VT_BIAS = 6,
-    VT_EPSILON = 8
+    VT_EPSILON = 8,
+    VT_GROUP = 10
   };
   int32_t weight() const {
     return GetField<int32_t>(VT_WEIGHT, 0);
@@ -1277,11 +1301,15 @@ struct LayerNorm FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   float epsilon() const {
     return GetField<float>(VT_EPSILON, 0.0f);
   }
+  uint32_t group() const {
+    return GetField<uint32_t>(VT_GROUP, 0);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<int32_t>(verifier, VT_WEIGHT, 4) &&
            VerifyField<int32_t>(verifier, VT_BIAS, 4) &&
            VerifyField<float>(verifier, VT_EPSILON, 4) &&
+           VerifyField<uint32_t>(verifier, VT_GROUP, 4) &&
            verifier.EndTable();
   }
 };
@@ -1299,6 +1327,9 @@ struct LayerNormBuilder {
   void add_epsilon(float epsilon) {
     fbb_.AddElement<float>(LayerNorm::VT_EPSILON, epsilon, 0.0f);
   }
+  void add_group(uint32_t group) {
+    fbb_.AddElement<uint32_t>(LayerNorm::VT_GROUP, group, 0);
+  }
   explicit LayerNormBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1314,8 +1345,10 @@ inline flatbuffers::Offset<LayerNorm> CreateLayerNorm(
     flatbuffers::FlatBufferBuilder &_fbb,
     int32_t weight = 0,
     int32_t bias = -1,
-    float epsilon = 0.0f) {
+    float epsilon = 0.0f,
+    uint32_t group = 0) {
   LayerNormBuilder builder_(_fbb);
+  builder_.add_group(group);
   builder_.add_epsilon(epsilon);
   builder_.add_bias(bias);
   builder_.add_weight(weight);
@@ -1330,7 +1363,9 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_ROTARY_DIM = 8,
     VT_INTERLEAVED = 10,
     VT_MAGNITUDE = 12,
-    VT_POSITIONS = 14
+    VT_POSITIONS = 14,
+    VT_GROWTH = 16,
+    VT_GROWTH_POSITIONS = 18
   };
   int32_t inverse_frequencies() const {
     return GetField<int32_t>(VT_INVERSE_FREQUENCIES, 0);
@@ -1350,6 +1385,12 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   uint32_t positions() const {
     return GetField<uint32_t>(VT_POSITIONS, 0);
   }
+  float growth() const {
+    return GetField<float>(VT_GROWTH, 0.0f);
+  }
+  uint32_t growth_positions() const {
+    return GetField<uint32_t>(VT_GROWTH_POSITIONS, 0);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<int32_t>(verifier, VT_INVERSE_FREQUENCIES, 4) &&
@@ -1358,6 +1399,8 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_INTERLEAVED, 1) &&
            VerifyField<float>(verifier, VT_MAGNITUDE, 4) &&
            VerifyField<uint32_t>(verifier, VT_POSITIONS, 4) &&
+           VerifyField<float>(verifier, VT_GROWTH, 4) &&
+           VerifyField<uint32_t>(verifier, VT_GROWTH_POSITIONS, 4) &&
            verifier.EndTable();
   }
 };
@@ -1384,6 +1427,12 @@ struct RopeBuilder {
   void add_positions(uint32_t positions) {
     fbb_.AddElement<uint32_t>(Rope::VT_POSITIONS, positions, 0);
   }
+  void add_growth(float growth) {
+    fbb_.AddElement<float>(Rope::VT_GROWTH, growth, 0.0f);
+  }
+  void add_growth_positions(uint32_t growth_positions) {
+    fbb_.AddElement<uint32_t>(Rope::VT_GROWTH_POSITIONS, growth_positions, 0);
+  }
   explicit RopeBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1402,8 +1451,12 @@ inline flatbuffers::Offset<Rope> CreateRope(
     uint32_t rotary_dim = 0,
     bool interleaved = false,
     float magnitude = 1.0f,
-    uint32_t positions = 0) {
+    uint32_t positions = 0,
+    float growth = 0.0f,
+    uint32_t growth_positions = 0) {
   RopeBuilder builder_(_fbb);
+  builder_.add_growth_positions(growth_positions);
+  builder_.add_growth(growth);
   builder_.add_positions(positions);
   builder_.add_magnitude(magnitude);
   builder_.add_rotary_dim(rotary_dim);
@@ -1423,7 +1476,10 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_SOFT_CAP = 12,
     VT_WINDOW = 14,
     VT_KV_CACHE = 16,
-    VT_CAUSAL = 18
+    VT_CAUSAL = 18,
+    VT_ALIBI_SLOPES = 20,
+    VT_ALIBI_SCALE = 22,
+    VT_ALIBI_ROUNDED = 24
   };
   uint32_t heads() const {
     return GetField<uint32_t>(VT_HEADS, 0);
@@ -1449,6 +1505,15 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   bool causal() const {
     return GetField<uint8_t>(VT_CAUSAL, 0) != 0;
   }
+  int32_t alibi_slopes() const {
+    return GetField<int32_t>(VT_ALIBI_SLOPES, -1);
+  }
+  float alibi_scale() const {
+    return GetField<float>(VT_ALIBI_SCALE, 1.0f);
+  }
+  bool alibi_rounded() const {
+    return GetField<uint8_t>(VT_ALIBI_ROUNDED, 0) != 0;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint32_t>(verifier, VT_HEADS, 4) &&
@@ -1459,6 +1524,9 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint32_t>(verifier, VT_WINDOW, 4) &&
            VerifyField<int32_t>(verifier, VT_KV_CACHE, 4) &&
            VerifyField<uint8_t>(verifier, VT_CAUSAL, 1) &&
+           VerifyField<int32_t>(verifier, VT_ALIBI_SLOPES, 4) &&
+           VerifyField<float>(verifier, VT_ALIBI_SCALE, 4) &&
+           VerifyField<uint8_t>(verifier, VT_ALIBI_ROUNDED, 1) &&
            verifier.EndTable();
   }
 };
@@ -1491,6 +1559,15 @@ struct AttentionBuilder {
   void add_causal(bool causal) {
     fbb_.AddElement<uint8_t>(Attention::VT_CAUSAL, static_cast<uint8_t>(causal), 0);
   }
+  void add_alibi_slopes(int32_t alibi_slopes) {
+    fbb_.AddElement<int32_t>(Attention::VT_ALIBI_SLOPES, alibi_slopes, -1);
+  }
+  void add_alibi_scale(float alibi_scale) {
+    fbb_.AddElement<float>(Attention::VT_ALIBI_SCALE, alibi_scale, 1.0f);
+  }
+  void add_alibi_rounded(bool alibi_rounded) {
+    fbb_.AddElement<uint8_t>(Attention::VT_ALIBI_ROUNDED, static_cast<uint8_t>(alibi_rounded), 0);
+  }
   explicit AttentionBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1511,8 +1588,13 @@ inline flatbuffers::Offset<Attention> CreateAttention(
     float soft_cap = 0.0f,
     uint32_t window = 0,
     int32_t kv_cache = -1,
-    bool causal = false) {
+    bool causal = false,
+    int32_t alibi_slopes = -1,
+    float alibi_scale = 1.0f,
+    bool alibi_rounded = false) {
   AttentionBuilder builder_(_fbb);
+  builder_.add_alibi_scale(alibi_scale);
+  builder_.add_alibi_slopes(alibi_slopes);
   builder_.add_kv_cache(kv_cache);
   builder_.add_window(window);
   builder_.add_soft_cap(soft_cap);
@@ -1520,6 +1602,7 @@ inline flatbuffers::Offset<Attention> CreateAttention(
   builder_.add_head_dim(head_dim);
   builder_.add_kv_heads(kv_heads);
   builder_.add_heads(heads);
+  builder_.add_alibi_rounded(alibi_rounded);
   builder_.add_causal(causal);
   return builder_.Finish();
 }
@@ -1731,6 +1814,128 @@ inline flatbuffers::Offset<Scale> CreateScale(
     float factor = 1.0f) {
   ScaleBuilder builder_(_fbb);
   builder_.add_factor(factor);
+  return builder_.Finish();
+}
+
+struct Clamp FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ClampBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_LOW = 4,
+    VT_HIGH = 6
+  };
+  float low() const {
+    return GetField<float>(VT_LOW, 0.0f);
+  }
+  float high() const {
+    return GetField<float>(VT_HIGH, 0.0f);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<float>(verifier, VT_LOW, 4) &&
+           VerifyField<float>(verifier, VT_HIGH, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct ClampBuilder {
+  typedef Clamp Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_low(float low) {
+    fbb_.AddElement<float>(Clamp::VT_LOW, low, 0.0f);
+  }
+  void add_high(float high) {
+    fbb_.AddElement<float>(Clamp::VT_HIGH, high, 0.0f);
+  }
+  explicit ClampBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Clamp> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Clamp>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Clamp> CreateClamp(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    float low = 0.0f,
+    float high = 0.0f) {
+  ClampBuilder builder_(_fbb);
+  builder_.add_high(high);
+  builder_.add_low(low);
+  return builder_.Finish();
+}
+
+struct Xielu FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef XieluBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_ALPHA_P = 4,
+    VT_ALPHA_N = 6,
+    VT_BETA = 8,
+    VT_EPSILON = 10
+  };
+  float alpha_p() const {
+    return GetField<float>(VT_ALPHA_P, 0.0f);
+  }
+  float alpha_n() const {
+    return GetField<float>(VT_ALPHA_N, 0.0f);
+  }
+  float beta() const {
+    return GetField<float>(VT_BETA, 0.0f);
+  }
+  float epsilon() const {
+    return GetField<float>(VT_EPSILON, 0.0f);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<float>(verifier, VT_ALPHA_P, 4) &&
+           VerifyField<float>(verifier, VT_ALPHA_N, 4) &&
+           VerifyField<float>(verifier, VT_BETA, 4) &&
+           VerifyField<float>(verifier, VT_EPSILON, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct XieluBuilder {
+  typedef Xielu Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_alpha_p(float alpha_p) {
+    fbb_.AddElement<float>(Xielu::VT_ALPHA_P, alpha_p, 0.0f);
+  }
+  void add_alpha_n(float alpha_n) {
+    fbb_.AddElement<float>(Xielu::VT_ALPHA_N, alpha_n, 0.0f);
+  }
+  void add_beta(float beta) {
+    fbb_.AddElement<float>(Xielu::VT_BETA, beta, 0.0f);
+  }
+  void add_epsilon(float epsilon) {
+    fbb_.AddElement<float>(Xielu::VT_EPSILON, epsilon, 0.0f);
+  }
+  explicit XieluBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Xielu> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Xielu>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Xielu> CreateXielu(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    float alpha_p = 0.0f,
+    float alpha_n = 0.0f,
+    float beta = 0.0f,
+    float epsilon = 0.0f) {
+  XieluBuilder builder_(_fbb);
+  builder_.add_epsilon(epsilon);
+  builder_.add_beta(beta);
+  builder_.add_alpha_n(alpha_n);
+  builder_.add_alpha_p(alpha_p);
   return builder_.Finish();
 }
 
@@ -2025,6 +2230,12 @@ struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const graft::schema::fb::PoolPixels *attributes_as_PoolPixels() const {
     return attributes_type() == graft::schema::fb::OpAttributes::PoolPixels ? static_cast<const graft::schema::fb::PoolPixels *>(attributes()) : nullptr;
   }
+  const graft::schema::fb::Clamp *attributes_as_Clamp() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::Clamp ? static_cast<const graft::schema::fb::Clamp *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::Xielu *attributes_as_Xielu() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::Xielu ? static_cast<const graft::schema::fb::Xielu *>(attributes()) : nullptr;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffset(verifier, VT_NAME) &&
@@ -2106,6 +2317,14 @@ template<> inline const graft::schema::fb::Patches *Op::attributes_as<graft::sch
 
 template<> inline const graft::schema::fb::PoolPixels *Op::attributes_as<graft::schema::fb::PoolPixels>() const {
   return attributes_as_PoolPixels();
+}
+
+template<> inline const graft::schema::fb::Clamp *Op::attributes_as<graft::schema::fb::Clamp>() const {
+  return attributes_as_Clamp();
+}
+
+template<> inline const graft::schema::fb::Xielu *Op::attributes_as<graft::schema::fb::Xielu>() const {
+  return attributes_as_Xielu();
 }
 
 struct OpBuilder {
@@ -3319,6 +3538,14 @@ inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj,
     }
     case OpAttributes::PoolPixels: {
       auto ptr = reinterpret_cast<const graft::schema::fb::PoolPixels *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::Clamp: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::Clamp *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::Xielu: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::Xielu *>(obj);
       return verifier.VerifyTable(ptr);
     }
     default: return true;

@@ -124,6 +124,15 @@ Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbe
         for (size_t k = 0; k < dim; ++k) score += query(row, head * dim + k) * key(j, kv * dim + k);
         score *= options.scale;
         if (options.soft_cap > 0) score = options.soft_cap * std::tanh(score / options.soft_cap);
+        if (!options.alibi_slopes.empty()) {
+          double bias = options.alibi_slopes[head] * static_cast<double>(j);
+          if (options.alibi_rounded) {  // to 8 significant bits
+            int exponent = 0;
+            const double fraction = std::frexp(bias, &exponent);
+            bias = std::ldexp(std::nearbyint(fraction * 256.0), exponent - 8);
+          }
+          score += options.alibi_scale * bias;
+        }
         weights[j] = std::exp(score);
         total += weights[j];
       }
@@ -155,6 +164,8 @@ double ReferenceActivation(fb::ActivationKind kind, double x) {
       return 1.0 / (1.0 + std::exp(-x));
     case fb::ActivationKind::QuickGelu:
       return x / (1.0 + std::exp(-1.702 * x));
+    case fb::ActivationKind::ReluSquared:
+      return std::max(x, 0.0) * std::max(x, 0.0);
   }
   return 0.0;
 }

@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -39,6 +40,8 @@ struct Decoder {
   int32_t pad_token = -1;
   size_t prompt_bytes = 0;
   uint32_t rope_positions = 0;
+  float growth = 0.0f, alibi_scale = 1.0f;
+  int32_t alibi_slopes = -1;
 };
 
 // What is learned of the graph goes to `facts`, if that is not null.
@@ -77,14 +80,16 @@ Status Check(const Decoder& d, GraphFacts* facts = nullptr) {
            fb::CreateEmbedding(b, d.table).Union());
   model.Op("norm", {d.read_early ? gated : x}, {normed}, fb::OpAttributes::RmsNorm,
            d.no_attributes ? 0 : fb::CreateRmsNorm(b, d.norm_weight, d.epsilon).Union());
-  model.Op("rope", {normed, d.wrong_positions ? ids : positions}, {rotated}, fb::OpAttributes::Rope,
-           fb::CreateRope(b, 2, d.head_dim, d.rotary_dim, false, 1.0f, d.rope_positions).Union());
+  model.Op(
+      "rope", {normed, d.wrong_positions ? ids : positions}, {rotated}, fb::OpAttributes::Rope,
+      fb::CreateRope(b, 2, d.head_dim, d.rotary_dim, false, 1.0f, d.rope_positions, d.growth, 8)
+          .Union());
   model.Op("key", {normed}, {key}, fb::OpAttributes::Linear,
            fb::CreateLinear(b, key_weight, d.bias).Union());
   model.Op("attention", {rotated, key, key, positions}, {d.write_twice ? normed : attended},
            fb::OpAttributes::Attention,
            fb::CreateAttention(b, d.heads, d.kv_heads, d.head_dim, d.scale, d.soft_cap, 0, d.cache,
-                               d.causal)
+                               d.causal, d.alibi_slopes, d.alibi_scale)
                .Union());
   model.Op("gate", {attended, normed}, {gated}, fb::OpAttributes::GatedActivation,
            fb::CreateGatedActivation(b, d.activation).Union());
@@ -228,6 +233,51 @@ TEST_SUITE("schema/graph") {
     CHECK_REFUSED("soft_cap", d.soft_cap = -1.0f);
     CHECK_REFUSED("has a factor that is not finite",
                   d.factor = std::numeric_limits<float>::infinity());
+    CHECK_REFUSED("has growth -1", d.growth = -1.0f);
+    CHECK_REFUSED("has growth nan", d.growth = std::numeric_limits<float>::quiet_NaN());
+    CHECK_REFUSED("needs its alibi_slopes (norm) to be f32 of [3]", d.alibi_slopes = 1);
+    CHECK_REFUSED("has tensor 9 of 4 as its alibi_slopes", d.alibi_slopes = 9);
+    CHECK_REFUSED("has tensor -2 of 4 as its alibi_slopes", d.alibi_slopes = -2);
+  }
+
+  TEST_CASE("norms of groups, clamps and xielus are held to their shapes and ranges") {
+    const auto message = [](fb::OpAttributes kind, const auto& make) {
+      ModelBuilder model;
+      const auto rows = Symbolic(model.Symbol("rows"));
+      const std::vector<float> ones(6, 1.0f);
+      const int32_t weight = model.FloatTensor("weight", {6}, ones);
+      const int32_t x =
+          model.Input("x", {rows, Fixed(6)}, fb::InputRole::Tensor, fb::ElementType::Float32);
+      const int32_t y = model.Value("y", {rows, Fixed(6)});
+      model.Op("op", {x}, {y}, kind, make(model.builder(), weight));
+      model.Output(y);
+      const test::AlignedBytes file = model.Finish();
+      return std::string(Verify(file.span()).status().message());
+    };
+    const auto norm = [&](uint32_t group) {
+      return message(fb::OpAttributes::LayerNorm, [&](auto& b, int32_t weight) {
+        return fb::CreateLayerNorm(b, weight, -1, 1e-5f, group).Union();
+      });
+    };
+    CHECK(norm(3).empty());
+    CHECK(norm(0).empty());
+    CHECK(norm(4).find("not a multiple of its group's 4") != std::string::npos);
+    const auto clamp = [&](float low, float high) {
+      return message(fb::OpAttributes::Clamp,
+                     [&](auto& b, int32_t) { return fb::CreateClamp(b, low, high).Union(); });
+    };
+    const float infinity = std::numeric_limits<float>::infinity();
+    CHECK(clamp(-1.0f, 1.0f).empty());
+    for (const auto& [low, high] : {std::pair{2.0f, 1.0f}, {-infinity, 1.0f}, {0.0f, infinity}})
+      CHECK(clamp(low, high).find("clamps to") != std::string::npos);
+    const auto xielu = [&](float beta, float epsilon) {
+      return message(fb::OpAttributes::Xielu, [&](auto& b, int32_t) {
+        return fb::CreateXielu(b, 0.5f, 0.5f, beta, epsilon).Union();
+      });
+    };
+    CHECK(xielu(0.5f, -1e-6f).empty());
+    CHECK(xielu(infinity, -1e-6f).find("not finite") != std::string::npos);
+    CHECK(xielu(0.5f, 0.1f).find("above 0") != std::string::npos);
   }
 
   TEST_CASE("roles are what the ops need") {

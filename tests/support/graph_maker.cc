@@ -181,22 +181,22 @@ int32_t GraphMaker::RmsNorm(int32_t x, int64_t width, const Weight& weight, floa
 }
 
 int32_t GraphMaker::LayerNorm(int32_t x, int64_t width, const Weight& weight, const Weight* bias,
-                              float epsilon) {
+                              float epsilon, uint32_t group) {
   const int32_t out = NewValue(width);
   Op({x}, out, fb::OpAttributes::LayerNorm,
      fb::CreateLayerNorm(builder_.builder(), weight.tensor, bias == nullptr ? -1 : bias->tensor,
-                         epsilon)
+                         epsilon, group)
          .Union());
   return out;
 }
 
 int32_t GraphMaker::Rope(int32_t x, int64_t width, const Weight& inverse_frequencies,
-                         uint32_t head_dim, uint32_t rotary_dim, bool interleaved,
-                         float magnitude) {
+                         uint32_t head_dim, uint32_t rotary_dim, bool interleaved, float magnitude,
+                         float growth, uint32_t growth_positions) {
   const int32_t out = NewValue(width);
   Op({x, positions_}, out, fb::OpAttributes::Rope,
      fb::CreateRope(builder_.builder(), inverse_frequencies.tensor, head_dim, rotary_dim,
-                    interleaved, magnitude)
+                    interleaved, magnitude, 0, growth, growth_positions)
          .Union());
   return out;
 }
@@ -204,11 +204,29 @@ int32_t GraphMaker::Rope(int32_t x, int64_t width, const Weight& inverse_frequen
 int32_t GraphMaker::Attention(int32_t query, int32_t key, int32_t value,
                               const AttentionOptions& options) {
   const int32_t out = NewValue(int64_t{options.heads} * options.head_dim);
+  const int32_t slopes =
+      options.alibi_slopes.empty()
+          ? -1
+          : builder_.FloatTensor("slopes", {options.heads}, options.alibi_slopes);
   Op({query, key, value, positions_}, out, fb::OpAttributes::Attention,
      fb::CreateAttention(builder_.builder(), options.heads, options.kv_heads, options.head_dim,
                          options.scale, options.soft_cap, options.window, options.kv_cache,
-                         options.causal)
+                         options.causal, slopes, options.alibi_scale, options.alibi_rounded)
          .Union());
+  return out;
+}
+
+int32_t GraphMaker::Clamp(int32_t x, int64_t width, float low, float high) {
+  const int32_t out = NewValue(width);
+  Op({x}, out, fb::OpAttributes::Clamp, fb::CreateClamp(builder_.builder(), low, high).Union());
+  return out;
+}
+
+int32_t GraphMaker::Xielu(int32_t x, int64_t width, float alpha_p, float alpha_n, float beta,
+                          float epsilon) {
+  const int32_t out = NewValue(width);
+  Op({x}, out, fb::OpAttributes::Xielu,
+     fb::CreateXielu(builder_.builder(), alpha_p, alpha_n, beta, epsilon).Union());
   return out;
 }
 

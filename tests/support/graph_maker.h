@@ -62,15 +62,19 @@ class GraphMaker {
   int32_t Linear(int32_t x, const Weight& weight, const Weight* bias = nullptr);
   int32_t RmsNorm(int32_t x, int64_t width, const Weight& weight, float epsilon);
   int32_t LayerNorm(int32_t x, int64_t width, const Weight& weight, const Weight* bias,
-                    float epsilon);
+                    float epsilon, uint32_t group = 0);
   int32_t Rope(int32_t x, int64_t width, const Weight& inverse_frequencies, uint32_t head_dim,
-               uint32_t rotary_dim, bool interleaved, float magnitude = 1.0f);
+               uint32_t rotary_dim, bool interleaved, float magnitude = 1.0f, float growth = 0.0f,
+               uint32_t growth_positions = 0);
   struct AttentionOptions {
     uint32_t heads = 1, kv_heads = 1, head_dim = 8;
     float scale = 1.0f, soft_cap = 0.0f;
     uint32_t window = 0;
     int32_t kv_cache = -1;
     bool causal = true;
+    std::vector<float> alibi_slopes = {};  // of each head; empty: none
+    float alibi_scale = 1.0f;
+    bool alibi_rounded = false;
   };
   int32_t Attention(int32_t query, int32_t key, int32_t value, const AttentionOptions& options);
   int32_t Binary(fb::OpAttributes kind, int32_t a, int32_t b, int64_t width,
@@ -78,6 +82,8 @@ class GraphMaker {
   int32_t Activation(int32_t x, int64_t width, fb::ActivationKind kind);
   int32_t SelectRows(int32_t x, int64_t width);
   int32_t Scale(int32_t x, int64_t width, float factor);
+  int32_t Clamp(int32_t x, int64_t width, float low, float high);
+  int32_t Xielu(int32_t x, int64_t width, float alpha_p, float alpha_n, float beta, float epsilon);
 
   void Output(int32_t value) { builder_.Output(value); }
   /// Finishes the file and opens it; `file` keeps its bytes.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/lower/architectures/gated_decoder.h"
 
-#include <optional>
+#include <cmath>
 #include <string>
+#include <utility>
 
 #include "converter/lower/activation.h"
+#include "converter/lower/architectures/gated_layer.h"
 #include "converter/lower/decoder_parts.h"
 #include "schema/generated/model_generated.h"
 
@@ -13,74 +15,98 @@ namespace {
 
 constexpr int64_t kUsualFullLayers = 28;
 
-ValueId SelfAttention(const GatedDecoder& d, const Module& m, int64_t layer, ValueId x,
-                      ValueId positions, const RopeShape& rope) {
-  AttentionShape shape = d.attention;
-  shape.window = d.windows[static_cast<size_t>(layer)];
-  const bool rotates = d.rotates.empty() || d.rotates[static_cast<size_t>(layer)];
-  const int64_t query_width = shape.heads * shape.head_dim;
-  const int64_t kv_width = shape.kv_heads * shape.head_dim;
-  ValueId query;
-  ValueId key;
-  ValueId value;
-  if (d.fused) {
-    const FusedLinear all = {
-        .name = "qkv_proj", .out_features = query_width + 2 * kv_width, .bias = d.qkv_bias};
-    query = m.Linear(all, "q", x, query_width, {.begin = 0});
-    key = m.Linear(all, "k", x, kv_width, {.begin = query_width});
-    value = m.Linear(all, "v", x, kv_width, {.begin = query_width + kv_width});
-  } else {
-    query = m.Linear("q_proj", x, query_width, d.qkv_bias);
-    key = m.Linear("k_proj", x, kv_width, d.qkv_bias);
-    value = m.Linear("v_proj", x, kv_width, d.qkv_bias);
-  }
-  if (d.normalizes_heads) {
-    query = m.RmsNorm("q_norm", query, d.epsilon, {}, shape.head_dim);
-    key = m.RmsNorm("k_norm", key, d.epsilon, {}, shape.head_dim);
-  }
-  const ValueId attended =
-      Attend(m, query, key, value, positions, shape, rotates ? std::optional(rope) : std::nullopt);
-  return m.Linear("o_proj", attended, d.sizes.hidden, d.output_bias, d.residual_factor);
+Result<schema::fb::ActivationKind> ReadActivationOr(const JsonValue& config, std::string_view key,
+                                                    std::string_view usual) {
+  if (usual.empty() || config.Has(key)) return ReadActivation(config, key);
+  return ActivationFromName(usual);
 }
 
-ValueId Mlp(const GatedDecoder& d, const Module& m, ValueId x) {
-  const int64_t hidden = d.sizes.mlp_hidden;
-  if (!d.fused) return GatedMlp(m, x, hidden, d.activation, d.mlp_bias, d.residual_factor);
-  const FusedLinear both = {.name = "gate_up_proj", .out_features = 2 * hidden, .bias = d.mlp_bias};
-  const ValueId gate = m.Linear(both, "gate", x, hidden, {.begin = 0});
-  const ValueId up = m.Linear(both, "up", x, hidden, {.begin = hidden});
-  const ValueId gated = m.graph().GatedActivation(m.Name("act"), gate, up, d.activation);
-  return m.Linear("down_proj", gated, d.sizes.hidden, d.mlp_bias, d.residual_factor);
+// The embedding with what is done to it before the first layer.
+ValueId Embed(const GatedDecoder& d, const Module& model, const DecoderInputs& inputs) {
+  GraphBuilder& g = model.graph();
+  const std::string embedding = model.Name(d.names.embedding);
+  const TensorId table = g.Matrix(embedding + ".weight", d.sizes.vocabulary, d.sizes.hidden);
+  const TensorId places = d.position_table ? d.position_table(model) : TensorId{};
+  ValueId x = g.Embedding(embedding, inputs.ids, table, static_cast<float>(d.embedding_factor));
+  if (d.position_table)
+    x = g.Add("embedded", x, g.Embedding(model.Name("positions"), inputs.positions, places));
+  return Normalize(d, model, d.embedding_norm, x);
 }
 
-// x + attention(norm(x)), then x + mlp(norm(x)).
-ValueId Layer(const GatedDecoder& d, const Module& m, int64_t layer, ValueId x, ValueId positions,
-              const RopeShape& rope) {
-  GraphBuilder& g = m.graph();
-  ValueId h = m.RmsNorm("input_layernorm", x, d.epsilon);
-  h = SelfAttention(d, m["self_attn"], layer, h, positions, rope);
-  x = g.Add(m.Name("attention_residual"), x, h);
-  h = m.RmsNorm("post_attention_layernorm", x, d.epsilon);
-  return g.Add(m.Name("mlp_residual"), x, Mlp(d, m["mlp"], h));
+LayerInputs AddLayerInputs(const GatedDecoder& d, const DecoderInputs& inputs, GraphBuilder& g) {
+  LayerInputs of_layers = {.positions = inputs.positions};
+  const auto add = [&](std::string_view name, const RopeFrequencies& frequencies) {
+    RopeShape rope = AddRope(g, name, frequencies, d.attention.head_dim);
+    rope.interleaved = d.interleaved;
+    return rope;
+  };
+  if (d.rope)
+    of_layers.rope = add(d.rope_in_windows ? "rope.full" : "rope.inverse_frequencies", *d.rope);
+  of_layers.rope_in_windows =
+      d.rope_in_windows ? add("rope.sliding", *d.rope_in_windows) : of_layers.rope;
+  return of_layers;
 }
 
 }  // namespace
 
+FusedProjection ByParts(std::string_view name, const AttentionShape& shape) {
+  const int64_t query_width = shape.heads * shape.head_dim;
+  const int64_t kv_width = shape.kv_heads * shape.head_dim;
+  return {.name = name,
+          .query = {.begin = 0},
+          .key = {.begin = query_width},
+          .value = {.begin = query_width + kv_width}};
+}
+
+FusedProjection ByHeads(std::string_view name, const AttentionShape& shape) {
+  const int64_t queries = shape.heads / shape.kv_heads * shape.head_dim;
+  const int64_t stride = queries + 2 * shape.head_dim;
+  return {.name = name,
+          .query = {.begin = 0, .run_rows = queries, .run_stride = stride},
+          .key = {.begin = queries, .run_rows = shape.head_dim, .run_stride = stride},
+          .value = {
+              .begin = queries + shape.head_dim, .run_rows = shape.head_dim, .run_stride = stride}};
+}
+
+AttentionShape GatedDecoder::AttentionOf(int64_t layer) const {
+  AttentionShape shape = attention;
+  shape.window = windows[static_cast<size_t>(layer)];
+  return shape;
+}
+
 Result<GatedDecoder> ReadGatedDecoder(const JsonValue& config, const GatedDefaults& defaults) {
   GatedDecoder d;
   d.usual_padding = defaults.padding;
-  GRAFT_ASSIGN_OR_RETURN(d.sizes, ReadDecoderSizes(config));
-  GRAFT_ASSIGN_OR_RETURN(d.attention,
-                         ReadAttentionShape(config, d.sizes.hidden, defaults.head_dim));
-  GRAFT_ASSIGN_OR_RETURN(d.rope, ReadRope(config, d.attention.head_dim, defaults.rope));
-  GRAFT_ASSIGN_OR_RETURN(d.epsilon, ReadEpsilon(config, "rms_norm_eps", 1e-6));
-  GRAFT_ASSIGN_OR_RETURN(d.activation, ReadActivation(config, "hidden_act"));
+  GRAFT_ASSIGN_OR_RETURN(d.sizes, ReadDecoderSizes(config, defaults.mlp_key));
+  GRAFT_ASSIGN_OR_RETURN(d.attention, ReadAttentionShape(config, d.sizes.hidden, defaults.head_dim,
+                                                         defaults.kv_heads));
+  if (defaults.reads_rope) {
+    GRAFT_ASSIGN_OR_RETURN(d.rope, ReadRope(config, d.attention.head_dim, defaults.rope));
+  }
+  GRAFT_ASSIGN_OR_RETURN(d.epsilon, ReadEpsilon(config, defaults.epsilon_key, defaults.epsilon));
+  GRAFT_ASSIGN_OR_RETURN(d.activation,
+                         ReadActivationOr(config, defaults.activation_key, defaults.activation));
   GRAFT_ASSIGN_OR_RETURN(const bool attention_bias, config.GetBool("attention_bias", false));
   d.qkv_bias = d.output_bias = attention_bias;
   GRAFT_ASSIGN_OR_RETURN(d.mlp_bias, config.GetBool("mlp_bias", false));
   GRAFT_ASSIGN_OR_RETURN(d.tied_head, config.GetBool("tie_word_embeddings", defaults.tied));
   d.windows.assign(static_cast<size_t>(d.sizes.layers), 0);
   return d;
+}
+
+Status ReadEqualHeads(const JsonValue& config, std::string_view key, GatedDecoder* d) {
+  AttentionShape& attention = d->attention;
+  GRAFT_ASSIGN_OR_RETURN(attention.heads, config.GetIntIn(key, 1, kMaxHeads));
+  if (d->sizes.hidden % attention.heads != 0) {
+    return config.Find(key).Fail("is " + std::to_string(attention.heads) +
+                                 ", which does not divide the model's width of " +
+                                 std::to_string(d->sizes.hidden));
+  }
+  attention.kv_heads = attention.heads;
+  attention.head_dim = d->sizes.hidden / attention.heads;
+  attention.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(attention.head_dim)));
+  d->windows.assign(static_cast<size_t>(d->sizes.layers), 0);
+  return OkStatus();
 }
 
 Status ReadSwitchedWindows(const JsonValue& config, GatedDecoder* decoder) {
@@ -102,29 +128,46 @@ Status ReadSwitchedWindows(const JsonValue& config, GatedDecoder* decoder) {
   return OkStatus();
 }
 
+Status ReadWindows(const JsonValue& config, int64_t interval, int64_t usual,
+                   GatedDecoder* decoder) {
+  // Null: no window.
+  if (Mentions(config, "sliding_window")) usual = 0;
+  GRAFT_ASSIGN_OR_RETURN(const int64_t window,
+                         config.GetIntIn("sliding_window", 1, kMaxContext, usual));
+  GRAFT_ASSIGN_OR_RETURN(auto listed, ReadListedWindows(config, decoder->sizes.layers, window));
+  if (listed) {
+    decoder->windows = std::move(*listed);
+    return OkStatus();
+  }
+  for (int64_t layer = 0; layer < decoder->sizes.layers; ++layer) {
+    const bool full = interval > 0 && (layer + 1) % interval == 0;
+    decoder->windows[static_cast<size_t>(layer)] = full ? 0 : window;
+  }
+  return OkStatus();
+}
+
 Status LowerGatedDecoder(const GatedDecoder& d, const JsonValue& config, GraphBuilder& g,
                          TaskDescription* task) {
-  GRAFT_RETURN_IF_ERROR(ReadTextTask(config, "max_position_embeddings", task));
-  task->context_tokens = ContextOf(d.rope, task->context_tokens);
+  GRAFT_RETURN_IF_ERROR(ReadTextTask(config, d.names.context_key, task));
+  if (d.rope) task->context_tokens = ContextOf(*d.rope, task->context_tokens);
   GRAFT_ASSIGN_OR_RETURN(const DecoderInputs inputs, AddDecoderInputs(config, g, *task));
-  const RopeShape rope = AddRope(g, "rope.inverse_frequencies", d.rope, d.attention.head_dim);
-  const Module model = ModelModule(g, "model", "embed_tokens");
-  const std::string embedding = model.Name("embed_tokens");
-
-  const TensorId table = g.Matrix(embedding + ".weight", d.sizes.vocabulary, d.sizes.hidden);
-  ValueId x = g.Embedding(embedding, inputs.ids, table, static_cast<float>(d.embedding_factor));
+  const LayerInputs of_layers = AddLayerInputs(d, inputs, g);
+  const Module model = ModelModule(g, d.names.model, d.names.embedding);
+  ValueId x = Embed(d, model, inputs);
   for (int64_t layer = 0; layer < d.sizes.layers; ++layer) {
-    x = Layer(d, model["layers"][layer], layer, x, inputs.positions, rope);
+    x = AddLayer(d, model[d.names.layers][layer], layer, x, of_layers);
   }
   // Only rows whose logits are wanted go through the head.
   x = inputs.HeadRows(g, x);
-  x = model.RmsNorm("norm", x, d.epsilon,
-                    {.factor = inputs.head == DecoderHead::kLogits ? d.logits_factor : 1.0});
+  x = Normalize(d, model, d.norm_names.last, x,
+                inputs.head == DecoderHead::kLogits ? d.logits_factor : 1.0);
   return AddHead(config, g, x, inputs,
-                 {.weight = "lm_head.weight",
-                  .embedding = embedding + ".weight",
+                 {.weight = std::string(d.names.head) + ".weight",
+                  .embedding = model.Name(d.names.embedding) + ".weight",
                   .vocabulary = d.sizes.vocabulary,
                   .tied = d.tied_head,
+                  .bias = d.head_bias,
+                  .soft_cap = d.logits_cap,
                   .usual_padding = d.usual_padding},
                  task);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The architectures that are converted: which function lowers which model_type. Each has a file of
-// its own here; a new one is that file, two lines below and one in CMakeLists.txt.
+// its own here or shares one with its kin; a new one is that file, two lines below and one in
+// CMakeLists.txt.
 #pragma once
 
 #include "converter/json/json.h"
@@ -9,25 +10,56 @@
 
 namespace graft::converter {
 
+Lowering LowerApertus;
+Lowering LowerArcee;
 Lowering LowerBert;
+Lowering LowerBitNet;
+Lowering LowerBloom;
+Lowering LowerCodeGen;
+Lowering LowerCohere;
+Lowering LowerCohere2;
 Lowering LowerDeit;
+Lowering LowerDiffLlama;
 Lowering LowerDistilBert;
 Lowering LowerElectra;
+Lowering LowerErnie45;
+Lowering LowerExaone4;
+Lowering LowerFalcon;
+Lowering LowerGemma;
 Lowering LowerGemma2;
 Lowering LowerGemma3;
+Lowering LowerGlm;
+Lowering LowerGlm4;
 Lowering LowerGpt2;
+Lowering LowerGptBigCode;
+Lowering LowerGptJ;
 Lowering LowerGptNeoX;
 Lowering LowerGranite;
+Lowering LowerHelium;
+Lowering LowerHunyuan;
 Lowering LowerLlama;
+Lowering LowerMinistral;
+Lowering LowerMinistral3;
 Lowering LowerMistral;
+Lowering LowerMpt;
+Lowering LowerNemotron;
+Lowering LowerOlmo;
 Lowering LowerOlmo2;
+Lowering LowerOlmo3;
 Lowering LowerOpt;
+Lowering LowerPersimmon;
+Lowering LowerPhi;
 Lowering LowerPhi3;
 Lowering LowerQwen2;
 Lowering LowerQwen3;
 Lowering LowerRoberta;
+Lowering LowerSeedOss;
 Lowering LowerSmolLm3;
+Lowering LowerStableLm;
+Lowering LowerStarcoder2;
+Lowering LowerVaultGemma;
 Lowering LowerVit;
+Lowering LowerXglm;
 
 struct Architecture {
   const char* model_type;  ///< As config.json spells it.
@@ -49,6 +81,37 @@ inline constexpr Architecture kArchitectures[] = {
     {"gpt2", LowerGpt2},
     {"gpt_neox", LowerGptNeoX},
     {"opt", LowerOpt},
+    {"arcee", LowerArcee},
+    {"ministral", LowerMinistral},
+    {"ministral3", LowerMinistral3},
+    {"seed_oss", LowerSeedOss},
+    {"ernie4_5", LowerErnie45},
+    {"hunyuan_v1_dense", LowerHunyuan},
+    {"helium", LowerHelium},
+    {"bitnet", LowerBitNet},
+    {"diffllama", LowerDiffLlama},
+    {"glm", LowerGlm},
+    {"glm4", LowerGlm4},
+    {"gemma", LowerGemma},
+    {"vaultgemma", LowerVaultGemma},
+    {"olmo", LowerOlmo},
+    {"olmo3", LowerOlmo3},
+    {"exaone4", LowerExaone4},
+    {"cohere", LowerCohere},
+    {"cohere2", LowerCohere2},
+    {"phi", LowerPhi},
+    {"persimmon", LowerPersimmon},
+    {"stablelm", LowerStableLm},
+    {"starcoder2", LowerStarcoder2},
+    {"nemotron", LowerNemotron},
+    {"apertus", LowerApertus},
+    {"gptj", LowerGptJ},
+    {"codegen", LowerCodeGen},
+    {"gpt_bigcode", LowerGptBigCode},
+    {"falcon", LowerFalcon},
+    {"bloom", LowerBloom},
+    {"mpt", LowerMpt},
+    {"xglm", LowerXglm},
     {"bert", LowerBert},
     {"camembert", LowerRoberta},
     {"distilbert", LowerDistilBert},

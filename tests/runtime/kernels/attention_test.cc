@@ -244,6 +244,12 @@ TEST_SUITE("runtime/attention") {
       options.scale = 1.0f / std::sqrt(static_cast<float>(options.head_dim));
       options.soft_cap = pick(0, 3) == 0 ? 3.0f : 0.0f;
       const uint32_t tokens = is_long ? pick(700, 850) : pick(2, 90);
+      if (pick(0, 2) == 0) {
+        for (uint32_t head = 0; head < options.heads; ++head)
+          options.alibi_slopes.push_back(std::exp2(-0.7f * static_cast<float>(head + 1)));
+        options.alibi_scale = 0.5f;
+        options.alibi_rounded = pick(0, 1) == 0;
+      }
       if (pick(0, 1) == 0) options.window = is_long ? pick(513, 690) : pick(1, tokens);
       const auto format = std::array{runtime::KvFormat::kFloat32, runtime::KvFormat::kFloat16,
                                      runtime::KvFormat::kInt8}[pick(0, 2)];

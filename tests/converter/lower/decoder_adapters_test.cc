@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// A LoRA on every linear layer of every family of tests/data/decoders, under the names that PEFT
+// gives them: the file is that of a base whose matrices were changed by the formula.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "converter/checkpoint/checkpoint.h"
+#include "schema/generated/model_generated.h"
+#include "tests/converter/lower/edited_model.h"
+#include "tests/converter/merge/adapter_maker.h"
+
+namespace graft::converter {
+namespace {
+
+constexpr int64_t kRank = 2;
+
+// The layers that adapters of language models are made for.
+bool IsTarget(const TensorInfo& info) {
+  const std::string& name = info.name;
+  const bool in_layer =
+      Contains(name, "layers.") || Contains(name, ".h.") || Contains(name, ".blocks.");
+  return in_layer && info.shape.size() == 2 && name.ends_with(".weight") &&
+         !Contains(name, "vision") && !Contains(name, "norm");
+}
+
+// Writes an adapter for all targets of `base`, and into `merged` what it must give.
+size_t WriteLora(const std::filesystem::path& base, const std::filesystem::path& adapter,
+                 const std::filesystem::path& merged) {
+  const auto checkpoint = Checkpoint::Open(base / "model.safetensors");
+  REQUIRE(checkpoint.ok());
+  SmallTensors factors;
+  SmallTensors changed;
+  uint32_t seed = 1;
+  size_t targets = 0;
+  for (const TensorInfo& info : (*checkpoint)->tensors()) {
+    SmallTensor tensor = {info.shape, ReadAll(**checkpoint, info.name), DType::kFloat64};
+    if (IsTarget(info)) {
+      const std::string module = info.name.substr(0, info.name.size() - 7);
+      const SmallTensor a = RandomTensor({kRank, info.shape[1]}, seed++);
+      const SmallTensor b = RandomTensor({info.shape[0], kRank}, seed++);
+      for (int64_t row = 0; row < info.shape[0]; ++row) {
+        for (int64_t column = 0; column < info.shape[1]; ++column) {
+          for (int64_t k = 0; k < kRank; ++k) {
+            tensor.values[static_cast<size_t>(row * info.shape[1] + column)] +=
+                b.values[static_cast<size_t>(row * kRank + k)] *
+                a.values[static_cast<size_t>(k * info.shape[1] + column)];
+          }
+        }
+      }
+      factors[Key(module + ".lora_A.weight")] = a;
+      factors[Key(module + ".lora_B.weight")] = b;
+      ++targets;
+    }
+    changed[info.name] = tensor;
+  }
+  // alpha is the rank, so the scale is 1.
+  WriteAdapter(
+      adapter, "LORA",
+      R"("r": 2, "lora_alpha": 2, "target_modules": "all-linear", "task_type": "CAUSAL_LM")",
+      factors);
+  WriteTensors(merged / "model.safetensors", changed);
+  return targets;
+}
+
+}  // namespace
+
+TEST_SUITE("converter/decoder_adapters") {
+  TEST_CASE("a LoRA on every linear layer of any family gives what the formula gives") {
+    size_t families = 0;
+    for (const std::string& name : NamesIn(TestData("decoders"))) {
+      if (!std::filesystem::is_directory(TestData("decoders/" + name))) continue;
+      CAPTURE(name);
+      ++families;
+      const TemporaryFolder folder;
+      EditedModel merged("decoders/" + name);
+      const std::filesystem::path base = TestData("decoders/" + name);
+      CHECK(WriteLora(base, folder / "adapter", merged.path()) >= 8);
+      const Status status =
+          ConvertModel({base, folder / "adapter", {}, folder / "model.graft"}).status();
+      REQUIRE_MESSAGE(status.ok(), status.message());
+      const LoadedModel adapted(folder / "model.graft");
+      const LoadedModel expected = merged.Convert();
+      REQUIRE(adapted.model().tensors()->size() == expected.model().tensors()->size());
+      for (const schema::fb::Tensor* tensor : *expected.model().tensors()) {
+        CAPTURE(tensor->name()->str());
+        const std::vector<float> wanted = expected.Floats(tensor->name()->string_view());
+        const std::vector<float> got = adapted.Floats(tensor->name()->string_view());
+        CHECK(std::vector<double>(got.begin(), got.end()) ==
+              std::vector<double>(wanted.begin(), wanted.end()));
+      }
+    }
+    CHECK(families == 39);
+  }
+}
+
+}  // namespace graft::converter

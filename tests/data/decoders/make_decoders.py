@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes tiny random decoders as transformers saves them, with what they compute in float32.
+
+    python3 make_decoders.py FOLDER [NAME...]
+
+Each case is a folder: config.json, model.safetensors (bf16), and io.safetensors with 20 input ids, the logits at every position, and the first 8 of the ids
+with the 8 that follow them greedily. Settings are none of the defaults where they show. Matrices get 0.15 of noise, norms and biases 0.2.
+"""
+
+import pathlib
+import sys
+
+import torch
+from safetensors.torch import save_file
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
+
+ROOT = pathlib.Path(sys.argv[1])
+LLAMA = dict(vocab_size=48, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+             max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2, head_dim=8)
+FOUR = dict(LLAMA, num_attention_heads=4, num_key_value_heads=2, hidden_size=32)
+WINDOWS = dict(sliding_window=5, layer_types=["full_attention", "sliding_attention"])
+GPT = dict(vocab_size=48, n_embd=16, n_layer=2, n_head=2, n_positions=64, bos_token_id=1, eos_token_id=2)
+FALCON = dict(vocab_size=48, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, ffn_hidden_size=24, max_position_embeddings=64, bos_token_id=1,
+              eos_token_id=2)
+YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
+VISION = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=16, patch_size=8)
+
+CASES = {
+    "arcee": ("arcee", dict(LLAMA, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)),
+    "ministral": ("ministral", dict(LLAMA, **WINDOWS)),
+    "ministral3": ("ministral3", dict(LLAMA, sliding_window=9, rope_parameters=dict(
+        YARN, original_max_position_embeddings=4, factor=16.0, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.3))),
+    "seed_oss": ("seed_oss", dict(LLAMA, attention_out_bias=True, mlp_bias=True)),
+    "ernie4_5": ("ernie4_5", dict(LLAMA, use_bias=True)),
+    "hunyuan": ("hunyuan_v1_dense", dict(LLAMA, attention_bias=True,
+                                         rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0, alpha=1000.0, factor=1.0))),
+    "helium": ("helium", dict(LLAMA, attention_bias=True, mlp_bias=True)),
+    "bitnet": ("bitnet", dict(LLAMA, attention_bias=True)),
+    "diffllama": ("diffllama", dict(FOUR, head_dim=4, attention_bias=True)),
+    "diffllama_mqa": ("diffllama", dict(FOUR, num_key_value_heads=1)),
+    "glm": ("glm", dict(LLAMA, tie_word_embeddings=True)),
+    "glm4": ("glm4", dict(LLAMA, attention_bias=False)),
+    "gemma": ("gemma", dict(LLAMA, attention_bias=True, hidden_act="gelu")),
+    "vaultgemma": ("vaultgemma", dict(LLAMA, **WINDOWS, query_pre_attn_scalar=32, attn_logit_softcapping=2.0)),
+    "olmo": ("olmo", dict(LLAMA, clip_qkv=0.5, attention_bias=True)),
+    "olmo3": ("olmo3", dict(LLAMA, **WINDOWS, attention_bias=True, rope_parameters=YARN)),
+    "exaone4": ("exaone4", dict(LLAMA, sliding_window=5, sliding_window_pattern=2)),
+    "cohere": ("cohere", dict(LLAMA, use_qk_norm=True, logit_scale=0.5, attention_bias=True)),
+    "cohere2": ("cohere2", dict(LLAMA, **WINDOWS, logit_scale=2.0, tie_word_embeddings=False)),
+    "phi": ("phi", dict(LLAMA, qk_layernorm=True)),
+    "persimmon": ("persimmon", dict({key: value for key, value in LLAMA.items() if key != "num_key_value_heads"})),
+    "stablelm": ("stablelm", dict(LLAMA, use_qkv_bias=True, qk_layernorm=True)),
+    "stablelm_parallel": ("stablelm", dict(LLAMA, use_parallel_residual=True, partial_rotary_factor=0.5)),
+    "starcoder2": ("starcoder2", dict(LLAMA, sliding_window=7, tie_word_embeddings=False)),
+    "nemotron": ("nemotron", dict(LLAMA, attention_bias=True, mlp_bias=True)),
+    "apertus": ("apertus", dict(LLAMA, attention_bias=True, rope_parameters=dict(rope_type="default", rope_theta=10000.0))),
+    "gptj": ("gptj", dict(GPT, n_inner=24, rotary_dim=4)),
+    "codegen": ("codegen", dict(GPT, n_head=4, rotary_dim=2, n_inner=24)),
+    "gpt_bigcode": ("gpt_bigcode", dict(GPT, n_inner=24)),
+    "gpt_bigcode_heads": ("gpt_bigcode", dict(GPT, n_inner=24, multi_query=False, scale_attn_weights=False)),
+    "falcon": ("falcon", dict(FALCON, bias=True)),
+    "falcon_new": ("falcon", dict(FALCON, new_decoder_architecture=True, num_attention_heads=4, num_kv_heads=2, tie_word_embeddings=False)),
+    "falcon_alibi": ("falcon", dict(FALCON, alibi=True, multi_query=False, parallel_attn=False, num_attention_heads=3, hidden_size=24)),
+    "bloom": ("bloom", dict(vocab_size=48, hidden_size=24, n_layer=2, n_head=3, apply_residual_connection_post_layernorm=True)),
+    "mpt": ("mpt", dict(vocab_size=48, d_model=24, n_layers=2, n_heads=3, max_seq_len=64, attn_config=dict(clip_qkv=0.5, softmax_scale=0.3))),
+    "xglm": ("xglm", dict(vocab_size=48, d_model=16, ffn_dim=24, num_layers=2, attention_heads=2, max_position_embeddings=64, pad_token_id=7)),
+    "gemma3_vl": ("gemma3", dict(text_config=dict(LLAMA, **WINDOWS, model_type="gemma3_text", query_pre_attn_scalar=8),
+                                 vision_config=dict(VISION, model_type="siglip_vision_model"), mm_tokens_per_image=4, image_token_index=40)),
+    "mistral3_vl": ("mistral3", dict(text_config=dict(LLAMA, model_type="mistral", tie_word_embeddings=False),
+                                     vision_config=dict(VISION, model_type="pixtral", head_dim=8), image_token_index=40, tie_word_embeddings=True)),
+    "smolvlm": ("smolvlm", dict(text_config=dict(LLAMA, model_type="llama"), vision_config=dict(VISION, model_type="smolvlm_vision"), scale_factor=2,
+                                image_token_id=40)),
+}
+
+
+def write(name, model_type, settings):
+    config = CONFIG_MAPPING[model_type](**settings)
+    model = (AutoModelForImageTextToText if "text_config" in settings else AutoModelForCausalLM).from_config(
+        config, attn_implementation="eager" if model_type == "vaultgemma" else "sdpa").eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * (0.15 if parameter.dim() > 1 else 0.2))
+            parameter.copy_(parameter.bfloat16().float())
+        for key, buffer in model.named_buffers():
+            if "act_fn" in key:
+                buffer.copy_(buffer.bfloat16().float())
+        ids = torch.randint(3, 40, (1, 20))
+        logits = model(input_ids=ids, use_cache=False).logits
+        all_ids = ids[:, :8]
+        for _ in range(8):
+            all_ids = torch.cat([all_ids, model(input_ids=all_ids, use_cache=False).logits[:, -1:].argmax(-1)], 1)
+    model.to(torch.bfloat16).save_pretrained(ROOT / name)
+    (ROOT / name / "generation_config.json").unlink(missing_ok=True)
+    save_file({"input_ids": ids.int(), "logits": logits[0].contiguous(), "greedy_ids": all_ids.int().contiguous()}, ROOT / name / "io.safetensors")
+
+
+for seed, (name, (model_type, settings)) in enumerate(CASES.items()):
+    if len(sys.argv) == 2 or name in sys.argv[2:]:
+        torch.manual_seed(seed)
+        write(name, model_type, settings)
