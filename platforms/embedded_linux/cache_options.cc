@@ -9,6 +9,7 @@ void CacheOptions::AddTo(Options* options) {
   constexpr uint64_t kMostMib = uint64_t{1} << 40;
   options->Flag("no-cache", &is_off_);
   options->Flag("no-mmap", &reads_file_);
+  options->String("pack", 0, &pack_, nullptr);
   options->String("cache-dir", 0, &folder_, &is_given_);
   options->Integer("cache-limit", 0, &limit_mib_, 1, kMostMib);
 }

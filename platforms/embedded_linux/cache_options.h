@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // --cache-dir, --cache-limit and --no-cache: where packed weights are kept between runs; and
-// --no-mmap: how the file that they come from is read.
+// --no-mmap: how the file that they come from is read; and --pack: what it is to become.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,10 @@ class CacheOptions {
   uint64_t limit_bytes() const { return limit_mib_ << 20; }  ///< 0: graft.h's default
   bool reads_file() const { return reads_file_; }            ///< rather than map the model
 
+  const std::string& pack() const { return pack_; }  ///< ""; none
+
  private:
+  std::string pack_;
   bool is_off_ = false;
   bool reads_file_ = false;
   bool is_given_ = false;

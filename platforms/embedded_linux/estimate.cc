@@ -15,6 +15,7 @@ namespace {
 
 struct Settings {
   std::string file;
+  std::string pack;
   graft_session_options session = GRAFT_SESSION_OPTIONS_INIT;
   bool json = false;
 };
@@ -28,6 +29,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.Integer("context", 0, &context_tokens, 1, 1u << 30);
   options.Integer("chunk", 0, &prefill_chunk, 1, 1u << 30);
   options.String("kv", 0, &kv, nullptr);
+  options.String("pack", 0, &settings->pack, nullptr);
   options.Integer("threads", 't', &threads, 1, 256);
   options.Flag("json", &settings->json);
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
@@ -88,8 +90,14 @@ int RunEstimate(int argc, char** argv) {
   graft_memory_estimate estimate{};
   estimate.struct_size = sizeof(estimate);
   graft_error error{};
-  if (graft_model_estimate(settings.file.c_str(), &settings.session, &estimate, &error) !=
-      GRAFT_OK) {
+  graft_pack pack = GRAFT_PACK_INIT;
+  pack.path = settings.pack.c_str();
+  const graft_status status =
+      settings.pack.empty()
+          ? graft_model_estimate(settings.file.c_str(), &settings.session, &estimate, &error)
+          : graft_model_estimate_pack(settings.file.c_str(), &pack, &settings.session, &estimate,
+                                      &error);
+  if (status != GRAFT_OK) {
     return Fail(settings.file, error.message);
   }
   for (uint64_t* bytes : {&estimate.peak_bytes, &estimate.steady_bytes, &estimate.cached_peak_bytes,

@@ -50,7 +50,12 @@ ModelHandle OpenModel(const std::string& file, const ThreadOptions& threads,
   options.cache_folder = folder.c_str();
   options.cache_limit_bytes = cache.limit_bytes();
   options.threads = static_cast<uint32_t>(threads.count);
-  options.read_file = cache.reads_file() || OthersMayWrite(file) ? 1 : 0;
+  graft_pack pack = GRAFT_PACK_INIT;
+  pack.path = cache.pack().c_str();
+  if (!cache.pack().empty()) options.pack = &pack;
+  const bool others_may_write =
+      OthersMayWrite(file) || (!cache.pack().empty() && OthersMayWrite(cache.pack()));
+  options.read_file = cache.reads_file() || others_may_write ? 1 : 0;
   graft_error error{};
   graft_model* model = nullptr;
   if (graft_model_open(file.c_str(), &options, &model, &error) != GRAFT_OK) {

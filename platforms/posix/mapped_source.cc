@@ -53,6 +53,17 @@ class MappedSource final : public DataSource {
     Advise(begin, first + size - begin, MADV_WILLNEED);
   }
 
+  bool ShowAt(uint64_t offset, uint64_t size, uint8_t* to) const override {
+#ifdef __linux__
+    if (!RangeFits(offset, size, bytes_.size())) return false;
+    // Of pages that are shared, nothing of the old mapping is moved: a second one is made.
+    void* from = static_cast<uint8_t*>(mapping_) + OffsetInMapping(offset);
+    return mremap(from, 0, static_cast<size_t>(size), MREMAP_MAYMOVE | MREMAP_FIXED, to) == to;
+#else
+    return false;
+#endif
+  }
+
  private:
   uint64_t OffsetInMapping(uint64_t offset) const {
     return static_cast<uint64_t>(bytes_.data() - static_cast<const uint8_t*>(mapping_)) + offset;

@@ -88,6 +88,21 @@ GRAFT_API graft_status graft_model_estimate_fd(int fd, uint64_t offset, uint64_t
       error);
 }
 
+GRAFT_API graft_status graft_model_estimate_pack(const char* path, const graft_pack* pack,
+                                                 const graft_session_options* options,
+                                                 graft_memory_estimate* estimate,
+                                                 graft_error* error) {
+  return Call(
+      [&]() -> Status {
+        if (path == nullptr) return NullArgument("path");
+        if (pack == nullptr) return NullArgument("pack");
+        GRAFT_RETURN_IF_ERROR(CheckOutStruct(estimate, "estimate"));
+        return Estimate(WithPack(runtime::OpenPath(path), path, pack, runtime::FileAccess::kMap),
+                        path, options, estimate);
+      },
+      error);
+}
+
 GRAFT_API graft_status graft_model_trim(const graft_model* model, graft_error* error) {
   return Call([&] { return TrimModel(model); }, error);
 }

@@ -53,6 +53,8 @@ Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char
   if (!source.ok()) return source.status();
   graft_model_options given;
   GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+  source = WithPack(std::move(source), name, given.pack, AccessOf(options));
+  if (!source.ok()) return source.status();
   runtime::ModelOptions model_options;
   model_options.threads = given.threads;
   model_options.verify_contents = given.verify_contents != 0;

@@ -14,6 +14,7 @@
 #include <graft/graft.h>
 #include "runtime/chat/chat_template.h"
 #include "runtime/model/model.h"
+#include "runtime/platform/data_source.h"
 #include "runtime/session/session.h"
 #include "runtime/tasks/text_model.h"
 #include "schema/result.h"
@@ -72,6 +73,11 @@ Status ReadStruct(const T* from, const char* name, T* to) {
   return from == nullptr ? OkStatus()
                          : ReadStructBytes(from, from->struct_size, sizeof(T), name, to);
 }
+
+/// The file that `pack` makes of `base`, or `base` if it is null.
+Result<std::unique_ptr<runtime::DataSource>> WithPack(
+    Result<std::unique_ptr<runtime::DataSource>> base, const char* base_name,
+    const graft_pack* pack, runtime::FileAccess access);
 
 /// options may be null.
 Status ReadSessionOptions(const graft_session_options* options, runtime::SessionOptions* to);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "runtime/model/lookup_tables.h"
 #include "runtime/model/packed_weights.h"
@@ -13,11 +14,55 @@
 namespace graft::runtime {
 
 namespace fb = schema::fb;
+namespace {
+
+/// Bytes of the file that a tensor's codes or scales take.
+struct TensorRange {
+  uint64_t begin, end;
+  bool is_packed;
+};
+
+}  // namespace
 
 uint64_t HeaderEndOf(const schema::VerifiedModel& model) {
   const std::span<const uint8_t> bytes = model.file_bytes();
   const Result<schema::Preamble> preamble = schema::DecodePreamble(bytes, bytes.size());
   return preamble.ok() ? preamble->header_offset + preamble->header_bytes : 0;
+}
+
+Status KeepReadInPlace(const schema::VerifiedModel& model, const DataSource& source) {
+  std::vector<bool> is_packed(model.model().tensors()->size(), false);
+  for (const fb::Op* op : *model.model().graph()->ops()) {
+    const fb::Linear* linear = op->attributes_as_Linear();
+    if (linear != nullptr) is_packed[static_cast<size_t>(linear->weight())] = true;
+  }
+  for (const fb::Op* op : *model.model().graph()->ops()) {
+    const fb::Embedding* embedding = op->attributes_as_Embedding();
+    const fb::Constant* constant = op->attributes_as_Constant();
+    if (embedding != nullptr) is_packed[static_cast<size_t>(embedding->table())] = false;
+    if (constant != nullptr) is_packed[static_cast<size_t>(constant->tensor())] = false;
+  }
+  std::vector<TensorRange> ranges;
+  for (uint32_t i = 0; i < is_packed.size(); ++i) {
+    const schema::TensorBytes bytes = model.tensor_bytes(*model.model().tensors()->Get(i));
+    for (const std::span<const uint8_t> part : {bytes.data, bytes.scales}) {
+      if (part.empty()) continue;
+      const auto offset = static_cast<uint64_t>(part.data() - model.file_bytes().data());
+      ranges.push_back({offset, offset + part.size(), is_packed[i]});
+    }
+  }
+  std::sort(ranges.begin(), ranges.end(),
+            [](const TensorRange& a, const TensorRange& b) { return a.begin < b.begin; });
+  // Nothing forbids a file to let tensors share bytes, which may then be read after one is packed.
+  uint64_t end = 0;
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    const bool is_shared =
+        ranges[i].begin < end || (i + 1 < ranges.size() && ranges[i + 1].begin < ranges[i].end);
+    end = std::max(end, ranges[i].end);
+    if (ranges[i].is_packed && !is_shared) continue;
+    GRAFT_RETURN_IF_ERROR(source.Keep(ranges[i].begin, ranges[i].end - ranges[i].begin));
+  }
+  return OkStatus();
 }
 
 Model::Model(std::unique_ptr<DataSource> source, schema::VerifiedModel verified)
@@ -28,7 +73,13 @@ Model::~Model() = default;
 Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> source,
                                                  const ModelOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel verified, schema::Verify(source->bytes()));
-  if (options.verify_contents) GRAFT_RETURN_IF_ERROR(schema::VerifyContents(verified));
+  GRAFT_RETURN_IF_ERROR(KeepReadInPlace(verified, *source));
+  if (options.verify_contents) {
+    const uint64_t all = source->bytes().size();
+    GRAFT_RETURN_IF_ERROR(source->Load(0, all));
+    GRAFT_RETURN_IF_ERROR(schema::VerifyContents(verified));
+    source->Drop(0, all);
+  }
   std::unique_ptr<Model> model(new (std::nothrow) Model(std::move(source), verified));
   if (!model) return Error(StatusCode::kOutOfMemory, "cannot allocate a model");
   model->threads_ = std::max(1u, options.threads != 0 ? options.threads : DefaultThreads());

@@ -27,6 +27,11 @@ struct ModelOptions {
 /// Where the header ends in the file, and tensors may begin.
 uint64_t HeaderEndOf(const schema::VerifiedModel& model);
 
+/// Keeps what is read where it lies in the file: all but the matrices of linear ops, which are
+/// read to be packed, unless another op reads them too.
+/// Errors   those of DataSource::Keep.
+Status KeepReadInPlace(const schema::VerifiedModel& model, const DataSource& source);
+
 class Model {
  public:
   /// Verifies the source's bytes and packs the weights for this CPU, or maps them from the cache.

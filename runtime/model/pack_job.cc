@@ -66,12 +66,18 @@ class PackJob {
   void Release(const fb::Tensor& tensor) const {
     for (const auto& bytes :
          {model_.tensor_bytes(tensor).data, model_.tensor_bytes(tensor).scales}) {
-      if (!bytes.empty()) source_.Release(OffsetOf(bytes.data()), bytes.size());
+      if (!bytes.empty()) source_.Drop(OffsetOf(bytes.data()), bytes.size());
     }
+  }
+
+  Status Load(std::span<const uint8_t> bytes) const {
+    return bytes.empty() ? OkStatus() : source_.Load(OffsetOf(bytes.data()), bytes.size());
   }
 
   Status Check(const fb::Tensor& tensor, uint32_t index) {
     const schema::TensorBytes bytes = model_.tensor_bytes(tensor);
+    GRAFT_RETURN_IF_ERROR(Load(bytes.data));
+    GRAFT_RETURN_IF_ERROR(Load(bytes.scales));
     source_.WillRead(OffsetOf(bytes.data.data()), bytes.data.size());
     const schema::Hash128 hash = schema::ContentHash(bytes.data, bytes.scales);
     const fb::Hash128* stored = tensor.content_hash();
@@ -92,11 +98,14 @@ class PackJob {
     const float* bias = nullptr;
     if (entry.bias >= 0) {
       const fb::Tensor& stored = *tensors_.Get(static_cast<uint32_t>(entry.bias));
+      GRAFT_RETURN_IF_ERROR(Load(model_.tensor_bytes(stored).data));
       bias = reinterpret_cast<const float*>(model_.tensor_bytes(stored).data.data());
     }
     const uint64_t offset = OffsetOf(matrix.data + slice.begin * matrix.row_bytes());
     const uint64_t size = (slice.end - slice.begin) * matrix.row_bytes();
     source_.WillRead(offset, size);
+    GRAFT_RETURN_IF_ERROR(source_.Load(offset, size));
+    GRAFT_RETURN_IF_ERROR(Load(model_.tensor_bytes(tensor).scales));
     GRAFT_RETURN_IF_ERROR(PackRows(tensor.name()->c_str(), entry.weights, matrix, bias, slice.begin,
                                    slice.end, packed_ + slice.offset));
     // At once, so that never much more than one copy is in memory. Pages shared with a neighbour

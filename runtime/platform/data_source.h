@@ -22,7 +22,19 @@ class DataSource {
   virtual void Release(uint64_t offset, uint64_t size) const = 0;
   /// Says that [offset, offset + size) is about to be read once from its start to its end. A hint.
   virtual void WillRead(uint64_t offset, uint64_t size) const = 0;
-  /// Memory of the process's own that holds the bytes; 0 if they are mapped, or someone else's.
+  /// Makes [offset, offset + size) readable, for sources whose bytes are made when they are needed.
+  /// Before that they read as zeros there. Any thread.
+  /// Errors   kCorrupt, kOutOfMemory.
+  virtual Status Load(uint64_t, uint64_t) const { return OkStatus(); }
+  /// The same for good: Drop leaves these bytes alone.
+  virtual Status Keep(uint64_t, uint64_t) const { return OkStatus(); }
+  /// Says that nobody reads [offset, offset + size) until it is loaded again.
+  virtual void Drop(uint64_t offset, uint64_t size) const { Release(offset, size); }
+  /// Maps the pages of [offset, offset + size) at `to` as well, in place of what the caller has
+  /// mapped there: false if that cannot be done.
+  /// Requires whole pages on both sides.
+  virtual bool ShowAt(uint64_t, uint64_t, uint8_t*) const { return false; }
+  /// Memory of the process's own that holds bytes for good; 0 if all are mapped, or someone else's.
   virtual uint64_t own_bytes() const { return 0; }
 };
 

@@ -100,6 +100,17 @@ Result<uint64_t> ArenaBytesOfText(const Plan& plan, uint32_t tokens) {
   return schedule.arena_bytes;
 }
 
+// Of a pack's result, what is made of a matrix to be packed is there at the same time.
+uint64_t LargestMatrix(const schema::VerifiedModel& model, const PackLayout& layout) {
+  uint64_t most = 0;
+  for (const PackedEntry& entry : layout.entries) {
+    const schema::TensorBytes bytes =
+        model.tensor_bytes(*model.model().tensors()->Get(static_cast<uint32_t>(entry.weight)));
+    most = std::max<uint64_t>(most, bytes.data.size() + bytes.scales.size());
+  }
+  return most;
+}
+
 uint64_t OperatorBytes(const Plan& plan, const PackLayout& layout, unsigned workers) {
   uint64_t operators = 0;
   for (const Step& step : plan.steps()) {
@@ -120,6 +131,7 @@ uint64_t OperatorBytes(const Plan& plan, const PackLayout& layout, unsigned work
 Result<MemoryEstimate> EstimateMemory(const DataSource& source, const SessionOptions& options,
                                       unsigned model_threads) {
   GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel model, schema::Verify(source.bytes()));
+  GRAFT_RETURN_IF_ERROR(KeepReadInPlace(model, source));
   GRAFT_RETURN_IF_ERROR(InitializeKernels());
   GRAFT_ASSIGN_OR_RETURN(const PackLayout layout, LayOutWeights(model));
   const Plan plan = MakePlan(model);
@@ -142,15 +154,17 @@ Result<MemoryEstimate> EstimateMemory(const DataSource& source, const SessionOpt
   const LookupTables tables(model, source);
   uint64_t of_files = kCodeBytes;
   uint64_t looked_up = 0;
-  if (source.own_bytes() == 0) {
+  uint64_t passing = 0;
+  if (source.own_bytes() < estimate.file_bytes) {
     of_files += BytesReadInPlace(model) + tables.small_bytes();
     looked_up = BytesLookedUp(tables, estimate.sizes.prefill_chunk);
+    if (source.own_bytes() > 0) passing = LargestMatrix(model, layout);
   }
   const uint64_t packed = Pages(layout.bytes);
   // Between two calls some of the last rows are still there.
-  estimate.packing = {own + packed + of_files + looked_up, own + packed + of_files + looked_up / 2,
-                      own + packed};
-  estimate.cached = {estimate.packing.peak, estimate.packing.steady, own};
+  estimate.packing = {own + packed + of_files + std::max(looked_up, passing),
+                      own + packed + of_files + looked_up / 2, own + packed};
+  estimate.cached = {own + packed + of_files + looked_up, estimate.packing.steady, own};
   // A tensor that is read as a whole to be checked has its packed bytes still ahead of it, which
   // are about as many; the file is written from the packed bytes.
   estimate.storing_peak_bytes = estimate.packing.peak;

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # graft-convert pack and apply on real models: what base and pack make is the file that was packed, byte for byte, whatever the two
 # files are; what goes wrong says so, and an apply that is killed leaves nothing.
-#   packs.sh GRAFT_CONVERT DATA KILLS [EMULATOR...]
+#   packs.sh GRAFT_CONVERT GRAFT_RUN DATA KILLS [EMULATOR...]
 set -uo pipefail
 export LC_ALL=C
-convert=$1 data=$2 kills=$3
-shift 3
+convert=$1 run=$2 data=$3 kills=$4
+shift 4
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -72,6 +72,18 @@ check "no pack" fails_with "magic number" graft apply base-int4.graft mine-int4.
 check "a missing pack" fails_with "missing.graftpack" graft apply base-int4.graft missing.graftpack -o never
 check "no model to pack" fails_with "magic number" graft pack base-int4.graft p.graftpack -o never
 check "no folder" fails_with "nowhere" graft pack base-int4.graft mine-int4.graft -o nowhere/p.graftpack
+# On the device: what runs is the model that was packed.
+says() { "${emulator[@]}" "$run" generate "$@" --prompt "Once upon a time" --max-tokens 12 --no-cache --threads 2; }
+runs_alike() {
+  graft pack "base-$1.graft" "mine-$1.graft" -o run.graftpack -q && says "base-$1.graft" --pack run.graftpack >a && says "mine-$1.graft" >b &&
+    [[ -s a ]] && cmp a b
+}
+check "int4 runs alike" runs_alike int4
+check "int8 runs alike" runs_alike int8
+check "a pack of another base does not run" fails_with "is made for the base" says base-int4.graft --pack run.graftpack
+check "a missing pack does not run" fails_with "missing.graftpack" says base-int4.graft --pack missing.graftpack
+check "an estimate" "${emulator[@]}" "$run" estimate base-int8.graft --pack run.graftpack
+
 # Weights of the base are looked at when they are used, not when the pack is opened.
 cp base-int4.graft damaged.graft
 printf '\x55\x55\x55\x55' | dd of=damaged.graft bs=1 seek=$(($(stat -c %s damaged.graft) - 20000)) conv=notrunc 2>/dev/null

@@ -56,6 +56,15 @@ GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_estimate_fd(
     int fd, uint64_t offset, uint64_t size, const graft_session_options* options,
     graft_memory_estimate* estimate, graft_error* error);
 
+/* The same for what `pack` makes of the model at `path`, with graft_model_options.pack.
+ * Thread   Any.
+ * Errors   As graft_model_estimate.
+ *          MISMATCH: the pack is made for another file.
+ */
+GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_estimate_pack(
+    const char* path, const graft_pack* pack, const graft_session_options* options,
+    graft_memory_estimate* estimate, graft_error* error);
+
 /* Gives back what a model can read again from its file and its cache, and what its tokenizer
  * remembers. The next call reads it; results stay the same. Weights packed into memory stay.
  * Thread   Any, also while sessions compute.

@@ -12,6 +12,21 @@ extern "C" {
 /* An open model: verified, its weights packed for this CPU. Any number of sessions share it. */
 typedef struct graft_model graft_model;
 
+/* Where a pack is that makes another model of the one that is opened: `path` is a file's; or `data`
+ * and `size` are bytes in memory, which stay the caller's and must outlive the model and its
+ * sessions; or, if both are NULL, it is `size` bytes at `offset` of an open file, size 0: up to the
+ * file's end. The descriptor may be closed after the call. */
+typedef struct graft_pack {
+  size_t struct_size;
+  const char* path;
+  const void* data;
+  uint64_t size;
+  uint64_t offset;
+  int fd;
+} graft_pack;
+#define GRAFT_PACK_INIT \
+  { sizeof(graft_pack), NULL, NULL, 0, 0, -1 }
+
 /* How a model is opened. Use the _INIT macro, or set struct_size and zero the rest, and fill in
  * what you need. A zero field means its default. */
 typedef struct graft_model_options {
@@ -37,9 +52,15 @@ typedef struct graft_model_options {
   /* 1: read the file into memory instead of mapping it, for a file that others may change while
    * the model is open. Takes memory of the file's size as long as the model lives. */
   uint8_t read_file;
+  /* What the model is to become, byte for byte as it was packed: results, speed and identity are
+   * those of the file that the pack makes. NULL: the model as it is. Read during the call.
+   * Where the two files are the same, the model's mapped pages are used. The rest is made in memory
+   * when it is needed; of weights that are packed nothing stays but what is packed. A pack that was
+   * made for another file gives MISMATCH. */
+  const graft_pack* pack;
 } graft_model_options;
 #define GRAFT_MODEL_OPTIONS_INIT \
-  { sizeof(graft_model_options), 0, 0, NULL, 0, 0, 0 }
+  { sizeof(graft_model_options), 0, 0, NULL, 0, 0, 0, NULL }
 
 /* Maps and verifies a file, and packs its weights or maps them from the cache. *model is the
  * caller's to destroy. `options` and `error` may be NULL.
@@ -49,6 +70,7 @@ typedef struct graft_model_options {
  * Thread   Any.
  * Errors   NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, OUT_OF_MEMORY.
  *          UNSUPPORTED: an op or format that this library or CPU does not have.
+ *          MISMATCH: options.pack is made for another file.
  *          INVALID_ARGUMENT: options.
  */
 GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_open(const char* path,

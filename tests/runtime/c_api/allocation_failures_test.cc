@@ -13,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include <graft/graft.h>
+#include "tests/runtime/c_api/adapted_model.h"
 #include "tests/runtime/c_api/allocation_sweep.h"
 #include "tests/runtime/c_api/header_functions.h"
 #include "tests/runtime/c_api/swept_models.h"
@@ -105,6 +106,19 @@ void SweepOpening() {
   };
   Sweep{call};
 
+  // With a pack, whose model's file is shown and made.
+  const AdaptedModel adapted(fb::TensorFormat::Int4Block);
+  const graft_pack pack = adapted.where();
+  options.pack = &pack;
+  folder.Write("base.graft", adapted.base.file());
+  const std::string base = folder.path("base.graft");
+  call.function = "graft_model_open";
+  call.call = [&](graft_model** model, graft_error* error) {
+    return graft_model_open(base.c_str(), &options, model, error);
+  };
+  Sweep{call};
+  options.pack = nullptr;
+
   // With a folder for packed weights: found there, and put there.
   call.function = "graft_model_open_memory";
   const Folder cache;
@@ -166,6 +180,15 @@ void SweepEstimates() {
   call.function = "graft_model_estimate_fd";
   call.call = [&](graft_memory_estimate* out, graft_error* error) {
     return graft_model_estimate_fd(file.descriptor, 0, 0, &options, out, error);
+  };
+  Sweep{call};
+  const AdaptedModel adapted(fb::TensorFormat::Int8PerChannel);
+  const graft_pack pack = adapted.where();
+  folder.Write("base.graft", adapted.base.file());
+  const std::string base = folder.path("base.graft");
+  call.function = "graft_model_estimate_pack";
+  call.call = [&](graft_memory_estimate* out, graft_error* error) {
+    return graft_model_estimate_pack(base.c_str(), &pack, &options, out, error);
   };
   Sweep{call};
 }

@@ -12,6 +12,7 @@
 #include <doctest/doctest.h>
 
 #include <graft/graft.h>
+#include "tests/runtime/c_api/adapted_model.h"
 #include "tests/runtime/c_api/header_functions.h"
 #include "tests/runtime/c_api/task_models.h"
 #include "tests/runtime/tasks/scripted_model.h"
@@ -289,6 +290,18 @@ void CheckMemoryAndMachine() {
   Out<graft_memory_estimate> by_fd("graft_model_estimate_fd", "estimate",
                                    sizeof(graft_memory_estimate));
   Fails(graft_model_estimate_fd(-1, 0, 0, nullptr, by_fd, nullptr), GRAFT_IO, by_fd);
+  Out<graft_memory_estimate> of_pack("graft_model_estimate_pack", "estimate",
+                                     sizeof(graft_memory_estimate));
+  const AdaptedModel adapted(fb::TensorFormat::Float32);
+  graft_pack pack = adapted.where();
+  Fails(graft_model_estimate_pack("/no/such/model", &pack, nullptr, of_pack, nullptr),
+        GRAFT_NOT_FOUND, of_pack);
+  Out<graft_model*> with_pack("graft_model_open_memory", "model");
+  graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
+  options.pack = &pack;
+  Fails(graft_model_open_memory(adapted.file.data(), adapted.file.size(), &options, with_pack,
+                                nullptr),
+        GRAFT_MISMATCH, with_pack);
   Out<graft_cpu_info> cpu("graft_cpu_get_info", "info", 1);
   Fails(graft_cpu_get_info(cpu, nullptr), GRAFT_INVALID_ARGUMENT, cpu);
   Out<graft_cpu_group> group("graft_cpu_get_group", "group", sizeof(graft_cpu_group));

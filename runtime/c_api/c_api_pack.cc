@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a caller says of a pack, as the source of the file that it makes.
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include <graft/graft.h>
+#include "runtime/c_api/c_api_support.h"
+#include "runtime/model/patched_source.h"
+
+namespace graft::capi {
+namespace {
+
+using Source = Result<std::unique_ptr<runtime::DataSource>>;
+
+Source OpenPack(const graft_pack& pack, runtime::FileAccess access) {
+  if (pack.path != nullptr) return runtime::OpenPath(pack.path, access);
+  if (pack.data == nullptr) {
+    return runtime::OpenDescriptor(pack.fd, pack.offset, pack.size, access);
+  }
+  if (pack.size > std::numeric_limits<size_t>::max() / 2) {
+    return Status(StatusCode::kInvalidArgument, "pack.size is more than memory holds");
+  }
+  std::unique_ptr<runtime::DataSource> source(new (std::nothrow) runtime::MemorySource(
+      {static_cast<const uint8_t*>(pack.data), static_cast<size_t>(pack.size)}));
+  if (source == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a source");
+  return source;
+}
+
+}  // namespace
+
+Source WithPack(Source base, const char* base_name, const graft_pack* pack,
+                runtime::FileAccess access) {
+  if (pack == nullptr || !base.ok()) return base;
+  graft_pack given;
+  GRAFT_RETURN_IF_ERROR(ReadStruct(pack, "pack", &given));
+  if (given.path != nullptr && given.data != nullptr) {
+    return Status(StatusCode::kInvalidArgument, "pack has both a path and data");
+  }
+  const char* name = given.path != nullptr ? given.path : "pack";
+  Source source = OpenPack(given, access);
+  if (!source.ok()) {
+    return given.path != nullptr ? source.status() : source.status().WithContext(name);
+  }
+  return runtime::PatchedSource::Open(std::move(base).value(), std::move(source).value(), base_name,
+                                      name);
+}
+
+}  // namespace graft::capi

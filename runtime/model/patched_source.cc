@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/model/patched_source.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace graft::runtime {
+namespace {
+
+using schema::kNoBlock;
+using schema::kZeros;
+using schema::PackBlock;
+using schema::PackStep;
+
+// Fewer bytes are not worth a mapping of their own, of which a process may have so many.
+constexpr uint64_t kLeastShownBytes = uint64_t{64} << 10;
+constexpr size_t kMostShown = 8192;
+constexpr uint64_t kCopyBytes = schema::kMaxBlockBytes;
+
+}  // namespace
+
+PatchedSource::PatchedSource(std::unique_ptr<DataSource> base, std::unique_ptr<DataSource> pack,
+                             schema::Pack opened)
+    : base_(std::move(base)), pack_source_(std::move(pack)), pack_(std::move(opened)) {}
+
+Result<std::unique_ptr<DataSource>> PatchedSource::Open(std::unique_ptr<DataSource> base,
+                                                        std::unique_ptr<DataSource> pack,
+                                                        const char* base_name,
+                                                        const char* pack_name) {
+  const Result<schema::VerifiedModel> model = schema::Verify(base->bytes());
+  if (!model.ok()) return model.status().WithContext(base_name);
+  Result<schema::Pack> opened = schema::Pack::Open(pack->bytes(), *model);
+  if (!opened.ok()) return opened.status().WithContext(pack_name);
+  std::unique_ptr<PatchedSource> source(new (std::nothrow) PatchedSource(
+      std::move(base), std::move(pack), std::move(opened).value()));
+  if (source == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a pack's record");
+  Status status = source->LayOut();
+  if (status.ok()) status = source->LoadHeader();
+  if (!status.ok()) return status.WithContext(pack_name);
+  return std::unique_ptr<DataSource>(std::move(source));
+}
+
+Status PatchedSource::LayOut() {
+  const uint64_t size = pack_.preamble().result_bytes;
+  GRAFT_ASSIGN_OR_RETURN(memory_, PageMemory::Allocate(size, "the file that a pack makes"));
+  for (const PackBlock& block : pack_.blocks()) {
+    const PackStep& first = pack_.steps()[block.first_step];
+    const PackStep& last = pack_.steps()[block.end_step - 1];
+    Unit unit{{first.offset, last.offset + last.bytes}, 0, static_cast<uint32_t>(units_.size())};
+    unit.is_run = unit.range.end - unit.range.begin == block.result_bytes;
+    units_.push_back(unit);
+  }
+  for (const PackStep& step : pack_.steps()) {
+    if (step.block != kNoBlock) {
+      pieces_.push_back({{step.offset, step.offset + step.bytes}, step.block});
+    } else if (step.base_offset != kZeros) {
+      ShowOrCopy(step);
+    }  // memory is zeros
+  }
+  states_.reset(new std::atomic<uint8_t>[units_.size()]());
+  return OkStatus();
+}
+
+void PatchedSource::ShowOrCopy(const PackStep& step) {
+  const uint64_t page = PageBytes();
+  const uint8_t* from = base_->bytes().data() + step.base_offset;
+  const uint8_t* to = memory_.data() + step.offset;
+  const uint64_t begin = (step.offset + page - 1) / page * page;
+  const uint64_t end = (step.offset + step.bytes) / page * page;
+  const bool is_aligned =
+      (reinterpret_cast<uintptr_t>(from) - reinterpret_cast<uintptr_t>(to)) % page == 0;
+  const bool is_shown =
+      is_aligned && begin < end && end - begin >= kLeastShownBytes && shown_.size() < kMostShown &&
+      base_->ShowAt(step.base_offset + (begin - step.offset), end - begin, memory_.data() + begin);
+  if (!is_shown) return AddCopies(step.offset, step.base_offset, step.bytes);
+  AddCopies(step.offset, step.base_offset, begin - step.offset);
+  shown_.push_back({begin, end});
+  AddCopies(end, step.base_offset + (end - step.offset), step.offset + step.bytes - end);
+}
+
+void PatchedSource::AddCopies(uint64_t offset, uint64_t base_offset, uint64_t bytes) {
+  for (uint64_t done = 0; done < bytes; done += kCopyBytes) {
+    const uint64_t size = std::min(kCopyBytes, bytes - done);
+    const Range range{offset + done, offset + done + size};
+    pieces_.push_back({range, static_cast<uint32_t>(units_.size())});
+    units_.push_back({range, base_offset + done, kNoBlock});
+  }
+}
+
+Status PatchedSource::LoadHeader() {
+  GRAFT_RETURN_IF_ERROR(Keep(0, std::min<uint64_t>(bytes().size(), schema::kPreambleBytes)));
+  GRAFT_ASSIGN_OR_RETURN(const schema::Preamble preamble,
+                         schema::DecodePreamble(bytes(), bytes().size()));
+  GRAFT_RETURN_IF_ERROR(Keep(preamble.header_offset, preamble.header_bytes));
+  const std::span<const uint8_t> header =
+      bytes().subspan(preamble.header_offset, preamble.header_bytes);
+  if (schema::ContentHash(header, {}) == pack_.preamble().result_identity) return OkStatus();
+  return Error(StatusCode::kCorrupt, "the pack makes another model than it says");
+}
+
+template <typename Visit>
+void PatchedSource::VisitUnits(uint64_t offset, uint64_t size, const Visit& visit) const {
+  auto piece =
+      std::upper_bound(pieces_.begin(), pieces_.end(), offset,
+                       [](uint64_t at, const Piece& other) { return at < other.range.end; });
+  for (; piece != pieces_.end() && piece->range.begin < offset + size; ++piece) {
+    if (!visit(piece->unit)) return;
+  }
+}
+
+Status PatchedSource::LoadAs(State state, uint64_t offset, uint64_t size) const {
+  Status status;
+  VisitUnits(offset, size, [&](uint32_t unit) {
+    if (states_[unit].load(std::memory_order_acquire) < state) status = Make(unit, state);
+    return status.ok();
+  });
+  return status;
+}
+
+Status PatchedSource::Load(uint64_t offset, uint64_t size) const {
+  return LoadAs(kThere, offset, size);
+}
+
+Status PatchedSource::Keep(uint64_t offset, uint64_t size) const {
+  return LoadAs(kKept, offset, size);
+}
+
+Status PatchedSource::Make(uint32_t index, State state) const {
+  const std::lock_guard<std::mutex> lock(mutexes_[index % mutexes_.size()]);
+  const uint8_t before = states_[index].load(std::memory_order_relaxed);
+  if (before >= state) return OkStatus();
+  const Unit& unit = units_[index];
+  if (before == kAbsent) {
+    if (unit.block != kNoBlock) {
+      GRAFT_RETURN_IF_ERROR(MakeBlock(unit));
+    } else {
+      const uint64_t size = unit.range.end - unit.range.begin;
+      std::memcpy(memory_.data() + unit.range.begin, base_->bytes().data() + unit.base_offset,
+                  static_cast<size_t>(size));
+      base_->Release(unit.base_offset, size);
+    }
+  }
+  if (state == kKept) {
+    kept_bytes_.fetch_add(unit.block == kNoBlock ? unit.range.end - unit.range.begin
+                                                 : pack_.blocks()[unit.block].result_bytes,
+                          std::memory_order_relaxed);
+  }
+  states_[index].store(state, std::memory_order_release);
+  return OkStatus();
+}
+
+Status PatchedSource::MakeBlock(const Unit& unit) const {
+  const PackBlock& block = pack_.blocks()[unit.block];
+  schema::PackWorkspace workspace;
+  GRAFT_ASSIGN_OR_RETURN(std::span<const uint8_t> differences,
+                         pack_.ReadBlock(unit.block, &workspace));
+  pack_source_->Release(block.coded_offset, block.coded_bytes);
+  for (uint32_t i = block.first_step; i < block.end_step; ++i) {
+    const PackStep& step = pack_.steps()[i];
+    if (step.block != unit.block) continue;
+    schema::AddDifferences(step.unit, schema::BaseBytesOf(step, base_->bytes()),
+                           differences.first(static_cast<size_t>(step.bytes)),
+                           memory_.data() + step.offset);
+    differences = differences.subspan(static_cast<size_t>(step.bytes));
+    if (step.base_offset != kZeros) base_->Release(step.base_offset, step.bytes);
+  }
+  return OkStatus();
+}
+
+// Pages of files come back by themselves, what is made here would not.
+void PatchedSource::Release(uint64_t offset, uint64_t size) const {
+  auto range = std::upper_bound(shown_.begin(), shown_.end(), offset,
+                                [](uint64_t at, const Range& other) { return at < other.end; });
+  for (; range != shown_.end() && range->begin < offset + size; ++range) {
+    const uint64_t begin = std::max(range->begin, offset);
+    const uint64_t end = std::min(range->end, offset + size);
+    memory_.Discard(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+  }
+}
+
+void PatchedSource::WillRead(uint64_t, uint64_t) const {}
+
+void PatchedSource::Drop(uint64_t offset, uint64_t size) const {
+  Release(offset, size);
+  VisitUnits(offset, size, [&](uint32_t index) {
+    const Unit& unit = units_[index];
+    // What is not dropped as a whole stays, as do single blocks that are scattered: small ones.
+    if (!unit.is_run || unit.range.begin < offset || unit.range.end > offset + size) return true;
+    const std::lock_guard<std::mutex> lock(mutexes_[index % mutexes_.size()]);
+    if (states_[index].load(std::memory_order_relaxed) != kThere) return true;
+    memory_.Discard(static_cast<size_t>(unit.range.begin),
+                    static_cast<size_t>(unit.range.end - unit.range.begin));
+    states_[index].store(kAbsent, std::memory_order_relaxed);
+    return true;
+  });
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// PatchedSource: the file that a pack makes of its base, as a source of bytes. What the two files
+// have in common is shown where the base is mapped, whole pages of it; the rest is made in memory
+// of our own when it is loaded, and given back when it is dropped.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "runtime/base/page_memory.h"
+#include "runtime/platform/data_source.h"
+#include "schema/pack.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+class PatchedSource final : public DataSource {
+ public:
+  /// The header is loaded and kept. `base_name` and `pack_name` are put before messages.
+  /// Errors   those of schema::Verify on the base and of schema::Pack::Open;
+  ///          kCorrupt: the header that comes out is not the one that the pack promises;
+  ///          kOutOfMemory.
+  static Result<std::unique_ptr<DataSource>> Open(std::unique_ptr<DataSource> base,
+                                                  std::unique_ptr<DataSource> pack,
+                                                  const char* base_name, const char* pack_name);
+
+  std::span<const uint8_t> bytes() const override { return {memory_.data(), memory_.size()}; }
+  void Release(uint64_t offset, uint64_t size) const override;
+  void WillRead(uint64_t offset, uint64_t size) const override;
+  Status Load(uint64_t offset, uint64_t size) const override;
+  Status Keep(uint64_t offset, uint64_t size) const override;
+  void Drop(uint64_t offset, uint64_t size) const override;
+  uint64_t own_bytes() const override {
+    return kept_bytes_.load(std::memory_order_relaxed) + base_->own_bytes() +
+           pack_source_->own_bytes();
+  }
+
+ private:
+  struct Range {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+  /// What is made at once: a block of the pack, or a copy of some of the base's bytes.
+  struct Unit {
+    Range range;           // of the result: from its first byte to its last
+    uint64_t base_offset;  // of a copy
+    uint32_t block;        // or kNoBlock
+    bool is_run = true;    // nothing of others lies in the range
+  };
+  /// Bytes of the result that a unit makes.
+  struct Piece {
+    Range range;
+    uint32_t unit;
+  };
+  enum State : uint8_t { kAbsent = 0, kThere = 1, kKept = 2 };
+
+  PatchedSource(std::unique_ptr<DataSource> base, std::unique_ptr<DataSource> pack,
+                schema::Pack opened);
+  Status LayOut();
+  void ShowOrCopy(const schema::PackStep& step);
+  void AddCopies(uint64_t offset, uint64_t base_offset, uint64_t bytes);
+  Status LoadHeader();
+  Status LoadAs(State state, uint64_t offset, uint64_t size) const;
+  Status Make(uint32_t unit, State state) const;
+  Status MakeBlock(const Unit& unit) const;
+  template <typename Visit>
+  void VisitUnits(uint64_t offset, uint64_t size, const Visit& visit) const;
+
+  std::unique_ptr<DataSource> base_;
+  std::unique_ptr<DataSource> pack_source_;
+  schema::Pack pack_;
+  PageMemory memory_;
+  std::vector<Range> shown_;  // of the result, where the base's pages are; ascending
+  std::vector<Unit> units_;
+  std::vector<Piece> pieces_;                       // ascending, apart from each other
+  std::unique_ptr<std::atomic<uint8_t>[]> states_;  // of units
+  mutable std::array<std::mutex, 16> mutexes_;      // of units, by their numbers
+  mutable std::atomic<uint64_t> kept_bytes_{0};
+};
+
+}  // namespace graft::runtime
