@@ -54,6 +54,8 @@ Every command that opens a FILE also takes --cache-dir DIR, --cache-limit MIB (8
 CPU are kept there for the next start; by default in packed in $GRAFT_CACHE_DIR, or in ~/.cache/graft/packed.
 --no-mmap: the FILE is read into memory rather than mapped, so that whoever shortens it meanwhile does no harm. A FILE that
 others may write is always read.
+--pack P.graftpack: what the FILE is to become, such as a base with an adapter: it then is, to the bit, the model that was
+packed. Every command that opens a FILE takes it, and estimate.
 --prompt-file, --text-file: "-" reads standard input. Ctrl-C stops cleanly, a second one at once.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
@@ -62,6 +64,7 @@ Examples
   graft-run tokenize tales.graft --text "Hello" --json
   echo "What is a fjord?" | graft-run chat smol.graft --system "Answer in one sentence." --max-tokens 60
   graft-run bench tales.graft -p 128 -n 64 -t 2
+  graft-run generate tales.graft --pack holmes.graftpack --prompt "It was a foggy evening"
 )";
 
 struct Command {

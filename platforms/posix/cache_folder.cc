@@ -27,7 +27,7 @@ namespace {
 
 using platform::Descriptor;
 
-constexpr char kTemporarySuffix[] = ".graftpack-tmp";
+constexpr char kTemporarySuffix[] = ".graftcache-tmp";
 constexpr int kNameAttempts = 8;
 
 Status SystemError(const std::string& path, const char* what) {

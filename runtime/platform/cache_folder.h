@@ -47,6 +47,6 @@ Result<std::unique_ptr<CacheWriter>> CreateCacheFile(const CacheSettings& settin
                                                      const std::string& name, uint64_t bytes);
 
 /// How the names of a folder's files end. No other file is ever counted or removed.
-inline constexpr char kCacheSuffix[] = ".graftpack";
+inline constexpr char kCacheSuffix[] = ".graftcache";
 
 }  // namespace graft::runtime

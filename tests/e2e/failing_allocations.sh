@@ -18,7 +18,7 @@ outcome() {
     1) [[ -s $work/err ]] || problem="no message" ;;
     *) problem="exit code $2" ;;
   esac
-  [[ -z $(find "$work/out" -name '*.?????*' ! -name '*.graft' ! -name '*.graftpack' ! -name '*.safetensors' ! -name '*.json') ]] ||
+  [[ -z $(find "$work/out" -name '*.?????*' ! -name '*.graft' ! -name '*.graftcache' ! -name '*.safetensors' ! -name '*.json') ]] ||
     problem+=" leaves $(ls "$work/out")"
   if [[ -z $problem ]]; then passed=$((passed + 1)); return; fi
   failed=$((failed + 1))

@@ -45,8 +45,8 @@ fi
 
 # forward OPTION...: replaces the shell, so that its process id is the program's
 forward() { exec "$run" forward "$model" --threads 2 --input "$work/in" -o "$work/out" "$@" 2>"$work/err"; }
-stored() { find "$cache" -name '*.graftpack' "$@"; }
-temporary() { find "$cache" -name '*.graftpack-tmp'; }
+stored() { find "$cache" -name '*.graftcache' "$@"; }
+temporary() { find "$cache" -name '*.graftcache-tmp'; }
 failed=0
 fail() { echo "FAIL kill $round, seed $seed: $1"; sed 's/^/  | /' "$work/err"; failed=$((failed + 1)); }
 

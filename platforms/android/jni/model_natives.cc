@@ -10,46 +10,70 @@
 namespace graft::android {
 namespace {
 
-graft_model_options ModelOptions(jint threads, jboolean verify_contents,
-                                 const BytesOf& cache_folder, jlong cache_limit_bytes,
-                                 jlong memory_limit_bytes) {
-  graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
-  options.threads = static_cast<uint32_t>(threads);
-  options.verify_contents = verify_contents == JNI_TRUE ? 1 : 0;
-  options.cache_folder = cache_folder.data();
-  options.cache_limit_bytes = static_cast<uint64_t>(cache_limit_bytes);
-  options.memory_limit_bytes = static_cast<uint64_t>(memory_limit_bytes);
-  return options;
-}
+/// Options as Java hands them over. It must outlive the call that they are for.
+class GivenOptions {
+ public:
+  GivenOptions(JNIEnv* env, jint threads, jboolean verify_contents, jbyteArray cache_folder,
+               jlong cache_limit_bytes, jlong memory_limit_bytes, jbyteArray pack_path,
+               jint pack_descriptor, jlong pack_offset, jlong pack_length)
+      : folder_(env, cache_folder), pack_path_(env, pack_path) {
+    options_.threads = static_cast<uint32_t>(threads);
+    options_.verify_contents = verify_contents == JNI_TRUE ? 1 : 0;
+    options_.cache_folder = folder_.data();
+    options_.cache_limit_bytes = static_cast<uint64_t>(cache_limit_bytes);
+    options_.memory_limit_bytes = static_cast<uint64_t>(memory_limit_bytes);
+    if (pack_path == nullptr && pack_descriptor < 0) return;
+    if (pack_path != nullptr) pack_.path = pack_path_.data();
+    pack_.fd = pack_descriptor;
+    pack_.offset = static_cast<uint64_t>(pack_offset);
+    pack_.size = static_cast<uint64_t>(pack_length);
+    options_.pack = &pack_;
+  }
+  GivenOptions(const GivenOptions&) = delete;
+  GivenOptions& operator=(const GivenOptions&) = delete;
+
+  bool ok() const { return folder_.ok() && pack_path_.ok(); }
+  const graft_model_options* get() const { return &options_; }
+
+ private:
+  BytesOf folder_;
+  BytesOf pack_path_;
+  graft_pack pack_ = GRAFT_PACK_INIT;
+  graft_model_options options_ = GRAFT_MODEL_OPTIONS_INIT;
+};
 
 jstring Version(JNIEnv* env, jclass) { return env->NewStringUTF(graft_version()); }  // ASCII
 
 jlong OpenPath(JNIEnv* env, jclass, jbyteArray path, jint threads, jboolean verify_contents,
-               jbyteArray cache_folder, jlong cache_limit_bytes, jlong memory_limit_bytes) {
+               jbyteArray cache_folder, jlong cache_limit_bytes, jlong memory_limit_bytes,
+               jbyteArray pack_path, jint pack_descriptor, jlong pack_offset, jlong pack_length) {
   const BytesOf path_bytes(env, path);
   if (!path_bytes.ok()) return 0;
-  const BytesOf folder(env, cache_folder);
-  if (!folder.ok()) return 0;
-  const auto options =
-      ModelOptions(threads, verify_contents, folder, cache_limit_bytes, memory_limit_bytes);
+  const GivenOptions options(env, threads, verify_contents, cache_folder, cache_limit_bytes,
+                             memory_limit_bytes, pack_path, pack_descriptor, pack_offset,
+                             pack_length);
+  if (!options.ok()) return 0;
   graft_model* model = nullptr;
   graft_error error = {};
-  if (!Check(env, graft_model_open(path_bytes.data(), &options, &model, &error), error)) return 0;
+  if (!Check(env, graft_model_open(path_bytes.data(), options.get(), &model, &error), error)) {
+    return 0;
+  }
   return ToHandle(model);
 }
 
 jlong OpenDescriptor(JNIEnv* env, jclass, jint descriptor, jlong offset, jlong length, jint threads,
                      jboolean verify_contents, jbyteArray cache_folder, jlong cache_limit_bytes,
-                     jlong memory_limit_bytes) {
-  const BytesOf folder(env, cache_folder);
-  if (!folder.ok()) return 0;
-  const auto options =
-      ModelOptions(threads, verify_contents, folder, cache_limit_bytes, memory_limit_bytes);
+                     jlong memory_limit_bytes, jbyteArray pack_path, jint pack_descriptor,
+                     jlong pack_offset, jlong pack_length) {
+  const GivenOptions options(env, threads, verify_contents, cache_folder, cache_limit_bytes,
+                             memory_limit_bytes, pack_path, pack_descriptor, pack_offset,
+                             pack_length);
+  if (!options.ok()) return 0;
   graft_model* model = nullptr;
   graft_error error = {};
   const graft_status status =
       graft_model_open_fd(descriptor, static_cast<uint64_t>(offset), static_cast<uint64_t>(length),
-                          &options, &model, &error);
+                          options.get(), &model, &error);
   if (!Check(env, status, error)) return 0;
   return ToHandle(model);
 }
@@ -123,8 +147,8 @@ jbyteArray Detokenize(JNIEnv* env, jclass, jlong model, jintArray ids, jboolean 
 std::span<const JNINativeMethod> ModelMethods() {
   static const JNINativeMethod methods[] = {
       Method<Version>("version", "()Ljava/lang/String;"),
-      Method<OpenPath>("openPath", "([BIZ[BJJ)J"),
-      Method<OpenDescriptor>("openDescriptor", "(IJJIZ[BJJ)J"),
+      Method<OpenPath>("openPath", "([BIZ[BJJ[BIJJ)J"),
+      Method<OpenDescriptor>("openDescriptor", "(IJJIZ[BJJ[BIJJ)J"),
       Method<DestroyModel>("destroyModel", "(J)V"),
       Method<ModelNumbers>("modelNumbers", "(J)[J"),
       Method<ModelText>("modelText", "(JI)[B"),

@@ -169,7 +169,7 @@ TEST_SUITE("runtime/cache_folder") {
   TEST_CASE("a write that fails half way is an error, and leaves nothing behind") {
     const CacheFolder folder;
     {
-      auto writer = runtime::CreateCacheFile(folder.settings(), "x.graftpack", 65536);
+      auto writer = runtime::CreateCacheFile(folder.settings(), "x.graftcache", 65536);
       REQUIRE(writer.ok());
       const std::vector<uint8_t> bytes(16384, 7);
       CHECK((*writer)->Write(0, bytes).ok());
@@ -193,7 +193,7 @@ TEST_SUITE("runtime/cache_folder") {
     const runtime::CacheSettings settings = folder.settings(2 * bytes);
     REQUIRE(StateOf(models[1].Open(settings)) == CacheState::kStored);
     for (const std::string& name : folder.Files()) {
-      if (name != first && name.ends_with(".graftpack")) Touch(folder.path() + "/" + name, 2000);
+      if (name != first && name.ends_with(".graftcache")) Touch(folder.path() + "/" + name, 2000);
     }
     // A hit makes the first the one used last.
     REQUIRE(StateOf(models[0].Open(settings)) == CacheState::kHit);
@@ -209,8 +209,8 @@ TEST_SUITE("runtime/cache_folder") {
 
   TEST_CASE("what dead writers left goes, what living ones hold stays") {
     const CacheFolder folder;
-    const std::string left = folder.path() + "/a.graftpack.1-0-0.graftpack-tmp";
-    const std::string held = folder.path() + "/b.graftpack.2-0-0.graftpack-tmp";
+    const std::string left = folder.path() + "/a.graftcache.1-0-0.graftcache-tmp";
+    const std::string held = folder.path() + "/b.graftcache.2-0-0.graftcache-tmp";
     std::ofstream(left) << "left";
     std::ofstream(held) << "held";
     const int descriptor = open(held.c_str(), O_RDWR);
@@ -235,7 +235,7 @@ TEST_SUITE("runtime/cache_folder") {
           if (StateOf(opened) == CacheState::kFailed) return false;
           if (model.Run(opened) != expected) return false;
           for (const std::string& name : folder.Files()) {
-            if (round < 4 && name.ends_with(".graftpack")) {
+            if (round < 4 && name.ends_with(".graftcache")) {
               unlink((folder.path() + "/" + name).c_str());
             }
           }
@@ -266,7 +266,7 @@ TEST_SUITE("runtime/cache_folder") {
     int killed = 0;
     for (int i = 0; i < kills; ++i) {
       for (const std::string& name : folder.Files()) {
-        if (name.ends_with(".graftpack")) unlink((folder.path() + "/" + name).c_str());
+        if (name.ends_with(".graftcache")) unlink((folder.path() + "/" + name).c_str());
       }
       const pid_t child =
           Fork([&] { return StateOf(model.Open(folder.settings())) == CacheState::kStored; });
@@ -285,7 +285,7 @@ TEST_SUITE("runtime/cache_folder") {
     CHECK(killed > 0);
     // The next writer removes the last one's leftovers.
     REQUIRE(StateOf(LinearModel(2).Open(folder.settings())) == CacheState::kStored);
-    for (const std::string& name : folder.Files()) CHECK(name.ends_with(".graftpack"));
+    for (const std::string& name : folder.Files()) CHECK(name.ends_with(".graftcache"));
   }
 }
 

@@ -41,7 +41,8 @@ public final class Model implements AutoCloseable {
    * Maps and verifies a file, and packs its weights for this CPU. It takes from milliseconds to
    * seconds: not for the main thread.
    *
-   * @throws GraftException NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, UNSUPPORTED, OUT_OF_MEMORY
+   * @throws GraftException NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, UNSUPPORTED, OUT_OF_MEMORY,
+   *     MISMATCH for a pack of another base
    */
   @NonNull
   public static Model open(@NonNull File file, @NonNull ModelOptions options) {
@@ -54,7 +55,11 @@ public final class Model implements AutoCloseable {
             options.verifyContents,
             options.cacheFolder,
             options.cacheLimitBytes,
-            options.memoryLimitBytes));
+            options.memoryLimitBytes,
+            options.packPath,
+            options.packDescriptor,
+            options.packOffset,
+            options.packLength));
   }
 
   /**
@@ -81,7 +86,11 @@ public final class Model implements AutoCloseable {
             options.verifyContents,
             options.cacheFolder,
             options.cacheLimitBytes,
-            options.memoryLimitBytes));
+            options.memoryLimitBytes,
+            options.packPath,
+            options.packDescriptor,
+            options.packOffset,
+            options.packLength));
   }
 
   /**

@@ -15,6 +15,10 @@ public final class ModelOptions {
   final byte[] cacheFolder; // null: none
   final long cacheLimitBytes;
   final long memoryLimitBytes;
+  final byte[] packPath; // null: none, or by the descriptor
+  final int packDescriptor; // -1: none
+  final long packOffset;
+  final long packLength;
 
   private ModelOptions(Builder from) {
     threads = from.threads;
@@ -22,6 +26,10 @@ public final class ModelOptions {
     cacheFolder = from.cacheFolder;
     cacheLimitBytes = from.cacheLimitBytes;
     memoryLimitBytes = from.memoryLimitBytes;
+    packPath = from.packPath;
+    packDescriptor = from.packDescriptor;
+    packOffset = from.packOffset;
+    packLength = from.packLength;
   }
 
   @NonNull
@@ -36,6 +44,10 @@ public final class ModelOptions {
     private byte[] cacheFolder;
     private long cacheLimitBytes;
     private long memoryLimitBytes;
+    private byte[] packPath;
+    private int packDescriptor = -1;
+    private long packOffset;
+    private long packLength;
 
     private Builder() {}
 
@@ -78,6 +90,34 @@ public final class ModelOptions {
     @NonNull
     public Builder memoryLimitBytes(long bytes) {
       memoryLimitBytes = Check.notNegative(bytes, "memoryLimitBytes");
+      return this;
+    }
+
+    /**
+     * What the model is to become: a .graftpack file, such as what an adapter changed of a base. The
+     * model is then the one that was packed, to the bit, with its identity. A pack that was made for
+     * another base is MISMATCH. null, the default: the model as it is.
+     */
+    @NonNull
+    public Builder pack(@Nullable File file) {
+      packPath = file == null ? null : Check.withoutZero(file.getPath(), "file");
+      packDescriptor = -1;
+      return this;
+    }
+
+    /**
+     * The same for a part of an open file, such as an asset that lies uncompressed in an APK.
+     *
+     * @param descriptor stays the caller's, who may close it once the model is open
+     * @param offset in bytes
+     * @param length in bytes; 0: up to the file's end
+     */
+    @NonNull
+    public Builder packDescriptor(int descriptor, long offset, long length) {
+      packPath = null;
+      packDescriptor = Check.notNegative(descriptor, "descriptor");
+      packOffset = Check.notNegative(offset, "offset");
+      packLength = Check.notNegative(length, "length");
       return this;
     }
 

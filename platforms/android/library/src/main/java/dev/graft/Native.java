@@ -24,7 +24,11 @@ final class Native {
       boolean verifyContents,
       byte[] cacheFolder,
       long cacheLimitBytes,
-      long memoryLimitBytes);
+      long memoryLimitBytes,
+      byte[] packPath,
+      int packDescriptor,
+      long packOffset,
+      long packLength);
 
   static native long openDescriptor(
       int descriptor,
@@ -34,7 +38,11 @@ final class Native {
       boolean verifyContents,
       byte[] cacheFolder,
       long cacheLimitBytes,
-      long memoryLimitBytes);
+      long memoryLimitBytes,
+      byte[] packPath,
+      int packDescriptor,
+      long packOffset,
+      long packLength);
 
   static native long[] estimatePath(
       byte[] path, int threads, int contextTokens, int prefillChunk, int kvFormat);
