@@ -28,8 +28,9 @@ inline constexpr uint64_t kPackPreambleBytes = 128;
 inline constexpr uint32_t kMaxBlockBytes = 1u << 18;
 inline constexpr uint64_t kMaxPackSteps = uint64_t{1} << 20;
 inline constexpr uint64_t kMaxPackIndexBytes = uint64_t{32} << 20;
-/// Of the result, what is not the base's may be so many times as much as the base, and this.
-inline constexpr uint64_t kMaxGrowth = 8;
+/// The result may be so many times as large as the base, and this: a model of 4-bit codes has an
+/// eighth of the bytes that it has in f32.
+inline constexpr uint64_t kMaxGrowth = 16;
 inline constexpr uint64_t kFreeGrowthBytes = uint64_t{256} << 20;
 
 /// The first 128 bytes.
@@ -88,6 +89,9 @@ struct PackWorkspace {
   std::vector<uint8_t> differences;
 };
 
+/// The most bytes that a pack may make of a base of so many.
+uint64_t MostResultBytes(uint64_t base_bytes);
+
 std::array<uint8_t, kPackPreambleBytes> EncodePackPreamble(const PackPreamble& preamble);
 
 /// A pack that fits its base. Borrows the pack's bytes.
@@ -126,7 +130,6 @@ class Pack {
   uint64_t result_end_ = 0;                           // of the steps read so far
   uint64_t base_end_ = 0;                             // of the last one's bytes of the base
   uint64_t coded_end_ = kPackPreambleBytes;
-  uint64_t grown_bytes_ = 0;
 };
 
 /// What a step takes of the base's bytes; empty if nothing.

@@ -9,7 +9,6 @@
 
 #include "converter/base/cancellation.h"
 #include "converter/packs/pack_ranges.h"
-#include "schema/checked_math.h"
 
 namespace graft::converter {
 namespace {
@@ -47,15 +46,11 @@ class Planner {
   }
 
   Result<PackPlan> Finish() {
-    uint64_t grown = 0;
-    for (const PackBlock& block : plan_.blocks) grown += block.result_bytes;
-    uint64_t most = 0;
-    if (!CheckedMultiply(uint64_t{base_.size()}, schema::kMaxGrowth, &most)) most = UINT64_MAX;
-    most = SaturatingAdd(most, schema::kFreeGrowthBytes);
-    if (grown <= most) return std::move(plan_);
+    const uint64_t most = schema::MostResultBytes(base_.size());
+    if (result_.size() <= most) return std::move(plan_);
     return Error(StatusCode::kUnsupported,
-                 "%" PRIu64 " bytes are not the base's; a base of %zu bytes allows %" PRIu64, grown,
-                 base_.size(), most);
+                 "%zu bytes are more than a pack may make of a base of %zu: %" PRIu64,
+                 result_.size(), base_.size(), most);
   }
 
  private:

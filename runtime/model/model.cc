@@ -92,6 +92,7 @@ Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> sou
   // What was read to check and pack is not needed again, nor are its neighbours that came along.
   // What is needed comes back, page by page.
   const uint64_t header_bytes = HeaderEndOf(verified);
+  model->source_->Settle();
   model->source_->Release(header_bytes, verified.file_bytes().size() - header_bytes);
   return std::shared_ptr<const Model>(std::move(model));
 }

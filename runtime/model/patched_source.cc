@@ -153,10 +153,26 @@ Status PatchedSource::Make(uint32_t index, State state) const {
 }
 
 Status PatchedSource::MakeBlock(const Unit& unit) const {
+  // Fresh memory for each block would be cleared by the system each time.
+  std::unique_ptr<schema::PackWorkspace> workspace;
+  {
+    const std::lock_guard<std::mutex> lock(spare_mutex_);
+    if (!spare_.empty()) {
+      workspace = std::move(spare_.back());
+      spare_.pop_back();
+    }
+  }
+  if (workspace == nullptr) workspace = std::make_unique<schema::PackWorkspace>();
+  GRAFT_RETURN_IF_ERROR(MakeBlock(unit, workspace.get()));
+  const std::lock_guard<std::mutex> lock(spare_mutex_);
+  spare_.push_back(std::move(workspace));
+  return OkStatus();
+}
+
+Status PatchedSource::MakeBlock(const Unit& unit, schema::PackWorkspace* workspace) const {
   const PackBlock& block = pack_.blocks()[unit.block];
-  schema::PackWorkspace workspace;
   GRAFT_ASSIGN_OR_RETURN(std::span<const uint8_t> differences,
-                         pack_.ReadBlock(unit.block, &workspace));
+                         pack_.ReadBlock(unit.block, workspace));
   pack_source_->Release(block.coded_offset, block.coded_bytes);
   for (uint32_t i = block.first_step; i < block.end_step; ++i) {
     const PackStep& step = pack_.steps()[i];
@@ -179,6 +195,12 @@ void PatchedSource::Release(uint64_t offset, uint64_t size) const {
     const uint64_t end = std::min(range->end, offset + size);
     memory_.Discard(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
   }
+}
+
+void PatchedSource::Settle() const {
+  const std::lock_guard<std::mutex> lock(spare_mutex_);
+  spare_.clear();
+  spare_.shrink_to_fit();
 }
 
 void PatchedSource::WillRead(uint64_t, uint64_t) const {}

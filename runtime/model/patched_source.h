@@ -35,6 +35,7 @@ class PatchedSource final : public DataSource {
   Status Load(uint64_t offset, uint64_t size) const override;
   Status Keep(uint64_t offset, uint64_t size) const override;
   void Drop(uint64_t offset, uint64_t size) const override;
+  void Settle() const override;
   uint64_t own_bytes() const override {
     return kept_bytes_.load(std::memory_order_relaxed) + base_->own_bytes() +
            pack_source_->own_bytes();
@@ -68,6 +69,7 @@ class PatchedSource final : public DataSource {
   Status LoadAs(State state, uint64_t offset, uint64_t size) const;
   Status Make(uint32_t unit, State state) const;
   Status MakeBlock(const Unit& unit) const;
+  Status MakeBlock(const Unit& unit, schema::PackWorkspace* workspace) const;
   template <typename Visit>
   void VisitUnits(uint64_t offset, uint64_t size, const Visit& visit) const;
 
@@ -79,7 +81,9 @@ class PatchedSource final : public DataSource {
   std::vector<Unit> units_;
   std::vector<Piece> pieces_;                       // ascending, apart from each other
   std::unique_ptr<std::atomic<uint8_t>[]> states_;  // of units
-  mutable std::array<std::mutex, 16> mutexes_;      // of units, by their numbers
+  mutable std::mutex spare_mutex_;
+  mutable std::vector<std::unique_ptr<schema::PackWorkspace>> spare_;  // of threads that loaded
+  mutable std::array<std::mutex, 16> mutexes_;                         // of units, by their numbers
   mutable std::atomic<uint64_t> kept_bytes_{0};
 };
 

@@ -30,6 +30,8 @@ class DataSource {
   virtual Status Keep(uint64_t, uint64_t) const { return OkStatus(); }
   /// Says that nobody reads [offset, offset + size) until it is loaded again.
   virtual void Drop(uint64_t offset, uint64_t size) const { Release(offset, size); }
+  /// Says that nothing is loaded for a while: what loading takes beside the bytes may go.
+  virtual void Settle() const {}
   /// Maps the pages of [offset, offset + size) at `to` as well, in place of what the caller has
   /// mapped there: false if that cannot be done.
   /// Requires whole pages on both sides.

@@ -231,7 +231,7 @@ TEST_SUITE("converter/packs") {
     CHECK(refused > 300);
   }
 
-  TEST_CASE("a pack that makes more of its own than the base allows is refused") {
+  TEST_CASE("a pack that makes more than the base allows is refused") {
     const AlignedBytes base = Make({});
     const auto model = schema::Verify(base.span());
     // Each block repeats one byte.
