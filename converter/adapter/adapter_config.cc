@@ -219,17 +219,6 @@ Status ReadKinds(JsonValue root, AdapterConfig* config) {
                        StatusCode::kUnsupported);
     }
   }
-  if (config->type == AdapterType::kVera) {
-    GRAFT_ASSIGN_OR_RETURN(const bool saved, root.GetBool("save_projection", true));
-    if (!saved) {
-      return root.Find("save_projection")
-          .Fail(
-              "is false: the projection would have to be drawn again from PyTorch's random "
-              "numbers; train or "
-              "save the adapter with save_projection=true",
-              StatusCode::kUnsupported);
-    }
-  }
   return OkStatus();
 }
 

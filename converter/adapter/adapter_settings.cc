@@ -110,7 +110,7 @@ constexpr Setting kSettings[] = {
     {"decompose_factor", kLoKr, kIgnored, ""},
     // VeRA
     {"save_projection", kVera, kRead, ""},
-    {"projection_prng_key", kVera, kIgnored, ""},
+    {"projection_prng_key", kVera, kRead, ""},
     // IA3
     {"feedforward_modules", kIa3, kRead, ""},
     // OFT, BOFT

@@ -34,17 +34,25 @@ extern const PlannedKind kRoadKind;
 extern const PlannedKind kShiraKind;
 extern const PlannedKind kSupertuningKind;
 extern const PlannedKind kVbLoraKind;
+extern const PlannedKind kFourierFtKind;
+extern const PlannedKind kPveraKind;
+extern const PlannedKind kRandLoraKind;
+extern const PlannedKind kTinyLoraKind;
+extern const PlannedKind kUniLoraKind;
+extern const PlannedKind kWaveFtKind;
 extern const PlannedKind kMlxKind;
 extern const PlannedKind kKohyaKind;
 
 namespace {
 
 constexpr const PlannedKind* kKinds[] = {
-    &kLoraKind,        &kAdaLoraKind, &kLoHaKind,  &kLoKrKind,    &kVeraKind, &kIa3Kind,
-    &kOftKind,         &kBoftKind,    &kHraKind,   &kBeftKind,    &kC3aKind,  &kDeftKind,
-    &kDeloraKind,      &kFrodKind,    &kGloraKind, &kGraloraKind, &kHiraKind, &kLnTuningKind,
-    &kMissKind,        &kBoneKind,    &kOsfKind,   &kPeanutKind,  &kRoadKind, &kShiraKind,
-    &kSupertuningKind, &kVbLoraKind,  &kMlxKind,   &kKohyaKind,
+    &kLoraKind,    &kAdaLoraKind,   &kLoHaKind,     &kLoKrKind,     &kVeraKind,
+    &kIa3Kind,     &kOftKind,       &kBoftKind,     &kHraKind,      &kBeftKind,
+    &kC3aKind,     &kDeftKind,      &kDeloraKind,   &kFrodKind,     &kGloraKind,
+    &kGraloraKind, &kHiraKind,      &kLnTuningKind, &kMissKind,     &kBoneKind,
+    &kOsfKind,     &kPeanutKind,    &kRoadKind,     &kShiraKind,    &kSupertuningKind,
+    &kVbLoraKind,  &kFourierFtKind, &kPveraKind,    &kRandLoraKind, &kTinyLoraKind,
+    &kUniLoraKind, &kWaveFtKind,    &kMlxKind,      &kKohyaKind,
 };
 
 constexpr std::string_view kNotWeights =
@@ -66,8 +74,6 @@ constexpr RefusedKind kRefused[] = {
     {"QALORA",
      "QALoRA pools its input in groups under a quantized base; merge it with the tool that trained "
      "it"},
-    {"FOURIERFT", kMergeFirst},
-    {"RANDLORA", kMergeFirst},
     {"TRAINABLE_TOKENS", kMergeFirst},
     {"PSOFT",
      "PSOFT turns a weight within its singular vectors, whose signs no file holds: they are as the "
@@ -79,7 +85,6 @@ constexpr RefusedKind kRefused[] = {
     {"LILY",
      "Lily mixes its factors anew for each token by a router, so no single set of weights equals "
      "it"},
-    {"WAVEFT", kMergeFirst},
 };
 
 }  // namespace

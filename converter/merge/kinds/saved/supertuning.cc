@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -34,23 +33,25 @@ constexpr Setting kSettings[] = {
 // of two alike the first one comes first.
 Status ExtremePlaces(const RowReader& weight, const LinearLayer& layer, size_t count, bool largest,
                      std::vector<int64_t>* places) {
-  std::vector<double> sizes;
-  GRAFT_RETURN_IF_ERROR(
-      VisitRows(weight, layer.outputs, layer.inputs, [&](int64_t, std::span<const double> block) {
+  using Place = std::pair<double, int64_t>;  // what is more extreme compares as less
+  std::vector<Place> kept;                   // a heap, with the least extreme in front
+  kept.reserve(count);
+  GRAFT_RETURN_IF_ERROR(VisitRows(
+      weight, layer.outputs, layer.inputs, [&](int64_t row_begin, std::span<const double> block) {
+        int64_t place = row_begin * layer.inputs;
         for (const double value : block) {
-          sizes.push_back(largest ? -std::fabs(value) : std::fabs(value));
+          const Place one(largest ? -std::fabs(value) : std::fabs(value), place++);
+          if (kept.size() == count) {
+            if (count == 0 || !(one < kept.front())) continue;
+            std::pop_heap(kept.begin(), kept.end());
+            kept.pop_back();
+          }
+          kept.push_back(one);
+          std::push_heap(kept.begin(), kept.end());
         }
       }));
-  places->resize(sizes.size());
-  std::iota(places->begin(), places->end(), int64_t{0});
-  const auto before = [&](int64_t a, int64_t b) {
-    const double of_a = sizes[static_cast<size_t>(a)];
-    const double of_b = sizes[static_cast<size_t>(b)];
-    return of_a != of_b ? of_a < of_b : a < b;
-  };
-  const auto end = places->begin() + static_cast<std::ptrdiff_t>(count);
-  std::partial_sort(places->begin(), end, places->end(), before);
-  places->resize(count);
+  std::sort_heap(kept.begin(), kept.end());
+  for (const Place& place : kept) places->push_back(place.second);
   return OkStatus();
 }
 
