@@ -219,7 +219,7 @@ Status Pack::AddToBlock(bool begins, std::span<const uint8_t>* index, PackStep* 
     PackBlock block;
     uint64_t coded = 0;
     // Coded bytes are never more than those they stand for and the most that goes around them.
-    if (!TakeNumber(index, &coded) || coded > 2 * kMaxBlockBytes ||
+    if (!TakeNumber(index, &coded) || coded > uint64_t{2} * kMaxBlockBytes ||
         index->size() < sizeof(uint64_t)) {
       return IndexError(at, "has a block of no size that fits");
     }
