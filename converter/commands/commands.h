@@ -36,6 +36,7 @@ struct ConvertOptions {
   std::string output;
   int threads = 0;  ///< 0: all.
   bool keep_delta = false;
+  bool long_context = false;
   bool exact_delta = false;
   bool report = false;
   bool json = false;

@@ -69,7 +69,8 @@ Status Convert(const ConvertOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(MergeRules rules, ParseMergeRules(options.merge));
   rules.threads = write.threads;
   GRAFT_ASSIGN_OR_RETURN(const auto base, ResolveHubPath(options.base, HubCacheFolder()));
-  GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(base, adapters, rules));
+  GRAFT_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(base, adapters, rules));
+  model.long_context = options.long_context;
   flatbuffers::FlatBufferBuilder header(1 << 16);
   header.ForceDefaults(true);
   BaseHash base_hash(*model.base);

@@ -162,6 +162,12 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
                          ReadSentenceSettings(folder, companions.sentences));
   description->task.pooling = sentences.pooling;
   description->task.tied = text.tied;
+  description->task.long_context = model.long_context;
+  if (model.long_context && !text.config.Has("rope_parameters") &&
+      !text.config.Has("rope_scaling")) {
+    return text.config.Fail("has no rope that a longer context could be wanted of",
+                            StatusCode::kUnsupported);
+  }
   GRAFT_RETURN_IF_ERROR(lower(text.config, graph, &description->task));
   if (auto& image = description->task.image; image.has_value())
     GRAFT_RETURN_IF_ERROR(

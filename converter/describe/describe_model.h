@@ -26,6 +26,7 @@ struct OpenedModel {
   /// tensors' names.
   std::optional<LayerStack> stack;
   std::unique_ptr<TensorSource> with_inline_loras;  ///< Null if the stack has none.
+  bool long_context = false;                        ///< As TaskDescription has it.
 
   const TensorSource& source() const {
     if (with_inline_loras) return *with_inline_loras;

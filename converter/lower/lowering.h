@@ -67,6 +67,8 @@ struct TaskDescription {
   /// Whether the head is the embedding, where the model around a text model says so. Set before the
   /// lowering runs.
   std::optional<bool> tied;
+  /// Wanted: texts longer than those that a rope's usual frequencies hold for. Set before, too.
+  bool long_context = false;
   bool takes_text = true;  ///< A model of images or other numbers needs no tokenizer.
 };
 

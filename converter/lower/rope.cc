@@ -6,6 +6,7 @@
 #include <numbers>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "converter/lower/numbers.h"
 
@@ -55,11 +56,10 @@ Status ScaleAsLlama3(const Scaling& scaling, std::vector<double>* inverse) {
   return OkStatus();
 }
 
-// Each frequency is divided by its own factor. The magnitude makes up for the longer context.
-Status ScaleAsLongRope(const Scaling& scaling, std::vector<double>* inverse,
-                       RopeFrequencies* rope) {
-  const JsonValue& parameters = scaling.parameters;
-  GRAFT_ASSIGN_OR_RETURN(const JsonValue factors, parameters.Get("short_factor", JsonKind::kArray));
+// Divides each frequency by its own factor.
+Status DivideByFactors(const JsonValue& parameters, std::string_view key,
+                       std::vector<double>* inverse) {
+  GRAFT_ASSIGN_OR_RETURN(const JsonValue factors, parameters.Get(key, JsonKind::kArray));
   if (factors.size() != inverse->size()) {
     return factors.Fail("has " + std::to_string(factors.size()) + " numbers; the heads need " +
                         std::to_string(inverse->size()));
@@ -71,6 +71,23 @@ Status ScaleAsLongRope(const Scaling& scaling, std::vector<double>* inverse,
     }
     (*inverse)[i] /= factor;
   }
+  return OkStatus();
+}
+
+// Each frequency is divided by its own factor. The magnitude makes up for the longer context.
+Status ScaleAsLongRope(const Scaling& scaling, std::vector<double>* inverse,
+                       RopeFrequencies* rope) {
+  const JsonValue& parameters = scaling.parameters;
+  if (parameters.Has("long_factor")) {
+    std::vector<double> longer = *inverse;
+    GRAFT_RETURN_IF_ERROR(DivideByFactors(parameters, "long_factor", &longer));
+    for (const double frequency : longer) {
+      rope->long_inverse.push_back(static_cast<float>(frequency));
+      if (!std::isfinite(rope->long_inverse.back()))
+        return parameters.Find("long_factor").Fail("gives a rope frequency that is not finite");
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(DivideByFactors(parameters, "short_factor", inverse));
   if (scaling.original < 2) {
     return parameters.Find("original_max_position_embeddings").Fail("must be at least 2");
   }
@@ -246,6 +263,18 @@ RopeFrequencies PlainRope(double theta, int64_t rotary_dim) {
   RopeFrequencies rope;
   for (const double frequency : Frequencies(theta, rotary_dim))
     rope.inverse.push_back(static_cast<float>(frequency));
+  return rope;
+}
+
+Result<RopeFrequencies> LongRope(const JsonValue& config, RopeFrequencies rope) {
+  if (rope.long_inverse.empty()) {
+    return config.Fail(
+        "has no rope of type longrope with a long_factor, which a longer context needs",
+        StatusCode::kUnsupported);
+  }
+  rope.inverse = std::move(rope.long_inverse);
+  rope.long_inverse.clear();
+  rope.positions = 0;
   return rope;
 }
 

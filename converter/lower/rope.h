@@ -15,6 +15,8 @@ struct RopeFrequencies {
   std::vector<float> inverse;  ///< rotary_dim / 2 of them, radians for each position.
   float magnitude = 1.0f;      ///< Factor of sine and cosine.
   int64_t positions = 0;       ///< Where the frequencies stop to hold; 0: nowhere.
+  /// Of longrope: those that all positions of a longer text turn by. Empty: there are none.
+  std::vector<float> long_inverse;
   int64_t stretched_to = 0;  ///< Positions that a shorter context was stretched to; 0: it was not.
 };
 
@@ -49,6 +51,10 @@ Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonVa
 
 /// The first `rotary_dim` elements of a head by theta, unscaled.
 RopeFrequencies PlainRope(double theta, int64_t rotary_dim);
+
+/// The rope of texts that are longer than `rope.positions`, for all their positions.
+/// Errors   kUnsupported: it has none.
+Result<RopeFrequencies> LongRope(const JsonValue& config, RopeFrequencies rope);
 
 /// The context of a model that was trained for `context` positions.
 int64_t ContextOf(const RopeFrequencies& rope, int64_t context);

@@ -146,8 +146,12 @@ Status ReadWindows(const JsonValue& config, int64_t interval, int64_t usual,
   return OkStatus();
 }
 
-Status LowerGatedDecoder(const GatedDecoder& d, const JsonValue& config, GraphBuilder& g,
+Status LowerGatedDecoder(const GatedDecoder& decoder, const JsonValue& config, GraphBuilder& g,
                          TaskDescription* task) {
+  GatedDecoder d = decoder;
+  if (task->long_context) {
+    GRAFT_ASSIGN_OR_RETURN(d.rope, LongRope(config, decoder.rope.value_or(RopeFrequencies{})));
+  }
   GRAFT_RETURN_IF_ERROR(ReadTextTask(config, d.names.context_key, task));
   if (d.rope) task->context_tokens = ContextOf(*d.rope, task->context_tokens);
   GRAFT_ASSIGN_OR_RETURN(const DecoderInputs inputs, AddDecoderInputs(config, g, *task));

@@ -15,7 +15,8 @@ namespace graft::converter {
 Result<WriteOutcome> ConvertModel(const ConvertRequest& request) {
   std::vector<AdapterSpec> adapters;
   if (!request.adapter.empty()) adapters.push_back(AdapterSpec{request.adapter, 1.0});
-  GRAFT_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(request.base, adapters, request.rules));
+  GRAFT_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(request.base, adapters, request.rules));
+  model.long_context = request.long_context;
   flatbuffers::FlatBufferBuilder header;
   header.ForceDefaults(true);
   GRAFT_ASSIGN_OR_RETURN(const ModelDescription description, DescribeModel(model, header));

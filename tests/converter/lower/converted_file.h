@@ -28,6 +28,7 @@ struct ConvertRequest {
   int64_t delta_row_stride = 16;
   MergeRules rules = {};
   bool keep_delta = false;
+  bool long_context = false;
 };
 
 /// What `graft-convert convert` does, without its words.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settings of the families of tests/data/decoders that change the result: refused by name, or read
 // where a file spells or leaves them out otherwise.
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,32 @@ TEST_SUITE("converter/dense_settings") {
     // Untied by the text's own settings, tied by the whole's.
     EditedModel mistral("decoders/mistral3_vl");
     CHECK(mistral.Convert().FindTensor("lm_head.weight") == nullptr);
+  }
+
+  TEST_CASE("longrope's long factors are taken for all positions where a long context is wanted") {
+    const TemporaryFolder folder;
+    const auto convert = [&](const char* name) {
+      return ConvertModel({.base = TestData("architectures/" + std::string(name)),
+                           .adapter = {},
+                           .format = {},
+                           .output = folder / "model.graft",
+                           .long_context = true})
+          .status();
+    };
+    REQUIRE(convert("phi3_longrope").ok());
+    const LoadedModel model(folder / "model.graft");
+    CHECK(model.model().task()->context_tokens() == 256);
+    const auto& rope = *model.FindOp("model.layers.0.self_attn.q_rope")->attributes_as_Rope();
+    CHECK(rope.positions() == 0);
+    const std::vector<float> frequencies = model.Floats("rope.inverse_frequencies");
+    REQUIRE(frequencies.size() == 6);
+    constexpr double kLongFactors[] = {1.0, 2.0, 4.0, 6.0, 8.0, 12.0};
+    for (size_t i = 0; i < 6; ++i) {
+      const double plain = std::pow(1e4, -2.0 * static_cast<double>(i) / 12.0);
+      CHECK(frequencies[i] == doctest::Approx(plain / kLongFactors[i]));
+    }
+    CHECK(Contains(std::string(convert("llama").message()), "has no rope of type longrope"));
+    CHECK(Contains(std::string(convert("gpt2").message()), "has no rope that"));
   }
 
   TEST_CASE("ALiBi's slopes are those of the next powers of two") {
