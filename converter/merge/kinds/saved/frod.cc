@@ -37,7 +37,7 @@ constexpr Setting kSettings[] = {
 std::string CategoryOf(std::string_view module) {
   const size_t dot = module.rfind('.');
   if (dot == std::string_view::npos) return std::string(module);
-  const std::string name(module.substr(dot + 1));
+  std::string name(module.substr(dot + 1));
   const std::string_view before = module.substr(0, dot);
   const size_t before_dot = before.rfind('.');
   const std::string parent(

@@ -111,7 +111,7 @@ class ScaleAndShift final : public RowUpdate {
 // vector += weight * column.
 class AddImage final : public RowUpdate {
  public:
-  AddImage(Term column, RowReader weight, int64_t inputs)
+  AddImage(const Term& column, RowReader weight, int64_t inputs)
       : weight_(std::move(weight)),
         inputs_(static_cast<size_t>(inputs)),
         column_(inputs_, [column, inputs](std::span<double> out) {
@@ -159,8 +159,7 @@ Status Plan(const AdapterModule& module, AdapterPlanner* planner) {
       return planner->FailShape(any, *bias);
     }
     planner->Add(bias, std::make_unique<ScaleAndShift>(std::move(d), std::move(e), layer.outputs));
-    planner->Add(
-        bias, std::make_unique<AddImage>(std::move(c), planner->ReaderSoFar(weight), layer.inputs));
+    planner->Add(bias, std::make_unique<AddImage>(c, planner->ReaderSoFar(weight), layer.inputs));
     if (bias->kind.empty()) bias->kind = "glora";
   }
   const int64_t rank = a.rank();
