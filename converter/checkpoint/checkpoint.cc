@@ -3,11 +3,13 @@
 #include "converter/checkpoint/checkpoint.h"
 
 #include <algorithm>
+#include <map>
 #include <system_error>
 #include <utility>
 
+#include "converter/base/cancellation.h"
 #include "converter/checkpoint/find_weights.h"
-#include "converter/checkpoint/quantized_base.h"
+#include "converter/checkpoint/quantized/refused_codes.h"
 #include "converter/checkpoint/shard_index.h"
 #include "converter/checkpoint/tied_embeddings.h"
 #include "converter/formats/gguf/gguf_header.h"
@@ -24,7 +26,7 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::Open(const fs::path& path) {
     return ExplainElementType(opened, checkpoint->folder_);
   }
   GRAFT_RETURN_IF_ERROR(checkpoint->Gather());
-  GRAFT_RETURN_IF_ERROR(CheckUnquantized(checkpoint->infos_, checkpoint->folder_, path.string()));
+  GRAFT_RETURN_IF_ERROR(checkpoint->PresentPacked(path));
   GRAFT_RETURN_IF_ERROR(checkpoint->SettleTiedHead());
   return checkpoint;
 }
@@ -116,6 +118,45 @@ Status Checkpoint::Gather() {
   return OkStatus();
 }
 
+// Puts packed weights in the places of their codes.
+Status Checkpoint::PresentPacked(const fs::path& path) {
+  std::vector<StoredTensor> stored;
+  for (size_t i = 0; i < infos_.size(); ++i) {
+    const Location& location = locations_[i];
+    stored.push_back({infos_[i].name, shards_[location.shard].get(), location.entry});
+  }
+  GRAFT_ASSIGN_OR_RETURN(
+      packed_, ReadQuantizedWeights(StoredTensors(std::move(stored)), folder_, path.string()));
+  if (packed_.empty()) return OkStatus();
+  stored_as_ = DescribeKinds(packed_);
+  is_quantized_ = true;
+  std::map<std::string_view, const PackedWeight*> parts;
+  for (const PackedWeight& weight : packed_) {
+    for (const std::string_view part : weight.parts) parts[part] = &weight;
+  }
+  std::vector<std::pair<TensorInfo, Location>> presented;
+  for (size_t i = 0; i < infos_.size(); ++i) {
+    const auto part = parts.find(infos_[i].name);
+    if (part == parts.end()) {
+      presented.emplace_back(infos_[i], locations_[i]);
+    } else if (part->second->parts[0] == infos_[i].name) {
+      presented.emplace_back(part->second->tensor->info(), locations_[i]);
+      presented.back().second.packed = part->second->tensor.get();
+    }
+  }
+  std::sort(presented.begin(), presented.end(),
+            [](const auto& a, const auto& b) { return a.first.name < b.first.name; });
+  // The parts' names are views of the old list.
+  for (PackedWeight& weight : packed_) weight.parts.clear();
+  infos_.clear();
+  locations_.clear();
+  for (auto& [info, location] : presented) {
+    infos_.push_back(std::move(info));
+    locations_.push_back(location);
+  }
+  return OkStatus();
+}
+
 // What stands before every name; empty if that differs.
 std::string Checkpoint::CommonWrapper() const {
   std::string_view wrapper;
@@ -132,8 +173,9 @@ std::string Checkpoint::CommonWrapper() const {
 std::string Checkpoint::StoredName(std::string_view name) const {
   if (copied_head_ != nullptr && NameOf(*copied_head_) == name) return copied_head_->info.name;
   const Location* location = Locate(name);
-  // A head that is taken for the input embedding does not keep its name.
-  const bool kept = location != nullptr && location->entry != lone_head_;
+  // A head that is taken for the input embedding does not keep its name, nor do codes.
+  const bool kept =
+      location != nullptr && location->entry != lone_head_ && location->packed == nullptr;
   return kept ? location->entry->info.name : wrapper_ + std::string(name);
 }
 
@@ -159,16 +201,36 @@ Status Checkpoint::SettleTiedHead() {
                      input->entry->info.shape == head->entry->info.shape &&
                      input->entry->strides == head->entry->strides;
   if (!alias) {
-    GRAFT_ASSIGN_OR_RETURN(
-        const bool same,
-        shards_[input->shard]->SameNumbers(*input->entry, *shards_[head->shard], *head->entry));
+    GRAFT_ASSIGN_OR_RETURN(const bool same, SameNumbers(*Find(tie.input), *Find(tie.head)));
     if (!same) return OkStatus();
-    copied_head_ = head->entry;
+    if (head->packed == nullptr) copied_head_ = head->entry;
   }
   const ptrdiff_t index = head - locations_.data();
   infos_.erase(infos_.begin() + index);
   locations_.erase(locations_.begin() + index);
   return OkStatus();
+}
+
+Result<bool> Checkpoint::SameNumbers(const TensorInfo& a, const TensorInfo& b) const {
+  const Location& first = *Locate(a.name);
+  const Location& second = *Locate(b.name);
+  if (first.packed == nullptr && second.packed == nullptr) {
+    return shards_[first.shard]->SameNumbers(*first.entry, *shards_[second.shard], *second.entry);
+  }
+  if (a.shape != b.shape) return false;
+  const int64_t step =
+      std::max<int64_t>(1, (int64_t{1} << 18) / std::max<int64_t>(1, a.row_elements()));
+  std::vector<double> numbers, others;
+  for (int64_t row = 0; row < a.rows(); row += step) {
+    GRAFT_RETURN_IF_ERROR(CheckCancelled());
+    const int64_t end = std::min(a.rows(), row + step);
+    numbers.resize(static_cast<size_t>((end - row) * a.row_elements()));
+    others.resize(numbers.size());
+    GRAFT_RETURN_IF_ERROR(ReadRows(a.name, row, end, numbers));
+    GRAFT_RETURN_IF_ERROR(ReadRows(b.name, row, end, others));
+    if (numbers != others) return false;
+  }
+  return true;
 }
 
 void Checkpoint::TakeHeadForInput(const std::string& head, std::string input) {
@@ -205,6 +267,7 @@ Status Checkpoint::ReadRows(std::string_view name, int64_t row_begin, int64_t ro
     return Error(StatusCode::kNotFound, "%s: has no tensor '%s'", folder_.c_str(),
                  std::string(name).c_str());
   }
+  if (location->packed != nullptr) return location->packed->ReadRows(row_begin, row_end, out);
   return shards_[location->shard]->ReadRows(*location->entry, row_begin, row_end, out);
 }
 

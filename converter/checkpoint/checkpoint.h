@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "converter/base/output_folder.h"
+#include "converter/checkpoint/quantized/quantized_weights.h"
 #include "converter/tensors/tensor_source.h"
 #include "converter/tensors/weight_file.h"
 
@@ -25,11 +26,13 @@ class Checkpoint final : public TensorSource {
   /// GGUF model. A head that
   /// has the numbers of the input embedding is left out where config.json ties the two: they are
   /// one matrix. A head that differs is the model's own, whatever config.json says. A tied head that
-  /// is stored alone goes by the name of the input embedding.
+  /// is stored alone goes by the name of the input embedding. Weights that are stored as codes of
+  /// a quantization appear as the weights that they stand for, their codes not at all.
   /// Errors   kNotFound: no such file or folder, nothing to read in it, a missing shard.
   ///          kCorrupt: an index that contradicts its shards, a tensor in two shards, any fault of
   ///          a file. Messages name file and tensor.
-  ///          kUnsupported: a checkpoint of quantized weights, a file of another program's.
+  ///          kUnsupported: weights of a quantization that graft does not read, a file of another
+  ///          program's.
   static Result<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& path);
 
   std::span<const TensorInfo> tensors() const override { return infos_; }
@@ -42,7 +45,8 @@ class Checkpoint final : public TensorSource {
   /// Where a tensor lies; null if there is none of that name.
   struct Location {
     size_t shard = 0;
-    const WeightFile::Entry* entry = nullptr;
+    const WeightFile::Entry* entry = nullptr;  ///< Of its codes, if they are packed.
+    const PackedTensor* packed = nullptr;      ///< Null: the bytes are the numbers.
   };
   const Location* Locate(std::string_view name) const;
   /// The tied head that was left out, if it is stored as numbers of its own; null if there is none.
@@ -62,8 +66,8 @@ class Checkpoint final : public TensorSource {
   /// The folder of config.json and what else lies beside the weights; a GGUF file's is made of its
   /// settings, and lives as long as this.
   const std::filesystem::path& folder() const { return folder_; }
-  /// How the weights are stored, where that is not as the numbers they are: "GGUF (15 Q4_K, 9 F32)".
-  /// Empty: as numbers.
+  /// How the weights are stored, where that is not as the numbers they are: "GGUF (15 Q4_K, 9 F32)",
+  /// "GPTQ 4 bits in groups of 128 (112 tensors)". Empty: as numbers.
   const std::string& stored_as() const { return stored_as_; }
   /// Whether some of the weights are stored in fewer bits than they were trained in.
   bool is_quantized() const { return is_quantized_; }
@@ -80,6 +84,8 @@ class Checkpoint final : public TensorSource {
   Status OpenGguf(const std::filesystem::path& file);
   std::vector<std::pair<std::string, Location>> Named() const;
   Status Gather();
+  Status PresentPacked(const std::filesystem::path& path);
+  Result<bool> SameNumbers(const TensorInfo& a, const TensorInfo& b) const;
   std::string CommonWrapper() const;
   Status SettleTiedHead();
   void TakeHeadForInput(const std::string& head, std::string input);
@@ -90,6 +96,7 @@ class Checkpoint final : public TensorSource {
   std::vector<std::unique_ptr<WeightFile>> shards_;
   std::vector<TensorInfo> infos_;
   std::vector<Location> locations_;  // beside infos_
+  std::vector<PackedWeight> packed_;
   const WeightFile::Entry* copied_head_ = nullptr;
   const WeightFile::Entry* lone_head_ = nullptr;
   bool drop_module_ = false;  // the parts of parallel classes are left out of names

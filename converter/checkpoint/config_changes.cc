@@ -37,6 +37,11 @@ void EditObject(OrderedJson* object, const ConfigChanges& changes, bool outermos
     // One entry for each layer of the old stack; without it the model's default holds.
     object->erase("layer_types");
   }
+  if (changes.drop_quantization) {
+    for (const char* key : {"quantization_config", "compression_config", "quantization"}) {
+      object->erase(key);
+    }
+  }
   if (!changes.dtype.has_value()) return;
   bool named = false;
   for (const char* key : {"dtype", "torch_dtype"}) {

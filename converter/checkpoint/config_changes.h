@@ -19,11 +19,12 @@ struct ConfigChanges {
   std::optional<DType> dtype;
   std::optional<int64_t> vocabulary_size;
   std::optional<int64_t> layers;
+  bool drop_quantization = false;     ///< The weights are no longer codes.
   std::filesystem::path labels_file;  ///< A config.json whose labels hold; empty: none.
 
   bool any() const {
     return untie_embeddings || dtype.has_value() || vocabulary_size.has_value() ||
-           layers.has_value() || !labels_file.empty();
+           layers.has_value() || drop_quantization || !labels_file.empty();
   }
 };
 

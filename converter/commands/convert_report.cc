@@ -117,6 +117,9 @@ void AppendMerge(const ConvertReport& report, std::string* text) {
   if (!report.description.combined_by.empty()) {
     *text += "  combined by " + report.description.combined_by + "\n";
   }
+  if (!report.description.base_stored_as.empty()) {
+    *text += "  the base is stored as " + report.description.base_stored_as + "\n";
+  }
   if (!report.description.base_rounding.empty()) {
     *text += "  the base was rounded to " + report.description.base_rounding + " first\n";
   }
@@ -258,6 +261,7 @@ std::string ConvertReportJson(const ConvertReport& report) {
   if (report.pack != nullptr) json["pack"] = Json::parse(PackReportJson(report.file, *report.pack));
   json["unused_tensors"] = report.description.unused;
   json["combined_by"] = report.description.combined_by;
+  json["base"]["stored_as"] = report.description.base_stored_as;
   json["base"]["rounding"] = report.description.base_rounding;
   const MergeReport nothing;
   const MergeReport& merge = report.merge == nullptr ? nothing : *report.merge;

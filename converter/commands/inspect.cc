@@ -69,6 +69,7 @@ Json ProvenanceJson(const fb::Provenance* provenance) {
   Json json = {{"converter_version", Text(provenance->converter_version())},
                {"base_name", Text(provenance->base_name())},
                {"base_hash", Hash(provenance->base_hash())},
+               {"base_stored_as", Text(provenance->base_stored_as())},
                {"base_rounding", Text(provenance->base_rounding())},
                {"quantization", Text(provenance->quantization())},
                {"combined_by", Text(provenance->combined_by())},
@@ -192,6 +193,9 @@ void PrintProvenance(const Json& provenance) {
               StringOf(provenance, "quantization").c_str());
   std::printf("base         %s %s\n", StringOf(provenance, "base_name").c_str(),
               StringOf(provenance, "base_hash").c_str());
+  if (const auto stored = StringOf(provenance, "base_stored_as"); !stored.empty()) {
+    std::printf("stored as    %s\n", stored.c_str());
+  }
   if (const auto rounding = StringOf(provenance, "base_rounding"); !rounding.empty()) {
     std::printf("rounded to   %s before the merge\n", rounding.c_str());
   }

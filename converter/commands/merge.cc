@@ -28,6 +28,7 @@ Result<std::optional<DType>> ParseDType(const std::string& word) {
 
 std::string ReportJson(const MergeOptions& options, const MergeReport& report) {
   const Json json = {{"output", options.output},
+                     {"base", {{"stored_as", report.base_stored_as}}},
                      {"adapters", AdaptersJson(report)},
                      {"tensors", ChangedTensorsJson(report)}};
   return json.dump(1, ' ', false, Json::error_handler_t::replace);
@@ -55,6 +56,9 @@ Status Merge(const MergeOptions& options) {
   if (options.quiet) return OkStatus();
   std::printf("%s: %zu %s changed\n", options.output.c_str(), report.tensors.size(),
               report.tensors.size() == 1 ? "tensor" : "tensors");
+  if (!report.base_stored_as.empty()) {
+    std::printf("  the base is stored as %s\n", report.base_stored_as.c_str());
+  }
   for (const AdapterReport& adapter : report.adapters) {
     std::printf("%s\n", AdapterText(adapter).c_str());
     for (const std::string& name : adapter.missing) {

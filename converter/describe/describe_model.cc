@@ -144,10 +144,14 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
                           flatbuffers::FlatBufferBuilder& header, ModelDescription* description) {
   GRAFT_ASSIGN_OR_RETURN(const auto document, ReadConfig(model, folder));
   const JsonValue config = document->root();
-  if (config.Has("quantization_config")) {
-    return config.Find("quantization_config")
-        .Fail("says that the weights are quantized already; convert the model they were made from",
-              StatusCode::kUnsupported);
+  // BitNet's layers round their weights each time they run, whatever the checkpoint stores.
+  const JsonValue quantization = config.Find("quantization_config");
+  GRAFT_ASSIGN_OR_RETURN(const std::string method, quantization.IsObject()
+                                                       ? quantization.GetString("quant_method", "")
+                                                       : std::string());
+  if (method == "bitnet") {
+    return quantization.Fail("asks for layers that quantize while they run, which graft does not",
+                             StatusCode::kUnsupported);
   }
   GRAFT_ASSIGN_OR_RETURN(const TextModel text, FindTextModel(config, graph));
   GRAFT_ASSIGN_OR_RETURN(Lowering* const lower, FindLowering(text.config));
@@ -265,6 +269,7 @@ Result<ModelDescription> DescribeModel(const OpenedModel& model,
   description.constants = graph.constants();
   GRAFT_RETURN_IF_ERROR(FindUnused(model, graph.numbers_of(), &description));
   description.base_name = FolderName(model.path);
+  description.base_stored_as = model.base->stored_as();
   if (model.with_inline_loras) {
     for (const StackLayer& layer : model.stack->layers) {
       if (!layer.lora) continue;

@@ -105,7 +105,8 @@ Status CheckTiling(const std::string& file, std::span<const SafetensorsFile::Ent
 Result<DType> DTypeFromName(std::string_view name) {
   for (const DType dtype :
        {DType::kFloat64, DType::kFloat32, DType::kFloat16, DType::kBFloat16, DType::kInt64,
-        DType::kInt32, DType::kInt16, DType::kInt8, DType::kUInt8, DType::kBool}) {
+        DType::kInt32, DType::kInt16, DType::kInt8, DType::kUInt8, DType::kBool, DType::kUInt32,
+        DType::kFloat8E4M3, DType::kFloat8E5M2, DType::kFloat8E8M0}) {
     if (name == DTypeName(dtype)) return dtype;
   }
   return Status(StatusCode::kUnsupported, "unknown element type");

@@ -40,8 +40,9 @@ struct ModelDescription {
   std::string eos_token;
   std::string base_name;
   std::vector<AdapterReport> adapters;
-  std::string combined_by;    ///< "sum", "ties 0.5"; empty: one adapter, whole.
-  std::string base_rounding;  ///< "nf4", "nf4 double-quantized"; empty: none.
+  std::string combined_by;     ///< "sum", "ties 0.5"; empty: one adapter, whole.
+  std::string base_stored_as;  ///< As Checkpoint::stored_as.
+  std::string base_rounding;   ///< "nf4", "nf4 double-quantized"; empty: none.
   std::map<std::string, AdaptedTensor, std::less<>> adapted;  ///< By the name of the source tensor.
   std::vector<std::string> unused;  ///< Tensors of the source that the graph does without.
 };

@@ -66,6 +66,26 @@ std::string_view SourceOf(const MergedSource& merged, std::string_view name) {
   return merged.Find(name) != nullptr ? name : std::string_view(merged.tied_embeddings().input);
 }
 
+// The tensors of one of the base's files by where they lie, a copied head among them.
+std::vector<std::string> NamesByOffset(const Checkpoint& base, size_t shard) {
+  std::vector<std::pair<const WeightFile::Entry*, std::string>> names;
+  for (const TensorInfo& info : base.tensors()) {
+    const Checkpoint::Location& location = *base.Locate(info.name);
+    if (location.shard == shard) names.emplace_back(location.entry, info.name);
+  }
+  const WeightFile::Entry* head = base.copied_head();
+  if (head != nullptr && base.shards()[shard]->Find(head->info.name) == head) {
+    names.emplace_back(head, base.NameOf(*head));
+  }
+  // Those of no bytes by name, as the entries are.
+  std::sort(names.begin(), names.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.first->file_offset, a.first) < std::pair(b.first->file_offset, b.first);
+  });
+  std::vector<std::string> in_order;
+  for (auto& [entry, name] : names) in_order.push_back(std::move(name));
+  return in_order;
+}
+
 // The shards of the base, in each the order of its file; tensors the base does not have go to the
 // last.
 std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merged,
@@ -79,19 +99,14 @@ std::vector<ShardLayout> LayOut(const Checkpoint& base, const MergedSource& merg
     ShardLayout& shard = shards.emplace_back();
     shard.file_name = WrittenName(std::filesystem::path(file->path()).filename());
     shard.metadata.assign(file->metadata().begin(), file->metadata().end());
+    // What they say of codes no longer holds.
+    if (!base.stored_as().empty()) shard.metadata.clear();
     const bool has_format = std::any_of(shard.metadata.begin(), shard.metadata.end(),
                                         [](const auto& pair) { return pair.first == "format"; });
     if (!has_format) shard.metadata.emplace_back("format", "pt");
-    std::vector<const WeightFile::Entry*> by_offset;
-    for (const WeightFile::Entry& entry : file->entries()) by_offset.push_back(&entry);
-    std::stable_sort(by_offset.begin(), by_offset.end(),
-                     [](const auto* a, const auto* b) { return a->file_offset < b->file_offset; });
-    for (const WeightFile::Entry* entry : by_offset) {
-      const std::string name =
-          entry == base.lone_head() ? merged.tied_embeddings().input : base.NameOf(*entry);
+    for (const std::string& name : NamesByOffset(base, shards.size() - 1)) {
       // A second name of the input embedding is none of the base's tensors.
-      const bool copied = entry == base.copied_head();
-      if (base.Find(name) == nullptr && !copied) continue;
+      const bool copied = base.Find(name) == nullptr;
       if (const TensorInfo* info = merged.Find(copied ? SourceOf(merged, name) : name)) {
         shard.tensors.push_back(as_written(*info));
         shard.tensors.back().name = name;
@@ -259,6 +274,7 @@ Result<MergeReport> MergeCheckpoint(const MergeRequest& request) {
   GRAFT_RETURN_IF_ERROR(CheckCancelled());
   GRAFT_RETURN_IF_ERROR(folder->Finish());
   MergeReport report = merged->report();
+  report.base_stored_as = base->stored_as();
   std::erase_if(report.tensors,
                 [&changed](const TensorReport& tensor) { return changed.count(tensor.name) == 0; });
   return report;

@@ -40,6 +40,7 @@ struct TensorReport {
 };
 
 struct MergeReport {
+  std::string base_stored_as;  ///< As Checkpoint::stored_as.
   std::vector<AdapterReport> adapters;
   std::vector<TensorReport> tensors;  ///< In name order.
 };

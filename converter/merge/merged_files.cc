@@ -44,6 +44,10 @@ std::set<std::string> Replaced(const Companions& companions) {
   return names;
 }
 
+/// What programs write beside codes about them.
+constexpr const char* kQuantizationFiles[] = {"quantize_config.json", "quant_config.json",
+                                              "hf_quant_config.json", "quantization_config.json"};
+
 /// The template that holds, where its file does not come along with the tokenizer.
 Status WriteChat(const Companions& companions, const fs::path& base, const fs::path& to) {
   const fs::path& tokenizer = companions.tokenizer;
@@ -107,7 +111,11 @@ Status WriteMergedFiles(const MergedSource& merged, const fs::path& base,
   const Companions& companions = merged.companions();
   ConfigChanges changes = merged.config_changes();
   changes.dtype = dtype;
-  GRAFT_RETURN_IF_ERROR(CarryOverFiles(base, to, changes, Replaced(companions)));
+  std::set<std::string> left_out = Replaced(companions);
+  if (changes.drop_quantization) {
+    left_out.insert(std::begin(kQuantizationFiles), std::end(kQuantizationFiles));
+  }
+  GRAFT_RETURN_IF_ERROR(CarryOverFiles(base, to, changes, left_out));
   if (!companions.tokenizer.empty())
     GRAFT_RETURN_IF_ERROR(CarryOverNamed(companions.tokenizer, TokenizerFiles(), to));
   GRAFT_RETURN_IF_ERROR(WriteChat(companions, base, to));

@@ -107,6 +107,7 @@ ConfigChanges MergedSource::config_changes() const {
   if (before != nullptr && after != nullptr && before->rows() != after->rows()) {
     changes.vocabulary_size = after->rows();
   }
+  changes.drop_quantization = !base_->stored_as().empty();
   if (replicated_ != nullptr) changes.layers = replicated_->layers();
   if (!companions_.labels.empty()) changes.labels_file = companions_.labels / "config.json";
   return changes;
@@ -223,7 +224,8 @@ const Checkpoint::Location* MergedSource::UntouchedBytes(std::string_view name) 
   if (IsAdapted(name)) return nullptr;
   const std::string_view origin = replicated_ != nullptr ? replicated_->OriginOf(name) : name;
   if (nf4_base_ != nullptr && nf4_base_->Rounds(origin)) return nullptr;
-  return base_->Locate(origin);
+  const Checkpoint::Location* location = base_->Locate(origin);
+  return location == nullptr || location->packed != nullptr ? nullptr : location;
 }
 
 bool MergedSource::IsAdapted(std::string_view name) const { return Planned(name) != nullptr; }

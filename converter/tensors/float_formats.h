@@ -70,4 +70,26 @@ inline float HalfBitsToFloat(uint16_t bits) {
   return std::bit_cast<float>(value | sign);
 }
 
+/// binary8 with 4 bits of exponent, the finite kind of "FP8 Formats for Deep Learning" (Micikevicius
+/// et al. 2022): all ones is not a number, and there is no infinity.
+inline float Float8E4M3BitsToFloat(uint8_t bits) {
+  const uint32_t sign = static_cast<uint32_t>(bits & 0x80) << 24;
+  const uint32_t magnitude = bits & 0x7F;
+  // As in HalfBitsToFloat; the exponents lie 120 apart.
+  const float scaled = std::bit_cast<float>(magnitude << 20) * 0x1p120f;
+  const uint32_t value = magnitude == 0x7F ? 0x7FC00000 : std::bit_cast<uint32_t>(scaled);
+  return std::bit_cast<float>(value | sign);
+}
+
+/// binary8 with 5 bits of exponent: the upper half of a binary16.
+inline float Float8E5M2BitsToFloat(uint8_t bits) {
+  return HalfBitsToFloat(static_cast<uint16_t>(bits << 8));
+}
+
+/// A power of two, from 2^-127 to 2^127; 255 is not a number.
+inline float Float8E8M0BitsToFloat(uint8_t bits) {
+  if (bits == 0xFF) return std::numeric_limits<float>::quiet_NaN();
+  return bits == 0 ? 0x1p-127f : std::bit_cast<float>(static_cast<uint32_t>(bits) << 23);
+}
+
 }  // namespace graft::converter

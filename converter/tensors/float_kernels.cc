@@ -197,6 +197,20 @@ void WidenTarget(DType dtype, const uint8_t* stored, size_t count, double* out) 
     case DType::kUInt8:
     case DType::kBool:
       return WidenLoop<uint8_t>(stored, count, out, Direct<uint8_t>);
+    case DType::kUInt32:
+      return WidenLoop<uint32_t>(stored, count, out, Direct<uint32_t>);
+    case DType::kFloat8E4M3:
+      return WidenLoop<uint8_t>(stored, count, out, [](uint8_t v) HWY_ATTR {
+        return static_cast<double>(Float8E4M3BitsToFloat(v));
+      });
+    case DType::kFloat8E5M2:
+      return WidenLoop<uint8_t>(stored, count, out, [](uint8_t v) HWY_ATTR {
+        return static_cast<double>(Float8E5M2BitsToFloat(v));
+      });
+    case DType::kFloat8E8M0:
+      return WidenLoop<uint8_t>(stored, count, out, [](uint8_t v) HWY_ATTR {
+        return static_cast<double>(Float8E8M0BitsToFloat(v));
+      });
   }
 }
 
@@ -218,6 +232,10 @@ void NarrowTarget(DType dtype, const double* values, size_t count, uint8_t* stor
     case DType::kInt8:
     case DType::kUInt8:
     case DType::kBool:
+    case DType::kUInt32:
+    case DType::kFloat8E4M3:
+    case DType::kFloat8E5M2:
+    case DType::kFloat8E8M0:
       // Integers are never narrowed into: callers copy their bytes.
       std::memcpy(stored, values, count * sizeof(double));
       return;

@@ -12,6 +12,7 @@ int64_t DTypeBytes(DType dtype) {
       return 8;
     case DType::kFloat32:
     case DType::kInt32:
+    case DType::kUInt32:
       return 4;
     case DType::kFloat16:
     case DType::kBFloat16:
@@ -20,6 +21,9 @@ int64_t DTypeBytes(DType dtype) {
     case DType::kInt8:
     case DType::kUInt8:
     case DType::kBool:
+    case DType::kFloat8E4M3:
+    case DType::kFloat8E5M2:
+    case DType::kFloat8E8M0:
       return 1;
   }
   return 1;
@@ -47,6 +51,14 @@ const char* DTypeName(DType dtype) {
       return "U8";
     case DType::kBool:
       return "BOOL";
+    case DType::kUInt32:
+      return "U32";
+    case DType::kFloat8E4M3:
+      return "F8_E4M3";
+    case DType::kFloat8E5M2:
+      return "F8_E5M2";
+    case DType::kFloat8E8M0:
+      return "F8_E8M0";
   }
   return "?";
 }

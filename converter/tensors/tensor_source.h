@@ -13,7 +13,8 @@
 
 namespace graft::converter {
 
-/// Element types a checkpoint stores. kFloat64 and the integers are read, never written by a merge.
+/// Element types a checkpoint stores. kFloat64, the integers and the floats of 8 bits are read, never
+/// written by a merge.
 enum class DType : uint8_t {
   kFloat64,
   kFloat32,
@@ -24,14 +25,19 @@ enum class DType : uint8_t {
   kInt16,
   kInt8,
   kUInt8,
-  kBool
+  kBool,
+  kUInt32,
+  kFloat8E4M3,  ///< Of the finite kind: up to 448, no infinities.
+  kFloat8E5M2,
+  kFloat8E8M0  ///< Powers of two alone, as scales.
 };
 
 /// Bytes of one element.
 int64_t DTypeBytes(DType dtype);
 /// "F32", "BF16", ...: the name in safetensors files.
 const char* DTypeName(DType dtype);
-/// Whether the type is one of the four floating-point ones: the only ones a merge changes.
+/// Whether the type is one of the four floating-point ones of 16 bits and more: the only ones a merge
+/// changes.
 bool IsFloat(DType dtype);
 
 struct TensorInfo {

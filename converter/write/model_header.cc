@@ -112,8 +112,12 @@ flatbuffers::Offset<fb::Provenance> WriteProvenance(
   const auto layers = header.CreateVector(reports);
   const auto combined_by = header.CreateString(description.combined_by);
   const auto base_rounding = header.CreateString(description.base_rounding);
+  flatbuffers::Offset<flatbuffers::String> stored_as;
+  if (!description.base_stored_as.empty()) {
+    stored_as = header.CreateString(description.base_stored_as);
+  }
   return fb::CreateProvenance(header, version, base_name, &base_hash, adapter_vector, recipe,
-                              layers, combined_by, base_rounding);
+                              layers, combined_by, base_rounding, stored_as);
 }
 
 static_assert(static_cast<int>(Task::kTextGeneration) ==

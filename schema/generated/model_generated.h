@@ -3164,7 +3164,8 @@ struct Provenance FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_QUANTIZATION = 12,
     VT_LAYERS = 14,
     VT_COMBINED_BY = 16,
-    VT_BASE_ROUNDING = 18
+    VT_BASE_ROUNDING = 18,
+    VT_BASE_STORED_AS = 20
   };
   const flatbuffers::String *converter_version() const {
     return GetPointer<const flatbuffers::String *>(VT_CONVERTER_VERSION);
@@ -3190,6 +3191,9 @@ struct Provenance FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const flatbuffers::String *base_rounding() const {
     return GetPointer<const flatbuffers::String *>(VT_BASE_ROUNDING);
   }
+  const flatbuffers::String *base_stored_as() const {
+    return GetPointer<const flatbuffers::String *>(VT_BASE_STORED_AS);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffset(verifier, VT_CONVERTER_VERSION) &&
@@ -3209,6 +3213,8 @@ struct Provenance FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            verifier.VerifyString(combined_by()) &&
            VerifyOffset(verifier, VT_BASE_ROUNDING) &&
            verifier.VerifyString(base_rounding()) &&
+           VerifyOffset(verifier, VT_BASE_STORED_AS) &&
+           verifier.VerifyString(base_stored_as()) &&
            verifier.EndTable();
   }
 };
@@ -3241,6 +3247,9 @@ struct ProvenanceBuilder {
   void add_base_rounding(flatbuffers::Offset<flatbuffers::String> base_rounding) {
     fbb_.AddOffset(Provenance::VT_BASE_ROUNDING, base_rounding);
   }
+  void add_base_stored_as(flatbuffers::Offset<flatbuffers::String> base_stored_as) {
+    fbb_.AddOffset(Provenance::VT_BASE_STORED_AS, base_stored_as);
+  }
   explicit ProvenanceBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -3261,8 +3270,10 @@ inline flatbuffers::Offset<Provenance> CreateProvenance(
     flatbuffers::Offset<flatbuffers::String> quantization = 0,
     flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LayerReport>>> layers = 0,
     flatbuffers::Offset<flatbuffers::String> combined_by = 0,
-    flatbuffers::Offset<flatbuffers::String> base_rounding = 0) {
+    flatbuffers::Offset<flatbuffers::String> base_rounding = 0,
+    flatbuffers::Offset<flatbuffers::String> base_stored_as = 0) {
   ProvenanceBuilder builder_(_fbb);
+  builder_.add_base_stored_as(base_stored_as);
   builder_.add_base_rounding(base_rounding);
   builder_.add_combined_by(combined_by);
   builder_.add_layers(layers);
@@ -3283,7 +3294,8 @@ inline flatbuffers::Offset<Provenance> CreateProvenanceDirect(
     const char *quantization = nullptr,
     const std::vector<flatbuffers::Offset<graft::schema::fb::LayerReport>> *layers = nullptr,
     const char *combined_by = nullptr,
-    const char *base_rounding = nullptr) {
+    const char *base_rounding = nullptr,
+    const char *base_stored_as = nullptr) {
   auto converter_version__ = converter_version ? _fbb.CreateString(converter_version) : 0;
   auto base_name__ = base_name ? _fbb.CreateString(base_name) : 0;
   auto adapters__ = adapters ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::AdapterProvenance>>(*adapters) : 0;
@@ -3291,6 +3303,7 @@ inline flatbuffers::Offset<Provenance> CreateProvenanceDirect(
   auto layers__ = layers ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::LayerReport>>(*layers) : 0;
   auto combined_by__ = combined_by ? _fbb.CreateString(combined_by) : 0;
   auto base_rounding__ = base_rounding ? _fbb.CreateString(base_rounding) : 0;
+  auto base_stored_as__ = base_stored_as ? _fbb.CreateString(base_stored_as) : 0;
   return graft::schema::fb::CreateProvenance(
       _fbb,
       converter_version__,
@@ -3300,7 +3313,8 @@ inline flatbuffers::Offset<Provenance> CreateProvenanceDirect(
       quantization__,
       layers__,
       combined_by__,
-      base_rounding__);
+      base_rounding__,
+      base_stored_as__);
 }
 
 struct Model FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {

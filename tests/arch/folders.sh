@@ -27,8 +27,8 @@ check_order() {
   [[ -z $(find "$room" -maxdepth 1 \( -name '*.cc' -o -name '*.h' \)) ]] || fail "$room has sources outside of its folders"
 }
 
-check_order converter base json tensors formats formats/gguf tokenizer quantize gguf checkpoint adapter/names adapter merge/updates merge/random merge/plan merge/kinds merge/kinds/saved merge/kinds/drawn merge lower \
-  lower/layer_stack lower/architectures lower/architectures/gated write packs describe commands
+check_order converter base json tensors formats formats/gguf tokenizer quantize gguf checkpoint/quantized checkpoint adapter/names adapter merge/updates merge/random merge/plan merge/kinds \
+  merge/kinds/saved merge/kinds/drawn merge lower lower/layer_stack lower/architectures lower/architectures/gated write packs describe commands
 check_order runtime platform base threads kernels image xnn model plan executor ops session tokenizer tasks chat c_api
 
 while read -r count folder; do

@@ -113,10 +113,7 @@ TEST_SUITE("converter/foreign_file") {
   }
 }
 
-TEST_SUITE("converter/quantized_base") {
-  constexpr const char* kU32 = R"({"a.weight":{"dtype":"U32","shape":[1],"data_offsets":[0,4]}})";
-  constexpr const char* kF8 =
-      R"({"a.weight":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]}})";
+TEST_SUITE("converter/refused_codes") {
   const std::string kFour(4, '\0');
 
   std::string Refused(const std::string& header, std::string_view config) {
@@ -126,55 +123,76 @@ TEST_SUITE("converter/quantized_base") {
     return FaultOf(folder.path());
   }
 
-  TEST_CASE("types that only quantized checkpoints have are explained by config.json") {
-    CheckMentions(Refused(kU32, R"({"quantization": {"group_size": 64, "bits": 4}})"),
-                  "'U32', which graft does not read; the checkpoint is quantized by mlx-lm to 4 "
-                  "bits ('quantization' in config.json), which graft does not read; start from the "
-                  "unquantized checkpoint that it was made from, or undo it with `mlx_lm.convert "
-                  "--dequantize`");
+  std::string Header(const std::string& name, const std::string& type, int count) {
+    return "{\"" + name + "\":{\"dtype\":\"" + type + "\",\"shape\":[" + std::to_string(count) +
+           "],\"data_offsets\":[0,4]}}";
+  }
+
+  TEST_CASE("types that are not read are explained by config.json") {
     CheckMentions(
-        Refused(kU32, R"({"quantization": {"bits": 8}, "quantization_config": {"bits": 8}})"),
-        "by mlx-lm to 8 bits");
-    CheckMentions(Refused(kF8, R"({"quantization_config": {"quant_method": "fp8"}})"),
-                  "quantized by fp8 ('quantization_config' in config.json)");
+        Refused(Header("a", "F4", 8), R"({"quantization": {"bits": 4}})"),
+        "'F4', which graft does not read; the checkpoint is quantized by mlx-lm to 4 bits "
+        "('quantization' in config.json), which graft does not read in this form; start "
+        "from the unquantized checkpoint that it was made from, or undo it with "
+        "`mlx_lm.convert --dequantize`");
     CheckMentions(
-        Refused(kF8, R"({"quantization_config": {"quant_method": "compressed-tensors"}})"),
-        "quantized by compressed-tensors");
-    CheckMentions(Refused(kF8, ""), "such tensors hold quantized weights: start from the");
-    CheckMentions(Refused(kU32, "{}"), "such tensors hold quantized weights: start from the");
+        Refused(Header("a", "F4", 8), R"({"quantization_config": {"quant_method": "x"}})"),
+        "quantized by x ('quantization_config' in config.json)");
+    CheckMentions(Refused(Header("a", "F6_E2M3", 4), ""), "such tensors hold quantized weights");
     CheckMentions(Refused(R"({"a":{"dtype":"C64","shape":[1],"data_offsets":[0,4]}})", "{}"),
                   "'C64', which graft does not read");
   }
 
-  TEST_CASE("codes under names of their own are told by these") {
-    const auto header = [](const std::string& name, const std::string& type, int count) {
-      return "{\"" + name + "\":{\"dtype\":\"" + type + "\",\"shape\":[" + std::to_string(count) +
-             "],\"data_offsets\":[0,4]}}";
-    };
-    CheckMentions(Refused(header("m.q_proj.qweight", "I32", 1),
+  TEST_CASE("codes of which the rest is missing are told by their names") {
+    CheckMentions(Refused(Header("m.q_proj.qweight", "I32", 1),
                           R"({"quantization_config": {"quant_method": "gptq", "bits": 4}})"),
                   "its tensor 'm.q_proj.qweight' belongs to weights quantized by gptq "
                   "('quantization_config' in config.json)");
-    CheckMentions(Refused(header("m.q_proj.qzeros", "I32", 1),
+    CheckMentions(Refused(Header("m.q_proj.qzeros", "I32", 1),
                           R"({"quantization_config": {"quant_method": "awq"}})"),
                   "quantized by awq");
-    CheckMentions(Refused(header("m.q_proj.qweight", "I32", 1), ""), "quantized by GPTQ or AWQ");
-    CheckMentions(Refused(header("m.q.weight.absmax", "U8", 4),
+    CheckMentions(Refused(Header("m.q_proj.qweight", "I32", 1), ""), "quantized by GPTQ or AWQ");
+    CheckMentions(Refused(Header("m.q.weight.absmax", "U8", 4),
                           R"({"quantization_config": {"load_in_4bit": true}})"),
                   "quantized by bitsandbytes ('quantization_config' in config.json), which graft "
-                  "does not read; start from the unquantized checkpoint that it was made from, or "
-                  "dequantize it in transformers");
-    CheckMentions(Refused(header("m.q.weight.absmax", "F32", 1), ""), "by bitsandbytes");
-    CheckMentions(Refused(header("m.q.SCB", "F32", 1), ""), "by bitsandbytes");
-    CheckMentions(Refused(header("m.q.weight_packed", "I32", 1), ""), "by compressed-tensors");
-    CheckMentions(Refused(header("m.gate_up_proj_blocks", "U8", 4),
+                  "does not read in this form; start from the unquantized checkpoint that it was "
+                  "made from, or dequantize it in transformers");
+    CheckMentions(Refused(Header("m.q.weight.absmax", "F32", 1), ""), "by bitsandbytes");
+    CheckMentions(Refused(Header("m.q.SCB", "F32", 1), ""), "by bitsandbytes");
+    CheckMentions(Refused(Header("m.q.weight_packed", "I32", 1), ""), "by compressed-tensors");
+    CheckMentions(Refused(Header("m.gate_up_proj_blocks", "U8", 4),
                           R"({"quantization_config": {"quant_method": "mxfp4"}})"),
                   "quantized by mxfp4");
-    // A configuration that stayed behind says nothing about weights that are floats.
-    CHECK(Refused(header("m.q.weight", "F32", 1),
-                  R"({"quantization_config": {"quant_method": "gptq"}})")
+    CheckMentions(Refused(Header("m.q._weight_qdata", "U8", 4), ""), "quantized by torchao");
+  }
+
+  TEST_CASE("methods of other programs are refused by name") {
+    for (const char* method :
+         {"exl2", "hqq", "aqlm", "vptq", "higgs", "spqr", "quip", "bitnet", "eetq"}) {
+      const TemporaryFolder folder;
+      WriteTensors(folder / "model.safetensors",
+                   {{"m.q.weight", {{2, 2}, {1, 2, 3, 4}, DType::kFloat32}},
+                    {"m.codes", {{2, 2}, {1, 2, 3, 4}, DType::kInt8}}});
+      WriteText(folder / "config.json",
+                "{\"quantization_config\": {\"quant_method\": \"" + std::string(method) + "\"}}");
+      CheckMentions(FaultOf(folder.path()), "'m.codes' belongs to weights quantized by " +
+                                                std::string(method) +
+                                                " ('quantization_config' in config.json), whose "
+                                                "codes graft does not read; start from the");
+    }
+    CheckMentions(Refused(Header("m.q.W_q", "U8", 4), ""), "quantized by HQQ");
+    CheckMentions(Refused(Header("m.q.q_weight", "I32", 1), ""), "quantized by EXL2");
+    CheckMentions(Refused(Header("m.q.codebooks", "F32", 1), ""), "quantized by AQLM");
+  }
+
+  TEST_CASE("a configuration that stayed behind says nothing about weights that are floats") {
+    for (const char* method : {"gptq", "hqq", "bitsandbytes"}) {
+      CHECK(
+          Refused(Header("m.q.weight", "F32", 1),
+                  "{\"quantization_config\": {\"quant_method\": \"" + std::string(method) + "\"}}")
               .empty());
-    CHECK(Refused(header("embeddings.position_ids", "I32", 1), "{}").empty());
+    }
+    CHECK(Refused(Header("embeddings.position_ids", "I32", 1), "{}").empty());
   }
 }
 

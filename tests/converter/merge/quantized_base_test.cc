@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Quantized bases converted and merged, held against the checkpoint of their numbers.
+#include <filesystem>
+
+#include <doctest/doctest.h>
+
+#include "converter/json/json.h"
+#include "converter/merge/merge_checkpoint.h"
+#include "schema/generated/model_generated.h"
+#include "tests/converter/lower/edited_model.h"
+#include "tests/converter/merge/adapter_maker.h"
+
+namespace graft::converter {
+namespace {
+
+constexpr const char* kForms[] = {"llama_bnb_nf4", "llama_gptq", "llama_ct"};
+constexpr std::string_view kExpected = "expected.";
+constexpr const char* kQuery = "model.layers.0.self_attn.q_proj.weight";
+
+// The checkpoint that the program itself would have dequantized the base to.
+void WriteDequantized(const Checkpoint& base, const EditedModel& model) {
+  SmallTensors plain;
+  for (const TensorInfo& info : base.tensors()) {
+    const std::string expected = std::string(kExpected) + info.name;
+    if (info.name.starts_with(kExpected)) continue;
+    const std::string_view source = base.Find(expected) != nullptr ? expected : info.name;
+    const DType dtype = base.Find(expected) != nullptr ? DType::kFloat32 : info.dtype;
+    plain[info.name] = {info.shape, ReadAll(base, source), dtype};
+  }
+  std::filesystem::remove(model.path() / "model.safetensors");
+  WriteTensors(model.path() / "model.safetensors", plain);
+}
+
+void WriteSmallAdapter(const std::filesystem::path& folder) {
+  WriteAdapter(folder, "LORA", R"("r": 2, "lora_alpha": 4, "target_modules": ["q_proj"])",
+               {{Key("model.layers.0.self_attn.q_proj.lora_A.weight"), RandomTensor({2, 32}, 7)},
+                {Key("model.layers.0.self_attn.q_proj.lora_B.weight"), RandomTensor({32, 2}, 8)}});
+}
+
+TEST_SUITE("converter/quantized_base") {
+  TEST_CASE("a quantized base converts to the weights of the dequantized checkpoint") {
+    for (const char* form : kForms) {
+      CAPTURE(std::string(form));
+      EditedModel packed("quantized/" + std::string(form));
+      EditedModel plain("quantized/" + std::string(form));
+      const auto base = Checkpoint::Open(packed.path());
+      REQUIRE_MESSAGE(base.ok(), base.status().message());
+      WriteDequantized(**base, plain);
+      const LoadedModel one = packed.Convert();
+      const LoadedModel other = plain.Convert();
+      CHECK(one.model().provenance()->base_stored_as()->str() == (*base)->stored_as());
+      CHECK(other.model().provenance()->base_stored_as() == nullptr);
+      REQUIRE(one.model().tensors()->size() == other.model().tensors()->size());
+      for (unsigned i = 0; i < one.model().tensors()->size(); ++i) {
+        CHECK(*one.model().tensors()->Get(i)->content_hash() ==
+              *other.model().tensors()->Get(i)->content_hash());
+      }
+    }
+  }
+
+  TEST_CASE("merging adds to the packed numbers and writes a plain checkpoint") {
+    for (const char* form : kForms) {
+      CAPTURE(std::string(form));
+      const TemporaryFolder folder;
+      CopyFolder(TestData("quantized") / form, folder / "base");
+      WriteText(folder / "base/quantize_config.json", "{}");
+      WriteSmallAdapter(folder / "adapter");
+      MergeRequest request;
+      request.base = folder / "base";
+      request.adapters = {{folder / "adapter"}};
+      request.output = folder / "out";
+      request.dtype = DType::kFloat32;
+      const auto report = MergeCheckpoint(request);
+      REQUIRE_MESSAGE(report.ok(), report.status().message());
+      CHECK_FALSE(report->base_stored_as.empty());
+
+      const auto base = Checkpoint::Open(request.base);
+      const auto merged = Checkpoint::Open(request.output);
+      REQUIRE_MESSAGE(merged.ok(), merged.status().message());
+      CHECK((*merged)->stored_as().empty());
+      CHECK_FALSE(std::filesystem::exists(folder / "out/quantize_config.json"));
+      const auto config = JsonDocument::Read(folder / "out/config.json");
+      REQUIRE(config.ok());
+      CHECK_FALSE((*config)->root().Has("quantization_config"));
+      CHECK((*config)->root().Has("hidden_size"));
+
+      const std::vector<double> a = RandomTensor({2, 32}, 7).values;
+      const std::vector<double> b = RandomTensor({32, 2}, 8).values;
+      for (const TensorInfo& info : (*merged)->tensors()) {
+        CHECK(info.dtype == DType::kFloat32);
+        const TensorInfo* expected = (*base)->Find(std::string(kExpected) + info.name);
+        if (expected == nullptr) continue;
+        std::vector<double> numbers = ReadAll(**base, expected->name);
+        for (size_t i = 0; info.name == kQuery && i < numbers.size(); ++i) {
+          for (size_t k = 0; k < 2; ++k) {
+            numbers[i] += 2.0 * b[i / 32 * 2 + k] * a[k * 32 + i % 32];
+          }
+        }
+        CHECK(Distance(ReadAll(**merged, info.name), numbers) < 1e-7);
+      }
+      // In the type of config.json, if no other is asked for.
+      request.dtype.reset();
+      request.output = folder / "kept";
+      REQUIRE(MergeCheckpoint(request).ok());
+      const auto kept = Checkpoint::Open(request.output);
+      REQUIRE(kept.ok());
+      CHECK((*kept)->Find(kQuery)->dtype == DType::kBFloat16);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace graft::converter
