@@ -53,6 +53,14 @@ void AddModels(Seeds& seeds) {
   }
 }
 
+void AddQuantized(Seeds& seeds) {
+  for (const auto& entry : fs::directory_iterator(kData / "quantized")) {
+    if (!entry.is_directory()) continue;
+    seeds.Add("quantized_weights", ReadFile(entry.path() / "config.json") + std::string(1, '\0') +
+                                       ReadFile(entry.path() / "model.safetensors"));
+  }
+}
+
 void AddSession(Seeds& seeds) {
   const graft::fuzz::OpenedModel opened(graft::fuzz::PackedModel());
   const int32_t ids[] = {1, 5, 6, 7, 5, 6, 7, 5, 6, 7};
@@ -99,6 +107,7 @@ int main(int argc, char** argv) {
   }
   Seeds seeds(argv[1]);
   AddModels(seeds);
+  AddQuantized(seeds);
   AddSession(seeds);
   AddTexts(seeds);
   // A mask, ids and types of two texts; an image; numbers out of range.

@@ -106,6 +106,9 @@ Result<std::unique_ptr<NumberMatrix>> ZerosOf(const StoredTensor& zeros, const S
 // The group of each column, where they do not lie in order.
 Result<std::vector<int32_t>> GroupsBy(const StoredTensor& index, int64_t columns, int64_t groups) {
   GRAFT_RETURN_IF_ERROR(CheckElements(index, columns, "the number of inputs"));
+  if (index.dtype() != DType::kInt32 && index.dtype() != DType::kInt64) {
+    return index.Fail("must be of type I32");
+  }
   GRAFT_ASSIGN_OR_RETURN(const std::vector<double> numbers, ReadSmall(index, kMostColumns));
   std::vector<int32_t> group_of_column;
   // Minus one: never filled in.

@@ -58,6 +58,9 @@ int64_t GroupSize(int64_t said, int64_t inputs, int64_t groups) {
 Result<std::vector<int32_t>> GroupOfInput(const StoredTensor& index, int64_t inputs, int64_t groups,
                                           int64_t group) {
   GRAFT_RETURN_IF_ERROR(CheckElements(index, inputs, "the number of inputs"));
+  if (index.dtype() != DType::kInt32 && index.dtype() != DType::kInt64) {
+    return index.Fail("must be of type I32");
+  }
   GRAFT_ASSIGN_OR_RETURN(const std::vector<double> numbers, ReadSmall(index, kMostInputs));
   std::vector<int32_t> of_input;
   bool in_order = group > 0;

@@ -47,8 +47,7 @@ class StoredTensors {
 /// Errors   kCorrupt: more than `most` elements; those of reading.
 Result<std::vector<double>> ReadSmall(const StoredTensor& tensor, int64_t most);
 
-/// "16 rows of 32 numbers" and the like must be what another tensor says: kCorrupt unless `tensor`
-/// has `elements` elements.
+/// kCorrupt unless `tensor` has `elements` elements, as `why` asks for.
 Status CheckElements(const StoredTensor& tensor, int64_t elements, const char* why);
 
 }  // namespace graft::converter
