@@ -151,6 +151,36 @@ void AppendMerge(const ConvertReport& report, std::string* text) {
          NameList(drowned).c_str());
 }
 
+GridCounts AllGrids(const ConvertReport& report) {
+  GridCounts all;
+  for (const LayerOutcome& layer : report.outcome.layers) all.Add(layer.measures.grid);
+  return all;
+}
+
+Json GridJson(const GridCounts& grid) {
+  return {{"groups", grid.groups},
+          {"on_grid", grid.on_grid},
+          {"exact", grid.exact},
+          {"negative", grid.negative}};
+}
+
+// Weights that were codes already.
+void AppendGrids(const ConvertReport& report, std::string* text) {
+  const GridCounts all = AllGrids(report);
+  if (all.on_grid + all.negative == 0) return;
+  Append(text, "  %lld of %lld groups of weights lie on the format's grid and keep their codes",
+         static_cast<long long>(all.on_grid), static_cast<long long>(all.groups));
+  if (all.on_grid > all.exact) {
+    Append(text, "; the scales of %lld are rounded to the format's",
+           static_cast<long long>(all.on_grid - all.exact));
+  }
+  if (all.negative > 0) {
+    Append(text, "; %lld more would need a negative scale, and are rounded anew",
+           static_cast<long long>(all.negative));
+  }
+  *text += "\n";
+}
+
 void AppendQuantizationError(const ConvertReport& report, std::string* text) {
   QuantizationError all;
   const LayerOutcome* worst = nullptr;
@@ -230,6 +260,7 @@ std::string ConvertReportText(const ConvertReport& report, bool per_layer) {
   AppendModel(report, &text);
   AppendFormats(report, &text);
   AppendMerge(report, &text);
+  AppendGrids(report, &text);
   AppendQuantizationError(report, &text);
   Append(&text, "  verified; %.1f s\n", report.seconds);
   if (per_layer) AppendTable(report, &text);
@@ -267,6 +298,7 @@ std::string ConvertReportJson(const ConvertReport& report) {
   const MergeReport& merge = report.merge == nullptr ? nothing : *report.merge;
   json["adapters"] = AdaptersJson(merge);
   json["changed_tensors"] = ChangedTensorsJson(merge);
+  json["grid"] = GridJson(AllGrids(report));
   json["layers"] = Json::array();
   for (const LayerOutcome& layer : report.outcome.layers)
     json["layers"].push_back(LayerJson(layer));

@@ -150,7 +150,8 @@ struct ScaledRows {
 }  // namespace
 
 Status EncodeRows(const StoredFormat& format, std::span<const double> numbers, int64_t row_elements,
-                  uint8_t* data, uint8_t* scales, std::span<double> stored, LikeScales* like) {
+                  uint8_t* data, uint8_t* scales, std::span<double> stored, LikeScales* like,
+                  GridCounts* grid) {
   if (!AllWithin(numbers, LargestNumber(format))) {
     return OutOfRangeError(format, numbers, row_elements);
   }
@@ -173,6 +174,9 @@ Status EncodeRows(const StoredFormat& format, std::span<const double> numbers, i
     case StorageKind::kInt4PerChannel: {
       ScaledRows encoded{format, width, numbers, data, stored};
       std::vector<float> chosen = encoded.ChooseScales();
+      GridCounts counts;
+      TakeGridScales(format, numbers, width, encoded.group(), chosen, &counts);
+      if (grid != nullptr) grid->Add(counts);
       encoded.Encode(chosen);
       if (like != nullptr) encoded.Take(like, &chosen);
       for (size_t i = 0; i < chosen.size(); ++i) {

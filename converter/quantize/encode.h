@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "converter/quantize/grid.h"
 #include "converter/quantize/stored_format.h"
 #include "schema/result.h"
 
@@ -21,19 +22,20 @@ struct LikeScales {
 /// times that of the scale chosen without it.
 inline constexpr double kLikeErrorGrowth = 1.06;
 
-/// Encodes whole rows: scales are chosen first and rounded to their stored type, then each number
+/// Encodes whole rows. Where numbers lie on a grid that the format has (grid.h), its codes are kept,
+/// and its scales as far as the format has these, too. Else scales are chosen first and rounded to their stored type, then each number
 /// gets the code nearest to it under the rounded scale. Everything starts from the float64 numbers;
 /// nothing is rounded in between.
 /// Shapes   numbers [rows, row_elements]; data and scales: rows times RowDataBytes and
 ///          RowScaleBytes of `format`; stored, the numbers that the bytes stand for, is like
 ///          numbers.
 /// Requires `format` to fit row_elements (FormatFor); buffers disjoint.
-/// `like` may be null: the choice of scales then is their own.
+/// `like` may be null: the choice of scales then is their own. So may `grid`, to which counts are added.
 /// Errors   kCorrupt: a number that is not finite or beyond the format's range; the message says
 ///          which row of these.
 /// Cost     see quantize_kernels.h. The bytes are the same on every CPU. Reentrant.
 Status EncodeRows(const StoredFormat& format, std::span<const double> numbers, int64_t row_elements,
                   uint8_t* data, uint8_t* scales, std::span<double> stored,
-                  LikeScales* like = nullptr);
+                  LikeScales* like = nullptr, GridCounts* grid = nullptr);
 
 }  // namespace graft::converter

@@ -11,6 +11,7 @@
 #include <flatbuffers/flatbuffers.h>
 
 #include "converter/lower/model_description.h"
+#include "converter/quantize/grid.h"
 #include "converter/quantize/quantization_error.h"
 #include "converter/quantize/stored_format.h"
 #include "schema/container.h"
@@ -43,6 +44,7 @@ struct LayerMeasures {
   RetainedDelta retained;
   int64_t scales_offered = 0;  ///< By a file that this one is to be like ...
   int64_t scales_kept = 0;     ///< ... and taken.
+  GridCounts grid;
 };
 
 class ModelHeader {

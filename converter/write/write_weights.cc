@@ -107,6 +107,7 @@ class WeightWriter {
       measures[blocks_[i].tensor].retained.Add(block_measures_[i].retained);
       measures[blocks_[i].tensor].scales_offered += block_measures_[i].scales_offered;
       measures[blocks_[i].tensor].scales_kept += block_measures_[i].scales_kept;
+      measures[blocks_[i].tensor].grid.Add(block_measures_[i].grid);
     }
     return measures;
   }
@@ -162,8 +163,8 @@ class WeightWriter {
     if (options_.like != nullptr) {
       like.scales = options_.like->ScalesOf(constant, place.format, block.row_begin, block.row_end);
     }
-    if (Status status =
-            EncodeRows(place.format, w.merged, row_elements, data, scales, w.stored, &like);
+    if (Status status = EncodeRows(place.format, w.merged, row_elements, data, scales, w.stored,
+                                   &like, &measures.grid);
         !status.ok()) {
       return InTensor(status, constant, block);
     }
