@@ -20,6 +20,7 @@ nlohmann::ordered_json AdaptersJson(const MergeReport& report) {
                     {"modules_merged", adapter.modules_merged},
                     {"modules_expected", adapter.modules_expected},
                     {"missing", adapter.missing},
+                    {"base_note", adapter.base_note},
                     {"brings", adapter.brings},
                     {"unused_files", adapter.unused_files}});
   }
@@ -50,6 +51,7 @@ std::string AdapterText(const AdapterReport& adapter) {
     for (size_t i = 0; i < names.size(); ++i) text += (i > 0 ? ", " : what) + names[i];
   };
   list("\n    in place of the base's: its ", adapter.brings);
+  if (!adapter.base_note.empty()) text += "\n    " + adapter.base_note;
   list("\n    beside it, but not used: ", adapter.unused_files);
   return text;
 }

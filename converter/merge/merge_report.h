@@ -20,6 +20,7 @@ struct AdapterReport {
   int64_t modules_expected = 0;
   std::vector<std::string>
       missing;  ///< Base tensors the configuration targets and the adapter has nothing for.
+  std::string base_note;                  ///< What BaseNote says of the base it was trained on.
   std::vector<std::string> brings;        ///< Files in place of the base's: "tokenizer", ...
   std::vector<std::string> unused_files;  ///< Known files that do nothing, with the reason.
 };

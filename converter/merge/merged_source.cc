@@ -10,6 +10,7 @@
 #include "converter/base/cancellation.h"
 #include "converter/base/hub_cache.h"
 #include "converter/base/parallel.h"
+#include "converter/merge/base_note.h"
 #include "converter/merge/kinds/adapter_kinds.h"
 
 namespace graft::converter {
@@ -63,6 +64,7 @@ Status MergedSource::PlanAdapters(std::span<const AdapterSpec> adapters) {
     GRAFT_ASSIGN_OR_RETURN(report.hash, HashFiles(adapter.weights().files()));
     report.brings = brought_[i].used;
     report.unused_files = brought_[i].unused;
+    report.base_note = BaseNote(adapter.config().base_model, *base_, rules_.nf4_base.has_value());
     order.push_back(i);
   }
   // Sums are rounded: the order they are added in must not be that of the command line.

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "converter/json/json.h"
+#include "converter/merge/base_note.h"
 #include "converter/merge/merge_checkpoint.h"
 #include "schema/generated/model_generated.h"
 #include "tests/converter/lower/edited_model.h"
@@ -31,8 +32,9 @@ void WriteDequantized(const Checkpoint& base, const EditedModel& model) {
   WriteTensors(model.path() / "model.safetensors", plain);
 }
 
-void WriteSmallAdapter(const std::filesystem::path& folder) {
-  WriteAdapter(folder, "LORA", R"("r": 2, "lora_alpha": 4, "target_modules": ["q_proj"])",
+void WriteSmallAdapter(const std::filesystem::path& folder, const std::string& settings = "") {
+  WriteAdapter(folder, "LORA",
+               R"("r": 2, "lora_alpha": 4, "target_modules": ["q_proj"])" + settings,
                {{Key("model.layers.0.self_attn.q_proj.lora_A.weight"), RandomTensor({2, 32}, 7)},
                 {Key("model.layers.0.self_attn.q_proj.lora_B.weight"), RandomTensor({32, 2}, 8)}});
 }
@@ -105,6 +107,60 @@ TEST_SUITE("converter/quantized_base") {
       const auto kept = Checkpoint::Open(request.output);
       REQUIRE(kept.ok());
       CHECK((*kept)->Find(kQuery)->dtype == DType::kBFloat16);
+    }
+  }
+
+  TEST_CASE("names of bases tell whether these are quantized") {
+    for (const char* name :
+         {"unsloth/llama-3.2-1b-unsloth-bnb-4bit", "Qwen/Qwen2-7B-Instruct-GPTQ-Int4", "a/b-AWQ",
+          "neuralmagic/x-FP8-dynamic", "mlx-community/Qwen3-4bit", "x/y-GGUF", "z-w4a16",
+          "models/x-nf4/", "google/gemma-3-1b-it-qat-q4_0-gguf"}) {
+      CAPTURE(std::string(name));
+      CHECK(NamesQuantizedBase(name));
+    }
+    for (const char* name :
+         {"meta-llama/Llama-3.2-1B", "", "google/gemma-3-1b-it-qat-q4_0-unquantized",
+          "bnb-4bit/plain", "q/habit-forming", "x-w4"}) {
+      CAPTURE(std::string(name));
+      CHECK_FALSE(NamesQuantizedBase(name));
+    }
+  }
+
+  TEST_CASE("the report says where training and merge are about different bases") {
+    const struct {
+      bool packed;
+      const char* recorded;
+      const char* note;
+    } kCases[] = {
+        {true, "u/x-bnb-4bit",
+         "was trained on 'u/x-bnb-4bit', which is quantized, as this base is"},
+        {true, "u/x", "was trained on 'u/x', which by its name is not quantized, and this base is"},
+        {false, "u/x-bnb-4bit",
+         "was trained on 'u/x-bnb-4bit', which is quantized, and this base is not: name that one"},
+        {false, "u/x", ""},
+        {true, "", ""},
+    };
+    for (const auto& item : kCases) {
+      CAPTURE(std::string(item.recorded));
+      EditedModel model("quantized/llama_bnb_nf4");
+      auto base = Checkpoint::Open(model.path());
+      REQUIRE(base.ok());
+      if (!item.packed) {
+        WriteDequantized(**base, model);
+        base = Checkpoint::Open(model.path());
+        REQUIRE(base.ok());
+      }
+      const TemporaryFolder adapter;
+      WriteSmallAdapter(adapter.path(),
+                        std::string(", \"base_model_name_or_path\": \"") + item.recorded + "\"");
+      const std::shared_ptr<const Checkpoint> shared = std::move(*base);
+      const AdapterSpec spec[] = {{adapter.path()}};
+      const auto merged = MergedSource::Open(shared, spec);
+      REQUIRE_MESSAGE(merged.ok(), merged.status().message());
+      const std::string note = (*merged)->report().adapters[0].base_note;
+      INFO(note);
+      CHECK(note.substr(0, std::string(item.note).size()) == item.note);
+      CHECK(note.empty() == std::string(item.note).empty());
     }
   }
 }
