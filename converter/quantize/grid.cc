@@ -12,6 +12,12 @@ namespace {
 
 using Kind = GridFit::Kind;
 
+// To the nearest whole number, for magnitudes below 2^51: faster than std::nearbyint, and the same.
+double Whole(double number) {
+  constexpr double kIntegerAtLowBits = 6755399441055744.0;  // 1.5 * 2^52
+  return number + kIntegerAtLowBits - kIntegerAtLowBits;
+}
+
 double Largest(std::span<const double> numbers) {
   double largest = 0.0;
   for (const double number : numbers) largest = std::max(largest, std::fabs(number));
@@ -38,7 +44,7 @@ Kind FitsSteps(std::span<const double> numbers, double largest, int steps, doubl
   bool highest = false;
   for (const double number : numbers) {
     const double at = std::fabs(number) * inverse;
-    const double code = std::nearbyint(at);
+    const double code = Whole(at);
     if (std::fabs(at - code) > code * tolerance || (code == 0.0 && number != 0.0))
       return Kind::kNone;
     if (code == 8.0) (number < 0.0 ? lowest : highest) = true;
@@ -57,7 +63,7 @@ int Denominator(double ratio) {
   int denominator = 1;
   while (true) {
     const double at = ratio * denominator;
-    if (std::fabs(at - std::nearbyint(at)) <= denominator * kFine) return denominator;
+    if (std::fabs(at - Whole(at)) <= denominator * kFine) return denominator;
     rest -= std::floor(rest);
     if (rest < kFine) return 0;
     rest = 1.0 / rest;
@@ -115,7 +121,7 @@ GridFit FitInt8Grid(std::span<const double> row) {
   for (const double number : row) {
     const double ratio = std::fabs(number) / largest;
     const double at = ratio * steps;
-    if (std::fabs(at - std::nearbyint(at)) <= steps * kFine) continue;
+    if (std::fabs(at - Whole(at)) <= steps * kFine) continue;
     const int denominator = Denominator(ratio);
     if (denominator == 0) return {};
     steps = steps / GreatestCommonDivisor(steps, denominator) * denominator;
