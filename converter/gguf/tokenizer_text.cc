@@ -99,14 +99,15 @@ Result<std::string> BytePairs(const GgufHeader& header, const GgufTokenizer& tok
   }
   GRAFT_ASSIGN_OR_RETURN(const auto merges, header.GetStrings("tokenizer.ggml.merges"));
   const std::vector<std::string> texts(tokenizer.tokens.begin(), tokenizer.tokens.end());
-  std::string json = R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)" +
-                     AddedTokens(tokenizer) + R"(,"normalizer":)" + steps->normalizer +
-                     R"(,"pre_tokenizer":)" + steps->pre_tokenizer + R"(,"post_processor":)" +
-                     Around(tokenizer) +
-                     R"(,"decoder":{"type":"ByteLevel"},"model":{"type":"BPE",)" +
-                     R"("fuse_unk":false,"byte_fallback":false,"ignore_merges":)" +
-                     (steps->ignore_merges ? "true" : "false") + R"(,"vocab":)" +
-                     Vocabulary(texts, tokenizer) + R"(,"merges":[)";
+  std::string json =
+      R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)" +
+      AddedTokens(tokenizer) + R"(,"normalizer":)" + steps->normalizer + R"(,"pre_tokenizer":)" +
+      steps->pre_tokenizer + R"(,"post_processor":)" + Around(tokenizer) +
+      R"(,"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,)" +
+      R"("use_regex":true},"model":{"type":"BPE",)" +
+      R"("fuse_unk":false,"byte_fallback":false,"ignore_merges":)" +
+      (steps->ignore_merges ? "true" : "false") + R"(,"vocab":)" + Vocabulary(texts, tokenizer) +
+      R"(,"merges":[)";
   for (size_t i = 0; i < merges.size(); ++i) {
     // Neither half holds a space but as its first character.
     const size_t space = merges[i].find(' ', 1);

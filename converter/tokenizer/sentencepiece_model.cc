@@ -235,7 +235,8 @@ std::string AddedTokensOf(const Model& model) {
     if (!is_special && type != PieceType::kUserDefined) continue;
     json += json.size() == 1 ? "" : ",";
     json += R"({"id":)" + std::to_string(i) + R"(,"content":)" + JsonQuote(model.pieces[i].text) +
-            R"(,"normalized":false,"special":)" + (is_special ? "true}" : "false}");
+            R"(,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":)" +
+            (is_special ? "true}" : "false}");
   }
   return json + "]";
 }
@@ -262,7 +263,8 @@ Result<std::string> SentencePieceToJson(std::string_view bytes, const SentencePi
   if (model.removes_spaces) {
     // A space at the start stands for the prefix, which Metaspace then leaves out.
     const bool keeps_start = is_bpe && model.adds_prefix && !use.prefixes_every_part;
-    normalize(keeps_start ? R"({"type":"Strip","strip_left":false})" : R"({"type":"Strip"})");
+    normalize(keeps_start ? R"({"type":"Strip","strip_left":false,"strip_right":true})"
+                          : R"({"type":"Strip","strip_left":true,"strip_right":true})");
     normalize(R"({"type":"Replace","pattern":{"Regex":" {2,}"},"content":" "})");
   }
   std::string json = R"({"added_tokens":)" + AddedTokensOf(model);

@@ -130,6 +130,9 @@ TEST_SUITE("converter/gguf_model") {
                              "tokenizer_config.json", "generation_config.json"}) {
       CHECK(Exists(folder / "out" / file));
     }
+    // Hugging Face's parser wants every member of an added token.
+    CheckMentions(ReadBytes(folder / "out" / "tokenizer.json"),
+                  R"("single_word":false,"lstrip":false,"rstrip":false)");
   }
 
   TEST_CASE("the files beside the weights go away with the model") {
