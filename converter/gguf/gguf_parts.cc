@@ -2,6 +2,7 @@
 #include "converter/gguf/gguf_parts.h"
 
 #include <array>
+#include <cinttypes>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -18,8 +19,7 @@ fs::path PartPath(const fs::path& path, int64_t part, int64_t parts) {
   std::string name = path.filename().string();
   name.resize(name.size() - kEnding.size() - GgufSplitEnding(name).size());
   std::array<char, 64> numbers{};
-  std::snprintf(numbers.data(), numbers.size(), "-%05lld-of-%05lld",
-                static_cast<long long>(part + 1), static_cast<long long>(parts));
+  std::snprintf(numbers.data(), numbers.size(), "-%05" PRId64 "-of-%05" PRId64, part + 1, parts);
   return path.parent_path() / (name + numbers.data() + std::string(kEnding));
 }
 

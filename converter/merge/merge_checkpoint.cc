@@ -82,6 +82,7 @@ std::vector<std::string> NamesByOffset(const Checkpoint& base, size_t shard) {
     return std::pair(a.first->file_offset, a.first) < std::pair(b.first->file_offset, b.first);
   });
   std::vector<std::string> in_order;
+  in_order.reserve(names.size());
   for (auto& [entry, name] : names) in_order.push_back(std::move(name));
   return in_order;
 }

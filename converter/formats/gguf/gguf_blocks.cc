@@ -92,7 +92,7 @@ void DecodeNvfp4(const uint8_t* block, float* out) {
     const float magnitude =
         exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(1.0f + mantissa / 8.0f, exponent - 7);
     const float scale = code == 0 || code == 0x7F ? 0.0f : magnitude * 0.5f;
-    const uint8_t* codes = block + kParts + part * 8;
+    const uint8_t* codes = &block[kParts + part * 8];
     for (int i = 0; i < 16; ++i) {
       const int nibble = i < 8 ? codes[i] & 0x0F : codes[i - 8] >> 4;
       out[part * 16 + i] = scale * static_cast<float>(kFp4DoubledValues[nibble]);

@@ -82,7 +82,8 @@ void DecodeQ3K(const uint8_t* block, float* out) {
       const int at = part * 16 + i;
       values[static_cast<size_t>(i)] = TwoBitsAt(codes, at) - (BitAt(bits, at) != 0 ? 0 : 4);
     }
-    Scale16(scale * static_cast<float>((low | high << 4) - 32), values, out + part * 16);
+    Scale16(scale * static_cast<float>((low | high << 4) - 32), values, out);
+    out += 16;
   }
 }
 
@@ -132,7 +133,8 @@ void DecodeQ6K(const uint8_t* block, float* out) {
       const int nibble = within < 64 ? byte & 0x0F : byte >> 4;
       values[static_cast<size_t>(i)] = (nibble | TwoBitsAt(high, at) << 4) - 32;
     }
-    Scale16(scale * static_cast<float>(static_cast<int8_t>(scales[part])), values, out + part * 16);
+    Scale16(scale * static_cast<float>(static_cast<int8_t>(scales[part])), values, out);
+    out += 16;
   }
 }
 
