@@ -57,15 +57,16 @@ graft_tensor NextTensor(Bytes& bytes, Input& storage) {
   tensor.type = bytes.Next() % 8 == 7 ? static_cast<int32_t>(bytes.Next()) : bytes.Next() % 2;
   tensor.rank = bytes.Next() % 16 == 15 ? bytes.Next() : bytes.Next() % 5;
   uint64_t elements = 1;
+  bool is_there = true;  // what a shape promises must be there to be read: else there is no data
   for (uint32_t d = 0; d < std::min<uint32_t>(tensor.rank, GRAFT_MAX_RANK); ++d) {
     const uint8_t size = bytes.Next();
     tensor.shape[d] =
         size < 0xf0 ? size % 16 : static_cast<int64_t>(uint64_t{bytes.Next()} << (size % 64));
-    elements = tensor.shape[d] < 0 || tensor.shape[d] > 4096
-                   ? 0
-                   : elements * static_cast<uint64_t>(tensor.shape[d]);
+    is_there = is_there && tensor.shape[d] >= 0 && tensor.shape[d] <= 4096;
+    elements = is_there ? elements * static_cast<uint64_t>(tensor.shape[d]) : 0;
+    is_there = is_there && elements <= 1 << 16;
   }
-  elements = std::min<uint64_t>(elements, 1 << 16);
+  if (!is_there) elements = 0;
   storage.numbers = std::make_unique<int32_t[]>(elements);
   const uint8_t first = bytes.Next();
   for (uint64_t i = 0; i < elements; ++i) {
@@ -73,7 +74,7 @@ graft_tensor NextTensor(Bytes& bytes, Input& storage) {
     storage.numbers[i] =
         number < 0xf0 ? number : static_cast<int32_t>(uint32_t{number} << (number % 32));
   }
-  tensor.data = elements == 0 && first % 2 == 0 ? nullptr : storage.numbers.get();
+  tensor.data = !is_there || (elements == 0 && first % 2 == 0) ? nullptr : storage.numbers.get();
   return tensor;
 }
 
