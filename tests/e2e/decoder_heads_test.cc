@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decoders that score or embed texts answer as transformers, PEFT and sentence-transformers do.
 #include <cmath>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,18 +20,8 @@ const std::vector<std::string> kTexts = {"abc", "z", "theabcdefghijklmnopqrstuvw
                                          "sphinxofblackquartz"};
 
 std::vector<float> Scores(graft_session* session, const std::vector<int32_t>& ids) {
-  graft_tensor input = {};
-  input.name = "input_ids";
-  input.type = GRAFT_TYPE_I32;
-  input.rank = 1;
-  input.shape[0] = static_cast<int64_t>(ids.size());
-  input.data = ids.data();
-  const graft_tensor* outputs = nullptr;
-  size_t count = 0;
-  graft_error error = {};
-  REQUIRE_MESSAGE(graft_session_forward(session, &input, 1, &outputs, &count, &error) == GRAFT_OK,
-                  std::string(error.message));
-  REQUIRE(count == 1);
+  const std::span<const graft_tensor> outputs = Forward(session, ids);
+  REQUIRE(outputs.size() == 1);
   REQUIRE(outputs[0].shape[0] == 1);
   const auto* numbers = static_cast<const float*>(outputs[0].data);
   return {numbers, numbers + outputs[0].shape[1]};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // GGUF files that llama.cpp's converter wrote compute what transformers computes of the models that
 // it read, and cut texts as their own tokenizers do.
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,21 +21,11 @@ const char* const kNames[] = {"llama", "llama3",     "qwen2",   "qwen3",     "sm
                               "bert",  "distilbert", "roberta", "xlmroberta"};
 
 std::vector<float> LastRows(graft_session* session, const std::vector<int32_t>& ids) {
-  graft_tensor input = {};
-  input.name = "input_ids";
-  input.type = GRAFT_TYPE_I32;
-  input.rank = 1;
-  input.shape[0] = static_cast<int64_t>(ids.size());
-  input.data = ids.data();
-  const graft_tensor* outputs = nullptr;
-  size_t count = 0;
-  graft_error error = {};
-  REQUIRE_MESSAGE(graft_session_forward(session, &input, 1, &outputs, &count, &error) == GRAFT_OK,
-                  std::string(error.message));
-  for (size_t i = 0; i < count; ++i) {
-    if (outputs[i].shape[0] != static_cast<int64_t>(ids.size())) continue;
-    const auto* numbers = static_cast<const float*>(outputs[i].data);
-    const auto width = static_cast<size_t>(outputs[i].shape[1]);
+  const std::span<const graft_tensor> outputs = Forward(session, ids);
+  for (const graft_tensor& output : outputs) {
+    if (output.shape[0] != static_cast<int64_t>(ids.size())) continue;
+    const auto* numbers = static_cast<const float*>(output.data);
+    const auto width = static_cast<size_t>(output.shape[1]);
     return {numbers + (ids.size() - kComparedRows) * width, numbers + ids.size() * width};
   }
   FAIL("no output has a row for each token");

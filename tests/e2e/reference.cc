@@ -61,7 +61,7 @@ std::vector<int32_t> Greedy(graft_session* session, const std::vector<int32_t>& 
   return ids;
 }
 
-std::vector<float> Logits(graft_session* session, const std::vector<int32_t>& ids) {
+std::span<const graft_tensor> Forward(graft_session* session, const std::vector<int32_t>& ids) {
   graft_tensor input = {};
   input.name = "input_ids";
   input.type = GRAFT_TYPE_I32;
@@ -72,7 +72,12 @@ std::vector<float> Logits(graft_session* session, const std::vector<int32_t>& id
   size_t count = 0;
   graft_error error = {};
   RequireOk(graft_session_forward(session, &input, 1, &outputs, &count, &error), error);
-  REQUIRE(count == 1);
+  return {outputs, count};
+}
+
+std::vector<float> Logits(graft_session* session, const std::vector<int32_t>& ids) {
+  const std::span<const graft_tensor> outputs = Forward(session, ids);
+  REQUIRE(outputs.size() == 1);
   REQUIRE(outputs[0].rank == 2);
   REQUIRE(outputs[0].shape[0] == static_cast<int64_t>(ids.size()));
   const auto* numbers = static_cast<const float*>(outputs[0].data);

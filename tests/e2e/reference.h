@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ SessionPtr NewSession(graft_model* model, uint32_t threads = 2, int32_t kv_forma
 std::vector<int32_t> Greedy(graft_session* session, const std::vector<int32_t>& prompt,
                             uint32_t count);
 
+/// What forward gives for `ids`. It belongs to the session until its next call.
+std::span<const graft_tensor> Forward(graft_session* session, const std::vector<int32_t>& ids);
 /// Logits [ids, vocabulary] of one forward from position 0.
 std::vector<float> Logits(graft_session* session, const std::vector<int32_t>& ids);
 

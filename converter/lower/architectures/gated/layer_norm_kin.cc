@@ -4,6 +4,21 @@
 #include "converter/lower/architectures/registry.h"
 
 namespace graft::converter {
+namespace {
+
+// All heads of queries share one norm, and all of keys another, if `qk_layernorm` says so.
+// normalizes: what it says if the file does not.
+Status ReadHeadNorms(const JsonValue& config, bool normalizes, GatedDecoder* decoder) {
+  GRAFT_ASSIGN_OR_RETURN(normalizes, config.GetBool("qk_layernorm", normalizes));
+  if (!normalizes) return OkStatus();
+  decoder->head_norms = {.weights = HeadNorms::Weights::kShared,
+                         .design = decoder->norm,
+                         .query = "q_layernorm",
+                         .key = "k_layernorm"};
+  return OkStatus();
+}
+
+}  // namespace
 
 // Phi 1 to 2: attention and MLP beside each other behind one norm, biases everywhere, half of each
 // head rotates.
@@ -22,13 +37,7 @@ Status LowerPhi(const JsonValue& config, GraphBuilder& graph, TaskDescription* t
   decoder.names.attention_output = "dense";
   decoder.parallel = true;
   decoder.mlp = {.gated = false, .up = "fc1", .down = "fc2"};
-  GRAFT_ASSIGN_OR_RETURN(const bool normalizes, config.GetBool("qk_layernorm", false));
-  if (normalizes) {
-    decoder.head_norms = {.weights = HeadNorms::Weights::kShared,
-                          .design = decoder.norm,
-                          .query = "q_layernorm",
-                          .key = "k_layernorm"};
-  }
+  GRAFT_RETURN_IF_ERROR(ReadHeadNorms(config, /*normalizes=*/false, &decoder));
   return LowerGatedDecoder(decoder, config, graph, task);
 }
 
@@ -50,13 +59,7 @@ Status LowerPersimmon(const JsonValue& config, GraphBuilder& graph, TaskDescript
   decoder.names.attention_output = "dense";
   decoder.fused = ByHeads("query_key_value", decoder.attention);
   decoder.mlp = {.gated = false, .up = "dense_h_to_4h", .down = "dense_4h_to_h"};
-  GRAFT_ASSIGN_OR_RETURN(const bool normalizes, config.GetBool("qk_layernorm", true));
-  if (normalizes) {
-    decoder.head_norms = {.weights = HeadNorms::Weights::kShared,
-                          .design = decoder.norm,
-                          .query = "q_layernorm",
-                          .key = "k_layernorm"};
-  }
+  GRAFT_RETURN_IF_ERROR(ReadHeadNorms(config, /*normalizes=*/true, &decoder));
   return LowerGatedDecoder(decoder, config, graph, task);
 }
 
