@@ -11,6 +11,7 @@
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/model/model.h"
 #include "runtime/model/packed_weights.h"
+#include "runtime/ops/make_plan.h"
 #include "runtime/platform/data_source.h"
 #include "runtime/tasks/text_model.h"
 #include "schema/generated/model_generated.h"
@@ -56,6 +57,7 @@ Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char
   source = WithPack(std::move(source), name, given.pack, AccessOf(options));
   if (!source.ok()) return source.status();
   runtime::ModelOptions model_options;
+  model_options.check = runtime::CheckOps;
   model_options.threads = given.threads;
   model_options.verify_contents = given.verify_contents != 0;
   if (given.cache_folder != nullptr) model_options.cache.folder = given.cache_folder;

@@ -73,6 +73,7 @@ Model::~Model() = default;
 Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> source,
                                                  const ModelOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel verified, schema::Verify(source->bytes()));
+  if (options.check != nullptr) GRAFT_RETURN_IF_ERROR(options.check(verified));
   GRAFT_RETURN_IF_ERROR(KeepReadInPlace(verified, *source));
   if (options.verify_contents) {
     const uint64_t all = source->bytes().size();

@@ -22,6 +22,8 @@ struct ModelOptions {
   bool verify_contents = false;     ///< also check every segment's checksum
   CacheSettings cache = {};         ///< of packed weights
   uint64_t memory_limit_bytes = 0;  ///< of packed weights, and of each session; 0: none
+  /// What else a verified model is asked before anything is packed: whether its ops are built in.
+  Status (*check)(const schema::VerifiedModel& model) = nullptr;
 };
 
 /// Where the header ends in the file, and tensors may begin.

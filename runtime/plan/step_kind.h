@@ -25,7 +25,8 @@ struct StepKind {
   Division division = Division::kRowLocal;
   /// Its time goes into reading packed weights, which is worth starting early.
   bool reads_weights = false;
-  /// Makes what runs a step of this kind; null if there is no memory.
+  /// Makes what runs a step of this kind; null if there is no memory. A kind that the build leaves
+  /// out has none: see CheckOps.
   std::unique_ptr<StepRunner> (*make)();
   /// Adds the steps of a graph's op. Null: one step of this kind, with the op's inputs and outputs.
   void (*plan)(PlanBuilder& plan, uint32_t op) = nullptr;

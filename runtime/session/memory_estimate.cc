@@ -131,6 +131,7 @@ uint64_t OperatorBytes(const Plan& plan, const PackLayout& layout, unsigned work
 Result<MemoryEstimate> EstimateMemory(const DataSource& source, const SessionOptions& options,
                                       unsigned model_threads) {
   GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel model, schema::Verify(source.bytes()));
+  GRAFT_RETURN_IF_ERROR(CheckOps(model));
   GRAFT_RETURN_IF_ERROR(KeepReadInPlace(model, source));
   GRAFT_RETURN_IF_ERROR(InitializeKernels());
   GRAFT_ASSIGN_OR_RETURN(const PackLayout layout, LayOutWeights(model));
