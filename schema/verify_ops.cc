@@ -121,6 +121,20 @@ Status CheckAttentionRows(const OpChecker& op, const fb::Attention& attention) {
   return op.ExpectTokenRows();
 }
 
+Status CheckPositionBias(const OpChecker& op, const fb::Attention& attention) {
+  GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* table,
+                         op.MatrixAt(attention.position_bias(), "position_bias"));
+  const int64_t heads = table->shape()->Get(0);
+  const int64_t distances = table->shape()->Get(1);
+  if (table->format() != fb::TensorFormat::Float32 || heads != attention.heads() ||
+      attention.position_bias_before() >= distances) {
+    return op.OpError(
+        "needs its position_bias (%.100s) to be f32 of [%u, distances], %u of them before the row",
+        table->name()->c_str(), attention.heads(), attention.position_bias_before());
+  }
+  return OkStatus();
+}
+
 Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
   GRAFT_RETURN_IF_ERROR(op.ExpectOperands(op.input_count() == 3 ? 3 : 4, 1));
   if (attention.heads() < 1 || attention.heads() > kMaxHeads || attention.head_dim() < 1 ||
@@ -146,6 +160,7 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
     if (!std::isfinite(attention.alibi_scale()))
       return op.OpError("has an alibi_scale that is not finite");
   }
+  if (attention.position_bias() != -1) GRAFT_RETURN_IF_ERROR(CheckPositionBias(op, attention));
   if (attention.kv_cache() != -1) {
     GRAFT_ASSIGN_OR_RETURN(const fb::KvCache* cache, op.CacheAt(attention.kv_cache()));
     if (cache->kv_heads() != attention.kv_heads() || cache->head_dim() != attention.head_dim()) {

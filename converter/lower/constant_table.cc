@@ -145,6 +145,16 @@ std::vector<double> ConstantTable::Numbers(std::string_view source, int64_t coun
   return numbers;
 }
 
+std::vector<double> ConstantTable::Numbers(std::string_view source, int64_t rows, int64_t width) {
+  CheckShape(source, {rows, width});
+  if (!status().ok()) return {};
+  std::vector<double> numbers(static_cast<size_t>(rows * width));
+  const std::string name = NameInSource(source);
+  numbers_of_.push_back(name);
+  Fail(source_.ReadRows(name, 0, rows, numbers));
+  return numbers;
+}
+
 TensorId ConstantTable::Literal(std::string_view name, std::vector<float> numbers) {
   Constant constant;
   constant.name = name;

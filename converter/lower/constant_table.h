@@ -58,6 +58,8 @@ class ConstantTable {
   /// The first numbers of a tensor, for what is computed from them at once. Zeros where it is
   /// missing or cannot be read, which is a fault.
   std::vector<double> Numbers(std::string_view source, int64_t count);
+  /// The same of all of a matrix; none once there is a fault.
+  std::vector<double> Numbers(std::string_view source, int64_t rows, int64_t width);
   /// Tensors that Numbers read.
   const std::vector<std::string>& numbers_of() const { return numbers_of_; }
   /// A matrix that stays f32, as small tables do.

@@ -84,7 +84,8 @@ flatbuffers::Offset<fb::Attention> GraphBuilder::StoredAttention(const Attention
                                                                  int32_t kv_cache, bool causal) {
   return fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads), U32(shape.head_dim),
                              shape.scale, shape.soft_cap, U32(shape.window), kv_cache, causal,
-                             shape.alibi_slopes.index, shape.alibi_scale, shape.alibi_rounded);
+                             shape.alibi_slopes.index, shape.alibi_scale, shape.alibi_rounded,
+                             shape.position_bias.index, U32(shape.position_bias_before));
 }
 
 void GraphBuilder::CheckTakes(TensorId weight, ValueId x) {

@@ -33,6 +33,10 @@ struct AttentionShape {
   TensorId alibi_slopes{};
   float alibi_scale = 1.0f;
   bool alibi_rounded = false;
+  /// f32 [heads, distances]: that of position j - position i + position_bias_before, or of the
+  /// nearest distance there is, is added to scores.
+  TensorId position_bias{};
+  int64_t position_bias_before = 0;
 };
 
 /// As schema/model.fbs's Xielu has them.

@@ -12,6 +12,11 @@ const float* StepSource::floats(int32_t tensor) const {
   return reinterpret_cast<const float*>(model.tensor_bytes(stored).data.data());
 }
 
+size_t StepSource::matrix_width(int32_t tensor) const {
+  const auto& tensors = *plan.model().model().tensors();
+  return static_cast<size_t>(tensors.Get(static_cast<uint32_t>(tensor))->shape()->Get(1));
+}
+
 const void* StepSource::op_attributes() const { return plan.op(step.ops[0]).attributes(); }
 
 uint8_t* StepPlaces::data(const std::vector<int32_t>& values, size_t i) const {

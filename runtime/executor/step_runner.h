@@ -42,6 +42,8 @@ struct StepSource {
   }
   /// The numbers of an f32 tensor; null if it is -1.
   const float* floats(int32_t tensor) const;
+  /// The width of a matrix.
+  size_t matrix_width(int32_t tensor) const;
 
  private:
   const void* op_attributes() const;

@@ -11,6 +11,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
+#include "runtime/kernels/score_biases-inl.h"
 #include "runtime/kernels/vector_math-inl.h"
 
 #ifndef GRAFT_RUNTIME_KERNELS_ATTENTION_ONCE_
@@ -148,6 +149,7 @@ struct Block {
   float* sums;     // [kMaxVectors][padded_dim], unnormalized
   size_t count = 0;
   size_t head[kMaxVectors];
+  size_t position[kMaxVectors];
   size_t first[kMaxVectors];  // visible positions: [first, last)
   size_t last[kMaxVectors];
   float maximum[kMaxVectors];
@@ -170,18 +172,10 @@ void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row
   float* scaled = block.query + i * shape.head_dim;
   for (size_t k = 0; k < shape.head_dim; ++k) scaled[k] = shape.scale * query[k];
   const size_t position = rows.first_position + row;
+  block.position[i] = position;
   block.last[i] = shape.causal ? std::min(rows.kv_positions, position + 1) : rows.kv_positions;
   block.first[i] =
       shape.window > 0 && position + 1 > shape.window ? position + 1 - shape.window : 0;
-}
-
-// Adds what ALiBi says of positions [tile, tile + columns) to the scores of one query vector.
-void AddAlibi(const AttentionShape& shape, float slope, size_t tile, size_t columns, float* to) {
-  for (size_t j = 0; j < columns; ++j) {
-    float bias = slope * static_cast<float>(tile + j);
-    if (shape.alibi_rounded) bias = hwy::F32FromBF16(hwy::BF16FromF32(bias));
-    to[j] += shape.alibi_scale * bias;
-  }
 }
 
 // Turns a tile's scores into weights under the running maximum; scale[i]: factors of earlier sums.
@@ -200,6 +194,8 @@ HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t c
     }
     if (shape.alibi_slopes != nullptr)
       AddAlibi(shape, shape.alibi_slopes[block.head[i]], tile, columns, weights);
+    if (shape.position_bias != nullptr)
+      AddPositionBias(shape, block.head[i], block.position[i], tile, columns, weights);
     for (size_t j = tile; j < block.first[i] && j < tile + columns; ++j)
       weights[j - tile] = kMinusInfinity;
     for (size_t j = std::max(tile, block.last[i]); j < tile + columns; ++j)

@@ -20,6 +20,11 @@ struct AttentionShape {
   const float* alibi_slopes = nullptr;
   float alibi_scale = 1.0f;
   bool alibi_rounded = false;  ///< To bf16, before it is scaled.
+  /// Of each head and each of `distances` distances, if there is one: that of a position `d` behind
+  /// the row's, which is at distances_before + d or the nearest there is, is added to the scores.
+  const float* position_bias = nullptr;
+  size_t distances = 0;
+  size_t distances_before = 0;
 };
 
 /// Floats of scratch that a worker needs, whatever the op's number of rows.

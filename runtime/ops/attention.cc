@@ -93,6 +93,10 @@ class Attend final : public StepRunner {
     shape_.alibi_slopes = source.floats(attention.alibi_slopes());
     shape_.alibi_scale = attention.alibi_scale();
     shape_.alibi_rounded = attention.alibi_rounded();
+    shape_.position_bias = source.floats(attention.position_bias());
+    if (shape_.position_bias != nullptr)
+      shape_.distances = source.matrix_width(attention.position_bias());
+    shape_.distances_before = attention.position_bias_before();
     stored_.Read(source, attention);
     workspace_ = &source.attention;
     return OkStatus();

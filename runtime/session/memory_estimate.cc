@@ -60,8 +60,10 @@ uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
     if (const auto* norm = op->attributes_as_RmsNorm()) add_tensor(norm->weight());
     if (const auto* rope = op->attributes_as_Rope()) add_tensor(rope->inverse_frequencies());
     if (const auto* constant = op->attributes_as_Constant()) add_tensor(constant->tensor());
-    if (const auto* attention = op->attributes_as_Attention())
+    if (const auto* attention = op->attributes_as_Attention()) {
       add_tensor(attention->alibi_slopes());
+      add_tensor(attention->position_bias());
+    }
     if (const auto* norm = op->attributes_as_LayerNorm()) {
       add_tensor(norm->weight());
       add_tensor(norm->bias());

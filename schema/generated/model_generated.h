@@ -1479,7 +1479,9 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_CAUSAL = 18,
     VT_ALIBI_SLOPES = 20,
     VT_ALIBI_SCALE = 22,
-    VT_ALIBI_ROUNDED = 24
+    VT_ALIBI_ROUNDED = 24,
+    VT_POSITION_BIAS = 26,
+    VT_POSITION_BIAS_BEFORE = 28
   };
   uint32_t heads() const {
     return GetField<uint32_t>(VT_HEADS, 0);
@@ -1514,6 +1516,12 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   bool alibi_rounded() const {
     return GetField<uint8_t>(VT_ALIBI_ROUNDED, 0) != 0;
   }
+  int32_t position_bias() const {
+    return GetField<int32_t>(VT_POSITION_BIAS, -1);
+  }
+  uint32_t position_bias_before() const {
+    return GetField<uint32_t>(VT_POSITION_BIAS_BEFORE, 0);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint32_t>(verifier, VT_HEADS, 4) &&
@@ -1527,6 +1535,8 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<int32_t>(verifier, VT_ALIBI_SLOPES, 4) &&
            VerifyField<float>(verifier, VT_ALIBI_SCALE, 4) &&
            VerifyField<uint8_t>(verifier, VT_ALIBI_ROUNDED, 1) &&
+           VerifyField<int32_t>(verifier, VT_POSITION_BIAS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_POSITION_BIAS_BEFORE, 4) &&
            verifier.EndTable();
   }
 };
@@ -1568,6 +1578,12 @@ struct AttentionBuilder {
   void add_alibi_rounded(bool alibi_rounded) {
     fbb_.AddElement<uint8_t>(Attention::VT_ALIBI_ROUNDED, static_cast<uint8_t>(alibi_rounded), 0);
   }
+  void add_position_bias(int32_t position_bias) {
+    fbb_.AddElement<int32_t>(Attention::VT_POSITION_BIAS, position_bias, -1);
+  }
+  void add_position_bias_before(uint32_t position_bias_before) {
+    fbb_.AddElement<uint32_t>(Attention::VT_POSITION_BIAS_BEFORE, position_bias_before, 0);
+  }
   explicit AttentionBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1591,8 +1607,12 @@ inline flatbuffers::Offset<Attention> CreateAttention(
     bool causal = false,
     int32_t alibi_slopes = -1,
     float alibi_scale = 1.0f,
-    bool alibi_rounded = false) {
+    bool alibi_rounded = false,
+    int32_t position_bias = -1,
+    uint32_t position_bias_before = 0) {
   AttentionBuilder builder_(_fbb);
+  builder_.add_position_bias_before(position_bias_before);
+  builder_.add_position_bias(position_bias);
   builder_.add_alibi_scale(alibi_scale);
   builder_.add_alibi_slopes(alibi_slopes);
   builder_.add_kv_cache(kv_cache);

@@ -133,6 +133,14 @@ Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbe
           }
           score += options.alibi_scale * bias;
         }
+        if (!options.position_bias.empty()) {
+          const auto distances = static_cast<int64_t>(options.position_bias.size()) / options.heads;
+          const int64_t distance = static_cast<int64_t>(j) - static_cast<int64_t>(row) +
+                                   int64_t{options.position_bias_before};
+          const int64_t place = std::clamp<int64_t>(distance, 0, distances - 1);
+          score += options.position_bias[head * static_cast<size_t>(distances) +
+                                         static_cast<size_t>(place)];
+        }
         weights[j] = std::exp(score);
         total += weights[j];
       }

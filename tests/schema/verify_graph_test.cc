@@ -42,6 +42,7 @@ struct Decoder {
   uint32_t rope_positions = 0;
   float growth = 0.0f, alibi_scale = 1.0f;
   int32_t alibi_slopes = -1;
+  int32_t position_bias = -1;
 };
 
 // What is learned of the graph goes to `facts`, if that is not null.
@@ -89,7 +90,7 @@ Status Check(const Decoder& d, GraphFacts* facts = nullptr) {
   model.Op("attention", {rotated, key, key, positions}, {d.write_twice ? normed : attended},
            fb::OpAttributes::Attention,
            fb::CreateAttention(b, d.heads, d.kv_heads, d.head_dim, d.scale, d.soft_cap, 0, d.cache,
-                               d.causal, d.alibi_slopes, d.alibi_scale)
+                               d.causal, d.alibi_slopes, d.alibi_scale, false, d.position_bias)
                .Union());
   model.Op("gate", {attended, normed}, {gated}, fb::OpAttributes::GatedActivation,
            fb::CreateGatedActivation(b, d.activation).Union());
@@ -238,6 +239,11 @@ TEST_SUITE("schema/graph") {
     CHECK_REFUSED("needs its alibi_slopes (norm) to be f32 of [3]", d.alibi_slopes = 1);
     CHECK_REFUSED("has tensor 9 of 4 as its alibi_slopes", d.alibi_slopes = 9);
     CHECK_REFUSED("has tensor -2 of 4 as its alibi_slopes", d.alibi_slopes = -2);
+    CHECK_REFUSED("needs its position_bias (norm) to be a matrix", d.position_bias = 1);
+    CHECK_REFUSED("needs its position_bias (table) to be f32 of [3, distances]",
+                  d.position_bias = 0);
+    CHECK_REFUSED("has tensor 9 of 4 as its position_bias", d.position_bias = 9);
+    CHECK_REFUSED("has tensor -2 of 4 as its position_bias", d.position_bias = -2);
   }
 
   TEST_CASE("norms of groups, clamps and xielus are held to their shapes and ranges") {

@@ -208,10 +208,16 @@ int32_t GraphMaker::Attention(int32_t query, int32_t key, int32_t value,
       options.alibi_slopes.empty()
           ? -1
           : builder_.FloatTensor("slopes", {options.heads}, options.alibi_slopes);
+  const int64_t distances = static_cast<int64_t>(options.position_bias.size()) / options.heads;
+  const int32_t bias =
+      options.position_bias.empty()
+          ? -1
+          : builder_.FloatTensor("bias", {options.heads, distances}, options.position_bias);
   Op({query, key, value, positions_}, out, fb::OpAttributes::Attention,
      fb::CreateAttention(builder_.builder(), options.heads, options.kv_heads, options.head_dim,
                          options.scale, options.soft_cap, options.window, options.kv_cache,
-                         options.causal, slopes, options.alibi_scale, options.alibi_rounded)
+                         options.causal, slopes, options.alibi_scale, options.alibi_rounded, bias,
+                         options.position_bias_before)
          .Union());
   return out;
 }

@@ -75,6 +75,8 @@ class GraphMaker {
     std::vector<float> alibi_slopes = {};  // of each head; empty: none
     float alibi_scale = 1.0f;
     bool alibi_rounded = false;
+    std::vector<float> position_bias = {};  // of each head and distance; empty: none
+    uint32_t position_bias_before = 0;
   };
   int32_t Attention(int32_t query, int32_t key, int32_t value, const AttentionOptions& options);
   int32_t Binary(fb::OpAttributes kind, int32_t a, int32_t b, int64_t width,

@@ -57,6 +57,7 @@ Lowering LowerSeedOss;
 Lowering LowerSmolLm3;
 Lowering LowerStableLm;
 Lowering LowerStarcoder2;
+Lowering LowerT5;
 Lowering LowerVaultGemma;
 Lowering LowerVit;
 Lowering LowerXglm;
@@ -119,6 +120,9 @@ inline constexpr Architecture kArchitectures[] = {
     {"vit", LowerVit},
     {"deit", LowerDeit},
     {"roberta", LowerRoberta},
+    {"t5", LowerT5},
+    {"mt5", LowerT5},
+    {"umt5", LowerT5},
     {"xlm-roberta", LowerRoberta},
 };
 

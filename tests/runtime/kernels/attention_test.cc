@@ -33,6 +33,14 @@ Numbers ThroughCodes(Numbers rows, size_t head_dim) {
   return rows;
 }
 
+// A bias for each head and each of `distances` distances, `before` of them (at most all but one)
+// before a row.
+void AddBias(uint32_t distances, uint32_t before, Options* options) {
+  options->position_bias_before = std::min(before, distances - 1);
+  for (uint32_t i = 0; i < options->heads * distances; ++i)
+    options->position_bias.push_back(std::sin(static_cast<float>(i * i)));
+}
+
 // Queries, keys and values are rows of tables that the token id picks: attention alone, fed without
 // any other arithmetic.
 class AttentionModel {
@@ -250,6 +258,7 @@ TEST_SUITE("runtime/attention") {
         options.alibi_scale = 0.5f;
         options.alibi_rounded = pick(0, 1) == 0;
       }
+      if (pick(0, 1) == 0) AddBias(pick(1, 70), pick(0, 200), &options);
       if (pick(0, 1) == 0) options.window = is_long ? pick(513, 690) : pick(1, tokens);
       const auto format = std::array{runtime::KvFormat::kFloat32, runtime::KvFormat::kFloat16,
                                      runtime::KvFormat::kInt8}[pick(0, 2)];
@@ -279,6 +288,13 @@ TEST_SUITE("runtime/attention") {
         if (!causal && options.window > 0) continue;
         options.causal = causal;
         const AttentionModel model(options, false);
+        Options biased = options;
+        AddBias(40, causal ? 39 : 17, &biased);
+        const auto few = AttentionModel::Ids(75);
+        const AttentionModel biased_model(biased, false);
+        const auto biased_session = biased_model.NewSession(runtime::KvFormat::kFloat16, 64, 2);
+        CHECK(LargestDifference(Forward(*biased_session, few), biased_model.Expected(few)) <
+              Tolerance(runtime::KvFormat::kFloat32));
         for (const size_t count : {1, 16, 75, 301}) {
           const auto ids = AttentionModel::Ids(count);
           const auto session = model.NewSession(runtime::KvFormat::kFloat16, 64, 2);
