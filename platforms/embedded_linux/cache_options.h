@@ -21,7 +21,13 @@ class CacheOptions {
   uint64_t limit_bytes() const { return limit_mib_ << 20; }  ///< 0: graft.h's default
   bool reads_file() const { return reads_file_; }            ///< rather than map the model
 
-  const std::string& pack() const { return pack_; }  ///< ""; none
+  /// The same for a file beside the one that --pack is meant for.
+  CacheOptions WithoutPack() const {
+    CacheOptions options = *this;
+    options.pack_.clear();
+    return options;
+  }
+  const std::string& pack() const { return pack_; }  ///< "": none
 
  private:
   std::string pack_;

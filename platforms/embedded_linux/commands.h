@@ -11,6 +11,7 @@ int RunEmbed(int argc, char** argv);
 int RunClassify(int argc, char** argv);
 int RunTokenize(int argc, char** argv);
 int RunPerplexity(int argc, char** argv);
+int RunCompare(int argc, char** argv);
 int RunBench(int argc, char** argv);
 int RunInfo(int argc, char** argv);
 int RunEstimate(int argc, char** argv);

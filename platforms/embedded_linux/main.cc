@@ -36,6 +36,12 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
       Shows the token ids of a text, or the text of ids.
   graft-run perplexity FILE --text-file F [--context N] [--kv auto|f32|f16|int8] [--threads N] [--json]
       How well the model predicts a text: e to the mean loss over windows of N tokens (256), each from an empty context.
+  graft-run compare FILE... --reference REF --text-file F [--prompts F2 [--max-tokens N] [--raw-prompts]] [--context N]
+            [--windows N] [--html PAGE] [--svg PLOT] [--max-kl X] [--gate] [--kv ...] [--threads N] [--json]
+      What each FILE loses against REF, such as the same model in f32: KL divergence of its predictions of the text, how often
+      the likeliest token is the same, both perplexities; by the length of the context, too. --prompts: both answer each line of
+      F2 greedily, by their chat templates; shown is where they part, and whether answers end, close their thinking and are JSON
+      where REF's do. --max-kl, --gate: exit code 1 where a FILE loses more, or breaks what REF's answers keep.
   graft-run bench FILE [-p 128] [-n 64] [-d 0] [-t THREADS] [-r 5] [--kv auto|f32|f16|int8] [--profile]
             [--json]
       Speed with a prompt of -p tokens and -n generated ones after -d tokens of context, each measured -r times; what a
@@ -63,6 +69,7 @@ Examples
   graft-run generate tales.graft --prompt "Once upon a time" --max-tokens 100 --temperature 0.8 --top-k 40
   graft-run tokenize tales.graft --text "Hello" --json
   echo "What is a fjord?" | graft-run chat smol.graft --system "Answer in one sentence." --max-tokens 60
+  graft-run compare tales-int4.graft tales-int8.graft --reference tales-f32.graft --text-file held-out.txt --html report.html
   graft-run bench tales.graft -p 128 -n 64 -t 2
   graft-run generate tales.graft --pack holmes.graftpack --prompt "It was a foggy evening"
 )";
@@ -80,6 +87,7 @@ constexpr Command kCommands[] = {
     {"classify", graft_run::RunClassify},
     {"tokenize", graft_run::RunTokenize},
     {"perplexity", graft_run::RunPerplexity},
+    {"compare", graft_run::RunCompare},
     {"bench", graft_run::RunBench},
     {"info", graft_run::RunInfo},
     {"estimate", graft_run::RunEstimate},

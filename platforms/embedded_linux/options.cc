@@ -79,6 +79,19 @@ std::string Options::Store(const Option& option, const char* text) {
 }
 
 std::string Options::Parse(int argc, char** argv, std::string* file, bool needs_file) {
+  std::vector<std::string> files;
+  if (std::string problem = ParseAll(argc, argv, &files); !problem.empty()) return problem;
+  if (files.size() > 1) return Format("more than one FILE: \"%s\"", files[1].c_str());
+  if (!files.empty()) *file = files[0];
+  return !files.empty() || !needs_file ? std::string() : std::string("no model FILE is given");
+}
+
+std::string Options::Parse(int argc, char** argv, std::vector<std::string>* files) {
+  if (std::string problem = ParseAll(argc, argv, files); !problem.empty()) return problem;
+  return files->empty() ? std::string("no model FILE is given") : std::string();
+}
+
+std::string Options::ParseAll(int argc, char** argv, std::vector<std::string>* files) {
   std::vector<::option> names;
   std::string letters = ":";  // tells a missing value from an unknown option
   for (size_t i = 0; i < options_.size(); ++i) {
@@ -90,13 +103,6 @@ std::string Options::Parse(int argc, char** argv, std::string* file, bool needs_
   names.push_back({nullptr, 0, nullptr, 0});
   opterr = 0;
   optind = 0;  // start over: GNU's way to forget an earlier call
-  bool has_file = false;
-  const auto take_file = [&](const char* text) -> std::string {
-    if (has_file) return Format("more than one FILE: \"%s\"", text);
-    has_file = true;
-    *file = text;
-    return {};
-  };
   for (;;) {
     const int found = getopt_long(argc, argv, letters.c_str(), names.data(), nullptr);
     if (found == -1) break;
@@ -112,10 +118,8 @@ std::string Options::Parse(int argc, char** argv, std::string* file, bool needs_
       break;
     }
   }
-  for (; optind < argc; ++optind) {
-    if (std::string problem = take_file(argv[optind]); !problem.empty()) return problem;
-  }
-  return has_file || !needs_file ? std::string() : std::string("no model FILE is given");
+  files->assign(argv + optind, argv + argc);
+  return {};
 }
 
 std::string ParseIds(std::string_view text, std::vector<int32_t>* ids) {

@@ -22,6 +22,8 @@ class Options {
   /// may be none, and *file stays as it is.
   /// Returns  an empty string, or what is wrong with the command line.
   std::string Parse(int argc, char** argv, std::string* file, bool needs_file = true);
+  /// The same for one FILE or more.
+  std::string Parse(int argc, char** argv, std::vector<std::string>* files);
 
  private:
   enum class Kind : uint8_t { kFlag, kString, kStringList, kInteger, kFloat };
@@ -35,6 +37,7 @@ class Options {
     double high;
   };
 
+  std::string ParseAll(int argc, char** argv, std::vector<std::string>* files);
   static std::string Store(const Option& option, const char* text);
 
   std::vector<Option> options_;
