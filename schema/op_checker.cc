@@ -50,6 +50,11 @@ Status OpChecker::UseCache(int32_t index) {
   return OkStatus();
 }
 
+Status OpChecker::ReadCache(int32_t index) const {
+  if (cache_used_[index]) return OkStatus();
+  return OpError("reads kv_cache %d, which no op before it stores into", index);
+}
+
 Status OpChecker::ExpectOperands(uint32_t inputs, uint32_t outputs) const {
   if (op_->inputs()->size() != inputs || op_->outputs()->size() != outputs) {
     return OpError("has %u inputs and %u outputs; it needs %u and %u", op_->inputs()->size(),

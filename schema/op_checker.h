@@ -52,6 +52,9 @@ class OpChecker {
   /// Says that the op uses a cache, and is the only one to.
   /// Requires CacheAt(index) is ok.
   Status UseCache(int32_t index);
+  /// Says that the op reads what an op before it has stored in a cache.
+  /// Requires CacheAt(index) is ok.
+  Status ReadCache(int32_t index) const;
 
   /// An error that names the op: "op 12 (model.layers.0.mlp.up_proj, Linear) <message>".
   [[gnu::format(printf, 2, 3)]] Status OpError(const char* format, ...) const;

@@ -10,6 +10,7 @@
 #include "schema/generated/model_generated.h"
 #include "schema/image_window.h"
 #include "schema/op_checker.h"
+#include "schema/verify_row_ops.h"
 
 namespace graft::schema {
 namespace {
@@ -104,11 +105,16 @@ Status CheckRope(OpChecker& op, const fb::Rope& rope) {
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
 
+// Whether the op has no keys and values of its own, but reads those that another has stored.
+bool ReadsStored(const OpChecker& op) { return op.input_count() == 2; }
+
 Status CheckAttentionRows(const OpChecker& op, const fb::Attention& attention) {
-  for (uint32_t i = 1; i < 3; ++i)
+  const uint32_t last = op.input_count() - 1;
+  for (uint32_t i = 1; i < 3 && i <= last; ++i)
     GRAFT_RETURN_IF_ERROR(op.ExpectSameRows(op.Input(0), op.Input(i)));
-  const bool by_texts = op.input_count() == 4 && op.InputOrigin(3) == Origin::kTextEnds;
-  if (op.input_count() == 4 && !by_texts) {
+  if (ReadsStored(op)) return op.ExpectOrigin(1, Origin::kPositions, "Positions");
+  const bool by_texts = last == 3 && op.InputOrigin(3) == Origin::kTextEnds;
+  if (last == 3 && !by_texts) {
     GRAFT_RETURN_IF_ERROR(op.ExpectOrigin(3, Origin::kPositions, "Positions"));
     return op.ExpectSameRows(op.Input(0), op.Input(3));
   }
@@ -117,7 +123,7 @@ Status CheckAttentionRows(const OpChecker& op, const fb::Attention& attention) {
   if (attention.kv_cache() != -1 || (needs_order && !by_texts)) {
     return op.OpError("is causal, windowed or keeps a kv_cache, and needs positions for that");
   }
-  if (op.input_count() == 3) return OkStatus();
+  if (last == 2) return OkStatus();
   return op.ExpectTokenRows();
 }
 
@@ -135,8 +141,21 @@ Status CheckPositionBias(const OpChecker& op, const fb::Attention& attention) {
   return OkStatus();
 }
 
+Status CheckCache(OpChecker& op, const fb::Attention& attention) {
+  GRAFT_ASSIGN_OR_RETURN(const fb::KvCache* cache, op.CacheAt(attention.kv_cache()));
+  if (cache->kv_heads() != attention.kv_heads() || cache->head_dim() != attention.head_dim()) {
+    return op.OpError("has %u kv_heads of %u, its kv_cache %u of %u", attention.kv_heads(),
+                      attention.head_dim(), cache->kv_heads(), cache->head_dim());
+  }
+  GRAFT_RETURN_IF_ERROR(ReadsStored(op) ? op.ReadCache(attention.kv_cache())
+                                        : op.UseCache(attention.kv_cache()));
+  if (!attention.causal()) return op.OpError("keeps a kv_cache but is not causal");
+  return OkStatus();
+}
+
 Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
-  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(op.input_count() == 3 ? 3 : 4, 1));
+  const bool stored = ReadsStored(op);
+  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(stored ? 2 : op.input_count() == 3 ? 3 : 4, 1));
   if (attention.heads() < 1 || attention.heads() > kMaxHeads || attention.head_dim() < 1 ||
       attention.head_dim() > kMaxHeadDim || attention.kv_heads() < 1 ||
       attention.heads() % attention.kv_heads() != 0) {
@@ -147,8 +166,8 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
   const int64_t query_width = int64_t{attention.heads()} * attention.head_dim();
   const int64_t kv_width = int64_t{attention.kv_heads()} * attention.head_dim();
   GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Input(0), query_width));
-  GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Input(1), kv_width));
-  GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Input(2), kv_width));
+  for (uint32_t i = 1; i < 3 && !stored; ++i)
+    GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Input(i), kv_width));
   GRAFT_RETURN_IF_ERROR(CheckAttentionRows(op, attention));
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(attention.scale(), "scale"));
   if (!std::isfinite(attention.soft_cap()) || attention.soft_cap() < 0.0f) {
@@ -161,15 +180,7 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
       return op.OpError("has an alibi_scale that is not finite");
   }
   if (attention.position_bias() != -1) GRAFT_RETURN_IF_ERROR(CheckPositionBias(op, attention));
-  if (attention.kv_cache() != -1) {
-    GRAFT_ASSIGN_OR_RETURN(const fb::KvCache* cache, op.CacheAt(attention.kv_cache()));
-    if (cache->kv_heads() != attention.kv_heads() || cache->head_dim() != attention.head_dim()) {
-      return op.OpError("has %u kv_heads of %u, its kv_cache %u of %u", attention.kv_heads(),
-                        attention.head_dim(), cache->kv_heads(), cache->head_dim());
-    }
-    GRAFT_RETURN_IF_ERROR(op.UseCache(attention.kv_cache()));
-    if (!attention.causal()) return op.OpError("keeps a kv_cache but is not causal");
-  }
+  if (stored || attention.kv_cache() != -1) GRAFT_RETURN_IF_ERROR(CheckCache(op, attention));
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
 
@@ -360,6 +371,14 @@ Status CheckKind(OpChecker& op) {
       return CheckClamp(op, *kind.attributes_as_Clamp());
     case fb::OpAttributes::Xielu:
       return CheckXielu(op, *kind.attributes_as_Xielu());
+    case fb::OpAttributes::SelectColumns:
+      return CheckSelectColumns(op, *kind.attributes_as_SelectColumns());
+    case fb::OpAttributes::WeightedSum:
+      return CheckWeightedSum(op, *kind.attributes_as_WeightedSum());
+    case fb::OpAttributes::GaussianTopK:
+      return CheckGaussianTopK(op, *kind.attributes_as_GaussianTopK());
+    case fb::OpAttributes::MatchRms:
+      return CheckMatchRms(op, *kind.attributes_as_MatchRms());
     case fb::OpAttributes::NONE:
       break;
   }

@@ -112,11 +112,13 @@ Status ReadGroups(const Constant& constant, const TensorSource& source, int64_t 
 
 void ApplyToRows(const TensorPart& part, int64_t row_begin, int64_t width,
                  std::span<double> numbers) {
-  if (part.row_factors.empty() && part.row_offsets.empty()) return;
+  if (part.row_factors.empty() && part.row_offsets.empty() && part.column_factors.empty()) return;
   for (size_t i = 0; i < numbers.size(); ++i) {
     const size_t row = static_cast<size_t>(row_begin) + i / static_cast<size_t>(width);
     if (!part.row_factors.empty()) numbers[i] *= part.row_factors[row];
     if (!part.row_offsets.empty()) numbers[i] += part.row_offsets[row];
+    if (!part.column_factors.empty())
+      numbers[i] *= part.column_factors[i % static_cast<size_t>(width)];
   }
 }
 

@@ -41,6 +41,8 @@ struct TensorPart {
   double offset = 0.0;
   std::vector<double> row_factors = {};  ///< One for each row of the constant; empty: 1.
   std::vector<double> row_offsets = {};  ///< Likewise; empty: 0.
+  std::vector<double> column_factors =
+      {};  ///< One for each number of a row, last of all; empty: 1.
   /// Of more than 1: rows and columns are cut into as many groups, and the source has those columns
   /// of a row that are of the row's group. The others are 0.
   int64_t groups = 1;

@@ -180,6 +180,12 @@ Result<int64_t> ReadPadToken(const JsonValue& config, int64_t vocabulary, int64_
   return token >= 0 && token < vocabulary ? token : -1;
 }
 
+Result<float> ReadCap(const JsonValue& config, std::string_view key, double usual) {
+  if (!config.Has(key) && (usual == 0.0 || Mentions(config, key))) return 0.0f;
+  GRAFT_ASSIGN_OR_RETURN(const double cap, ReadPositive(config, key, usual));
+  return static_cast<float>(cap);
+}
+
 Status ReadTextTask(const JsonValue& config, std::string_view context_key, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(task->context_tokens,
                          config.GetIntIn(context_key, 1, kMaxContext, kUsualContext));

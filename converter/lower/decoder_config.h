@@ -49,6 +49,9 @@ bool Mentions(const JsonValue& config, std::string_view key);
 /// it.
 Result<int64_t> ReadPadToken(const JsonValue& config, int64_t vocabulary, int64_t usual);
 
+/// A soft cap: 0 if the file says null, `usual` if it does not mention the key.
+Result<float> ReadCap(const JsonValue& config, std::string_view key, double usual);
+
 /// Fills the task of a decoder that generates text; `context_key` names the trained context.
 Status ReadTextTask(const JsonValue& config, std::string_view context_key, TaskDescription* task);
 

@@ -80,8 +80,8 @@ int32_t GraphBuilder::AddKvCache(std::string_view name, const AttentionShape& sh
   return static_cast<int32_t>(kv_caches_.size() - 1);
 }
 
-flatbuffers::Offset<fb::Attention> GraphBuilder::StoredAttention(const AttentionShape& shape,
-                                                                 int32_t kv_cache, bool causal) {
+flatbuffers::Offset<fb::Attention> GraphBuilder::AttentionOf(const AttentionShape& shape,
+                                                             int32_t kv_cache, bool causal) {
   return fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads), U32(shape.head_dim),
                              shape.scale, shape.soft_cap, U32(shape.window), kv_cache, causal,
                              shape.alibi_slopes.index, shape.alibi_scale, shape.alibi_rounded,

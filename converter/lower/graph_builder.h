@@ -75,15 +75,22 @@ class GraphBuilder : public ConstantTable {
                           ValueId positions, const AttentionShape& shape) {
     const int32_t cache = AddKvCache(name, shape);
     return Op(name, {query, key, value, positions}, ShapeOf(query),
-              StoredAttention(shape, cache, /*causal=*/true));
+              AttentionOf(shape, cache, /*causal=*/true));
   }
   /// Attention of every row to every row, or to those of its own text if `text_ends` is given; to
   /// none after its own if `causal`. Keeps nothing.
   ValueId Attention(std::string_view name, ValueId query, ValueId key, ValueId value,
                     ValueId text_ends, const AttentionShape& shape, bool causal = false) {
     return Op(name, {query, key, value, text_ends}, ShapeOf(query),
-              StoredAttention(shape, /*kv_cache=*/-1, causal));
+              AttentionOf(shape, /*kv_cache=*/-1, causal));
   }
+  /// Causal attention over a KV cache that an attention before this one stores into.
+  ValueId StoredAttention(std::string_view name, ValueId query, ValueId positions,
+                          const AttentionShape& shape, int32_t cache) {
+    return Op(name, {query, positions}, ShapeOf(query), AttentionOf(shape, cache, /*causal=*/true));
+  }
+  /// The cache of the last CachedAttention.
+  int32_t last_cache() const { return static_cast<int32_t>(kv_caches_.size()) - 1; }
   ValueId Add(std::string_view name, ValueId a, ValueId b) {
     return Op(name, {a, b}, ShapeOf(a), schema::fb::CreateAdd(header_));
   }
@@ -113,6 +120,25 @@ class GraphBuilder : public ConstantTable {
         header_, static_cast<float>(numbers.alpha_p), static_cast<float>(numbers.alpha_n),
         static_cast<float>(numbers.beta), static_cast<float>(numbers.epsilon));
     return Op(name, {x}, ShapeOf(x), stored);
+  }
+  /// Columns [begin, begin + width) of each row.
+  ValueId SelectColumns(std::string_view name, ValueId x, int64_t begin, int64_t width) {
+    return Op(name, {x}, RowsLike(x, width), schema::fb::CreateSelectColumns(header_, U32(begin)));
+  }
+  /// The sum of `parts`, part i times column begin + i of `weights`.
+  ValueId WeightedSum(std::string_view name, const std::vector<ValueId>& parts, ValueId weights,
+                      int64_t begin) {
+    std::vector<ValueId> inputs = {parts[0], weights};
+    inputs.insert(inputs.end(), parts.begin() + 1, parts.end());
+    return Op(name, inputs, ShapeOf(parts[0]), schema::fb::CreateWeightedSum(header_, U32(begin)));
+  }
+  /// What of each row lies above its mean + deviations * its standard deviation.
+  ValueId GaussianTopK(std::string_view name, ValueId x, float deviations) {
+    return Op(name, {x}, ShapeOf(x), schema::fb::CreateGaussianTopK(header_, deviations));
+  }
+  /// x with the root mean square of `reference`; its own counts as at least the root of `floor`.
+  ValueId MatchRms(std::string_view name, ValueId x, ValueId reference, float floor) {
+    return Op(name, {x, reference}, ShapeOf(x), schema::fb::CreateMatchRms(header_, floor));
   }
   /// One row for each text, or a single one if `text_ends` is none. index: of kind Row.
   ValueId PoolRows(std::string_view name, ValueId x, ValueId text_ends, schema::fb::PoolKind kind,
@@ -193,8 +219,8 @@ class GraphBuilder : public ConstantTable {
   /// An input of indices: i32 [symbol].
   ValueId IndexInput(std::string_view name, std::string_view symbol, schema::fb::InputRole role);
   int32_t AddKvCache(std::string_view name, const AttentionShape& shape);
-  flatbuffers::Offset<schema::fb::Attention> StoredAttention(const AttentionShape& shape,
-                                                             int32_t kv_cache, bool causal);
+  flatbuffers::Offset<schema::fb::Attention> AttentionOf(const AttentionShape& shape,
+                                                         int32_t kv_cache, bool causal);
   /// A matrix takes as many features as what it is applied to has.
   void CheckTakes(TensorId weight, ValueId x);
 

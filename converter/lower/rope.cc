@@ -183,8 +183,23 @@ Status ScaleAs(std::string_view type, const Scaling& scaling, std::vector<double
   const char* key = scaling.parameters.Has("rope_type") ? "rope_type" : "type";
   return scaling.parameters.Find(key).Fail(
       "is \"" + std::string(type) +
-          "\"; this version knows default, linear, llama3, longrope, yarn and dynamic",
+          "\"; this version knows default, proportional, linear, llama3, longrope, yarn and "
+          "dynamic",
       StatusCode::kUnsupported);
+}
+
+// The angles of a whole head's halves, of which only the first turn.
+Result<std::vector<float>> Proportional(const JsonValue& parameters, double theta, int64_t head_dim,
+                                        int64_t rotary_dim) {
+  GRAFT_ASSIGN_OR_RETURN(const double factor, ReadPositive(parameters, "factor", 1.0));
+  std::vector<float> inverse;
+  for (const double frequency : Frequencies(theta, head_dim)) {
+    const bool turns = static_cast<int64_t>(inverse.size()) < rotary_dim / 2;
+    inverse.push_back(turns ? static_cast<float>(frequency / factor) : 0.0f);
+    if (!std::isfinite(inverse.back()))
+      return parameters.Fail("gives a rope frequency that is not finite");
+  }
+  return inverse;
 }
 
 // original_max_position_embeddings: beside the parameters it wins over the one among them.
@@ -222,20 +237,26 @@ Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonVa
   if (!parameters.IsNull() && !parameters.IsObject()) return parameters.Fail("must be an object");
   GRAFT_ASSIGN_OR_RETURN(double theta, ReadPositive(parameters, "rope_theta", defaults.theta));
   if (theta == 1.0) return parameters.Find("rope_theta").Fail("must not be 1");
-  GRAFT_ASSIGN_OR_RETURN(const double part,
+  GRAFT_ASSIGN_OR_RETURN(double part,
                          parameters.GetDouble("partial_rotary_factor", defaults.rotated_part));
-  const auto rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * part);
+  // Older files say "type", newer ones "rope_type", some say both.
+  const char* type_key = parameters.Has("rope_type") ? "rope_type" : "type";
+  GRAFT_ASSIGN_OR_RETURN(std::string type, parameters.GetString(type_key, defaults.type));
+  if (type == "yarn" && defaults.yarn_is_longrope) type = "longrope";
+  // The plain ropes of layer types turn whole heads, whatever is said of parts.
+  if (type == "default" && defaults.by_layer_type) part = 1.0;
+  auto rotary_dim = static_cast<int64_t>(static_cast<double>(head_dim) * part);
+  if (type == "proportional") rotary_dim = rotary_dim / 2 * 2;
   if (!(part > 0.0 && part <= 1.0) || rotary_dim < 2 || rotary_dim % 2 != 0) {
     return config.Fail("a head_dim of " + std::to_string(head_dim) + " and a rotary share of " +
                        std::to_string(part) + " give " + std::to_string(rotary_dim) +
                        " rotated elements; they must be even and at least 2");
   }
-
   RopeFrequencies rope;
-  // Older files say "type", newer ones "rope_type", some say both.
-  const char* type_key = parameters.Has("rope_type") ? "rope_type" : "type";
-  GRAFT_ASSIGN_OR_RETURN(std::string type, parameters.GetString(type_key, "default"));
-  if (type == "yarn" && defaults.yarn_is_longrope) type = "longrope";
+  if (type == "proportional") {
+    GRAFT_ASSIGN_OR_RETURN(rope.inverse, Proportional(parameters, theta, head_dim, rotary_dim));
+    return rope;
+  }
   if (type == "dynamic" && defaults.alpha_grows_theta && head_dim > 2) {
     GRAFT_ASSIGN_OR_RETURN(const double alpha, parameters.GetDouble("alpha", 0.0));
     const auto width = static_cast<double>(head_dim);
@@ -257,6 +278,26 @@ Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonVa
     }
   }
   return rope;
+}
+
+Result<LayerRopes> ReadLayerRopes(const JsonValue& config, int64_t head_dim) {
+  const JsonValue parameters = config.Find("rope_parameters");
+  RopeDefaults full = {.by_layer_type = true};
+  RopeDefaults sliding = {.by_layer_type = true};
+  GRAFT_ASSIGN_OR_RETURN(full.theta, ReadPositive(config, "rope_theta", 1e6));
+  GRAFT_ASSIGN_OR_RETURN(sliding.theta, ReadPositive(config, "rope_local_base_freq", 1e4));
+  // What rope_scaling says comes over what rope_parameters says of the full layers.
+  JsonValue of_full = parameters.Find("full_attention");
+  if (config.Has("rope_scaling")) {
+    GRAFT_ASSIGN_OR_RETURN(full.theta, ReadPositive(of_full, "rope_theta", full.theta));
+    of_full = config.Find("rope_scaling");
+  }
+  LayerRopes ropes;
+  GRAFT_ASSIGN_OR_RETURN(ropes.full, ReadRopeParameters(config, of_full, head_dim, full));
+  GRAFT_ASSIGN_OR_RETURN(
+      ropes.sliding,
+      ReadRopeParameters(config, parameters.Find("sliding_attention"), head_dim, sliding));
+  return ropes;
 }
 
 RopeFrequencies PlainRope(double theta, int64_t rotary_dim) {

@@ -26,6 +26,7 @@ struct RopeDefaults {
   double theta = 10000.0;
   std::string_view rotated_part_key = "partial_rotary_factor";
   double rotated_part = 1.0;
+  std::string_view type = "default";
   int64_t original_context = 0;   ///< original_max_position_embeddings of the family; 0: none.
   bool yarn_is_longrope = false;  ///< An older name for it.
   bool by_layer_type = false;     ///< The parameters are one of several objects.
@@ -34,8 +35,8 @@ struct RopeDefaults {
 };
 
 /// Reads rope_parameters (transformers 5), or rope_theta and rope_scaling (transformers 4), for
-/// heads of `head_dim`. Knows the types default, linear, llama3, longrope, yarn and dynamic. Of
-/// longrope the short factors are taken, of dynamic the plain frequencies, and `positions` says up
+/// heads of `head_dim`. Knows the types default, proportional, linear, llama3, longrope, yarn and
+/// dynamic. Of longrope the short factors are taken, of dynamic the plain frequencies, and `positions` says up
 /// to where they hold: beyond, transformers turns all positions of a text by other angles.
 /// Errors   kUnsupported: another type.
 ///          kCorrupt: a number missing or out of its range. Both name the key.
@@ -48,6 +49,16 @@ Result<RopeFrequencies> ReadRope(const JsonValue& config, int64_t head_dim,
 /// defaults.theta. `config` is where the model's context stands.
 Result<RopeFrequencies> ReadRopeParameters(const JsonValue& config, const JsonValue& parameters,
                                            int64_t head_dim, const RopeDefaults& defaults);
+
+/// Ropes of layers without a window and of those with one.
+struct LayerRopes {
+  RopeFrequencies full, sliding;
+};
+
+/// From an object for each type of layer in rope_parameters (transformers 5), or rope_theta,
+/// rope_local_base_freq and rope_scaling, which is of full layers (transformers 4).
+/// Source   Gemma Team 2025 (Gemma 3).
+Result<LayerRopes> ReadLayerRopes(const JsonValue& config, int64_t head_dim);
 
 /// The first `rotary_dim` elements of a head by theta, unscaled.
 RopeFrequencies PlainRope(double theta, int64_t rotary_dim);

@@ -65,15 +65,34 @@ HWY_INLINE float SumOf(const float* x, size_t width, F f) {
   return hn::ReduceSum(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)));
 }
 
+HWY_INLINE float MeanSquare(const float* x, size_t width) {
+  const float squares =
+      SumOf(x, width, [](Vector sum, Vector v, size_t) HWY_ATTR { return hn::MulAdd(v, v, sum); });
+  return squares / static_cast<float>(width);
+}
+
+struct Moments {
+  float mean, variance;
+};
+
+HWY_INLINE Moments MomentsOf(const float* x, size_t width) {
+  const auto count = static_cast<float>(width);
+  const float mean =
+      SumOf(x, width, [](Vector sum, Vector v, size_t) HWY_ATTR { return hn::Add(sum, v); }) /
+      count;
+  const Vector mean_v = hn::Set(Floats(), mean);
+  const float squares = SumOf(x, width, [&](Vector sum, Vector v, size_t n) HWY_ATTR {
+    const Vector centered = hn::IfThenElseZero(hn::FirstN(Floats(), n), hn::Sub(v, mean_v));
+    return hn::MulAdd(centered, centered, sum);
+  });
+  return {mean, squares / count};
+}
+
 void RmsNormImpl(const float* x, size_t width, const float* weight, size_t group, float epsilon,
                  float* y) {
   const Floats d;
   for (size_t start = 0; start < width; start += group) {
-    const float squares = SumOf(x + start, group, [](Vector sum, Vector v, size_t) HWY_ATTR {
-      return hn::MulAdd(v, v, sum);
-    });
-    const Vector factor =
-        hn::Set(d, 1.0f / std::sqrt(squares / static_cast<float>(group) + epsilon));
+    const Vector factor = hn::Set(d, 1.0f / std::sqrt(MeanSquare(x + start, group) + epsilon));
     Map2(x + start, weight, group, y + start,
          [&](Vector v, Vector w) HWY_ATTR { return hn::Mul(hn::Mul(v, factor), w); });
   }
@@ -82,16 +101,9 @@ void RmsNormImpl(const float* x, size_t width, const float* weight, size_t group
 void LayerNormImpl(const float* x, size_t width, const float* weight, const float* bias,
                    float epsilon, float* y) {
   const Floats d;
-  const auto count = static_cast<float>(width);
-  const float mean =
-      SumOf(x, width, [](Vector sum, Vector v, size_t) HWY_ATTR { return hn::Add(sum, v); }) /
-      count;
-  const Vector mean_v = hn::Set(d, mean);
-  const float squares = SumOf(x, width, [&](Vector sum, Vector v, size_t n) HWY_ATTR {
-    const Vector centered = hn::IfThenElseZero(hn::FirstN(Floats(), n), hn::Sub(v, mean_v));
-    return hn::MulAdd(centered, centered, sum);
-  });
-  const Vector factor = hn::Set(d, 1.0f / std::sqrt(squares / count + epsilon));
+  const Moments moments = MomentsOf(x, width);
+  const Vector mean_v = hn::Set(d, moments.mean);
+  const Vector factor = hn::Set(d, 1.0f / std::sqrt(moments.variance + epsilon));
   Map2(x, weight, width, y, [&](Vector v, Vector w) HWY_ATTR {
     return hn::Mul(hn::Mul(hn::Sub(v, mean_v), factor), w);
   });
@@ -110,6 +122,23 @@ void MultiplyImpl(const float* a, const float* b, size_t width, float* y) {
 void ScaleImpl(const float* x, float factor, size_t width, float* y) {
   const Vector factor_v = hn::Set(Floats(), factor);
   Map1(x, width, y, [&](Vector v) HWY_ATTR { return hn::Mul(v, factor_v); });
+}
+
+void AddScaledImpl(const float* x, float factor, size_t width, float* y) {
+  const Vector factor_v = hn::Set(Floats(), factor);
+  Map2(x, y, width, y, [&](Vector v, Vector sum) HWY_ATTR { return hn::MulAdd(v, factor_v, sum); });
+}
+
+void GaussianTopKImpl(const float* x, float deviations, size_t width, float* y) {
+  const Floats d;
+  const Moments moments = MomentsOf(x, width);
+  const Vector cutoff = hn::Set(d, moments.mean + std::sqrt(moments.variance) * deviations);
+  Map1(x, width, y, [&](Vector v) HWY_ATTR { return hn::Max(hn::Sub(v, cutoff), hn::Zero(d)); });
+}
+
+void MatchRmsImpl(const float* x, const float* reference, float floor, size_t width, float* y) {
+  const float wanted = std::sqrt(MeanSquare(reference, width));
+  ScaleImpl(x, wanted / std::sqrt(std::max(MeanSquare(x, width), floor)), width, y);
 }
 
 // Calls use(f) with the function of one vector that `kind` names.
@@ -270,6 +299,9 @@ HWY_EXPORT(LayerNormImpl);
 HWY_EXPORT(AddImpl);
 HWY_EXPORT(MultiplyImpl);
 HWY_EXPORT(ScaleImpl);
+HWY_EXPORT(AddScaledImpl);
+HWY_EXPORT(GaussianTopKImpl);
+HWY_EXPORT(MatchRmsImpl);
 HWY_EXPORT(ActivationImpl);
 HWY_EXPORT(GatedActivationImpl);
 HWY_EXPORT(XieluImpl);
@@ -291,6 +323,15 @@ void MultiplyRow(const float* a, const float* b, size_t width, float* y) {
 }
 void ScaleRow(const float* x, float factor, size_t width, float* y) {
   HWY_DYNAMIC_DISPATCH(ScaleImpl)(x, factor, width, y);
+}
+void AddScaledRow(const float* x, float factor, size_t width, float* y) {
+  HWY_DYNAMIC_DISPATCH(AddScaledImpl)(x, factor, width, y);
+}
+void GaussianTopKRow(const float* x, float deviations, size_t width, float* y) {
+  HWY_DYNAMIC_DISPATCH(GaussianTopKImpl)(x, deviations, width, y);
+}
+void MatchRmsRow(const float* x, const float* reference, float floor, size_t width, float* y) {
+  HWY_DYNAMIC_DISPATCH(MatchRmsImpl)(x, reference, floor, width, y);
 }
 void ActivationRow(Activation kind, const float* x, size_t width, float* y) {
   HWY_DYNAMIC_DISPATCH(ActivationImpl)(kind, x, width, y);

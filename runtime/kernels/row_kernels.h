@@ -44,6 +44,13 @@ void AddRow(const float* a, const float* b, size_t width, float* y);
 void MultiplyRow(const float* a, const float* b, size_t width, float* y);
 /// y = factor * x
 void ScaleRow(const float* x, float factor, size_t width, float* y);
+/// y += factor * x
+void AddScaledRow(const float* x, float factor, size_t width, float* y);
+/// y = max(x - (mean(x) + deviations * standard deviation of x), 0).
+/// Source   Gemma Team 2025, Gemma 3n.
+void GaussianTopKRow(const float* x, float deviations, size_t width, float* y);
+/// y = x * sqrt(mean(reference^2)) / sqrt(max(mean(x^2), floor))
+void MatchRmsRow(const float* x, const float* reference, float floor, size_t width, float* y);
 void ActivationRow(Activation kind, const float* x, size_t width, float* y);
 /// y = alpha_p x^2 + beta x above 0, alpha_n (expm1(min(x, epsilon)) - x) + beta x elsewhere.
 /// Source   Huang and Schlag 2024, "Deriving Activation Functions Using Integration".

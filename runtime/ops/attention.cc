@@ -237,7 +237,9 @@ void PlanAttention(PlanBuilder& plan, uint32_t index) {
   const auto& inputs = *op.inputs();
   const int32_t out = op.outputs()->Get(0);
   if (attention.kv_cache() >= 0) {
-    plan.AddStep(kStoreKv, index, {inputs[1], inputs[2]}, {}).keeps_state = true;
+    // With queries and positions alone, it reads what an op before it stores.
+    if (inputs.size() > 2)
+      plan.AddStep(kStoreKv, index, {inputs[1], inputs[2]}, {}).keeps_state = true;
     plan.AddStep(kAttention, index, {inputs[0]}, {out});
     return;
   }

@@ -26,13 +26,17 @@ extern const StepKind kPatches;
 extern const StepKind kPoolPixels;
 extern const StepKind kClamp;
 extern const StepKind kXielu;
+extern const StepKind kSelectColumns;
+extern const StepKind kWeightedSum;
+extern const StepKind kGaussianTopK;
+extern const StepKind kMatchRms;
 
 /// In the order of model.fbs's union OpAttributes.
 inline constexpr const StepKind* kOps[] = {
-    nullptr,     &kEmbedding, &kLinear,   &kRmsNorm,         &kLayerNorm,       &kRope,
-    &kAttention, &kAdd,       &kMultiply, &kActivation,      &kGatedActivation, &kSelectRows,
-    &kScale,     &kPoolRows,  &kConstant, &kConcatenateRows, &kPatches,         &kPoolPixels,
-    &kClamp,     &kXielu,
+    nullptr,     &kEmbedding, &kLinear,        &kRmsNorm,         &kLayerNorm,       &kRope,
+    &kAttention, &kAdd,       &kMultiply,      &kActivation,      &kGatedActivation, &kSelectRows,
+    &kScale,     &kPoolRows,  &kConstant,      &kConcatenateRows, &kPatches,         &kPoolPixels,
+    &kClamp,     &kXielu,     &kSelectColumns, &kWeightedSum,     &kGaussianTopK,    &kMatchRms,
 };
 
 }  // namespace graft::runtime::ops

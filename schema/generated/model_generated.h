@@ -95,6 +95,18 @@ struct PatchesBuilder;
 struct PoolPixels;
 struct PoolPixelsBuilder;
 
+struct SelectColumns;
+struct SelectColumnsBuilder;
+
+struct WeightedSum;
+struct WeightedSumBuilder;
+
+struct GaussianTopK;
+struct GaussianTopKBuilder;
+
+struct MatchRms;
+struct MatchRmsBuilder;
+
 struct Op;
 struct OpBuilder;
 
@@ -299,11 +311,15 @@ enum class OpAttributes : uint8_t {
   PoolPixels = 17,
   Clamp = 18,
   Xielu = 19,
+  SelectColumns = 20,
+  WeightedSum = 21,
+  GaussianTopK = 22,
+  MatchRms = 23,
   MIN = NONE,
-  MAX = Xielu
+  MAX = MatchRms
 };
 
-inline const OpAttributes (&EnumValuesOpAttributes())[20] {
+inline const OpAttributes (&EnumValuesOpAttributes())[24] {
   static const OpAttributes values[] = {
     OpAttributes::NONE,
     OpAttributes::Embedding,
@@ -324,13 +340,17 @@ inline const OpAttributes (&EnumValuesOpAttributes())[20] {
     OpAttributes::Patches,
     OpAttributes::PoolPixels,
     OpAttributes::Clamp,
-    OpAttributes::Xielu
+    OpAttributes::Xielu,
+    OpAttributes::SelectColumns,
+    OpAttributes::WeightedSum,
+    OpAttributes::GaussianTopK,
+    OpAttributes::MatchRms
   };
   return values;
 }
 
 inline const char * const *EnumNamesOpAttributes() {
-  static const char * const names[21] = {
+  static const char * const names[25] = {
     "NONE",
     "Embedding",
     "Linear",
@@ -351,13 +371,17 @@ inline const char * const *EnumNamesOpAttributes() {
     "PoolPixels",
     "Clamp",
     "Xielu",
+    "SelectColumns",
+    "WeightedSum",
+    "GaussianTopK",
+    "MatchRms",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameOpAttributes(OpAttributes e) {
-  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::Xielu)) return "";
+  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::MatchRms)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesOpAttributes()[index];
 }
@@ -440,6 +464,22 @@ template<> struct OpAttributesTraits<graft::schema::fb::Clamp> {
 
 template<> struct OpAttributesTraits<graft::schema::fb::Xielu> {
   static const OpAttributes enum_value = OpAttributes::Xielu;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::SelectColumns> {
+  static const OpAttributes enum_value = OpAttributes::SelectColumns;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::WeightedSum> {
+  static const OpAttributes enum_value = OpAttributes::WeightedSum;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::GaussianTopK> {
+  static const OpAttributes enum_value = OpAttributes::GaussianTopK;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::MatchRms> {
+  static const OpAttributes enum_value = OpAttributes::MatchRms;
 };
 
 bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type);
@@ -2174,6 +2214,170 @@ inline flatbuffers::Offset<PoolPixels> CreatePoolPixels(
   return builder_.Finish();
 }
 
+struct SelectColumns FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef SelectColumnsBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_BEGIN = 4
+  };
+  uint32_t begin() const {
+    return GetField<uint32_t>(VT_BEGIN, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_BEGIN, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct SelectColumnsBuilder {
+  typedef SelectColumns Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_begin(uint32_t begin) {
+    fbb_.AddElement<uint32_t>(SelectColumns::VT_BEGIN, begin, 0);
+  }
+  explicit SelectColumnsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<SelectColumns> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<SelectColumns>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<SelectColumns> CreateSelectColumns(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t begin = 0) {
+  SelectColumnsBuilder builder_(_fbb);
+  builder_.add_begin(begin);
+  return builder_.Finish();
+}
+
+struct WeightedSum FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef WeightedSumBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_BEGIN = 4
+  };
+  uint32_t begin() const {
+    return GetField<uint32_t>(VT_BEGIN, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_BEGIN, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct WeightedSumBuilder {
+  typedef WeightedSum Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_begin(uint32_t begin) {
+    fbb_.AddElement<uint32_t>(WeightedSum::VT_BEGIN, begin, 0);
+  }
+  explicit WeightedSumBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<WeightedSum> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<WeightedSum>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<WeightedSum> CreateWeightedSum(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t begin = 0) {
+  WeightedSumBuilder builder_(_fbb);
+  builder_.add_begin(begin);
+  return builder_.Finish();
+}
+
+struct GaussianTopK FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef GaussianTopKBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_DEVIATIONS = 4
+  };
+  float deviations() const {
+    return GetField<float>(VT_DEVIATIONS, 0.0f);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<float>(verifier, VT_DEVIATIONS, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct GaussianTopKBuilder {
+  typedef GaussianTopK Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_deviations(float deviations) {
+    fbb_.AddElement<float>(GaussianTopK::VT_DEVIATIONS, deviations, 0.0f);
+  }
+  explicit GaussianTopKBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<GaussianTopK> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<GaussianTopK>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<GaussianTopK> CreateGaussianTopK(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    float deviations = 0.0f) {
+  GaussianTopKBuilder builder_(_fbb);
+  builder_.add_deviations(deviations);
+  return builder_.Finish();
+}
+
+struct MatchRms FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef MatchRmsBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_FLOOR = 4
+  };
+  float floor() const {
+    return GetField<float>(VT_FLOOR, 0.0f);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<float>(verifier, VT_FLOOR, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct MatchRmsBuilder {
+  typedef MatchRms Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_floor(float floor) {
+    fbb_.AddElement<float>(MatchRms::VT_FLOOR, floor, 0.0f);
+  }
+  explicit MatchRmsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<MatchRms> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<MatchRms>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<MatchRms> CreateMatchRms(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    float floor = 0.0f) {
+  MatchRmsBuilder builder_(_fbb);
+  builder_.add_floor(floor);
+  return builder_.Finish();
+}
+
 struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef OpBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -2255,6 +2459,18 @@ struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   }
   const graft::schema::fb::Xielu *attributes_as_Xielu() const {
     return attributes_type() == graft::schema::fb::OpAttributes::Xielu ? static_cast<const graft::schema::fb::Xielu *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::SelectColumns *attributes_as_SelectColumns() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::SelectColumns ? static_cast<const graft::schema::fb::SelectColumns *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::WeightedSum *attributes_as_WeightedSum() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::WeightedSum ? static_cast<const graft::schema::fb::WeightedSum *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::GaussianTopK *attributes_as_GaussianTopK() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::GaussianTopK ? static_cast<const graft::schema::fb::GaussianTopK *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::MatchRms *attributes_as_MatchRms() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::MatchRms ? static_cast<const graft::schema::fb::MatchRms *>(attributes()) : nullptr;
   }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
@@ -2345,6 +2561,22 @@ template<> inline const graft::schema::fb::Clamp *Op::attributes_as<graft::schem
 
 template<> inline const graft::schema::fb::Xielu *Op::attributes_as<graft::schema::fb::Xielu>() const {
   return attributes_as_Xielu();
+}
+
+template<> inline const graft::schema::fb::SelectColumns *Op::attributes_as<graft::schema::fb::SelectColumns>() const {
+  return attributes_as_SelectColumns();
+}
+
+template<> inline const graft::schema::fb::WeightedSum *Op::attributes_as<graft::schema::fb::WeightedSum>() const {
+  return attributes_as_WeightedSum();
+}
+
+template<> inline const graft::schema::fb::GaussianTopK *Op::attributes_as<graft::schema::fb::GaussianTopK>() const {
+  return attributes_as_GaussianTopK();
+}
+
+template<> inline const graft::schema::fb::MatchRms *Op::attributes_as<graft::schema::fb::MatchRms>() const {
+  return attributes_as_MatchRms();
 }
 
 struct OpBuilder {
@@ -3580,6 +3812,22 @@ inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj,
     }
     case OpAttributes::Xielu: {
       auto ptr = reinterpret_cast<const graft::schema::fb::Xielu *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::SelectColumns: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::SelectColumns *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::WeightedSum: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::WeightedSum *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::GaussianTopK: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::GaussianTopK *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::MatchRms: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::MatchRms *>(obj);
       return verifier.VerifyTable(ptr);
     }
     default: return true;

@@ -271,6 +271,13 @@ int32_t GraphMaker::Scale(int32_t x, int64_t width, float factor) {
   return out;
 }
 
+int32_t GraphMaker::Any(std::vector<int32_t> inputs, int64_t width, fb::OpAttributes kind,
+                        flatbuffers::Offset<void> attributes) {
+  const int32_t out = NewValue(width);
+  Op(std::move(inputs), out, kind, attributes);
+  return out;
+}
+
 std::shared_ptr<const runtime::Model> GraphMaker::Open(unsigned threads) {
   file_ = builder_.Finish();
   runtime::ModelOptions options;

@@ -86,6 +86,9 @@ class GraphMaker {
   int32_t Scale(int32_t x, int64_t width, float factor);
   int32_t Clamp(int32_t x, int64_t width, float low, float high);
   int32_t Xielu(int32_t x, int64_t width, float alpha_p, float alpha_n, float beta, float epsilon);
+  /// An op of any kind, whose output is `width` wide.
+  int32_t Any(std::vector<int32_t> inputs, int64_t width, fb::OpAttributes kind,
+              flatbuffers::Offset<void> attributes);
 
   void Output(int32_t value) { builder_.Output(value); }
   /// Finishes the file and opens it; `file` keeps its bytes.

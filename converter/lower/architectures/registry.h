@@ -28,6 +28,9 @@ Lowering LowerFalcon;
 Lowering LowerGemma;
 Lowering LowerGemma2;
 Lowering LowerGemma3;
+Lowering LowerGemma3n;
+Lowering LowerGemma4;
+Lowering LowerGemma4Unified;
 Lowering LowerGlm;
 Lowering LowerGlm4;
 Lowering LowerGpt2;
@@ -78,6 +81,9 @@ inline constexpr Architecture kArchitectures[] = {
     {"phi3", LowerPhi3},
     {"gemma2", LowerGemma2},
     {"gemma3_text", LowerGemma3},
+    {"gemma3n_text", LowerGemma3n},
+    {"gemma4_text", LowerGemma4},
+    {"gemma4_unified_text", LowerGemma4Unified},
     {"olmo2", LowerOlmo2},
     {"gpt2", LowerGpt2},
     {"gpt_neox", LowerGptNeoX},

@@ -10,9 +10,9 @@ namespace graft::converter {
 namespace {
 
 // Causal everywhere while no picture is among the tokens.
-constexpr std::string_view kWithOtherParts[] = {"gemma3",   "mistral3", "smolvlm",
-                                                "idefics3", "llava",    "llava_next",
-                                                "lfm2_vl",  "qwen3_5",  "gemma4"};
+constexpr std::string_view kWithOtherParts[] = {"gemma3",   "gemma3n", "mistral3",      "smolvlm",
+                                                "idefics3", "llava",   "llava_next",    "lfm2_vl",
+                                                "qwen3_5",  "gemma4",  "gemma4_unified"};
 // Where releases and transformers 4 and 5 put the text model, and its head.
 constexpr std::string_view kModels[] = {"language_model.model.", "model.language_model.",
                                         "model.text_model."};

@@ -221,7 +221,7 @@ TEST_SUITE("converter/lowering") {
          "config.json: 'model_type' is \"mamba\"; this version converts llama, mistral, qwen2"},
         {"llama", "\"rope_type\": \"default\"", "\"rope_type\": \"ntk\"",
          "config.json: 'rope_parameters.rope_type' is \"ntk\"; this version knows default, "
-         "linear, llama3, longrope, yarn and dynamic"},
+         "proportional, linear, llama3, longrope, yarn and dynamic"},
         {"llama", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"mish\"",
          "config.json: 'hidden_act' is \"mish\"; this version knows silu"},
         {"llama", "\"hidden_size\": 64", "\"hidden_size\": \"64\"",

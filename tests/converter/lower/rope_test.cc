@@ -164,9 +164,10 @@ TEST_SUITE("converter/rope") {
   }
 
   TEST_CASE("what cannot be followed is refused by name") {
-    CHECK(Contains(FailureOf(R"("rope_scaling": {"type": "ntk", "factor": 2})"),
-                   "'rope_scaling.type' is \"ntk\"; this version knows default, linear, llama3, "
-                   "longrope, yarn and dynamic"));
+    CHECK(Contains(
+        FailureOf(R"("rope_scaling": {"type": "ntk", "factor": 2})"),
+        "'rope_scaling.type' is \"ntk\"; this version knows default, proportional, linear, llama3, "
+        "longrope, yarn and dynamic"));
     CHECK(Contains(FailureOf(R"("rope_parameters": {"full_attention": {"rope_type": "yarn"}})"),
                    "is a rope for some layers"));
     CHECK(Contains(FailureOf(R"("rope_scaling": {"type": "yarn", "factor": -1})"),

@@ -24,6 +24,9 @@ FALCON = dict(vocab_size=48, hidden_size=16, num_hidden_layers=2, num_attention_
               eos_token_id=2)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
 VISION = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, image_size=16, patch_size=8)
+SHARING = dict(vocab_size=40, hidden_size=16, intermediate_size=12, num_hidden_layers=4, num_attention_heads=2, num_key_value_heads=1, head_dim=4,
+               max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2, vocab_size_per_layer_input=42, hidden_size_per_layer_input=2,
+               sliding_window=5, layer_types=["sliding_attention", "full_attention"] * 2, num_kv_shared_layers=2)
 
 CASES = {
     "arcee": ("arcee", dict(LLAMA, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)),
@@ -70,6 +73,15 @@ CASES = {
                                      vision_config=dict(VISION, model_type="pixtral", head_dim=8), image_token_index=40, tie_word_embeddings=True)),
     "smolvlm": ("smolvlm", dict(text_config=dict(LLAMA, model_type="llama"), vision_config=dict(VISION, model_type="smolvlm_vision"), scale_factor=2,
                                 image_token_id=40)),
+    "gemma3n": ("gemma3n_text", dict(SHARING, laurel_rank=3, activation_sparsity_pattern=[0.5, 0.0, 0.3, 0.0], intermediate_size=[12, 8, 12, 16],
+                                     altup_num_inputs=3, altup_active_idx=1, attention_bias=True, final_logit_softcapping=3.0)),
+    "gemma4": ("gemma4", dict(text_config=dict(SHARING, model_type="gemma4_text", global_head_dim=8, use_double_wide_mlp=True, num_hidden_layers=3,
+                                               num_kv_shared_layers=1, layer_types=SHARING["layer_types"][1:]), image_token_id=39)),
+    "gemma4_tied_values": ("gemma4_text", dict(
+        SHARING, hidden_size_per_layer_input=0, num_hidden_layers=2, num_kv_shared_layers=0, layer_types=SHARING["layer_types"][:2], global_head_dim=8, hidden_size=32,
+        attention_k_eq_v=True, num_key_value_heads=2, num_global_key_value_heads=1, final_logit_softcapping=3.0, tie_word_embeddings=False,
+        rope_parameters=dict(full_attention=dict(rope_type="proportional", partial_rotary_factor=0.5, rope_theta=1e6, factor=2.0),
+                             sliding_attention=dict(rope_type="default", rope_theta=100.0)))),
 }
 
 
@@ -82,7 +94,9 @@ def write(name, model_type, settings):
             parameter.add_(torch.randn_like(parameter) * (0.15 if parameter.dim() > 1 else 0.2))
             parameter.copy_(parameter.bfloat16().float())
         for key, buffer in model.named_buffers():
-            if "act_fn" in key:
+            if "layer_scalar" in key:
+                buffer.copy_(torch.rand_like(buffer) + 0.5)
+            if "act_fn" in key or "layer_scalar" in key:
                 buffer.copy_(buffer.bfloat16().float())
         ids = torch.randint(3, 40, (1, 20))
         logits = model(input_ids=ids, use_cache=False).logits

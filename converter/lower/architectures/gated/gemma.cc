@@ -17,13 +17,6 @@ constexpr NormNames kAroundBranches = {.after_attention = "post_attention_layern
                                        .before_mlp = "pre_feedforward_layernorm",
                                        .after_mlp = "post_feedforward_layernorm"};
 
-// The cap that the file gives; null switches it off, and without the key it is the usual one.
-Result<float> ReadCap(const JsonValue& config, std::string_view key, double usual) {
-  if (!config.Has(key) && (usual == 0.0 || Mentions(config, key))) return 0.0f;
-  GRAFT_ASSIGN_OR_RETURN(const double cap, ReadPositive(config, key, usual));
-  return static_cast<float>(cap);
-}
-
 // What all of them have.
 Result<GatedDecoder> ReadGemma(const JsonValue& config, GatedDefaults defaults) {
   defaults.tied = true;
@@ -93,26 +86,12 @@ Status LowerGemma3(const JsonValue& config, GraphBuilder& graph, TaskDescription
   const char* key =
       config.Has("_sliding_window_pattern") ? "_sliding_window_pattern" : "sliding_window_pattern";
   GRAFT_ASSIGN_OR_RETURN(const int64_t interval, config.GetIntIn(key, 1, kMaxLayers, 6));
-  // transformers 5 has an object for each type of layer, 4 a key for the base of each.
-  const JsonValue parameters = config.Find("rope_parameters");
-  RopeDefaults full = {.by_layer_type = true};
-  RopeDefaults sliding = {.by_layer_type = true};
-  GRAFT_ASSIGN_OR_RETURN(full.theta, ReadPositive(config, "rope_theta", 1e6));
-  GRAFT_ASSIGN_OR_RETURN(sliding.theta, ReadPositive(config, "rope_local_base_freq", 1e4));
   GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder,
                          ReadGemma2(config, interval, 0.0, 0.0, {.reads_rope = false}));
   decoder.head_norms.weights = HeadNorms::Weights::kShared;
-  const int64_t head_dim = decoder.attention.head_dim;
-  // What rope_scaling says comes over what rope_parameters says of the full layers.
-  JsonValue of_full = parameters.Find("full_attention");
-  if (config.Has("rope_scaling")) {
-    GRAFT_ASSIGN_OR_RETURN(full.theta, ReadPositive(of_full, "rope_theta", full.theta));
-    of_full = config.Find("rope_scaling");
-  }
-  GRAFT_ASSIGN_OR_RETURN(decoder.rope, ReadRopeParameters(config, of_full, head_dim, full));
-  GRAFT_ASSIGN_OR_RETURN(
-      decoder.rope_in_windows,
-      ReadRopeParameters(config, parameters.Find("sliding_attention"), head_dim, sliding));
+  GRAFT_ASSIGN_OR_RETURN(LayerRopes ropes, ReadLayerRopes(config, decoder.attention.head_dim));
+  decoder.rope = std::move(ropes.full);
+  decoder.rope_in_windows = std::move(ropes.sliding);
   return LowerGatedDecoder(decoder, config, graph, task);
 }
 

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "schema/verify_row_ops.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cmath>
+#include <cstdint>
+
+#include "schema/generated/model_generated.h"
+#include "schema/op_checker.h"
+
+namespace graft::schema {
+
+Status CheckSelectColumns(const OpChecker& op, const fb::SelectColumns& select) {
+  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(1, 1));
+  int64_t columns = 0;
+  int64_t width = 0;
+  GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &columns));
+  GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Output(0), &width));
+  if (int64_t{select.begin()} + width > columns) {
+    return op.OpError("takes %" PRId64 " columns from %u on, of %" PRId64, width, select.begin(),
+                      columns);
+  }
+  return op.ExpectSameRows(op.Input(0), op.Output(0));
+}
+
+Status CheckWeightedSum(const OpChecker& op, const fb::WeightedSum& sum) {
+  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(std::max(2u, op.input_count()), 1));
+  int64_t columns = 0;
+  int64_t width = 0;
+  GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(1), &columns));
+  GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Output(0), &width));
+  // Inputs are at most 2^32 of at most 2^31 parts.
+  int64_t parts = 0;
+  for (uint32_t i = 0; i < op.input_count(); ++i) {
+    GRAFT_RETURN_IF_ERROR(op.ExpectSameRows(op.Input(i), op.Output(0)));
+    if (i == 1) continue;
+    int64_t wide = 0;
+    GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(i), &wide));
+    if (wide % width != 0) {
+      return op.OpError("adds parts of %" PRId64 ", but an input of its has a width of %" PRId64,
+                        width, wide);
+    }
+    parts += wide / width;
+  }
+  if (parts > columns - int64_t{sum.begin()}) {
+    return op.OpError("adds %" PRId64 " parts by weights from column %u on, of %" PRId64, parts,
+                      sum.begin(), columns);
+  }
+  return OkStatus();
+}
+
+Status CheckGaussianTopK(const OpChecker& op, const fb::GaussianTopK& top) {
+  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(1, 1));
+  int64_t width = 0;
+  GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &width));
+  if (!std::isfinite(top.deviations())) return op.OpError("has deviations that are not finite");
+  return op.ExpectSameShape(op.Input(0), op.Output(0));
+}
+
+Status CheckMatchRms(const OpChecker& op, const fb::MatchRms& match) {
+  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(2, 1));
+  int64_t width = 0;
+  GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &width));
+  GRAFT_RETURN_IF_ERROR(op.ExpectPositive(match.floor(), "floor"));
+  GRAFT_RETURN_IF_ERROR(op.ExpectSameShape(op.Input(0), op.Input(1)));
+  return op.ExpectSameShape(op.Input(0), op.Output(0));
+}
+
+}  // namespace graft::schema
