@@ -96,12 +96,12 @@ Status CheckRope(OpChecker& op, const fb::Rope& rope) {
     return op.OpError("has a rotary_dim of %u; it must be even and at most head_dim %u",
                       rope.rotary_dim(), rope.head_dim());
   }
-  GRAFT_RETURN_IF_ERROR(
-      op.ExpectVector(rope.inverse_frequencies(), rope.rotary_dim() / 2, "inverse_frequencies"));
+  uint64_t positions = rope.positions();
+  GRAFT_RETURN_IF_ERROR(CheckAngles(op, rope, &positions));
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(rope.magnitude(), "magnitude"));
   if (!std::isfinite(rope.growth()) || rope.growth() < 0.0f)
     return op.OpError("has growth %g; it must be finite, and 0 or more", rope.growth());
-  if (rope.positions() != 0) Bound(rope.positions(), &op.facts().positions);
+  if (positions != 0) Bound(positions, &op.facts().positions);
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
 
@@ -179,6 +179,8 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
     if (!std::isfinite(attention.alibi_scale()))
       return op.OpError("has an alibi_scale that is not finite");
   }
+  if (attention.position_tables() != nullptr)
+    GRAFT_RETURN_IF_ERROR(CheckPositionTables(op, attention));
   if (attention.position_bias() != -1) GRAFT_RETURN_IF_ERROR(CheckPositionBias(op, attention));
   if (stored || attention.kv_cache() != -1) GRAFT_RETURN_IF_ERROR(CheckCache(op, attention));
   return op.ExpectSameShape(op.Input(0), op.Output(0));
@@ -379,6 +381,8 @@ Status CheckKind(OpChecker& op) {
       return CheckGaussianTopK(op, *kind.attributes_as_GaussianTopK());
     case fb::OpAttributes::MatchRms:
       return CheckMatchRms(op, *kind.attributes_as_MatchRms());
+    case fb::OpAttributes::RowWindows:
+      return CheckRowWindows(op, *kind.attributes_as_RowWindows());
     case fb::OpAttributes::NONE:
       break;
   }

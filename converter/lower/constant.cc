@@ -110,6 +110,32 @@ Status ReadGroups(const Constant& constant, const TensorSource& source, int64_t 
   return OkStatus();
 }
 
+// out[row][c] = sum over k of rows[row][k] * vectors[k][c], in the order of k.
+void Multiply(std::span<const double> rows, size_t depth, const std::vector<double>& vectors,
+              std::span<double> out) {
+  const size_t columns = vectors.size() / depth;
+  std::fill(out.begin(), out.end(), 0.0);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const double* vector = vectors.data() + i % depth * columns;
+    double* to = out.data() + i / depth * columns;
+    for (size_t c = 0; c < columns; ++c) to[c] += rows[i] * vector[c];
+  }
+}
+
+Status ReadProducts(const Constant& constant, const TensorSource& source, int64_t row_begin,
+                    int64_t row_end, std::span<double> merged, std::span<double> base) {
+  thread_local std::vector<double> own;
+  thread_local std::vector<double> base_own;
+  const TensorPart& part = constant.part;
+  const size_t depth = part.vectors->size() / static_cast<size_t>(constant.row_elements());
+  own.resize(static_cast<size_t>(row_end - row_begin) * depth);
+  base_own.resize(base.empty() ? 0 : own.size());
+  GRAFT_RETURN_IF_ERROR(Read(source, part.source, row_begin, row_end, own, std::span(base_own)));
+  Multiply(own, depth, *part.vectors, merged);
+  if (!base.empty()) Multiply(base_own, depth, *part.vectors, base);
+  return OkStatus();
+}
+
 void ApplyToRows(const TensorPart& part, int64_t row_begin, int64_t width,
                  std::span<double> numbers) {
   if (part.row_factors.empty() && part.row_offsets.empty() && part.column_factors.empty()) return;
@@ -145,7 +171,10 @@ Status ReadConstant(const Constant& constant, const TensorSource& source, int64_
     std::copy_n(merged.begin(), base.size(), base.begin());
     return OkStatus();
   }
-  const auto read = part.groups > 1 ? ReadGroups : part.transposed ? ReadColumns : ReadRuns;
+  const auto read = part.vectors      ? ReadProducts
+                    : part.groups > 1 ? ReadGroups
+                    : part.transposed ? ReadColumns
+                                      : ReadRuns;
   GRAFT_RETURN_IF_ERROR(read(constant, source, row_begin, row_end, merged, base));
   if (part.factor != 1.0 || part.offset != 0.0) {
     for (double& number : merged) number = number * part.factor + part.offset;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,6 +44,9 @@ struct TensorPart {
   std::vector<double> row_offsets = {};  ///< Likewise; empty: 0.
   std::vector<double> column_factors =
       {};  ///< One for each number of a row, last of all; empty: 1.
+  /// If there are any: a row's number c is the sum over k of number k of the source's row times
+  /// vectors[k * columns + c].
+  std::shared_ptr<const std::vector<double>> vectors = nullptr;
   /// Of more than 1: rows and columns are cut into as many groups, and the source has those columns
   /// of a row that are of the row's group. The others are 0.
   int64_t groups = 1;

@@ -83,6 +83,16 @@ TensorId ConstantTable::Kernels(std::string_view name, TensorPart part,
   return AddConstant(std::move(constant));
 }
 
+TensorId ConstantTable::Products(std::string_view name, TensorPart part, int64_t rows,
+                                 int64_t depth, int64_t columns) {
+  CheckShape(part.source, {rows, depth});
+  Constant constant;
+  constant.name = name;
+  constant.shape = {rows, columns};
+  constant.part = std::move(part);
+  return AddConstant(std::move(constant));
+}
+
 TensorId ConstantTable::Stored(std::string_view source, const std::vector<int64_t>& shape) {
   CheckShape(source, shape);
   Constant constant;
@@ -150,6 +160,18 @@ std::vector<double> ConstantTable::Numbers(std::string_view source, int64_t rows
   if (!status().ok()) return {};
   std::vector<double> numbers(static_cast<size_t>(rows * width));
   const std::string name = NameInSource(source);
+  numbers_of_.push_back(name);
+  Fail(source_.ReadRows(name, 0, rows, numbers));
+  return numbers;
+}
+
+std::vector<double> ConstantTable::Numbers(std::string_view source, int64_t rows, int64_t width) {
+  std::vector<double> numbers;
+  const std::string name = NameInSource(source);
+  const TensorInfo* info = source_.Find(name);
+  CheckShape(source, {rows, width});
+  if (info == nullptr || info->shape != std::vector<int64_t>{rows, width}) return numbers;
+  numbers.resize(static_cast<size_t>(rows * width));
   numbers_of_.push_back(name);
   Fail(source_.ReadRows(name, 0, rows, numbers));
   return numbers;

@@ -48,6 +48,10 @@ class ConstantTable {
   /// The same of a part; `source_shape` is that of the tensor it is taken from.
   TensorId Kernels(std::string_view name, TensorPart part, const std::vector<int64_t>& source_shape,
                    int64_t out_channels, int64_t patch_width);
+  /// [rows, columns], stored as f32: the products of each row of a [rows, depth] matrix with
+  /// part.vectors [depth, columns].
+  TensorId Products(std::string_view name, TensorPart part, int64_t rows, int64_t depth,
+                    int64_t columns);
   /// A tensor of any shape, stored as f32.
   TensorId Stored(std::string_view source, const std::vector<int64_t>& shape);
   /// A vector, stored as f32.
@@ -58,6 +62,8 @@ class ConstantTable {
   /// The first numbers of a tensor, for what is computed from them at once. Zeros where it is
   /// missing or cannot be read, which is a fault.
   std::vector<double> Numbers(std::string_view source, int64_t count);
+  /// All numbers of a [rows, width] matrix, likewise.
+  std::vector<double> Numbers(std::string_view source, int64_t rows, int64_t width);
   /// The same of all of a matrix; none once there is a fault.
   std::vector<double> Numbers(std::string_view source, int64_t rows, int64_t width);
   /// Tensors that Numbers read.

@@ -82,10 +82,16 @@ int32_t GraphBuilder::AddKvCache(std::string_view name, const AttentionShape& sh
 
 flatbuffers::Offset<fb::Attention> GraphBuilder::AttentionOf(const AttentionShape& shape,
                                                              int32_t kv_cache, bool causal) {
+  flatbuffers::Offset<fb::PositionTables> tables;
+  if (const PositionTableIds& ids = shape.position_tables; ids.columns.index >= 0) {
+    tables = fb::CreatePositionTables(header_, ids.query.index, ids.key.index, ids.columns.index,
+                                      U32(ids.before));
+  }
   return fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads), U32(shape.head_dim),
                              shape.scale, shape.soft_cap, U32(shape.window), kv_cache, causal,
                              shape.alibi_slopes.index, shape.alibi_scale, shape.alibi_rounded,
-                             shape.position_bias.index, U32(shape.position_bias_before));
+                             shape.position_bias.index, U32(shape.position_bias_before),
+                             shape.both_ways, tables);
 }
 
 void GraphBuilder::CheckTakes(TensorId weight, ValueId x) {

@@ -68,7 +68,8 @@ class GraphBuilder : public ConstantTable {
         name, {x, positions}, ShapeOf(x),
         schema::fb::CreateRope(header_, shape.inverse_frequencies.index, U32(shape.head_dim),
                                U32(shape.rotary_dim), shape.interleaved, shape.magnitude,
-                               U32(shape.positions), shape.growth, U32(shape.growth_positions)));
+                               U32(shape.positions), shape.growth, U32(shape.growth_positions),
+                               shape.table.index));
   }
   /// Causal attention over a KV cache of its own.
   ValueId CachedAttention(std::string_view name, ValueId query, ValueId key, ValueId value,
@@ -147,6 +148,12 @@ class GraphBuilder : public ConstantTable {
     return Op(name, {x, text_ends},
               one_text ? FixedRows(1, Width(x)) : RowsLike(text_ends, Width(x)),
               schema::fb::CreatePoolRows(header_, kind, static_cast<int32_t>(index)));
+  }
+  /// Each row with its neighbours in its text, element by element.
+  ValueId RowWindows(std::string_view name, ValueId x, ValueId text_ends, int64_t before,
+                     int64_t after) {
+    return Op(name, {x, text_ends}, RowsLike(x, Width(x) * (before + 1 + after)),
+              schema::fb::CreateRowWindows(header_, U32(before), U32(after)));
   }
   /// A tensor's numbers as [rows, width].
   ValueId ConstantRows(std::string_view name, TensorId tensor, int64_t rows, int64_t width) {

@@ -21,6 +21,13 @@ struct TensorId {
   int32_t index = -1;
 };
 
+/// Disentangled attention's tables, as schema/model.fbs's PositionTables has them.
+struct PositionTableIds {
+  TensorId query{}, key{};
+  TensorId columns{};  ///< None: there are no tables.
+  int64_t before = 0;
+};
+
 struct AttentionShape {
   int64_t heads = 0;
   int64_t kv_heads = 0;
@@ -37,6 +44,8 @@ struct AttentionShape {
   /// nearest distance there is, is added to scores.
   TensorId position_bias{};
   int64_t position_bias_before = 0;
+  bool both_ways = false;  ///< The window hides what lies ahead, too.
+  PositionTableIds position_tables{};
 };
 
 /// As schema/model.fbs's Xielu has them.
@@ -72,7 +81,7 @@ struct WindowShape {
 schema::fb::ImageWindow StoredWindow(const WindowShape& window);
 
 struct RopeShape {
-  TensorId inverse_frequencies;  ///< f32 [rotary_dim / 2].
+  TensorId inverse_frequencies{};  ///< f32 [rotary_dim / 2].
   int64_t head_dim = 0;
   int64_t rotary_dim = 0;
   float magnitude = 1.0f;
@@ -82,6 +91,8 @@ struct RopeShape {
   /// growth_positions)), too.
   float growth = 0.0f;
   int64_t growth_positions = 0;
+  /// Instead of frequencies: f32 [positions, rotary_dim], sines and then cosines.
+  TensorId table{};
 };
 
 }  // namespace graft::converter

@@ -8,6 +8,12 @@
 
 namespace graft::runtime {
 
+size_t PositionTablesWidth(const schema::fb::Model& model,
+                           const schema::fb::PositionTables& tables) {
+  const int32_t tensor = tables.query() >= 0 ? tables.query() : tables.key();
+  return static_cast<size_t>(model.tensors()->Get(static_cast<uint32_t>(tensor))->shape()->Get(1));
+}
+
 AttentionScratch ScratchOf(const Plan& plan) {
   constexpr size_t kLineFloats = 16;
   AttentionScratch scratch;
@@ -18,6 +24,8 @@ AttentionScratch ScratchOf(const Plan& plan) {
     shape.heads = attention->heads();
     shape.kv_heads = attention->kv_heads();
     shape.head_dim = attention->head_dim();
+    if (const auto* tables = attention->position_tables())
+      shape.tables.width = PositionTablesWidth(plan.model().model(), *tables);
     scratch.worker_floats = std::max(scratch.worker_floats, AttentionScratchFloats(shape));
     scratch.partial_floats = std::max(scratch.partial_floats,
                                       shape.kv_heads * kMaxAttentionSplits * PartialFloats(shape));

@@ -7,6 +7,11 @@
 
 #include "runtime/plan/plan.h"
 
+namespace graft::schema::fb {
+struct Model;
+struct PositionTables;
+}  // namespace graft::schema::fb
+
 namespace graft::runtime {
 
 /// Most threads that share the context of one row.
@@ -23,5 +28,9 @@ struct AttentionScratch {
 };
 
 AttentionScratch ScratchOf(const Plan& plan);
+
+/// Columns of an attention's position tables.
+size_t PositionTablesWidth(const schema::fb::Model& model,
+                           const schema::fb::PositionTables& tables);
 
 }  // namespace graft::runtime

@@ -11,6 +11,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 
+#include "runtime/kernels/panel_product-inl.h"
 #include "runtime/kernels/score_biases-inl.h"
 #include "runtime/kernels/vector_math-inl.h"
 
@@ -18,9 +19,8 @@
 #define GRAFT_RUNTIME_KERNELS_ATTENTION_ONCE_
 namespace graft::runtime {
 namespace {
-constexpr size_t kPanel = kKeyBlock;  // columns that the inner kernel computes together
-constexpr size_t kTile = 64;          // positions between two updates of the running softmax
-constexpr size_t kMaxVectors = 8;     // query vectors that share one pass over keys and values
+constexpr size_t kTile = 64;       // positions between two updates of the running softmax
+constexpr size_t kMaxVectors = 8;  // query vectors that share one pass over keys and values
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 }  // namespace
 }  // namespace graft::runtime
@@ -30,123 +30,12 @@ HWY_BEFORE_NAMESPACE();
 namespace graft::runtime::HWY_NAMESPACE {
 namespace {
 
-using Floats = hn::CappedTag<float, kPanel>;
-using Vector = hn::Vec<Floats>;
-constexpr size_t kLanes = hn::MaxLanes(Floats());
-constexpr size_t kPanelVectors = kPanel / kLanes;
-// As many accumulators as the register file holds beside the operands.
-constexpr size_t kRowsAtOnce = kLanes == 16 ? kMaxVectors : (kLanes == 8 || HWY_ARCH_ARM) ? 4 : 2;
-
-HWY_INLINE Vector LoadElements(Floats d, const float* p) { return hn::LoadU(d, p); }
-HWY_INLINE Vector LoadElements(Floats d, const hwy::float16_t* p) {
-  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::float16_t, Floats>(), p));
-}
-HWY_INLINE Vector LoadElements(Floats d, const int8_t* p) {
-  const hn::RebindToSigned<Floats> di;
-  return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(hn::Rebind<int8_t, Floats>(), p)));
-}
-
-// c[i][panel] = c_scale[i] * c[i][panel] + sum over k of a[i][k] * b[k][panel], for kRows rows and
-// kPanels panels, which are panel_stride elements apart in b and kPanel apart in c. c_scale null: c
-// is not read.
-template <size_t kRows, size_t kPanels, typename T>
-HWY_INLINE void PanelProduct(const float* HWY_RESTRICT a, size_t a_stride, const T* HWY_RESTRICT b,
-                             size_t b_stride, size_t panel_stride, size_t depth,
-                             const float* c_scale, float* HWY_RESTRICT c, size_t c_stride) {
-  const Floats d;
-  constexpr size_t kColumns = kPanels * kPanelVectors;
-  Vector sum[kRows][kColumns];
-  for (size_t i = 0; i < kRows; ++i) {
-    for (size_t v = 0; v < kColumns; ++v) {
-      sum[i][v] = c_scale == nullptr ? hn::Zero(d)
-                                     : hn::Mul(hn::Set(d, c_scale[i]),
-                                               hn::LoadU(d, c + i * c_stride + v * kLanes));
-    }
-  }
-  for (size_t k = 0; k < depth; ++k, b += b_stride) {
-    Vector operand[kColumns];
-    for (size_t v = 0; v < kColumns; ++v) {
-      operand[v] =
-          LoadElements(d, b + v / kPanelVectors * panel_stride + v % kPanelVectors * kLanes);
-    }
-    for (size_t i = 0; i < kRows; ++i) {
-      const Vector factor = hn::Set(d, a[i * a_stride + k]);
-      for (size_t v = 0; v < kColumns; ++v) sum[i][v] = hn::MulAdd(factor, operand[v], sum[i][v]);
-    }
-  }
-  for (size_t i = 0; i < kRows; ++i) {
-    for (size_t v = 0; v < kColumns; ++v) hn::StoreU(sum[i][v], d, c + i * c_stride + v * kLanes);
-  }
-}
-
-// All `columns` (a multiple of kPanel) of up to kRows rows.
-template <size_t kRows, typename T>
-HWY_INLINE void RowsProduct(const float* a, size_t a_stride, const T* b, size_t b_stride,
-                            size_t panel_stride, size_t depth, size_t columns, const float* c_scale,
-                            float* c, size_t c_stride) {
-  size_t column = 0;
-  if constexpr (kLanes == 16) {
-    for (; column + 2 * kPanel <= columns;
-         column += 2 * kPanel, b += 2 * panel_stride, c += 2 * kPanel) {
-      PanelProduct<kRows, 2>(a, a_stride, b, b_stride, panel_stride, depth, c_scale, c, c_stride);
-    }
-  }
-  for (; column < columns; column += kPanel, b += panel_stride, c += kPanel) {
-    PanelProduct<kRows, 1>(a, a_stride, b, b_stride, panel_stride, depth, c_scale, c, c_stride);
-  }
-}
-
-template <typename T>
-void Product(size_t rows, const float* a, size_t a_stride, const T* b, size_t b_stride,
-             size_t panel_stride, size_t depth, size_t columns, const float* c_scale, float* c,
-             size_t c_stride) {
-  while (rows > 0) {
-    const size_t now = std::min(rows, kRowsAtOnce);
-    const auto run = [&](auto constant) HWY_ATTR {
-      constexpr size_t kRows = decltype(constant)::value;
-      if constexpr (kRows <= kRowsAtOnce) {
-        RowsProduct<kRows>(a, a_stride, b, b_stride, panel_stride, depth, columns, c_scale, c,
-                           c_stride);
-      }
-    };
-    switch (now) {
-      case 1:
-        run(std::integral_constant<size_t, 1>());
-        break;
-      case 2:
-        run(std::integral_constant<size_t, 2>());
-        break;
-      case 3:
-        run(std::integral_constant<size_t, 3>());
-        break;
-      case 4:
-        run(std::integral_constant<size_t, 4>());
-        break;
-      case 5:
-        run(std::integral_constant<size_t, 5>());
-        break;
-      case 6:
-        run(std::integral_constant<size_t, 6>());
-        break;
-      case 7:
-        run(std::integral_constant<size_t, 7>());
-        break;
-      default:
-        run(std::integral_constant<size_t, 8>());
-        break;
-    }
-    rows -= now;
-    a += now * a_stride;
-    c += now * c_stride;
-    if (c_scale != nullptr) c_scale += now;
-  }
-}
-
 // Up to kMaxVectors query vectors on their way over keys and values.
 struct Block {
   float* query;    // [kMaxVectors][head_dim], scaled
   float* weights;  // [kMaxVectors][kTile]
   float* sums;     // [kMaxVectors][padded_dim], unnormalized
+  float* columns;  // [kMaxVectors][width of the position tables]: what queries have for each column
   size_t count = 0;
   size_t head[kMaxVectors];
   size_t position[kMaxVectors];
@@ -156,11 +45,12 @@ struct Block {
   float total[kMaxVectors];
 };
 
-HWY_INLINE Block MakeBlock(const AttentionShape& shape, float* scratch) {
+HWY_INLINE Block MakeBlock(const AttentionShape& shape, size_t padded_dim, float* scratch) {
   Block block;
   block.query = scratch;
   block.weights = block.query + kMaxVectors * shape.head_dim;
   block.sums = block.weights + kMaxVectors * kTile;
+  block.columns = block.sums + kMaxVectors * padded_dim;
   return block;
 }
 
@@ -176,6 +66,8 @@ void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row
   block.last[i] = shape.causal ? std::min(rows.kv_positions, position + 1) : rows.kv_positions;
   block.first[i] =
       shape.window > 0 && position + 1 > shape.window ? position + 1 - shape.window : 0;
+  if (shape.both_ways && shape.window > 0)
+    block.last[i] = std::min(block.last[i], position + shape.window);
 }
 
 // Turns a tile's scores into weights under the running maximum; scale[i]: factors of earlier sums.
@@ -222,6 +114,36 @@ HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t c
   }
 }
 
+// What the block's queries, which are of one head, add to scores in each column of the table.
+void MultiplyWithTable(const AttentionShape& shape, const AttentionRows& rows, size_t head,
+                       Block& block) {
+  const PositionTables& tables = shape.tables;
+  if (tables.query == nullptr) return;
+  const float* table = tables.query + head * shape.head_dim * tables.width;
+  Product(block.count, block.query, shape.head_dim, table + rows.first_column, tables.width, kPanel,
+          shape.head_dim, rows.last_column - rows.first_column, nullptr,
+          block.columns + rows.first_column, tables.width);
+}
+
+// Adds what queries and keys have for the distances between rows and positions
+// [tile, tile + positions).
+void AddPositionScores(const AttentionShape& shape, const AttentionRows& rows, size_t tile,
+                       size_t positions, Block& block) {
+  const size_t width = shape.tables.width;
+  for (size_t i = 0; i < block.count; ++i) {
+    const uint32_t* at = rows.columns + (rows.kv_positions - 1 - block.position[i]) + tile;
+    float* to = block.weights + i * kTile;
+    if (shape.tables.query != nullptr) {
+      const float* own = block.columns + i * width;
+      for (size_t j = 0; j < positions; ++j) to[j] += own[at[j]];
+    }
+    if (shape.tables.key != nullptr) {
+      const float* keys = rows.key_scores + tile * width;
+      for (size_t j = 0; j < positions; ++j) to[j] += shape.scale * keys[j * width + at[j]];
+    }
+  }
+}
+
 // Asks for bytes read soon: a cache is many short runs, which the hardware does not see coming.
 HWY_INLINE void PrefetchRun(const void* begin, size_t bytes) {
   constexpr size_t kLine = 64;
@@ -241,8 +163,9 @@ HWY_INLINE void ScaleColumns(const float* HWY_RESTRICT scales, size_t columns, B
 }
 
 template <typename T>
-HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, size_t kv_head,
-                            size_t begin, size_t end, Block& block) {
+HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view,
+                            const AttentionRows& rows, size_t kv_head, size_t begin, size_t end,
+                            Block& block) {
   const size_t padded_dim = view.padded_dim();
   const T* keys = reinterpret_cast<const T*>(view.keys) + kv_head * view.capacity * view.head_dim;
   const T* values = reinterpret_cast<const T*>(view.values) + kv_head * view.capacity * padded_dim;
@@ -258,6 +181,7 @@ HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, siz
   begin = std::max(begin, first / kKeyBlock * kKeyBlock);
   end = std::min(end, last);
   float scale[kMaxVectors];
+  if (shape.tables.width > 0) MultiplyWithTable(shape, rows, kv_head, block);
   const bool prefetch = shape.heads / shape.kv_heads >= block.count;
   for (size_t tile = begin; tile < end; tile += kTile) {
     const size_t positions = std::min(kTile, end - tile);
@@ -278,6 +202,7 @@ HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, siz
     // work on codes.
     if constexpr (sizeof(T) == 1)
       ScaleColumns(view.key_scales + kv_head * view.capacity + tile, columns, block);
+    if (shape.tables.width > 0) AddPositionScores(shape, rows, tile, positions, block);
     UpdateSoftmax(shape, tile, columns, block, scale);
     if constexpr (sizeof(T) == 1)
       ScaleColumns(view.value_scales + kv_head * view.capacity + tile, columns, block);
@@ -286,15 +211,15 @@ HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view, siz
   }
 }
 
-void AttendBlockOfView(const AttentionShape& shape, const KvView& view, size_t kv_head,
-                       size_t begin, size_t end, Block& block) {
+void AttendBlockOfView(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
+                       size_t kv_head, size_t begin, size_t end, Block& block) {
   switch (view.element) {
     case KvElement::kFloat32:
-      return AttendBlock<float>(shape, view, kv_head, begin, end, block);
+      return AttendBlock<float>(shape, view, rows, kv_head, begin, end, block);
     case KvElement::kFloat16:
-      return AttendBlock<hwy::float16_t>(shape, view, kv_head, begin, end, block);
+      return AttendBlock<hwy::float16_t>(shape, view, rows, kv_head, begin, end, block);
     case KvElement::kInt8:
-      return AttendBlock<int8_t>(shape, view, kv_head, begin, end, block);
+      return AttendBlock<int8_t>(shape, view, rows, kv_head, begin, end, block);
   }
 }
 
@@ -303,12 +228,12 @@ void AttendRowsImpl(const AttentionShape& shape, const KvView& view, const Atten
   const size_t group = shape.heads / shape.kv_heads;
   const size_t total = (end - begin) * group;
   for (size_t start = 0; start < total; start += kMaxVectors) {
-    Block block = MakeBlock(shape, scratch);
+    Block block = MakeBlock(shape, view.padded_dim(), scratch);
     const size_t stop = std::min(total, start + kMaxVectors);
     for (size_t i = start; i < stop; ++i) {
       AddQuery(shape, rows, begin + i / group, kv_head * group + i % group, block);
     }
-    AttendBlockOfView(shape, view, kv_head, 0, rows.kv_positions, block);
+    AttendBlockOfView(shape, view, rows, kv_head, 0, rows.kv_positions, block);
     for (size_t i = start; i < stop; ++i) {
       const size_t vector = i - start;
       const float* sums = block.sums + vector * view.padded_dim();
@@ -325,10 +250,10 @@ void AttendPartialImpl(const AttentionShape& shape, const KvView& view, const At
                        float* partial) {
   const size_t group = shape.heads / shape.kv_heads;
   for (size_t start = 0; start < group; start += kMaxVectors) {
-    Block block = MakeBlock(shape, scratch);
+    Block block = MakeBlock(shape, view.padded_dim(), scratch);
     const size_t stop = std::min(group, start + kMaxVectors);
     for (size_t i = start; i < stop; ++i) AddQuery(shape, rows, row, kv_head * group + i, block);
-    AttendBlockOfView(shape, view, kv_head, kv_begin, kv_end, block);
+    AttendBlockOfView(shape, view, rows, kv_head, kv_begin, kv_end, block);
     for (size_t i = start; i < stop; ++i) {
       float* record = partial + i * (shape.head_dim + 2);
       record[0] = block.maximum[i - start];
@@ -339,6 +264,13 @@ void AttendPartialImpl(const AttentionShape& shape, const KvView& view, const At
   }
 }
 
+void ProductsWithTableImpl(const float* rows, size_t count, size_t row_stride, const float* table,
+                           size_t depth, size_t table_width, size_t first, size_t last,
+                           float* out) {
+  Product(count, rows, row_stride, table + first, table_width, kPanel, depth, last - first, nullptr,
+          out + first, table_width);
+}
+
 }  // namespace
 }  // namespace graft::runtime::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -347,10 +279,11 @@ HWY_AFTER_NAMESPACE();
 namespace graft::runtime {
 HWY_EXPORT(AttendRowsImpl);
 HWY_EXPORT(AttendPartialImpl);
+HWY_EXPORT(ProductsWithTableImpl);
 
 size_t AttentionScratchFloats(const AttentionShape& shape) {
   const size_t padded_dim = (shape.head_dim + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-  return kMaxVectors * (shape.head_dim + kTile + padded_dim);
+  return kMaxVectors * (shape.head_dim + kTile + padded_dim + shape.tables.width);
 }
 
 void AttendRows(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
@@ -363,6 +296,12 @@ void AttendPartial(const AttentionShape& shape, const KvView& view, const Attent
                    float* partial) {
   HWY_DYNAMIC_DISPATCH(AttendPartialImpl)
   (shape, view, rows, row, kv_head, kv_begin, kv_end, scratch, partial);
+}
+
+void ProductsWithTable(const float* rows, size_t count, size_t row_stride, const float* table,
+                       size_t depth, size_t table_width, size_t first, size_t last, float* out) {
+  HWY_DYNAMIC_DISPATCH(ProductsWithTableImpl)
+  (rows, count, row_stride, table, depth, table_width, first, last, out);
 }
 
 size_t PartialFloats(const AttentionShape& shape) {

@@ -8,6 +8,14 @@
 
 namespace graft::runtime {
 
+/// Tables of what a row's query and a position's key add to a score by the distance between them,
+/// [heads][head_dim][width]; width is a multiple of kKeyBlock. Null: none.
+struct PositionTables {
+  const float* query = nullptr;
+  const float* key = nullptr;
+  size_t width = 0;
+};
+
 struct AttentionShape {
   size_t heads = 0;
   size_t kv_heads = 0;
@@ -25,6 +33,8 @@ struct AttentionShape {
   const float* position_bias = nullptr;
   size_t distances = 0;
   size_t distances_before = 0;
+  bool both_ways = false;   ///< The window hides what lies ahead, too.
+  PositionTables tables{};  ///< With them there are as many kv_heads as heads.
 };
 
 /// Floats of scratch that a worker needs, whatever the op's number of rows.
@@ -37,7 +47,19 @@ struct AttentionRows {
   float* out = nullptr;          ///< like query
   size_t first_position = 0;
   size_t kv_positions = 0;
+  /// With position tables: the column for row i and position j is columns[kv_positions - 1 + j - i].
+  /// All lie in [first_column, last_column), two multiples of kKeyBlock. key_scores are what
+  /// ProductsWithTable gave for each position's key and the head, [kv_positions][width].
+  const uint32_t* columns = nullptr;
+  size_t first_column = 0;
+  size_t last_column = 0;
+  const float* key_scores = nullptr;
 };
+
+/// out[row][column] = sum over k of rows[row][k] * table[k][column], for columns [first, last), two
+/// multiples of kKeyBlock. rows are row_stride apart, out and table table_width.
+void ProductsWithTable(const float* rows, size_t count, size_t row_stride, const float* table,
+                       size_t depth, size_t table_width, size_t first, size_t last, float* out);
 
 /// Computes rows [begin, end) of all query heads that share key/value head `kv_head`.
 /// Cost     two multiply-adds for each query head, visible position and dimension. Keys and values

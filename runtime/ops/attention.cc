@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "runtime/executor/attention_scratch.h"
 #include "runtime/executor/attention_workspace.h"
 #include "runtime/executor/step_runner.h"
 #include "runtime/kernels/kv_store.h"
 #include "runtime/ops/op_table.h"
+#include "runtime/ops/position_tables.h"
 #include "runtime/plan/plan_builder.h"
 #include "runtime/threads/worker_team.h"
 #include "schema/generated/model_generated.h"
@@ -83,7 +85,8 @@ class StoreKeyValues final : public StepRunner {
   const float* values_ = nullptr;
 };
 
-// Inputs: queries and, if there is no cache, the stored keys and values, perhaps text ends.
+// Inputs: queries and, if there is no cache, the stored keys and values, perhaps text ends, perhaps
+// what keys have for the columns of a position table.
 class Attend final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
@@ -97,9 +100,14 @@ class Attend final : public StepRunner {
     if (shape_.position_bias != nullptr)
       shape_.distances = source.matrix_width(attention.position_bias());
     shape_.distances_before = attention.position_bias_before();
+    shape_.both_ways = attention.both_ways();
     stored_.Read(source, attention);
     workspace_ = &source.attention;
-    return OkStatus();
+    const schema::fb::PositionTables* tables = attention.position_tables();
+    if (tables == nullptr) return OkStatus();
+    shape_.tables = {source.floats(tables->query()), source.floats(tables->key()),
+                     PositionTablesWidth(source.plan.model().model(), *tables)};
+    return columns_.Read(source, *tables);
   }
 
   uint32_t CountTasks(CallState& call) override;
@@ -108,6 +116,8 @@ class Attend final : public StepRunner {
  protected:
   Status Prepare(const StepPlaces& places) override {
     if (!stored_.cached) stored_.Place(places, places.step.inputs[1]);
+    key_scores_ = places.input<float>(3);
+    if (shape_.tables.width > 0) columns_.Prepare(rows());
     return OkStatus();
   }
 
@@ -124,10 +134,13 @@ class Attend final : public StepRunner {
   void DivideTexts(const TextSlots& text_slots);
   void RunTextBlock(const TextRows& text, const TextBlock& block, size_t head,
                     float* scratch) const;
+  void AddPositions(size_t first_row, size_t head, AttentionRows* rows_of_text) const;
   void RunSplit(const AttentionRows& rows, size_t head, size_t split, float* scratch) const;
 
   AttentionShape shape_;
   KeyValues stored_;
+  PositionColumns columns_;            // of position tables
+  const float* key_scores_ = nullptr;  // likewise
   AttentionWorkspace* workspace_ = nullptr;
   // What CountTasks decided.
   std::vector<TextBlock> text_blocks_;  // what the tasks of a head compute, if there are texts
@@ -187,6 +200,7 @@ bool Attend::RunTask(CallState& call, uint32_t task, unsigned worker) {
   rows_of_call.out = out();
   rows_of_call.first_position = stored_.first_position(call);
   rows_of_call.kv_positions = rows_of_call.first_position + rows();
+  AddPositions(0, head, &rows_of_call);
   if (splits_ > 1) {
     RunSplit(rows_of_call, head, part, scratch);
     return true;
@@ -199,6 +213,17 @@ bool Attend::RunTask(CallState& call, uint32_t task, unsigned worker) {
   return true;
 }
 
+// What position tables have for the text that begins at first_row.
+void Attend::AddPositions(size_t first_row, size_t head, AttentionRows* rows_of_text) const {
+  if (shape_.tables.width == 0) return;
+  const PositionColumns::Range range = columns_.RangeOf(rows_of_text->kv_positions);
+  rows_of_text->columns = columns_.OfText(rows_of_text->kv_positions);
+  rows_of_text->first_column = range.first;
+  rows_of_text->last_column = range.last;
+  if (key_scores_ != nullptr)
+    rows_of_text->key_scores = key_scores_ + (head * rows() + first_row) * shape_.tables.width;
+}
+
 // Attention of some rows of one text to that text, as if it were alone.
 void Attend::RunTextBlock(const TextRows& text, const TextBlock& block, size_t head,
                           float* scratch) const {
@@ -209,6 +234,7 @@ void Attend::RunTextBlock(const TextRows& text, const TextBlock& block, size_t h
   rows_of_text.query = in0(text.begin);
   rows_of_text.out = out(text.begin);
   rows_of_text.kv_positions = text.end - text.begin;
+  AddPositions(text.begin, head, &rows_of_text);
   AttendRows(shape_, view, rows_of_text, head, block.begin - text.begin, block.end - text.begin,
              scratch);
 }
@@ -231,6 +257,19 @@ void Attend::RunSplit(const AttentionRows& row, size_t head, size_t split, float
 
 const StepKind kStoreKv = {.name = "store_kv", .make = MakeRunner<StoreKeyValues>};
 
+// What keys have for the columns of a position table; -1 if there is none of theirs.
+int32_t KeyScores(PlanBuilder& plan, uint32_t index, int32_t ends) {
+  const schema::fb::Op& op = plan.op(index);
+  const schema::fb::Attention& attention = *op.attributes_as_Attention();
+  const schema::fb::PositionTables* tables = attention.position_tables();
+  if (tables == nullptr || tables->key() < 0) return -1;
+  const int32_t keys = op.inputs()->Get(1);
+  const size_t width = attention.heads() * PositionTablesWidth(plan.model().model(), *tables);
+  const int32_t scores = plan.AddValue(ValueKind::kFloat, plan.value(keys).shape[0], width);
+  plan.AddStep(kKeyPositions, index, {keys, ends}, {scores});
+  return scores;
+}
+
 void PlanAttention(PlanBuilder& plan, uint32_t index) {
   const schema::fb::Op& op = plan.op(index);
   const schema::fb::Attention& attention = *op.attributes_as_Attention();
@@ -250,7 +289,7 @@ void PlanAttention(PlanBuilder& plan, uint32_t index) {
   plan.added_value().kv_heads = attention.kv_heads();
   if (by_texts) plan.added_value().texts_symbol = plan.value(ends).shape[0].symbol;
   plan.AddStep(kStoreKv, index, {inputs[1], inputs[2], ends}, {stored});
-  plan.AddStep(kAttention, index, {inputs[0], stored, ends}, {out});
+  plan.AddStep(kAttention, index, {inputs[0], stored, ends, KeyScores(plan, index, ends)}, {out});
   plan.ForbidChunks();
 }
 

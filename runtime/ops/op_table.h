@@ -30,13 +30,15 @@ extern const StepKind kSelectColumns;
 extern const StepKind kWeightedSum;
 extern const StepKind kGaussianTopK;
 extern const StepKind kMatchRms;
+extern const StepKind kRowWindows;
 
 /// In the order of model.fbs's union OpAttributes.
 inline constexpr const StepKind* kOps[] = {
-    nullptr,     &kEmbedding, &kLinear,        &kRmsNorm,         &kLayerNorm,       &kRope,
-    &kAttention, &kAdd,       &kMultiply,      &kActivation,      &kGatedActivation, &kSelectRows,
-    &kScale,     &kPoolRows,  &kConstant,      &kConcatenateRows, &kPatches,         &kPoolPixels,
-    &kClamp,     &kXielu,     &kSelectColumns, &kWeightedSum,     &kGaussianTopK,    &kMatchRms,
+    nullptr,      &kEmbedding, &kLinear,        &kRmsNorm,         &kLayerNorm,       &kRope,
+    &kAttention,  &kAdd,       &kMultiply,      &kActivation,      &kGatedActivation, &kSelectRows,
+    &kScale,      &kPoolRows,  &kConstant,      &kConcatenateRows, &kPatches,         &kPoolPixels,
+    &kClamp,      &kXielu,     &kSelectColumns, &kWeightedSum,     &kGaussianTopK,    &kMatchRms,
+    &kRowWindows,
 };
 
 }  // namespace graft::runtime::ops

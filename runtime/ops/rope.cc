@@ -22,6 +22,7 @@ class Angles final : public StepRunner {
   Status Read(const StepSource& source) override {
     const schema::fb::Rope& rope = source.attributes<schema::fb::Rope>();
     inverse_frequencies_ = source.floats(rope.inverse_frequencies());
+    table_ = source.floats(rope.table());
     half_ = rope.rotary_dim() / 2;
     magnitude_ = rope.magnitude();
     return OkStatus();
@@ -29,6 +30,12 @@ class Angles final : public StepRunner {
 
   void RunRows(const CallState&, size_t begin, size_t end) const override {
     for (size_t row = begin; row < end; ++row) {
+      if (table_ != nullptr) {
+        const float* sines = table_ + static_cast<size_t>(positions_[row]) * 2 * half_;
+        ScaleRow(sines + half_, magnitude_, half_, out(row));
+        ScaleRow(sines, magnitude_, half_, out(row) + half_);
+        continue;
+      }
       RopeAngles(positions_[row], inverse_frequencies_, half_, magnitude_, out(row),
                  out(row) + half_);
     }
@@ -42,6 +49,7 @@ class Angles final : public StepRunner {
 
  private:
   const float* inverse_frequencies_ = nullptr;
+  const float* table_ = nullptr;  // the sines and then the cosines of each position
   size_t half_ = 0;
   float magnitude_ = 1.0f;
   const int32_t* positions_ = nullptr;
@@ -100,7 +108,7 @@ int32_t AnglesFor(PlanBuilder& plan, uint32_t op) {
     if (step.kind != &kAngles) continue;
     const schema::fb::Rope& other = *plan.op(step.ops[0]).attributes_as_Rope();
     if (other.inverse_frequencies() == rope.inverse_frequencies() &&
-        other.magnitude() == rope.magnitude()) {
+        other.magnitude() == rope.magnitude() && other.table() == rope.table()) {
       return step.outputs[0];
     }
   }

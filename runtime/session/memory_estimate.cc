@@ -58,11 +58,18 @@ uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
   add(0, HeaderEndOf(model));
   for (const fb::Op* op : *model.model().graph()->ops()) {
     if (const auto* norm = op->attributes_as_RmsNorm()) add_tensor(norm->weight());
-    if (const auto* rope = op->attributes_as_Rope()) add_tensor(rope->inverse_frequencies());
+    if (const auto* rope = op->attributes_as_Rope()) {
+      add_tensor(rope->inverse_frequencies());
+      add_tensor(rope->table());
+    }
     if (const auto* constant = op->attributes_as_Constant()) add_tensor(constant->tensor());
     if (const auto* attention = op->attributes_as_Attention()) {
       add_tensor(attention->alibi_slopes());
       add_tensor(attention->position_bias());
+      if (const auto* tables = attention->position_tables()) {
+        add_tensor(tables->query());
+        add_tensor(tables->key());
+      }
     }
     if (const auto* norm = op->attributes_as_LayerNorm()) {
       add_tensor(norm->weight());

@@ -51,6 +51,9 @@ struct LayerNormBuilder;
 struct Rope;
 struct RopeBuilder;
 
+struct PositionTables;
+struct PositionTablesBuilder;
+
 struct Attention;
 struct AttentionBuilder;
 
@@ -83,6 +86,9 @@ struct PoolRowsBuilder;
 
 struct Constant;
 struct ConstantBuilder;
+
+struct RowWindows;
+struct RowWindowsBuilder;
 
 struct ConcatenateRows;
 struct ConcatenateRowsBuilder;
@@ -315,11 +321,12 @@ enum class OpAttributes : uint8_t {
   WeightedSum = 21,
   GaussianTopK = 22,
   MatchRms = 23,
+  RowWindows = 24,
   MIN = NONE,
-  MAX = MatchRms
+  MAX = RowWindows
 };
 
-inline const OpAttributes (&EnumValuesOpAttributes())[24] {
+inline const OpAttributes (&EnumValuesOpAttributes())[25] {
   static const OpAttributes values[] = {
     OpAttributes::NONE,
     OpAttributes::Embedding,
@@ -344,13 +351,14 @@ inline const OpAttributes (&EnumValuesOpAttributes())[24] {
     OpAttributes::SelectColumns,
     OpAttributes::WeightedSum,
     OpAttributes::GaussianTopK,
-    OpAttributes::MatchRms
+    OpAttributes::MatchRms,
+    OpAttributes::RowWindows
   };
   return values;
 }
 
 inline const char * const *EnumNamesOpAttributes() {
-  static const char * const names[25] = {
+  static const char * const names[26] = {
     "NONE",
     "Embedding",
     "Linear",
@@ -375,13 +383,14 @@ inline const char * const *EnumNamesOpAttributes() {
     "WeightedSum",
     "GaussianTopK",
     "MatchRms",
+    "RowWindows",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameOpAttributes(OpAttributes e) {
-  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::MatchRms)) return "";
+  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::RowWindows)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesOpAttributes()[index];
 }
@@ -480,6 +489,10 @@ template<> struct OpAttributesTraits<graft::schema::fb::GaussianTopK> {
 
 template<> struct OpAttributesTraits<graft::schema::fb::MatchRms> {
   static const OpAttributes enum_value = OpAttributes::MatchRms;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::RowWindows> {
+  static const OpAttributes enum_value = OpAttributes::RowWindows;
 };
 
 bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type);
@@ -1405,7 +1418,8 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_MAGNITUDE = 12,
     VT_POSITIONS = 14,
     VT_GROWTH = 16,
-    VT_GROWTH_POSITIONS = 18
+    VT_GROWTH_POSITIONS = 18,
+    VT_TABLE = 20
   };
   int32_t inverse_frequencies() const {
     return GetField<int32_t>(VT_INVERSE_FREQUENCIES, 0);
@@ -1431,6 +1445,9 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   uint32_t growth_positions() const {
     return GetField<uint32_t>(VT_GROWTH_POSITIONS, 0);
   }
+  int32_t table() const {
+    return GetField<int32_t>(VT_TABLE, -1);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<int32_t>(verifier, VT_INVERSE_FREQUENCIES, 4) &&
@@ -1441,6 +1458,7 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint32_t>(verifier, VT_POSITIONS, 4) &&
            VerifyField<float>(verifier, VT_GROWTH, 4) &&
            VerifyField<uint32_t>(verifier, VT_GROWTH_POSITIONS, 4) &&
+           VerifyField<int32_t>(verifier, VT_TABLE, 4) &&
            verifier.EndTable();
   }
 };
@@ -1473,6 +1491,9 @@ struct RopeBuilder {
   void add_growth_positions(uint32_t growth_positions) {
     fbb_.AddElement<uint32_t>(Rope::VT_GROWTH_POSITIONS, growth_positions, 0);
   }
+  void add_table(int32_t table) {
+    fbb_.AddElement<int32_t>(Rope::VT_TABLE, table, -1);
+  }
   explicit RopeBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1493,8 +1514,10 @@ inline flatbuffers::Offset<Rope> CreateRope(
     float magnitude = 1.0f,
     uint32_t positions = 0,
     float growth = 0.0f,
-    uint32_t growth_positions = 0) {
+    uint32_t growth_positions = 0,
+    int32_t table = -1) {
   RopeBuilder builder_(_fbb);
+  builder_.add_table(table);
   builder_.add_growth_positions(growth_positions);
   builder_.add_growth(growth);
   builder_.add_positions(positions);
@@ -1503,6 +1526,77 @@ inline flatbuffers::Offset<Rope> CreateRope(
   builder_.add_head_dim(head_dim);
   builder_.add_inverse_frequencies(inverse_frequencies);
   builder_.add_interleaved(interleaved);
+  return builder_.Finish();
+}
+
+struct PositionTables FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef PositionTablesBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_QUERY = 4,
+    VT_KEY = 6,
+    VT_COLUMNS = 8,
+    VT_BEFORE = 10
+  };
+  int32_t query() const {
+    return GetField<int32_t>(VT_QUERY, -1);
+  }
+  int32_t key() const {
+    return GetField<int32_t>(VT_KEY, -1);
+  }
+  int32_t columns() const {
+    return GetField<int32_t>(VT_COLUMNS, 0);
+  }
+  uint32_t before() const {
+    return GetField<uint32_t>(VT_BEFORE, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<int32_t>(verifier, VT_QUERY, 4) &&
+           VerifyField<int32_t>(verifier, VT_KEY, 4) &&
+           VerifyField<int32_t>(verifier, VT_COLUMNS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_BEFORE, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct PositionTablesBuilder {
+  typedef PositionTables Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_query(int32_t query) {
+    fbb_.AddElement<int32_t>(PositionTables::VT_QUERY, query, -1);
+  }
+  void add_key(int32_t key) {
+    fbb_.AddElement<int32_t>(PositionTables::VT_KEY, key, -1);
+  }
+  void add_columns(int32_t columns) {
+    fbb_.AddElement<int32_t>(PositionTables::VT_COLUMNS, columns, 0);
+  }
+  void add_before(uint32_t before) {
+    fbb_.AddElement<uint32_t>(PositionTables::VT_BEFORE, before, 0);
+  }
+  explicit PositionTablesBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<PositionTables> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<PositionTables>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<PositionTables> CreatePositionTables(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    int32_t query = -1,
+    int32_t key = -1,
+    int32_t columns = 0,
+    uint32_t before = 0) {
+  PositionTablesBuilder builder_(_fbb);
+  builder_.add_before(before);
+  builder_.add_columns(columns);
+  builder_.add_key(key);
+  builder_.add_query(query);
   return builder_.Finish();
 }
 
@@ -1521,7 +1615,9 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_ALIBI_SCALE = 22,
     VT_ALIBI_ROUNDED = 24,
     VT_POSITION_BIAS = 26,
-    VT_POSITION_BIAS_BEFORE = 28
+    VT_POSITION_BIAS_BEFORE = 28,
+    VT_BOTH_WAYS = 30,
+    VT_POSITION_TABLES = 32
   };
   uint32_t heads() const {
     return GetField<uint32_t>(VT_HEADS, 0);
@@ -1562,6 +1658,12 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   uint32_t position_bias_before() const {
     return GetField<uint32_t>(VT_POSITION_BIAS_BEFORE, 0);
   }
+  bool both_ways() const {
+    return GetField<uint8_t>(VT_BOTH_WAYS, 0) != 0;
+  }
+  const graft::schema::fb::PositionTables *position_tables() const {
+    return GetPointer<const graft::schema::fb::PositionTables *>(VT_POSITION_TABLES);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint32_t>(verifier, VT_HEADS, 4) &&
@@ -1577,6 +1679,9 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_ALIBI_ROUNDED, 1) &&
            VerifyField<int32_t>(verifier, VT_POSITION_BIAS, 4) &&
            VerifyField<uint32_t>(verifier, VT_POSITION_BIAS_BEFORE, 4) &&
+           VerifyField<uint8_t>(verifier, VT_BOTH_WAYS, 1) &&
+           VerifyOffset(verifier, VT_POSITION_TABLES) &&
+           verifier.VerifyTable(position_tables()) &&
            verifier.EndTable();
   }
 };
@@ -1624,6 +1729,12 @@ struct AttentionBuilder {
   void add_position_bias_before(uint32_t position_bias_before) {
     fbb_.AddElement<uint32_t>(Attention::VT_POSITION_BIAS_BEFORE, position_bias_before, 0);
   }
+  void add_both_ways(bool both_ways) {
+    fbb_.AddElement<uint8_t>(Attention::VT_BOTH_WAYS, static_cast<uint8_t>(both_ways), 0);
+  }
+  void add_position_tables(flatbuffers::Offset<graft::schema::fb::PositionTables> position_tables) {
+    fbb_.AddOffset(Attention::VT_POSITION_TABLES, position_tables);
+  }
   explicit AttentionBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1649,8 +1760,11 @@ inline flatbuffers::Offset<Attention> CreateAttention(
     float alibi_scale = 1.0f,
     bool alibi_rounded = false,
     int32_t position_bias = -1,
-    uint32_t position_bias_before = 0) {
+    uint32_t position_bias_before = 0,
+    bool both_ways = false,
+    flatbuffers::Offset<graft::schema::fb::PositionTables> position_tables = 0) {
   AttentionBuilder builder_(_fbb);
+  builder_.add_position_tables(position_tables);
   builder_.add_position_bias_before(position_bias_before);
   builder_.add_position_bias(position_bias);
   builder_.add_alibi_scale(alibi_scale);
@@ -1662,6 +1776,7 @@ inline flatbuffers::Offset<Attention> CreateAttention(
   builder_.add_head_dim(head_dim);
   builder_.add_kv_heads(kv_heads);
   builder_.add_heads(heads);
+  builder_.add_both_ways(both_ways);
   builder_.add_alibi_rounded(alibi_rounded);
   builder_.add_causal(causal);
   return builder_.Finish();
@@ -2091,6 +2206,57 @@ inline flatbuffers::Offset<Constant> CreateConstant(
   return builder_.Finish();
 }
 
+struct RowWindows FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef RowWindowsBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_BEFORE = 4,
+    VT_AFTER = 6
+  };
+  uint32_t before() const {
+    return GetField<uint32_t>(VT_BEFORE, 0);
+  }
+  uint32_t after() const {
+    return GetField<uint32_t>(VT_AFTER, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_BEFORE, 4) &&
+           VerifyField<uint32_t>(verifier, VT_AFTER, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct RowWindowsBuilder {
+  typedef RowWindows Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_before(uint32_t before) {
+    fbb_.AddElement<uint32_t>(RowWindows::VT_BEFORE, before, 0);
+  }
+  void add_after(uint32_t after) {
+    fbb_.AddElement<uint32_t>(RowWindows::VT_AFTER, after, 0);
+  }
+  explicit RowWindowsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<RowWindows> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<RowWindows>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<RowWindows> CreateRowWindows(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t before = 0,
+    uint32_t after = 0) {
+  RowWindowsBuilder builder_(_fbb);
+  builder_.add_after(after);
+  builder_.add_before(before);
+  return builder_.Finish();
+}
+
 struct ConcatenateRows FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef ConcatenateRowsBuilder Builder;
   bool Verify(flatbuffers::Verifier &verifier) const {
@@ -2472,6 +2638,9 @@ struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const graft::schema::fb::MatchRms *attributes_as_MatchRms() const {
     return attributes_type() == graft::schema::fb::OpAttributes::MatchRms ? static_cast<const graft::schema::fb::MatchRms *>(attributes()) : nullptr;
   }
+  const graft::schema::fb::RowWindows *attributes_as_RowWindows() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::RowWindows ? static_cast<const graft::schema::fb::RowWindows *>(attributes()) : nullptr;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffset(verifier, VT_NAME) &&
@@ -2577,6 +2746,10 @@ template<> inline const graft::schema::fb::GaussianTopK *Op::attributes_as<graft
 
 template<> inline const graft::schema::fb::MatchRms *Op::attributes_as<graft::schema::fb::MatchRms>() const {
   return attributes_as_MatchRms();
+}
+
+template<> inline const graft::schema::fb::RowWindows *Op::attributes_as<graft::schema::fb::RowWindows>() const {
+  return attributes_as_RowWindows();
 }
 
 struct OpBuilder {
@@ -3828,6 +4001,10 @@ inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj,
     }
     case OpAttributes::MatchRms: {
       auto ptr = reinterpret_cast<const graft::schema::fb::MatchRms *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::RowWindows: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::RowWindows *>(obj);
       return verifier.VerifyTable(ptr);
     }
     default: return true;
