@@ -21,6 +21,11 @@ int64_t ConstantTable::RowsOf(std::string_view source) const {
   return info == nullptr || info->shape.empty() ? 0 : info->shape[0];
 }
 
+int64_t ConstantTable::RowElementsOf(std::string_view source) const {
+  const TensorInfo* info = source_.Find(NameInSource(source));
+  return info == nullptr || info->shape.empty() ? 0 : info->row_elements();
+}
+
 void ConstantTable::CheckShape(std::string_view source, const std::vector<int64_t>& expected) {
   const std::string name = NameInSource(source);
   const TensorInfo* info = source_.Find(name);
@@ -160,18 +165,6 @@ std::vector<double> ConstantTable::Numbers(std::string_view source, int64_t rows
   if (!status().ok()) return {};
   std::vector<double> numbers(static_cast<size_t>(rows * width));
   const std::string name = NameInSource(source);
-  numbers_of_.push_back(name);
-  Fail(source_.ReadRows(name, 0, rows, numbers));
-  return numbers;
-}
-
-std::vector<double> ConstantTable::Numbers(std::string_view source, int64_t rows, int64_t width) {
-  std::vector<double> numbers;
-  const std::string name = NameInSource(source);
-  const TensorInfo* info = source_.Find(name);
-  CheckShape(source, {rows, width});
-  if (info == nullptr || info->shape != std::vector<int64_t>{rows, width}) return numbers;
-  numbers.resize(static_cast<size_t>(rows * width));
   numbers_of_.push_back(name);
   Fail(source_.ReadRows(name, 0, rows, numbers));
   return numbers;

@@ -33,6 +33,8 @@ class ConstantTable {
   bool Has(std::string_view source) const;
   /// Rows of a tensor; 0 if there is none.
   int64_t RowsOf(std::string_view source) const;
+  /// Elements of each of a tensor's rows, likewise.
+  int64_t RowElementsOf(std::string_view source) const;
 
   /// A [out_features, in_features] matrix, stored in the format the user asked for.
   TensorId Matrix(std::string_view source, int64_t out_features, int64_t in_features);
@@ -62,8 +64,6 @@ class ConstantTable {
   /// The first numbers of a tensor, for what is computed from them at once. Zeros where it is
   /// missing or cannot be read, which is a fault.
   std::vector<double> Numbers(std::string_view source, int64_t count);
-  /// All numbers of a [rows, width] matrix, likewise.
-  std::vector<double> Numbers(std::string_view source, int64_t rows, int64_t width);
   /// The same of all of a matrix; none once there is a fault.
   std::vector<double> Numbers(std::string_view source, int64_t rows, int64_t width);
   /// Tensors that Numbers read.

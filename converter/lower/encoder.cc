@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/lower/encoder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string_view>
 
@@ -12,14 +13,21 @@ namespace graft::converter {
 namespace {
 
 ValueId SelfAttention(const EncoderSizes& sizes, const EncoderLayerNames& names,
-                      const Module& layer, ValueId x, ValueId text_ends, bool qkv_bias) {
-  const int64_t width = sizes.hidden;
+                      const Module& layer, ValueId x, ValueId text_ends, bool qkv_bias,
+                      const EncoderRope* rope = nullptr) {
+  const int64_t width = sizes.attention.heads * sizes.attention.head_dim;
   const ValueId query = layer.Linear(names.query, x, width, qkv_bias);
   const ValueId key = layer.Linear(names.key, x, width, qkv_bias);
   const ValueId value = layer.Linear(names.value, x, width, qkv_bias);
-  const ValueId attended = layer.graph().Attention(layer.Name("attention"), query, key, value,
-                                                   text_ends, sizes.attention);
-  return layer.Linear(names.attention_output, attended, width, /*bias=*/true);
+  const auto turned = [&](const char* name, ValueId rows, bool turns) {
+    if (rope == nullptr || !turns) return rows;
+    return layer.graph().Rope(layer.Name(name) + ".rope", rows, rope->positions, rope->shape);
+  };
+  const ValueId turned_query = turned(names.query, query, true);
+  const ValueId turned_key = turned(names.key, key, true);
+  const ValueId turned_value = turned(names.value, value, rope != nullptr && rope->values);
+  return layer.graph().Attention(layer.Name("attention"), turned_query, turned_key, turned_value,
+                                 text_ends, sizes.attention);
 }
 
 ValueId Mlp(const EncoderSizes& sizes, const EncoderLayerNames& names, const Module& layer,
@@ -62,9 +70,17 @@ ValueId EncoderNorm(const Module& module, std::string_view name, ValueId x, floa
 }
 
 ValueId PostNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
-                      const Module& layer, ValueId x, ValueId text_ends,
-                      const std::string& output) {
-  ValueId h = SelfAttention(sizes, names, layer, x, text_ends, /*qkv_bias=*/true);
+                      const Module& layer, ValueId x, ValueId text_ends, const std::string& output,
+                      const EncoderRope* rope) {
+  const ValueId attended =
+      SelfAttention(sizes, names, layer, x, text_ends, /*qkv_bias=*/true, rope);
+  return PostNormLayerAfter(sizes, names, layer, x, attended, output);
+}
+
+ValueId PostNormLayerAfter(const EncoderSizes& sizes, const EncoderLayerNames& names,
+                           const Module& layer, ValueId x, ValueId attended,
+                           const std::string& output) {
+  ValueId h = layer.Linear(names.attention_output, attended, sizes.hidden, /*bias=*/true);
   x = layer.graph().Add(layer.Name("attention_residual"), x, h);
   x = EncoderNorm(layer, names.attention_norm, x, sizes.epsilon);
   h = Mlp(sizes, names, layer, x);
@@ -76,6 +92,7 @@ ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names, 
                      ValueId x, bool qkv_bias) {
   ValueId h = EncoderNorm(layer, names.attention_norm, x, sizes.epsilon);
   h = SelfAttention(sizes, names, layer, h, ValueId{}, qkv_bias);
+  h = layer.Linear(names.attention_output, h, sizes.hidden, /*bias=*/true);
   x = layer.graph().Add(layer.Name("attention_residual"), x, h);
   h = EncoderNorm(layer, names.mlp_norm, x, sizes.epsilon);
   h = Mlp(sizes, names, layer, h);
@@ -116,6 +133,16 @@ Status DescribeLabels(const JsonValue& config, int64_t count, TaskDescription* t
   } else if (problem == "multi_label_classification" || count == 1) {
     task->scores = ScoreKind::kSigmoid;
   }
+  return OkStatus();
+}
+
+Status OutputScores(const JsonValue& config, Task kind, const std::string& classifier, ValueId x,
+                    GraphBuilder& graph, TaskDescription* task) {
+  const int64_t labels = std::max<int64_t>(1, graph.RowsOf(classifier + ".weight"));
+  task->task = kind;
+  GRAFT_RETURN_IF_ERROR(DescribeLabels(config, labels, task));
+  const TensorId weight = graph.Matrix(classifier + ".weight", labels, graph.Width(x));
+  graph.Output(graph.Linear("logits", x, weight, graph.Vector(classifier + ".bias", labels)));
   return OkStatus();
 }
 

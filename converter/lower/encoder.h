@@ -47,10 +47,22 @@ struct EncoderLayerNames {
 ValueId EncoderNorm(const Module& module, std::string_view name, ValueId x, float epsilon,
                     const std::string& output = "");
 
+/// How queries and keys, and values if `values`, are turned by their positions.
+struct EncoderRope {
+  RopeShape shape;
+  ValueId positions;
+  bool values = false;
+};
+
 /// norm(x + attention(x)), then norm(x + mlp(x)), which is called `output` if that is not empty.
 /// Source   Vaswani et al. 2017; Devlin et al. 2018.
 ValueId PostNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names,
-                      const Module& layer, ValueId x, ValueId text_ends, const std::string& output);
+                      const Module& layer, ValueId x, ValueId text_ends, const std::string& output,
+                      const EncoderRope* rope = nullptr);
+/// The same of a layer whose rows attended, before the linear layer of what they give.
+ValueId PostNormLayerAfter(const EncoderSizes& sizes, const EncoderLayerNames& names,
+                           const Module& layer, ValueId x, ValueId attended,
+                           const std::string& output);
 
 /// x + attention(norm(x)), then x + mlp(norm(x)), among all rows.
 /// Source   Dosovitskiy et al. 2020.
@@ -69,6 +81,10 @@ Result<EncoderHead> ReadEncoderHead(const JsonValue& config, const GraphBuilder&
 /// Fills in labels and what scores mean, for `count` labels: the names of id2label, if it has as
 /// many, else LABEL_0 and so on.
 Status DescribeLabels(const JsonValue& config, int64_t count, TaskDescription* task);
+
+/// The scores "logits" of each row, as many as the rows of "classifier.weight".
+Status OutputScores(const JsonValue& config, Task kind, const std::string& classifier, ValueId x,
+                    GraphBuilder& graph, TaskDescription* task);
 
 /// A vector for each text, called sentence_embedding [texts, width], of its rows by task->pooling.
 ValueId PoolTexts(ValueId hidden, ValueId text_ends, GraphBuilder& graph, TaskDescription* task);

@@ -43,7 +43,8 @@ ValueId GraphBuilder::TokenIds() {
 }
 
 ValueId GraphBuilder::Positions() {
-  return IndexInput("positions", "sequence", fb::InputRole::Positions);
+  positions_ = IndexInput("positions", "sequence", fb::InputRole::Positions);
+  return positions_;
 }
 
 ValueId GraphBuilder::OutputRows() {

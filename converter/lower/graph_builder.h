@@ -37,6 +37,8 @@ class GraphBuilder : public ConstantTable {
   ValueId TextEnds();    ///< i32 ["texts"]: ragged offsets, the end of each text's rows.
   /// What TextEnds gave; none if it was not called.
   ValueId text_ends() const { return text_ends_; }
+  /// What Positions gave, likewise.
+  ValueId positions() const { return positions_; }
   /// f32 ["sequence", width]
   ValueId TensorInput(std::string_view name, int64_t width);
   /// f32 [channels, height, width]
@@ -64,12 +66,11 @@ class GraphBuilder : public ConstantTable {
               schema::fb::CreateLayerNorm(header_, weight.index, bias.index, epsilon, U32(group)));
   }
   ValueId Rope(std::string_view name, ValueId x, ValueId positions, const RopeShape& shape) {
-    return Op(
-        name, {x, positions}, ShapeOf(x),
-        schema::fb::CreateRope(header_, shape.inverse_frequencies.index, U32(shape.head_dim),
-                               U32(shape.rotary_dim), shape.interleaved, shape.magnitude,
-                               U32(shape.positions), shape.growth, U32(shape.growth_positions),
-                               shape.table.index));
+    return Op(name, {x, positions}, ShapeOf(x),
+              schema::fb::CreateRope(header_, shape.inverse_frequencies.index, U32(shape.head_dim),
+                                     U32(shape.rotary_dim), shape.interleaved, shape.magnitude,
+                                     U32(shape.positions), shape.growth,
+                                     U32(shape.growth_positions), shape.table.index));
   }
   /// Causal attention over a KV cache of its own.
   ValueId CachedAttention(std::string_view name, ValueId query, ValueId key, ValueId value,
@@ -238,6 +239,7 @@ class GraphBuilder : public ConstantTable {
   std::vector<flatbuffers::Offset<schema::fb::GraphInput>> inputs_;
   std::vector<int32_t> outputs_;
   ValueId text_ends_;
+  ValueId positions_;
   std::vector<flatbuffers::Offset<schema::fb::KvCache>> kv_caches_;
   std::vector<flatbuffers::Offset<schema::fb::Op>> ops_;
 };

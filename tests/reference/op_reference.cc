@@ -107,6 +107,27 @@ Numbers ReferenceRope(const Numbers& x, const Numbers& inverse_frequencies, size
   return y;
 }
 
+namespace {
+
+// The column of position tables for row i and position j.
+size_t ColumnOf(const GraphMaker::AttentionOptions& options, size_t i, size_t j) {
+  if (options.columns.empty()) return 0;
+  const int64_t distance =
+      static_cast<int64_t>(j) - static_cast<int64_t>(i) + int64_t{options.columns_before};
+  const auto last = static_cast<int64_t>(options.columns.size()) - 1;
+  return static_cast<size_t>(
+      options.columns[static_cast<size_t>(std::clamp<int64_t>(distance, 0, last))]);
+}
+
+double TableNumber(const GraphMaker::AttentionOptions& options, const std::vector<float>& table,
+                   size_t row, size_t column) {
+  if (table.empty()) return 0.0;
+  const size_t width = table.size() / (options.heads * options.head_dim);
+  return static_cast<double>(table[row * width + column]);
+}
+
+}  // namespace
+
 Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbers& value,
                            const GraphMaker::AttentionOptions& options) {
   Numbers y = query;
@@ -120,8 +141,16 @@ Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbe
       for (size_t j = 0; j < key.rows; ++j) {
         if (options.causal && j > row) continue;
         if (options.window > 0 && row >= j && row - j >= options.window) continue;
+        if (options.both_ways && options.window > 0 && j > row && j - row >= options.window)
+          continue;
         double score = 0.0;
         for (size_t k = 0; k < dim; ++k) score += query(row, head * dim + k) * key(j, kv * dim + k);
+        const size_t column = ColumnOf(options, row, j);
+        for (size_t k = 0; k < dim; ++k) {
+          const size_t at = head * dim + k;
+          score += query(row, at) * TableNumber(options, options.query_table, at, column);
+          score += key(j, at % key.width) * TableNumber(options, options.key_table, at, column);
+        }
         score *= options.scale;
         if (options.soft_cap > 0) score = options.soft_cap * std::tanh(score / options.soft_cap);
         if (!options.alibi_slopes.empty()) {

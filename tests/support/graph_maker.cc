@@ -213,11 +213,28 @@ int32_t GraphMaker::Attention(int32_t query, int32_t key, int32_t value,
       options.position_bias.empty()
           ? -1
           : builder_.FloatTensor("bias", {options.heads, distances}, options.position_bias);
-  Op({query, key, value, positions_}, out, fb::OpAttributes::Attention,
+  flatbuffers::Offset<fb::PositionTables> tables;
+  if (!options.columns.empty()) {
+    const int64_t rows = int64_t{options.heads} * options.head_dim;
+    const auto table = [&](const char* name, const std::vector<float>& numbers) {
+      const auto width = static_cast<int64_t>(numbers.size()) / rows;
+      return numbers.empty() ? -1 : builder_.FloatTensor(name, {rows, width}, numbers);
+    };
+    const int32_t queries = table("query_table", options.query_table);
+    const int32_t keys = table("key_table", options.key_table);
+    const auto distances_of_columns = static_cast<int64_t>(options.columns.size());
+    tables = fb::CreatePositionTables(
+        builder_.builder(), queries, keys,
+        builder_.FloatTensor("columns", {distances_of_columns}, options.columns),
+        options.columns_before);
+  }
+  std::vector<int32_t> inputs = {query, key, value};
+  if (positions_ >= 0) inputs.push_back(positions_);
+  Op(std::move(inputs), out, fb::OpAttributes::Attention,
      fb::CreateAttention(builder_.builder(), options.heads, options.kv_heads, options.head_dim,
                          options.scale, options.soft_cap, options.window, options.kv_cache,
                          options.causal, slopes, options.alibi_scale, options.alibi_rounded, bias,
-                         options.position_bias_before)
+                         options.position_bias_before, options.both_ways, tables)
          .Union());
   return out;
 }

@@ -77,6 +77,10 @@ class GraphMaker {
     bool alibi_rounded = false;
     std::vector<float> position_bias = {};  // of each head and distance; empty: none
     uint32_t position_bias_before = 0;
+    bool both_ways = false;
+    // [heads * head_dim, width] each, empty: none; and the column of each distance.
+    std::vector<float> query_table = {}, key_table = {}, columns = {};
+    uint32_t columns_before = 0;
   };
   int32_t Attention(int32_t query, int32_t key, int32_t value, const AttentionOptions& options);
   int32_t Binary(fb::OpAttributes kind, int32_t a, int32_t b, int64_t width,

@@ -10,6 +10,7 @@
 
 namespace graft::converter {
 
+Lowering LowerAlbert;
 Lowering LowerApertus;
 Lowering LowerArcee;
 Lowering LowerBert;
@@ -18,6 +19,8 @@ Lowering LowerBloom;
 Lowering LowerCodeGen;
 Lowering LowerCohere;
 Lowering LowerCohere2;
+Lowering LowerDeberta;
+Lowering LowerDebertaV2;
 Lowering LowerDeit;
 Lowering LowerDiffLlama;
 Lowering LowerDistilBert;
@@ -44,8 +47,11 @@ Lowering LowerLlama;
 Lowering LowerMinistral;
 Lowering LowerMinistral3;
 Lowering LowerMistral;
+Lowering LowerModernBert;
+Lowering LowerMpNet;
 Lowering LowerMpt;
 Lowering LowerNemotron;
+Lowering LowerNomicBert;
 Lowering LowerOlmo;
 Lowering LowerOlmo2;
 Lowering LowerOlmo3;
@@ -56,6 +62,7 @@ Lowering LowerPhi3;
 Lowering LowerQwen2;
 Lowering LowerQwen3;
 Lowering LowerRoberta;
+Lowering LowerRoFormer;
 Lowering LowerSeedOss;
 Lowering LowerSmolLm3;
 Lowering LowerStableLm;
@@ -119,10 +126,17 @@ inline constexpr Architecture kArchitectures[] = {
     {"bloom", LowerBloom},
     {"mpt", LowerMpt},
     {"xglm", LowerXglm},
+    {"albert", LowerAlbert},
     {"bert", LowerBert},
     {"camembert", LowerRoberta},
+    {"deberta", LowerDeberta},
+    {"deberta-v2", LowerDebertaV2},
     {"distilbert", LowerDistilBert},
     {"electra", LowerElectra},
+    {"modernbert", LowerModernBert},
+    {"mpnet", LowerMpNet},
+    {"nomic_bert", LowerNomicBert},
+    {"roformer", LowerRoFormer},
     {"vit", LowerVit},
     {"deit", LowerDeit},
     {"roberta", LowerRoberta},

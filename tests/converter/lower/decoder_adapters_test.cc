@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A LoRA on every linear layer of every family of tests/data/decoders, under the names that PEFT
-// gives them: the file is that of a base whose matrices were changed by the formula.
+// A LoRA on every linear layer of every family of tests/data/decoders and tests/data/encoders, under
+// the names that PEFT gives them: the file is that of a base whose matrices were changed by the formula.
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -22,8 +22,8 @@ constexpr int64_t kRank = 2;
 // The layers that adapters of language models are made for.
 bool IsTarget(const TensorInfo& info) {
   const std::string& name = info.name;
-  const bool in_layer =
-      Contains(name, "layers.") || Contains(name, ".h.") || Contains(name, ".blocks.");
+  const bool in_layer = Contains(name, "layers.") || Contains(name, ".layer.") ||
+                        Contains(name, ".h.") || Contains(name, ".blocks.");
   return in_layer && info.shape.size() == 2 && name.ends_with(".weight") &&
          !Contains(name, "vision") && !Contains(name, "norm");
 }
@@ -79,9 +79,9 @@ size_t WriteLora(const std::filesystem::path& base, const std::filesystem::path&
 void CheckLora(const std::string& name, bool newer_names) {
   CAPTURE(name);
   const TemporaryFolder folder;
-  EditedModel merged("decoders/" + name);
-  const std::filesystem::path base = TestData("decoders/" + name);
-  CHECK(WriteLora(base, folder / "adapter", merged.path(), newer_names) >= 8);
+  EditedModel merged(name);
+  const std::filesystem::path base = TestData(name);
+  CHECK(WriteLora(base, folder / "adapter", merged.path(), newer_names) >= 6);
   const Status status =
       ConvertModel({base, folder / "adapter", {}, folder / "model.graft"}).status();
   REQUIRE_MESSAGE(status.ok(), status.message());
@@ -95,23 +95,28 @@ void CheckLora(const std::string& name, bool newer_names) {
   }
 }
 
+size_t CheckFamilies(const std::string& folder) {
+  size_t families = 0;
+  for (const std::string& name : NamesIn(TestData(folder))) {
+    if (!std::filesystem::is_directory(TestData(folder + "/" + name))) continue;
+    ++families;
+    CheckLora(folder + "/" + name, /*newer_names=*/false);
+  }
+  return families;
+}
+
 }  // namespace
 
 TEST_SUITE("converter/decoder_adapters") {
   TEST_CASE("a LoRA on every linear layer of any family gives what the formula gives") {
-    size_t families = 0;
-    for (const std::string& name : NamesIn(TestData("decoders"))) {
-      if (!std::filesystem::is_directory(TestData("decoders/" + name))) continue;
-      CAPTURE(name);
-      ++families;
-      CheckLora(name, /*newer_names=*/false);
-    }
-    CHECK(families == 42);
+    CHECK(CheckFamilies("decoders") == 42);
   }
 
+  TEST_CASE("and of any encoder of texts") { CHECK(CheckFamilies("encoders") == 16); }
+
   TEST_CASE("an adapter of the text of what sees merges under the newer names, too") {
-    CheckLora("gemma3_vl", /*newer_names=*/true);
-    CheckLora("mistral3_vl", /*newer_names=*/true);
+    CheckLora("decoders/gemma3_vl", /*newer_names=*/true);
+    CheckLora("decoders/mistral3_vl", /*newer_names=*/true);
   }
 }
 
