@@ -55,6 +55,18 @@ Status OpChecker::ReadCache(int32_t index) const {
   return OpError("reads kv_cache %d, which no op before it stores into", index);
 }
 
+Result<const fb::State*> OpChecker::StateAt(int32_t index) const {
+  if (index < 0 || static_cast<size_t>(index) >= state_used_.size())
+    return OpError("keeps state %d of %zu", index, state_used_.size());
+  return graph_.states()->Get(index);
+}
+
+Status OpChecker::UseState(int32_t index) {
+  if (state_used_[index]) return OpError("keeps state %d, which another op keeps", index);
+  state_used_[index] = true;
+  return OkStatus();
+}
+
 Status OpChecker::ExpectOperands(uint32_t inputs, uint32_t outputs) const {
   if (op_->inputs()->size() != inputs || op_->outputs()->size() != outputs) {
     return OpError("has %u inputs and %u outputs; it needs %u and %u", op_->inputs()->size(),

@@ -18,6 +18,7 @@ namespace fb {
 struct Graph;
 struct KvCache;
 struct Op;
+struct State;
 struct Tensor;
 enum class InputRole : uint8_t;
 }  // namespace fb
@@ -55,6 +56,9 @@ class OpChecker {
   /// Says that the op reads what an op before it has stored in a cache.
   /// Requires CacheAt(index) is ok.
   Status ReadCache(int32_t index) const;
+  /// The same of states.
+  Result<const fb::State*> StateAt(int32_t index) const;
+  Status UseState(int32_t index);
 
   /// An error that names the op: "op 12 (model.layers.0.mlp.up_proj, Linear) <message>".
   [[gnu::format(printf, 2, 3)]] Status OpError(const char* format, ...) const;
@@ -101,6 +105,7 @@ class OpChecker {
   uint32_t op_index_ = 0;
   std::vector<Origin> origins_;
   std::vector<bool> cache_used_;
+  std::vector<bool> state_used_;
   const fb::Value* roles_[kRoles] = {};  // the graph input of each fb::InputRole but Tensor
   GraphFacts facts_;
 };
@@ -109,5 +114,7 @@ class OpChecker {
 /// Requires operands in range, and attributes of a known kind.
 /// Errors   kCorrupt, kUnsupported; each names the op.
 Status CheckKind(OpChecker& op);
+/// The same for the kinds that may keep a state.
+Status CheckStateKind(OpChecker& op);
 
 }  // namespace graft::schema

@@ -33,6 +33,7 @@ class GraphChecker final : public OpChecker {
   Status CheckCounts() const;
   Status CheckValues();
   Status CheckCaches();
+  Status CheckStates();
   Status CheckInputs();
   Status CheckInput(uint32_t index);
   Status CheckInputsOfTexts() const;
@@ -44,6 +45,7 @@ Result<GraphFacts> GraphChecker::Check() {
   GRAFT_RETURN_IF_ERROR(CheckCounts());
   GRAFT_RETURN_IF_ERROR(CheckValues());
   GRAFT_RETURN_IF_ERROR(CheckCaches());
+  GRAFT_RETURN_IF_ERROR(CheckStates());
   GRAFT_RETURN_IF_ERROR(CheckInputs());
   for (op_index_ = 0; op_index_ < graph_.ops()->size(); ++op_index_) {
     op_ = graph_.ops()->Get(op_index_);
@@ -67,6 +69,7 @@ Status GraphChecker::CheckCounts() const {
       {"inputs", graph_.inputs()->size(), kMaxInputs},
       {"outputs", graph_.outputs()->size(), kMaxOutputs},
       {"kv_caches", graph_.kv_caches() ? graph_.kv_caches()->size() : 0, kMaxCaches},
+      {"states", graph_.states() ? graph_.states()->size() : 0, kMaxCaches},
   };
   for (const auto& [what, count, most] : counts) {
     if (count <= most) continue;
@@ -135,6 +138,22 @@ Status GraphChecker::CheckCaches() {
     }
   }
   cache_used_.assign(count, false);
+  return OkStatus();
+}
+
+// Their sizes are held against those of the ops that keep them.
+Status GraphChecker::CheckStates() {
+  const uint32_t count = graph_.states() ? graph_.states()->size() : 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const fb::State& state = *graph_.states()->Get(i);
+    if (state.rows() >= 1 && state.width() >= 1 &&
+        uint64_t{state.rows()} * state.width() <= static_cast<uint64_t>(kMaxDimension))
+      continue;
+    return Error(StatusCode::kCorrupt,
+                 "state %u (%.200s) is [%u, %u]; 1 to %" PRId64 " numbers are allowed", i,
+                 state.name()->c_str(), state.rows(), state.width(), kMaxDimension);
+  }
+  state_used_.assign(count, false);
   return OkStatus();
 }
 

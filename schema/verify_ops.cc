@@ -61,9 +61,11 @@ Status CheckRmsNorm(const OpChecker& op, const fb::RmsNorm& norm) {
   int64_t group = 0;
   GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &width));
   GRAFT_RETURN_IF_ERROR(op.ExpectVector(norm.weight(), 0, "weight", &group));
-  if (width % group != 0)
-    return op.OpError("has a width of %" PRId64 ", not a multiple of its weight's %" PRId64, width,
-                      group);
+  if (norm.runs() != 0 ? group != width || width % norm.runs() != 0 : width % group != 0) {
+    return op.OpError("has a width of %" PRId64 " in %u runs, which its weight of %" PRId64
+                      " does not fit",
+                      width, norm.runs(), group);
+  }
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(norm.epsilon(), "epsilon"));
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
@@ -383,6 +385,11 @@ Status CheckKind(OpChecker& op) {
       return CheckMatchRms(op, *kind.attributes_as_MatchRms());
     case fb::OpAttributes::RowWindows:
       return CheckRowWindows(op, *kind.attributes_as_RowWindows());
+    case fb::OpAttributes::ShortConvolution:
+    case fb::OpAttributes::GatedDeltaRule:
+    case fb::OpAttributes::SelectiveScan:
+    case fb::OpAttributes::GatedRecurrence:
+      return CheckStateKind(op);
     case fb::OpAttributes::NONE:
       break;
   }

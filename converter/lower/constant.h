@@ -60,6 +60,7 @@ struct Constant {
   std::vector<float> literal;
   bool flattened = false;         ///< The file has all its numbers as one vector.
   bool is_weight_matrix = false;  ///< Stored in the format the user asked for; others stay f32.
+  bool at_least_int8 = false;     ///< In int8 where an int4 format was asked for.
 
   int64_t rows() const { return shape[0]; }
   int64_t row_elements() const;

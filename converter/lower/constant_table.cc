@@ -107,6 +107,16 @@ TensorId ConstantTable::Stored(std::string_view source, const std::vector<int64_
   return AddConstant(std::move(constant));
 }
 
+TensorId ConstantTable::ColumnKernels(std::string_view source, int64_t width, int64_t kernel) {
+  CheckShape(source, {width, 1, kernel});
+  Constant constant;
+  constant.name = constant.part.source = source;
+  constant.part.source_rows = kernel;
+  constant.part.transposed = true;
+  constant.shape = {kernel, width};
+  return AddConstant(std::move(constant));
+}
+
 TensorId ConstantTable::Vector(std::string_view source, int64_t elements) {
   return Vector(source, TensorPart{.source = std::string(source), .source_rows = elements},
                 elements);

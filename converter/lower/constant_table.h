@@ -56,6 +56,9 @@ class ConstantTable {
                     int64_t columns);
   /// A tensor of any shape, stored as f32.
   TensorId Stored(std::string_view source, const std::vector<int64_t>& shape);
+  /// The kernels [width, 1, kernel] of a convolution of each column by itself, as [kernel, width] of
+  /// f32.
+  TensorId ColumnKernels(std::string_view source, int64_t width, int64_t kernel);
   /// A vector, stored as f32.
   TensorId Vector(std::string_view source, int64_t elements);
   TensorId Vector(std::string_view name, TensorPart part, int64_t elements);
@@ -74,6 +77,12 @@ class ConstantTable {
   TensorId Literal(std::string_view name, std::vector<float> numbers);
   /// The same as a matrix of rows of `width`.
   TensorId LiteralMatrix(std::string_view name, std::vector<float> numbers, int64_t width);
+
+  /// Says that rounding a matrix to 4 bits would do more than its share of harm: where an int4 format
+  /// was asked for, it is stored as int8.
+  void KeepFromInt4(TensorId matrix) {
+    constants_[static_cast<size_t>(matrix.index)].at_least_int8 = true;
+  }
 
   /// Keeps `status` as the fault, unless there is one or `status` is ok.
   void Fail(Status status);

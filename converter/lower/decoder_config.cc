@@ -130,24 +130,31 @@ Result<AttentionShape> ReadAttentionShape(const JsonValue& config, int64_t hidde
   return attention;
 }
 
-Result<std::optional<std::vector<bool>>> ReadSlidingLayers(const JsonValue& config,
-                                                           int64_t layers) {
-  if (!config.Has("layer_types")) return std::optional<std::vector<bool>>();
-  const JsonValue types = config.Find("layer_types");
+Result<std::optional<std::vector<bool>>> ReadLayersOfType(const JsonValue& config,
+                                                          std::string_view key, int64_t layers,
+                                                          std::string_view wanted,
+                                                          std::string_view other) {
+  if (!config.Has(key)) return std::optional<std::vector<bool>>();
+  const JsonValue types = config.Find(key);
   if (!types.IsArray() || types.size() != static_cast<size_t>(layers)) {
     return types.Fail("must list one type for each of the " + std::to_string(layers) + " layers");
   }
-  std::vector<bool> sliding;
+  std::vector<bool> of_type;
   for (size_t i = 0; i < types.size(); ++i) {
     GRAFT_ASSIGN_OR_RETURN(const std::string_view type, types.at(i).AsString());
-    if (type != "full_attention" && type != "sliding_attention") {
-      return types.at(i).Fail(
-          "is " + types.at(i).Text() + "; this version knows full_attention and sliding_attention",
-          StatusCode::kUnsupported);
+    if (type != other && type != wanted) {
+      return types.at(i).Fail("is " + types.at(i).Text() + "; this version knows " +
+                                  std::string(other) + " and " + std::string(wanted),
+                              StatusCode::kUnsupported);
     }
-    sliding.push_back(type == "sliding_attention");
+    of_type.push_back(type == wanted);
   }
-  return std::optional(std::move(sliding));
+  return std::optional(std::move(of_type));
+}
+
+Result<std::optional<std::vector<bool>>> ReadSlidingLayers(const JsonValue& config,
+                                                           int64_t layers) {
+  return ReadLayersOfType(config, "layer_types", layers, "sliding_attention", "full_attention");
 }
 
 Result<std::optional<std::vector<int64_t>>> ReadListedWindows(const JsonValue& config,

@@ -37,6 +37,14 @@ Result<AttentionShape> ReadAttentionShape(const JsonValue& config, int64_t hidde
 /// Errors   kUnsupported: a type that is neither full_attention nor sliding_attention.
 Result<std::optional<std::vector<bool>>> ReadSlidingLayers(const JsonValue& config, int64_t layers);
 
+/// Which layers are `wanted`, from a list that says `wanted` or `other` of each; nothing if the file
+/// has none.
+/// Errors   kUnsupported: another type.
+Result<std::optional<std::vector<bool>>> ReadLayersOfType(const JsonValue& config,
+                                                          std::string_view key, int64_t layers,
+                                                          std::string_view wanted,
+                                                          std::string_view other);
+
 /// The window of each layer, 0 where there is none: sliding_window where layer_types says
 /// sliding_attention. Nothing if the file has no layer_types.
 Result<std::optional<std::vector<int64_t>>> ReadListedWindows(const JsonValue& config,

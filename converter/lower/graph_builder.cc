@@ -95,6 +95,49 @@ flatbuffers::Offset<fb::Attention> GraphBuilder::AttentionOf(const AttentionShap
                              shape.both_ways, tables);
 }
 
+int32_t GraphBuilder::AddState(std::string_view name, int64_t rows, int64_t width) {
+  if (text_ends_.index >= 0) return -1;
+  states_.push_back(fb::CreateState(header_, header_.CreateString(name.data(), name.size()),
+                                    U32(rows), U32(width)));
+  return static_cast<int32_t>(states_.size() - 1);
+}
+
+ValueId GraphBuilder::ShortConvolution(std::string_view name, ValueId x, TensorId weight,
+                                       TensorId bias, bool gated) {
+  const int64_t width = constant(weight).shape[1];
+  const int32_t state = AddState(name, constant(weight).shape[0] - 1, width);
+  return Op(name, {x, text_ends_}, RowsLike(x, width),
+            fb::CreateShortConvolution(header_, weight.index, bias.index, gated, state));
+}
+
+ValueId GraphBuilder::GatedDeltaRule(std::string_view name, ValueId qkv, ValueId a, ValueId b,
+                                     const DeltaRuleShape& shape) {
+  const int32_t state = AddState(name, shape.value_heads * shape.key_dim, shape.value_dim);
+  return Op(name, {qkv, a, b, text_ends_}, RowsLike(qkv, shape.values()),
+            fb::CreateGatedDeltaRule(header_, U32(shape.key_heads), U32(shape.value_heads),
+                                     U32(shape.key_dim), U32(shape.value_dim), shape.rates.index,
+                                     shape.offsets.index, shape.epsilon, state));
+}
+
+ValueId GraphBuilder::SelectiveScan(std::string_view name, ValueId x, ValueId bc, ValueId steps,
+                                    const ScanShape& shape) {
+  const int32_t state = AddState(name, shape.shared(), shape.width() / shape.groups);
+  return Op(
+      name, {x, bc, steps, text_ends_}, RowsLike(x, shape.width()),
+      fb::CreateSelectiveScan(header_, U32(shape.heads), U32(shape.head_dim), U32(shape.groups),
+                              U32(shape.state_dim), shape.rates.index, shape.offsets.index,
+                              shape.skips.index, shape.step_low, shape.step_high, state));
+}
+
+ValueId GraphBuilder::GatedRecurrence(std::string_view name, ValueId x,
+                                      const RecurrenceShape& shape) {
+  const int32_t state = AddState(name, 1, Width(x));
+  return Op(name, {x, text_ends_}, ShapeOf(x),
+            fb::CreateGatedRecurrence(header_, U32(shape.blocks), shape.input_weight.index,
+                                      shape.input_bias.index, shape.gate_weight.index,
+                                      shape.gate_bias.index, shape.rates.index, state));
+}
+
 void GraphBuilder::CheckTakes(TensorId weight, ValueId x) {
   const Constant& matrix = constant(weight);
   if (matrix.shape[1] == Width(x)) return;
@@ -129,7 +172,9 @@ Result<flatbuffers::Offset<fb::Graph>> GraphBuilder::Finish() {
   const auto outputs = header_.CreateVector(outputs_);
   const auto kv_caches = header_.CreateVector(kv_caches_);
   const auto ops = header_.CreateVector(ops_);
-  return fb::CreateGraph(header_, symbols, values, inputs, outputs, kv_caches, ops);
+  // Absent rather than empty, as in files of before there were any.
+  const auto states = states_.empty() ? 0 : header_.CreateVector(states_);
+  return fb::CreateGraph(header_, symbols, values, inputs, outputs, kv_caches, ops, states);
 }
 
 }  // namespace graft::converter

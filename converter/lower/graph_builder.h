@@ -56,8 +56,11 @@ class GraphBuilder : public ConstantTable {
     CheckTakes(weight, x);
     return Op(name, {x}, shape, schema::fb::CreateLinear(header_, weight.index, bias.index));
   }
-  ValueId RmsNorm(std::string_view name, ValueId x, TensorId weight, float epsilon) {
-    return Op(name, {x}, ShapeOf(x), schema::fb::CreateRmsNorm(header_, weight.index, epsilon));
+  /// `runs`: as many runs, each with weights of its own; 0: runs as long as the weight.
+  ValueId RmsNorm(std::string_view name, ValueId x, TensorId weight, float epsilon,
+                  int64_t runs = 0) {
+    return Op(name, {x}, ShapeOf(x),
+              schema::fb::CreateRmsNorm(header_, weight.index, epsilon, U32(runs)));
   }
   /// `group`: elements that are normalized by themselves; 0: the whole row.
   ValueId LayerNorm(std::string_view name, ValueId x, TensorId weight, TensorId bias, float epsilon,
@@ -183,6 +186,18 @@ class GraphBuilder : public ConstantTable {
   /// Elements of a row of `value`.
   int64_t Width(ValueId value) const { return ShapeOf(value).width; }
 
+  // Each keeps a state of its own or, in a graph of several texts, begins anew with each text.
+
+  /// weight: ColumnKernels.
+  ValueId ShortConvolution(std::string_view name, ValueId x, TensorId weight, TensorId bias,
+                           bool gated = false);
+  ValueId GatedDeltaRule(std::string_view name, ValueId qkv, ValueId a, ValueId b,
+                         const DeltaRuleShape& shape);
+  /// bc: none if x has it beside it.
+  ValueId SelectiveScan(std::string_view name, ValueId x, ValueId bc, ValueId steps,
+                        const ScanShape& shape);
+  ValueId GatedRecurrence(std::string_view name, ValueId x, const RecurrenceShape& shape);
+
   void Output(ValueId value) { outputs_.push_back(value.index); }
 
   /// Writes the graph into `header`. Constants are whole once it has succeeded.
@@ -226,6 +241,8 @@ class GraphBuilder : public ConstantTable {
   ValueId AddInput(ValueId value, schema::fb::InputRole role);
   /// An input of indices: i32 [symbol].
   ValueId IndexInput(std::string_view name, std::string_view symbol, schema::fb::InputRole role);
+  /// A state of [rows, width]; -1 in a graph of several texts.
+  int32_t AddState(std::string_view name, int64_t rows, int64_t width);
   int32_t AddKvCache(std::string_view name, const AttentionShape& shape);
   flatbuffers::Offset<schema::fb::Attention> AttentionOf(const AttentionShape& shape,
                                                          int32_t kv_cache, bool causal);
@@ -242,6 +259,7 @@ class GraphBuilder : public ConstantTable {
   ValueId positions_;
   std::vector<flatbuffers::Offset<schema::fb::KvCache>> kv_caches_;
   std::vector<flatbuffers::Offset<schema::fb::Op>> ops_;
+  std::vector<flatbuffers::Offset<schema::fb::State>> states_;
 };
 
 }  // namespace graft::converter

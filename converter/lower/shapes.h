@@ -53,6 +53,30 @@ struct XieluNumbers {
   double alpha_p = 0.0, alpha_n = 0.0, beta = 0.0, epsilon = 0.0;
 };
 
+/// As schema/model.fbs's ops have them.
+struct DeltaRuleShape {
+  int64_t key_heads = 0, value_heads = 0, key_dim = 0, value_dim = 0;
+  TensorId rates{}, offsets{};
+  float epsilon = 0.0f;
+
+  int64_t keys() const { return key_heads * key_dim; }
+  int64_t values() const { return value_heads * value_dim; }
+};
+
+struct ScanShape {
+  int64_t heads = 0, head_dim = 0, groups = 1, state_dim = 0;
+  TensorId rates{}, offsets{}, skips{};
+  float step_low = 0.0f, step_high = 0.0f;
+
+  int64_t width() const { return heads * head_dim; }
+  int64_t shared() const { return groups * state_dim; }
+};
+
+struct RecurrenceShape {
+  int64_t blocks = 1;
+  TensorId input_weight{}, input_bias{}, gate_weight{}, gate_bias{}, rates{};
+};
+
 /// A window that moves over an image of height x width pixels with zeros around it.
 struct WindowShape {
   int64_t channels = 0;

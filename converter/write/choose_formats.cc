@@ -66,6 +66,8 @@ Result<std::vector<StoredFormat>> ChooseFormats(const ModelDescription& descript
       format = constant.is_weight_matrix ? FormatFor(wish.format, constant.shape.back())
                                          : StoredFormat{};
     }
+    if (constant.at_least_int8 && format->is_int4())
+      format = StoredFormat{StorageKind::kInt8PerChannel};
     formats.push_back(*format);
   }
   if (!wish.keep_delta) return formats;

@@ -33,16 +33,17 @@ Executor::~Executor() = default;
 
 Result<std::unique_ptr<Executor>> Executor::Create(const Plan& plan, const PackedWeights& weights,
                                                    std::span<const KvView> caches,
+                                                   std::span<float* const> states,
                                                    const LookupTables& tables, WorkerTeam& team,
                                                    MemoryBudget& budget) {
   std::unique_ptr<Executor> executor(new (std::nothrow) Executor(plan, team, budget));
   if (!executor) return Error(StatusCode::kOutOfMemory, "cannot allocate an executor");
-  GRAFT_RETURN_IF_ERROR(executor->CreateSteps(weights, caches, tables));
+  GRAFT_RETURN_IF_ERROR(executor->CreateSteps(weights, caches, states, tables));
   return executor;
 }
 
 Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvView> caches,
-                             const LookupTables& tables) {
+                             std::span<float* const> states, const LookupTables& tables) {
   runners_.resize(plan_.steps().size());
   GRAFT_RETURN_IF_ERROR(call_.shares.Create(team_.size()));
   GRAFT_RETURN_IF_ERROR(attention_.Create(ScratchOf(plan_), team_.size()));
@@ -53,7 +54,7 @@ Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvVie
     runners_[i] = step.kind->make();
     if (!runners_[i])
       return Error(StatusCode::kOutOfMemory, "cannot allocate a step of %s", step.kind->name);
-    return runners_[i]->Read({plan_, step, caches, weights, tables, attention_,
+    return runners_[i]->Read({plan_, step, caches, states, weights, tables, attention_,
                               reinterpret_cast<const uint16_t*>(unit_scales.data()), team_.size()});
   });
 }

@@ -27,10 +27,11 @@ class MemoryBudget;
 
 class Executor final : private StagedWork {
  public:
-  /// caches: one for each of the graph's. Everything passed must outlive the executor.
+  /// caches, states: one for each of the graph's. Everything passed must outlive the executor.
   /// Errors   kOutOfMemory, kUnsupported; each names the tensor.
   static Result<std::unique_ptr<Executor>> Create(const Plan& plan, const PackedWeights& weights,
                                                   std::span<const KvView> caches,
+                                                  std::span<float* const> states,
                                                   const LookupTables& tables, WorkerTeam& team,
                                                   MemoryBudget& budget);
   ~Executor();
@@ -61,7 +62,7 @@ class Executor final : private StagedWork {
   Executor(const Plan& plan, WorkerTeam& team, MemoryBudget& budget);
 
   Status CreateSteps(const PackedWeights& weights, std::span<const KvView> caches,
-                     const LookupTables& tables);
+                     std::span<float* const> states, const LookupTables& tables);
   void FindNextReaders();
   const StepKind& KindOf(uint32_t step) const { return *plan_.steps()[step].kind; }
   void RunStageRows(const Stage& stage, size_t begin, size_t end);

@@ -28,6 +28,7 @@ struct StepSource {
   const Plan& plan;
   const Step& step;
   std::span<const KvView> caches;  ///< one for each of the graph's
+  std::span<float* const> states;  ///< likewise
   const PackedWeights& weights;
   const LookupTables& tables;
   AttentionWorkspace& attention;

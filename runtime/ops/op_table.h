@@ -31,14 +31,28 @@ extern const StepKind kWeightedSum;
 extern const StepKind kGaussianTopK;
 extern const StepKind kMatchRms;
 extern const StepKind kRowWindows;
+extern const StepKind kShortConvolution;
+extern const StepKind kGatedDeltaRule;
+extern const StepKind kSelectiveScan;
+extern const StepKind kGatedRecurrence;
 
 /// In the order of model.fbs's union OpAttributes.
 inline constexpr const StepKind* kOps[] = {
-    nullptr,      &kEmbedding, &kLinear,        &kRmsNorm,         &kLayerNorm,       &kRope,
-    &kAttention,  &kAdd,       &kMultiply,      &kActivation,      &kGatedActivation, &kSelectRows,
-    &kScale,      &kPoolRows,  &kConstant,      &kConcatenateRows, &kPatches,         &kPoolPixels,
-    &kClamp,      &kXielu,     &kSelectColumns, &kWeightedSum,     &kGaussianTopK,    &kMatchRms,
-    &kRowWindows,
+    nullptr,           &kEmbedding,
+    &kLinear,          &kRmsNorm,
+    &kLayerNorm,       &kRope,
+    &kAttention,       &kAdd,
+    &kMultiply,        &kActivation,
+    &kGatedActivation, &kSelectRows,
+    &kScale,           &kPoolRows,
+    &kConstant,        &kConcatenateRows,
+    &kPatches,         &kPoolPixels,
+    &kClamp,           &kXielu,
+    &kSelectColumns,   &kWeightedSum,
+    &kGaussianTopK,    &kMatchRms,
+    &kRowWindows,      &kShortConvolution,
+    &kGatedDeltaRule,  &kSelectiveScan,
+    &kGatedRecurrence,
 };
 
 }  // namespace graft::runtime::ops

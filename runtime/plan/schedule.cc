@@ -88,6 +88,10 @@ void FindSteps(const Plan& plan, const Binding& binding, Schedule* schedule) {
     }
     if (!runs) continue;
     schedule->steps.push_back(static_cast<uint32_t>(i));
+    // A step that runs for its state writes its outputs all the same.
+    for (const int32_t output : step.outputs) {
+      if (step.keeps_state) wanted[static_cast<size_t>(output)] = true;
+    }
     for (const int32_t input : step.inputs) {
       if (input >= 0) wanted[static_cast<size_t>(input)] = true;
     }

@@ -37,6 +37,17 @@ uint64_t Pages(uint64_t bytes) {
   return (bytes + page_bytes - 1) / page_bytes * page_bytes;
 }
 
+// Those that an op which keeps a state reads for each row; -1: none.
+std::vector<int32_t> TensorsOfStateOp(const fb::Op& op) {
+  if (const auto* convolution = op.attributes_as_ShortConvolution())
+    return {convolution->weight(), convolution->bias()};
+  if (const auto* rule = op.attributes_as_GatedDeltaRule()) return {rule->rates(), rule->offsets()};
+  if (const auto* scan = op.attributes_as_SelectiveScan()) return {scan->rates(), scan->offsets()};
+  if (const auto* recurrence = op.attributes_as_GatedRecurrence())
+    return {recurrence->input_weight(), recurrence->gate_weight(), recurrence->rates()};
+  return {};
+}
+
 // Bytes that stay mapped of the file: its header, and around every tensor that is read in place.
 uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
   const auto& tensors = *model.model().tensors();
@@ -63,6 +74,7 @@ uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
       add_tensor(rope->table());
     }
     if (const auto* constant = op->attributes_as_Constant()) add_tensor(constant->tensor());
+    for (const int32_t tensor : TensorsOfStateOp(*op)) add_tensor(tensor);
     if (const auto* attention = op->attributes_as_Attention()) {
       add_tensor(attention->alibi_slopes());
       add_tensor(attention->position_bias());
@@ -154,7 +166,7 @@ Result<MemoryEstimate> EstimateMemory(const DataSource& source, const SessionOpt
   }
   estimate.file_bytes = model.file_bytes().size();
   estimate.packed_bytes = layout.bytes;
-  estimate.kv_bytes = session.cache_bytes;
+  estimate.kv_bytes = session.cache_bytes + session.states.all_bytes();
   estimate.activation_bytes = session.arena_bytes + session.scratch_bytes + session.id_bytes;
 
   const unsigned threads = std::max(model_threads, estimate.sizes.threads);

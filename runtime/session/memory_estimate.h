@@ -23,7 +23,7 @@ struct MemoryEstimate {
   SessionSizes sizes;
   uint64_t file_bytes = 0;
   uint64_t packed_bytes = 0;
-  uint64_t kv_bytes = 0;            ///< keys and values of the whole context
+  uint64_t kv_bytes = 0;            ///< keys and values of the whole context, and states
   uint64_t activation_bytes = 0;    ///< with attention's scratch and token ids
   ResidentBytes packing;            ///< weights packed into memory
   ResidentBytes cached;             ///< weights mapped from the cache

@@ -67,6 +67,7 @@ std::vector<Part> PartsOf(const SavedSessionTarget& session, size_t tokens) {
         parts.emplace_back(reinterpret_cast<uint8_t*>(scales + first), tokens * sizeof(float));
     }
   }
+  if (!session.states.empty()) parts.push_back(session.states);
   return parts;
 }
 

@@ -16,7 +16,8 @@
 // All numbers are little-endian. The first part is the ids, i32. Then come, for each cache of the
 // graph and each of its key/value heads, the keys, the values, and of int8 the keys' scales and the
 // values' scales, each for `tokens` positions, laid out as kernels/attention.h says; keys end with
-// a whole block of positions, zero after the last token.
+// a whole block of positions, zero after the last token. Of a model with states these are the last
+// part, as runtime/session/session_states.h lays them out.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,8 @@ struct SavedSessionTarget {
   KvElement element = KvElement::kFloat32;
   uint32_t vocabulary = 0;
   std::span<const KvView> caches;
-  std::span<int32_t> ids;  ///< room for the whole context
+  std::span<int32_t> ids;     ///< room for the whole context
+  std::span<uint8_t> states;  ///< of a model that keeps any, as SessionStates has them
 };
 
 /// Writes the first `tokens` positions. Clears what the caches hold after them in their last block

@@ -38,8 +38,10 @@ Status Session::Impl::Initialize(const SessionOptions& options) {
   caches = std::move(memory.caches);
   for (size_t i = 0; i < caches.size(); ++i)
     caches[i].Place(cache_memory.data() + memory.cache_offsets[i]);
-  GRAFT_ASSIGN_OR_RETURN(executor, Executor::Create(plan, model->packed_weights(), caches,
-                                                    model->lookup_tables(), *team, budget));
+  GRAFT_RETURN_IF_ERROR(states.Create(memory.states));
+  GRAFT_ASSIGN_OR_RETURN(executor,
+                         Executor::Create(plan, model->packed_weights(), caches, states.views(),
+                                          model->lookup_tables(), *team, budget));
   GRAFT_ASSIGN_OR_RETURN(id_memory, PageMemory::Allocate(memory.id_bytes, "token ids"));
   ids = {reinterpret_cast<int32_t*>(id_memory.data()), context_tokens};
   binding.assign(plan.symbols(), 0);
@@ -99,8 +101,31 @@ Status Session::Impl::CheckPositions(size_t end) const {
                most_positions);
 }
 
+// What was prepared, of `tokens` tokens after what is held. States that a failed pass leaves behind
+// are of no position.
+Status Session::Impl::RunPass(size_t tokens, bool copy_states) {
+  states.Begin();
+  GRAFT_RETURN_IF_ERROR(executor->Run(position, cancelled));
+  states.Finish(position + tokens, copy_states);
+  return OkStatus();
+}
+
+// Brings the states to `position`, which may have been moved: from the last copy on, what is held
+// is computed again.
+Status Session::Impl::CatchUpStates() {
+  if (states.empty()) return OkStatus();
+  const size_t end = position;
+  const PositionGuard guard(&position, end);
+  states.GoBack(end);
+  for (position = states.position(); position < end;) {
+    const size_t count = std::min<size_t>(prefill_chunk, end - position);
+    GRAFT_RETURN_IF_ERROR(RunChunk(ids.subspan(position, count), 0));
+  }
+  return OkStatus();
+}
+
 // Computes ids after what the caches hold, with the last `outputs` rows out.
-Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs) {
+Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs, bool copy_states) {
   GRAFT_RETURN_IF_ERROR(CheckPositions(position + chunk.size()));
   const auto rows = static_cast<int64_t>(chunk.size());
   const auto bind = [&](int32_t value, int64_t size) {
@@ -124,9 +149,10 @@ Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs) {
       for (size_t i = 0; i < count; ++i) to[i] = static_cast<int32_t>(chunk.size() - count + i);
     }
   }
-  GRAFT_RETURN_IF_ERROR(executor->Run(position, cancelled));
+  GRAFT_RETURN_IF_ERROR(RunPass(chunk.size(), copy_states));
   // A model that keeps no cache can go beyond the context, and nothing is held of it.
-  if (chunk.size() <= ids.size() - std::min(position, ids.size()))
+  const bool fits = chunk.size() <= ids.size() - std::min(position, ids.size());
+  if (fits && chunk.data() != ids.data() + position)
     std::copy(chunk.begin(), chunk.end(), ids.begin() + static_cast<ptrdiff_t>(position));
   position += chunk.size();
   return OkStatus();
@@ -138,7 +164,7 @@ Status Session::Impl::RequireText() const {
 }
 
 SavedSessionTarget Session::Impl::SavedTarget() const {
-  return {model->identity(), kv_element, vocabulary, caches, ids};
+  return {model->identity(), kv_element, vocabulary, caches, ids, states.all()};
 }
 
 Status Session::Impl::Append(std::span<const int32_t> given, const float** logits) {
@@ -149,11 +175,13 @@ Status Session::Impl::Append(std::span<const int32_t> given, const float** logit
                  given.size(), position, context_tokens);
   }
   GRAFT_RETURN_IF_ERROR(CheckIds(given));
+  GRAFT_RETURN_IF_ERROR(CatchUpStates());
   PositionGuard guard(&position, position);
   for (size_t done = 0; done < given.size();) {
     const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
     const bool last = done + count == given.size();
-    GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), last && logits != nullptr ? 1 : 0));
+    GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), last && logits != nullptr ? 1 : 0,
+                                   last && given.size() > 1));
     done += count;
   }
   guard.Keep();
@@ -222,18 +250,26 @@ size_t Session::KeepPrefix(std::span<const int32_t> ids) {
 
 Status Session::Save(const char* path) const {
   GRAFT_RETURN_IF_ERROR(impl_->RequireText());
+  GRAFT_RETURN_IF_ERROR(impl_->CatchUpStates());
   return WriteSavedSession(path, impl_->SavedTarget(), impl_->position);
 }
 
 Status Session::Restore(const char* path) {
   GRAFT_RETURN_IF_ERROR(impl_->RequireText());
-  return ReadSavedSession(path, impl_->SavedTarget(), &impl_->position);
+  const Status status = ReadSavedSession(path, impl_->SavedTarget(), &impl_->position);
+  if (status.ok()) {
+    impl_->states.Assign(impl_->position);
+  } else if (impl_->position == 0) {
+    impl_->states.Lose();
+  }
+  return status;
 }
 
 void Session::Trim() {
   impl_->ClearOutputs();
   impl_->executor->Trim();
   impl_->DiscardUnheld();
+  impl_->states.Trim();
 }
 
 Status Session::Append(std::span<const int32_t> ids, const float** logits) {

@@ -210,6 +210,7 @@ Status Session::Impl::ForwardAtOnce(std::span<const TensorView> inputs) {
   GRAFT_RETURN_IF_ERROR(CheckSizes(tokens));
   GRAFT_RETURN_IF_ERROR(executor->Prepare(binding));
   FillInputs(inputs, tokens);
+  states.Begin();
   GRAFT_RETURN_IF_ERROR(executor->Run(0, cancelled));
   for (const int32_t output : plan.outputs()) {
     const PlanValue& planned = plan.values()[static_cast<size_t>(output)];
@@ -306,6 +307,7 @@ Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const Tenso
     binding[plan.rows_symbol(plan.token_ids())] = static_cast<int64_t>(given.size());
   }
   position = 0;
+  states.GoBack(0);
   PositionGuard guard(&position, 0);
   // Outputs that keep one row for each token can be put together from chunks.
   const bool chunked =

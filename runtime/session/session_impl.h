@@ -19,6 +19,7 @@
 #include "runtime/session/saved_session.h"
 #include "runtime/session/session.h"
 #include "runtime/session/session_memory.h"
+#include "runtime/session/session_states.h"
 #include "runtime/threads/worker_team.h"
 #include "schema/result.h"
 
@@ -55,7 +56,9 @@ class Session::Impl {
   Result<uint8_t*> MakeOutput(uint64_t row_bytes, uint64_t rows);
   Status CheckIds(std::span<const int32_t> given) const;
   Status CheckPositions(size_t end) const;
-  Status RunChunk(std::span<const int32_t> chunk, size_t outputs);
+  Status RunPass(size_t tokens, bool copy_states);
+  Status RunChunk(std::span<const int32_t> chunk, size_t outputs, bool copy_states = false);
+  Status CatchUpStates();
   Status Append(std::span<const int32_t> given, const float** logits);
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
   Status ForwardTokens(std::span<const int32_t> given, bool last_only);
@@ -83,6 +86,7 @@ class Session::Impl {
   KvElement kv_element = KvElement::kFloat32;
   std::vector<KvView> caches;
   PageMemory cache_memory;
+  SessionStates states;
   std::unique_ptr<Executor> executor;
   PageMemory id_memory;
   std::span<int32_t> ids;  // of every position there is room for; those before `position` are held

@@ -186,6 +186,7 @@ Result<SessionMemory> LayOutSession(const Plan& plan, const SessionSizes& sizes)
   SessionMemory memory;
   GRAFT_RETURN_IF_ERROR(
       LayOutCaches(*plan.model().model().graph(), sizes.context_tokens, sizes.kv_element, &memory));
+  GRAFT_ASSIGN_OR_RETURN(memory.states, LayOutStates(*plan.model().model().graph()));
   memory.id_bytes = uint64_t{sizes.context_tokens} * sizeof(int32_t);
   memory.scratch_bytes = ScratchOf(plan).bytes(sizes.threads);
   GRAFT_ASSIGN_OR_RETURN(memory.arena_bytes, ArenaBytes(plan, sizes));
@@ -198,7 +199,9 @@ Result<MemoryBudget> MakeMemoryBudget(const Plan& plan, const SessionSizes& size
   const fb::Graph& graph = *plan.model().model().graph();
   const uint64_t activations = SaturatingAdd(memory.arena_bytes, memory.scratch_bytes);
   const uint64_t by_context = SaturatingAdd(memory.cache_bytes, memory.id_bytes);
-  const uint64_t others = SaturatingAdd(packed_bytes, activations);
+  const uint64_t states = memory.states.all_bytes();
+  const uint64_t kept = SaturatingAdd(memory.cache_bytes, states);
+  const uint64_t others = SaturatingAdd(SaturatingAdd(packed_bytes, activations), states);
   const uint64_t needed = SaturatingAdd(others, by_context);
   if (limit_bytes != 0 && needed > limit_bytes) {
     const uint64_t left = limit_bytes > others ? limit_bytes - others : 0;
@@ -206,19 +209,20 @@ Result<MemoryBudget> MakeMemoryBudget(const Plan& plan, const SessionSizes& size
         StatusCode::kOutOfMemory,
         "a context of %u tokens needs %" PRIu64 " bytes (weights %" PRIu64 ", cache %" PRIu64
         ", activations %" PRIu64 "), the memory limit is %" PRIu64 ": %s",
-        sizes.context_tokens, needed, packed_bytes, memory.cache_bytes, activations, limit_bytes,
+        sizes.context_tokens, needed, packed_bytes, kept, activations, limit_bytes,
         WhatFits(LongestContext(graph, sizes.kv_element, sizes.context_tokens, left)).c_str());
   }
   const uint64_t available = AvailableMemory();
-  if (memory.cache_bytes > available) {
+  if (kept > available) {
+    const uint64_t left = available > states ? available - states : 0;
     return Error(
         StatusCode::kOutOfMemory,
         "the cache of %u tokens takes %" PRIu64 " bytes, the machine has %" PRIu64 " available: %s",
-        sizes.context_tokens, memory.cache_bytes, available,
-        WhatFits(LongestContext(graph, sizes.kv_element, sizes.context_tokens, available)).c_str());
+        sizes.context_tokens, kept, available,
+        WhatFits(LongestContext(graph, sizes.kv_element, sizes.context_tokens, left)).c_str());
   }
-  return MemoryBudget(SaturatingAdd(SaturatingAdd(packed_bytes, by_context), memory.scratch_bytes),
-                      limit_bytes);
+  const uint64_t fixed = SaturatingAdd(SaturatingAdd(packed_bytes, by_context), states);
+  return MemoryBudget(SaturatingAdd(fixed, memory.scratch_bytes), limit_bytes);
 }
 
 }  // namespace graft::runtime

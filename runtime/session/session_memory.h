@@ -10,6 +10,7 @@
 #include "runtime/kernels/attention.h"
 #include "runtime/plan/plan.h"
 #include "runtime/session/session.h"
+#include "runtime/session/session_states.h"
 #include "schema/result.h"
 #include "schema/verify.h"
 
@@ -39,6 +40,7 @@ struct SessionMemory {
   std::vector<KvView> caches;           ///< one for each of the graph's, not placed yet
   std::vector<uint64_t> cache_offsets;  ///< of each in one run of memory
   uint64_t cache_bytes = 0;             ///< of that run
+  StatesLayout states;                  ///< with copies, in a run of their own
   uint64_t id_bytes = 0;
   uint64_t scratch_bytes = 0;  ///< attention's
   /// Of the arena: where tokens can be computed in chunks, for a whole chunk with one row out;

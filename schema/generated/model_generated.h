@@ -36,6 +36,9 @@ struct ValueBuilder;
 struct KvCache;
 struct KvCacheBuilder;
 
+struct State;
+struct StateBuilder;
+
 struct Embedding;
 struct EmbeddingBuilder;
 
@@ -112,6 +115,18 @@ struct GaussianTopKBuilder;
 
 struct MatchRms;
 struct MatchRmsBuilder;
+
+struct ShortConvolution;
+struct ShortConvolutionBuilder;
+
+struct GatedDeltaRule;
+struct GatedDeltaRuleBuilder;
+
+struct SelectiveScan;
+struct SelectiveScanBuilder;
+
+struct GatedRecurrence;
+struct GatedRecurrenceBuilder;
 
 struct Op;
 struct OpBuilder;
@@ -322,11 +337,15 @@ enum class OpAttributes : uint8_t {
   GaussianTopK = 22,
   MatchRms = 23,
   RowWindows = 24,
+  ShortConvolution = 25,
+  GatedDeltaRule = 26,
+  SelectiveScan = 27,
+  GatedRecurrence = 28,
   MIN = NONE,
-  MAX = RowWindows
+  MAX = GatedRecurrence
 };
 
-inline const OpAttributes (&EnumValuesOpAttributes())[25] {
+inline const OpAttributes (&EnumValuesOpAttributes())[29] {
   static const OpAttributes values[] = {
     OpAttributes::NONE,
     OpAttributes::Embedding,
@@ -352,13 +371,17 @@ inline const OpAttributes (&EnumValuesOpAttributes())[25] {
     OpAttributes::WeightedSum,
     OpAttributes::GaussianTopK,
     OpAttributes::MatchRms,
-    OpAttributes::RowWindows
+    OpAttributes::RowWindows,
+    OpAttributes::ShortConvolution,
+    OpAttributes::GatedDeltaRule,
+    OpAttributes::SelectiveScan,
+    OpAttributes::GatedRecurrence
   };
   return values;
 }
 
 inline const char * const *EnumNamesOpAttributes() {
-  static const char * const names[26] = {
+  static const char * const names[30] = {
     "NONE",
     "Embedding",
     "Linear",
@@ -384,13 +407,17 @@ inline const char * const *EnumNamesOpAttributes() {
     "GaussianTopK",
     "MatchRms",
     "RowWindows",
+    "ShortConvolution",
+    "GatedDeltaRule",
+    "SelectiveScan",
+    "GatedRecurrence",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameOpAttributes(OpAttributes e) {
-  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::RowWindows)) return "";
+  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::GatedRecurrence)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesOpAttributes()[index];
 }
@@ -493,6 +520,22 @@ template<> struct OpAttributesTraits<graft::schema::fb::MatchRms> {
 
 template<> struct OpAttributesTraits<graft::schema::fb::RowWindows> {
   static const OpAttributes enum_value = OpAttributes::RowWindows;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::ShortConvolution> {
+  static const OpAttributes enum_value = OpAttributes::ShortConvolution;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::GatedDeltaRule> {
+  static const OpAttributes enum_value = OpAttributes::GatedDeltaRule;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::SelectiveScan> {
+  static const OpAttributes enum_value = OpAttributes::SelectiveScan;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::GatedRecurrence> {
+  static const OpAttributes enum_value = OpAttributes::GatedRecurrence;
 };
 
 bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type);
@@ -1184,6 +1227,82 @@ inline flatbuffers::Offset<KvCache> CreateKvCacheDirect(
       head_dim);
 }
 
+struct State FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef StateBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_NAME = 4,
+    VT_ROWS = 6,
+    VT_WIDTH = 8
+  };
+  const flatbuffers::String *name() const {
+    return GetPointer<const flatbuffers::String *>(VT_NAME);
+  }
+  uint32_t rows() const {
+    return GetField<uint32_t>(VT_ROWS, 0);
+  }
+  uint32_t width() const {
+    return GetField<uint32_t>(VT_WIDTH, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyOffsetRequired(verifier, VT_NAME) &&
+           verifier.VerifyString(name()) &&
+           VerifyField<uint32_t>(verifier, VT_ROWS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_WIDTH, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct StateBuilder {
+  typedef State Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_name(flatbuffers::Offset<flatbuffers::String> name) {
+    fbb_.AddOffset(State::VT_NAME, name);
+  }
+  void add_rows(uint32_t rows) {
+    fbb_.AddElement<uint32_t>(State::VT_ROWS, rows, 0);
+  }
+  void add_width(uint32_t width) {
+    fbb_.AddElement<uint32_t>(State::VT_WIDTH, width, 0);
+  }
+  explicit StateBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<State> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<State>(end);
+    fbb_.Required(o, State::VT_NAME);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<State> CreateState(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    flatbuffers::Offset<flatbuffers::String> name = 0,
+    uint32_t rows = 0,
+    uint32_t width = 0) {
+  StateBuilder builder_(_fbb);
+  builder_.add_width(width);
+  builder_.add_rows(rows);
+  builder_.add_name(name);
+  return builder_.Finish();
+}
+
+inline flatbuffers::Offset<State> CreateStateDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const char *name = nullptr,
+    uint32_t rows = 0,
+    uint32_t width = 0) {
+  auto name__ = name ? _fbb.CreateString(name) : 0;
+  return graft::schema::fb::CreateState(
+      _fbb,
+      name__,
+      rows,
+      width);
+}
+
 struct Embedding FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef EmbeddingBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -1290,7 +1409,8 @@ struct RmsNorm FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef RmsNormBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
     VT_WEIGHT = 4,
-    VT_EPSILON = 6
+    VT_EPSILON = 6,
+    VT_RUNS = 8
   };
   int32_t weight() const {
     return GetField<int32_t>(VT_WEIGHT, 0);
@@ -1298,10 +1418,14 @@ struct RmsNorm FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   float epsilon() const {
     return GetField<float>(VT_EPSILON, 0.0f);
   }
+  uint32_t runs() const {
+    return GetField<uint32_t>(VT_RUNS, 0);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<int32_t>(verifier, VT_WEIGHT, 4) &&
            VerifyField<float>(verifier, VT_EPSILON, 4) &&
+           VerifyField<uint32_t>(verifier, VT_RUNS, 4) &&
            verifier.EndTable();
   }
 };
@@ -1315,6 +1439,9 @@ struct RmsNormBuilder {
   }
   void add_epsilon(float epsilon) {
     fbb_.AddElement<float>(RmsNorm::VT_EPSILON, epsilon, 0.0f);
+  }
+  void add_runs(uint32_t runs) {
+    fbb_.AddElement<uint32_t>(RmsNorm::VT_RUNS, runs, 0);
   }
   explicit RmsNormBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
@@ -1330,8 +1457,10 @@ struct RmsNormBuilder {
 inline flatbuffers::Offset<RmsNorm> CreateRmsNorm(
     flatbuffers::FlatBufferBuilder &_fbb,
     int32_t weight = 0,
-    float epsilon = 0.0f) {
+    float epsilon = 0.0f,
+    uint32_t runs = 0) {
   RmsNormBuilder builder_(_fbb);
+  builder_.add_runs(runs);
   builder_.add_epsilon(epsilon);
   builder_.add_weight(weight);
   return builder_.Finish();
@@ -2544,6 +2673,420 @@ inline flatbuffers::Offset<MatchRms> CreateMatchRms(
   return builder_.Finish();
 }
 
+struct ShortConvolution FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ShortConvolutionBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_WEIGHT = 4,
+    VT_BIAS = 6,
+    VT_GATED = 8,
+    VT_STATE = 10
+  };
+  int32_t weight() const {
+    return GetField<int32_t>(VT_WEIGHT, 0);
+  }
+  int32_t bias() const {
+    return GetField<int32_t>(VT_BIAS, -1);
+  }
+  bool gated() const {
+    return GetField<uint8_t>(VT_GATED, 0) != 0;
+  }
+  int32_t state() const {
+    return GetField<int32_t>(VT_STATE, -1);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<int32_t>(verifier, VT_WEIGHT, 4) &&
+           VerifyField<int32_t>(verifier, VT_BIAS, 4) &&
+           VerifyField<uint8_t>(verifier, VT_GATED, 1) &&
+           VerifyField<int32_t>(verifier, VT_STATE, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct ShortConvolutionBuilder {
+  typedef ShortConvolution Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_weight(int32_t weight) {
+    fbb_.AddElement<int32_t>(ShortConvolution::VT_WEIGHT, weight, 0);
+  }
+  void add_bias(int32_t bias) {
+    fbb_.AddElement<int32_t>(ShortConvolution::VT_BIAS, bias, -1);
+  }
+  void add_gated(bool gated) {
+    fbb_.AddElement<uint8_t>(ShortConvolution::VT_GATED, static_cast<uint8_t>(gated), 0);
+  }
+  void add_state(int32_t state) {
+    fbb_.AddElement<int32_t>(ShortConvolution::VT_STATE, state, -1);
+  }
+  explicit ShortConvolutionBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<ShortConvolution> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<ShortConvolution>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<ShortConvolution> CreateShortConvolution(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    int32_t weight = 0,
+    int32_t bias = -1,
+    bool gated = false,
+    int32_t state = -1) {
+  ShortConvolutionBuilder builder_(_fbb);
+  builder_.add_state(state);
+  builder_.add_bias(bias);
+  builder_.add_weight(weight);
+  builder_.add_gated(gated);
+  return builder_.Finish();
+}
+
+struct GatedDeltaRule FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef GatedDeltaRuleBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_KEY_HEADS = 4,
+    VT_VALUE_HEADS = 6,
+    VT_KEY_DIM = 8,
+    VT_VALUE_DIM = 10,
+    VT_RATES = 12,
+    VT_OFFSETS = 14,
+    VT_EPSILON = 16,
+    VT_STATE = 18
+  };
+  uint32_t key_heads() const {
+    return GetField<uint32_t>(VT_KEY_HEADS, 0);
+  }
+  uint32_t value_heads() const {
+    return GetField<uint32_t>(VT_VALUE_HEADS, 0);
+  }
+  uint32_t key_dim() const {
+    return GetField<uint32_t>(VT_KEY_DIM, 0);
+  }
+  uint32_t value_dim() const {
+    return GetField<uint32_t>(VT_VALUE_DIM, 0);
+  }
+  int32_t rates() const {
+    return GetField<int32_t>(VT_RATES, 0);
+  }
+  int32_t offsets() const {
+    return GetField<int32_t>(VT_OFFSETS, 0);
+  }
+  float epsilon() const {
+    return GetField<float>(VT_EPSILON, 0.0f);
+  }
+  int32_t state() const {
+    return GetField<int32_t>(VT_STATE, -1);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_KEY_HEADS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_VALUE_HEADS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_KEY_DIM, 4) &&
+           VerifyField<uint32_t>(verifier, VT_VALUE_DIM, 4) &&
+           VerifyField<int32_t>(verifier, VT_RATES, 4) &&
+           VerifyField<int32_t>(verifier, VT_OFFSETS, 4) &&
+           VerifyField<float>(verifier, VT_EPSILON, 4) &&
+           VerifyField<int32_t>(verifier, VT_STATE, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct GatedDeltaRuleBuilder {
+  typedef GatedDeltaRule Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_key_heads(uint32_t key_heads) {
+    fbb_.AddElement<uint32_t>(GatedDeltaRule::VT_KEY_HEADS, key_heads, 0);
+  }
+  void add_value_heads(uint32_t value_heads) {
+    fbb_.AddElement<uint32_t>(GatedDeltaRule::VT_VALUE_HEADS, value_heads, 0);
+  }
+  void add_key_dim(uint32_t key_dim) {
+    fbb_.AddElement<uint32_t>(GatedDeltaRule::VT_KEY_DIM, key_dim, 0);
+  }
+  void add_value_dim(uint32_t value_dim) {
+    fbb_.AddElement<uint32_t>(GatedDeltaRule::VT_VALUE_DIM, value_dim, 0);
+  }
+  void add_rates(int32_t rates) {
+    fbb_.AddElement<int32_t>(GatedDeltaRule::VT_RATES, rates, 0);
+  }
+  void add_offsets(int32_t offsets) {
+    fbb_.AddElement<int32_t>(GatedDeltaRule::VT_OFFSETS, offsets, 0);
+  }
+  void add_epsilon(float epsilon) {
+    fbb_.AddElement<float>(GatedDeltaRule::VT_EPSILON, epsilon, 0.0f);
+  }
+  void add_state(int32_t state) {
+    fbb_.AddElement<int32_t>(GatedDeltaRule::VT_STATE, state, -1);
+  }
+  explicit GatedDeltaRuleBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<GatedDeltaRule> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<GatedDeltaRule>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<GatedDeltaRule> CreateGatedDeltaRule(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t key_heads = 0,
+    uint32_t value_heads = 0,
+    uint32_t key_dim = 0,
+    uint32_t value_dim = 0,
+    int32_t rates = 0,
+    int32_t offsets = 0,
+    float epsilon = 0.0f,
+    int32_t state = -1) {
+  GatedDeltaRuleBuilder builder_(_fbb);
+  builder_.add_state(state);
+  builder_.add_epsilon(epsilon);
+  builder_.add_offsets(offsets);
+  builder_.add_rates(rates);
+  builder_.add_value_dim(value_dim);
+  builder_.add_key_dim(key_dim);
+  builder_.add_value_heads(value_heads);
+  builder_.add_key_heads(key_heads);
+  return builder_.Finish();
+}
+
+struct SelectiveScan FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef SelectiveScanBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_HEADS = 4,
+    VT_HEAD_DIM = 6,
+    VT_GROUPS = 8,
+    VT_STATE_DIM = 10,
+    VT_RATES = 12,
+    VT_OFFSETS = 14,
+    VT_SKIPS = 16,
+    VT_STEP_LOW = 18,
+    VT_STEP_HIGH = 20,
+    VT_STATE = 22
+  };
+  uint32_t heads() const {
+    return GetField<uint32_t>(VT_HEADS, 0);
+  }
+  uint32_t head_dim() const {
+    return GetField<uint32_t>(VT_HEAD_DIM, 0);
+  }
+  uint32_t groups() const {
+    return GetField<uint32_t>(VT_GROUPS, 0);
+  }
+  uint32_t state_dim() const {
+    return GetField<uint32_t>(VT_STATE_DIM, 0);
+  }
+  int32_t rates() const {
+    return GetField<int32_t>(VT_RATES, 0);
+  }
+  int32_t offsets() const {
+    return GetField<int32_t>(VT_OFFSETS, -1);
+  }
+  int32_t skips() const {
+    return GetField<int32_t>(VT_SKIPS, -1);
+  }
+  float step_low() const {
+    return GetField<float>(VT_STEP_LOW, 0.0f);
+  }
+  float step_high() const {
+    return GetField<float>(VT_STEP_HIGH, 0.0f);
+  }
+  int32_t state() const {
+    return GetField<int32_t>(VT_STATE, -1);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_HEADS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_HEAD_DIM, 4) &&
+           VerifyField<uint32_t>(verifier, VT_GROUPS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_STATE_DIM, 4) &&
+           VerifyField<int32_t>(verifier, VT_RATES, 4) &&
+           VerifyField<int32_t>(verifier, VT_OFFSETS, 4) &&
+           VerifyField<int32_t>(verifier, VT_SKIPS, 4) &&
+           VerifyField<float>(verifier, VT_STEP_LOW, 4) &&
+           VerifyField<float>(verifier, VT_STEP_HIGH, 4) &&
+           VerifyField<int32_t>(verifier, VT_STATE, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct SelectiveScanBuilder {
+  typedef SelectiveScan Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_heads(uint32_t heads) {
+    fbb_.AddElement<uint32_t>(SelectiveScan::VT_HEADS, heads, 0);
+  }
+  void add_head_dim(uint32_t head_dim) {
+    fbb_.AddElement<uint32_t>(SelectiveScan::VT_HEAD_DIM, head_dim, 0);
+  }
+  void add_groups(uint32_t groups) {
+    fbb_.AddElement<uint32_t>(SelectiveScan::VT_GROUPS, groups, 0);
+  }
+  void add_state_dim(uint32_t state_dim) {
+    fbb_.AddElement<uint32_t>(SelectiveScan::VT_STATE_DIM, state_dim, 0);
+  }
+  void add_rates(int32_t rates) {
+    fbb_.AddElement<int32_t>(SelectiveScan::VT_RATES, rates, 0);
+  }
+  void add_offsets(int32_t offsets) {
+    fbb_.AddElement<int32_t>(SelectiveScan::VT_OFFSETS, offsets, -1);
+  }
+  void add_skips(int32_t skips) {
+    fbb_.AddElement<int32_t>(SelectiveScan::VT_SKIPS, skips, -1);
+  }
+  void add_step_low(float step_low) {
+    fbb_.AddElement<float>(SelectiveScan::VT_STEP_LOW, step_low, 0.0f);
+  }
+  void add_step_high(float step_high) {
+    fbb_.AddElement<float>(SelectiveScan::VT_STEP_HIGH, step_high, 0.0f);
+  }
+  void add_state(int32_t state) {
+    fbb_.AddElement<int32_t>(SelectiveScan::VT_STATE, state, -1);
+  }
+  explicit SelectiveScanBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<SelectiveScan> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<SelectiveScan>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<SelectiveScan> CreateSelectiveScan(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t heads = 0,
+    uint32_t head_dim = 0,
+    uint32_t groups = 0,
+    uint32_t state_dim = 0,
+    int32_t rates = 0,
+    int32_t offsets = -1,
+    int32_t skips = -1,
+    float step_low = 0.0f,
+    float step_high = 0.0f,
+    int32_t state = -1) {
+  SelectiveScanBuilder builder_(_fbb);
+  builder_.add_state(state);
+  builder_.add_step_high(step_high);
+  builder_.add_step_low(step_low);
+  builder_.add_skips(skips);
+  builder_.add_offsets(offsets);
+  builder_.add_rates(rates);
+  builder_.add_state_dim(state_dim);
+  builder_.add_groups(groups);
+  builder_.add_head_dim(head_dim);
+  builder_.add_heads(heads);
+  return builder_.Finish();
+}
+
+struct GatedRecurrence FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef GatedRecurrenceBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_BLOCKS = 4,
+    VT_INPUT_WEIGHT = 6,
+    VT_INPUT_BIAS = 8,
+    VT_GATE_WEIGHT = 10,
+    VT_GATE_BIAS = 12,
+    VT_RATES = 14,
+    VT_STATE = 16
+  };
+  uint32_t blocks() const {
+    return GetField<uint32_t>(VT_BLOCKS, 0);
+  }
+  int32_t input_weight() const {
+    return GetField<int32_t>(VT_INPUT_WEIGHT, 0);
+  }
+  int32_t input_bias() const {
+    return GetField<int32_t>(VT_INPUT_BIAS, 0);
+  }
+  int32_t gate_weight() const {
+    return GetField<int32_t>(VT_GATE_WEIGHT, 0);
+  }
+  int32_t gate_bias() const {
+    return GetField<int32_t>(VT_GATE_BIAS, 0);
+  }
+  int32_t rates() const {
+    return GetField<int32_t>(VT_RATES, 0);
+  }
+  int32_t state() const {
+    return GetField<int32_t>(VT_STATE, -1);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_BLOCKS, 4) &&
+           VerifyField<int32_t>(verifier, VT_INPUT_WEIGHT, 4) &&
+           VerifyField<int32_t>(verifier, VT_INPUT_BIAS, 4) &&
+           VerifyField<int32_t>(verifier, VT_GATE_WEIGHT, 4) &&
+           VerifyField<int32_t>(verifier, VT_GATE_BIAS, 4) &&
+           VerifyField<int32_t>(verifier, VT_RATES, 4) &&
+           VerifyField<int32_t>(verifier, VT_STATE, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct GatedRecurrenceBuilder {
+  typedef GatedRecurrence Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_blocks(uint32_t blocks) {
+    fbb_.AddElement<uint32_t>(GatedRecurrence::VT_BLOCKS, blocks, 0);
+  }
+  void add_input_weight(int32_t input_weight) {
+    fbb_.AddElement<int32_t>(GatedRecurrence::VT_INPUT_WEIGHT, input_weight, 0);
+  }
+  void add_input_bias(int32_t input_bias) {
+    fbb_.AddElement<int32_t>(GatedRecurrence::VT_INPUT_BIAS, input_bias, 0);
+  }
+  void add_gate_weight(int32_t gate_weight) {
+    fbb_.AddElement<int32_t>(GatedRecurrence::VT_GATE_WEIGHT, gate_weight, 0);
+  }
+  void add_gate_bias(int32_t gate_bias) {
+    fbb_.AddElement<int32_t>(GatedRecurrence::VT_GATE_BIAS, gate_bias, 0);
+  }
+  void add_rates(int32_t rates) {
+    fbb_.AddElement<int32_t>(GatedRecurrence::VT_RATES, rates, 0);
+  }
+  void add_state(int32_t state) {
+    fbb_.AddElement<int32_t>(GatedRecurrence::VT_STATE, state, -1);
+  }
+  explicit GatedRecurrenceBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<GatedRecurrence> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<GatedRecurrence>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<GatedRecurrence> CreateGatedRecurrence(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t blocks = 0,
+    int32_t input_weight = 0,
+    int32_t input_bias = 0,
+    int32_t gate_weight = 0,
+    int32_t gate_bias = 0,
+    int32_t rates = 0,
+    int32_t state = -1) {
+  GatedRecurrenceBuilder builder_(_fbb);
+  builder_.add_state(state);
+  builder_.add_rates(rates);
+  builder_.add_gate_bias(gate_bias);
+  builder_.add_gate_weight(gate_weight);
+  builder_.add_input_bias(input_bias);
+  builder_.add_input_weight(input_weight);
+  builder_.add_blocks(blocks);
+  return builder_.Finish();
+}
+
 struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef OpBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -2640,6 +3183,18 @@ struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   }
   const graft::schema::fb::RowWindows *attributes_as_RowWindows() const {
     return attributes_type() == graft::schema::fb::OpAttributes::RowWindows ? static_cast<const graft::schema::fb::RowWindows *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::ShortConvolution *attributes_as_ShortConvolution() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::ShortConvolution ? static_cast<const graft::schema::fb::ShortConvolution *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::GatedDeltaRule *attributes_as_GatedDeltaRule() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::GatedDeltaRule ? static_cast<const graft::schema::fb::GatedDeltaRule *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::SelectiveScan *attributes_as_SelectiveScan() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::SelectiveScan ? static_cast<const graft::schema::fb::SelectiveScan *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::GatedRecurrence *attributes_as_GatedRecurrence() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::GatedRecurrence ? static_cast<const graft::schema::fb::GatedRecurrence *>(attributes()) : nullptr;
   }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
@@ -2750,6 +3305,22 @@ template<> inline const graft::schema::fb::MatchRms *Op::attributes_as<graft::sc
 
 template<> inline const graft::schema::fb::RowWindows *Op::attributes_as<graft::schema::fb::RowWindows>() const {
   return attributes_as_RowWindows();
+}
+
+template<> inline const graft::schema::fb::ShortConvolution *Op::attributes_as<graft::schema::fb::ShortConvolution>() const {
+  return attributes_as_ShortConvolution();
+}
+
+template<> inline const graft::schema::fb::GatedDeltaRule *Op::attributes_as<graft::schema::fb::GatedDeltaRule>() const {
+  return attributes_as_GatedDeltaRule();
+}
+
+template<> inline const graft::schema::fb::SelectiveScan *Op::attributes_as<graft::schema::fb::SelectiveScan>() const {
+  return attributes_as_SelectiveScan();
+}
+
+template<> inline const graft::schema::fb::GatedRecurrence *Op::attributes_as<graft::schema::fb::GatedRecurrence>() const {
+  return attributes_as_GatedRecurrence();
 }
 
 struct OpBuilder {
@@ -2878,7 +3449,8 @@ struct Graph FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_INPUTS = 8,
     VT_OUTPUTS = 10,
     VT_KV_CACHES = 12,
-    VT_OPS = 14
+    VT_OPS = 14,
+    VT_STATES = 16
   };
   const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *symbols() const {
     return GetPointer<const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>> *>(VT_SYMBOLS);
@@ -2897,6 +3469,9 @@ struct Graph FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   }
   const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::Op>> *ops() const {
     return GetPointer<const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::Op>> *>(VT_OPS);
+  }
+  const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::State>> *states() const {
+    return GetPointer<const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::State>> *>(VT_STATES);
   }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
@@ -2917,6 +3492,9 @@ struct Graph FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyOffsetRequired(verifier, VT_OPS) &&
            verifier.VerifyVector(ops()) &&
            verifier.VerifyVectorOfTables(ops()) &&
+           VerifyOffset(verifier, VT_STATES) &&
+           verifier.VerifyVector(states()) &&
+           verifier.VerifyVectorOfTables(states()) &&
            verifier.EndTable();
   }
 };
@@ -2943,6 +3521,9 @@ struct GraphBuilder {
   void add_ops(flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::Op>>> ops) {
     fbb_.AddOffset(Graph::VT_OPS, ops);
   }
+  void add_states(flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::State>>> states) {
+    fbb_.AddOffset(Graph::VT_STATES, states);
+  }
   explicit GraphBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -2965,8 +3546,10 @@ inline flatbuffers::Offset<Graph> CreateGraph(
     flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::GraphInput>>> inputs = 0,
     flatbuffers::Offset<flatbuffers::Vector<int32_t>> outputs = 0,
     flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::KvCache>>> kv_caches = 0,
-    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::Op>>> ops = 0) {
+    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::Op>>> ops = 0,
+    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::State>>> states = 0) {
   GraphBuilder builder_(_fbb);
+  builder_.add_states(states);
   builder_.add_ops(ops);
   builder_.add_kv_caches(kv_caches);
   builder_.add_outputs(outputs);
@@ -2983,13 +3566,15 @@ inline flatbuffers::Offset<Graph> CreateGraphDirect(
     const std::vector<flatbuffers::Offset<graft::schema::fb::GraphInput>> *inputs = nullptr,
     const std::vector<int32_t> *outputs = nullptr,
     const std::vector<flatbuffers::Offset<graft::schema::fb::KvCache>> *kv_caches = nullptr,
-    const std::vector<flatbuffers::Offset<graft::schema::fb::Op>> *ops = nullptr) {
+    const std::vector<flatbuffers::Offset<graft::schema::fb::Op>> *ops = nullptr,
+    const std::vector<flatbuffers::Offset<graft::schema::fb::State>> *states = nullptr) {
   auto symbols__ = symbols ? _fbb.CreateVector<flatbuffers::Offset<flatbuffers::String>>(*symbols) : 0;
   auto values__ = values ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::Value>>(*values) : 0;
   auto inputs__ = inputs ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::GraphInput>>(*inputs) : 0;
   auto outputs__ = outputs ? _fbb.CreateVector<int32_t>(*outputs) : 0;
   auto kv_caches__ = kv_caches ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::KvCache>>(*kv_caches) : 0;
   auto ops__ = ops ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::Op>>(*ops) : 0;
+  auto states__ = states ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::State>>(*states) : 0;
   return graft::schema::fb::CreateGraph(
       _fbb,
       symbols__,
@@ -2997,7 +3582,8 @@ inline flatbuffers::Offset<Graph> CreateGraphDirect(
       inputs__,
       outputs__,
       kv_caches__,
-      ops__);
+      ops__,
+      states__);
 }
 
 struct ImageInput FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -4005,6 +4591,22 @@ inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj,
     }
     case OpAttributes::RowWindows: {
       auto ptr = reinterpret_cast<const graft::schema::fb::RowWindows *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::ShortConvolution: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::ShortConvolution *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::GatedDeltaRule: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::GatedDeltaRule *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::SelectiveScan: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::SelectiveScan *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::GatedRecurrence: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::GatedRecurrence *>(obj);
       return verifier.VerifyTable(ptr);
     }
     default: return true;

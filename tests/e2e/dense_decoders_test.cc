@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kFamilies = 42;
+constexpr size_t kFamilies = 55;
 constexpr size_t kPrompt = 8;
 // Of the largest logit. Found: 1e-6.
 constexpr double kRelativeTolerance = 1e-4;
@@ -127,8 +127,11 @@ TEST_SUITE("e2e/dense_decoders") {
         const SessionPtr session = NewSession(family.model(), 1);
         const std::vector<float> logits = Logits(session.get(), family.Read("input_ids").ids());
         // Norms behind every branch make the rounding in it as large as it is beside the rest.
-        // PyTorch has the same with weights rounded to the same codes.
-        const double of_int4 = name.starts_with("gemma4") ? 0.7 : 0.9;
+        // PyTorch has the same with weights rounded to the same codes. So it is with the delta rule,
+        // whose keys and queries are brought to a length of 1.
+        const double of_int4 = name.starts_with("gemma4")    ? 0.7
+                               : name.starts_with("qwen3_5") ? 0.6
+                                                             : 0.9;
         CHECK(Cosine(logits, family.Read("logits").values) >= (narrow ? of_int4 : 0.99));
       }
     }

@@ -24,7 +24,7 @@ DEPENDENCIES = {"XNNPACK": "XNNPACK", "microkernels-prod": "XNNPACK", "pthreadpo
                 "c": "C library", "m": "C library", "m-2.36": "C library", "mvec": "C library", "pthread": "C library", "c_nonshared": "C library"}
 ROOMS = {"graft": "runtime (C interface)", "graft_schema": "schema", "graft_runtime": "runtime", "graft_text": "runtime/text", "graft_chat": "runtime/chat",
          "graft_platform": "platforms/posix"}
-OPS = {os.path.basename(path) for path in glob.glob(os.path.join(os.path.dirname(__file__), "../../runtime/ops/*.cc"))} - {"make_plan.cc"}
+OPS = {os.path.basename(path) for path in glob.glob(os.path.join(os.path.dirname(__file__), "../../runtime/ops/**/*.cc"), recursive=True)} - {"make_plan.cc"}
 STORED = re.compile(r"^\.(text|rodata|data|eh_frame|gcc_except_table|init_array|fini_array|ARM\.ex|tdata|ctors|dtors|init|fini|got|plt|dynsym|dynstr|rela?\b|gnu|hash)")
 
 

@@ -46,6 +46,12 @@ int32_t ModelBuilder::KvCache(uint32_t kv_heads, uint32_t head_dim) {
   return static_cast<int32_t>(kv_caches_.size()) - 1;
 }
 
+int32_t ModelBuilder::State(uint32_t rows, uint32_t width) {
+  const auto name = builder_.CreateString("state" + std::to_string(states_.size()));
+  states_.push_back(fb::CreateState(builder_, name, rows, width));
+  return static_cast<int32_t>(states_.size()) - 1;
+}
+
 int32_t ModelBuilder::Tensor(const std::string& name, fb::TensorFormat format,
                              std::vector<int64_t> shape, std::span<const uint8_t> data,
                              std::span<const uint8_t> scales, uint32_t block_size) {
@@ -110,7 +116,8 @@ AlignedBytes ModelBuilder::Finish() {
   const auto outputs = builder_.CreateVector(outputs_);
   const auto caches = builder_.CreateVector(kv_caches_);
   const auto ops = builder_.CreateVector(ops_);
-  const auto graph = fb::CreateGraph(builder_, symbols, values, inputs, outputs, caches, ops);
+  const auto graph = fb::CreateGraph(builder_, symbols, values, inputs, outputs, caches, ops,
+                                     states_.empty() ? 0 : builder_.CreateVector(states_));
   const auto architecture = builder_.CreateString("test");
   const auto task =
       fb::CreateTask(builder_, task_, architecture, context_tokens_,

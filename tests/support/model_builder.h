@@ -49,6 +49,7 @@ class ModelBuilder {
   int32_t Input(const std::string& name, Dimensions shape, fb::InputRole role,
                 fb::ElementType type = fb::ElementType::Int32);
   int32_t KvCache(uint32_t kv_heads, uint32_t head_dim);
+  int32_t State(uint32_t rows, uint32_t width);
   int32_t Tensor(const std::string& name, fb::TensorFormat format, std::vector<int64_t> shape,
                  std::span<const uint8_t> data, std::span<const uint8_t> scales = {},
                  uint32_t block_size = 0);
@@ -93,6 +94,7 @@ class ModelBuilder {
   std::vector<flatbuffers::Offset<fb::Value>> values_;
   std::vector<flatbuffers::Offset<fb::GraphInput>> inputs_;
   std::vector<flatbuffers::Offset<fb::KvCache>> kv_caches_;
+  std::vector<flatbuffers::Offset<fb::State>> states_;
   std::vector<flatbuffers::Offset<fb::Op>> ops_;
   std::vector<int32_t> outputs_;
   std::vector<PendingTensor> tensors_;

@@ -69,10 +69,20 @@ FusedProjection ByHeads(std::string_view name, const AttentionShape& shape);
 struct MlpDesign {
   bool gated = true;         ///< down(activation(gate) * up); else down(activation(up)).
   std::string_view fused{};  ///< Name of a matrix with the rows of gate, then those of up.
+  std::string_view gate = "gate_proj";
   std::string_view up = "up_proj";
   std::string_view down = "down_proj";
-  std::string_view norm{};          ///< Of what goes into down.
+  std::string_view norm{};   ///< Of what goes into down.
+  double gate_factor = 1.0;  ///< Of what gate and down give.
+  double down_factor = 1.0;
   bool learned_activation = false;  ///< xIELU, whose numbers lie in act_fn.
+};
+
+/// What a layer has besides attention, or instead of it.
+struct Mixer {
+  /// What it makes of `x`; `layer` is the layer's module.
+  std::function<ValueId(const Module& layer, ValueId x)> mix;
+  std::vector<bool> instead;  ///< Each layer: it has no attention. Empty: all have both.
 };
 
 /// Where names differ from those of Llama.
@@ -116,11 +126,16 @@ struct GatedDecoder {
   bool adds_normed = false;   ///< What branches are added to is their normed input.
   double query_growth = 0.0;  ///< As schema/model.fbs's Rope has it.
   int64_t query_growth_positions = 0;
+  std::optional<Mixer> mixer;
+  bool gated_attention = false;       ///< q_proj gives each head a gate of what it attends to, too.
   bool differential = false;          ///< One attention is subtracted from another.
   std::string_view attention_norm{};  ///< Of what attention gives.
   double clip = 0.0;  ///< Queries, keys and values are clamped to it; 0: they are not.
   double embedding_factor = 1.0;
-  double residual_factor = 1.0;  ///< Of what each branch adds.
+  double residual_factor = 1.0;         ///< Of what each branch adds.
+  double attention_input_factor = 1.0;  ///< Of what attention reads, the keys, what it adds.
+  double key_factor = 1.0;
+  double attention_factor = 1.0;
   double logits_factor = 1.0;
   float logits_cap = 0.0f;
   std::vector<float> alibi_slopes;  ///< Of each head; empty: no ALiBi.

@@ -15,15 +15,34 @@ namespace {
 
 struct Heads {
   ValueId query, key, value;
+  ValueId gate{};  // of what is attended to
 };
 
 Heads Project(const GatedDecoder& d, const Module& m, const AttentionShape& shape, ValueId x) {
   const int64_t query_width = shape.heads * shape.head_dim;
   const int64_t kv_width = shape.kv_heads * shape.head_dim;
-  if (!d.fused) {
-    const ValueId query = m.Linear("q_proj", x, query_width, d.qkv_bias);
+  if (d.gated_attention) {
+    // Head by head: the query, then the gate.
+    const FusedLinear both = {
+        .name = "q_proj", .out_features = 2 * query_width, .bias = d.qkv_bias};
+    const auto half = [&](int64_t begin) {
+      return RowRuns{.begin = begin, .run_rows = shape.head_dim, .run_stride = 2 * shape.head_dim};
+    };
+    const ValueId query = m.Linear(both, "query", x, query_width, half(0));
+    const ValueId gate = m.Linear(both, "gate", x, query_width, half(shape.head_dim));
     const ValueId key = m.Linear("k_proj", x, kv_width, d.qkv_bias);
-    return {query, key, m.Linear("v_proj", x, kv_width, d.qkv_bias)};
+    return {query, key, m.Linear("v_proj", x, kv_width, d.qkv_bias), gate};
+  }
+  if (!d.fused) {
+    // A factor of what is read goes into the weights, unless there are biases, which it is not of.
+    double factor = d.attention_input_factor;
+    if (d.qkv_bias && factor != 1.0) {
+      x = m.graph().Scale(m.Name("input"), x, static_cast<float>(factor));
+      factor = 1.0;
+    }
+    const ValueId query = m.Linear("q_proj", x, query_width, d.qkv_bias, factor);
+    const ValueId key = m.Linear("k_proj", x, kv_width, d.qkv_bias, factor * d.key_factor);
+    return {query, key, m.Linear("v_proj", x, kv_width, d.qkv_bias, factor)};
   }
   const FusedLinear all = {
       .name = d.fused->name, .out_features = query_width + 2 * kv_width, .bias = d.qkv_bias};
@@ -105,7 +124,11 @@ ValueId AttendHeads(const GatedDecoder& d, const Module& m, int64_t layer, Value
     heads.key = g.Rope(m.Name("k_rope"), heads.key, inputs.positions, *rope);
   }
   if (d.head_norms.after_rope) NormalizeHeads(d, m, &heads);
-  return Attend(m, heads.query, heads.key, heads.value, inputs.positions, shape, std::nullopt);
+  const ValueId attended =
+      Attend(m, heads.query, heads.key, heads.value, inputs.positions, shape, std::nullopt);
+  if (!d.gated_attention) return attended;
+  return g.GatedActivation(m.Name("gated"), heads.gate, attended,
+                           schema::fb::ActivationKind::Sigmoid);
 }
 
 ValueId SelfAttention(const GatedDecoder& d, const Module& m, int64_t layer, ValueId x,
@@ -114,7 +137,7 @@ ValueId SelfAttention(const GatedDecoder& d, const Module& m, int64_t layer, Val
                                     : AttendHeads(d, m, layer, x, inputs);
   if (!d.attention_norm.empty()) attended = m.RmsNorm(d.attention_norm, attended, d.epsilon);
   return m.Linear(d.names.attention_output, attended, d.sizes.hidden, d.output_bias,
-                  d.residual_factor);
+                  d.residual_factor * d.attention_factor);
 }
 
 // xIELU's numbers are kept as what softplus makes positive.
@@ -142,7 +165,7 @@ ValueId Mlp(const GatedDecoder& d, const Module& m, ValueId x) {
     h = d.mlp.learned_activation ? LearnedActivation(m, h)
                                  : g.Activation(m.Name("act"), h, d.activation);
   } else if (d.mlp.fused.empty()) {
-    const ValueId gate = m.Linear("gate_proj", x, hidden, d.mlp_bias);
+    const ValueId gate = m.Linear(d.mlp.gate, x, hidden, d.mlp_bias, d.mlp.gate_factor);
     const ValueId up = m.Linear(d.mlp.up, x, hidden, d.mlp_bias);
     h = g.GatedActivation(m.Name("act"), gate, up, d.activation);
   } else {
@@ -152,7 +175,20 @@ ValueId Mlp(const GatedDecoder& d, const Module& m, ValueId x) {
     h = g.GatedActivation(m.Name("act"), gate, up, d.activation);
   }
   if (!d.mlp.norm.empty()) h = m.RmsNorm(d.mlp.norm, h, d.epsilon);
-  return m.Linear(d.mlp.down, h, d.sizes.hidden, d.mlp_bias, d.residual_factor);
+  return m.Linear(d.mlp.down, h, d.sizes.hidden, d.mlp_bias, d.residual_factor * d.mlp.down_factor);
+}
+
+// Attention, what the layer has instead of it, or the sum of both.
+ValueId MixRows(const GatedDecoder& d, const Module& m, int64_t layer, ValueId x,
+                const LayerInputs& inputs) {
+  if (!d.mixer) return SelfAttention(d, m[d.names.attention], layer, x, inputs);
+  const std::vector<bool>& instead = d.mixer->instead;
+  if (!instead.empty() && !instead[static_cast<size_t>(layer)])
+    return SelfAttention(d, m[d.names.attention], layer, x, inputs);
+  const ValueId mixed = d.mixer->mix(m, x);
+  if (!instead.empty()) return mixed;
+  const ValueId attended = SelfAttention(d, m[d.names.attention], layer, x, inputs);
+  return m.graph().Add(m.Name("mixed"), mixed, attended);
 }
 
 }  // namespace
@@ -177,7 +213,7 @@ ValueId AddLayer(const GatedDecoder& d, const Module& m, int64_t layer, ValueId 
   GraphBuilder& g = m.graph();
   const NormNames& names = d.norm_names;
   const ValueId normed = Normalize(d, m, names.before_attention, x);
-  ValueId h = SelfAttention(d, m[d.names.attention], layer, normed, inputs);
+  ValueId h = MixRows(d, m, layer, normed, inputs);
   h = Normalize(d, m, names.after_attention, h);
   const ValueId sum = g.Add(m.Name("attention_residual"), d.adds_normed ? normed : x, h);
   ValueId mlp_input = normed;

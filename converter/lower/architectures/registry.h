@@ -28,6 +28,7 @@ Lowering LowerElectra;
 Lowering LowerErnie45;
 Lowering LowerExaone4;
 Lowering LowerFalcon;
+Lowering LowerFalconH1;
 Lowering LowerGemma;
 Lowering LowerGemma2;
 Lowering LowerGemma3;
@@ -41,9 +42,13 @@ Lowering LowerGptBigCode;
 Lowering LowerGptJ;
 Lowering LowerGptNeoX;
 Lowering LowerGranite;
+Lowering LowerGraniteHybrid;
 Lowering LowerHelium;
 Lowering LowerHunyuan;
+Lowering LowerLfm2;
 Lowering LowerLlama;
+Lowering LowerMamba;
+Lowering LowerMamba2;
 Lowering LowerMinistral;
 Lowering LowerMinistral3;
 Lowering LowerMistral;
@@ -61,6 +66,8 @@ Lowering LowerPhi;
 Lowering LowerPhi3;
 Lowering LowerQwen2;
 Lowering LowerQwen3;
+Lowering LowerQwen35;
+Lowering LowerRecurrentGemma;
 Lowering LowerRoberta;
 Lowering LowerRoFormer;
 Lowering LowerSeedOss;
@@ -126,6 +133,13 @@ inline constexpr Architecture kArchitectures[] = {
     {"bloom", LowerBloom},
     {"mpt", LowerMpt},
     {"xglm", LowerXglm},
+    {"lfm2", LowerLfm2},
+    {"qwen3_5_text", LowerQwen35},
+    {"mamba", LowerMamba},
+    {"mamba2", LowerMamba2},
+    {"falcon_h1", LowerFalconH1},
+    {"granitemoehybrid", LowerGraniteHybrid},
+    {"recurrent_gemma", LowerRecurrentGemma},
     {"albert", LowerAlbert},
     {"bert", LowerBert},
     {"camembert", LowerRoberta},

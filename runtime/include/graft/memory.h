@@ -21,7 +21,7 @@ typedef struct graft_memory_estimate {
   int32_t kv_format;       /* ... and here: GRAFT_KV_F32, F16 or I8 */
   uint64_t file_bytes;
   uint64_t packed_bytes;     /* of all packed weights */
-  uint64_t kv_bytes;         /* keys and values of the whole context */
+  uint64_t kv_bytes;         /* keys and values of the whole context; states */
   uint64_t activation_bytes; /* of a prefill_chunk; of encoders, one text of the whole context */
   /* Without a cache_folder: */
   uint64_t peak_bytes;    /* resident at the highest moment from opening the model on */

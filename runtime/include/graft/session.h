@@ -71,7 +71,8 @@ GRAFT_API size_t graft_session_position(const graft_session* session);
  */
 GRAFT_API GRAFT_MUST_CHECK graft_status graft_session_reset(graft_session* session,
                                                             graft_error* error);
-/* Forgets tokens from position `tokens` on.
+/* Forgets tokens from position `tokens` on. A model that keeps states computes some of the tokens
+ * before it again, in the next call: docs/decisions/states.md.
  * Thread   The session's.
  * Errors   OUT_OF_RANGE: there are fewer.
  */

@@ -25,7 +25,7 @@ bool IsTarget(const TensorInfo& info) {
   const bool in_layer = Contains(name, "layers.") || Contains(name, ".layer.") ||
                         Contains(name, ".h.") || Contains(name, ".blocks.");
   return in_layer && info.shape.size() == 2 && name.ends_with(".weight") &&
-         !Contains(name, "vision") && !Contains(name, "norm");
+         !Contains(name, "vision") && !Contains(name, "visual") && !Contains(name, "norm");
 }
 
 // The name that transformers 5 has for a layer of the text of what sees.
@@ -81,7 +81,7 @@ void CheckLora(const std::string& name, bool newer_names) {
   const TemporaryFolder folder;
   EditedModel merged(name);
   const std::filesystem::path base = TestData(name);
-  CHECK(WriteLora(base, folder / "adapter", merged.path(), newer_names) >= 6);
+  CHECK(WriteLora(base, folder / "adapter", merged.path(), newer_names) >= 4);
   const Status status =
       ConvertModel({base, folder / "adapter", {}, folder / "model.graft"}).status();
   REQUIRE_MESSAGE(status.ok(), status.message());
@@ -109,7 +109,7 @@ size_t CheckFamilies(const std::string& folder) {
 
 TEST_SUITE("converter/decoder_adapters") {
   TEST_CASE("a LoRA on every linear layer of any family gives what the formula gives") {
-    CHECK(CheckFamilies("decoders") == 42);
+    CHECK(CheckFamilies("decoders") == 55);
   }
 
   TEST_CASE("and of any encoder of texts") { CHECK(CheckFamilies("encoders") == 16); }

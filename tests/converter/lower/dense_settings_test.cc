@@ -50,8 +50,8 @@ TEST_SUITE("converter/dense_settings") {
         {"bitnet", "\"attention_bias\": true",
          "\"attention_bias\": true, \"quantization_config\": {\"quant_method\": \"bitnet\"}",
          "'quantization_config'"},
-        {"smolvlm", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"",
-         "'text_config.model_type' is \"mamba\""},
+        {"smolvlm", "\"model_type\": \"llama\"", "\"model_type\": \"rwkv\"",
+         "'text_config.model_type' is \"rwkv\""},
         {"smolvlm", "SmolVLMForConditionalGeneration", "SmolVLMForSequenceClassification",
          "of models with parts that see"},
     };

@@ -217,8 +217,8 @@ TEST_SUITE("converter/lowering") {
       const char* message;
     };
     const Case cases[] = {
-        {"llama", "\"model_type\": \"llama\"", "\"model_type\": \"mamba\"",
-         "config.json: 'model_type' is \"mamba\"; this version converts llama, mistral, qwen2"},
+        {"llama", "\"model_type\": \"llama\"", "\"model_type\": \"rwkv\"",
+         "config.json: 'model_type' is \"rwkv\"; this version converts llama, mistral, qwen2"},
         {"llama", "\"rope_type\": \"default\"", "\"rope_type\": \"ntk\"",
          "config.json: 'rope_parameters.rope_type' is \"ntk\"; this version knows default, "
          "proportional, linear, llama3, longrope, yarn and dynamic"},

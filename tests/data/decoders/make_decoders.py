@@ -84,11 +84,46 @@ CASES = {
                              sliding_attention=dict(rope_type="default", rope_theta=100.0)))),
 }
 
+STATE = {key: value for key, value in LLAMA.items() if key != "head_dim"}
+LFM2 = dict(STATE, num_hidden_layers=3, conv_bias=True, block_multiple_of=8, block_ffn_dim_multiplier=1.3)
+DELTA = dict(LLAMA, num_hidden_layers=3, layer_types=["linear_attention", "full_attention", "linear_attention"], linear_num_key_heads=2,
+             linear_num_value_heads=4, linear_key_head_dim=6, linear_value_head_dim=20, linear_conv_kernel_dim=3)
+MAMBA = dict(vocab_size=48, hidden_size=16, num_hidden_layers=2, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+HYBRID = dict(LLAMA, mamba_n_groups=2, mamba_n_heads=4, mamba_d_head=6, mamba_d_state=5, mamba_d_conv=3, mamba_chunk_size=8)
+
+# Decoders that keep states. Their seeds begin at 200.
+STATE_CASES = {
+    "lfm2": ("lfm2", dict(LFM2, layer_types=["conv", "full_attention", "conv"], conv_L_cache=4)),
+    "lfm2_listed": ("lfm2", dict(LFM2, conv_bias=False, full_attn_idxs=[1], tie_word_embeddings=False, block_auto_adjust_ff_dim=False)),
+    "lfm2_vl": ("lfm2_vl", dict(text_config=dict(LFM2, model_type="lfm2", layer_types=["conv", "full_attention", "conv"]), image_token_id=40, projector_hidden_size=8,
+                                vision_config=dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, num_patches=4, patch_size=8,
+                                                   model_type="siglip2_vision_model"))),
+    "qwen3_5": ("qwen3_5_text", dict(DELTA, attention_bias=True, partial_rotary_factor=0.5)),
+    "qwen3_5_vl": ("qwen3_5", dict(text_config=dict(DELTA, model_type="qwen3_5_text", num_hidden_layers=4, layer_types=None),
+                                   vision_config=dict(depth=1, hidden_size=8, intermediate_size=8, num_heads=1, num_position_embeddings=4, out_hidden_size=16,
+                                                      patch_size=4), image_token_id=40, tie_word_embeddings=True)),
+    "mamba": ("mamba", dict(MAMBA, use_bias=True, time_step_rank=3, expand=3, state_size=5, conv_kernel=3)),
+    "mamba_plain": ("mamba", dict(MAMBA, use_conv_bias=False, tie_word_embeddings=False)),
+    "mamba2": ("mamba2", dict(MAMBA, n_groups=2, use_bias=True, num_heads=4, head_dim=8, state_size=5, conv_kernel=3, chunk_size=8,
+                              time_step_limit=(0.3, 0.9), tie_word_embeddings=True)),
+    "mamba2_plain": ("mamba2", dict(MAMBA, n_groups=1, use_conv_bias=False, num_heads=2, head_dim=16, state_size=16, chunk_size=8)),
+    "falcon_h1": ("falcon_h1", dict(HYBRID, attention_bias=True, mlp_bias=True, projectors_bias=True, mamba_proj_bias=True, mamba_d_ssm=24, mamba_rms_norm=True,
+                                    mamba_norm_before_gate=False, embedding_multiplier=1.5, lm_head_multiplier=0.7, key_multiplier=0.8,
+                                    attention_in_multiplier=1.2, attention_out_multiplier=0.9, mlp_multipliers=[1.1, 0.8], ssm_in_multiplier=1.3,
+                                    ssm_out_multiplier=0.6, ssm_multipliers=[0.9, 1.1, 1.2, 0.8, 1.4])),
+    "falcon_h1_plain": ("falcon_h1", dict(HYBRID, mamba_d_ssm=None, mamba_d_head="auto", mamba_rms_norm=True, attention_in_multiplier=1.2)),
+    "granite_hybrid": ("granitemoehybrid", dict(HYBRID, num_hidden_layers=3, layer_types=["mamba", "attention", "mamba"], num_local_experts=0, mamba_d_head=8,
+                                                shared_intermediate_size=20, position_embedding_type="rope", mamba_proj_bias=True, attention_bias=True,
+                                                embedding_multiplier=1.5, logits_scaling=2.0, residual_multiplier=0.5, attention_multiplier=0.3)),
+    "recurrent_gemma": ("recurrent_gemma", dict(STATE, num_hidden_layers=3, attention_window_size=5, lru_width=24, attention_bias=True,
+                                                conv1d_width=3)),
+}
+
 
 def write(name, model_type, settings):
     config = CONFIG_MAPPING[model_type](**settings)
     model = (AutoModelForImageTextToText if "text_config" in settings else AutoModelForCausalLM).from_config(
-        config, attn_implementation="eager" if model_type == "vaultgemma" else "sdpa").eval()
+        config, attn_implementation="eager" if model_type == "vaultgemma" or "mamba" in model_type or model_type == "recurrent_gemma" else "sdpa").eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * (0.15 if parameter.dim() > 1 else 0.2))
@@ -108,7 +143,7 @@ def write(name, model_type, settings):
     save_file({"input_ids": ids.int(), "logits": logits[0].contiguous(), "greedy_ids": all_ids.int().contiguous()}, ROOT / name / "io.safetensors")
 
 
-for seed, (name, (model_type, settings)) in enumerate(CASES.items()):
+for seed, (name, (model_type, settings)) in [*enumerate(CASES.items()), *enumerate(STATE_CASES.items(), 200)]:
     if len(sys.argv) == 2 or name in sys.argv[2:]:
         torch.manual_seed(seed)
         write(name, model_type, settings)
