@@ -85,6 +85,23 @@ const fb::Value& OpChecker::Output(uint32_t i) const {
 
 Origin OpChecker::InputOrigin(uint32_t i) const { return origins_[op_->inputs()->Get(i)]; }
 
+uint64_t* OpChecker::BoundOf(uint32_t input) {
+  switch (InputOrigin(input)) {
+    case Origin::kTokenIds:
+      return &facts_.vocabulary;
+    case Origin::kPositions:
+      return &facts_.positions;
+    case Origin::kTokenTypes:
+      return &facts_.token_types;
+    case Origin::kSourceIds:
+      return &facts_.source_vocabulary;
+    case Origin::kSourcePositions:
+      return &facts_.source_positions;
+    default:
+      return nullptr;
+  }
+}
+
 bool OpChecker::SameRows(const fb::Value& a, const fb::Value& b) {
   return SameDimension(*a.shape()->Get(0), *b.shape()->Get(0));
 }

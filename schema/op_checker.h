@@ -28,6 +28,7 @@ enum class InputRole : uint8_t;
 inline constexpr int64_t kMaxDimension = std::numeric_limits<int32_t>::max();
 inline constexpr uint32_t kMaxHeads = 1 << 16;
 inline constexpr uint32_t kMaxHeadDim = 1 << 14;
+inline constexpr uint64_t kMaxSourceRows = 1 << 20;
 
 /// What gives a value its numbers.
 enum class Origin : uint8_t {
@@ -38,6 +39,9 @@ enum class Origin : uint8_t {
   kOutputRows,
   kTokenTypes,
   kTextEnds,
+  kSourceIds,
+  kSourcePositions,
+  kSourceFeatures,
   kComputed
 };
 
@@ -69,6 +73,9 @@ class OpChecker {
   const fb::Value& Input(uint32_t i) const;
   const fb::Value& Output(uint32_t i) const;
   Origin InputOrigin(uint32_t i) const;
+  /// The fact that bounds the numbers of an input of indices; null: it is none that the runtime
+  /// fills.
+  uint64_t* BoundOf(uint32_t input);
   Status ExpectSameShape(const fb::Value& a, const fb::Value& b) const;
   /// f32 [rows, width] with width fixed; *width receives it.
   Status ExpectMatrix(const fb::Value& value, int64_t* width) const;

@@ -37,6 +37,8 @@ class GraphChecker final : public OpChecker {
   Status CheckInputs();
   Status CheckInput(uint32_t index);
   Status CheckInputsOfTexts() const;
+  Status CheckInputsOfSource();
+  Status CheckCachesOfSource() const;
   Status CheckOp();
   Status CheckOutputs() const;
 };
@@ -52,10 +54,8 @@ Result<GraphFacts> GraphChecker::Check() {
     GRAFT_RETURN_IF_ERROR(CheckOp());
   }
   op_ = nullptr;
+  GRAFT_RETURN_IF_ERROR(CheckCachesOfSource());
   GRAFT_RETURN_IF_ERROR(CheckOutputs());
-  facts_.token_ids = RoleInput(fb::InputRole::TokenIds);
-  facts_.output_rows = RoleInput(fb::InputRole::OutputRows);
-  facts_.text_ends = RoleInput(fb::InputRole::TextEnds);
   return facts_;
 }
 
@@ -161,11 +161,17 @@ Status GraphChecker::CheckInputs() {
   static_assert(kRoles == static_cast<size_t>(fb::InputRole::MAX) + 1);
   for (uint32_t i = 0; i < graph_.inputs()->size(); ++i) GRAFT_RETURN_IF_ERROR(CheckInput(i));
   const fb::Value* tokens = RoleInput(fb::InputRole::TokenIds);
+  facts_.token_ids = tokens;
+  facts_.output_rows = RoleInput(fb::InputRole::OutputRows);
+  facts_.text_ends = RoleInput(fb::InputRole::TextEnds);
+  facts_.source_ids = RoleInput(fb::InputRole::SourceIds);
+  facts_.source_features = RoleInput(fb::InputRole::SourceFeatures);
   for (const auto role : {fb::InputRole::Positions, fb::InputRole::TokenTypes}) {
     if (tokens == nullptr || RoleInput(role) == nullptr || SameRows(*tokens, *RoleInput(role)))
       continue;
     return Error(StatusCode::kCorrupt, "token ids and positions have different dimensions");
   }
+  GRAFT_RETURN_IF_ERROR(CheckInputsOfSource());
   return CheckInputsOfTexts();
 }
 
@@ -192,6 +198,8 @@ Status GraphChecker::CheckInput(uint32_t index) {
                  fb::EnumNameInputRole(input.role()));
   }
   const fb::Value& value = *graph_.values()->Get(input.value());
+  roles_[role] = &value;
+  if (input.role() == fb::InputRole::SourceFeatures) return OkStatus();  // CheckInputsOfSource
   if (value.type() != fb::ElementType::Int32 || value.shape()->size() != 1 ||
       value.shape()->Get(0)->symbol() < 0) {
     return Error(
@@ -199,7 +207,46 @@ Status GraphChecker::CheckInput(uint32_t index) {
         "graph input %u (%.200s) has the role %s and must be i32 of one symbolic dimension", index,
         value.name()->c_str(), fb::EnumNameInputRole(input.role()));
   }
-  roles_[role] = &value;
+  return OkStatus();
+}
+
+// A source is ids or features, and has rows of its own: what is computed of it depends on nothing
+// else.
+Status GraphChecker::CheckInputsOfSource() {
+  const fb::Value* tokens = RoleInput(fb::InputRole::TokenIds);
+  const fb::Value* positions = RoleInput(fb::InputRole::SourcePositions);
+  const fb::Value* ids = facts_.source_ids;
+  const fb::Value* features = facts_.source_features;
+  if (!facts_.has_source()) {
+    if (positions == nullptr) return OkStatus();
+    return Error(StatusCode::kCorrupt, "positions of a source need its ids");
+  }
+  const bool own_rows = ids == nullptr || (tokens != nullptr && !SameRows(*ids, *tokens));
+  if (tokens == nullptr || (ids != nullptr) == (features != nullptr) || !own_rows ||
+      (positions != nullptr && (ids == nullptr || !SameRows(*ids, *positions)))) {
+    return Error(StatusCode::kCorrupt,
+                 "a source is ids or features, with a dimension of its own beside token ids, and "
+                 "its positions have that");
+  }
+  if (features != nullptr) {
+    bool fixed = features->type() == fb::ElementType::Float32;
+    for (const fb::Dimension* dimension : *features->shape())
+      fixed = fixed && dimension->symbol() < 0;
+    if (!fixed) {
+      return Error(StatusCode::kCorrupt, "features of a source (%.200s) must be f32 of fixed size",
+                   features->name()->c_str());
+    }
+  }
+  for (const fb::GraphInput* input : *graph_.inputs()) {
+    if (input->role() != fb::InputRole::Tensor && input->role() != fb::InputRole::TextEnds &&
+        input->role() != fb::InputRole::TokenTypes)
+      continue;
+    return Error(
+        StatusCode::kCorrupt,
+        "a graph with a source takes nothing but that and tokens, but %.200s is of role %s",
+        graph_.values()->Get(static_cast<uint32_t>(input->value()))->name()->c_str(),
+        fb::EnumNameInputRole(input->role()));
+  }
   return OkStatus();
 }
 
@@ -224,6 +271,21 @@ Status GraphChecker::CheckInputsOfTexts() const {
                  fb::EnumNameInputRole(input->role()));
   }
   return OkStatus();
+}
+
+// Each is used: what it holds says how many rows the source has.
+Status GraphChecker::CheckCachesOfSource() const {
+  bool any = false;
+  for (uint32_t i = 0; i < cache_used_.size(); ++i) {
+    const fb::KvCache& cache = *graph_.kv_caches()->Get(i);
+    if (!cache.of_source()) continue;
+    any = true;
+    if (cache_used_[i]) continue;
+    return Error(StatusCode::kCorrupt, "kv_cache %u (%.200s) is of the source and is not used", i,
+                 cache.name()->c_str());
+  }
+  if (any == facts_.has_source()) return OkStatus();
+  return Error(StatusCode::kCorrupt, "the graph has a source, but nothing attends to it");
 }
 
 Status GraphChecker::CheckOp() {
@@ -264,6 +326,14 @@ Status GraphChecker::CheckOutputs() const {
         origins_[value] != Origin::kComputed) {
       return Error(StatusCode::kCorrupt, "graph output %d is not a value that an op computes",
                    value);
+    }
+    const fb::Value& output = *graph_.values()->Get(static_cast<uint32_t>(value));
+    if (facts_.has_source() && !SameRows(output, *facts_.token_ids) &&
+        (facts_.output_rows == nullptr || !SameRows(output, *facts_.output_rows))) {
+      return Error(StatusCode::kCorrupt,
+                   "output %.200s has rows neither for tokens nor for output rows, as the outputs "
+                   "of a graph with a source must have",
+                   output.name()->c_str());
     }
   }
   return OkStatus();

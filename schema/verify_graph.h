@@ -20,10 +20,19 @@ struct GraphFacts {
   uint64_t vocabulary = 0;
   uint64_t positions = 0;
   uint64_t token_types = 0;
+  uint64_t source_vocabulary = 0;
+  uint64_t source_positions = 0;
+  /// Rows of the source, where they are fixed; 0: one for each of source_ids, or no source.
+  uint64_t source_rows = 0;
   /// The graph inputs of these roles; null: there is none.
   const fb::Value* token_ids = nullptr;
   const fb::Value* output_rows = nullptr;
   const fb::Value* text_ends = nullptr;
+  const fb::Value* source_ids = nullptr;
+  const fb::Value* source_features = nullptr;
+
+  /// Of an encoder-decoder.
+  bool has_source() const { return source_ids != nullptr || source_features != nullptr; }
 };
 
 /// Checks the graph of a model whose FlatBuffer and tensors are already valid.

@@ -10,6 +10,7 @@
 #include "schema/generated/model_generated.h"
 #include "schema/image_window.h"
 #include "schema/op_checker.h"
+#include "schema/ops/verify_source.h"
 #include "schema/verify_row_ops.h"
 
 namespace graft::schema {
@@ -21,21 +22,12 @@ void Bound(uint64_t limit, uint64_t* bound) {
 
 Status CheckEmbedding(OpChecker& op, const fb::Embedding& embedding) {
   GRAFT_RETURN_IF_ERROR(op.ExpectOperands(1, 1));
-  uint64_t* bound = nullptr;
-  switch (op.InputOrigin(0)) {
-    case Origin::kTokenIds:
-      bound = &op.facts().vocabulary;
-      break;
-    case Origin::kPositions:
-      bound = &op.facts().positions;
-      break;
-    case Origin::kTokenTypes:
-      bound = &op.facts().token_types;
-      break;
-    default:
-      return op.OpError(
-          "needs %.100s to be the graph input of role TokenIds, Positions or TokenTypes",
-          op.Input(0).name()->c_str());
+  uint64_t* const bound = op.BoundOf(0);
+  if (bound == nullptr) {
+    return op.OpError(
+        "needs %.100s to be the graph input of role TokenIds, Positions or TokenTypes, or ids or "
+        "positions of a source",
+        op.Input(0).name()->c_str());
   }
   GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* table, op.MatrixAt(embedding.table(), "table"));
   GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Output(0), table->shape()->Get(1)));
@@ -151,7 +143,8 @@ Status CheckCache(OpChecker& op, const fb::Attention& attention) {
   }
   GRAFT_RETURN_IF_ERROR(ReadsStored(op) ? op.ReadCache(attention.kv_cache())
                                         : op.UseCache(attention.kv_cache()));
-  if (!attention.causal()) return op.OpError("keeps a kv_cache but is not causal");
+  if (!cache->of_source() && !attention.causal())
+    return op.OpError("keeps a kv_cache but is not causal");
   return OkStatus();
 }
 
@@ -170,7 +163,8 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
   GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Input(0), query_width));
   for (uint32_t i = 1; i < 3 && !stored; ++i)
     GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Input(i), kv_width));
-  GRAFT_RETURN_IF_ERROR(CheckAttentionRows(op, attention));
+  GRAFT_RETURN_IF_ERROR(AttendsToSource(op, attention) ? CheckCrossAttention(op, attention)
+                                                       : CheckAttentionRows(op, attention));
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(attention.scale(), "scale"));
   if (!std::isfinite(attention.soft_cap()) || attention.soft_cap() < 0.0f) {
     return op.OpError("has soft_cap %g; it must be finite, and 0 or more", attention.soft_cap());

@@ -16,6 +16,7 @@
 #include "converter/base/input_file.h"
 #include "converter/describe/image_files.h"
 #include "converter/describe/sentence_files.h"
+#include "converter/describe/target_files.h"
 #include "converter/json/json.h"
 #include "converter/lower/architectures/registry.h"
 #include "converter/lower/architectures/text_model.h"
@@ -101,7 +102,7 @@ Result<TokenizerUse> FindTokenizerUse(const TokenizerDocument& document, const J
 Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
     const OpenedModel& model, const fs::path& folder, const JsonValue& config,
     const JsonValue& text_config, const TaskDescription& task, const SentenceSettings& sentences,
-    flatbuffers::FlatBufferBuilder& header) {
+    TargetDescription* target, flatbuffers::FlatBufferBuilder& header) {
   GRAFT_ASSIGN_OR_RETURN(const int64_t vocabulary,
                          text_config.GetInt("vocab_size", std::numeric_limits<int32_t>::max()));
   const fs::path& own = CompanionsOf(model).tokenizer;
@@ -114,6 +115,10 @@ Result<flatbuffers::Offset<schema::fb::Tokenizer>> DescribeTokenizer(
                  "%s: has a tokenizer in a form that this version does not read; save it with "
                  "transformers, which writes tokenizer.json, or remove it to use the base's",
                  own.c_str());
+  }
+  if (target != nullptr) {
+    GRAFT_RETURN_IF_ERROR(
+        AddLanguages(document->Find("added_tokens"), document->settings(), target));
   }
   GRAFT_ASSIGN_OR_RETURN(const TokenizerUse use,
                          FindTokenizerUse(*document, text_config, task, sentences));
@@ -177,10 +182,18 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
     GRAFT_RETURN_IF_ERROR(
         ReadImagePreparation(companions.images.empty() ? folder : companions.images, &*image));
   TaskDescription& task = description->task;
+  if (task.target.has_value()) {
+    GRAFT_RETURN_IF_ERROR(ReadTarget(companions.generation.empty() ? folder : companions.generation,
+                                     companions.images.empty() ? folder : companions.images,
+                                     text.config, &*task.target));
+  }
+  // Of models that translate between many languages, the tokenizer knows which.
+  const bool many = task.architecture == "m2m_100" || task.architecture == "mbart";
+  TargetDescription* const target = many && task.target ? &*task.target : nullptr;
   if (task.task == Task::kEmbedding) task.prompt = sentences.prompt;
   GRAFT_ASSIGN_OR_RETURN(
       description->tokenizer,
-      DescribeTokenizer(model, folder, config, text.config, task, sentences, header));
+      DescribeTokenizer(model, folder, config, text.config, task, sentences, target, header));
   return OkStatus();
 }
 

@@ -38,8 +38,8 @@ ValueId GraphBuilder::IndexInput(std::string_view name, std::string_view symbol,
   return AddInput(AddValue(name, {.rows_symbol = rows}, {{0, rows}}, fb::ElementType::Int32), role);
 }
 
-ValueId GraphBuilder::TokenIds() {
-  return IndexInput("input_ids", "sequence", fb::InputRole::TokenIds);
+ValueId GraphBuilder::TokenIds(std::string_view name) {
+  return IndexInput(name, "sequence", fb::InputRole::TokenIds);
 }
 
 ValueId GraphBuilder::Positions() {
@@ -53,6 +53,20 @@ ValueId GraphBuilder::OutputRows() {
 
 ValueId GraphBuilder::TokenTypes() {
   return IndexInput("token_type_ids", "sequence", fb::InputRole::TokenTypes);
+}
+
+ValueId GraphBuilder::SourceIds() {
+  return IndexInput("input_ids", "source", fb::InputRole::SourceIds);
+}
+
+ValueId GraphBuilder::SourcePositions() {
+  return IndexInput("source_positions", "source", fb::InputRole::SourcePositions);
+}
+
+ValueId GraphBuilder::SourceFeatures(std::string_view name, int64_t channels, int64_t frames) {
+  const ValueId value = AddValue(name, FixedRows(frames, channels),
+                                 {{channels, -1}, {1, -1}, {frames, -1}}, fb::ElementType::Float32);
+  return AddInput(value, fb::InputRole::SourceFeatures);
 }
 
 ValueId GraphBuilder::TextEnds() {
@@ -75,9 +89,10 @@ ValueId GraphBuilder::ImageInput(std::string_view name, int64_t channels, int64_
   return AddInput(value, fb::InputRole::Tensor);
 }
 
-int32_t GraphBuilder::AddKvCache(std::string_view name, const AttentionShape& shape) {
+int32_t GraphBuilder::AddKvCache(std::string_view name, const AttentionShape& shape,
+                                 bool of_source) {
   kv_caches_.push_back(fb::CreateKvCache(header_, header_.CreateString(name.data(), name.size()),
-                                         U32(shape.kv_heads), U32(shape.head_dim)));
+                                         U32(shape.kv_heads), U32(shape.head_dim), of_source));
   return static_cast<int32_t>(kv_caches_.size() - 1);
 }
 

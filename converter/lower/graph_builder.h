@@ -30,11 +30,15 @@ class GraphBuilder : public ConstantTable {
       : ConstantTable(source, std::move(source_name)), header_(header) {}
 
   // Graph inputs.
-  ValueId TokenIds();    ///< i32 ["sequence"]
-  ValueId Positions();   ///< i32 ["sequence"]
-  ValueId OutputRows();  ///< i32 ["output_rows"]: the rows whose logits to keep.
-  ValueId TokenTypes();  ///< i32 ["sequence"]
-  ValueId TextEnds();    ///< i32 ["texts"]: ragged offsets, the end of each text's rows.
+  ValueId TokenIds(std::string_view name = "input_ids");  ///< i32 ["sequence"]
+  ValueId Positions();                                    ///< i32 ["sequence"]
+  ValueId OutputRows();       ///< i32 ["output_rows"]: the rows whose logits to keep.
+  ValueId TokenTypes();       ///< i32 ["sequence"]
+  ValueId TextEnds();         ///< i32 ["texts"]: ragged offsets, the end of each text's rows.
+  ValueId SourceIds();        ///< i32 ["source"]: what an encoder-decoder's encoder takes.
+  ValueId SourcePositions();  ///< i32 ["source"]
+  /// f32 [channels, 1, frames], in their place.
+  ValueId SourceFeatures(std::string_view name, int64_t channels, int64_t frames);
   /// What TextEnds gave; none if it was not called.
   ValueId text_ends() const { return text_ends_; }
   /// What Positions gave, likewise.
@@ -96,6 +100,13 @@ class GraphBuilder : public ConstantTable {
   }
   /// The cache of the last CachedAttention.
   int32_t last_cache() const { return static_cast<int32_t>(kv_caches_.size()) - 1; }
+  /// Attention of every row to all of the source's, whose keys and values are kept.
+  ValueId CrossAttention(std::string_view name, ValueId query, ValueId key, ValueId value,
+                         const AttentionShape& shape) {
+    const int32_t cache = AddKvCache(name, shape, /*of_source=*/true);
+    return Op(name, {query, key, value}, ShapeOf(query),
+              AttentionOf(shape, cache, /*causal=*/false));
+  }
   ValueId Add(std::string_view name, ValueId a, ValueId b) {
     return Op(name, {a, b}, ShapeOf(a), schema::fb::CreateAdd(header_));
   }
@@ -243,7 +254,7 @@ class GraphBuilder : public ConstantTable {
   ValueId IndexInput(std::string_view name, std::string_view symbol, schema::fb::InputRole role);
   /// A state of [rows, width]; -1 in a graph of several texts.
   int32_t AddState(std::string_view name, int64_t rows, int64_t width);
-  int32_t AddKvCache(std::string_view name, const AttentionShape& shape);
+  int32_t AddKvCache(std::string_view name, const AttentionShape& shape, bool of_source = false);
   flatbuffers::Offset<schema::fb::Attention> AttentionOf(const AttentionShape& shape,
                                                          int32_t kv_cache, bool causal);
   /// A matrix takes as many features as what it is applied to has.

@@ -38,6 +38,30 @@ struct ImagePreparation {
   std::string source;  ///< The file that says so; empty: none does, and it is ViT's usual.
 };
 
+/// How sound becomes an encoder's features; schema/model.fbs, AudioInput. -1: no such token.
+struct SoundDescription {
+  int64_t sample_rate = 16000, fft_samples = 400, hop_samples = 160;
+  int64_t mels = 0, frames = 0;
+  int64_t transcribe_token = -1, translate_token = -1;
+  int64_t no_timestamps_token = -1, first_timestamp_token = -1;
+};
+
+struct LanguageToken {
+  std::string language;
+  int64_t token = 0;
+};
+
+/// What an encoder-decoder generates; schema/model.fbs, TargetText.
+struct TargetDescription {
+  enum class LanguagePlace : uint8_t { kNowhere, kSourceAndTarget, kTarget };
+  std::vector<uint32_t> start_tokens, suppressed_tokens, first_suppressed_tokens;
+  std::vector<LanguageToken> languages;
+  LanguagePlace language_place = LanguagePlace::kNowhere;
+  std::string source_language, target_language;  ///< Empty: none.
+  std::optional<SoundDescription> sound;
+  int64_t forced_end_token = -1;  ///< -1: none.
+};
+
 /// What scores of labels are turned into; schema/model.fbs, ScoreKind.
 enum class ScoreKind : uint8_t { kSoftmax, kSigmoid, kRaw };
 
@@ -62,6 +86,9 @@ struct TaskDescription {
   /// Of a model of images: the lowering sets what the model takes, files beside config.json add how
   /// images become that.
   std::optional<ImagePreparation> image;
+  /// Of an encoder-decoder that generates: the lowering says that there is one, and sizes of sound;
+  /// files beside config.json the rest.
+  std::optional<TargetDescription> target;
   std::string prompt;          ///< Goes before each text of which an embedding is made.
   int64_t context_tokens = 0;  ///< Positions the model was trained for; 0: unbounded.
   /// Whether the head is the embedding, where the model around a text model says so. Set before the

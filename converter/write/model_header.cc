@@ -138,6 +138,40 @@ flatbuffers::Offset<fb::ImageInput> WriteImage(const ImagePreparation& image,
                               static_cast<float>(image.rescale), mean, deviation);
 }
 
+flatbuffers::Offset<fb::AudioInput> WriteSound(const SoundDescription& sound,
+                                               flatbuffers::FlatBufferBuilder& header) {
+  const auto u32 = [](int64_t number) { return static_cast<uint32_t>(number); };
+  const auto token = [](int64_t number) { return static_cast<int32_t>(number); };
+  return fb::CreateAudioInput(header, u32(sound.sample_rate), u32(sound.fft_samples),
+                              u32(sound.hop_samples), u32(sound.mels), u32(sound.frames),
+                              token(sound.transcribe_token), token(sound.translate_token),
+                              token(sound.no_timestamps_token), token(sound.first_timestamp_token));
+}
+
+static_assert(static_cast<int>(TargetDescription::LanguagePlace::kTarget) ==
+              static_cast<int>(fb::LanguagePlace::Target));
+
+flatbuffers::Offset<fb::TargetText> WriteTarget(const TargetDescription& target,
+                                                flatbuffers::FlatBufferBuilder& header) {
+  std::vector<flatbuffers::Offset<fb::LanguageToken>> languages;
+  for (const LanguageToken& known : target.languages) {
+    languages.push_back(fb::CreateLanguageToken(header, header.CreateString(known.language),
+                                                static_cast<uint32_t>(known.token)));
+  }
+  const auto start = header.CreateVector(target.start_tokens);
+  const auto suppressed = header.CreateVector(target.suppressed_tokens);
+  const auto first_suppressed = header.CreateVector(target.first_suppressed_tokens);
+  const auto language_vector = header.CreateVector(languages);
+  flatbuffers::Offset<flatbuffers::String> from, to;
+  if (!target.source_language.empty()) from = header.CreateString(target.source_language);
+  if (!target.target_language.empty()) to = header.CreateString(target.target_language);
+  flatbuffers::Offset<fb::AudioInput> sound;
+  if (target.sound) sound = WriteSound(*target.sound, header);
+  return fb::CreateTargetText(header, start, suppressed, first_suppressed, language_vector,
+                              static_cast<fb::LanguagePlace>(target.language_place), from, to,
+                              sound, static_cast<int32_t>(target.forced_end_token));
+}
+
 flatbuffers::Offset<fb::Task> WriteTask(const ModelDescription& description,
                                         flatbuffers::FlatBufferBuilder& header) {
   const TaskDescription& task = description.task;
@@ -147,12 +181,14 @@ flatbuffers::Offset<fb::Task> WriteTask(const ModelDescription& description,
   if (!task.labels.empty()) labels = header.CreateVectorOfStrings(task.labels);
   flatbuffers::Offset<fb::ImageInput> image;
   if (task.image) image = WriteImage(*task.image, header);
+  flatbuffers::Offset<fb::TargetText> target;
+  if (task.target) target = WriteTarget(*task.target, header);
   flatbuffers::Offset<flatbuffers::String> prompt;
   if (!task.prompt.empty()) prompt = header.CreateString(task.prompt);
   return fb::CreateTask(header, static_cast<fb::TaskKind>(task.task), architecture,
                         static_cast<uint32_t>(task.context_tokens), end_tokens, labels,
                         static_cast<fb::ScoreKind>(task.scores), image,
-                        static_cast<int32_t>(task.pad_token), prompt);
+                        static_cast<int32_t>(task.pad_token), prompt, target);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ int RunClassify(int argc, char** argv);
 int RunTokenize(int argc, char** argv);
 int RunPerplexity(int argc, char** argv);
 int RunCompare(int argc, char** argv);
+int RunTranscribe(int argc, char** argv);
 int RunBench(int argc, char** argv);
 int RunInfo(int argc, char** argv);
 int RunEstimate(int argc, char** argv);

@@ -39,7 +39,8 @@ bool ReadTensor(const SafetensorsReader& reader, const TensorEntry& entry,
 }
 
 // The tensors that the model names; one called input stands for the first if that is missing.
-bool ReadInputs(const std::string& file, const graft_model* model, Inputs* inputs) {
+bool ReadInputs(const std::string& file, const graft_model* model, bool takes_source,
+                Inputs* inputs) {
   SafetensorsReader reader;
   if (!reader.Open(file)) return false;
   std::string wanted_names;
@@ -53,8 +54,8 @@ bool ReadInputs(const std::string& file, const graft_model* model, Inputs* input
       Fail(file, "tensor " + entry->name + " is empty");
       return false;
     }
-    const bool has_rows =
-        wanted.type == GRAFT_TYPE_I32 && wanted.rank == 1 && entry->shape.size() == 2;
+    const bool one_by_one = takes_source || (wanted.type == GRAFT_TYPE_I32 && wanted.rank == 1);
+    const bool has_rows = one_by_one && entry->shape.size() == wanted.rank + 1;
     inputs->by_rows =
         has_rows && (inputs->tensors.empty() ||
                      (inputs->by_rows && inputs->tensors.front().shape[0] == entry->shape[0]));
@@ -74,17 +75,17 @@ bool ReadInputs(const std::string& file, const graft_model* model, Inputs* input
 graft_tensor TensorOf(const Input& input, bool by_rows, uint64_t row) {
   graft_tensor tensor{};
   const size_t skipped = by_rows ? 1 : 0;
+  const uint64_t rows = by_rows ? static_cast<uint64_t>(input.shape[0]) : 1;
   tensor.name = input.name.c_str();
   tensor.rank = static_cast<uint32_t>(input.shape.size() - skipped);
   std::copy(input.shape.begin() + static_cast<std::ptrdiff_t>(skipped), input.shape.end(),
             tensor.shape);
   if (input.integers.empty()) {
     tensor.type = GRAFT_TYPE_F32;
-    tensor.data = input.reals.data();
+    tensor.data = input.reals.data() + (by_rows ? row * (input.reals.size() / rows) : 0);
   } else {
     tensor.type = GRAFT_TYPE_I32;
-    tensor.data =
-        input.integers.data() + (by_rows ? row * static_cast<uint64_t>(input.shape[1]) : 0);
+    tensor.data = input.integers.data() + (by_rows ? row * (input.integers.size() / rows) : 0);
   }
   return tensor;
 }
@@ -176,16 +177,22 @@ int RunForward(int argc, char** argv) {
   const ModelHandle model = OpenModel(settings.file, settings.threads, settings.cache);
   if (model == nullptr) return kExitFailure;
   Inputs inputs;
-  if (!ReadInputs(settings.input_file, model.get(), &inputs)) return kExitFailure;
+  const graft_model_info info = InfoOf(model.get());
+  if (!ReadInputs(settings.input_file, model.get(), info.takes_source != GRAFT_SOURCE_NONE,
+                  &inputs)) {
+    return kExitFailure;
+  }
   for (const Input& input : inputs.tensors) {
     if (input.shape.size() <= GRAFT_MAX_RANK && !input.shape.empty()) continue;
     return Fail(settings.input_file,
                 Format("tensor %s has %zu dimensions; 1 to %d are possible", input.name.c_str(),
                        input.shape.size(), GRAFT_MAX_RANK));
   }
-  const graft_model_info info = InfoOf(model.get());
-  const Input& first = inputs.tensors.front();
-  const uint64_t tokens = first.integers.empty() ? 0 : static_cast<uint64_t>(first.shape.back());
+  uint64_t tokens = 0;
+  for (const Input& input : inputs.tensors) {
+    if (!input.integers.empty())
+      tokens = std::max(tokens, static_cast<uint64_t>(input.shape.back()));
+  }
   if (info.context_tokens != 0 && tokens > info.context_tokens) {
     return Fail(settings.file,
                 Format("%s holds %" PRIu64 " tokens a row, the model's context is %u",

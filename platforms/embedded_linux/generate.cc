@@ -12,6 +12,7 @@
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 #include "platforms/embedded_linux/sampling_options.h"
+#include "platforms/embedded_linux/source_input.h"
 #include "platforms/embedded_linux/text_input.h"
 #include "platforms/embedded_linux/thread_options.h"
 
@@ -28,7 +29,10 @@ struct Settings {
   bool has_prompt = false;
   bool has_prompt_file = false;
   bool has_prompt_ids = false;
-  std::string prompt_cache;  // empty: none
+  std::string input_file;  // of an encoder-decoder's source
+  bool has_input = false;
+  std::string source_language, target_language;  // empty: the model's own
+  std::string prompt_cache;                      // empty: none
   SamplingOptions sampling{/*default_max_tokens=*/256};
   ThreadOptions threads;
   uint64_t context = 0;
@@ -44,6 +48,9 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.String("prompt", 'p', &settings->prompt, &settings->has_prompt);
   options.String("prompt-file", 'f', &settings->prompt_file, &settings->has_prompt_file);
   options.String("prompt-ids", 0, &settings->prompt_ids, &settings->has_prompt_ids);
+  options.String("input", 0, &settings->input_file, &settings->has_input);
+  options.String("source-language", 0, &settings->source_language, nullptr);
+  options.String("target-language", 0, &settings->target_language, nullptr);
   options.String("prompt-cache", 0, &settings->prompt_cache, nullptr);
   settings->sampling.AddTo(&options);
   settings->threads.AddTo(&options);
@@ -55,9 +62,9 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
     return problem;
   }
-  if (settings->has_prompt + settings->has_prompt_file + settings->has_prompt_ids != 1) {
-    return "give one of --prompt, --prompt-file and --prompt-ids";
-  }
+  const int given = settings->has_prompt + settings->has_prompt_file + settings->has_prompt_ids +
+                    settings->has_input;
+  if (given != 1) return "give one of --prompt, --prompt-file, --prompt-ids and --input";
   return ParseKvFormat(kv, &settings->kv_format);
 }
 
@@ -115,6 +122,22 @@ bool ReadPrompt(Settings* settings, const graft_model* model, std::vector<int32_
   if (!ids->empty()) return true;
   Fail(settings->file, "the prompt is empty, and this model puts no token before a text");
   return false;
+}
+
+/// The source from the file, the text or the ids that were given, and what its answer begins with.
+bool ReadSource(Settings* settings, const graft_model* model, std::vector<int32_t>* ids,
+                SourceInput* source) {
+  if (settings->has_input) {
+    if (!ReadSourceFile(settings->input_file, model, source)) return false;
+  } else if (settings->has_prompt_ids) {
+    SetSourceIds(std::move(*ids), source);
+  } else {
+    if (settings->has_prompt_file && !ReadTextFile(settings->prompt_file, &settings->prompt))
+      return false;
+    if (!EncodeSource(settings->file, model, settings->prompt, settings->source_language, source))
+      return false;
+  }
+  return ReadStartTokens(settings->file, model, settings->target_language, ids);
 }
 
 /// Takes up what an earlier run has computed, if there is a file; false after a failure, which has
@@ -201,11 +224,21 @@ int RunGenerate(int argc, char** argv) {
   if (info.task != GRAFT_TASK_TEXT_GENERATION) {
     return Fail(settings.file, "the model does not generate text; see graft-run forward");
   }
-  if (info.has_tokenizer == 0 && !settings.has_prompt_ids) {
+  const bool has_text = settings.has_prompt || settings.has_prompt_file;
+  if (info.has_tokenizer == 0 && has_text) {
     return Fail(settings.file, "the model has no tokenizer; give the prompt as --prompt-ids");
   }
-  if (!ReadPrompt(&settings, model.get(), &prompt)) return kExitFailure;
-  const uint64_t context = ContextFor(settings, info, prompt.size());
+  SourceInput source;
+  if (info.takes_source != GRAFT_SOURCE_NONE) {
+    if (!ReadSource(&settings, model.get(), &prompt, &source)) return kExitFailure;
+  } else if (settings.has_input || !settings.source_language.empty() ||
+             !settings.target_language.empty()) {
+    return Fail(settings.file, "the model takes no source, and has no languages");
+  } else if (!ReadPrompt(&settings, model.get(), &prompt)) {
+    return kExitFailure;
+  }
+  const uint64_t context =
+      std::max(ContextFor(settings, info, prompt.size()), SourceTokens(source));
   if (prompt.size() > context) {
     return Fail(settings.file, Format("the prompt has %zu tokens, the context holds %" PRIu64,
                                       prompt.size(), context));
@@ -215,6 +248,7 @@ int RunGenerate(int argc, char** argv) {
   if (session == nullptr) return kExitFailure;
   if (!settings.prompt_cache.empty() && !RestorePromptCache(settings, session.get()))
     return kExitFailure;
+  if (!SetSource(settings.file, session.get(), source)) return kExitFailure;
   return Generate(settings, session.get(), prompt);
 }
 

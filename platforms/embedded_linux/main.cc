@@ -15,16 +15,20 @@ namespace {
 
 constexpr char kHelp[] = R"(graft-run runs .graft models.
 
-  graft-run generate FILE (--prompt TEXT | --prompt-file F | --prompt-ids 1,2,3) [--max-tokens N] [--temperature T]
-            [--top-k K] [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N]
-            [--context N] [--kv auto|f32|f16|int8] [--prompt-cache F] [--ignore-eos] [--json]
+  graft-run generate FILE (--prompt TEXT | --prompt-file F | --prompt-ids 1,2,3 | --input in.safetensors) [--max-tokens N]
+            [--temperature T] [--top-k K] [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]...
+            [--threads N] [--context N] [--kv auto|f32|f16|int8] [--prompt-cache F] [--ignore-eos] [--json]
+            [--source-language L] [--target-language L]
       Continues a text. Without --temperature the likeliest token is always taken. --prompt-cache: what is computed is kept in
-      F, and what F holds of the prompt's beginning is not computed again.
+      F, and what F holds of the prompt's beginning is not computed again. To an encoder-decoder (T5, BART, Marian, M2M-100) the
+      prompt is the source, which it answers to; --input takes that from the tensor of the model's name.
   graft-run chat FILE [--system TEXT] [--set NAME=VALUE]... [--template F] [--max-tokens N] [--temperature T] [--top-k K]
             [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N] [--context N] [--kv ...]
       A talk by the model's own chat template: each line of standard input is a message, and is answered. /reset, /system TEXT
       and /exit are commands, /help lists them. Ctrl-C stops an answer. --set: what the template asks for by name, such as
       enable_thinking=false. --template: a Jinja template in place of the file's. When the context is full the oldest turns go.
+  graft-run transcribe FILE SOUND.wav [--language L] [--translate] [--timestamps] [--threads N] [--json]
+      What is said in a WAV file of any rate and length, shown as it comes. The language is heard if it is not given.
   graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]
       Computes the model on the tensors of the file that have its inputs' names (one called input stands for the
       first), and stores its outputs. Token ids are [tokens] or [batch, tokens]; attention_mask hides padding.
@@ -88,6 +92,7 @@ constexpr Command kCommands[] = {
     {"tokenize", graft_run::RunTokenize},
     {"perplexity", graft_run::RunPerplexity},
     {"compare", graft_run::RunCompare},
+    {"transcribe", graft_run::RunTranscribe},
     {"bench", graft_run::RunBench},
     {"info", graft_run::RunInfo},
     {"estimate", graft_run::RunEstimate},

@@ -14,6 +14,7 @@
 #include "runtime/ops/make_plan.h"
 #include "runtime/platform/data_source.h"
 #include "runtime/tasks/text_model.h"
+#include "runtime/tasks/transcribe.h"
 #include "schema/generated/model_generated.h"
 #include "schema/status.h"
 
@@ -97,6 +98,10 @@ Status GetInfo(const graft_model* model, graft_model_info* info) {
   filled.vocabulary = shared.vocabulary();
   filled.has_chat_template = model->chat_template.exists();
   filled.takes_images = task.image() != nullptr;
+  const graft::schema::GraphFacts& facts = shared.verified().facts();
+  if (facts.source_ids != nullptr) filled.takes_source = GRAFT_SOURCE_TEXT;
+  if (facts.source_features != nullptr) filled.takes_source = GRAFT_SOURCE_FEATURES;
+  filled.sample_rate = runtime::SampleRateOf(shared);
   filled.has_tokenizer = model->shared->tokenizer() != nullptr;
   filled.file_bytes = shared.verified().file_bytes().size();
   filled.identity_high = shared.identity().high;

@@ -32,6 +32,21 @@ graft_status ReportOutOfMemory(graft_error* error) {
   return GRAFT_OUT_OF_MEMORY;
 }
 
+Status ReadTensor(const graft_tensor& tensor, const char* name, runtime::TensorView* view) {
+  if (tensor.type != GRAFT_TYPE_F32 && tensor.type != GRAFT_TYPE_I32)
+    return Error(StatusCode::kInvalidArgument, "input %s: %d is no tensor type", name, tensor.type);
+  if (tensor.rank > GRAFT_MAX_RANK) {
+    return Error(StatusCode::kInvalidArgument, "input %s: rank %u exceeds %d", name, tensor.rank,
+                 GRAFT_MAX_RANK);
+  }
+  if (tensor.data == nullptr)
+    return Error(StatusCode::kInvalidArgument, "input %s has no data", name);
+  view->type = static_cast<runtime::ElementType>(tensor.type);
+  view->shape.assign(tensor.shape, tensor.shape + tensor.rank);
+  view->data = tensor.data;
+  return OkStatus();
+}
+
 Status NullArgument(const char* name) {
   return Error(StatusCode::kInvalidArgument, "%s is NULL", name);
 }

@@ -79,6 +79,9 @@ Result<std::unique_ptr<runtime::DataSource>> WithPack(
     Result<std::unique_ptr<runtime::DataSource>> base, const char* base_name,
     const graft_pack* pack, runtime::FileAccess access);
 
+/// Type, shape and data of a tensor that messages call `name`.
+Status ReadTensor(const graft_tensor& tensor, const char* name, runtime::TensorView* view);
+
 /// options may be null.
 Status ReadSessionOptions(const graft_session_options* options, runtime::SessionOptions* to);
 

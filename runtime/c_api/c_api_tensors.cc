@@ -39,25 +39,11 @@ Status GetInput(const graft_model* model, size_t index, graft_tensor* input) {
   return OkStatus();
 }
 
-Status ReadTensor(const graft_tensor& tensor, size_t index, runtime::TensorView* view) {
+Status ReadInput(const graft_tensor& tensor, size_t index, runtime::TensorView* view) {
   if (tensor.name == nullptr)
     return Error(StatusCode::kInvalidArgument, "input %zu has no name", index);
   view->name = tensor.name;
-  if (tensor.type != GRAFT_TYPE_F32 && tensor.type != GRAFT_TYPE_I32) {
-    return Error(StatusCode::kInvalidArgument, "input %s: %d is no tensor type", tensor.name,
-                 tensor.type);
-  }
-  if (tensor.rank > GRAFT_MAX_RANK) {
-    return Error(StatusCode::kInvalidArgument, "input %s: rank %u exceeds %d", tensor.name,
-                 tensor.rank, GRAFT_MAX_RANK);
-  }
-  if (tensor.data == nullptr) {
-    return Error(StatusCode::kInvalidArgument, "input %s has no data", tensor.name);
-  }
-  view->type = static_cast<runtime::ElementType>(tensor.type);
-  view->shape.assign(tensor.shape, tensor.shape + tensor.rank);
-  view->data = tensor.data;
-  return OkStatus();
+  return ReadTensor(tensor, tensor.name, view);
 }
 
 Status Forward(graft_session* session, const graft_tensor* inputs, size_t input_count,
@@ -68,7 +54,7 @@ Status Forward(graft_session* session, const graft_tensor* inputs, size_t input_
   if (output_count == nullptr) return NullArgument("output_count");
   std::vector<runtime::TensorView> views(input_count);
   for (size_t i = 0; i < input_count; ++i)
-    GRAFT_RETURN_IF_ERROR(ReadTensor(inputs[i], i, &views[i]));
+    GRAFT_RETURN_IF_ERROR(ReadInput(inputs[i], i, &views[i]));
   session->session->ClearCancel();
   GRAFT_ASSIGN_OR_RETURN(const auto results, session->session->Forward(views));
   std::vector<graft_tensor> tensors(results.size());

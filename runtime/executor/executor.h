@@ -50,6 +50,9 @@ class Executor final : private StagedWork {
   ///          was at. kOutOfMemory, kInternal.
   Status Run(size_t first_position, const std::atomic<bool>& cancel);
 
+  /// How many rows of the source its caches hold.
+  void set_source_rows(size_t rows) { call_.source_rows = rows; }
+
   /// Gives back the memory of activations and scratch; Prepare allocates it again.
   void Trim();
 

@@ -77,6 +77,7 @@ struct StepPlaces {
 /// What the running call gives to all steps.
 struct CallState {
   size_t first_position = 0;  ///< positions that the caches hold already
+  size_t source_rows = 0;     ///< that the caches of the source hold
   TextSlots text_slots;       ///< if the graph takes several texts
   TaskShares shares;          ///< of the running stage, if its step divides its tasks by them
 };

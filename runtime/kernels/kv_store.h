@@ -30,6 +30,7 @@ struct KvView {
   size_t head_dim = 0;
   size_t capacity = 0;  ///< positions there is room for, a multiple of kKeyBlock
   KvElement element = KvElement::kFloat32;
+  bool of_source = false;  ///< positions are rows of the source, not tokens
 
   size_t element_bytes() const {
     return element == KvElement::kInt8 ? 1 : element == KvElement::kFloat16 ? 2 : 4;

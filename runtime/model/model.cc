@@ -102,6 +102,8 @@ bool Model::is_text_generation() const {
   return verified_.model().task()->kind() == fb::TaskKind::TextGeneration;
 }
 
+bool Model::takes_source() const { return verified_.facts().has_source(); }
+
 uint32_t Model::context_tokens() const { return verified_.model().task()->context_tokens(); }
 
 uint32_t Model::vocabulary() const { return static_cast<uint32_t>(verified_.facts().vocabulary); }

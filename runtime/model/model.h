@@ -56,6 +56,7 @@ class Model {
   void Trim() const;
 
   bool is_text_generation() const;
+  bool takes_source() const;        ///< is an encoder-decoder
   uint32_t context_tokens() const;  ///< 0: unbounded
   uint32_t vocabulary() const;      ///< rows of the embedding of token ids; 0: not a token model
   std::span<const uint32_t> end_tokens() const;

@@ -51,7 +51,13 @@ struct KeyValues {
     view.Place(places.data(stored));
   }
 
-  size_t first_position(const CallState& call) const { return cached ? call.first_position : 0; }
+  size_t first_position(const CallState& call) const {
+    return cached && !view.of_source ? call.first_position : 0;
+  }
+  // Positions that `rows` rows of a call attend to.
+  size_t positions(const CallState& call, size_t rows) const {
+    return view.of_source ? call.source_rows : first_position(call) + rows;
+  }
 };
 
 // Inputs: keys, values, perhaps text ends.
@@ -164,7 +170,7 @@ void Attend::DivideTexts(const TextSlots& text_slots) {
 
 uint32_t Attend::CountTasks(CallState& call) {
   const size_t workers = workspace_->workers();
-  const size_t positions = stored_.first_position(call) + rows();
+  const size_t positions = stored_.positions(call, rows());
   splits_ = 1;
   if (stored_.by_texts) {
     DivideTexts(call.text_slots);
@@ -199,7 +205,7 @@ bool Attend::RunTask(CallState& call, uint32_t task, unsigned worker) {
   rows_of_call.query = in0();
   rows_of_call.out = out();
   rows_of_call.first_position = stored_.first_position(call);
-  rows_of_call.kv_positions = rows_of_call.first_position + rows();
+  rows_of_call.kv_positions = stored_.positions(call, rows());
   AddPositions(0, head, &rows_of_call);
   if (splits_ > 1) {
     RunSplit(rows_of_call, head, part, scratch);
@@ -277,8 +283,12 @@ void PlanAttention(PlanBuilder& plan, uint32_t index) {
   const int32_t out = op.outputs()->Get(0);
   if (attention.kv_cache() >= 0) {
     // With queries and positions alone, it reads what an op before it stores.
-    if (inputs.size() > 2)
-      plan.AddStep(kStoreKv, index, {inputs[1], inputs[2]}, {}).keeps_state = true;
+    if (inputs.size() > 2) {
+      const auto cache = static_cast<uint32_t>(attention.kv_cache());
+      Step& store = plan.AddStep(kStoreKv, index, {inputs[1], inputs[2]}, {});
+      store.keeps_state = true;
+      store.of_source = plan.model().model().graph()->kv_caches()->Get(cache)->of_source();
+    }
     plan.AddStep(kAttention, index, {inputs[0]}, {out});
     return;
   }
@@ -290,7 +300,7 @@ void PlanAttention(PlanBuilder& plan, uint32_t index) {
   if (by_texts) plan.added_value().texts_symbol = plan.value(ends).shape[0].symbol;
   plan.AddStep(kStoreKv, index, {inputs[1], inputs[2], ends}, {stored});
   plan.AddStep(kAttention, index, {inputs[0], stored, ends, KeyScores(plan, index, ends)}, {out});
-  plan.ForbidChunks();
+  if (!plan.is_of_source(inputs[0])) plan.ForbidChunks();
 }
 
 }  // namespace

@@ -58,6 +58,8 @@ struct Step {
   std::vector<int32_t> outputs;
   /// Changes a cache: runs even if nothing reads its outputs.
   bool keeps_state = false;
+  /// The cache is of the source: runs in passes over a source only.
+  bool of_source = false;
 };
 
 /// Made of a verified graph by PlanBuilder.
@@ -66,6 +68,7 @@ class Plan {
   std::span<const PlanValue> values() const { return values_; }
   std::span<const Step> steps() const { return steps_; }
   std::span<const int32_t> outputs() const { return outputs_; }
+  /// Sizes in a binding: one for each of the graph's symbols and, with a source, source_pass.
   size_t symbols() const { return symbols_; }
 
   /// The graph input of each role, as a value; -1 if there is none.
@@ -76,7 +79,15 @@ class Plan {
   int32_t token_types() const { return role_inputs_[4]; }
   /// For each text the row behind its last (elsewhere: ragged offsets).
   int32_t text_ends() const { return role_inputs_[5]; }
-  /// The inputs that the caller brings by name, token ids aside.
+  /// Of the source of an encoder-decoder, in a pass of its own: ids and their positions, or features.
+  int32_t source_ids() const { return role_inputs_[6]; }
+  int32_t source_positions() const { return role_inputs_[7]; }
+  int32_t source_features() const { return role_inputs_[8]; }
+  bool has_source() const { return source_ids() >= 0 || source_features() >= 0; }
+  /// Where a binding says whether a pass is over the source: 1, with no rows for tokens; else 0.
+  /// Requires has_source().
+  size_t source_pass() const { return symbols_ - 1; }
+  /// The inputs that the caller brings by name, ids and the source aside.
   std::span<const int32_t> tensor_inputs() const { return tensor_inputs_; }
 
   /// Whether tokens may be computed a chunk at a time: what later ones see of earlier ones is in a
@@ -101,7 +112,7 @@ class Plan {
 
  private:
   friend class PlanBuilder;
-  static constexpr size_t kRoles = 6;
+  static constexpr size_t kRoles = 9;
   explicit Plan(const schema::VerifiedModel& model) : model_(model) {}
 
   schema::VerifiedModel model_;

@@ -41,6 +41,7 @@ void PlanBuilder::ReadInputs() {
       plan_.role_inputs_[static_cast<size_t>(input->role())] = input->value();
     }
   }
+  if (plan_.has_source()) ++plan_.symbols_;
   plan_.can_chunk_ = plan_.token_ids() >= 0 && plan_.tensor_inputs_.empty();
 }
 
@@ -61,6 +62,13 @@ void PlanBuilder::ReadReaders() {
 std::span<const uint32_t> PlanBuilder::first_readers(int32_t value) const {
   const uint32_t begin = reader_begins_[static_cast<size_t>(value)];
   return std::span(readers_).subspan(begin, reader_begins_[static_cast<size_t>(value) + 1] - begin);
+}
+
+bool PlanBuilder::is_of_source(int32_t index) const {
+  if (!plan_.has_source()) return false;
+  const auto symbol_of = [this](int32_t of) { return value(of).shape[0].symbol; };
+  const int32_t symbol = symbol_of(index);
+  return symbol < 0 || (plan_.source_ids() >= 0 && symbol == symbol_of(plan_.source_ids()));
 }
 
 Plan PlanBuilder::Build(OpTable ops) {

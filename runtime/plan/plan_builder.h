@@ -29,6 +29,8 @@ class PlanBuilder {
   const schema::fb::Op& op(uint32_t index) const { return plan_.op(index); }
   const PlanValue& value(int32_t value) const { return plan_.values_[static_cast<size_t>(value)]; }
   int32_t text_ends() const { return plan_.text_ends(); }
+  /// Whether a value has rows of the source, not of tokens.
+  bool is_of_source(int32_t value) const;
   std::span<const Step> steps() const { return plan_.steps_; }
   /// The ops whose first input is `value`, in order.
   std::span<const uint32_t> first_readers(int32_t value) const;

@@ -82,7 +82,8 @@ void FindSteps(const Plan& plan, const Binding& binding, Schedule* schedule) {
   schedule->steps.clear();
   for (size_t i = plan.steps().size(); i-- > 0;) {
     const Step& step = plan.steps()[i];
-    bool runs = step.keeps_state && plan.rows(step.inputs[0], binding) > 0;
+    bool runs = step.keeps_state && plan.rows(step.inputs[0], binding) > 0 &&
+                (!step.of_source || binding[plan.source_pass()] != 0);
     for (const int32_t output : step.outputs) {
       runs = runs || (wanted[static_cast<size_t>(output)] && plan.rows(output, binding) > 0);
     }

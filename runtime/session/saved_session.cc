@@ -25,7 +25,8 @@ struct Header {
   uint32_t kv_format = 0;
   uint64_t identity_high = 0;
   uint64_t identity_low = 0;
-  uint64_t tokens = 0;
+  uint32_t tokens = 0;
+  uint32_t source_rows = 0;
   uint64_t payload_bytes = 0;
   uint64_t payload_checksum = 0;
   uint64_t header_checksum = 0;
@@ -50,21 +51,25 @@ const char* NameOf(uint32_t kv_format) {
 using Part = std::span<uint8_t>;
 
 // Where the ids and everything of the first `tokens` positions lie, in the order of the file.
-// Requires tokens to fit: the sizes are then parts of sizes that were allocated.
-std::vector<Part> PartsOf(const SavedSessionTarget& session, size_t tokens) {
+// Requires tokens and rows of the source to fit: the sizes are then parts of sizes that were
+// allocated.
+std::vector<Part> PartsOf(const SavedSessionTarget& session, size_t tokens, size_t source_rows) {
   std::vector<Part> parts;
+  if (session.source != nullptr)
+    parts.emplace_back(reinterpret_cast<uint8_t*>(&session.source->hash), sizeof(schema::Hash128));
   parts.emplace_back(reinterpret_cast<uint8_t*>(session.ids.data()), tokens * sizeof(int32_t));
-  const size_t blocks = (tokens + kKeyBlock - 1) / kKeyBlock;
   for (const KvView& view : session.caches) {
+    const size_t rows = view.of_source ? source_rows : tokens;
+    const size_t blocks = (rows + kKeyBlock - 1) / kKeyBlock;
     const size_t key_bytes = view.head_dim * view.element_bytes();
     const size_t value_bytes = view.padded_dim() * view.element_bytes();
     for (size_t head = 0; head < view.kv_heads; ++head) {
       const size_t first = head * view.capacity;
       parts.emplace_back(view.keys + first * key_bytes, blocks * kKeyBlock * key_bytes);
-      parts.emplace_back(view.values + first * value_bytes, tokens * value_bytes);
+      parts.emplace_back(view.values + first * value_bytes, rows * value_bytes);
       if (view.element != KvElement::kInt8) continue;
       for (float* scales : {view.key_scales, view.value_scales})
-        parts.emplace_back(reinterpret_cast<uint8_t*>(scales + first), tokens * sizeof(float));
+        parts.emplace_back(reinterpret_cast<uint8_t*>(scales + first), rows * sizeof(float));
     }
   }
   if (!session.states.empty()) parts.push_back(session.states);
@@ -123,13 +128,20 @@ Status CheckHeader(const Header& header, uint64_t file_bytes, const SavedSession
                  NameOf(header.kv_format), NameOf(NumberOf(target.element)));
   }
   if (header.tokens > target.ids.size()) {
-    return Error(StatusCode::kOutOfRange, "holds %" PRIu64 " tokens, the context has room for %zu",
+    return Error(StatusCode::kOutOfRange, "holds %" PRIu32 " tokens, the context has room for %zu",
                  header.tokens, target.ids.size());
   }
-  const uint64_t payload = BytesOf(PartsOf(target, static_cast<size_t>(header.tokens)));
+  if (header.source_rows > target.source_capacity) {
+    return Error(StatusCode::kOutOfRange,
+                 "holds a source of %" PRIu32 " rows, there is room for %u", header.source_rows,
+                 target.source_capacity);
+  }
+  if (header.tokens > 0 && target.source != nullptr && header.source_rows == 0)
+    return Error(StatusCode::kCorrupt, "holds tokens without the source they are about");
+  const uint64_t payload = BytesOf(PartsOf(target, header.tokens, header.source_rows));
   if (header.payload_bytes != payload || file_bytes - sizeof(Header) != payload) {
     return Error(StatusCode::kCorrupt,
-                 "has %" PRIu64 " bytes and says %" PRIu64 "; %" PRIu64 " tokens take %" PRIu64,
+                 "has %" PRIu64 " bytes and says %" PRIu64 "; %" PRIu32 " tokens take %" PRIu64,
                  file_bytes, header.payload_bytes + sizeof(Header), header.tokens,
                  payload + sizeof(Header));
   }
@@ -139,11 +151,12 @@ Status CheckHeader(const Header& header, uint64_t file_bytes, const SavedSession
 // *held is 0 from the first byte that changes.
 Status ReadParts(FileReader& file, const Header& header, const SavedSessionTarget& target,
                  size_t* held) {
-  const auto tokens = static_cast<size_t>(header.tokens);
-  const std::vector<Part> parts = PartsOf(target, tokens);
+  const size_t tokens = header.tokens;
+  const std::vector<Part> parts = PartsOf(target, tokens, header.source_rows);
   ChecksumOfParts checksum(parts.size());
   uint64_t offset = sizeof(Header);
   *held = 0;
+  if (target.source != nullptr) target.source->rows = 0;
   for (const Part& part : parts) {
     GRAFT_RETURN_IF_ERROR(file.Read(offset, part));
     checksum.Add(part);
@@ -164,15 +177,18 @@ Status ReadParts(FileReader& file, const Header& header, const SavedSessionTarge
 }  // namespace
 
 Status WriteSavedSession(const char* path, const SavedSessionTarget& session, size_t tokens) {
-  for (const KvView& view : session.caches) ClearLastBlock(view, tokens);
-  const std::vector<Part> parts = PartsOf(session, tokens);
+  const size_t source_rows = session.source == nullptr ? 0 : session.source->rows;
+  for (const KvView& view : session.caches)
+    ClearLastBlock(view, view.of_source ? source_rows : tokens);
+  const std::vector<Part> parts = PartsOf(session, tokens, source_rows);
   ChecksumOfParts checksum(parts.size());
   for (const Part& part : parts) checksum.Add(part);
   Header header;
   header.kv_format = NumberOf(session.element);
   header.identity_high = session.identity.high;
   header.identity_low = session.identity.low;
-  header.tokens = tokens;
+  header.tokens = static_cast<uint32_t>(tokens);
+  header.source_rows = static_cast<uint32_t>(source_rows);
   header.payload_bytes = BytesOf(parts);
   header.payload_checksum = checksum.value();
   header.header_checksum = ChecksumOf(header);
@@ -198,7 +214,8 @@ Status ReadSavedSession(const char* path, const SavedSessionTarget& target, size
                ? status.WithContext(name.substr(0, 300))
                : status;
   }
-  *tokens = static_cast<size_t>(header.tokens);
+  *tokens = header.tokens;
+  if (target.source != nullptr) target.source->rows = header.source_rows;
   return OkStatus();
 }
 

@@ -27,6 +27,7 @@ Status Session::Impl::Initialize(const SessionOptions& options) {
   context_tokens = sizes.context_tokens;
   prefill_chunk = sizes.prefill_chunk;
   kv_element = sizes.kv_element;
+  source_capacity = sizes.source_rows;
   GRAFT_ASSIGN_OR_RETURN(SessionMemory memory, LayOutSession(plan, sizes));
   const uint64_t limit_bytes =
       options.memory_limit_bytes == 0 ? model->memory_limit_bytes() : options.memory_limit_bytes;
@@ -61,7 +62,8 @@ void Session::Impl::DiscardUnheld() const {
                          static_cast<size_t>(end - begin));
   };
   for (const KvView& view : caches) {
-    const size_t held = (position + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+    const size_t rows = view.of_source ? source.rows : position;
+    const size_t held = (rows + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
     if (held >= view.capacity) continue;
     const size_t key_bytes = view.head_dim * view.element_bytes();
     const size_t value_bytes = view.padded_dim() * view.element_bytes();
@@ -126,6 +128,7 @@ Status Session::Impl::CatchUpStates() {
 
 // Computes ids after what the caches hold, with the last `outputs` rows out.
 Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs, bool copy_states) {
+  GRAFT_RETURN_IF_ERROR(RequireSource());
   GRAFT_RETURN_IF_ERROR(CheckPositions(position + chunk.size()));
   const auto rows = static_cast<int64_t>(chunk.size());
   const auto bind = [&](int32_t value, int64_t size) {
@@ -163,8 +166,11 @@ Status Session::Impl::RequireText() const {
   return Error(StatusCode::kUnsupported, "the model does not generate text: use forward");
 }
 
-SavedSessionTarget Session::Impl::SavedTarget() const {
-  return {model->identity(), kv_element, vocabulary, caches, ids, states.all()};
+SavedSessionTarget Session::Impl::SavedTarget() {
+  SavedSessionTarget target{model->identity(), kv_element, vocabulary, caches, ids, states.all()};
+  if (plan.has_source()) target.source = &source;
+  target.source_capacity = source_capacity;
+  return target;
 }
 
 Status Session::Impl::Append(std::span<const int32_t> given, const float** logits) {
@@ -227,7 +233,9 @@ KvFormat Session::kv_format() const { return FormatOf(impl_->kv_element); }
 
 uint64_t Session::cache_bytes_per_token() const {
   uint64_t bytes = 0;
-  for (const KvView& view : impl_->caches) bytes += view.bytes() / view.capacity;
+  for (const KvView& view : impl_->caches) {
+    if (!view.of_source) bytes += view.bytes() / view.capacity;
+  }
   return bytes;
 }
 
@@ -262,6 +270,7 @@ Status Session::Restore(const char* path) {
   } else if (impl_->position == 0) {
     impl_->states.Lose();
   }
+  impl_->executor->set_source_rows(impl_->source.rows);
   return status;
 }
 
@@ -275,6 +284,9 @@ void Session::Trim() {
 Status Session::Append(std::span<const int32_t> ids, const float** logits) {
   return impl_->Append(ids, logits);
 }
+
+Status Session::SetSource(const TensorView& source) { return impl_->SetSource(source); }
+size_t Session::source_rows() const { return impl_->source.rows; }
 
 Result<std::span<const TensorView>> Session::Forward(std::span<const TensorView> inputs) {
   return impl_->Forward(inputs);

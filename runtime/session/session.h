@@ -81,6 +81,16 @@ class Session {
   Status Save(const char* path) const;
   Status Restore(const char* path);
 
+  /// Computes what an encoder-decoder attends to: of ids i32 [tokens], or of features f32, whose
+  /// dimensions of 1 do not count. It is kept until another is set; what was appended is forgotten,
+  /// unless the source is the one that is held, which costs no more than hashing it. On failure
+  /// nothing is held, neither of the source nor of tokens, but if the source is refused all is kept.
+  /// Errors   kUnsupported: the model takes no source;
+  ///          kInvalidArgument, kOutOfRange: a source it does not take; kCancelled.
+  Status SetSource(const TensorView& source);
+  /// Rows held of the source; 0: none was set.
+  size_t source_rows() const;
+
   /// Appends ids in chunks. *logits (may be null) receives vocabulary() floats of the last id,
   /// valid until the next call. On failure nothing was appended.
   /// Errors   kOutOfRange, kCancelled.
@@ -90,7 +100,8 @@ class Session {
   /// takes several at once: see PackTexts and ForwardTexts in runtime/text_batch.h. Where all
   /// shapes are fixed, inputs may have one more dimension in front, the number of items, which are
   /// computed one after the other; outputs have it too, in place of a first dimension of 1. The
-  /// views returned live until the next call.
+  /// views returned live until the next call. Of an encoder-decoder the source is among the inputs,
+  /// and SetSource is done with it.
   /// Errors   kInvalidArgument, kOutOfRange, kCancelled; each names the input and what was
   ///          expected.
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);

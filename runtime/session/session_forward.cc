@@ -89,6 +89,10 @@ Status Session::Impl::ForwardTokens(std::span<const int32_t> given, bool last_on
 // Checks the caller's tensors against the graph's inputs and learns the symbols' sizes from them.
 Status Session::Impl::BindInputs(std::span<const TensorView> inputs) {
   std::fill(binding.begin(), binding.end(), int64_t{-1});
+  if (plan.has_source()) {
+    binding[plan.source_pass()] = 0;
+    if (plan.source_ids() >= 0) binding[plan.rows_symbol(plan.source_ids())] = 0;
+  }
   std::vector<int32_t> expected(plan.tensor_inputs().begin(), plan.tensor_inputs().end());
   if (plan.token_ids() >= 0) expected.push_back(plan.token_ids());
   for (const TensorView& input : inputs) {
@@ -280,6 +284,12 @@ Result<std::span<const TensorView>> Session::Impl::Forward(const TextBatch& text
 
 Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const TensorView> inputs) {
   GRAFT_RETURN_IF_ERROR(CheckNamedOnce(inputs));
+  if (plan.has_source()) return ForwardWithSource(inputs);
+  return ForwardOnTokens(inputs);
+}
+
+Result<std::span<const TensorView>> Session::Impl::ForwardOnTokens(
+    std::span<const TensorView> inputs) {
   if (plan.text_ends() >= 0 && plan.tensor_inputs().empty()) {
     GRAFT_ASSIGN_OR_RETURN(const TextBatch texts, PackTexts(plan, inputs));
     return Forward(texts);

@@ -60,11 +60,16 @@ class Session::Impl {
   Status RunChunk(std::span<const int32_t> chunk, size_t outputs, bool copy_states = false);
   Status CatchUpStates();
   Status Append(std::span<const int32_t> given, const float** logits);
+  Status CheckSource(const TensorView& source) const;
+  Status SetSource(const TensorView& source);
+  Status RequireSource() const;
+  Result<std::span<const TensorView>> ForwardWithSource(std::span<const TensorView> inputs);
+  Result<std::span<const TensorView>> ForwardOnTokens(std::span<const TensorView> inputs);
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
   Status ForwardTokens(std::span<const int32_t> given, bool last_only);
   bool WantsLastRow() const;
   Status RequireText() const;
-  SavedSessionTarget SavedTarget() const;
+  SavedSessionTarget SavedTarget();
   Result<std::span<const TensorView>> Forward(const TextBatch& texts);
   Status ForwardItems(std::span<const TensorView> inputs);
   bool IsBatchOfItems(std::span<const TensorView> inputs) const;
@@ -91,6 +96,8 @@ class Session::Impl {
   PageMemory id_memory;
   std::span<int32_t> ids;  // of every position there is room for; those before `position` are held
   size_t position = 0;
+  uint32_t source_capacity = 0;
+  SavedSource source;
   std::atomic<bool> cancelled{false};
   Binding binding;
   Profile profile;

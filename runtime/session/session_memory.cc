@@ -50,7 +50,7 @@ KvElement ElementOf(KvFormat format, const schema::VerifiedModel& model) {
   return AllFloat32(model) ? KvElement::kFloat32 : KvElement::kFloat16;
 }
 
-Status LayOutCaches(const fb::Graph& graph, uint32_t context_tokens, KvElement element,
+Status LayOutCaches(const fb::Graph& graph, uint32_t context_tokens, const SessionSizes& sizes,
                     SessionMemory* memory) {
   constexpr uint64_t kCacheAlignment = 64;
   const auto too_large = [&] {
@@ -62,8 +62,10 @@ Status LayOutCaches(const fb::Graph& graph, uint32_t context_tokens, KvElement e
       KvView view;
       view.kv_heads = cache->kv_heads();
       view.head_dim = cache->head_dim();
-      view.capacity = (context_tokens + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
-      view.element = element;
+      view.of_source = cache->of_source();
+      const size_t rows = view.of_source ? sizes.source_rows : context_tokens;
+      view.capacity = (rows + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+      view.element = sizes.kv_element;
       // Heads are at most 2^16 of 2^14, positions at most 2^30: the product fits 64 bits, the sum
       // may not.
       uint64_t offset = 0;
@@ -81,12 +83,12 @@ Status LayOutCaches(const fb::Graph& graph, uint32_t context_tokens, KvElement e
 }
 
 // The longest context whose caches and ids take at most `bytes`; 0 if none does.
-uint32_t LongestContext(const fb::Graph& graph, KvElement element, uint32_t below, uint64_t bytes) {
+uint32_t LongestContext(const fb::Graph& graph, const SessionSizes& sizes, uint64_t bytes) {
   uint32_t fits = 0;
-  for (uint32_t refused = below; refused - fits > 1;) {
+  for (uint32_t refused = sizes.context_tokens; refused - fits > 1;) {
     const uint32_t middle = fits + (refused - fits) / 2;
     SessionMemory memory;
-    const Status status = LayOutCaches(graph, middle, element, &memory);
+    const Status status = LayOutCaches(graph, middle, sizes, &memory);
     const bool small = status.ok() && memory.cache_bytes <= bytes &&
                        uint64_t{middle} * sizeof(int32_t) <= bytes - memory.cache_bytes;
     (small ? fits : refused) = middle;
@@ -110,8 +112,13 @@ Result<uint64_t> ArenaBytes(const Plan& plan, const SessionSizes& sizes) {
   bind(plan.token_ids(), sizes.prefill_chunk);
   bind(plan.positions(), sizes.prefill_chunk);
   Schedule schedule;
+  uint64_t source_bytes = 0;
+  if (plan.has_source()) {
+    GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, SourceBinding(plan, sizes.source_rows), &schedule));
+    source_bytes = schedule.arena_bytes;
+  }
   GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, binding, &schedule));
-  if (plan.output_rows() < 0) return schedule.arena_bytes;
+  if (plan.output_rows() < 0) return std::max(source_bytes, schedule.arena_bytes);
   // What has a row for each output may find a gap between what has one for each token, and may not
   // find it with a token less: counted behind all else, it is enough for every chunk.
   uint64_t arena_bytes = schedule.arena_bytes;
@@ -126,10 +133,18 @@ Result<uint64_t> ArenaBytes(const Plan& plan, const SessionSizes& sizes) {
     if (symbol >= 0 && symbol_of(value) == symbol)
       arena_bytes = SaturatingAdd(arena_bytes, schedule.places[value].bytes);
   }
-  return std::max(arena_bytes, schedule.arena_bytes);
+  return std::max({source_bytes, arena_bytes, schedule.arena_bytes});
 }
 
 }  // namespace
+
+Binding SourceBinding(const Plan& plan, size_t rows) {
+  Binding binding(plan.symbols(), 0);
+  binding[plan.source_pass()] = 1;
+  if (plan.source_ids() >= 0)
+    binding[plan.rows_symbol(plan.source_ids())] = static_cast<int64_t>(rows);
+  return binding;
+}
 
 KvFormat FormatOf(KvElement element) {
   switch (element) {
@@ -179,13 +194,21 @@ Result<SessionSizes> SizesOf(const schema::VerifiedModel& model, const SessionOp
     sizes.threads = std::min(threads, WorkerTeam::kMaxWorkers);
   }
   sizes.kv_element = ElementOf(options.kv_format, model);
+  const schema::GraphFacts& facts = model.facts();
+  if (facts.source_features != nullptr) {
+    sizes.source_rows = static_cast<uint32_t>(facts.source_rows);
+  } else if (facts.source_ids != nullptr) {
+    sizes.source_rows = sizes.context_tokens;
+    if (facts.source_positions != 0 && facts.source_positions < sizes.source_rows)
+      sizes.source_rows = static_cast<uint32_t>(facts.source_positions);
+  }
   return sizes;
 }
 
 Result<SessionMemory> LayOutSession(const Plan& plan, const SessionSizes& sizes) {
   SessionMemory memory;
   GRAFT_RETURN_IF_ERROR(
-      LayOutCaches(*plan.model().model().graph(), sizes.context_tokens, sizes.kv_element, &memory));
+      LayOutCaches(*plan.model().model().graph(), sizes.context_tokens, sizes, &memory));
   GRAFT_ASSIGN_OR_RETURN(memory.states, LayOutStates(*plan.model().model().graph()));
   memory.id_bytes = uint64_t{sizes.context_tokens} * sizeof(int32_t);
   memory.scratch_bytes = ScratchOf(plan).bytes(sizes.threads);
@@ -205,21 +228,21 @@ Result<MemoryBudget> MakeMemoryBudget(const Plan& plan, const SessionSizes& size
   const uint64_t needed = SaturatingAdd(others, by_context);
   if (limit_bytes != 0 && needed > limit_bytes) {
     const uint64_t left = limit_bytes > others ? limit_bytes - others : 0;
-    return Error(
-        StatusCode::kOutOfMemory,
-        "a context of %u tokens needs %" PRIu64 " bytes (weights %" PRIu64 ", cache %" PRIu64
-        ", activations %" PRIu64 "), the memory limit is %" PRIu64 ": %s",
-        sizes.context_tokens, needed, packed_bytes, kept, activations, limit_bytes,
-        WhatFits(LongestContext(graph, sizes.kv_element, sizes.context_tokens, left)).c_str());
+    return Error(StatusCode::kOutOfMemory,
+                 "a context of %u tokens needs %" PRIu64 " bytes (weights %" PRIu64
+                 ", cache %" PRIu64 ", activations %" PRIu64 "), the memory limit is %" PRIu64
+                 ": %s",
+                 sizes.context_tokens, needed, packed_bytes, kept, activations, limit_bytes,
+                 WhatFits(LongestContext(graph, sizes, left)).c_str());
   }
   const uint64_t available = AvailableMemory();
   if (kept > available) {
     const uint64_t left = available > states ? available - states : 0;
-    return Error(
-        StatusCode::kOutOfMemory,
-        "the cache of %u tokens takes %" PRIu64 " bytes, the machine has %" PRIu64 " available: %s",
-        sizes.context_tokens, kept, available,
-        WhatFits(LongestContext(graph, sizes.kv_element, sizes.context_tokens, left)).c_str());
+    return Error(StatusCode::kOutOfMemory,
+                 "the cache of %u tokens takes %" PRIu64 " bytes, the machine has %" PRIu64
+                 " available: %s",
+                 sizes.context_tokens, kept, available,
+                 WhatFits(LongestContext(graph, sizes, left)).c_str());
   }
   const uint64_t fixed = SaturatingAdd(SaturatingAdd(packed_bytes, by_context), states);
   return MemoryBudget(SaturatingAdd(fixed, memory.scratch_bytes), limit_bytes);

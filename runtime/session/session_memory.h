@@ -22,6 +22,7 @@ struct SessionSizes {
   uint32_t prefill_chunk = 0;
   unsigned threads = 1;
   KvElement kv_element = KvElement::kFloat32;
+  uint32_t source_rows = 0;  ///< at most; 0: the model has no source
 };
 
 /// Never kAuto.
@@ -47,6 +48,10 @@ struct SessionMemory {
   /// where all sizes are fixed, for them. Else 0: only the inputs tell.
   uint64_t arena_bytes = 0;
 };
+
+/// The sizes of a pass over a source of `rows` rows, which a source of features has anyway.
+/// Requires plan.has_source().
+Binding SourceBinding(const Plan& plan, size_t rows);
 
 /// Errors   kOutOfMemory: a size does not fit the address space.
 Result<SessionMemory> LayOutSession(const Plan& plan, const SessionSizes& sizes);

@@ -7,6 +7,7 @@
 
 #include "runtime/base/utf8.h"
 #include "runtime/tasks/stop_strings.h"
+#include "runtime/tasks/target_text.h"
 
 namespace graft::runtime {
 namespace {
@@ -82,14 +83,18 @@ class TextOutput {
 /// One generation: what its tokens and their text have come to.
 class Generation {
  public:
+  /// start_tokens: of the prompt, that every answer of an encoder-decoder begins with.
   Generation(Session& session, const Tokenizer* tokenizer, std::span<const int32_t> prompt,
-             const GenerateOptions& options, const TokenCallback& callback)
+             size_t start_tokens, const GenerateOptions& options, const TokenCallback& callback)
       : session_(session),
         options_(options),
         callback_(callback),
         sampler_(options.sampling),
+        filter_(session.model()),
+        forced_end_(ForcedEndToken(session.model())),
         output_(tokenizer, options.stop),
-        history_(prompt.begin(), prompt.end()) {
+        history_(prompt.begin(), prompt.end()),
+        start_tokens_(start_tokens) {
     result_.prompt_tokens = prompt.size();
   }
 
@@ -98,15 +103,16 @@ class Generation {
     if (options_.whole_prompt) result_.reused_tokens = session_.KeepPrefix(prompt);
     GRAFT_RETURN_IF_ERROR(session_.Append(prompt.subspan(result_.reused_tokens), &logits_));
     result_.prefill_ns = NanosecondsSince(start);
-    return output_.SkipPrompt(prompt);
+    // An encoder-decoder's answer continues nothing of the tokens that every answer begins with.
+    const size_t started = std::min(prompt.size(), start_tokens_);
+    return output_.SkipPrompt(prompt.subspan(started));
   }
 
   Status Decode() {
     const auto start = std::chrono::steady_clock::now();
     for (;;) {
       if (session_.cancelled()) return Status(StatusCode::kCancelled, "generation was cancelled");
-      GRAFT_ASSIGN_OR_RETURN(const int32_t id,
-                             sampler_.Choose({logits_, session_.model().vocabulary()}, history_));
+      GRAFT_ASSIGN_OR_RETURN(const int32_t id, Choose());
       GRAFT_ASSIGN_OR_RETURN(const std::optional<StopReason> stop, Take(id));
       if (stop.has_value()) {
         result_.stop_reason = *stop;
@@ -128,6 +134,16 @@ class Generation {
   }
 
  private:
+  Result<int32_t> Choose() {
+    if (forced_end_ >= 0 && result_.generated_tokens + 1 == MaxTokens()) return forced_end_;
+    const std::span<const float> logits(logits_, session_.model().vocabulary());
+    return sampler_.Choose(filter_.Apply(logits, result_.generated_tokens == 0), history_);
+  }
+
+  size_t MaxTokens() const {
+    return options_.max_tokens == 0 ? kDefaultMaxTokens : options_.max_tokens;
+  }
+
   /// Hands out a token that was chosen. Returns why it is the last, if it is.
   Result<std::optional<StopReason>> Take(int32_t id) {
     using Reason = std::optional<StopReason>;
@@ -137,8 +153,7 @@ class Generation {
     GRAFT_ASSIGN_OR_RETURN(const bool has_stopped, output_.Append(id, &text_));
     if (callback_ && !callback_(id, text_)) return Reason(StopReason::kCallback);
     if (has_stopped) return Reason(StopReason::kStopString);
-    const size_t max_tokens = options_.max_tokens == 0 ? kDefaultMaxTokens : options_.max_tokens;
-    if (result_.generated_tokens >= max_tokens) return Reason(StopReason::kMaxTokens);
+    if (result_.generated_tokens >= MaxTokens()) return Reason(StopReason::kMaxTokens);
     if (session_.position() >= session_.context_tokens()) return Reason(StopReason::kContext);
     return Reason();
   }
@@ -153,8 +168,11 @@ class Generation {
   const GenerateOptions& options_;
   const TokenCallback& callback_;
   Sampler sampler_;
+  TokenFilter filter_;
+  int32_t forced_end_;
   TextOutput output_;
   std::vector<int32_t> history_;
+  size_t start_tokens_;
   std::string text_;  // of the last token
   const float* logits_ = nullptr;
   GenerateResult result_;
@@ -165,8 +183,15 @@ class Generation {
 Result<GenerateResult> Generate(Session& session, const Tokenizer* tokenizer,
                                 std::span<const int32_t> prompt, const GenerateOptions& options,
                                 const TokenCallback& callback) {
-  GRAFT_RETURN_IF_ERROR(CheckOptions(tokenizer, prompt, options));
-  Generation generation(session, tokenizer, prompt, options, callback);
+  std::vector<int32_t> start;
+  GenerateOptions own = options;
+  if (session.model().takes_source()) {
+    GRAFT_ASSIGN_OR_RETURN(start, StartTokens(session.model(), {}));
+    own.whole_prompt = own.whole_prompt || prompt.empty();
+    if (prompt.empty()) prompt = start;
+  }
+  GRAFT_RETURN_IF_ERROR(CheckOptions(tokenizer, prompt, own));
+  Generation generation(session, tokenizer, prompt, start.size(), own, callback);
   GRAFT_RETURN_IF_ERROR(generation.Prefill(prompt));
   GRAFT_RETURN_IF_ERROR(generation.Decode());
   return generation.Finish();

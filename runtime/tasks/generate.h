@@ -42,7 +42,8 @@ struct GenerateResult {
 /// and once with id -1 if text is left at the end. Returns whether to go on.
 using TokenCallback = std::function<bool(int32_t id, std::string_view text)>;
 
-/// Appends `prompt` to `session` and generates. An end token is neither handed out nor counted. The
+/// Appends `prompt` to `session` and generates. An encoder-decoder needs no prompt: without one it
+/// answers from the start, whatever the session held. An end token is neither handed out nor counted. The
 /// last token handed out is not in the session yet: nothing has been computed after it. tokenizer
 /// may be null: then all text is empty. callback may be empty.
 /// Errors   those of Session::Append;

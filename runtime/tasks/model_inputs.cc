@@ -11,8 +11,8 @@ Result<ModelInput> DescribeInput(const Model& model, size_t index) {
   const fb::Graph& graph = *model.verified().model().graph();
   const bool takes_texts = model.verified().facts().text_ends != nullptr;
   size_t left = index;
-  for (const auto role :
-       {fb::InputRole::TokenIds, fb::InputRole::Tensor, fb::InputRole::TokenTypes}) {
+  for (const auto role : {fb::InputRole::TokenIds, fb::InputRole::Tensor, fb::InputRole::SourceIds,
+                          fb::InputRole::SourceFeatures, fb::InputRole::TokenTypes}) {
     for (const fb::GraphInput* candidate : *graph.inputs()) {
       if (candidate->role() != role || left-- != 0) continue;
       const fb::Value& value = *graph.values()->Get(static_cast<uint32_t>(candidate->value()));
@@ -22,6 +22,8 @@ Result<ModelInput> DescribeInput(const Model& model, size_t index) {
       if (takes_texts) input.shape[input.rank++] = -1;
       for (uint32_t i = 0; i < value.shape()->size() && input.rank < kMaxInputRank; ++i) {
         const fb::Dimension& dimension = *value.shape()->Get(i);
+        // Of features, sizes of 1 say nothing.
+        if (role == fb::InputRole::SourceFeatures && dimension.size() == 1) continue;
         input.shape[input.rank++] = dimension.symbol() >= 0 ? -1 : dimension.size();
       }
       return input;

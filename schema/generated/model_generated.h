@@ -140,6 +140,15 @@ struct GraphBuilder;
 struct ImageInput;
 struct ImageInputBuilder;
 
+struct LanguageToken;
+struct LanguageTokenBuilder;
+
+struct AudioInput;
+struct AudioInputBuilder;
+
+struct TargetText;
+struct TargetTextBuilder;
+
 struct Task;
 struct TaskBuilder;
 
@@ -548,37 +557,46 @@ enum class InputRole : uint8_t {
   OutputRows = 3,
   TokenTypes = 4,
   TextEnds = 5,
+  SourceIds = 6,
+  SourcePositions = 7,
+  SourceFeatures = 8,
   MIN = Tensor,
-  MAX = TextEnds
+  MAX = SourceFeatures
 };
 
-inline const InputRole (&EnumValuesInputRole())[6] {
+inline const InputRole (&EnumValuesInputRole())[9] {
   static const InputRole values[] = {
     InputRole::Tensor,
     InputRole::TokenIds,
     InputRole::Positions,
     InputRole::OutputRows,
     InputRole::TokenTypes,
-    InputRole::TextEnds
+    InputRole::TextEnds,
+    InputRole::SourceIds,
+    InputRole::SourcePositions,
+    InputRole::SourceFeatures
   };
   return values;
 }
 
 inline const char * const *EnumNamesInputRole() {
-  static const char * const names[7] = {
+  static const char * const names[10] = {
     "Tensor",
     "TokenIds",
     "Positions",
     "OutputRows",
     "TokenTypes",
     "TextEnds",
+    "SourceIds",
+    "SourcePositions",
+    "SourceFeatures",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameInputRole(InputRole e) {
-  if (flatbuffers::IsOutRange(e, InputRole::Tensor, InputRole::TextEnds)) return "";
+  if (flatbuffers::IsOutRange(e, InputRole::Tensor, InputRole::SourceFeatures)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesInputRole()[index];
 }
@@ -686,6 +704,39 @@ inline const char *EnumNameImageFilter(ImageFilter e) {
   if (flatbuffers::IsOutRange(e, ImageFilter::Nearest, ImageFilter::Bicubic)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesImageFilter()[index];
+}
+
+enum class LanguagePlace : uint8_t {
+  Nowhere = 0,
+  SourceAndTarget = 1,
+  Target = 2,
+  MIN = Nowhere,
+  MAX = Target
+};
+
+inline const LanguagePlace (&EnumValuesLanguagePlace())[3] {
+  static const LanguagePlace values[] = {
+    LanguagePlace::Nowhere,
+    LanguagePlace::SourceAndTarget,
+    LanguagePlace::Target
+  };
+  return values;
+}
+
+inline const char * const *EnumNamesLanguagePlace() {
+  static const char * const names[4] = {
+    "Nowhere",
+    "SourceAndTarget",
+    "Target",
+    nullptr
+  };
+  return names;
+}
+
+inline const char *EnumNameLanguagePlace(LanguagePlace e) {
+  if (flatbuffers::IsOutRange(e, LanguagePlace::Nowhere, LanguagePlace::Target)) return "";
+  const size_t index = static_cast<size_t>(e);
+  return EnumNamesLanguagePlace()[index];
 }
 
 FLATBUFFERS_MANUALLY_ALIGNED_STRUCT(8) Hash128 FLATBUFFERS_FINAL_CLASS {
@@ -1156,7 +1207,8 @@ struct KvCache FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
     VT_NAME = 4,
     VT_KV_HEADS = 6,
-    VT_HEAD_DIM = 8
+    VT_HEAD_DIM = 8,
+    VT_OF_SOURCE = 10
   };
   const flatbuffers::String *name() const {
     return GetPointer<const flatbuffers::String *>(VT_NAME);
@@ -1167,12 +1219,16 @@ struct KvCache FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   uint32_t head_dim() const {
     return GetField<uint32_t>(VT_HEAD_DIM, 0);
   }
+  bool of_source() const {
+    return GetField<uint8_t>(VT_OF_SOURCE, 0) != 0;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffsetRequired(verifier, VT_NAME) &&
            verifier.VerifyString(name()) &&
            VerifyField<uint32_t>(verifier, VT_KV_HEADS, 4) &&
            VerifyField<uint32_t>(verifier, VT_HEAD_DIM, 4) &&
+           VerifyField<uint8_t>(verifier, VT_OF_SOURCE, 1) &&
            verifier.EndTable();
   }
 };
@@ -1190,6 +1246,9 @@ struct KvCacheBuilder {
   void add_head_dim(uint32_t head_dim) {
     fbb_.AddElement<uint32_t>(KvCache::VT_HEAD_DIM, head_dim, 0);
   }
+  void add_of_source(bool of_source) {
+    fbb_.AddElement<uint8_t>(KvCache::VT_OF_SOURCE, static_cast<uint8_t>(of_source), 0);
+  }
   explicit KvCacheBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1206,11 +1265,13 @@ inline flatbuffers::Offset<KvCache> CreateKvCache(
     flatbuffers::FlatBufferBuilder &_fbb,
     flatbuffers::Offset<flatbuffers::String> name = 0,
     uint32_t kv_heads = 0,
-    uint32_t head_dim = 0) {
+    uint32_t head_dim = 0,
+    bool of_source = false) {
   KvCacheBuilder builder_(_fbb);
   builder_.add_head_dim(head_dim);
   builder_.add_kv_heads(kv_heads);
   builder_.add_name(name);
+  builder_.add_of_source(of_source);
   return builder_.Finish();
 }
 
@@ -1218,13 +1279,15 @@ inline flatbuffers::Offset<KvCache> CreateKvCacheDirect(
     flatbuffers::FlatBufferBuilder &_fbb,
     const char *name = nullptr,
     uint32_t kv_heads = 0,
-    uint32_t head_dim = 0) {
+    uint32_t head_dim = 0,
+    bool of_source = false) {
   auto name__ = name ? _fbb.CreateString(name) : 0;
   return graft::schema::fb::CreateKvCache(
       _fbb,
       name__,
       kv_heads,
-      head_dim);
+      head_dim,
+      of_source);
 }
 
 struct State FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -3735,6 +3798,351 @@ inline flatbuffers::Offset<ImageInput> CreateImageInputDirect(
       deviation__);
 }
 
+struct LanguageToken FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef LanguageTokenBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_LANGUAGE = 4,
+    VT_TOKEN = 6
+  };
+  const flatbuffers::String *language() const {
+    return GetPointer<const flatbuffers::String *>(VT_LANGUAGE);
+  }
+  uint32_t token() const {
+    return GetField<uint32_t>(VT_TOKEN, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyOffsetRequired(verifier, VT_LANGUAGE) &&
+           verifier.VerifyString(language()) &&
+           VerifyField<uint32_t>(verifier, VT_TOKEN, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct LanguageTokenBuilder {
+  typedef LanguageToken Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_language(flatbuffers::Offset<flatbuffers::String> language) {
+    fbb_.AddOffset(LanguageToken::VT_LANGUAGE, language);
+  }
+  void add_token(uint32_t token) {
+    fbb_.AddElement<uint32_t>(LanguageToken::VT_TOKEN, token, 0);
+  }
+  explicit LanguageTokenBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<LanguageToken> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<LanguageToken>(end);
+    fbb_.Required(o, LanguageToken::VT_LANGUAGE);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<LanguageToken> CreateLanguageToken(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    flatbuffers::Offset<flatbuffers::String> language = 0,
+    uint32_t token = 0) {
+  LanguageTokenBuilder builder_(_fbb);
+  builder_.add_token(token);
+  builder_.add_language(language);
+  return builder_.Finish();
+}
+
+inline flatbuffers::Offset<LanguageToken> CreateLanguageTokenDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const char *language = nullptr,
+    uint32_t token = 0) {
+  auto language__ = language ? _fbb.CreateString(language) : 0;
+  return graft::schema::fb::CreateLanguageToken(
+      _fbb,
+      language__,
+      token);
+}
+
+struct AudioInput FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef AudioInputBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_SAMPLE_RATE = 4,
+    VT_FFT_SAMPLES = 6,
+    VT_HOP_SAMPLES = 8,
+    VT_MELS = 10,
+    VT_FRAMES = 12,
+    VT_TRANSCRIBE_TOKEN = 14,
+    VT_TRANSLATE_TOKEN = 16,
+    VT_NO_TIMESTAMPS_TOKEN = 18,
+    VT_FIRST_TIMESTAMP_TOKEN = 20
+  };
+  uint32_t sample_rate() const {
+    return GetField<uint32_t>(VT_SAMPLE_RATE, 0);
+  }
+  uint32_t fft_samples() const {
+    return GetField<uint32_t>(VT_FFT_SAMPLES, 0);
+  }
+  uint32_t hop_samples() const {
+    return GetField<uint32_t>(VT_HOP_SAMPLES, 0);
+  }
+  uint32_t mels() const {
+    return GetField<uint32_t>(VT_MELS, 0);
+  }
+  uint32_t frames() const {
+    return GetField<uint32_t>(VT_FRAMES, 0);
+  }
+  int32_t transcribe_token() const {
+    return GetField<int32_t>(VT_TRANSCRIBE_TOKEN, -1);
+  }
+  int32_t translate_token() const {
+    return GetField<int32_t>(VT_TRANSLATE_TOKEN, -1);
+  }
+  int32_t no_timestamps_token() const {
+    return GetField<int32_t>(VT_NO_TIMESTAMPS_TOKEN, -1);
+  }
+  int32_t first_timestamp_token() const {
+    return GetField<int32_t>(VT_FIRST_TIMESTAMP_TOKEN, -1);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_SAMPLE_RATE, 4) &&
+           VerifyField<uint32_t>(verifier, VT_FFT_SAMPLES, 4) &&
+           VerifyField<uint32_t>(verifier, VT_HOP_SAMPLES, 4) &&
+           VerifyField<uint32_t>(verifier, VT_MELS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_FRAMES, 4) &&
+           VerifyField<int32_t>(verifier, VT_TRANSCRIBE_TOKEN, 4) &&
+           VerifyField<int32_t>(verifier, VT_TRANSLATE_TOKEN, 4) &&
+           VerifyField<int32_t>(verifier, VT_NO_TIMESTAMPS_TOKEN, 4) &&
+           VerifyField<int32_t>(verifier, VT_FIRST_TIMESTAMP_TOKEN, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct AudioInputBuilder {
+  typedef AudioInput Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_sample_rate(uint32_t sample_rate) {
+    fbb_.AddElement<uint32_t>(AudioInput::VT_SAMPLE_RATE, sample_rate, 0);
+  }
+  void add_fft_samples(uint32_t fft_samples) {
+    fbb_.AddElement<uint32_t>(AudioInput::VT_FFT_SAMPLES, fft_samples, 0);
+  }
+  void add_hop_samples(uint32_t hop_samples) {
+    fbb_.AddElement<uint32_t>(AudioInput::VT_HOP_SAMPLES, hop_samples, 0);
+  }
+  void add_mels(uint32_t mels) {
+    fbb_.AddElement<uint32_t>(AudioInput::VT_MELS, mels, 0);
+  }
+  void add_frames(uint32_t frames) {
+    fbb_.AddElement<uint32_t>(AudioInput::VT_FRAMES, frames, 0);
+  }
+  void add_transcribe_token(int32_t transcribe_token) {
+    fbb_.AddElement<int32_t>(AudioInput::VT_TRANSCRIBE_TOKEN, transcribe_token, -1);
+  }
+  void add_translate_token(int32_t translate_token) {
+    fbb_.AddElement<int32_t>(AudioInput::VT_TRANSLATE_TOKEN, translate_token, -1);
+  }
+  void add_no_timestamps_token(int32_t no_timestamps_token) {
+    fbb_.AddElement<int32_t>(AudioInput::VT_NO_TIMESTAMPS_TOKEN, no_timestamps_token, -1);
+  }
+  void add_first_timestamp_token(int32_t first_timestamp_token) {
+    fbb_.AddElement<int32_t>(AudioInput::VT_FIRST_TIMESTAMP_TOKEN, first_timestamp_token, -1);
+  }
+  explicit AudioInputBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<AudioInput> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<AudioInput>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<AudioInput> CreateAudioInput(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t sample_rate = 0,
+    uint32_t fft_samples = 0,
+    uint32_t hop_samples = 0,
+    uint32_t mels = 0,
+    uint32_t frames = 0,
+    int32_t transcribe_token = -1,
+    int32_t translate_token = -1,
+    int32_t no_timestamps_token = -1,
+    int32_t first_timestamp_token = -1) {
+  AudioInputBuilder builder_(_fbb);
+  builder_.add_first_timestamp_token(first_timestamp_token);
+  builder_.add_no_timestamps_token(no_timestamps_token);
+  builder_.add_translate_token(translate_token);
+  builder_.add_transcribe_token(transcribe_token);
+  builder_.add_frames(frames);
+  builder_.add_mels(mels);
+  builder_.add_hop_samples(hop_samples);
+  builder_.add_fft_samples(fft_samples);
+  builder_.add_sample_rate(sample_rate);
+  return builder_.Finish();
+}
+
+struct TargetText FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef TargetTextBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_START_TOKENS = 4,
+    VT_SUPPRESSED_TOKENS = 6,
+    VT_FIRST_SUPPRESSED_TOKENS = 8,
+    VT_LANGUAGES = 10,
+    VT_LANGUAGE_PLACE = 12,
+    VT_SOURCE_LANGUAGE = 14,
+    VT_TARGET_LANGUAGE = 16,
+    VT_AUDIO = 18,
+    VT_FORCED_END_TOKEN = 20
+  };
+  const flatbuffers::Vector<uint32_t> *start_tokens() const {
+    return GetPointer<const flatbuffers::Vector<uint32_t> *>(VT_START_TOKENS);
+  }
+  const flatbuffers::Vector<uint32_t> *suppressed_tokens() const {
+    return GetPointer<const flatbuffers::Vector<uint32_t> *>(VT_SUPPRESSED_TOKENS);
+  }
+  const flatbuffers::Vector<uint32_t> *first_suppressed_tokens() const {
+    return GetPointer<const flatbuffers::Vector<uint32_t> *>(VT_FIRST_SUPPRESSED_TOKENS);
+  }
+  const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LanguageToken>> *languages() const {
+    return GetPointer<const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LanguageToken>> *>(VT_LANGUAGES);
+  }
+  graft::schema::fb::LanguagePlace language_place() const {
+    return static_cast<graft::schema::fb::LanguagePlace>(GetField<uint8_t>(VT_LANGUAGE_PLACE, 0));
+  }
+  const flatbuffers::String *source_language() const {
+    return GetPointer<const flatbuffers::String *>(VT_SOURCE_LANGUAGE);
+  }
+  const flatbuffers::String *target_language() const {
+    return GetPointer<const flatbuffers::String *>(VT_TARGET_LANGUAGE);
+  }
+  const graft::schema::fb::AudioInput *audio() const {
+    return GetPointer<const graft::schema::fb::AudioInput *>(VT_AUDIO);
+  }
+  int32_t forced_end_token() const {
+    return GetField<int32_t>(VT_FORCED_END_TOKEN, -1);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyOffsetRequired(verifier, VT_START_TOKENS) &&
+           verifier.VerifyVector(start_tokens()) &&
+           VerifyOffset(verifier, VT_SUPPRESSED_TOKENS) &&
+           verifier.VerifyVector(suppressed_tokens()) &&
+           VerifyOffset(verifier, VT_FIRST_SUPPRESSED_TOKENS) &&
+           verifier.VerifyVector(first_suppressed_tokens()) &&
+           VerifyOffset(verifier, VT_LANGUAGES) &&
+           verifier.VerifyVector(languages()) &&
+           verifier.VerifyVectorOfTables(languages()) &&
+           VerifyField<uint8_t>(verifier, VT_LANGUAGE_PLACE, 1) &&
+           VerifyOffset(verifier, VT_SOURCE_LANGUAGE) &&
+           verifier.VerifyString(source_language()) &&
+           VerifyOffset(verifier, VT_TARGET_LANGUAGE) &&
+           verifier.VerifyString(target_language()) &&
+           VerifyOffset(verifier, VT_AUDIO) &&
+           verifier.VerifyTable(audio()) &&
+           VerifyField<int32_t>(verifier, VT_FORCED_END_TOKEN, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct TargetTextBuilder {
+  typedef TargetText Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_start_tokens(flatbuffers::Offset<flatbuffers::Vector<uint32_t>> start_tokens) {
+    fbb_.AddOffset(TargetText::VT_START_TOKENS, start_tokens);
+  }
+  void add_suppressed_tokens(flatbuffers::Offset<flatbuffers::Vector<uint32_t>> suppressed_tokens) {
+    fbb_.AddOffset(TargetText::VT_SUPPRESSED_TOKENS, suppressed_tokens);
+  }
+  void add_first_suppressed_tokens(flatbuffers::Offset<flatbuffers::Vector<uint32_t>> first_suppressed_tokens) {
+    fbb_.AddOffset(TargetText::VT_FIRST_SUPPRESSED_TOKENS, first_suppressed_tokens);
+  }
+  void add_languages(flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LanguageToken>>> languages) {
+    fbb_.AddOffset(TargetText::VT_LANGUAGES, languages);
+  }
+  void add_language_place(graft::schema::fb::LanguagePlace language_place) {
+    fbb_.AddElement<uint8_t>(TargetText::VT_LANGUAGE_PLACE, static_cast<uint8_t>(language_place), 0);
+  }
+  void add_source_language(flatbuffers::Offset<flatbuffers::String> source_language) {
+    fbb_.AddOffset(TargetText::VT_SOURCE_LANGUAGE, source_language);
+  }
+  void add_target_language(flatbuffers::Offset<flatbuffers::String> target_language) {
+    fbb_.AddOffset(TargetText::VT_TARGET_LANGUAGE, target_language);
+  }
+  void add_audio(flatbuffers::Offset<graft::schema::fb::AudioInput> audio) {
+    fbb_.AddOffset(TargetText::VT_AUDIO, audio);
+  }
+  void add_forced_end_token(int32_t forced_end_token) {
+    fbb_.AddElement<int32_t>(TargetText::VT_FORCED_END_TOKEN, forced_end_token, -1);
+  }
+  explicit TargetTextBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<TargetText> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<TargetText>(end);
+    fbb_.Required(o, TargetText::VT_START_TOKENS);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<TargetText> CreateTargetText(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    flatbuffers::Offset<flatbuffers::Vector<uint32_t>> start_tokens = 0,
+    flatbuffers::Offset<flatbuffers::Vector<uint32_t>> suppressed_tokens = 0,
+    flatbuffers::Offset<flatbuffers::Vector<uint32_t>> first_suppressed_tokens = 0,
+    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::LanguageToken>>> languages = 0,
+    graft::schema::fb::LanguagePlace language_place = graft::schema::fb::LanguagePlace::Nowhere,
+    flatbuffers::Offset<flatbuffers::String> source_language = 0,
+    flatbuffers::Offset<flatbuffers::String> target_language = 0,
+    flatbuffers::Offset<graft::schema::fb::AudioInput> audio = 0,
+    int32_t forced_end_token = -1) {
+  TargetTextBuilder builder_(_fbb);
+  builder_.add_forced_end_token(forced_end_token);
+  builder_.add_audio(audio);
+  builder_.add_target_language(target_language);
+  builder_.add_source_language(source_language);
+  builder_.add_languages(languages);
+  builder_.add_first_suppressed_tokens(first_suppressed_tokens);
+  builder_.add_suppressed_tokens(suppressed_tokens);
+  builder_.add_start_tokens(start_tokens);
+  builder_.add_language_place(language_place);
+  return builder_.Finish();
+}
+
+inline flatbuffers::Offset<TargetText> CreateTargetTextDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const std::vector<uint32_t> *start_tokens = nullptr,
+    const std::vector<uint32_t> *suppressed_tokens = nullptr,
+    const std::vector<uint32_t> *first_suppressed_tokens = nullptr,
+    const std::vector<flatbuffers::Offset<graft::schema::fb::LanguageToken>> *languages = nullptr,
+    graft::schema::fb::LanguagePlace language_place = graft::schema::fb::LanguagePlace::Nowhere,
+    const char *source_language = nullptr,
+    const char *target_language = nullptr,
+    flatbuffers::Offset<graft::schema::fb::AudioInput> audio = 0,
+    int32_t forced_end_token = -1) {
+  auto start_tokens__ = start_tokens ? _fbb.CreateVector<uint32_t>(*start_tokens) : 0;
+  auto suppressed_tokens__ = suppressed_tokens ? _fbb.CreateVector<uint32_t>(*suppressed_tokens) : 0;
+  auto first_suppressed_tokens__ = first_suppressed_tokens ? _fbb.CreateVector<uint32_t>(*first_suppressed_tokens) : 0;
+  auto languages__ = languages ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::LanguageToken>>(*languages) : 0;
+  auto source_language__ = source_language ? _fbb.CreateString(source_language) : 0;
+  auto target_language__ = target_language ? _fbb.CreateString(target_language) : 0;
+  return graft::schema::fb::CreateTargetText(
+      _fbb,
+      start_tokens__,
+      suppressed_tokens__,
+      first_suppressed_tokens__,
+      languages__,
+      language_place,
+      source_language__,
+      target_language__,
+      audio,
+      forced_end_token);
+}
+
 struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef TaskBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -3746,7 +4154,8 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_SCORES = 14,
     VT_IMAGE = 16,
     VT_PAD_TOKEN = 18,
-    VT_PROMPT = 20
+    VT_PROMPT = 20,
+    VT_TARGET = 22
   };
   graft::schema::fb::TaskKind kind() const {
     return static_cast<graft::schema::fb::TaskKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -3775,6 +4184,9 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const flatbuffers::String *prompt() const {
     return GetPointer<const flatbuffers::String *>(VT_PROMPT);
   }
+  const graft::schema::fb::TargetText *target() const {
+    return GetPointer<const graft::schema::fb::TargetText *>(VT_TARGET);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -3792,6 +4204,8 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<int32_t>(verifier, VT_PAD_TOKEN, 4) &&
            VerifyOffset(verifier, VT_PROMPT) &&
            verifier.VerifyString(prompt()) &&
+           VerifyOffset(verifier, VT_TARGET) &&
+           verifier.VerifyTable(target()) &&
            verifier.EndTable();
   }
 };
@@ -3827,6 +4241,9 @@ struct TaskBuilder {
   void add_prompt(flatbuffers::Offset<flatbuffers::String> prompt) {
     fbb_.AddOffset(Task::VT_PROMPT, prompt);
   }
+  void add_target(flatbuffers::Offset<graft::schema::fb::TargetText> target) {
+    fbb_.AddOffset(Task::VT_TARGET, target);
+  }
   explicit TaskBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -3848,8 +4265,10 @@ inline flatbuffers::Offset<Task> CreateTask(
     graft::schema::fb::ScoreKind scores = graft::schema::fb::ScoreKind::Softmax,
     flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
     int32_t pad_token = -1,
-    flatbuffers::Offset<flatbuffers::String> prompt = 0) {
+    flatbuffers::Offset<flatbuffers::String> prompt = 0,
+    flatbuffers::Offset<graft::schema::fb::TargetText> target = 0) {
   TaskBuilder builder_(_fbb);
+  builder_.add_target(target);
   builder_.add_prompt(prompt);
   builder_.add_pad_token(pad_token);
   builder_.add_image(image);
@@ -3872,7 +4291,8 @@ inline flatbuffers::Offset<Task> CreateTaskDirect(
     graft::schema::fb::ScoreKind scores = graft::schema::fb::ScoreKind::Softmax,
     flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
     int32_t pad_token = -1,
-    const char *prompt = nullptr) {
+    const char *prompt = nullptr,
+    flatbuffers::Offset<graft::schema::fb::TargetText> target = 0) {
   auto architecture__ = architecture ? _fbb.CreateString(architecture) : 0;
   auto end_tokens__ = end_tokens ? _fbb.CreateVector<uint32_t>(*end_tokens) : 0;
   auto labels__ = labels ? _fbb.CreateVector<flatbuffers::Offset<flatbuffers::String>>(*labels) : 0;
@@ -3887,7 +4307,8 @@ inline flatbuffers::Offset<Task> CreateTaskDirect(
       scores,
       image,
       pad_token,
-      prompt__);
+      prompt__,
+      target);
 }
 
 struct LayerReport FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {

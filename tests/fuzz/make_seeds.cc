@@ -50,6 +50,8 @@ void AddModels(Seeds& seeds) {
          {fb::TaskKind::Embedding, fb::TaskKind::Classification, fb::TaskKind::TokenClassification})
       seeds.Add(target, graft::test::TextTaskModel(task));
     seeds.Add(target, graft::test::ImageTaskModel(fb::TaskKind::Classification));
+    seeds.Add(target, graft::test::SourceTaskModel());
+    seeds.Add(target, graft::test::SoundTaskModel());
   }
 }
 

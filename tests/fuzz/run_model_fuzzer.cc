@@ -65,7 +65,31 @@ void Forward(const graft_model* model, graft_session* session) {
   static_cast<void>(sink);
 }
 
+// What an encoder-decoder takes besides tokens.
+void UseSource(const graft_model* model, graft_session* session) {
+  const int32_t ids[] = {2, 1, 3};
+  graft_tensor source = {};
+  source.type = GRAFT_TYPE_I32;
+  source.rank = 1;
+  source.shape[0] = 3;
+  source.data = ids;
+  (void)!graft_session_set_source(session, &source, nullptr);
+  int32_t encoded[64];
+  size_t count = 0;
+  (void)!graft_model_encode_source(model, kText.data(), kText.size(), "de", encoded, 64, &count,
+                                   nullptr);
+  (void)!graft_model_start_tokens(model, nullptr, encoded, 64, &count, nullptr);
+  const std::vector<float> samples(3000, 0.25f);
+  graft_transcribe_options options = GRAFT_TRANSCRIBE_OPTIONS_INIT;
+  for (const uint8_t timestamps : {0, 1}) {
+    options.timestamps = timestamps;
+    (void)!graft_session_transcribe(session, samples.data(), samples.size(), &options, nullptr,
+                                    nullptr, nullptr, nullptr);
+  }
+}
+
 void UseSession(const graft_model* model, graft_session* session) {
+  UseSource(model, session);
   const int32_t ids[] = {1, 2, 3, 2, 1, 0, 3};
   const float* logits = nullptr;
   size_t width = 0;

@@ -40,9 +40,9 @@ int32_t ModelBuilder::Input(const std::string& name, Dimensions shape, fb::Input
   return value;
 }
 
-int32_t ModelBuilder::KvCache(uint32_t kv_heads, uint32_t head_dim) {
+int32_t ModelBuilder::KvCache(uint32_t kv_heads, uint32_t head_dim, bool of_source) {
   const auto name = builder_.CreateString("cache" + std::to_string(kv_caches_.size()));
-  kv_caches_.push_back(fb::CreateKvCache(builder_, name, kv_heads, head_dim));
+  kv_caches_.push_back(fb::CreateKvCache(builder_, name, kv_heads, head_dim, of_source));
   return static_cast<int32_t>(kv_caches_.size()) - 1;
 }
 
@@ -122,7 +122,7 @@ AlignedBytes ModelBuilder::Finish() {
   const auto task =
       fb::CreateTask(builder_, task_, architecture, context_tokens_,
                      builder_.CreateVector(end_tokens_), 0, fb::ScoreKind::Softmax, image_,
-                     pad_token_, prompt_.empty() ? 0 : builder_.CreateString(prompt_));
+                     pad_token_, prompt_.empty() ? 0 : builder_.CreateString(prompt_), target_);
   const auto tensor_vector = builder_.CreateVector(tensors);
 
   // The segment starts behind the header, whose size does not depend on the number written here,

@@ -48,7 +48,7 @@ class ModelBuilder {
                 fb::ElementType type = fb::ElementType::Float32);
   int32_t Input(const std::string& name, Dimensions shape, fb::InputRole role,
                 fb::ElementType type = fb::ElementType::Int32);
-  int32_t KvCache(uint32_t kv_heads, uint32_t head_dim);
+  int32_t KvCache(uint32_t kv_heads, uint32_t head_dim, bool of_source = false);
   int32_t State(uint32_t rows, uint32_t width);
   int32_t Tensor(const std::string& name, fb::TensorFormat format, std::vector<int64_t> shape,
                  std::span<const uint8_t> data, std::span<const uint8_t> scales = {},
@@ -72,6 +72,7 @@ class ModelBuilder {
     chat_template_ = builder_.CreateString(source);
   }
 
+  void SetTarget(flatbuffers::Offset<fb::TargetText> target) { target_ = target; }
   void SetImage(flatbuffers::Offset<fb::ImageInput> image) { image_ = image; }
 
   flatbuffers::FlatBufferBuilder& builder() { return builder_; }
@@ -100,6 +101,7 @@ class ModelBuilder {
   std::vector<PendingTensor> tensors_;
   flatbuffers::Offset<fb::Tokenizer> tokenizer_;
   flatbuffers::Offset<fb::ImageInput> image_;
+  flatbuffers::Offset<fb::TargetText> target_;
   int32_t pad_token_ = -1;
   std::string prompt_;
   flatbuffers::Offset<flatbuffers::String> chat_template_;

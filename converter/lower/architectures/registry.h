@@ -13,6 +13,7 @@ namespace graft::converter {
 Lowering LowerAlbert;
 Lowering LowerApertus;
 Lowering LowerArcee;
+Lowering LowerBart;
 Lowering LowerBert;
 Lowering LowerBitNet;
 Lowering LowerBloom;
@@ -47,8 +48,11 @@ Lowering LowerHelium;
 Lowering LowerHunyuan;
 Lowering LowerLfm2;
 Lowering LowerLlama;
+Lowering LowerM2M100;
+Lowering LowerMBart;
 Lowering LowerMamba;
 Lowering LowerMamba2;
+Lowering LowerMarian;
 Lowering LowerMinistral;
 Lowering LowerMinistral3;
 Lowering LowerMistral;
@@ -61,6 +65,7 @@ Lowering LowerOlmo;
 Lowering LowerOlmo2;
 Lowering LowerOlmo3;
 Lowering LowerOpt;
+Lowering LowerPegasus;
 Lowering LowerPersimmon;
 Lowering LowerPhi;
 Lowering LowerPhi3;
@@ -77,6 +82,7 @@ Lowering LowerStarcoder2;
 Lowering LowerT5;
 Lowering LowerVaultGemma;
 Lowering LowerVit;
+Lowering LowerWhisper;
 Lowering LowerXglm;
 
 struct Architecture {
@@ -157,6 +163,12 @@ inline constexpr Architecture kArchitectures[] = {
     {"t5", LowerT5},
     {"mt5", LowerT5},
     {"umt5", LowerT5},
+    {"bart", LowerBart},
+    {"mbart", LowerMBart},
+    {"pegasus", LowerPegasus},
+    {"marian", LowerMarian},
+    {"m2m_100", LowerM2M100},
+    {"whisper", LowerWhisper},
     {"xlm-roberta", LowerRoberta},
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The T5 family: norms before each part, no positions but biases by distance, scores not scaled.
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,7 +29,8 @@ struct T5Config {
   ActivationKind activation{};
   bool is_gated = false;
   AttentionShape attention;
-  PositionBuckets encoder_buckets;
+  PositionBuckets encoder_buckets, decoder_buckets;
+  double head_factor = 1.0;
 };
 
 // "relu", "gated-gelu", "gated-silu".
@@ -68,6 +70,17 @@ Result<T5Config> ReadConfig(const JsonValue& config) {
       c.encoder_buckets,
       ReadPositionBuckets(config, "relative_attention_num_buckets",
                           "relative_attention_max_distance", /*both_ways=*/true));
+  GRAFT_ASSIGN_OR_RETURN(
+      c.decoder_buckets,
+      ReadPositionBuckets(config, "relative_attention_num_buckets",
+                          "relative_attention_max_distance", /*both_ways=*/false));
+  // Heads of the first T5 are the embedding, and see smaller numbers; configurations of later ones
+  // say that the two are not tied. UMT5's always do, mT5's never.
+  GRAFT_ASSIGN_OR_RETURN(const std::string family, config.GetString("model_type"));
+  GRAFT_ASSIGN_OR_RETURN(const bool tied, config.GetBool("tie_word_embeddings", true));
+  GRAFT_ASSIGN_OR_RETURN(const bool scaled, config.GetBool("scale_decoder_outputs", tied));
+  if (family == "umt5" || (family == "t5" && scaled))
+    c.head_factor = 1.0 / std::sqrt(static_cast<double>(c.hidden));
   return c;
 }
 
@@ -124,18 +137,59 @@ ValueId Encode(const T5Config& c, ValueId x, ValueId text_ends, GraphBuilder& g)
   return g.RmsNorm("last_hidden_state", x, g.Vector(norm, c.hidden), c.epsilon);
 }
 
+// The decoder on what the encoder gives, and its logits.
+void Decode(const T5Config& c, ValueId encoded, GraphBuilder& g, TaskDescription* task) {
+  const Module blocks(g, "decoder.block");
+  const ValueId ids = g.TokenIds("decoder_input_ids");
+  const ValueId positions = g.Positions();
+  const ValueId output_rows = g.OutputRows();
+  ValueId x = g.Embedding("decoder.shared", ids, g.Matrix(kShared, c.vocabulary, c.hidden));
+  for (int64_t i = 0; i < c.decoder_layers; ++i) {
+    const Module layer = blocks[i]["layer.0"];
+    const Module own = layer["SelfAttention"];
+    ValueId h = layer.RmsNorm("layer_norm", x, c.epsilon);
+    Projections p = Project(c, own, h, h);
+    ValueId attended = g.CachedAttention(own.Name("attention"), p.query, p.key, p.value, positions,
+                                         WithBias(c, c.decoder_buckets, blocks, i));
+    x = g.Add(layer.Name("residual"), x, own.Linear("o", attended, c.hidden));
+    const Module crossing = blocks[i]["layer.1"];
+    const Module cross = crossing["EncDecAttention"];
+    h = crossing.RmsNorm("layer_norm", x, c.epsilon);
+    p = Project(c, cross, h, encoded);
+    attended = g.CrossAttention(cross.Name("attention"), p.query, p.key, p.value, c.attention);
+    x = g.Add(crossing.Name("residual"), x, cross.Linear("o", attended, c.hidden));
+    x = Mlp(c, blocks[i]["layer.2"], x);
+  }
+  x = g.SelectRows("last_hidden", x, output_rows);
+  x = Module(g, "decoder").RmsNorm("final_layer_norm", x, c.epsilon);
+  if (c.head_factor != 1.0) x = g.Scale("head_scale", x, static_cast<float>(c.head_factor));
+  const char* head = g.Has("lm_head.weight") ? "lm_head.weight" : kShared;
+  g.Output(g.Linear("logits", x, g.Matrix(head, c.vocabulary, c.hidden)));
+  task->task = Task::kTextGeneration;
+  task->target.emplace();
+}
+
 }  // namespace
 
 // Source   Raffel et al. 2020; Shazeer 2020 for the gated MLP; Chung et al. 2023 for UMT5.
 Status LowerT5(const JsonValue& config, GraphBuilder& g, TaskDescription* task) {
   GRAFT_ASSIGN_OR_RETURN(const T5Config c, ReadConfig(config));
   GRAFT_ASSIGN_OR_RETURN(task->architecture, config.GetString("model_type"));
-  GRAFT_ASSIGN_OR_RETURN(task->context_tokens, config.GetIntIn("n_positions", 1, kMaxContext, 512));
+  GRAFT_ASSIGN_OR_RETURN(task->context_tokens, config.GetIntIn("n_positions", 0, kMaxContext, 0));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> names, config.GetStrings("architectures"));
   const std::string name = names.empty() ? "T5EncoderModel" : names[0];
+  if (name.ends_with("ForConditionalGeneration")) {
+    const ValueId source = g.SourceIds();
+    const ValueId x = g.Embedding("shared", source, g.Matrix(kShared, c.vocabulary, c.hidden));
+    Decode(c, Encode(c, x, ValueId{}, g), g, task);
+    return OkStatus();
+  }
   if (!name.ends_with("EncoderModel")) {
     return config.Find("architectures")
-        .Fail("is " + name + "; this version converts T5EncoderModel", StatusCode::kUnsupported);
+        .Fail("is " + name +
+                  "; of this family this version converts T5ForConditionalGeneration and "
+                  "T5EncoderModel",
+              StatusCode::kUnsupported);
   }
   const ValueId ids = g.TokenIds();
   const ValueId text_ends = g.TextEnds();

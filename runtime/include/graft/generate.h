@@ -59,10 +59,11 @@ typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text
 /* Appends the prompt (ids) to what the session holds, and generates. `callback` and `result` may be
  * NULL. An end token is neither handed out nor counted. The last token handed out is not yet held
  * by the session: to go on from it, make it the first of the next prompt. prompt, options and
- * *result are the caller's.
+ * *result are the caller's. An encoder-decoder needs no prompt: without one it answers to its source
+ * from the start, with what graft_model_start_tokens gives.
  * Thread   The session's.
  * Errors   As graft_session_append.
- *          INVALID_ARGUMENT: no prompt, a sampling option out of its range, stop strings without a
+ *          INVALID_ARGUMENT: no prompt, but for an encoder-decoder, a sampling option out of its range, stop strings without a
  *          tokenizer or that are not valid UTF-8.
  */
 GRAFT_API GRAFT_MUST_CHECK graft_status
@@ -76,6 +77,7 @@ graft_session_generate(graft_session* session, const int32_t* prompt, size_t pro
  * Thread   The session's.
  * Errors   OUT_OF_RANGE: the context is full, or an id is not in the vocabulary.
  *          UNSUPPORTED: the model does not generate text.
+ *          FAILED_PRECONDITION: an encoder-decoder that no source was set for.
  *          CANCELLED, OUT_OF_MEMORY.
  */
 GRAFT_API GRAFT_MUST_CHECK graft_status graft_session_append(graft_session* session,

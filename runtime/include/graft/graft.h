@@ -42,6 +42,8 @@
 #include <graft/tasks.h>
 /* A model's graph on named tensors. */
 #include <graft/tensors.h>
+/* What an encoder-decoder answers to. */
+#include <graft/source.h>
 /* What memory it takes, and giving it back. */
 #include <graft/memory.h>
 /* The CPU. */

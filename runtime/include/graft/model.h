@@ -115,6 +115,10 @@ GRAFT_API void graft_model_destroy(graft_model* model);
 #define GRAFT_CACHE_STORED 2 /* they were packed into a file of the cache, for the next opening */
 #define GRAFT_CACHE_FAILED 3 /* they were packed into memory; cache_note says why */
 
+#define GRAFT_SOURCE_NONE 0     /* the model is no encoder-decoder */
+#define GRAFT_SOURCE_TEXT 1     /* ids, as graft_model_encode_source gives them */
+#define GRAFT_SOURCE_FEATURES 2 /* numbers, such as a spectrogram */
+
 /* What a model is. Strings belong to the model and live as long as it does. */
 typedef struct graft_model_info {
   size_t struct_size;       /* set by the caller */
@@ -131,6 +135,8 @@ typedef struct graft_model_info {
   char cache_note[256]; /* why a file of the cache was not taken or not stored; "" if all is well */
   uint8_t has_chat_template; /* graft_model_render_chat works without a template of the caller's */
   uint8_t takes_images;      /* graft_session_classify_images or _embed_images works, by task */
+  uint8_t takes_source;      /* GRAFT_SOURCE_...: what graft_session_set_source takes */
+  uint32_t sample_rate; /* of the sound that graft_session_transcribe takes; 0: it takes none */
 } graft_model_info;
 
 /* Fills in *info, which is the caller's.

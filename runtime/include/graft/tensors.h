@@ -41,6 +41,9 @@ GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_get_input(const graft_model*
  * A model that generates text takes token ids [tokens] only. They are computed from position 0, for
  * which the session is reset first, with outputs for every position.
  *
+ * An encoder-decoder takes its source beside them, as graft_session_set_source does, which is done
+ * first.
+ *
  * An encoder of texts takes token ids [texts, tokens], or [tokens] of one text. Of the same shape,
  * if given, are attention_mask, whose zeros are padding on either side, and token types. Each text
  * gives what it gives alone. Padding is not computed: where outputs have a row for each token, its

@@ -246,6 +246,73 @@ void SweepTokens() {
                         .result = ResultOf<char, 200>}};
 }
 
+void SweepSource() {
+  const Opened opened(SourceTaskModel());
+  using Ids = Filled<int32_t, 16>;
+  Sweep{SweptCall<Ids>{.function = "graft_model_encode_source",
+                       .call =
+                           [&](Ids* out, graft_error* error) {
+                             return graft_model_encode_source(opened.model, "one two", 7, "en",
+                                                              out->elements.data(), 16, &out->count,
+                                                              error);
+                           },
+                       .result = ResultOf<int32_t, 16>}};
+  Sweep{SweptCall<Ids>{.function = "graft_model_start_tokens",
+                       .call =
+                           [&](Ids* out, graft_error* error) {
+                             return graft_model_start_tokens(
+                                 opened.model, "en", out->elements.data(), 16, &out->count, error);
+                           },
+                       .result = ResultOf<int32_t, 16>}};
+  const int32_t ids[] = {3, 4, 5};
+  graft_tensor source{};
+  source.type = GRAFT_TYPE_I32;
+  source.rank = 1;
+  source.shape[0] = 3;
+  source.data = ids;
+  Sweep{SweptCall<Nothing>{.function = "graft_session_set_source",
+                           .call =
+                               [&](Nothing*, graft_error* error) {
+                                 return graft_session_set_source(opened.session, &source, error);
+                               },
+                           .ready =
+                               [&] {
+                                 graft_tensor other = source;
+                                 other.shape[0] = 2;
+                                 REQUIRE(graft_session_set_source(opened.session, &other,
+                                                                  nullptr) == GRAFT_OK);
+                                 REQUIRE(graft_session_trim(opened.session, nullptr) == GRAFT_OK);
+                               }}};
+}
+
+void SweepTranscribe() {
+  const Opened opened(SoundTaskModel());
+  const std::vector<float> samples(150, 0.5f);
+  std::string text;
+  const auto keep = [](void* user, double, double, const char* piece, size_t size) -> int32_t {
+    static_cast<std::string*>(user)->append(piece, size);
+    return 0;
+  };
+  text.reserve(4096);
+  Sweep{SweptCall<graft_transcribe_result>{
+      .function = "graft_session_transcribe",
+      .call =
+          [&](graft_transcribe_result* out, graft_error* error) {
+            return graft_session_transcribe(opened.session, samples.data(), samples.size(), nullptr,
+                                            keep, &text, out, error);
+          },
+      .result =
+          [&](const graft_transcribe_result& out) {
+            return text + std::to_string(out.windows) + " " + std::to_string(out.generated_tokens);
+          },
+      .ready =
+          [&] {
+            text.clear();
+            REQUIRE(graft_session_trim(opened.session, nullptr) == GRAFT_OK);
+          },
+      .set = SetSize<graft_transcribe_result>}};
+}
+
 void SweepChat() {
   const OpenedScripted opened;
   const graft_chat_message messages[] = {{"user", "What is a long question about nothing?"},
@@ -354,6 +421,8 @@ TEST_SUITE("runtime/c_api_allocation_failures") {
     SweepEstimates();
     SweepMachine();
     SweepTokens();
+    SweepSource();
+    SweepTranscribe();
     SweepChat();
     SweepTextTasks();
     SweepImages();

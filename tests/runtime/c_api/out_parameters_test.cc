@@ -282,6 +282,37 @@ void CheckTensors() {
         GRAFT_INVALID_ARGUMENT, outputs, count);
 }
 
+void CheckSource() {
+  const Opened opened(SourceTaskModel());
+  const Opened plain(Scripted());
+  Out<int32_t, 8> ids("graft_model_encode_source", "ids");
+  Out<size_t> count("graft_model_encode_source", "count");
+  Fails(graft_model_encode_source(plain.model, "a", 1, nullptr, ids, 8, count, nullptr),
+        GRAFT_UNSUPPORTED, ids, count);
+  Fails(graft_model_encode_source(opened.model, "a", 1, "xx", ids, 8, count, nullptr),
+        GRAFT_INVALID_ARGUMENT, ids, count);
+  Out<int32_t, 8> start("graft_model_start_tokens", "ids");
+  Out<size_t> started("graft_model_start_tokens", "count");
+  Fails(graft_model_start_tokens(plain.model, nullptr, start, 8, started, nullptr),
+        GRAFT_UNSUPPORTED, start, started);
+  Fails(graft_model_start_tokens(opened.model, "xx", start, 8, started, nullptr),
+        GRAFT_INVALID_ARGUMENT, start, started);
+  const Opened listener(SoundTaskModel());
+  Out<graft_transcribe_result> result("graft_session_transcribe", "result",
+                                      sizeof(graft_transcribe_result));
+  const std::array<float, 200> samples{};
+  const auto cancel = [](void* user, double, double, const char*, size_t) -> int32_t {
+    graft_session_cancel(static_cast<graft_session*>(user));
+    return 0;
+  };
+  Fails(graft_session_transcribe(listener.session, samples.data(), 200, nullptr, cancel,
+                                 listener.session, result, nullptr),
+        GRAFT_CANCELLED, result);
+  Fails(graft_session_transcribe(opened.session, samples.data(), 200, nullptr, nullptr, nullptr,
+                                 result, nullptr),
+        GRAFT_UNSUPPORTED, result);
+}
+
 void CheckMemoryAndMachine() {
   Out<graft_memory_estimate> by_path("graft_model_estimate", "estimate",
                                      sizeof(graft_memory_estimate));
@@ -321,6 +352,7 @@ TEST_SUITE("runtime/c_api_out_parameters") {
     CheckTextTasks();
     CheckImages();
     CheckTensors();
+    CheckSource();
     CheckMemoryAndMachine();
     // A function that is new in a header needs a case above.
     for (const auto& [function, parameters] : OutParametersOfHeaders()) {

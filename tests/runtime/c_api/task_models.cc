@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "converter/tokenizer/tokenizer_json.h"
+#include "tests/support/source_model.h"
 
 namespace graft::test {
 
@@ -50,6 +51,34 @@ AlignedBytes TextTaskModel(fb::TaskKind task, bool one_by_one) {
   REQUIRE_MESSAGE(tokenizer.ok(), tokenizer.status().message());
   model.SetTokenizer(*tokenizer);
   return model.Finish();
+}
+
+namespace {
+
+AlignedBytes WithTokenizer(const SourceModel& model) {
+  return model.Build([](flatbuffers::FlatBufferBuilder& builder) {
+    const auto tokenizer =
+        converter::BuildTokenizer(builder, std::string(GRAFT_TEST_DATA) + "/stories260k");
+    REQUIRE_MESSAGE(tokenizer.ok(), tokenizer.status().message());
+    return *tokenizer;
+  });
+}
+
+}  // namespace
+
+AlignedBytes SourceTaskModel() {
+  SourceModel model;
+  model.languages = {{"de", 7}, {"en", 8}};
+  model.language_place = fb::LanguagePlace::SourceAndTarget;
+  return WithTokenizer(model);
+}
+
+AlignedBytes SoundTaskModel() {
+  SourceModel model;
+  model.has_features = model.has_audio = true;
+  model.fft_samples = 32;
+  model.hop_samples = 16;
+  return WithTokenizer(model);
 }
 
 AlignedBytes ImageTaskModel(fb::TaskKind task) {

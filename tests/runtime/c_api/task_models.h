@@ -14,4 +14,11 @@ AlignedBytes TextTaskModel(fb::TaskKind task, bool one_by_one = false);
 /// Takes images of any size, cut to [3, 6, 4], and gives one row of 12 numbers.
 AlignedBytes ImageTaskModel(fb::TaskKind task);
 
+/// An encoder-decoder of texts with the same tokenizer and the languages "de" and "en".
+AlignedBytes SourceTaskModel();
+
+/// The same of sound, without languages, in windows of 96 samples; it says what a tokenizer makes of
+/// its tokens.
+AlignedBytes SoundTaskModel();
+
 }  // namespace graft::test

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // BLOOM and MPT, whose positions are told by ALiBi alone.
-#include "converter/lower/alibi.h"
+#include "converter/lower/architectures/alibi.h"
 #include "converter/lower/architectures/gated_decoder.h"
 #include "converter/lower/architectures/registry.h"
 #include "schema/generated/model_generated.h"

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "converter/lower/alibi.h"
+#include "converter/lower/architectures/alibi.h"
 #include "converter/lower/architectures/gated_decoder.h"
 #include "converter/lower/architectures/registry.h"
 

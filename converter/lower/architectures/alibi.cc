@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/lower/alibi.h"
+#include "converter/lower/architectures/alibi.h"
 
 #include <bit>
 #include <cmath>
