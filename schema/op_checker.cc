@@ -44,6 +44,11 @@ Result<const fb::KvCache*> OpChecker::CacheAt(int32_t index) const {
   return graph_.kv_caches()->Get(index);
 }
 
+uint32_t& OpChecker::ExpertsOf(int32_t value) {
+  if (experts_of_.empty()) experts_of_.resize(graph_.values()->size());
+  return experts_of_[static_cast<size_t>(value)];
+}
+
 Status OpChecker::UseCache(int32_t index) {
   if (cache_used_[index]) return OpError("uses kv_cache %d, which another op uses", index);
   cache_used_[index] = true;
@@ -150,6 +155,15 @@ Status OpChecker::ExpectFixedShape(const fb::Value& value, int64_t rows, int64_t
   if (actual_rows == rows && actual_width == width) return OkStatus();
   return OpError("needs %.100s to be [%" PRId64 ", %" PRId64 "], it is [%" PRId64 ", %" PRId64 "]",
                  value.name()->c_str(), rows, width, actual_rows, actual_width);
+}
+
+Status OpChecker::ExpectChoices(const fb::Value& value, int64_t* choices) const {
+  if (value.type() != fb::ElementType::Int32 || value.shape()->size() != 2 ||
+      value.shape()->Get(1)->symbol() >= 0) {
+    return OpError("needs %.100s to be i32 of [rows, fixed width]", value.name()->c_str());
+  }
+  *choices = value.shape()->Get(1)->size();
+  return OkStatus();
 }
 
 Status OpChecker::ExpectSameRows(const fb::Value& a, const fb::Value& b) const {

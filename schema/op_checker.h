@@ -28,7 +28,7 @@ enum class InputRole : uint8_t;
 inline constexpr int64_t kMaxDimension = std::numeric_limits<int32_t>::max();
 inline constexpr uint32_t kMaxHeads = 1 << 16;
 inline constexpr uint32_t kMaxHeadDim = 1 << 14;
-inline constexpr uint64_t kMaxSourceRows = 1 << 20;
+inline constexpr uint32_t kMaxExperts uint64_t kMaxSourceRows = 1 << 12; 20;
 
 /// What gives a value its numbers.
 enum class Origin : uint8_t {
@@ -53,6 +53,8 @@ class OpChecker {
 
   /// What rules learn of the whole graph.
   GraphFacts& facts() { return facts_; }
+  /// Experts that a value's choices are among; 0: it holds none.
+  uint32_t& ExpertsOf(int32_t value);
   Result<const fb::KvCache*> CacheAt(int32_t index) const;
   /// Says that the op uses a cache, and is the only one to.
   /// Requires CacheAt(index) is ok.
@@ -83,6 +85,8 @@ class OpChecker {
   /// f32 [rows, width], both fixed.
   Status ExpectFixedMatrix(const fb::Value& value, int64_t* rows, int64_t* width) const;
   Status ExpectFixedShape(const fb::Value& value, int64_t rows, int64_t width) const;
+  /// i32 [rows, choices] with choices fixed; *choices receives them.
+  Status ExpectChoices(const fb::Value& value, int64_t* choices) const;
   Status ExpectSameRows(const fb::Value& a, const fb::Value& b) const;
   /// The op's first operand has one row for each token.
   Status ExpectTokenRows() const;
@@ -113,6 +117,7 @@ class OpChecker {
   std::vector<Origin> origins_;
   std::vector<bool> cache_used_;
   std::vector<bool> state_used_;
+  std::vector<uint32_t> experts_of_;     // one for each value, once there are any
   const fb::Value* roles_[kRoles] = {};  // the graph input of each fb::InputRole but Tensor
   GraphFacts facts_;
 };
@@ -123,5 +128,7 @@ class OpChecker {
 Status CheckKind(OpChecker& op);
 /// The same for the kinds that may keep a state.
 Status CheckStateKind(OpChecker& op);
+/// The same for the kinds of a mixture of experts: Route and ExpertLinear.
+Status CheckExperts(OpChecker& op);
 
 }  // namespace graft::schema

@@ -335,6 +335,8 @@ Status GraphChecker::CheckOutputs() const {
                    "of a graph with a source must have",
                    output.name()->c_str());
     }
+    if (graph_.values()->Get(value)->type() != fb::ElementType::Float32)
+      return Error(StatusCode::kCorrupt, "graph output %d is not f32", value);
   }
   return OkStatus();
 }

@@ -178,6 +178,8 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
   if (attention.position_tables() != nullptr)
     GRAFT_RETURN_IF_ERROR(CheckPositionTables(op, attention));
   if (attention.position_bias() != -1) GRAFT_RETURN_IF_ERROR(CheckPositionBias(op, attention));
+  if (attention.sinks() != -1)
+    GRAFT_RETURN_IF_ERROR(op.ExpectVector(attention.sinks(), attention.heads(), "sinks"));
   if (stored || attention.kv_cache() != -1) GRAFT_RETURN_IF_ERROR(CheckCache(op, attention));
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
@@ -384,6 +386,9 @@ Status CheckKind(OpChecker& op) {
     case fb::OpAttributes::SelectiveScan:
     case fb::OpAttributes::GatedRecurrence:
       return CheckStateKind(op);
+    case fb::OpAttributes::Route:
+    case fb::OpAttributes::ExpertLinear:
+      return CheckExperts(op);
     case fb::OpAttributes::NONE:
       break;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs of rows are read where they lie; a transposed source is read in blocks of its own rows, of
-// which the wanted columns are kept.
+// which the wanted columns are kept; of a stack, whole matrices are read.
 #include "converter/lower/constant.h"
 
 #include <algorithm>
@@ -10,6 +10,7 @@ namespace {
 
 constexpr int64_t kBlockElements = 32768;
 constexpr int64_t kTransposedBlockElements = int64_t{1} << 20;
+constexpr int64_t kStackedBlockElements = int64_t{1} << 22;
 
 Status Read(const TensorSource& source, const std::string& name, int64_t begin, int64_t end,
             std::span<double> merged, std::span<double> base) {
@@ -136,6 +137,43 @@ Status ReadProducts(const Constant& constant, const TensorSource& source, int64_
   return OkStatus();
 }
 
+// Row `row` of a matrix of the stack, which is there as a whole.
+void CopyRow(const Constant& constant, std::span<const double> matrix, int64_t row,
+             std::span<double> out) {
+  const TensorPart& part = constant.part;
+  const int64_t from = part.rows.At(row);
+  if (!part.transposed) {
+    const auto width = static_cast<int64_t>(out.size());
+    std::copy_n(matrix.begin() + from * width, width, out.begin());
+    return;
+  }
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = matrix[i * static_cast<size_t>(part.source_rows) + static_cast<size_t>(from)];
+}
+
+// Each matrix of which rows are wanted is read as a whole: it is a row of its source.
+Status ReadStack(const Constant& constant, const TensorSource& source, int64_t row_begin,
+                 int64_t row_end, std::span<double> merged, std::span<double> base) {
+  const TensorPart& part = constant.part;
+  const auto width = static_cast<size_t>(constant.row_elements());
+  const int64_t rows_each = constant.rows() / part.stack;
+  std::vector<double> matrix(static_cast<size_t>(part.source_rows) * width);
+  std::vector<double> base_matrix(base.empty() ? 0 : matrix.size());
+  int64_t held = -1;
+  for (int64_t row = row_begin; row < row_end; ++row) {
+    const int64_t number = row / rows_each;
+    if (number != held) {
+      GRAFT_RETURN_IF_ERROR(
+          Read(source, part.source, number, number + 1, matrix, std::span(base_matrix)));
+      held = number;
+    }
+    const size_t to = static_cast<size_t>(row - row_begin) * width;
+    CopyRow(constant, matrix, row % rows_each, merged.subspan(to, width));
+    if (!base.empty()) CopyRow(constant, base_matrix, row % rows_each, base.subspan(to, width));
+  }
+  return OkStatus();
+}
+
 void ApplyToRows(const TensorPart& part, int64_t row_begin, int64_t width,
                  std::span<double> numbers) {
   if (part.row_factors.empty() && part.row_offsets.empty() && part.column_factors.empty()) return;
@@ -157,6 +195,12 @@ int64_t Constant::row_elements() const {
 }
 
 int64_t RowsPerRead(const Constant& constant) {
+  if (constant.part.stack > 0) {
+    const int64_t rows_each = constant.rows() / constant.part.stack;
+    const int64_t most = std::max<int64_t>(1, kStackedBlockElements / constant.row_elements());
+    const int64_t reads = (rows_each + most - 1) / most;
+    return (rows_each + reads - 1) / reads;
+  }
   const int64_t elements = constant.part.transposed ? kTransposedBlockElements : kBlockElements;
   return std::max<int64_t>(1, elements / constant.row_elements());
 }
@@ -171,7 +215,8 @@ Status ReadConstant(const Constant& constant, const TensorSource& source, int64_
     std::copy_n(merged.begin(), base.size(), base.begin());
     return OkStatus();
   }
-  const auto read = part.vectors      ? ReadProducts
+  const auto read = part.stack > 0    ? ReadStack
+                    : part.vectors    ? ReadProducts
                     : part.groups > 1 ? ReadGroups
                     : part.transposed ? ReadColumns
                                       : ReadRuns;

@@ -50,6 +50,10 @@ struct TensorPart {
   /// Of more than 1: rows and columns are cut into as many groups, and the source has those columns
   /// of a row that are of the row's group. The others are 0.
   int64_t groups = 1;
+  /// Of more than 0: the source is a stack of so many matrices, [stack, ...], each of `source_rows`
+  /// rows, or columns if they are transposed. Of each the constant has as many rows, in this order;
+  /// `rows` counts within a matrix.
+  int64_t stack = 0;
 };
 
 /// Where the numbers of one tensor in the file come from.
@@ -70,7 +74,7 @@ struct Constant {
 };
 
 /// How many rows are best read together, so that a thread holds a few hundred KiB; of a transposed
-/// source, some MiB, because each read passes over the whole of it.
+/// source or a stack, some MiB, because each read passes over the whole of it, or of a matrix of it.
 int64_t RowsPerRead(const Constant& constant);
 
 /// Fills merged[(row_end - row_begin) * row_elements] with rows of the constant, and `base`, if not

@@ -136,6 +136,7 @@ TensorId ConstantTable::AddPart(std::string_view name, TensorPart part, std::vec
   std::vector<int64_t> source_shape = shape;
   source_shape[0] = part.source_rows;
   if (part.transposed) std::reverse(source_shape.begin(), source_shape.end());
+  if (part.stack > 0) source_shape.insert(source_shape.begin(), part.stack);
   CheckShape(part.source, source_shape);
   for (const std::string& source : part.sources) CheckShape(source, source_shape);
   Constant constant;

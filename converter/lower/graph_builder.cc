@@ -107,7 +107,7 @@ flatbuffers::Offset<fb::Attention> GraphBuilder::AttentionOf(const AttentionShap
                              shape.scale, shape.soft_cap, U32(shape.window), kv_cache, causal,
                              shape.alibi_slopes.index, shape.alibi_scale, shape.alibi_rounded,
                              shape.position_bias.index, U32(shape.position_bias_before),
-                             shape.both_ways, tables);
+                             shape.both_ways, tables, shape.sinks.index);
 }
 
 int32_t GraphBuilder::AddState(std::string_view name, int64_t rows, int64_t width) {
@@ -164,19 +164,43 @@ void GraphBuilder::CheckTakes(TensorId weight, ValueId x) {
 ValueId GraphBuilder::AddOp(std::string_view name, const std::vector<ValueId>& inputs,
                             const ValueShape& output, fb::OpAttributes type,
                             flatbuffers::Offset<void> attributes) {
-  std::vector<int32_t> operands;
-  operands.reserve(inputs.size());
-  for (const ValueId input : inputs) {
-    if (input.index >= 0) operands.push_back(input.index);
-  }
-  const ValueId result =
-      AddValue(name, output, {{output.rows, output.rows_symbol}, {output.width, -1}},
-               fb::ElementType::Float32);
-  const auto op_name = header_.CreateString(name.data(), name.size());
-  const auto op_inputs = header_.CreateVector(operands);
-  const auto op_outputs = header_.CreateVector(&result.index, 1);
-  ops_.push_back(fb::CreateOp(header_, op_name, op_inputs, op_outputs, type, attributes));
+  const ValueId result = AddRows(name, output, fb::ElementType::Float32);
+  AddOp(name, inputs, std::vector<ValueId>{result}, type, attributes);
   return result;
+}
+
+void GraphBuilder::AddOp(std::string_view name, const std::vector<ValueId>& inputs,
+                         const std::vector<ValueId>& outputs, fb::OpAttributes type,
+                         flatbuffers::Offset<void> attributes) {
+  const auto indices = [](const std::vector<ValueId>& values) {
+    std::vector<int32_t> operands;
+    for (const ValueId value : values) {
+      if (value.index >= 0) operands.push_back(value.index);
+    }
+    return operands;
+  };
+  const auto op_name = header_.CreateString(name.data(), name.size());
+  const auto op_inputs = header_.CreateVector(indices(inputs));
+  const auto op_outputs = header_.CreateVector(indices(outputs));
+  ops_.push_back(fb::CreateOp(header_, op_name, op_inputs, op_outputs, type, attributes));
+}
+
+Routed GraphBuilder::Route(std::string_view name, ValueId scores, const RoutingShape& shape) {
+  const ValueShape chosen = RowsLike(scores, shape.choices);
+  const auto route = fb::CreateRoute(header_, shape.kind, shape.bias.index, shape.normalized,
+                                     shape.epsilon, shape.scale, shape.jitter);
+  const ValueId weights = AddRows(name, chosen, fb::ElementType::Float32);
+  const ValueId choices = AddRows(std::string(name) + ".choices", chosen, fb::ElementType::Int32);
+  AddOp(name, {scores}, std::vector<ValueId>{weights, choices}, fb::OpAttributes::Route,
+        route.Union());
+  return {weights, choices};
+}
+
+ValueId GraphBuilder::ExpertLinear(std::string_view name, ValueId x, ValueId choices,
+                                   int64_t experts, TensorId weight, TensorId bias) {
+  const int64_t out_features = constant(weight).shape[0] / experts;
+  return Op(name, {x, choices}, RowsLike(x, Width(choices) * out_features),
+            fb::CreateExpertLinear(header_, weight.index, bias.index, U32(experts)));
 }
 
 Result<flatbuffers::Offset<fb::Graph>> GraphBuilder::Finish() {

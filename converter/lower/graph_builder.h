@@ -156,6 +156,17 @@ class GraphBuilder : public ConstantTable {
   ValueId MatchRms(std::string_view name, ValueId x, ValueId reference, float floor) {
     return Op(name, {x, reference}, ShapeOf(x), schema::fb::CreateMatchRms(header_, floor));
   }
+  /// Chooses experts by their scores.
+  Routed Route(std::string_view name, ValueId scores, const RoutingShape& shape);
+  /// For each choice the product with its expert's rows of `weight`, one after the other. x has a
+  /// row for all choices, or for each.
+  ValueId ExpertLinear(std::string_view name, ValueId x, ValueId choices, int64_t experts,
+                       TensorId weight, TensorId bias = {});
+  /// The sum of as many parts of each row of x as there are weights, each times its weight.
+  ValueId WeightedSum(std::string_view name, ValueId x, ValueId weights) {
+    return Op(name, {x, weights}, RowsLike(x, Width(x) / Width(weights)),
+              schema::fb::CreateWeightedSum(header_));
+  }
   /// One row for each text, or a single one if `text_ends` is none. index: of kind Row.
   ValueId PoolRows(std::string_view name, ValueId x, ValueId text_ends, schema::fb::PoolKind kind,
                    int64_t index = 0) {
@@ -244,6 +255,13 @@ class GraphBuilder : public ConstantTable {
   }
   ValueId AddOp(std::string_view name, const std::vector<ValueId>& inputs, const ValueShape& output,
                 schema::fb::OpAttributes type, flatbuffers::Offset<void> attributes);
+  void AddOp(std::string_view name, const std::vector<ValueId>& inputs,
+             const std::vector<ValueId>& outputs, schema::fb::OpAttributes type,
+             flatbuffers::Offset<void> attributes);
+  /// A value of [rows, width].
+  ValueId AddRows(std::string_view name, const ValueShape& shape, schema::fb::ElementType type) {
+    return AddValue(name, shape, {{shape.rows, shape.rows_symbol}, {shape.width, -1}}, type);
+  }
 
   int32_t Symbol(std::string_view name);
   ValueId AddValue(std::string_view name, const ValueShape& shape,

@@ -45,6 +45,19 @@ struct ModelDescription {
   std::string base_rounding;   ///< "nf4", "nf4 double-quantized"; empty: none.
   std::map<std::string, AdaptedTensor, std::less<>> adapted;  ///< By the name of the source tensor.
   std::vector<std::string> unused;  ///< Tensors of the source that the graph does without.
+
+  /// What an adapter did to what `constant` is made of, of several to the first; null: nothing.
+  const AdaptedTensor* AdaptedOf(const Constant& constant) const {
+    const auto find = [&](const std::string& source) {
+      const auto found = adapted.find(source);
+      return found == adapted.end() ? nullptr : &found->second;
+    };
+    const AdaptedTensor* change = find(constant.part.source);
+    for (const std::string& source : constant.part.sources) {
+      if (change == nullptr) change = find(source);
+    }
+    return change;
+  }
 };
 
 }  // namespace graft::converter

@@ -7,6 +7,7 @@
 
 namespace graft::schema::fb {
 struct ImageWindow;
+enum class RoutingKind : uint8_t;
 }  // namespace graft::schema::fb
 
 namespace graft::converter {
@@ -46,6 +47,7 @@ struct AttentionShape {
   int64_t position_bias_before = 0;
   bool both_ways = false;  ///< The window hides what lies ahead, too.
   PositionTableIds position_tables{};
+  TensorId sinks{};  ///< f32 [heads]: exp(sink) is added to what weights are divided by.
 };
 
 /// As schema/model.fbs's Xielu has them.
@@ -75,6 +77,22 @@ struct ScanShape {
 struct RecurrenceShape {
   int64_t blocks = 1;
   TensorId input_weight{}, input_bias{}, gate_weight{}, gate_bias{}, rates{};
+};
+
+/// As schema/model.fbs's Route has it.
+struct RoutingShape {
+  schema::fb::RoutingKind kind{};
+  int64_t choices = 0;
+  TensorId bias{};
+  bool normalized = false;
+  float epsilon = 0.0f;
+  float scale = 1.0f;
+  float jitter = 0.0f;
+};
+
+/// What a Route gives: weights of experts, and which they are.
+struct Routed {
+  ValueId weights, choices;
 };
 
 /// A window that moves over an image of height x width pixels with zeros around it.

@@ -19,8 +19,9 @@ Result<double> SampledNoise(const Constant& constant, const StoredFormat& format
                             const TensorSource& source, int64_t stride) {
   const int64_t width = constant.shape.back();
   const auto elements = static_cast<size_t>(width);
+  const bool passes_over_source = constant.part.transposed || constant.part.stack > 0;
   // One row at a time, unless each read passes over the whole source.
-  const int64_t rows_together = constant.part.transposed ? RowsPerRead(constant) : 1;
+  const int64_t rows_together = passes_over_source ? RowsPerRead(constant) : 1;
   std::vector<double> merged;
   std::vector<double> base;
   std::vector<double> stored(elements);
@@ -75,8 +76,7 @@ Result<std::vector<StoredFormat>> ChooseFormats(const ModelDescription& descript
       ParallelFor(threads, static_cast<int64_t>(constants.size()), [&](int64_t index) -> Status {
         const Constant& constant = constants[static_cast<size_t>(index)];
         StoredFormat& format = formats[static_cast<size_t>(index)];
-        if (!format.is_int4() || !description.adapted.contains(constant.part.source))
-          return OkStatus();
+        if (!format.is_int4() || description.AdaptedOf(constant) == nullptr) return OkStatus();
         const auto noise = SampledNoise(constant, format, source, wish.sampled_row_stride);
         if (!noise.ok()) return noise.status().WithContext("tensor '" + constant.name + "'");
         if (*noise > 1.0) format = StoredFormat{StorageKind::kInt8PerChannel};

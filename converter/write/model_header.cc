@@ -82,9 +82,8 @@ flatbuffers::Offset<fb::LayerReport> WriteReport(const ModelDescription& descrip
                                                  const Constant& constant,
                                                  const StoredFormat& format,
                                                  flatbuffers::FlatBufferBuilder& header) {
-  const auto adapted = description.adapted.find(constant.part.source);
-  const AdaptedTensor change =
-      adapted == description.adapted.end() ? AdaptedTensor{} : adapted->second;
+  const AdaptedTensor* adapted = description.AdaptedOf(constant);
+  const AdaptedTensor change = adapted == nullptr ? AdaptedTensor{} : *adapted;
   const auto name = header.CreateString(constant.name);
   const auto kind = header.CreateString(change.kind);
   return fb::CreateLayerReport(header, name, kind, static_cast<uint32_t>(change.rank), change.scale,

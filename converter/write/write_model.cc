@@ -38,10 +38,9 @@ WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& h
     layer.fell_back = !(FormatFor(wanted, constant.shape.back()) == wanted);
     layer.kept_delta = !(place.format == FormatFor(wanted, constant.shape.back()));
     layer.bytes = place.data_bytes + place.scales_bytes;
-    if (const auto found = description.adapted.find(constant.part.source);
-        found != description.adapted.end()) {
+    if (const AdaptedTensor* change = description.AdaptedOf(constant); change != nullptr) {
       layer.adapted = true;
-      layer.change = found->second;
+      layer.change = *change;
     }
     layer.measures = measures[i];
     outcome.layers.push_back(std::move(layer));

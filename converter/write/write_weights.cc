@@ -150,7 +150,7 @@ class WeightWriter {
     const int64_t row_elements = constant.row_elements();
     const int64_t rows = block.row_end - block.row_begin;
     const auto elements = static_cast<size_t>(rows * row_elements);
-    const bool adapted = description_.adapted.contains(constant.part.source);
+    const bool adapted = description_.AdaptedOf(constant) != nullptr;
 
     w.merged.resize(elements);
     w.stored.resize(elements);

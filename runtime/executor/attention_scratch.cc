@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "runtime/kernels/attention.h"
+#include "runtime/kernels/row_kernels.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::runtime {
@@ -16,8 +17,17 @@ size_t PositionTablesWidth(const schema::fb::Model& model,
 
 AttentionScratch ScratchOf(const Plan& plan) {
   constexpr size_t kLineFloats = 16;
+  constexpr size_t kQuantizationFloats = sizeof(RowQuantization) / sizeof(float);
+  const auto& tensors = *plan.model().model().tensors();
   AttentionScratch scratch;
   for (const schema::fb::Op* op : *plan.model().model().graph()->ops()) {
+    if (const schema::fb::ExpertLinear* linear = op->attributes_as_ExpertLinear()) {
+      const auto& shape = *tensors.Get(static_cast<uint32_t>(linear->weight()))->shape();
+      const auto out_features = static_cast<size_t>(shape[0]) / linear->experts();
+      const size_t row_floats = static_cast<size_t>(shape[1]) + out_features + kQuantizationFloats;
+      scratch.worker_floats =
+          std::max(scratch.worker_floats, kFewestExpertRows * row_floats + kExpertRowsTail);
+    }
     const schema::fb::Attention* attention = op->attributes_as_Attention();
     if (attention == nullptr) continue;
     AttentionShape shape;

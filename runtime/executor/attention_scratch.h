@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AttentionScratch: what the attention of a plan needs to work in, whatever the number of rows.
+// AttentionScratch: what the attention of a plan needs to work in, and its experts, whatever the
+// number of rows. A worker is at one of them at a time, so they share it.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +17,11 @@ namespace graft::runtime {
 
 /// Most threads that share the context of one row.
 inline constexpr size_t kMaxAttentionSplits = 16;
+
+/// Rows of an expert that a worker gathers at once, at least.
+inline constexpr size_t kFewestExpertRows = 16;
+/// Floats beside those of the rows: what kernels read after the last.
+inline constexpr size_t kExpertRowsTail = 128;
 
 struct AttentionScratch {
   size_t worker_floats = 0;   ///< of each worker, apart by a cache line

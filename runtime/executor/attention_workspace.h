@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AttentionWorkspace: what the attention steps of an executor work in, one step after the other.
+// AttentionWorkspace: what the attention steps of an executor and those of experts work in, one step
+// after the other.
 #pragma once
 
 #include <atomic>
@@ -20,6 +21,7 @@ class AttentionWorkspace {
   Status Create(const AttentionScratch& scratch, unsigned workers);
 
   unsigned workers() const { return workers_; }
+  size_t worker_floats() const { return scratch_.worker_floats; }
 
   /// A worker's own floats.
   float* scratch(unsigned worker) const { return floats() + worker * scratch_.worker_floats; }

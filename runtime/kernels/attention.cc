@@ -239,7 +239,8 @@ void AttendRowsImpl(const AttentionShape& shape, const KvView& view, const Atten
       const float* sums = block.sums + vector * view.padded_dim();
       float* out = rows.out + ((begin + i / group) * shape.heads + kv_head * group + i % group) *
                                   shape.head_dim;
-      const float inverse = 1.0f / block.total[vector];
+      const float inverse = 1.0f / AttentionDivisor(shape, block.head[vector],
+                                                    block.maximum[vector], block.total[vector]);
       for (size_t k = 0; k < shape.head_dim; ++k) out[k] = sums[k] * inverse;
     }
   }
@@ -302,33 +303,6 @@ void ProductsWithTable(const float* rows, size_t count, size_t row_stride, const
                        size_t depth, size_t table_width, size_t first, size_t last, float* out) {
   HWY_DYNAMIC_DISPATCH(ProductsWithTableImpl)
   (rows, count, row_stride, table, depth, table_width, first, last, out);
-}
-
-size_t PartialFloats(const AttentionShape& shape) {
-  return shape.heads / shape.kv_heads * (shape.head_dim + 2);
-}
-
-void CombinePartials(const AttentionShape& shape, const AttentionRows& rows, size_t row,
-                     size_t kv_head, const float* partials, size_t count) {
-  const size_t group = shape.heads / shape.kv_heads;
-  for (size_t i = 0; i < group; ++i) {
-    float* out = rows.out + (row * shape.heads + kv_head * group + i) * shape.head_dim;
-    const float* record = partials + i * (shape.head_dim + 2);
-    float maximum = kMinusInfinity;
-    for (size_t p = 0; p < count; ++p)
-      maximum = std::max(maximum, record[p * PartialFloats(shape)]);
-    float total = 0.0f;
-    std::fill(out, out + shape.head_dim, 0.0f);
-    for (size_t p = 0; p < count; ++p) {
-      const float* part = record + p * PartialFloats(shape);
-      if (part[0] == kMinusInfinity) continue;
-      const float factor = std::exp(part[0] - maximum);
-      total += factor * part[1];
-      for (size_t k = 0; k < shape.head_dim; ++k) out[k] += factor * part[2 + k];
-    }
-    const float inverse = 1.0f / total;
-    for (size_t k = 0; k < shape.head_dim; ++k) out[k] *= inverse;
-  }
 }
 
 }  // namespace graft::runtime

@@ -35,6 +35,8 @@ struct AttentionShape {
   size_t distances_before = 0;
   bool both_ways = false;   ///< The window hides what lies ahead, too.
   PositionTables tables{};  ///< With them there are as many kv_heads as heads.
+  /// Of each head, if there are any: exp(sink) is added to the sum that weights are divided by.
+  const float* sinks = nullptr;
 };
 
 /// Floats of scratch that a worker needs, whatever the op's number of rows.
@@ -74,6 +76,8 @@ void AttendRows(const AttentionShape& shape, const KvView& view, const Attention
 void AttendPartial(const AttentionShape& shape, const KvView& view, const AttentionRows& rows,
                    size_t row, size_t kv_head, size_t kv_begin, size_t kv_end, float* scratch,
                    float* partial);
+/// What the weighted sum of a head's values is divided by. total: of the weights, relative to maximum.
+float AttentionDivisor(const AttentionShape& shape, size_t head, float maximum, float total);
 size_t PartialFloats(const AttentionShape& shape);
 /// Merges `count` partials, PartialFloats() apart, into the output of `row` and `kv_head`'s group
 /// of query heads.

@@ -49,6 +49,18 @@ size_t StoredMatrix::row_bytes() const {
   return 0;
 }
 
+StoredMatrix RowsOf(const StoredMatrix& matrix, size_t begin, size_t rows) {
+  StoredMatrix part = matrix;
+  part.rows = rows;
+  part.data += begin * matrix.row_bytes();
+  if (matrix.format == WeightFormat::kInt4Block) {
+    part.scales += begin * (matrix.width / matrix.block_size) * sizeof(uint16_t);
+  } else if (matrix.scales != nullptr) {
+    part.scales += begin * sizeof(float);
+  }
+  return part;
+}
+
 void ReadRow(const StoredMatrix& matrix, size_t row, float multiplier, float* out) {
   const size_t width = matrix.width;
   const uint8_t* data = matrix.data + row * matrix.row_bytes();

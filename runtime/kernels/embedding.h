@@ -28,6 +28,9 @@ struct StoredMatrix {
   size_t row_bytes() const;
 };
 
+/// Rows [begin, begin + rows) of a matrix.
+StoredMatrix RowsOf(const StoredMatrix& matrix, size_t begin, size_t rows);
+
 /// out[0, width) = multiplier * row `row` of the matrix.
 /// Requires row < rows.
 void ReadRow(const StoredMatrix& matrix, size_t row, float multiplier, float* out);

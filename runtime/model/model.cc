@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/model/lookup_tables.h"
+#include "runtime/model/pack_layout.h"
 #include "runtime/model/packed_weights.h"
 #include "runtime/platform/cpus.h"
 #include "schema/generated/model_generated.h"
@@ -33,8 +34,8 @@ uint64_t HeaderEndOf(const schema::VerifiedModel& model) {
 Status KeepReadInPlace(const schema::VerifiedModel& model, const DataSource& source) {
   std::vector<bool> is_packed(model.model().tensors()->size(), false);
   for (const fb::Op* op : *model.model().graph()->ops()) {
-    const fb::Linear* linear = op->attributes_as_Linear();
-    if (linear != nullptr) is_packed[static_cast<size_t>(linear->weight())] = true;
+    const int32_t weight = WeightOf(*op).weight;
+    if (weight >= 0) is_packed[static_cast<size_t>(weight)] = true;
   }
   for (const fb::Op* op : *model.model().graph()->ops()) {
     const fb::Embedding* embedding = op->attributes_as_Embedding();

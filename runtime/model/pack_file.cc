@@ -83,7 +83,7 @@ Result<PackFile> PackFile::Describe(const schema::VerifiedModel& model, const Pa
   PutU64(layout.entries.size(), &file.key_);
   LayoutHashes layouts;
   for (const PackedEntry& entry : layout.entries) {
-    const fb::Tensor& weight = *tensors.Get(static_cast<uint32_t>(entry.weight));
+    const fb::Tensor& weight = *tensors.Get(static_cast<uint32_t>(entry.source.weight));
     const LinearWeights& packed = entry.weights;
     GRAFT_ASSIGN_OR_RETURN(const schema::Hash128 layout_hash,
                            layouts.Of(weight.name()->c_str(), packed));
@@ -95,9 +95,15 @@ Result<PackFile> PackFile::Describe(const schema::VerifiedModel& model, const Pa
     }
     PutHash(layout_hash, &file.key_);
     PutHash(ContentOf(weight), &file.key_);
-    PutU64(entry.bias >= 0 ? 1 : 0, &file.key_);
-    if (entry.bias >= 0) {
-      PutHash(ContentOf(*tensors.Get(static_cast<uint32_t>(entry.bias))), &file.key_);
+    const bool has_bias = entry.source.bias >= 0;
+    const bool has_experts = entry.source.matrices > 1;
+    PutU64((has_bias ? 1 : 0) + (has_experts ? 2 : 0), &file.key_);
+    if (has_bias) {
+      PutHash(ContentOf(*tensors.Get(static_cast<uint32_t>(entry.source.bias))), &file.key_);
+    }
+    if (has_experts) {
+      PutU64(entry.source.matrices, &file.key_);
+      PutU64(entry.stride, &file.key_);
     }
   }
   while (file.key_.size() % sizeof(uint64_t) != 0) file.key_.push_back(0);

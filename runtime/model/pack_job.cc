@@ -37,10 +37,10 @@ class PackJob {
     for (uint32_t i = 0; i < layout_.slices.size(); ++i) {
       // Just before its first slice, so that the bytes are still in the core's cache.
       const PackedEntry& entry = layout_.entries[layout_.slices[i].entry];
-      check_once(entry.weight);
-      check_once(entry.bias);
+      check_once(entry.source.weight);
+      check_once(entry.source.bias);
       tasks_.push_back({Task::Kind::kPack, i});
-      ++readers_[static_cast<size_t>(entry.weight)];
+      ++readers_[static_cast<size_t>(entry.source.weight)];
     }
   }
 
@@ -93,13 +93,15 @@ class PackJob {
   Status Pack(uint32_t index) {
     const PackedSlice& slice = layout_.slices[index];
     const PackedEntry& entry = layout_.entries[slice.entry];
-    const fb::Tensor& tensor = *tensors_.Get(static_cast<uint32_t>(entry.weight));
-    const StoredMatrix matrix = MatrixOf(model_, tensor);
+    const fb::Tensor& tensor = *tensors_.Get(static_cast<uint32_t>(entry.source.weight));
+    const size_t first_row = slice.matrix * entry.weights.out_features;
+    const StoredMatrix matrix =
+        RowsOf(MatrixOf(model_, tensor), first_row, entry.weights.out_features);
     const float* bias = nullptr;
-    if (entry.bias >= 0) {
-      const fb::Tensor& stored = *tensors_.Get(static_cast<uint32_t>(entry.bias));
+    if (entry.source.bias >= 0) {
+      const fb::Tensor& stored = *tensors_.Get(static_cast<uint32_t>(entry.source.bias));
       GRAFT_RETURN_IF_ERROR(Load(model_.tensor_bytes(stored).data));
-      bias = reinterpret_cast<const float*>(model_.tensor_bytes(stored).data.data());
+      bias = reinterpret_cast<const float*>(model_.tensor_bytes(stored).data.data()) + first_row;
     }
     const uint64_t offset = OffsetOf(matrix.data + slice.begin * matrix.row_bytes());
     const uint64_t size = (slice.end - slice.begin) * matrix.row_bytes();
@@ -112,7 +114,7 @@ class PackJob {
     // stay until the whole tensor is done. An embedding that shares the tensor brings back the few
     // rows it reads.
     source_.Release(offset, size);
-    if (--readers_[static_cast<size_t>(entry.weight)] == 0) Release(tensor);
+    if (--readers_[static_cast<size_t>(entry.source.weight)] == 0) Release(tensor);
     return OkStatus();
   }
 

@@ -14,6 +14,7 @@ namespace fb = schema::fb;
 
 // Weights start on this, so that none shares a page with another.
 constexpr uint64_t kEntryAlignment = 4096;
+constexpr uint64_t kMatrixAlignment = 64;  // of the experts of an entry
 // Stored bytes of one slice: few enough to share a matrix between threads and to be packed within a
 // core's cache, enough to amortize a task.
 constexpr uint64_t kSliceBytes = uint64_t{1} << 19;
@@ -21,7 +22,6 @@ constexpr uint64_t kSliceBytes = uint64_t{1} << 19;
 constexpr size_t kMaxShapes = 64;
 
 constexpr uint32_t kNoEntry = UINT32_MAX;
-using MatrixKey = std::pair<int32_t, int32_t>;  // weight and bias
 
 WeightFormat FormatOf(fb::TensorFormat format) {
   switch (format) {
@@ -58,16 +58,22 @@ Status Place(const char* name, std::vector<LinearWeights>* shapes, PackLayout* l
     GRAFT_RETURN_IF_ERROR(FindLayout(name, &entry->weights));
     if (shapes->size() < kMaxShapes) shapes->push_back(entry->weights);
   }
-  if (CheckedAlignUp(layout->bytes, kEntryAlignment, &entry->offset) &&
-      CheckedAdd(entry->offset, entry->weights.packed_bytes, &layout->bytes)) {
+  uint64_t bytes = 0;
+  if (CheckedAlignUp(entry->weights.packed_bytes, kMatrixAlignment, &entry->stride) &&
+      CheckedMultiply(entry->stride, entry->source.matrices - uint64_t{1}, &bytes) &&
+      CheckedAdd(bytes, entry->weights.packed_bytes, &bytes) &&
+      CheckedAlignUp(layout->bytes, kEntryAlignment, &entry->offset) &&
+      CheckedAdd(entry->offset, bytes, &layout->bytes)) {
     return OkStatus();
   }
   return Error(StatusCode::kOutOfMemory,
                "tensor %.200s: the packed weights do not fit the address space", name);
 }
 
-void Cut(const StoredMatrix& matrix, uint32_t index, PackLayout* layout) {
+// matrix: one of the entry's.
+void Cut(const StoredMatrix& matrix, uint32_t index, uint32_t number, PackLayout* layout) {
   const PackedEntry& entry = layout->entries[index];
+  const uint64_t offset = entry.offset + number * entry.stride;
   size_t rows = matrix.rows;
   if (const size_t tile = entry.weights.tile_rows; tile != 0) {
     rows = std::max<size_t>(1, kSliceBytes / (matrix.row_bytes() * tile)) * tile;
@@ -76,12 +82,20 @@ void Cut(const StoredMatrix& matrix, uint32_t index, PackLayout* layout) {
     // The last slice takes the rest: a slice smaller than a tile could be given another layout.
     const size_t end = matrix.rows - begin < 2 * rows ? matrix.rows : begin + rows;
     const PackedRange range = PackedRangeOf(entry.weights, begin, end);
-    layout->slices.push_back({index, begin, end, entry.offset + range.offset, range.bytes});
+    layout->slices.push_back({index, number, begin, end, offset + range.offset, range.bytes});
     begin = end;
   }
 }
 
 }  // namespace
+
+OpWeight WeightOf(const fb::Op& op) {
+  if (const fb::Linear* linear = op.attributes_as_Linear())
+    return {linear->weight(), linear->bias(), 1};
+  if (const fb::ExpertLinear* linear = op.attributes_as_ExpertLinear())
+    return {linear->weight(), linear->bias(), linear->experts()};
+  return {};
+}
 
 StoredMatrix MatrixOf(const schema::VerifiedModel& model, const fb::Tensor& tensor) {
   const schema::TensorBytes bytes = model.tensor_bytes(tensor);
@@ -102,38 +116,38 @@ Result<PackLayout> LayOutWeights(const schema::VerifiedModel& model) {
   std::vector<LinearWeights> shapes;
   layout.entry_of_op.assign(graph.ops()->size(), 0);
   // Found by halving: a file may give one weight as many biases as it likes.
-  std::vector<MatrixKey> keys;
+  std::vector<OpWeight> keys;
   for (const fb::Op* op : *graph.ops()) {
-    const fb::Linear* linear = op->attributes_as_Linear();
-    if (linear != nullptr) keys.emplace_back(linear->weight(), linear->bias());
+    const OpWeight used = WeightOf(*op);
+    if (used.weight >= 0) keys.push_back(used);
   }
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   std::vector<uint32_t> entry_of_key(keys.size(), kNoEntry);
   for (uint32_t op = 0; op < graph.ops()->size(); ++op) {
-    const fb::Linear* linear = graph.ops()->Get(op)->attributes_as_Linear();
-    if (linear == nullptr) continue;
-    const auto key =
-        std::lower_bound(keys.begin(), keys.end(), MatrixKey(linear->weight(), linear->bias()));
+    const OpWeight used = WeightOf(*graph.ops()->Get(op));
+    if (used.weight < 0) continue;
+    const auto key = std::lower_bound(keys.begin(), keys.end(), used);
     uint32_t& known = entry_of_key[static_cast<size_t>(key - keys.begin())];
     if (known != kNoEntry) {
       layout.entry_of_op[op] = known;
       continue;
     }
-    const fb::Tensor& tensor = *tensors.Get(static_cast<uint32_t>(linear->weight()));
+    const fb::Tensor& tensor = *tensors.Get(static_cast<uint32_t>(used.weight));
+    StoredMatrix matrix = MatrixOf(model, tensor);
+    matrix.rows /= used.matrices;
     PackedEntry entry;
-    entry.weight = linear->weight();
-    entry.bias = linear->bias();
-    entry.weights.format = FormatOf(tensor.format());
-    entry.weights.out_features = static_cast<size_t>(tensor.shape()->Get(0));
-    entry.weights.in_features = static_cast<size_t>(tensor.shape()->Get(1));
-    entry.weights.block_size = tensor.block_size();
+    entry.source = used;
+    entry.weights.format = matrix.format;
+    entry.weights.out_features = matrix.rows;
+    entry.weights.in_features = matrix.width;
+    entry.weights.block_size = matrix.block_size;
     GRAFT_RETURN_IF_ERROR(Place(tensor.name()->c_str(), &shapes, &layout, &entry));
     const auto index = static_cast<uint32_t>(layout.entries.size());
     layout.entry_of_op[op] = index;
     known = index;
     layout.entries.push_back(entry);
-    Cut(MatrixOf(model, tensor), index, &layout);
+    for (uint32_t i = 0; i < used.matrices; ++i) Cut(matrix, index, i, &layout);
   }
   if (!CheckedAdd(layout.bytes, uint64_t{kReadableTailBytes}, &layout.bytes)) {
     return Status(StatusCode::kOutOfMemory, "the packed weights do not fit the address space");

@@ -11,23 +11,38 @@
 #include "schema/result.h"
 #include "schema/verify.h"
 
+namespace graft::schema::fb {
+struct Op;
+}  // namespace graft::schema::fb
+
 namespace graft::runtime {
 
 /// `tensor` as it lies in the file.
 /// Requires a matrix of numbers.
 StoredMatrix MatrixOf(const schema::VerifiedModel& model, const schema::fb::Tensor& tensor);
 
+/// What an op multiplies with, as tensor indices; weight is -1 of ops that do not multiply.
+struct OpWeight {
+  int32_t weight = -1;
+  int32_t bias = -1;      ///< -1: none
+  uint32_t matrices = 1;  ///< that the weight's rows are, one after the other: one for each expert
+
+  auto operator<=>(const OpWeight&) const = default;
+};
+OpWeight WeightOf(const schema::fb::Op& op);
+
 /// A weight with its bias. A weight with two biases is two of them.
 struct PackedEntry {
-  int32_t weight = -1;  ///< tensor indices
-  int32_t bias = -1;    ///< -1: none
-  LinearWeights weights;
-  uint64_t offset = 0;  ///< from the start of all packed bytes
+  OpWeight source;
+  LinearWeights weights;  ///< of the first matrix
+  uint64_t stride = 0;    ///< packed bytes from one matrix to the next
+  uint64_t offset = 0;    ///< from the start of all packed bytes
 };
 
-/// Output rows of one entry: what one task packs, or checks.
+/// Output rows of one matrix of an entry: what one task packs, or checks.
 struct PackedSlice {
   uint32_t entry = 0;
+  uint32_t matrix = 0;
   size_t begin = 0, end = 0;
   uint64_t offset = 0;  ///< from the start of all packed bytes
   uint64_t bytes = 0;

@@ -39,10 +39,11 @@ class PackedWeights {
   PackedWeights(const PackedWeights&) = delete;
   PackedWeights& operator=(const PackedWeights&) = delete;
 
-  /// The weights of op `op` of the graph, which must be a Linear.
-  const LinearWeights& linear(uint32_t op) const {
-    return layout_.entries[layout_.entry_of_op[op]].weights;
-  }
+  /// The weights of op `op` of the graph, which must be a Linear or, of its first expert, an
+  /// ExpertLinear.
+  const LinearWeights& linear(uint32_t op) const { return entry(op).weights; }
+  /// The same with what holds of all experts.
+  const PackedEntry& entry(uint32_t op) const { return layout_.entries[layout_.entry_of_op[op]]; }
   uint64_t bytes() const { return layout_.bytes; }
 
   /// Lets go of the mapped pages of a cache file; they come back when they are read.

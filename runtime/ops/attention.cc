@@ -107,6 +107,7 @@ class Attend final : public StepRunner {
       shape_.distances = source.matrix_width(attention.position_bias());
     shape_.distances_before = attention.position_bias_before();
     shape_.both_ways = attention.both_ways();
+    shape_.sinks = source.floats(attention.sinks());
     stored_.Read(source, attention);
     workspace_ = &source.attention;
     const schema::fb::PositionTables* tables = attention.position_tables();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear, in two steps: the rows are quantized once for all linears that read them, and then all
-// these are computed together, so that their slices are shared out among the threads.
+// Linear: the rows are quantized once for all linears that read them, and then all these are
+// computed together, so that their slices are shared out among the threads.
 #include <algorithm>
 #include <cinttypes>
 #include <cstddef>
@@ -13,6 +13,7 @@
 #include "runtime/executor/step_runner.h"
 #include "runtime/kernels/row_kernels.h"
 #include "runtime/ops/op_table.h"
+#include "runtime/ops/quantize.h"
 #include "runtime/plan/plan_builder.h"
 #include "runtime/threads/worker_team.h"
 #include "schema/generated/model_generated.h"
@@ -23,31 +24,6 @@ namespace {
 // How much of the weights that come next is brought near: a part of a second-level cache that
 // leaves the rest to what is computed meanwhile.
 constexpr uint64_t kAheadBytes = 128 << 10;
-
-// int8 codes and a RowQuantization for each row.
-class Quantize final : public StepRunner {
- public:
-  void RunRows(const CallState&, size_t begin, size_t end) const override {
-    for (size_t row = begin; row < end; ++row)
-      QuantizeRow(in0(row), width(), codes_ + row * width(), quantization_ + row);
-    // A kernel that works on more rows than are left computes the last one again and again, each
-    // time with the next row's quantization, and keeps any of the results.
-    if (end == rows())
-      std::fill_n(quantization_ + end, kExtraQuantizations, quantization_[end - 1]);
-  }
-
- protected:
-  Status Prepare(const StepPlaces& places) override {
-    codes_ = places.output<int8_t>(0);
-    quantization_ =
-        reinterpret_cast<RowQuantization*>(codes_ + QuantizedCodesBytes(rows(), width()));
-    return OkStatus();
-  }
-
- private:
-  int8_t* codes_ = nullptr;
-  RowQuantization* quantization_ = nullptr;
-};
 
 // Inputs of a step: the rows, and their quantized form or -1.
 class Linears final : public StepRunner {
@@ -124,14 +100,6 @@ class Linears final : public StepRunner {
   uint64_t weight_bytes_ = 0;     // packed, of the linears that run
 };
 
-const StepKind kQuantize = {.name = "quantize", .make = MakeRunner<Quantize>};
-
-bool IsQuantized(schema::fb::TensorFormat format) {
-  using Format = schema::fb::TensorFormat;
-  return format == Format::Int8PerChannel || format == Format::Int4Block ||
-         format == Format::Int4PerChannel;
-}
-
 // One step for all linears that read what op `first` reads, after one that quantizes it if any of
 // them wants that.
 void PlanLinears(PlanBuilder& plan, uint32_t first) {
@@ -147,12 +115,7 @@ void PlanLinears(PlanBuilder& plan, uint32_t first) {
     quantized =
         quantized || IsQuantized(tensors.Get(static_cast<uint32_t>(linear->weight()))->format());
   }
-  int32_t codes = -1;
-  if (quantized) {
-    const std::vector<PlanDimension>& shape = plan.value(input).shape;  // [rows, width]
-    codes = plan.AddValue(ValueKind::kQuantized, shape[0], static_cast<size_t>(shape[1].size));
-    plan.AddStep(kQuantize, first, {input}, {codes});
-  }
+  const int32_t codes = quantized ? QuantizedForm(plan, first, input) : -1;
   Step& step = plan.AddStep(kLinear, first, {input, codes}, {});
   for (const uint32_t op : ops) step.outputs.push_back(plan.op(op).outputs()->Get(0));
   step.ops = std::move(ops);

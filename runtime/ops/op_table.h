@@ -35,6 +35,8 @@ extern const StepKind kShortConvolution;
 extern const StepKind kGatedDeltaRule;
 extern const StepKind kSelectiveScan;
 extern const StepKind kGatedRecurrence;
+extern const StepKind kRoute;
+extern const StepKind kExpertLinear;
 
 /// In the order of model.fbs's union OpAttributes.
 inline constexpr const StepKind* kOps[] = {
@@ -52,7 +54,8 @@ inline constexpr const StepKind* kOps[] = {
     &kGaussianTopK,    &kMatchRms,
     &kRowWindows,      &kShortConvolution,
     &kGatedDeltaRule,  &kSelectiveScan,
-    &kGatedRecurrence,
+    &kGatedRecurrence, &kRoute,
+    &kExpertLinear,
 };
 
 }  // namespace graft::runtime::ops

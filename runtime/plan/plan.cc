@@ -9,6 +9,13 @@ const schema::fb::Op& Plan::op(uint32_t index) const {
   return *model_.model().graph()->ops()->Get(index);
 }
 
+uint32_t Plan::ChoicesOf(uint32_t index) const {
+  const schema::fb::Op& expert_linear = op(index);
+  if (expert_linear.attributes_as_ExpertLinear() == nullptr) return 1;
+  const auto choices = static_cast<size_t>(expert_linear.inputs()->Get(1));
+  return static_cast<uint32_t>(values_[choices].shape[1].size);
+}
+
 std::vector<int64_t> Plan::shape(int32_t value, const Binding& binding) const {
   std::vector<int64_t> shape;
   for (const PlanDimension& dimension : values_[static_cast<size_t>(value)].shape)

@@ -46,6 +46,8 @@ struct PlanValue {
   size_t width = 0;                       ///< kAngles: rotary_dim; kKeyValues: head_dim
   size_t kv_heads = 0;                    ///< kKeyValues
   int32_t texts_symbol = -1;              ///< kKeyValues: how many texts the rows are; -1: one
+  /// kQuantized: how many runs of a row are quantized, each by itself.
+  size_t parts = 1;
   bool is_output = false;
 };
 
@@ -97,6 +99,8 @@ class Plan {
   bool has_state() const { return has_state_; }
 
   const schema::fb::Op& op(uint32_t index) const;
+  /// The experts that a row is given to by an ExpertLinear; 1 of other ops.
+  uint32_t ChoicesOf(uint32_t op) const;
   const schema::VerifiedModel& model() const { return model_; }
 
   /// A value's shape.

@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "runtime/plan/plan.h"
@@ -44,6 +46,10 @@ class PlanBuilder {
                 std::initializer_list<int32_t> outputs);
   /// Adds a step with the op's inputs and outputs.
   Step& AddStep(const StepKind& kind, uint32_t op);
+  /// What was quantized of a value, in as many parts of each row; -1: nothing yet.
+  int32_t& quantized_form(int32_t value, size_t parts) {
+    return quantized_.try_emplace({value, parts}, -1).first->second;
+  }
   /// Says that an op is in a step already, and needs none of its own.
   void MarkPlanned(uint32_t op) { planned_[op] = true; }
   /// Says that some step needs all rows of a text at once.
@@ -55,6 +61,7 @@ class PlanBuilder {
   void ReadReaders();
 
   Plan plan_;
+  std::map<std::pair<int32_t, size_t>, int32_t> quantized_;
   std::vector<bool> planned_;  // for each op of the graph
   // Ops by their first input; those of value v are [reader_begins_[v], reader_begins_[v + 1]).
   std::vector<uint32_t> readers_;

@@ -58,7 +58,7 @@ Status BytesOf(const Plan& plan, int32_t value, const Binding& binding, uint64_t
       break;
     case ValueKind::kQuantized:
       *bytes = QuantizedCodesBytes(rows, row_elements) +
-               (rows + kExtraQuantizations) * sizeof(RowQuantization);
+               (rows * planned.parts + kExtraQuantizations) * sizeof(RowQuantization);
       break;
     case ValueKind::kKeyValues: {
       KvView view;

@@ -82,7 +82,9 @@ uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
         add_tensor(tables->query());
         add_tensor(tables->key());
       }
+      add_tensor(attention->sinks());
     }
+    if (const auto* route = op->attributes_as_Route()) add_tensor(route->bias());
     if (const auto* norm = op->attributes_as_LayerNorm()) {
       add_tensor(norm->weight());
       add_tensor(norm->bias());
@@ -125,8 +127,8 @@ Result<uint64_t> ArenaBytesOfText(const Plan& plan, uint32_t tokens) {
 uint64_t LargestMatrix(const schema::VerifiedModel& model, const PackLayout& layout) {
   uint64_t most = 0;
   for (const PackedEntry& entry : layout.entries) {
-    const schema::TensorBytes bytes =
-        model.tensor_bytes(*model.model().tensors()->Get(static_cast<uint32_t>(entry.weight)));
+    const schema::TensorBytes bytes = model.tensor_bytes(
+        *model.model().tensors()->Get(static_cast<uint32_t>(entry.source.weight)));
     most = std::max<uint64_t>(most, bytes.data.size() + bytes.scales.size());
   }
   return most;
@@ -139,6 +141,11 @@ uint64_t OperatorBytes(const Plan& plan, const PackLayout& layout, unsigned work
     const auto weights = [&](uint32_t op) -> const LinearWeights& {
       return layout.entries[layout.entry_of_op[op]].weights;
     };
+    // Experts share a whole slice's operator and a last one's, of each worker.
+    if (plan.op(step.ops[0]).attributes_as_ExpertLinear() != nullptr) {
+      operators += uint64_t{2} * workers * step.ops.size();
+      continue;
+    }
     uint64_t group_bytes = 0;
     for (const uint32_t op : step.ops) group_bytes += weights(op).packed_bytes;
     for (const uint32_t op : step.ops)

@@ -223,8 +223,9 @@ uint64_t Session::weight_bytes() const {
   const auto& ops = *impl_->model->verified().model().graph()->ops();
   uint64_t bytes = 0;
   for (uint32_t op = 0; op < ops.size(); ++op) {
-    if (ops.Get(op)->attributes_as_Linear() != nullptr)
-      bytes += impl_->model->packed_weights().linear(op).packed_bytes;
+    if (WeightOf(*ops.Get(op)).weight < 0) continue;
+    const uint64_t matrix_bytes = impl_->model->packed_weights().linear(op).packed_bytes;
+    bytes += matrix_bytes * impl_->plan.ChoicesOf(op);
   }
   return bytes;
 }

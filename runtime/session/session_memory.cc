@@ -8,6 +8,7 @@
 
 #include "runtime/executor/attention_scratch.h"
 #include "runtime/model/model.h"
+#include "runtime/model/pack_layout.h"
 #include "runtime/plan/schedule.h"
 #include "runtime/platform/data_source.h"
 #include "runtime/threads/worker_team.h"
@@ -27,11 +28,10 @@ constexpr uint32_t kMaxContextTokens = 1u << 30;
 
 bool AllFloat32(const schema::VerifiedModel& model) {
   for (const fb::Op* op : *model.model().graph()->ops()) {
-    const fb::Linear* linear = op->attributes_as_Linear();
-    if (linear == nullptr) continue;
-    const fb::Tensor& weight =
-        *model.model().tensors()->Get(static_cast<uint32_t>(linear->weight()));
-    if (weight.format() != fb::TensorFormat::Float32) return false;
+    const int32_t weight = WeightOf(*op).weight;
+    if (weight < 0) continue;
+    const fb::Tensor& tensor = *model.model().tensors()->Get(static_cast<uint32_t>(weight));
+    if (tensor.format() != fb::TensorFormat::Float32) return false;
   }
   return true;
 }

@@ -57,6 +57,12 @@ Status LinearOperator::Create(const char* name, const LinearWeights& weights, si
                      name, "use");
 }
 
+void LinearOperator::Rebind(const uint8_t* packed) {
+  // XNNPACK asks the provider for the weights whenever it is given a number of rows.
+  impl_->provider.bytes = const_cast<uint8_t*>(packed);
+  if (impl_->product.packed != nullptr) impl_->product.packed = packed;
+}
+
 Status LinearOperator::Prepare(size_t rows, const void* input, const RowQuantization* quantization,
                                float* output) {
   const auto* floats = static_cast<const float*>(input);

@@ -36,6 +36,10 @@ class LinearOperator {
   Status Create(const char* name, const LinearWeights& weights, size_t begin, size_t end,
                 const uint16_t* unit_scales);
 
+  /// From the next Prepare on: the same rows of other weights of the same shape and layout, which
+  /// begin at `packed`.
+  void Rebind(const uint8_t* packed);
+
   /// For `rows` rows of input: f32, or int8 codes with `quantization`. output points at column
   /// `begin` of the first output row; its rows are out_features apart.
   Status Prepare(size_t rows, const void* input, const RowQuantization* quantization,

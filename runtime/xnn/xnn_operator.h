@@ -29,7 +29,7 @@ struct Provider {
 
   xnn_weights_cache_provider callbacks = {};
   const Mode mode;
-  uint8_t* const bytes;
+  uint8_t* bytes;
   const size_t capacity;
   size_t asked = 0;
 };

@@ -128,6 +128,12 @@ struct SelectiveScanBuilder;
 struct GatedRecurrence;
 struct GatedRecurrenceBuilder;
 
+struct Route;
+struct RouteBuilder;
+
+struct ExpertLinear;
+struct ExpertLinearBuilder;
+
 struct Op;
 struct OpBuilder;
 
@@ -320,6 +326,39 @@ inline const char *EnumNamePoolKind(PoolKind e) {
   return EnumNamesPoolKind()[index];
 }
 
+enum class RoutingKind : uint8_t {
+  Softmax = 0,
+  Sigmoid = 1,
+  SparseMixer = 2,
+  MIN = Softmax,
+  MAX = SparseMixer
+};
+
+inline const RoutingKind (&EnumValuesRoutingKind())[3] {
+  static const RoutingKind values[] = {
+    RoutingKind::Softmax,
+    RoutingKind::Sigmoid,
+    RoutingKind::SparseMixer
+  };
+  return values;
+}
+
+inline const char * const *EnumNamesRoutingKind() {
+  static const char * const names[4] = {
+    "Softmax",
+    "Sigmoid",
+    "SparseMixer",
+    nullptr
+  };
+  return names;
+}
+
+inline const char *EnumNameRoutingKind(RoutingKind e) {
+  if (flatbuffers::IsOutRange(e, RoutingKind::Softmax, RoutingKind::SparseMixer)) return "";
+  const size_t index = static_cast<size_t>(e);
+  return EnumNamesRoutingKind()[index];
+}
+
 enum class OpAttributes : uint8_t {
   NONE = 0,
   Embedding = 1,
@@ -350,11 +389,13 @@ enum class OpAttributes : uint8_t {
   GatedDeltaRule = 26,
   SelectiveScan = 27,
   GatedRecurrence = 28,
+  Route = 29,
+  ExpertLinear = 30,
   MIN = NONE,
-  MAX = GatedRecurrence
+  MAX = ExpertLinear
 };
 
-inline const OpAttributes (&EnumValuesOpAttributes())[29] {
+inline const OpAttributes (&EnumValuesOpAttributes())[31] {
   static const OpAttributes values[] = {
     OpAttributes::NONE,
     OpAttributes::Embedding,
@@ -384,13 +425,15 @@ inline const OpAttributes (&EnumValuesOpAttributes())[29] {
     OpAttributes::ShortConvolution,
     OpAttributes::GatedDeltaRule,
     OpAttributes::SelectiveScan,
-    OpAttributes::GatedRecurrence
+    OpAttributes::GatedRecurrence,
+    OpAttributes::Route,
+    OpAttributes::ExpertLinear
   };
   return values;
 }
 
 inline const char * const *EnumNamesOpAttributes() {
-  static const char * const names[30] = {
+  static const char * const names[32] = {
     "NONE",
     "Embedding",
     "Linear",
@@ -420,13 +463,15 @@ inline const char * const *EnumNamesOpAttributes() {
     "GatedDeltaRule",
     "SelectiveScan",
     "GatedRecurrence",
+    "Route",
+    "ExpertLinear",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameOpAttributes(OpAttributes e) {
-  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::GatedRecurrence)) return "";
+  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::ExpertLinear)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesOpAttributes()[index];
 }
@@ -545,6 +590,14 @@ template<> struct OpAttributesTraits<graft::schema::fb::SelectiveScan> {
 
 template<> struct OpAttributesTraits<graft::schema::fb::GatedRecurrence> {
   static const OpAttributes enum_value = OpAttributes::GatedRecurrence;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::Route> {
+  static const OpAttributes enum_value = OpAttributes::Route;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::ExpertLinear> {
+  static const OpAttributes enum_value = OpAttributes::ExpertLinear;
 };
 
 bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type);
@@ -1809,7 +1862,8 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_POSITION_BIAS = 26,
     VT_POSITION_BIAS_BEFORE = 28,
     VT_BOTH_WAYS = 30,
-    VT_POSITION_TABLES = 32
+    VT_POSITION_TABLES = 32,
+    VT_SINKS = 34
   };
   uint32_t heads() const {
     return GetField<uint32_t>(VT_HEADS, 0);
@@ -1856,6 +1910,9 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const graft::schema::fb::PositionTables *position_tables() const {
     return GetPointer<const graft::schema::fb::PositionTables *>(VT_POSITION_TABLES);
   }
+  int32_t sinks() const {
+    return GetField<int32_t>(VT_SINKS, -1);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint32_t>(verifier, VT_HEADS, 4) &&
@@ -1874,6 +1931,7 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint8_t>(verifier, VT_BOTH_WAYS, 1) &&
            VerifyOffset(verifier, VT_POSITION_TABLES) &&
            verifier.VerifyTable(position_tables()) &&
+           VerifyField<int32_t>(verifier, VT_SINKS, 4) &&
            verifier.EndTable();
   }
 };
@@ -1927,6 +1985,9 @@ struct AttentionBuilder {
   void add_position_tables(flatbuffers::Offset<graft::schema::fb::PositionTables> position_tables) {
     fbb_.AddOffset(Attention::VT_POSITION_TABLES, position_tables);
   }
+  void add_sinks(int32_t sinks) {
+    fbb_.AddElement<int32_t>(Attention::VT_SINKS, sinks, -1);
+  }
   explicit AttentionBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1954,8 +2015,10 @@ inline flatbuffers::Offset<Attention> CreateAttention(
     int32_t position_bias = -1,
     uint32_t position_bias_before = 0,
     bool both_ways = false,
-    flatbuffers::Offset<graft::schema::fb::PositionTables> position_tables = 0) {
+    flatbuffers::Offset<graft::schema::fb::PositionTables> position_tables = 0,
+    int32_t sinks = -1) {
   AttentionBuilder builder_(_fbb);
+  builder_.add_sinks(sinks);
   builder_.add_position_tables(position_tables);
   builder_.add_position_bias_before(position_bias_before);
   builder_.add_position_bias(position_bias);
@@ -3150,6 +3213,158 @@ inline flatbuffers::Offset<GatedRecurrence> CreateGatedRecurrence(
   return builder_.Finish();
 }
 
+struct Route FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef RouteBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_KIND = 4,
+    VT_BIAS = 6,
+    VT_NORMALIZED = 8,
+    VT_EPSILON = 10,
+    VT_SCALE = 12,
+    VT_JITTER = 14
+  };
+  graft::schema::fb::RoutingKind kind() const {
+    return static_cast<graft::schema::fb::RoutingKind>(GetField<uint8_t>(VT_KIND, 0));
+  }
+  int32_t bias() const {
+    return GetField<int32_t>(VT_BIAS, -1);
+  }
+  bool normalized() const {
+    return GetField<uint8_t>(VT_NORMALIZED, 0) != 0;
+  }
+  float epsilon() const {
+    return GetField<float>(VT_EPSILON, 0.0f);
+  }
+  float scale() const {
+    return GetField<float>(VT_SCALE, 1.0f);
+  }
+  float jitter() const {
+    return GetField<float>(VT_JITTER, 0.0f);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
+           VerifyField<int32_t>(verifier, VT_BIAS, 4) &&
+           VerifyField<uint8_t>(verifier, VT_NORMALIZED, 1) &&
+           VerifyField<float>(verifier, VT_EPSILON, 4) &&
+           VerifyField<float>(verifier, VT_SCALE, 4) &&
+           VerifyField<float>(verifier, VT_JITTER, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct RouteBuilder {
+  typedef Route Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_kind(graft::schema::fb::RoutingKind kind) {
+    fbb_.AddElement<uint8_t>(Route::VT_KIND, static_cast<uint8_t>(kind), 0);
+  }
+  void add_bias(int32_t bias) {
+    fbb_.AddElement<int32_t>(Route::VT_BIAS, bias, -1);
+  }
+  void add_normalized(bool normalized) {
+    fbb_.AddElement<uint8_t>(Route::VT_NORMALIZED, static_cast<uint8_t>(normalized), 0);
+  }
+  void add_epsilon(float epsilon) {
+    fbb_.AddElement<float>(Route::VT_EPSILON, epsilon, 0.0f);
+  }
+  void add_scale(float scale) {
+    fbb_.AddElement<float>(Route::VT_SCALE, scale, 1.0f);
+  }
+  void add_jitter(float jitter) {
+    fbb_.AddElement<float>(Route::VT_JITTER, jitter, 0.0f);
+  }
+  explicit RouteBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Route> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Route>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Route> CreateRoute(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    graft::schema::fb::RoutingKind kind = graft::schema::fb::RoutingKind::Softmax,
+    int32_t bias = -1,
+    bool normalized = false,
+    float epsilon = 0.0f,
+    float scale = 1.0f,
+    float jitter = 0.0f) {
+  RouteBuilder builder_(_fbb);
+  builder_.add_jitter(jitter);
+  builder_.add_scale(scale);
+  builder_.add_epsilon(epsilon);
+  builder_.add_bias(bias);
+  builder_.add_normalized(normalized);
+  builder_.add_kind(kind);
+  return builder_.Finish();
+}
+
+struct ExpertLinear FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ExpertLinearBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_WEIGHT = 4,
+    VT_BIAS = 6,
+    VT_EXPERTS = 8
+  };
+  int32_t weight() const {
+    return GetField<int32_t>(VT_WEIGHT, 0);
+  }
+  int32_t bias() const {
+    return GetField<int32_t>(VT_BIAS, -1);
+  }
+  uint32_t experts() const {
+    return GetField<uint32_t>(VT_EXPERTS, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<int32_t>(verifier, VT_WEIGHT, 4) &&
+           VerifyField<int32_t>(verifier, VT_BIAS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_EXPERTS, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct ExpertLinearBuilder {
+  typedef ExpertLinear Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_weight(int32_t weight) {
+    fbb_.AddElement<int32_t>(ExpertLinear::VT_WEIGHT, weight, 0);
+  }
+  void add_bias(int32_t bias) {
+    fbb_.AddElement<int32_t>(ExpertLinear::VT_BIAS, bias, -1);
+  }
+  void add_experts(uint32_t experts) {
+    fbb_.AddElement<uint32_t>(ExpertLinear::VT_EXPERTS, experts, 0);
+  }
+  explicit ExpertLinearBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<ExpertLinear> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<ExpertLinear>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<ExpertLinear> CreateExpertLinear(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    int32_t weight = 0,
+    int32_t bias = -1,
+    uint32_t experts = 0) {
+  ExpertLinearBuilder builder_(_fbb);
+  builder_.add_experts(experts);
+  builder_.add_bias(bias);
+  builder_.add_weight(weight);
+  return builder_.Finish();
+}
+
 struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef OpBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -3258,6 +3473,12 @@ struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   }
   const graft::schema::fb::GatedRecurrence *attributes_as_GatedRecurrence() const {
     return attributes_type() == graft::schema::fb::OpAttributes::GatedRecurrence ? static_cast<const graft::schema::fb::GatedRecurrence *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::Route *attributes_as_Route() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::Route ? static_cast<const graft::schema::fb::Route *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::ExpertLinear *attributes_as_ExpertLinear() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::ExpertLinear ? static_cast<const graft::schema::fb::ExpertLinear *>(attributes()) : nullptr;
   }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
@@ -3384,6 +3605,14 @@ template<> inline const graft::schema::fb::SelectiveScan *Op::attributes_as<graf
 
 template<> inline const graft::schema::fb::GatedRecurrence *Op::attributes_as<graft::schema::fb::GatedRecurrence>() const {
   return attributes_as_GatedRecurrence();
+}
+
+template<> inline const graft::schema::fb::Route *Op::attributes_as<graft::schema::fb::Route>() const {
+  return attributes_as_Route();
+}
+
+template<> inline const graft::schema::fb::ExpertLinear *Op::attributes_as<graft::schema::fb::ExpertLinear>() const {
+  return attributes_as_ExpertLinear();
 }
 
 struct OpBuilder {
@@ -5028,6 +5257,14 @@ inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj,
     }
     case OpAttributes::GatedRecurrence: {
       auto ptr = reinterpret_cast<const graft::schema::fb::GatedRecurrence *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::Route: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::Route *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::ExpertLinear: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::ExpertLinear *>(obj);
       return verifier.VerifyTable(ptr);
     }
     default: return true;

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kFamilies = 55;
+constexpr size_t kFamilies = 66;
 constexpr size_t kPrompt = 8;
 // Of the largest logit. Found: 1e-6.
 constexpr double kRelativeTolerance = 1e-4;

@@ -173,6 +173,7 @@ Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbe
         weights[j] = std::exp(score);
         total += weights[j];
       }
+      if (!options.sinks.empty()) total += std::exp(double{options.sinks[head]});
       for (size_t k = 0; k < dim; ++k) {
         double sum = 0.0;
         for (size_t j = 0; j < key.rows; ++j) sum += weights[j] / total * value(j, kv * dim + k);

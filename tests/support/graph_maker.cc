@@ -208,6 +208,8 @@ int32_t GraphMaker::Attention(int32_t query, int32_t key, int32_t value,
       options.alibi_slopes.empty()
           ? -1
           : builder_.FloatTensor("slopes", {options.heads}, options.alibi_slopes);
+  const int32_t sinks =
+      options.sinks.empty() ? -1 : builder_.FloatTensor("sinks", {options.heads}, options.sinks);
   const int64_t distances = static_cast<int64_t>(options.position_bias.size()) / options.heads;
   const int32_t bias =
       options.position_bias.empty()
@@ -234,7 +236,7 @@ int32_t GraphMaker::Attention(int32_t query, int32_t key, int32_t value,
      fb::CreateAttention(builder_.builder(), options.heads, options.kv_heads, options.head_dim,
                          options.scale, options.soft_cap, options.window, options.kv_cache,
                          options.causal, slopes, options.alibi_scale, options.alibi_rounded, bias,
-                         options.position_bias_before, options.both_ways, tables)
+                         options.position_bias_before, options.both_ways, tables, sinks)
          .Union());
   return out;
 }
@@ -279,6 +281,43 @@ int32_t GraphMaker::SelectRows(int32_t x, int64_t width) {
   const int32_t out = NewValue(width);
   Op({x, output_rows_}, out, fb::OpAttributes::SelectRows,
      fb::CreateSelectRows(builder_.builder()).Union());
+  return out;
+}
+
+GraphMaker::Routed GraphMaker::Route(int32_t scores, const RouteOptions& options) {
+  Routed routed;
+  routed.weights = NewValue(options.choices);
+  routed.choices =
+      builder_.Value("choices" + std::to_string(next_++),
+                     {Symbolic(Rows()), Fixed(options.choices)}, fb::ElementType::Int32);
+  const int32_t bias =
+      options.bias.empty()
+          ? -1
+          : builder_.FloatTensor("routing_bias", {static_cast<int64_t>(options.bias.size())},
+                                 options.bias);
+  builder_.Op("route" + std::to_string(next_++), {scores}, {routed.weights, routed.choices},
+              fb::OpAttributes::Route,
+              fb::CreateRoute(builder_.builder(), options.kind, bias, options.normalized,
+                              options.epsilon, options.scale, options.jitter)
+                  .Union());
+  return routed;
+}
+
+int32_t GraphMaker::ExpertLinear(int32_t x, const Routed& routed, const RouteOptions& options,
+                                 size_t experts, const Weight& weight, const Weight* bias) {
+  const int32_t out =
+      NewValue(options.choices * static_cast<int64_t>(weight.numbers.rows / experts));
+  Op({x, routed.choices}, out, fb::OpAttributes::ExpertLinear,
+     fb::CreateExpertLinear(builder_.builder(), weight.tensor, bias == nullptr ? -1 : bias->tensor,
+                            static_cast<uint32_t>(experts))
+         .Union());
+  return out;
+}
+
+int32_t GraphMaker::WeightedSum(int32_t x, int32_t weights, int64_t width) {
+  const int32_t out = NewValue(width);
+  Op({x, weights}, out, fb::OpAttributes::WeightedSum,
+     fb::CreateWeightedSum(builder_.builder()).Union());
   return out;
 }
 

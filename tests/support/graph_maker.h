@@ -81,12 +81,27 @@ class GraphMaker {
     // [heads * head_dim, width] each, empty: none; and the column of each distance.
     std::vector<float> query_table = {}, key_table = {}, columns = {};
     uint32_t columns_before = 0;
+    std::vector<float> sinks = {};  // of each head; empty: none
   };
   int32_t Attention(int32_t query, int32_t key, int32_t value, const AttentionOptions& options);
   int32_t Binary(fb::OpAttributes kind, int32_t a, int32_t b, int64_t width,
                  fb::ActivationKind activation = fb::ActivationKind::Silu);
   int32_t Activation(int32_t x, int64_t width, fb::ActivationKind kind);
   int32_t SelectRows(int32_t x, int64_t width);
+  struct RouteOptions {
+    fb::RoutingKind kind = fb::RoutingKind::Softmax;
+    int64_t choices = 2;
+    std::vector<float> bias = {};  // of each expert; empty: none
+    bool normalized = false;
+    float epsilon = 0.0f, scale = 1.0f, jitter = 0.0f;
+  };
+  struct Routed {
+    int32_t weights = -1, choices = -1;
+  };
+  Routed Route(int32_t scores, const RouteOptions& options);
+  int32_t ExpertLinear(int32_t x, const Routed& routed, const RouteOptions& options, size_t experts,
+                       const Weight& weight, const Weight* bias = nullptr);
+  int32_t WeightedSum(int32_t x, int32_t weights, int64_t width);
   int32_t Scale(int32_t x, int64_t width, float factor);
   int32_t Clamp(int32_t x, int64_t width, float low, float high);
   int32_t Xielu(int32_t x, int64_t width, float alpha_p, float alpha_n, float beta, float epsilon);

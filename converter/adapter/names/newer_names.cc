@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The respellings: ViT and its kin ("encoder.layer.0.attention.attention.query" is now
-// "layers.0.attention.q_proj"), the head of GPT-NeoX, and the normalization parameters of the
+// "layers.0.attention.q_proj"), the head of GPT-NeoX, the routers of Mixtral and Phi-3.5-MoE, and the normalization parameters of the
 // oldest BERT checkpoints.
 #include "converter/adapter/names/newer_names.h"
 
@@ -45,6 +45,13 @@ NewerNames::NewerNames(std::span<const TensorInfo> base) {
   gpt_neox_ = std::any_of(base.begin(), base.end(), [](const TensorInfo& info) {
     return info.name.find("gpt_neox.") != std::string::npos;
   });
+  mixtral_ = std::any_of(base.begin(), base.end(), [](const TensorInfo& info) {
+    return info.name.find("block_sparse_moe.experts.") != std::string::npos;
+  });
+  // The one of them that centers its norms.
+  phimoe_ = mixtral_ && std::any_of(base.begin(), base.end(), [](const TensorInfo& info) {
+              return info.name.ends_with("input_layernorm.bias");
+            });
 }
 
 std::string NewerNames::Of(std::string_view name) const {
@@ -52,6 +59,7 @@ std::string NewerNames::Of(std::string_view name) const {
   if (vision_transformer_ && text.find("encoder.layer.") != std::string::npos) {
     for (const Respelling& spelling : kVisionTransformer) Replace(&text, spelling);
   }
+  if (mixtral_) Replace(&text, {"block_sparse_moe.gate.", phimoe_ ? "mlp.router." : "mlp.gate."});
   if (gpt_neox_ && text == "embed_out.weight") text = "lm_head.weight";
   ReplaceEnding(&text, {"LayerNorm.gamma", "LayerNorm.weight"});
   ReplaceEnding(&text, {"LayerNorm.beta", "LayerNorm.bias"});

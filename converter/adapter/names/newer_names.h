@@ -27,6 +27,8 @@ class NewerNames {
  private:
   bool vision_transformer_ = false;
   bool gpt_neox_ = false;
+  bool mixtral_ = false;
+  bool phimoe_ = false;
 };
 
 }  // namespace graft::converter

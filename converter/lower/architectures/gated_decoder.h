@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/lower/architectures/experts.h"
 #include "converter/lower/decoder_config.h"
 #include "converter/lower/lowering.h"
 #include "converter/lower/module.h"
@@ -113,6 +114,7 @@ struct GatedDecoder {
   std::vector<int64_t> windows;  ///< Of each layer; 0: none.
 
   // Variations.
+  std::optional<ExpertsDesign> experts;  ///< In place of the MLP, on some layers or all.
   DecoderNames names;
   NormNames norm_names;
   NormDesign norm;
@@ -130,6 +132,8 @@ struct GatedDecoder {
   bool gated_attention = false;       ///< q_proj gives each head a gate of what it attends to, too.
   bool differential = false;          ///< One attention is subtracted from another.
   std::string_view attention_norm{};  ///< Of what attention gives.
+  std::string_view
+      sinks{};        ///< Name of a number for each head, which attention may give weight to.
   double clip = 0.0;  ///< Queries, keys and values are clamped to it; 0: they are not.
   double embedding_factor = 1.0;
   double residual_factor = 1.0;         ///< Of what each branch adds.

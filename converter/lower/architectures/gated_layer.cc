@@ -111,9 +111,10 @@ ValueId AttendHeads(const GatedDecoder& d, const Module& m, int64_t layer, Value
     shape.alibi_scale = static_cast<float>(d.alibi_scale);
     shape.alibi_rounded = d.alibi_rounded;
   }
+  if (!d.sinks.empty()) shape.sinks = g.Vector(m.Name(d.sinks), shape.heads);
   Heads heads = Project(d, m, shape, x);
-  Clip(d, m, &heads);
   if (!d.head_norms.after_rope) NormalizeHeads(d, m, &heads);
+  Clip(d, m, &heads);
   const bool rotates = d.rotates.empty() || d.rotates[static_cast<size_t>(layer)];
   const std::optional<RopeShape>& rope = shape.window > 0 ? inputs.rope_in_windows : inputs.rope;
   if (rope && rotates) {
@@ -219,7 +220,11 @@ ValueId AddLayer(const GatedDecoder& d, const Module& m, int64_t layer, ValueId 
   ValueId mlp_input = normed;
   if (!d.parallel || !names.before_mlp.empty())
     mlp_input = Normalize(d, m, names.before_mlp, d.parallel ? x : sum);
-  h = Mlp(d, d.names.mlp.empty() ? m : m[d.names.mlp], mlp_input);
+  if (d.experts && d.experts->Has(layer)) {
+    h = MixtureOfExperts(*d.experts, m, mlp_input, d.activation, d.residual_factor);
+  } else {
+    h = Mlp(d, d.names.mlp.empty() ? m : m[d.names.mlp], mlp_input);
+  }
   h = Normalize(d, m, names.after_mlp, h);
   return g.Add(m.Name("mlp_residual"), d.adds_normed ? mlp_input : sum, h);
 }

@@ -42,11 +42,15 @@ Lowering LowerGpt2;
 Lowering LowerGptBigCode;
 Lowering LowerGptJ;
 Lowering LowerGptNeoX;
+Lowering LowerGptOss;
 Lowering LowerGranite;
 Lowering LowerGraniteHybrid;
+Lowering LowerGraniteMoe;
+Lowering LowerGraniteMoeShared;
 Lowering LowerHelium;
 Lowering LowerHunyuan;
 Lowering LowerLfm2;
+Lowering LowerLfm2Moe;
 Lowering LowerLlama;
 Lowering LowerM2M100;
 Lowering LowerMBart;
@@ -56,6 +60,7 @@ Lowering LowerMarian;
 Lowering LowerMinistral;
 Lowering LowerMinistral3;
 Lowering LowerMistral;
+Lowering LowerMixtral;
 Lowering LowerModernBert;
 Lowering LowerMpNet;
 Lowering LowerMpt;
@@ -64,15 +69,19 @@ Lowering LowerNomicBert;
 Lowering LowerOlmo;
 Lowering LowerOlmo2;
 Lowering LowerOlmo3;
+Lowering LowerOlmoe;
 Lowering LowerOpt;
 Lowering LowerPegasus;
 Lowering LowerPersimmon;
 Lowering LowerPhi;
 Lowering LowerPhi3;
+Lowering LowerPhimoe;
 Lowering LowerQwen2;
+Lowering LowerQwen2Moe;
 Lowering LowerQwen3;
 Lowering LowerQwen35;
 Lowering LowerRecurrentGemma;
+Lowering LowerQwen3Moe;
 Lowering LowerRoberta;
 Lowering LowerRoFormer;
 Lowering LowerSeedOss;
@@ -146,6 +155,15 @@ inline constexpr Architecture kArchitectures[] = {
     {"falcon_h1", LowerFalconH1},
     {"granitemoehybrid", LowerGraniteHybrid},
     {"recurrent_gemma", LowerRecurrentGemma},
+    {"lfm2_moe", LowerLfm2Moe},
+    {"mixtral", LowerMixtral},
+    {"qwen2_moe", LowerQwen2Moe},
+    {"qwen3_moe", LowerQwen3Moe},
+    {"olmoe", LowerOlmoe},
+    {"granitemoe", LowerGraniteMoe},
+    {"granitemoeshared", LowerGraniteMoeShared},
+    {"gpt_oss", LowerGptOss},
+    {"phimoe", LowerPhimoe},
     {"albert", LowerAlbert},
     {"bert", LowerBert},
     {"camembert", LowerRoberta},

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "converter/merge/kinds/adapter_kinds.h"
+#include "converter/merge/kinds/expert_modules.h"
 #include "converter/merge/kinds/lora_parts.h"
 #include "converter/merge/plan/adapter_planner.h"
 #include "converter/merge/updates/dora.h"
@@ -213,7 +214,14 @@ Status Plan(const AdapterModule& module, AdapterPlanner* planner) {
   GRAFT_RETURN_IF_ERROR(PlanTokens(module, planner));
   if (!planner->config().target_parameters.empty() && module.Has("lora_A")) {
     GRAFT_ASSIGN_OR_RETURN(const TensorInfo* weight, planner->BaseTensor(module.name, "weight"));
-    if (weight == nullptr) return PlanParameter(module, planner);
+    // Granite's experts are the weight of a module.
+    const bool stacked = weight != nullptr && weight->shape.size() == 3 &&
+                         module.Find("lora_A")->entry->info.shape.size() == 2;
+    if (weight == nullptr || stacked) return PlanParameter(module, planner);
+  }
+  if (module.Has("lora_A")) {
+    GRAFT_ASSIGN_OR_RETURN(const bool planned, PlanStackedExpert(module, planner));
+    if (planned) return OkStatus();
   }
   return PlanFactors(module, planner);
 }

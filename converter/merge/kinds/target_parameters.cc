@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "converter/merge/kinds/expert_modules.h"
 #include "converter/merge/kinds/lora_parts.h"
 #include "converter/merge/updates/low_rank_rows.h"
 #include "converter/tensors/float_kernels.h"
@@ -79,12 +80,12 @@ Result<std::vector<std::string>> Candidates(const std::string& module, int64_t o
     name.append(".").append(leaf);
     if (!NameEndsWith(name, target)) continue;
     if (std::find(leaves.begin(), leaves.end(), leaf) != leaves.end()) continue;
-    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, planner->BaseTensor(module, leaf));
-    if (info == nullptr || info->shape.size() < 2 || info->shape.size() > 3) continue;
-    const int64_t rows = info->shape[info->shape.size() - 2];
-    const int64_t columns = info->shape.back();
-    if ((rows == out && columns == in) ||
-        (info->shape.size() == 3 && rows == in && columns == out)) {
+    GRAFT_ASSIGN_OR_RETURN(const TrainedParameter found, FindParameter(module, leaf, planner));
+    const std::vector<int64_t>& shape = found.shape;
+    if (shape.size() < 2 || shape.size() > 3) continue;
+    const int64_t rows = shape[shape.size() - 2];
+    const int64_t columns = shape.back();
+    if ((rows == out && columns == in) || (shape.size() == 3 && rows == in && columns == out)) {
       leaves.push_back(leaf);
     }
   }
@@ -112,8 +113,8 @@ Result<bool> IsTransposedLikeOthers(const std::string& owner, const AdapterTenso
     if (in == out) continue;
     GRAFT_ASSIGN_OR_RETURN(const auto leaves, Candidates(owner, out, in, planner));
     if (leaves.size() != 1) continue;
-    GRAFT_ASSIGN_OR_RETURN(const TensorInfo* info, planner->BaseTensor(owner, leaves[0]));
-    if (info->shape.size() == 3) return info->shape[1] == in;
+    GRAFT_ASSIGN_OR_RETURN(const TrainedParameter found, FindParameter(owner, leaves[0], planner));
+    if (found.shape.size() == 3) return found.shape[1] == in;
   }
   return planner->Fail(StatusCode::kUnsupported, a,
                        "updates square experts, and neither its shape nor another parameter of '" +
@@ -136,14 +137,14 @@ Status PlanParameter(const AdapterModule& module, AdapterPlanner* planner) {
   GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> leaves,
                          Candidates(owner, out, in, planner));
   if (leaves.size() != 1) {
-    return planner->Fail(
-        StatusCode::kMismatch, *a,
-        "fits " + std::to_string(leaves.size()) +
-            " of the base's parameters that target_parameters names in '" + owner +
-            "'; it must fit one, in a base that stores its experts as the trained model did");
+    return planner->Fail(StatusCode::kMismatch, *a,
+                         "fits " + std::to_string(leaves.size()) +
+                             " of the base's parameters that target_parameters names in '" + owner +
+                             "'; it must fit one");
   }
-  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, planner->Tensor(owner, leaves[0], *a));
-  const std::vector<int64_t>& shape = tensor->info.shape;
+  GRAFT_ASSIGN_OR_RETURN(const TrainedParameter parameter,
+                         FindParameter(owner, leaves[0], planner));
+  const std::vector<int64_t>& shape = parameter.shape;
   const int64_t experts = shape.size() == 3 ? shape[0] : 1;
   const std::string path = owner + "." + leaves[0];
   GRAFT_ASSIGN_OR_RETURN(const int64_t rank, planner->rules().RankOf(path));
@@ -154,15 +155,18 @@ Status PlanParameter(const AdapterModule& module, AdapterPlanner* planner) {
                              " need as many as their product");
   }
   GRAFT_ASSIGN_OR_RETURN(const double scale, planner->rules().ScaleOf(path));
+  bool transposed = shape.size() == 3 && shape[1] == in;
+  if (shape.size() == 3 && in == out) {
+    GRAFT_ASSIGN_OR_RETURN(transposed, IsTransposedLikeOthers(owner, *a, planner));
+  }
+  if (!parameter.parts.empty())
+    return PlanSeparateExperts(parameter, *a, *b, transposed, scale, planner);
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, planner->Tensor(owner, leaves[0], *a));
   const StoredFactor stored_a = planner->Stored(*a);
   const StoredFactor stored_b = planner->Stored(*b);
   if (shape.size() == 2) {
     planner->Add(tensor, std::make_unique<LowRankRows>(ProductFactors(stored_a, stored_b, scale)));
   } else {
-    bool transposed = shape[1] == in;
-    if (in == out) {
-      GRAFT_ASSIGN_OR_RETURN(transposed, IsTransposedLikeOthers(owner, *a, planner));
-    }
     planner->Add(tensor,
                  std::make_unique<ExpertRows>(stored_a, stored_b, experts, transposed, scale));
   }

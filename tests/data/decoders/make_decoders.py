@@ -28,6 +28,9 @@ SHARING = dict(vocab_size=40, hidden_size=16, intermediate_size=12, num_hidden_l
                max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2, vocab_size_per_layer_input=42, hidden_size_per_layer_input=2,
                sliding_window=5, layer_types=["sliding_attention", "full_attention"] * 2, num_kv_shared_layers=2)
 
+EXPERTS = dict(LLAMA, num_local_experts=4, num_experts_per_tok=2)
+QWEN_EXPERTS = dict(LLAMA, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8)
+
 CASES = {
     "arcee": ("arcee", dict(LLAMA, attention_bias=True, mlp_bias=True, tie_word_embeddings=True)),
     "ministral": ("ministral", dict(LLAMA, **WINDOWS)),
@@ -119,16 +122,36 @@ STATE_CASES = {
                                                 conv1d_width=3)),
 }
 
+# Mixtures of experts; "joint" keeps the experts of a layer in one tensor, as transformers computes with them.
+MIXTURES = {
+    "mixtral": ("mixtral", dict(EXPERTS, sliding_window=7)),
+    "mixtral_joint": ("mixtral", dict(EXPERTS, hidden_act="gelu")),
+    "qwen2_moe": ("qwen2_moe", dict(QWEN_EXPERTS, shared_expert_intermediate_size=12, decoder_sparse_step=2, use_sliding_window=True, sliding_window=5)),
+    "qwen3_moe": ("qwen3_moe", dict(QWEN_EXPERTS, norm_topk_prob=True, mlp_only_layers=[0], attention_bias=True)),
+    "olmoe": ("olmoe", dict(QWEN_EXPERTS, num_experts=5, num_experts_per_tok=3, intermediate_size=8, clip_qkv=0.4, attention_bias=True)),
+    "granitemoe": ("granitemoe", dict(EXPERTS, intermediate_size=8, embedding_multiplier=3.0, attention_multiplier=0.4, residual_multiplier=0.3,
+                                      logits_scaling=2.0, attention_bias=True)),
+    "granitemoeshared": ("granitemoeshared", dict(EXPERTS, intermediate_size=8, residual_multiplier=0.5, shared_intermediate_size=12)),
+    "gpt_oss": ("gpt_oss", dict(EXPERTS, intermediate_size=8, sliding_window=5)),
+    "phimoe": ("phimoe", dict(EXPERTS, intermediate_size=8, router_jitter_noise=0.3, lm_head_bias=True, attention_bias=True, sliding_window=9)),
+    "lfm2_moe": ("lfm2_moe", dict(STATE, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=8, num_dense_layers=1, routed_scaling_factor=1.7,
+                                  layer_types=["full_attention", "conv"])),
+    "granite_hybrid_moe": ("granitemoehybrid", dict(HYBRID, num_local_experts=4, num_experts_per_tok=2, intermediate_size=8, layer_types=["mamba", "attention"],
+                                                    mamba_d_head=8, shared_intermediate_size=12, residual_multiplier=0.5)),
+}
+
 
 def write(name, model_type, settings):
     config = CONFIG_MAPPING[model_type](**settings)
     model = (AutoModelForImageTextToText if "text_config" in settings else AutoModelForCausalLM).from_config(
-        config, attn_implementation="eager" if model_type == "vaultgemma" or "mamba" in model_type or model_type == "recurrent_gemma" else "sdpa").eval()
+        config, attn_implementation="eager" if model_type in ("vaultgemma", "gpt_oss") or "mamba" in model_type or model_type == "recurrent_gemma" else "sdpa").eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * (0.15 if parameter.dim() > 1 else 0.2))
             parameter.copy_(parameter.bfloat16().float())
         for key, buffer in model.named_buffers():
+            if "expert_bias" in key:
+                buffer.copy_((torch.randn_like(buffer) * 0.3).bfloat16().float())
             if "layer_scalar" in key:
                 buffer.copy_(torch.rand_like(buffer) + 0.5)
             if "act_fn" in key or "layer_scalar" in key:
@@ -138,12 +161,13 @@ def write(name, model_type, settings):
         all_ids = ids[:, :8]
         for _ in range(8):
             all_ids = torch.cat([all_ids, model(input_ids=all_ids, use_cache=False).logits[:, -1:].argmax(-1)], 1)
-    model.to(torch.bfloat16).save_pretrained(ROOT / name)
+    model.to(torch.bfloat16).save_pretrained(ROOT / name, save_original_format=not name.endswith("joint"))
     (ROOT / name / "generation_config.json").unlink(missing_ok=True)
     save_file({"input_ids": ids.int(), "logits": logits[0].contiguous(), "greedy_ids": all_ids.int().contiguous()}, ROOT / name / "io.safetensors")
 
 
-for seed, (name, (model_type, settings)) in [*enumerate(CASES.items()), *enumerate(STATE_CASES.items(), 200)]:
-    if len(sys.argv) == 2 or name in sys.argv[2:]:
-        torch.manual_seed(seed)
-        write(name, model_type, settings)
+for first_seed, cases in ((0, CASES), (100, MIXTURES), (200, STATE_CASES)):
+    for seed, (name, (model_type, settings)) in enumerate(cases.items(), first_seed):
+        if len(sys.argv) == 2 or name in sys.argv[2:]:
+            torch.manual_seed(seed)
+            write(name, model_type, settings)

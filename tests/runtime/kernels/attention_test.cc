@@ -151,10 +151,19 @@ double Tolerance(runtime::KvFormat format) {
 
 const Options kCases[] = {
     {.heads = 4, .kv_heads = 4, .head_dim = 16, .scale = 0.25f},
-    {.heads = 9, .kv_heads = 3, .head_dim = 64, .scale = 0.125f},
+    {.heads = 9,
+     .kv_heads = 3,
+     .head_dim = 64,
+     .scale = 0.125f,
+     .sinks = {-4.0f, 0.5f, 3.0f, 1.0f, 8.0f, 2.0f, 200.0f, -300.0f, 0.0f}},
     {.heads = 7, .kv_heads = 1, .head_dim = 13, .scale = 0.27f},
     {.heads = 10, .kv_heads = 1, .head_dim = 40, .scale = 0.15f, .soft_cap = 5.0f},
-    {.heads = 6, .kv_heads = 2, .head_dim = 48, .scale = 0.14f, .window = 37},
+    {.heads = 6,
+     .kv_heads = 2,
+     .head_dim = 48,
+     .scale = 0.14f,
+     .window = 37,
+     .sinks = {1.0f, 2.0f, 3.0f, -1.0f, -2.0f, -3.0f}},
     {.heads = 2, .kv_heads = 1, .head_dim = 80, .scale = 0.11f, .soft_cap = 30.0f, .window = 1},
 };
 

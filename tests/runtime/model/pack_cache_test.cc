@@ -233,7 +233,7 @@ TEST_SUITE("runtime/pack_cache") {
     const auto opened = model.Open();
     const auto layout = runtime::LayOutWeights(opened->verified());
     REQUIRE(layout.ok());
-    const auto weight = static_cast<uint32_t>(layout->entries[0].weight);
+    const auto weight = static_cast<uint32_t>(layout->entries[0].source.weight);
     const auto data =
         opened->verified().tensor_bytes(*opened->verified().model().tensors()->Get(weight)).data;
     damaged.data()[data.data() - opened->verified().file_bytes().data()] ^= 0x01;

@@ -42,6 +42,38 @@ Status ReadPositionEmbedding(const JsonValue& config, GatedDecoder* decoder) {
             StatusCode::kUnsupported);
 }
 
+// What all Granites with experts have: everything from ReadGranite, and the experts.
+Result<ExpertsDesign> ReadGraniteExperts(const JsonValue& config, const GatedDecoder& decoder) {
+  ExpertsDesign experts;
+  GRAFT_RETURN_IF_ERROR(ReadExpertCounts(config, 8, 2, &experts));
+  experts.hidden = decoder.sizes.mlp_hidden;
+  experts.routing.normalized = true;
+  experts.names = {.module = "block_sparse_moe",
+                   .router = "router.layer",
+                   .gate_up = "input_linear.weight",
+                   .all_down = "output_linear.weight"};
+  return experts;
+}
+
+// An MLP of the layer beside its experts.
+SharedExpert GraniteShared(int64_t hidden) {
+  return {.name = "shared_mlp",
+          .of_layer = true,
+          .fused = "input_linear",
+          .down = "output_linear",
+          .hidden = hidden};
+}
+
+Result<GatedDecoder> ReadGraniteMoe(const JsonValue& config) {
+  GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(
+      config, {"attention_bias", "embedding_multiplier", "attention_multiplier", "num_experts",
+               "num_local_experts", "residual_multiplier", "logits_scaling"}));
+  GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGranite(config, {.activation = "silu"}));
+  decoder.mlp_bias = false;
+  GRAFT_ASSIGN_OR_RETURN(decoder.experts, ReadGraniteExperts(config, decoder));
+  return decoder;
+}
+
 }  // namespace
 
 // Llama with factors on embeddings, attention scores, residual branches and logits.
@@ -54,19 +86,24 @@ Status LowerGranite(const JsonValue& config, GraphBuilder& graph, TaskDescriptio
   return LowerGatedDecoder(decoder, config, graph, task);
 }
 
-// Granite 4: state spaces in most layers, and MLPs whose halves lie in one matrix.
+// Granite 4: state spaces in most layers, and MLPs whose halves lie in one matrix; perhaps experts.
 // Source   the Granite 4.0 release, 2025.
 Status LowerGraniteHybrid(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
-  GRAFT_RETURN_IF_ERROR(
-      RefuseOtherSettings(config, {"attention_bias", "embedding_multiplier", "attention_multiplier",
-                                   "residual_multiplier", "logits_scaling", "layer_types"}));
-  if (!Mentions(config, "num_local_experts")) {
-    return config.Fail("has no num_local_experts, which then are 8; this version knows 0",
-                       StatusCode::kUnsupported);
-  }
+  GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(
+      config,
+      {"attention_bias", "embedding_multiplier", "attention_multiplier", "residual_multiplier",
+       "logits_scaling", "layer_types", "num_experts", "num_local_experts"}));
   GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGranite(config, {.activation = "silu"}));
-  GRAFT_ASSIGN_OR_RETURN(decoder.sizes.mlp_hidden,
+  GRAFT_ASSIGN_OR_RETURN(const int64_t shared,
                          config.GetIntIn("shared_intermediate_size", 1, kMaxWidth, 1024));
+  // Without experts the MLP beside them is all there is.
+  GRAFT_ASSIGN_OR_RETURN(const int64_t experts,
+                         config.GetIntIn("num_local_experts", 0, kMostExperts, 8));
+  if (experts > 0) {
+    GRAFT_ASSIGN_OR_RETURN(decoder.experts, ReadGraniteExperts(config, decoder));
+    decoder.experts->shared = GraniteShared(shared);
+  }
+  decoder.sizes.mlp_hidden = shared;
   decoder.names.mlp = "shared_mlp";
   decoder.mlp_bias = false;
   decoder.mlp.fused = "input_linear";
@@ -86,6 +123,25 @@ Status LowerGraniteHybrid(const JsonValue& config, GraphBuilder& graph, TaskDesc
                          ReadLayersOfType(config, "layer_types", layers, "mamba", "attention"));
   mixer.instead = listed.value_or(std::vector<bool>(static_cast<size_t>(layers), true));
   decoder.mixer = std::move(mixer);
+  return LowerGatedDecoder(decoder, config, graph, task);
+}
+
+// Granite with experts.
+// Source   the Granite 3.0 report, 2024.
+Status LowerGraniteMoe(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
+  GRAFT_ASSIGN_OR_RETURN(const GatedDecoder decoder, ReadGraniteMoe(config));
+  return LowerGatedDecoder(decoder, config, graph, task);
+}
+
+// The same, with an MLP beside them that every row goes through.
+// Source   the Granite 4.0 release, 2025.
+Status LowerGraniteMoeShared(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
+  GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder, ReadGraniteMoe(config));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t hidden,
+                         config.GetIntIn("shared_intermediate_size", 0, kMaxWidth, 0));
+  if (hidden > 0) {
+    decoder.experts->shared = GraniteShared(hidden);
+  }
   return LowerGatedDecoder(decoder, config, graph, task);
 }
 

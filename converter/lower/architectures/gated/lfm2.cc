@@ -66,7 +66,7 @@ Result<int64_t> ReadMlpWidth(const JsonValue& config) {
 }  // namespace
 
 Result<GatedDecoder> ReadLfm2(const JsonValue& config) {
-  GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, {"layer_types"}));
+  GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, {"layer_types", "num_experts"}));
   GRAFT_ASSIGN_OR_RETURN(GatedDecoder decoder,
                          ReadGatedDecoder(config, {.tied = true,
                                                    .kv_heads = 8,
