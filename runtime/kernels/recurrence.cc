@@ -105,69 +105,97 @@ float DotImpl(const float* a, const float* b, size_t width) {
   return hn::ReduceSum(d, sum);
 }
 
-// What a block's state gives for a key and a query: both at once, so that it is read once.
+// Blocks of columns that go together, so that a key's number is set for all of them at once; as many
+// as there are registers for.
+constexpr size_t kBlocks = kVectors <= 2 ? 2 : 1;
+
+// What the state of some blocks gives for a key and a query: both at once, so that it is read once.
+template <size_t kCount>
 struct BlockProducts {
-  Vector key[kVectors], query[kVectors];
+  Vector key[kCount], query[kCount];
 };
 
-HWY_INLINE BlockProducts Multiply(const float* state, const float* key, const float* query,
-                                  size_t key_dim) {
+// Where vector v of `blocks` blocks has row k of a state.
+HWY_INLINE float* StateAt(float* state, size_t key_dim, size_t k, size_t v) {
+  return state + ((v / kVectors) * key_dim + k) * kStateColumns + v % kVectors * kLanes;
+}
+
+template <size_t kCount>
+HWY_INLINE BlockProducts<kCount> Multiply(float* state, const float* key, const float* query,
+                                          size_t key_dim) {
   const Floats d;
-  BlockProducts even, odd;  // two chains of sums, which do not wait for each other
-  for (size_t v = 0; v < kVectors; ++v)
+  BlockProducts<kCount> even, odd;  // two chains of sums, which do not wait for each other
+  for (size_t v = 0; v < kCount; ++v)
     even.key[v] = even.query[v] = odd.key[v] = odd.query[v] = hn::Zero(d);
-  const auto step = [&](size_t k, BlockProducts& sums) HWY_ATTR {
+  const auto step = [&](size_t k, BlockProducts<kCount>& sums) HWY_ATTR {
     const Vector key_k = hn::Set(d, key[k]);
     const Vector query_k = hn::Set(d, query[k]);
-    for (size_t v = 0; v < kVectors; ++v) {
-      const Vector s = hn::Load(d, state + k * kStateColumns + v * kLanes);
+    for (size_t v = 0; v < kCount; ++v) {
+      const Vector s = hn::Load(d, StateAt(state, key_dim, k, v));
       sums.key[v] = hn::MulAdd(s, key_k, sums.key[v]);
       sums.query[v] = hn::MulAdd(s, query_k, sums.query[v]);
     }
   };
+  if constexpr (kCount >= 4) {  // chains enough
+    for (size_t k = 0; k < key_dim; ++k) step(k, even);
+    return even;
+  }
   size_t k = 0;
   for (; k + 2 <= key_dim; k += 2) {
     step(k, even);
     step(k + 1, odd);
   }
   if (k < key_dim) step(k, even);
-  for (size_t v = 0; v < kVectors; ++v) {
+  for (size_t v = 0; v < kCount; ++v) {
     even.key[v] = hn::Add(even.key[v], odd.key[v]);
     even.query[v] = hn::Add(even.query[v], odd.query[v]);
   }
   return even;
 }
 
-void DeltaRuleImpl(const DeltaColumns& c) {
+// `columns` of them from `begin` on, which are kCount vectors with those that fill up the last.
+template <size_t kCount>
+HWY_INLINE void DeltaRuleOf(const DeltaColumns& c, size_t begin, size_t columns) {
   const Floats d;
-  HWY_ALIGN float values[kStateColumns] = {};
-  HWY_ALIGN float outs[kStateColumns];
+  HWY_ALIGN float values[kCount * kLanes] = {};
+  HWY_ALIGN float outs[kCount * kLanes];
+  float* const state = c.state + begin * c.key_dim;
   for (size_t row = 0; row < c.rows; ++row) {
-    const float* key = c.key + row * c.stride;
+    const float* const key = c.key + row * c.stride;
     const DeltaFactors& factors = c.factors[row * c.factors_stride];
-    const BlockProducts products = Multiply(c.state, key, c.query + row * c.stride, c.key_dim);
-    std::copy_n(c.value + row * c.stride, c.columns, values);
+    const auto products = Multiply<kCount>(state, key, c.query + row * c.stride, c.key_dim);
+    std::copy_n(c.value + row * c.stride + begin, columns, values);
     const Vector decay = hn::Set(d, factors.decay);
-    Vector change[kVectors];
-    for (size_t v = 0; v < kVectors; ++v) {
-      const Vector held = hn::Mul(hn::Set(d, factors.decay * factors.key), products.key[v]);
+    const Vector of_key = hn::Set(d, factors.decay * factors.key);
+    const Vector of_query = hn::Set(d, factors.decay * factors.query);
+    Vector change[kCount];
+    for (size_t v = 0; v < kCount; ++v) {
+      const Vector value = hn::Load(d, values + v * kLanes);
       const Vector delta =
-          hn::Mul(hn::Sub(hn::Load(d, values + v * kLanes), held), hn::Set(d, factors.beta));
+          hn::Mul(hn::NegMulAdd(of_key, products.key[v], value), hn::Set(d, factors.beta));
       const Vector out =
-          hn::MulAdd(hn::Set(d, factors.query_key), delta,
-                     hn::Mul(hn::Set(d, factors.decay * factors.query), products.query[v]));
+          hn::MulAdd(hn::Set(d, factors.query_key), delta, hn::Mul(of_query, products.query[v]));
       hn::Store(out, d, outs + v * kLanes);
       change[v] = hn::Mul(delta, hn::Set(d, factors.key));
     }
-    std::copy_n(outs, c.columns, c.out + row * c.out_stride);
+    std::copy_n(outs, columns, c.out + row * c.out_stride + begin);
     for (size_t k = 0; k < c.key_dim; ++k) {
       const Vector key_k = hn::Set(d, key[k]);
-      for (size_t v = 0; v < kVectors; ++v) {
-        float* at = c.state + k * kStateColumns + v * kLanes;
+      for (size_t v = 0; v < kCount; ++v) {
+        float* const at = StateAt(state, c.key_dim, k, v);
         hn::Store(hn::MulAdd(key_k, change[v], hn::Mul(decay, hn::Load(d, at))), d, at);
       }
     }
   }
+}
+
+void DeltaRuleImpl(const DeltaColumns& c) {
+  constexpr size_t kTogether = kBlocks * kStateColumns;
+  size_t begin = 0;
+  for (; begin + (kBlocks - 1) * kStateColumns < c.columns; begin += kTogether)
+    DeltaRuleOf<kBlocks * kVectors>(c, begin, std::min(kTogether, c.columns - begin));
+  for (; begin < c.columns; begin += kStateColumns)
+    DeltaRuleOf<kVectors>(c, begin, std::min(kStateColumns, c.columns - begin));
 }
 
 void ScanRowImpl(const ScanColumns& row, float* state, float* out) {

@@ -47,7 +47,7 @@ struct DeltaFactors {
   float decay, beta;
 };
 
-/// Some columns of a head, at most kStateColumns, in all rows of a call.
+/// Some columns of a head, from the first of a block on, in all rows of a call.
 struct DeltaColumns {
   const float *query, *key, *value;  ///< of the first row; value at the first column
   size_t stride = 0;                 ///< from one row of them to the next
@@ -56,7 +56,7 @@ struct DeltaColumns {
   size_t rows = 0;
   size_t key_dim = 0;
   size_t columns = 0;
-  float* state = nullptr;  ///< [key_dim][kStateColumns]
+  float* state = nullptr;  ///< [blocks][key_dim][kStateColumns]
   float* out = nullptr;    ///< at the first column
   size_t out_stride = 0;
 };

@@ -101,18 +101,16 @@ class GatedDeltaRule final : public StateRunner {
     return OkStatus();
   }
 
-  // A task for each head; a block of columns of each where these are too few.
+  // A task for each head; two blocks of columns of each where these are too few.
   uint32_t CountTasks(CallState&) override {
     blocks_ = PaddedColumns(shape_.value_dim) / kStateColumns;
-    blocks_per_task_ = shape_.value_heads >= size_t{2} * workers() ? blocks_ : 1;
+    const bool enough = shape_.value_heads >= size_t{2} * workers();
+    blocks_per_task_ = enough ? blocks_ : 2;
     return static_cast<uint32_t>(shape_.value_heads * tasks_per_head());
   }
 
   bool RunTask(CallState& call, uint32_t task, unsigned) override {
-    const size_t head = task / tasks_per_head();
-    const size_t first = task % tasks_per_head() * blocks_per_task_;
-    for (size_t block = first; block < std::min(blocks_, first + blocks_per_task_); ++block)
-      RunBlock(call, head, block);
+    RunBlocks(call, task / tasks_per_head(), task % tasks_per_head() * blocks_per_task_);
     return true;
   }
 
@@ -127,7 +125,8 @@ class GatedDeltaRule final : public StateRunner {
  private:
   size_t tasks_per_head() const { return (blocks_ + blocks_per_task_ - 1) / blocks_per_task_; }
 
-  void RunBlock(const CallState& call, size_t head, size_t block) const {
+  // Those of a task, from `block` on.
+  void RunBlocks(const CallState& call, size_t head, size_t block) const {
     const size_t key_head = head / (shape_.value_heads / shape_.key_heads);
     const size_t keys = shape_.key_heads * shape_.key_dim;
     const size_t column = block * kStateColumns;
@@ -136,11 +135,11 @@ class GatedDeltaRule final : public StateRunner {
     columns.stride = shape_.width();
     columns.factors_stride = shape_.value_heads;
     columns.key_dim = shape_.key_dim;
-    columns.columns = std::min(kStateColumns, shape_.value_dim - column);
+    columns.columns = std::min(blocks_per_task_ * kStateColumns, shape_.value_dim - column);
     columns.state = state() + (head * blocks_ + block) * block_floats;
     columns.out_stride = width();
     ForEachText(call, [&](size_t begin, size_t end, bool fresh) {
-      if (fresh) std::fill_n(columns.state, block_floats, 0.0f);
+      if (fresh) std::fill_n(columns.state, PaddedColumns(columns.columns) * shape_.key_dim, 0.0f);
       columns.query = mixed_ + begin * columns.stride + key_head * shape_.key_dim;
       columns.key = columns.query + keys;
       columns.value = mixed_ + begin * columns.stride + 2 * keys + head * shape_.value_dim + column;

@@ -77,12 +77,13 @@ class GatedRecurrence final : public StateRunner {
   }
 
   uint32_t CountTasks(CallState&) override {
-    return static_cast<uint32_t>((width() + kTaskColumns - 1) / kTaskColumns);
+    task_columns_ = UnitsOfTask(width(), kTaskColumns);
+    return static_cast<uint32_t>((width() + task_columns_ - 1) / task_columns_);
   }
 
   bool RunTask(CallState& call, uint32_t task, unsigned) override {
-    const size_t begin = task * kTaskColumns;
-    const size_t columns = std::min(width() - begin, kTaskColumns);
+    const size_t begin = task * task_columns_;
+    const size_t columns = std::min(width() - begin, task_columns_);
     ForEachText(call, [&](size_t first, size_t last, bool fresh) {
       if (fresh) std::fill_n(state() + begin, columns, 0.0f);
       for (size_t row = first; row < last; ++row) {
@@ -102,6 +103,7 @@ class GatedRecurrence final : public StateRunner {
 
  private:
   const float* factors_ = nullptr;
+  size_t task_columns_ = kTaskColumns;
 };
 
 const StepKind kRecurrenceGates = {.name = "recurrence_gates", .make = MakeRunner<FindGates>};

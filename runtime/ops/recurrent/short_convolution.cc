@@ -36,7 +36,7 @@ class ShortConvolution final : public StateRunner {
   uint32_t CountTasks(CallState&) override {
     const size_t wanted = rows() == 1 ? 1 : size_t{2} * workers();
     const size_t share = PaddedColumns((shape_.width + wanted - 1) / wanted);
-    task_columns_ = std::max(kTaskColumns, share);
+    task_columns_ = PaddedColumns(UnitsOfTask(shape_.width, std::max(kTaskColumns, share)));
     return static_cast<uint32_t>((shape_.width + task_columns_ - 1) / task_columns_);
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ops/recurrent/state_runner.h"
 
+#include "runtime/threads/worker_team.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::runtime::ops {
@@ -21,6 +22,10 @@ void AddStateStep(PlanBuilder& plan, const StepKind& kind, uint32_t op,
 
 int32_t InputOf(const PlanBuilder& plan, uint32_t op, uint32_t i) {
   return plan.op(op).inputs()->Get(i);
+}
+
+size_t UnitsOfTask(size_t units, size_t fewest) {
+  return std::max(fewest, units / (WorkerTeam::kMaxTasks / 2) + 1);
 }
 
 bool IsFirstRow(const CallState& call, bool by_texts, size_t row) {

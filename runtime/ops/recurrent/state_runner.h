@@ -53,6 +53,10 @@ class StateRunner : public StepRunner {
   unsigned workers_ = 1;
 };
 
+/// How many of `units` a task takes: at least `fewest`, and so many that the tasks are not more than a
+/// team takes.
+size_t UnitsOfTask(size_t units, size_t fewest);
+
 /// Whether a row of the call is a text's first.
 bool IsFirstRow(const CallState& call, bool by_texts, size_t row);
 

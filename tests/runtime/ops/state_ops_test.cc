@@ -27,10 +27,17 @@ std::vector<int32_t> SomeIds() {
   return ids;
 }
 
-// A graph whose inputs are rows of random tables by token.
+// A graph whose inputs are rows of random tables by token: of one text that goes on from call to
+// call, or of several that begin anew.
 class StateGraph {
  public:
-  explicit StateGraph(uint32_t seed) : graph_(seed) { graph_.TokenInputs(); }
+  StateGraph(uint32_t seed, bool by_texts) : graph_(seed) {
+    const auto rows = Symbolic(graph_.Rows());
+    ids_ = graph_.builder().Input("input_ids", {rows}, fb::InputRole::TokenIds);
+    if (!by_texts) return;
+    const auto texts = Symbolic(graph_.builder().Symbol("texts"));
+    text_ends_ = graph_.builder().Input("text_ends", {texts}, fb::InputRole::TextEnds);
+  }
 
   GraphMaker& graph() { return graph_; }
   flatbuffers::FlatBufferBuilder& buffer() { return graph_.builder().builder(); }
@@ -42,7 +49,9 @@ class StateGraph {
   Input Rows(size_t width) {
     const Weight table = graph_.RandomWeight("table", fb::TensorFormat::Float32,
                                              static_cast<size_t>(kVocabulary), width);
-    Input input = {graph_.Embedding(table), Numbers::Zeros(kRows, width)};
+    Input input = {Value(width), Numbers::Zeros(kRows, width)};
+    graph_.builder().Op("rows", {ids_}, {input.value}, fb::OpAttributes::Embedding,
+                        fb::CreateEmbedding(buffer(), table.tensor).Union());
     const std::vector<int32_t> ids = SomeIds();
     for (size_t row = 0; row < kRows; ++row) {
       for (size_t i = 0; i < width; ++i)
@@ -52,13 +61,14 @@ class StateGraph {
   }
 
   int32_t State(size_t rows, size_t width) {
+    if (text_ends_ >= 0) return -1;
     return graph_.builder().State(static_cast<uint32_t>(rows), static_cast<uint32_t>(width));
   }
 
   void Add(std::vector<int32_t> inputs, size_t width, fb::OpAttributes kind,
            flatbuffers::Offset<void> attributes) {
-    const int32_t out = graph_.builder().Value(
-        "out", {Symbolic(graph_.Rows()), Fixed(static_cast<int64_t>(width))});
+    const int32_t out = Value(width);
+    if (text_ends_ >= 0) inputs.push_back(text_ends_);
     graph_.builder().Op("op", std::move(inputs), {out}, kind, attributes);
     graph_.Output(out);
   }
@@ -66,37 +76,54 @@ class StateGraph {
   // Largest error over chunks of several sizes, and when it runs a second time.
   double Error(const Numbers& expected) {
     const auto model = graph_.Open();
-    const std::vector<int32_t> ids = SomeIds();
+    std::vector<int32_t> ids = SomeIds();
+    std::vector<int64_t> shape = {kRows};
+    size_t texts = 1;
+    if (text_ends_ >= 0) {
+      texts = 2;
+      const std::vector<int32_t> again = ids;
+      ids.insert(ids.end(), again.begin(), again.end());
+      shape.insert(shape.begin(), 2);
+    }
     double error = 0.0;
     for (const uint32_t chunk : {1u, 4u, 64u}) {
       const auto session = NewSession(model, {.threads = 2, .prefill_chunk = chunk});
       for (int time = 0; time < 2; ++time) {
-        const std::vector<runtime::TensorView> inputs = {{"input_ids",
-                                                          runtime::ElementType::kInt32,
-                                                          {static_cast<int64_t>(ids.size())},
-                                                          ids.data()}};
+        const std::vector<runtime::TensorView> inputs = {
+            {"input_ids", runtime::ElementType::kInt32, shape, ids.data()}};
         const auto outputs = session->Forward(inputs);
         REQUIRE_MESSAGE(outputs.ok(), std::string(outputs.status().message()));
         const auto* floats = static_cast<const float*>((*outputs)[0].data);
-        for (size_t i = 0; i < expected.at.size(); ++i)
-          error = std::max(error, std::abs(double{floats[i]} - expected.at[i]));
+        for (size_t i = 0; i < texts * expected.at.size(); ++i) {
+          const double wanted = expected.at[i % expected.at.size()];
+          error = std::max(error, std::abs(double{floats[i]} - wanted));
+        }
       }
     }
     return error;
   }
 
  private:
+  int32_t Value(size_t width) {
+    return graph_.builder().Value("value" + std::to_string(values_++),
+                                  {Symbolic(graph_.Rows()), Fixed(static_cast<int64_t>(width))});
+  }
+
   GraphMaker graph_;
+  int32_t ids_ = -1;
+  int32_t text_ends_ = -1;
+  int values_ = 0;
 };
 
 TEST_SUITE("runtime/state_ops") {
   TEST_CASE("short_convolution is its sum over the last rows, gated or not, with bias or without") {
     for (const bool gated : {false, true}) {
       for (const size_t kernel : {2, 3, 5}) {
+        const bool by_texts = kernel != 2;
         CAPTURE(gated);
         CAPTURE(kernel);
         const size_t width = 37;
-        StateGraph g(11);
+        StateGraph g(11, by_texts);
         const auto x = g.Rows(gated ? 3 * width : width);
         const Weight weight =
             g.graph().RandomWeight("weight", fb::TensorFormat::Float32, kernel, width);
@@ -128,10 +155,13 @@ TEST_SUITE("runtime/state_ops") {
   TEST_CASE("gated_delta_rule is its recurrence, with key heads that value heads share") {
     struct Case {
       size_t key_heads, value_heads, key_dim, value_dim;
+      bool by_texts;
     };
-    for (const Case& c : {Case{2, 4, 6, 20}, Case{1, 1, 5, 3}, Case{3, 3, 16, 16}}) {
+    for (const Case& c : {Case{2, 4, 6, 20, false}, Case{2, 4, 6, 20, true}, Case{1, 1, 5, 3, true},
+                          Case{3, 3, 16, 16, false}}) {
+      const bool by_texts = c.by_texts;
       CAPTURE(c.value_heads);
-      StateGraph g(12);
+      StateGraph g(12, by_texts);
       const size_t keys = c.key_heads * c.key_dim;
       const size_t values = c.value_heads * c.value_dim;
       const auto x = g.Rows(2 * keys + values);
@@ -186,13 +216,16 @@ TEST_SUITE("runtime/state_ops") {
   TEST_CASE("selective_scan is its recurrence: rates of heads or of each number, B and C apart") {
     struct Case {
       size_t heads, head_dim, groups, state_dim;
-      bool rate_for_each, apart, limited;
+      bool rate_for_each, apart, limited, by_texts;
     };
     for (const Case& c :
-         {Case{4, 6, 2, 5, false, false, true}, Case{41, 1, 1, 7, true, true, false},
-          Case{2, 16, 1, 16, false, false, false}, Case{3, 5, 3, 1, false, true, true}}) {
+         {Case{4, 6, 2, 5, false, false, true, false}, Case{4, 6, 2, 5, false, false, true, true},
+          Case{41, 1, 1, 7, true, true, false, false}, Case{41, 1, 1, 7, true, true, false, true},
+          Case{2, 16, 1, 16, false, false, false, true},
+          Case{3, 5, 3, 1, false, true, true, false}}) {
+      const bool by_texts = c.by_texts;
       CAPTURE(c.heads);
-      StateGraph g(13);
+      StateGraph g(13, by_texts);
       const size_t width = c.heads * c.head_dim;
       const size_t shared = c.groups * c.state_dim;
       const auto x = g.Rows(c.apart ? width : width + 2 * shared);
@@ -240,9 +273,10 @@ TEST_SUITE("runtime/state_ops") {
   }
 
   TEST_CASE("gated_recurrence is its recurrence, whose first row comes in whole") {
-    for (const size_t blocks : {1, 3}) {
+    for (const bool by_texts : {false, true}) {
+      const size_t blocks = by_texts ? 1 : 3;
       CAPTURE(blocks);
-      StateGraph g(14);
+      StateGraph g(14, by_texts);
       const size_t width = 39;
       const size_t block = width / blocks;
       const auto x = g.Rows(width);
@@ -280,7 +314,7 @@ TEST_SUITE("runtime/state_ops") {
   }
 
   TEST_CASE("rms_norm in runs takes weights of each run's own") {
-    StateGraph g(15);
+    StateGraph g(15, /*by_texts=*/false);
     const size_t width = 34;
     const auto x = g.Rows(width);
     const Weight weight = g.graph().RandomVector("norm", width, 1.0, 0.3);
