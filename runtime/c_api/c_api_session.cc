@@ -88,6 +88,8 @@ Status KeepPrefix(graft_session* session, const int32_t* ids, size_t count, size
 Status Save(const graft_session* session, const char* path) {
   if (session == nullptr) return NullArgument("session");
   if (path == nullptr) return NullArgument("path");
+  // A model with states may have to compute some tokens again.
+  session->session->ClearCancel();
   return session->session->Save(path);
 }
 

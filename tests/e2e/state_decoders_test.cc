@@ -158,6 +158,10 @@ TEST_SUITE("e2e/state_decoders") {
         canceller.join();
         CHECK((status == GRAFT_OK || status == GRAFT_CANCELLED));
         CHECK_OK(graft_session_rewind(session.get(), kHeld, &error));
+        graft_session_cancel(session.get());  // as nothing runs, it is not one of saving
+        CHECK_OK(graft_session_save(session.get(), talk.file("held").c_str(), &error));
+        talk.CheckRest(session.get(), kHeld);
+        CHECK_OK(graft_session_restore(session.get(), talk.file("held").c_str(), &error));
         talk.CheckRest(session.get(), kHeld);
         CHECK_OK(graft_session_rewind(session.get(), kHeld, &error));
       }

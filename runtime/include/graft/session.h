@@ -94,6 +94,8 @@ GRAFT_API GRAFT_MUST_CHECK graft_status graft_session_keep_prefix(graft_session*
  * Errors   NOT_FOUND: no such folder.
  *          IO.
  *          UNSUPPORTED: the model does not generate text.
+ *          CANCELLED: by graft_session_cancel, while a model that keeps states computed some of the
+ *          tokens again.
  */
 GRAFT_API GRAFT_MUST_CHECK graft_status graft_session_save(const graft_session* session,
                                                            const char* path, graft_error* error);
