@@ -89,9 +89,9 @@ ValueId PostNormLayerAfter(const EncoderSizes& sizes, const EncoderLayerNames& n
 }
 
 ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names, const Module& layer,
-                     ValueId x, bool qkv_bias) {
+                     ValueId x, bool qkv_bias, ValueId text_ends) {
   ValueId h = EncoderNorm(layer, names.attention_norm, x, sizes.epsilon);
-  h = SelfAttention(sizes, names, layer, h, ValueId{}, qkv_bias);
+  h = SelfAttention(sizes, names, layer, h, text_ends, qkv_bias);
   h = layer.Linear(names.attention_output, h, sizes.hidden, /*bias=*/true);
   x = layer.graph().Add(layer.Name("attention_residual"), x, h);
   h = EncoderNorm(layer, names.mlp_norm, x, sizes.epsilon);

@@ -64,10 +64,11 @@ ValueId PostNormLayerAfter(const EncoderSizes& sizes, const EncoderLayerNames& n
                            const Module& layer, ValueId x, ValueId attended,
                            const std::string& output);
 
-/// x + attention(norm(x)), then x + mlp(norm(x)), among all rows.
+/// x + attention(norm(x)), then x + mlp(norm(x)), among all rows, or within texts if `text_ends` is
+/// given.
 /// Source   Dosovitskiy et al. 2020.
 ValueId PreNormLayer(const EncoderSizes& sizes, const EncoderLayerNames& names, const Module& layer,
-                     ValueId x, bool qkv_bias);
+                     ValueId x, bool qkv_bias, ValueId text_ends = {});
 
 /// What config.json's `architectures` makes of an encoder.
 enum class EncoderHead : uint8_t { kEmbedding, kSequence, kToken };

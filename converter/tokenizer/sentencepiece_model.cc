@@ -227,6 +227,23 @@ std::string VocabularyOf(const Model& model, bool with_scores) {
   return json + (with_scores ? "]" : "}");
 }
 
+/// Puts in place what a class has otherwise. `changes` must outlive the model.
+Status ChangePieces(const PieceChanges& changes, Model* model) {
+  if (changes.left_out == 0 && changes.before.empty() && changes.after.empty()) return OkStatus();
+  if (changes.left_out > model->pieces.size()) return Corrupt("it has too few pieces");
+  const auto piece = [&](const ScoredPiece& made) {
+    const auto type = made.text == changes.unknown ? PieceType::kUnknown : PieceType::kNormal;
+    return Piece{.text = made.text, .score = made.score, .type = type};
+  };
+  std::vector<Piece> pieces;
+  for (const ScoredPiece& made : changes.before) pieces.push_back(piece(made));
+  pieces.insert(pieces.end(), model->pieces.begin() + static_cast<std::ptrdiff_t>(changes.left_out),
+                model->pieces.end());
+  for (const ScoredPiece& made : changes.after) pieces.push_back(piece(made));
+  model->pieces = std::move(pieces);
+  return OkStatus();
+}
+
 std::string AddedTokensOf(const Model& model) {
   std::string json = "[";
   for (size_t i = 0; i < model.pieces.size(); ++i) {
@@ -244,7 +261,8 @@ std::string AddedTokensOf(const Model& model) {
 }  // namespace
 
 Result<std::string> SentencePieceToJson(std::string_view bytes, const SentencePieceUse& use) {
-  GRAFT_ASSIGN_OR_RETURN(const Model model, ReadModel(bytes));
+  GRAFT_ASSIGN_OR_RETURN(Model model, ReadModel(bytes));
+  GRAFT_RETURN_IF_ERROR(ChangePieces(use.changes, &model));
   const bool is_bpe = model.kind == 2;
   std::string unknown_text = "null";
   std::string unknown_id = "null";

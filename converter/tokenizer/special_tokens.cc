@@ -45,6 +45,16 @@ constexpr Default kGemmaTokens[] = {{"bos_token", "<bos>"},
 constexpr Default kT5Tokens[] = {
     {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}};
 
+constexpr Default kAlbertTokens[] = {
+    {"bos_token", "[CLS]"}, {"eos_token", "[SEP]"}, {"unk_token", "<unk>"},  {"sep_token", "[SEP]"},
+    {"pad_token", "<pad>"}, {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}};
+constexpr Default kDebertaTokens[] = {
+    {"bos_token", "[CLS]"}, {"eos_token", "[SEP]"}, {"unk_token", "[UNK]"},  {"sep_token", "[SEP]"},
+    {"pad_token", "[PAD]"}, {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}};
+constexpr Default kMpNetTokens[] = {
+    {"bos_token", "<s>"},   {"eos_token", "</s>"}, {"unk_token", "[UNK]"},  {"sep_token", "</s>"},
+    {"pad_token", "<pad>"}, {"cls_token", "<s>"},  {"mask_token", "<mask>"}};
+
 std::span<const Default> DefaultsOf(TokenizerClass kind) {
   switch (kind) {
     case TokenizerClass::kBackend:
@@ -67,6 +77,13 @@ std::span<const Default> DefaultsOf(TokenizerClass kind) {
       return kGemmaTokens;
     case TokenizerClass::kT5:
       return kT5Tokens;
+    case TokenizerClass::kAlbert:
+      return kAlbertTokens;
+    case TokenizerClass::kDeberta:
+    case TokenizerClass::kDebertaV2:
+      return kDebertaTokens;
+    case TokenizerClass::kMpNet:
+      return kMpNetTokens;
   }
   return {};
 }

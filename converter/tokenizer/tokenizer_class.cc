@@ -35,6 +35,10 @@ constexpr Known kClasses[] = {
     {"LlamaTokenizer", TokenizerClass::kLlama},
     {"GemmaTokenizer", TokenizerClass::kGemma},
     {"T5Tokenizer", TokenizerClass::kT5},
+    {"AlbertTokenizer", TokenizerClass::kAlbert},
+    {"DebertaTokenizer", TokenizerClass::kDeberta},
+    {"DebertaV2Tokenizer", TokenizerClass::kDebertaV2},
+    {"MPNetTokenizer", TokenizerClass::kMpNet},
 };
 
 /// The class that transformers registers for a model type.
@@ -47,6 +51,12 @@ constexpr Registered kRegistered[] = {
     {"bert", "BertTokenizer"},
     {"distilbert", "BertTokenizer"},
     {"electra", "BertTokenizer"},
+    {"nomic_bert", "BertTokenizer"},
+    {"albert", "AlbertTokenizer"},
+    {"deberta", "DebertaTokenizer"},
+    {"deberta-v2", "DebertaV2Tokenizer"},
+    {"mpnet", "MPNetTokenizer"},
+    {"roformer", "RoFormerTokenizer"},
     {"roberta", "RobertaTokenizer"},
     {"xlm-roberta", "XLMRobertaTokenizer"},
     {"camembert", "CamembertTokenizer"},
@@ -88,14 +98,21 @@ TokenizerClass ClassByName(std::string_view name, TokenizerClass fallback) {
 }
 
 Result<TokenizerClass> ChooseClass(const JsonValue& settings, const TokenizerContext& context) {
+  constexpr std::string_view kWordsOfJieba = "RoFormerTokenizer";
   GRAFT_ASSIGN_OR_RETURN(const std::string named, NamedClass(settings, context));
   const auto* registered =
       std::find_if(std::begin(kRegistered), std::end(kRegistered),
                    [&](const Registered& entry) { return entry.model_type == context.model_type; });
   const bool is_registered = registered != std::end(kRegistered);
   const bool takes_registered = is_registered && (named.empty() || registered->overrules);
-  return ClassByName(takes_registered ? registered->name : std::string_view(named),
-                     TokenizerClass::kBackend);
+  const std::string_view name = takes_registered ? registered->name : std::string_view(named);
+  if (name == kWordsOfJieba) {
+    return settings.Fail(
+        "is of a RoFormerTokenizer, which finds Chinese words with jieba, and graft does not; "
+        "convert the model without its tokenizer's files, and give it token ids",
+        StatusCode::kUnsupported);
+  }
+  return ClassByName(name, TokenizerClass::kBackend);
 }
 
 }  // namespace graft::converter

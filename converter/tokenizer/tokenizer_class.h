@@ -25,6 +25,10 @@ enum class TokenizerClass : uint8_t {
   kLlama,
   kGemma,
   kT5,
+  kAlbert,
+  kDeberta,
+  kDebertaV2,
+  kMpNet,
 };
 
 /// What config.json says of the tokenizer.

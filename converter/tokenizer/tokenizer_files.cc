@@ -90,9 +90,27 @@ Result<std::string> FromMerges(const fs::path& folder, TokenizerClass kind) {
          R"(,"merges":[)" + merges + "]}}";
 }
 
-Result<std::string> FromSentencePiece(const fs::path& file) {
+// fairseq's numbers of a few tokens come before the pieces.
+PieceChanges ChangesOf(TokenizerClass kind) {
+  if (kind == TokenizerClass::kXlmRoberta) {
+    return {.left_out = 3,
+            .before = {{"<s>"}, {"<pad>"}, {"</s>"}, {"<unk>"}},
+            .after = {{"<mask>"}},
+            .unknown = "<unk>"};
+  }
+  if (kind == TokenizerClass::kCamembert) {
+    return {.left_out = 1,
+            .before =
+                {{"<s>NOTUSED"}, {"<pad>"}, {"</s>NOTUSED"}, {"<unk>"}, {"<unk>NOTUSED", -100.0f}},
+            .after = {{"<mask>"}},
+            .unknown = "<unk>"};
+  }
+  return {};
+}
+
+Result<std::string> FromSentencePiece(const fs::path& file, TokenizerClass kind) {
   GRAFT_ASSIGN_OR_RETURN(const std::string bytes, ReadTextFile(file, kMaxFileBytes));
-  Result<std::string> json = SentencePieceToJson(bytes);
+  Result<std::string> json = SentencePieceToJson(bytes, {.changes = ChangesOf(kind)});
   if (!json.ok()) return json.status().WithContext(file.string());
   return json;
 }
@@ -102,22 +120,25 @@ struct OlderForm {
   const char* file;
   const char* beside;  // null: it stands alone
   TokenizerClass usual;
-  TokenizerClass classes[4];
+  TokenizerClass classes[5];  // the last are kBackend, which no form is of
 };
 constexpr OlderForm kOlderForms[] = {
-    {"vocab.txt",
-     nullptr,
-     TokenizerClass::kBert,
-     {TokenizerClass::kBert, TokenizerClass::kBert, TokenizerClass::kBert, TokenizerClass::kBert}},
+    {"vocab.txt", nullptr, TokenizerClass::kBert, {TokenizerClass::kBert, TokenizerClass::kMpNet}},
     {"vocab.json",
      "merges.txt",
      TokenizerClass::kGpt2,
      {TokenizerClass::kGpt2, TokenizerClass::kRoberta, TokenizerClass::kQwen2,
-      TokenizerClass::kGptNeoX}},
+      TokenizerClass::kGptNeoX, TokenizerClass::kDeberta}},
     {"tokenizer.model",
      nullptr,
      TokenizerClass::kLlama,
-     {TokenizerClass::kLlama, TokenizerClass::kGemma, TokenizerClass::kT5, TokenizerClass::kT5}},
+     {TokenizerClass::kLlama, TokenizerClass::kGemma, TokenizerClass::kT5}},
+    {"spiece.model", nullptr, TokenizerClass::kT5, {TokenizerClass::kT5, TokenizerClass::kAlbert}},
+    {"spm.model", nullptr, TokenizerClass::kDebertaV2, {TokenizerClass::kDebertaV2}},
+    {"sentencepiece.bpe.model",
+     nullptr,
+     TokenizerClass::kXlmRoberta,
+     {TokenizerClass::kXlmRoberta, TokenizerClass::kCamembert}},
 };
 
 /// Reads one of the older forms; sets *kind to its class.
@@ -129,8 +150,9 @@ Result<std::unique_ptr<JsonDocument>> ReadOlderForm(const fs::path& folder,
     const fs::path file = folder / form.file;
     if (!Exists(file) || (form.beside != nullptr && !Exists(folder / form.beside))) continue;
     const auto fits = [&form](TokenizerClass candidate) {
-      return std::find(std::begin(form.classes), std::end(form.classes), candidate) !=
-             std::end(form.classes);
+      return candidate != TokenizerClass::kBackend &&
+             std::find(std::begin(form.classes), std::end(form.classes), candidate) !=
+                 std::end(form.classes);
     };
     // What tokenizer_config.json names must be known; what the model's type stands for may help.
     GRAFT_ASSIGN_OR_RETURN(const std::string name, NamedClass(settings, context));
@@ -147,7 +169,7 @@ Result<std::unique_ptr<JsonDocument>> ReadOlderForm(const fs::path& folder,
     } else if (form.usual == TokenizerClass::kGpt2) {
       GRAFT_ASSIGN_OR_RETURN(json, FromMerges(folder, *kind));
     } else {
-      GRAFT_ASSIGN_OR_RETURN(json, FromSentencePiece(file));
+      GRAFT_ASSIGN_OR_RETURN(json, FromSentencePiece(file, *kind));
     }
     return JsonDocument::Parse(json, file.string(), {.max_bytes = 4 * kMaxFileBytes});
   }

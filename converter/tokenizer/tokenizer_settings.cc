@@ -18,6 +18,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// Normalizers of CamemBERT and DeBERTa, and of ALBERT.
+constexpr char kOneLine[] =
+    R"([{"type":"Replace","pattern":{"Regex":"\\s{2,}|[\\n\\r\\t]"},"content":" "},)"
+    R"({"type":"Strip","strip_left":false,"strip_right":true}])";
+constexpr char kPlain[] = R"([{"type":"Replace","pattern":{"String":"``"},"content":"\""},)"
+                          R"({"type":"Replace","pattern":{"String":"''"},"content":"\""},)"
+                          R"({"type":"NFKD"},{"type":"StripAccents"},{"type":"Lowercase"},)"
+                          R"({"type":"Replace","pattern":{"Regex":" {2,}"},"content":" "}])";
 constexpr size_t kMaxTextBytes = size_t{1} << 20;
 
 Json Parsed(const JsonValue& value) {
@@ -91,6 +99,7 @@ class Changes {
   Status SetPrefixSpace();
   Status SetLlama();
   Status SetMetaspace();
+  Status SetPieces();
   Status SetMarks();
   Result<Json> Mark(std::string_view key) const;
   Status SetAround(std::string_view begin, std::string_view end, bool two_ends, int second_type);
@@ -180,8 +189,10 @@ Status Changes::SetSteps() {
   const std::string model = ModelType();
   switch (source_.kind) {
     case TokenizerClass::kBert:
+    case TokenizerClass::kMpNet:
       return model == "WordPiece" ? SetBert() : OkStatus();
     case TokenizerClass::kRoberta:
+    case TokenizerClass::kDeberta:
       if (model != "BPE") return OkStatus();
       GRAFT_RETURN_IF_ERROR(SetPrefixSpace());
       return SetAround("cls_token", "sep_token", /*two_ends=*/true, 0);
@@ -192,10 +203,17 @@ Status Changes::SetSteps() {
     case TokenizerClass::kLlama:
       return model == "BPE" ? SetLlama() : OkStatus();
     case TokenizerClass::kXlmRoberta:
-    case TokenizerClass::kCamembert:
+    case TokenizerClass::kCamembert: {
       if (model != "Unigram") return OkStatus();
-      GRAFT_RETURN_IF_ERROR(SetMetaspace());
+      const bool as_it_is = source_.kind == TokenizerClass::kXlmRoberta && !source_.is_made;
+      GRAFT_RETURN_IF_ERROR(as_it_is ? SetMetaspace() : SetPieces());
       return SetAround("bos_token", "eos_token", /*two_ends=*/true, 0);
+    }
+    case TokenizerClass::kAlbert:
+    case TokenizerClass::kDebertaV2:
+      if (model != "Unigram") return OkStatus();
+      GRAFT_RETURN_IF_ERROR(SetPieces());
+      return SetAround("cls_token", "sep_token", /*two_ends=*/false, 1);
     case TokenizerClass::kT5:
       return SetAround("", "eos_token", /*two_ends=*/false, 0);
     case TokenizerClass::kBackend:
@@ -219,7 +237,7 @@ Status Changes::SetBert() {
   GRAFT_ASSIGN_OR_RETURN(const std::string unknown,
                          NamedToken(source_.settings, source_.kind, "unk_token"));
   if (IdOf(unknown)) changes_["unk_token"] = unknown;
-  return SetAround("cls_token", "sep_token", /*two_ends=*/false, 1);
+  return SetAround("cls_token", "sep_token", source_.kind == TokenizerClass::kMpNet, 1);
 }
 
 Status Changes::SetPrefixSpace() {
@@ -266,6 +284,35 @@ Status Changes::SetMetaspace() {
     });
     if (!steps.is_null()) changes_[member] = std::move(steps);
   }
+  return OkStatus();
+}
+
+/// Pieces that begin with a space's mark, and the steps before them, as their class makes them.
+Status Changes::SetPieces() {
+  GRAFT_ASSIGN_OR_RETURN(const bool prefix_space, config_.GetBool("add_prefix_space", true));
+  const bool is_deberta = source_.kind == TokenizerClass::kDebertaV2;
+  Json normalizers = Json::parse(source_.kind == TokenizerClass::kAlbert ? kPlain : kOneLine);
+  Json steps = Json::array();
+  if (source_.kind == TokenizerClass::kXlmRoberta) {
+    normalizers = Json::array();
+    Json made = Parsed(source_.root.Find("normalizer"));
+    ForEachOfType(&made, "Precompiled", [&](Json* step) { normalizers.push_back(*step); });
+  }
+  if (is_deberta) {
+    GRAFT_ASSIGN_OR_RETURN(const bool lowercase, config_.GetBool("do_lower_case", false));
+    GRAFT_ASSIGN_OR_RETURN(const bool splits, config_.GetBool("split_by_punct", false));
+    normalizers.insert(normalizers.begin() + 1, Json::object({{"type", "NFC"}}));
+    if (lowercase) normalizers.insert(normalizers.begin(), Json::object({{"type", "Lowercase"}}));
+    if (splits) steps.push_back({{"type", "Punctuation"}, {"behavior", "Isolated"}});
+  } else if (source_.kind != TokenizerClass::kCamembert) {
+    steps.push_back({{"type", "WhitespaceSplit"}});
+  }
+  const char* scheme = prefix_space ? "always" : is_deberta ? "first" : "never";
+  const Json mark = {{"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", scheme}};
+  steps.push_back(mark);
+  changes_["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::move(normalizers)}};
+  changes_["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
+  changes_["decoder"] = mark;
   return OkStatus();
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The respellings: ViT and its kin ("encoder.layer.0.attention.attention.query" is now
-// "layers.0.attention.q_proj"), the head of GPT-NeoX, the routers of Mixtral and Phi-3.5-MoE, and the normalization parameters of the
-// oldest BERT checkpoints.
+// "layers.0.attention.q_proj"), Nomic BERT, the head of GPT-NeoX, the routers of Mixtral and
+// Phi-3.5-MoE, and the normalization parameters of the oldest BERT checkpoints.
 #include "converter/adapter/names/newer_names.h"
 
 #include <algorithm>
@@ -25,6 +25,17 @@ constexpr Respelling kVisionTransformer[] = {
     {"output.dense", "mlp.fc2"},
 };
 
+constexpr Respelling kNomicBert[] = {
+    {"encoder.layers.", "layers."},
+    {"emb_ln.", "embeddings.LayerNorm."},
+    {"attn.out_proj", "self_attn.o_proj"},
+    {"fc11", "up_proj"},
+    {"fc12", "gate_proj"},
+    {"fc2", "down_proj"},
+    {"norm1.", "post_attention_layernorm."},
+    {"norm2.", "post_mlp_layernorm."},
+};
+
 void Replace(std::string* text, const Respelling& spelling) {
   const size_t at = text->find(spelling.older);
   if (at != std::string::npos) text->replace(at, spelling.older.size(), spelling.newer);
@@ -41,6 +52,10 @@ NewerNames::NewerNames(std::span<const TensorInfo> base) {
   vision_transformer_ = std::any_of(base.begin(), base.end(), [](const TensorInfo& info) {
     return info.name.find("encoder.layer.") != std::string::npos &&
            info.name.find("attention.attention.query") != std::string::npos;
+  });
+  nomic_bert_ = std::any_of(base.begin(), base.end(), [](const TensorInfo& info) {
+    return info.name.find("encoder.layers.") != std::string::npos &&
+           info.name.ends_with("mlp.fc11.weight");
   });
   gpt_neox_ = std::any_of(base.begin(), base.end(), [](const TensorInfo& info) {
     return info.name.find("gpt_neox.") != std::string::npos;
@@ -60,6 +75,9 @@ std::string NewerNames::Of(std::string_view name) const {
     for (const Respelling& spelling : kVisionTransformer) Replace(&text, spelling);
   }
   if (mixtral_) Replace(&text, {"block_sparse_moe.gate.", phimoe_ ? "mlp.router." : "mlp.gate."});
+  if (nomic_bert_) {
+    for (const Respelling& spelling : kNomicBert) Replace(&text, spelling);
+  }
   if (gpt_neox_ && text == "embed_out.weight") text = "lm_head.weight";
   ReplaceEnding(&text, {"LayerNorm.gamma", "LayerNorm.weight"});
   ReplaceEnding(&text, {"LayerNorm.beta", "LayerNorm.bias"});

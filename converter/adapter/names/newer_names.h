@@ -26,6 +26,7 @@ class NewerNames {
 
  private:
   bool vision_transformer_ = false;
+  bool nomic_bert_ = false;
   bool gpt_neox_ = false;
   bool mixtral_ = false;
   bool phimoe_ = false;

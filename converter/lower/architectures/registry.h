@@ -20,12 +20,14 @@ Lowering LowerBloom;
 Lowering LowerCodeGen;
 Lowering LowerCohere;
 Lowering LowerCohere2;
+Lowering LowerData2VecText;
 Lowering LowerDeberta;
 Lowering LowerDebertaV2;
 Lowering LowerDeit;
 Lowering LowerDiffLlama;
 Lowering LowerDistilBert;
 Lowering LowerElectra;
+Lowering LowerErnie;
 Lowering LowerErnie45;
 Lowering LowerExaone4;
 Lowering LowerFalcon;
@@ -57,6 +59,7 @@ Lowering LowerMBart;
 Lowering LowerMamba;
 Lowering LowerMamba2;
 Lowering LowerMarian;
+Lowering LowerMegatronBert;
 Lowering LowerMinistral;
 Lowering LowerMinistral3;
 Lowering LowerMistral;
@@ -83,6 +86,7 @@ Lowering LowerQwen35;
 Lowering LowerRecurrentGemma;
 Lowering LowerQwen3Moe;
 Lowering LowerRoberta;
+Lowering LowerRobertaPreNorm;
 Lowering LowerRoFormer;
 Lowering LowerSeedOss;
 Lowering LowerSmolLm3;
@@ -93,6 +97,7 @@ Lowering LowerVaultGemma;
 Lowering LowerVit;
 Lowering LowerWhisper;
 Lowering LowerXglm;
+Lowering LowerXlmRobertaXl;
 
 struct Architecture {
   const char* model_type;  ///< As config.json spells it.
@@ -171,9 +176,12 @@ inline constexpr Architecture kArchitectures[] = {
     {"deberta-v2", LowerDebertaV2},
     {"distilbert", LowerDistilBert},
     {"electra", LowerElectra},
+    {"ernie", LowerErnie},
+    {"megatron-bert", LowerMegatronBert},
     {"modernbert", LowerModernBert},
     {"mpnet", LowerMpNet},
     {"nomic_bert", LowerNomicBert},
+    {"roberta-prelayernorm", LowerRobertaPreNorm},
     {"roformer", LowerRoFormer},
     {"vit", LowerVit},
     {"deit", LowerDeit},
@@ -188,6 +196,8 @@ inline constexpr Architecture kArchitectures[] = {
     {"m2m_100", LowerM2M100},
     {"whisper", LowerWhisper},
     {"xlm-roberta", LowerRoberta},
+    {"data2vec-text", LowerData2VecText},
+    {"xlm-roberta-xl", LowerXlmRobertaXl},
 };
 
 /// The lowering for a model_type of config.json.

@@ -2,7 +2,9 @@
 // LoRA on linear layers, Conv1D layers, convolutions and embeddings, with DoRA's magnitudes and a
 // bias of its own.
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "converter/merge/updates/dora.h"
 #include "converter/merge/updates/factor_forms.h"
 #include "converter/merge/updates/low_rank_rows.h"
+#include "converter/merge/updates/part_of_rows.h"
 
 namespace graft::converter {
 namespace {
@@ -170,8 +173,67 @@ Result<PlannedTensor*> WeightOf(const AdapterModule& module, const AdapterTensor
   return planner->Tensor(module.name, "weight", user);
 }
 
+// Rows of a base's tensor that newer releases have as a layer of its own.
+struct FusedPart {
+  std::string tensor;  // its module
+  std::string_view name;
+  int64_t index = 0;  // of three parts
+};
+
+// Query, key and value of Nomic BERT, whose checkpoints keep them in one matrix.
+std::optional<FusedPart> FusedPartOf(std::string_view module) {
+  constexpr std::string_view kParts[] = {"q_proj", "k_proj", "v_proj"};
+  constexpr std::string_view kNewer = "self_attn.";
+  for (int64_t i = 0; i < 3; ++i) {
+    const std::string_view part = kParts[i];
+    const std::string ending = std::string(kNewer) + std::string(part);
+    if (!module.ends_with(ending)) continue;
+    const std::string_view before = module.substr(0, module.size() - ending.size());
+    return FusedPart{std::string(before) + "attn.Wqkv", part, i};
+  }
+  return std::nullopt;
+}
+
+// Whether `module` is such a part of the base, and was planned.
+Result<bool> PlanFusedPart(const AdapterModule& module, const Factors& factors,
+                           AdapterPlanner* planner) {
+  const std::optional<FusedPart> part = FusedPartOf(module.name);
+  if (!part) return false;
+  GRAFT_ASSIGN_OR_RETURN(const TensorInfo* own, planner->BaseTensor(module.name, "weight"));
+  if (own != nullptr) return false;
+  GRAFT_ASSIGN_OR_RETURN(const TensorInfo* whole, planner->BaseTensor(part->tensor, "weight"));
+  if (whole == nullptr) return false;
+  GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor,
+                         planner->Tensor(part->tensor, "weight", *factors.a));
+  const int64_t rows = tensor->info.rows() / 3;
+  const TensorInfo& a = factors.a->entry->info;
+  const TensorInfo& b = factors.b->entry->info;
+  if (tensor->info.shape.size() != 2 || tensor->info.rows() % 3 != 0 || a.shape.size() != 2 ||
+      a.shape[1] != tensor->info.shape[1] || b.shape[0] != rows ||
+      (factors.magnitude != nullptr && factors.magnitude->elements() != rows)) {
+    return planner->Fail(StatusCode::kMismatch, *factors.b,
+                         "of shape " + b.ShapeText() + " does not fit a third of the base's '" +
+                             tensor->info.name + "' " + tensor->info.ShapeText());
+  }
+  LowRankFactors low_rank =
+      ProductFactors(planner->Stored(*factors.a), planner->Stored(*factors.b), factors.scale);
+  const int64_t rank = low_rank.rank;
+  std::unique_ptr<RowUpdate> update;
+  if (factors.magnitude == nullptr) {
+    update = std::make_unique<LowRankRows>(std::move(low_rank));
+  } else {
+    update = std::make_unique<DoraRows>(std::move(low_rank), planner->Stored(*factors.magnitude));
+  }
+  planner->Add(tensor, std::make_unique<PartOfRows>(std::move(update), part->index * rows, rows));
+  const char* kind = factors.magnitude == nullptr ? "lora" : "dora";
+  GRAFT_RETURN_IF_ERROR(planner->NotePart(tensor, part->name, kind, rank, factors.scale));
+  return true;
+}
+
 Status PlanLinear(const AdapterModule& module, AdapterPlanner* planner) {
   GRAFT_ASSIGN_OR_RETURN(const Factors factors, UsePair(module, "lora_A", "lora_B", planner));
+  GRAFT_ASSIGN_OR_RETURN(const bool is_part, PlanFusedPart(module, factors, planner));
+  if (is_part) return OkStatus();
   GRAFT_ASSIGN_OR_RETURN(PlannedTensor * tensor, WeightOf(module, *factors.a, planner));
   if (factors.a->entry->info.shape.size() > 2) {
     GRAFT_RETURN_IF_ERROR(PlanConvolution(factors, tensor, planner));

@@ -163,6 +163,22 @@ RowReader AdapterPlanner::ReaderSoFar(PlannedTensor* tensor) {
   };
 }
 
+Status AdapterPlanner::NotePart(PlannedTensor* tensor, std::string_view part, std::string kind,
+                                int64_t rank, double scale) {
+  if (!parts_.insert(tensor->info.name + "/" + std::string(part)).second) {
+    return Error(StatusCode::kMismatch,
+                 "%s: two modules of the adapter mean the part %.*s of the base's tensor '%s'",
+                 adapter_.weights().path().c_str(), static_cast<int>(part.size()), part.data(),
+                 tensor->info.name.c_str());
+  }
+  const bool first = changed_.count(tensor->info.name) == 0;
+  if (first) return NoteModule(tensor, std::move(kind), rank, scale);
+  // Rows of one part alone have no more than the largest rank of all parts.
+  tensor->rank = std::max(tensor->rank, rank);
+  if (tensor->scale != scale) tensor->scale = 0;
+  return OkStatus();
+}
+
 Status AdapterPlanner::NoteModule(PlannedTensor* tensor, std::string kind, int64_t rank,
                                   double scale) {
   if (!changed_.insert(tensor->info.name).second) {

@@ -130,6 +130,9 @@ class AdapterPlanner {
   /// Counts a module as merged and notes what was done for the report.
   /// Errors   kMismatch: done twice.
   Status NoteModule(PlannedTensor* tensor, std::string kind, int64_t rank, double scale);
+  /// The same of a module that is a part of `tensor`, whose parts may each be changed once.
+  Status NotePart(PlannedTensor* tensor, std::string_view part, std::string kind, int64_t rank,
+                  double scale);
   /// Notes that the base tensor `name` stays as it is, because the kind changes another one of its
   /// module.
   void NoteCovered(std::string_view name) { covered_.emplace(name); }
@@ -146,6 +149,7 @@ class AdapterPlanner {
   TensorLedger ledger_;
   std::set<std::string, std::less<>> changed_;
   std::set<std::string, std::less<>> covered_;
+  std::set<std::string, std::less<>> parts_;  // "tensor/part" of NotePart
   std::shared_ptr<void> kind_state_;
 };
 

@@ -25,14 +25,46 @@ bool IsTarget(const TensorInfo& info) {
   const bool in_layer = Contains(name, "layers.") || Contains(name, ".layer.") ||
                         Contains(name, ".h.") || Contains(name, ".blocks.");
   return in_layer && info.shape.size() == 2 && name.ends_with(".weight") &&
-         !Contains(name, "vision") && !Contains(name, "visual") && !Contains(name, "norm");
+         !Contains(name, "vision") && !Contains(name, "visual") &&
+         (!Contains(name, "norm") || Contains(name, "prelayernorm"));
 }
 
-// The name that transformers 5 has for a layer of the text of what sees.
+// The name that transformers 5 has for a layer of the text of what sees, or of Nomic BERT.
 std::string NewerName(std::string module) {
   constexpr std::string_view kStored = "language_model.model.";
   if (module.starts_with(kStored)) module.replace(0, kStored.size(), "model.language_model.");
+  constexpr std::pair<std::string_view, std::string_view> kNomicBert[] = {
+      {"encoder.layers.", "layers."}, {"attn.out_proj", "self_attn.o_proj"},
+      {"mlp.fc11", "mlp.up_proj"},    {"mlp.fc12", "mlp.gate_proj"},
+      {"mlp.fc2", "mlp.down_proj"},
+  };
+  for (const auto& [stored, newer] : kNomicBert) {
+    const size_t at = module.find(stored);
+    if (at != std::string::npos) module.replace(at, stored.size(), newer);
+  }
   return module;
+}
+
+// The layers that transformers 5 has in place of a fused one.
+std::vector<std::string> LayersOf(const std::string& module, bool newer_names) {
+  const size_t at = module.find("attn.Wqkv");
+  if (!newer_names || at == std::string::npos) return {module};
+  const std::string attention = module.substr(0, at) + "self_attn.";
+  return {attention + "q_proj", attention + "k_proj", attention + "v_proj"};
+}
+
+// Adds b a to the rows of `to` from `first` on.
+void AddProduct(const SmallTensor& b, const SmallTensor& a, int64_t first, SmallTensor* to) {
+  const int64_t columns = a.shape[1];
+  for (int64_t row = 0; row < b.shape[0]; ++row) {
+    for (int64_t column = 0; column < columns; ++column) {
+      for (int64_t k = 0; k < kRank; ++k) {
+        to->values[static_cast<size_t>((first + row) * columns + column)] +=
+            b.values[static_cast<size_t>(row * kRank + k)] *
+            a.values[static_cast<size_t>(k * columns + column)];
+      }
+    }
+  }
 }
 
 // Writes an adapter for all targets of `base`, and into `merged` what it must give.
@@ -49,19 +81,15 @@ size_t WriteLora(const std::filesystem::path& base, const std::filesystem::path&
     if (IsTarget(info)) {
       std::string module = info.name.substr(0, info.name.size() - 7);
       if (newer_names) module = NewerName(std::move(module));
-      const SmallTensor a = RandomTensor({kRank, info.shape[1]}, seed++);
-      const SmallTensor b = RandomTensor({info.shape[0], kRank}, seed++);
-      for (int64_t row = 0; row < info.shape[0]; ++row) {
-        for (int64_t column = 0; column < info.shape[1]; ++column) {
-          for (int64_t k = 0; k < kRank; ++k) {
-            tensor.values[static_cast<size_t>(row * info.shape[1] + column)] +=
-                b.values[static_cast<size_t>(row * kRank + k)] *
-                a.values[static_cast<size_t>(k * info.shape[1] + column)];
-          }
-        }
+      const std::vector<std::string> layers = LayersOf(module, newer_names);
+      const int64_t rows = info.shape[0] / static_cast<int64_t>(layers.size());
+      for (size_t i = 0; i < layers.size(); ++i) {
+        const SmallTensor a = RandomTensor({kRank, info.shape[1]}, seed++);
+        const SmallTensor b = RandomTensor({rows, kRank}, seed++);
+        AddProduct(b, a, static_cast<int64_t>(i) * rows, &tensor);
+        factors[Key(layers[i] + ".lora_A.weight")] = a;
+        factors[Key(layers[i] + ".lora_B.weight")] = b;
       }
-      factors[Key(module + ".lora_A.weight")] = a;
-      factors[Key(module + ".lora_B.weight")] = b;
       ++targets;
     }
     changed[info.name] = tensor;
@@ -112,7 +140,12 @@ TEST_SUITE("converter/decoder_adapters") {
     CHECK(CheckFamilies("decoders") == 66);
   }
 
-  TEST_CASE("and of any encoder of texts") { CHECK(CheckFamilies("encoders") == 16); }
+  TEST_CASE("an adapter of Nomic BERT merges under the names that transformers 5 has") {
+    CheckLora("encoders/nomic", /*newer_names=*/true);
+    CheckLora("encoders/nomic_scores", /*newer_names=*/true);
+  }
+
+  TEST_CASE("and of any encoder of texts") { CHECK(CheckFamilies("encoders") == 19); }
 
   TEST_CASE("an adapter of the text of what sees merges under the newer names, too") {
     CheckLora("decoders/gemma3_vl", /*newer_names=*/true);

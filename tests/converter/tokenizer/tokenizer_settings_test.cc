@@ -91,13 +91,15 @@ TEST_SUITE("converter/tokenizer_settings") {
       CAPTURE(name);
       CheckCase((*document)->root());
     }
-    CHECK(cases == 61);
+    CHECK(cases == 76);
   }
 
   TEST_CASE("names settings that are not computed, or make no sense") {
     CHECK(SettingsFault("words.json", "{}", 100).empty());
     CHECK(SettingsFault("words.json", R"({"split_special_tokens": true})", 100)
               .find("split_special_tokens") != std::string::npos);
+    CHECK(SettingsFault("words.json", R"({"tokenizer_class": "RoFormerTokenizerFast"})", 100)
+              .find("jieba") != std::string::npos);
     CHECK(SettingsFault("words.json", R"({"do_lower_case": 1})", 100).find("do_lower_case") !=
           std::string::npos);
     CHECK(SettingsFault("words.json", R"({"cls_token": "<nowhere>"})", 25).find("<nowhere>") !=

@@ -79,3 +79,6 @@ write("deberta_v2", t.DebertaV2ForTokenClassification, t.DebertaV2Config(**{**DE
     "max_relative_positions": 6}), 14, types=True)
 write("deberta_v2_scores", t.DebertaV2ForSequenceClassification, t.DebertaV2Config(**{**DEBERTA, "pos_att_type": "p2c"}, pooler_hidden_act="tanh"), 15)
 write("deberta", t.DebertaModel, t.DebertaConfig(**DEBERTA, max_relative_positions=12), 16)
+write("xlm_roberta_xl", t.XLMRobertaXLModel, t.XLMRobertaXLConfig(**sizes(pad_token_id=1)), 17)
+write("roberta_prelayernorm", t.RobertaPreLayerNormForTokenClassification, t.RobertaPreLayerNormConfig(**sizes(pad_token_id=1, hidden_act="relu"), num_labels=3), 18)
+write("megatron_bert", t.MegatronBertForSequenceClassification, t.MegatronBertConfig(**sizes()), 19, types=True)

@@ -77,10 +77,26 @@ Status LowerBert(const JsonValue& config, GraphBuilder& graph, TaskDescription* 
       graph, task);
 }
 
-// RoBERTa, XLM-RoBERTa and CamemBERT: positions start after the padding token's id.
-// Source   Liu et al. 2019.
-Status LowerRoberta(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
-  GRAFT_ASSIGN_OR_RETURN(BertConfig c, ReadConfig(config, "roberta", graph));
+// ERNIE: BERT under another name, as long as it has no rows for tasks.
+// Source   Sun et al. 2019; Sun et al. 2021.
+Status LowerErnie(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
+  GRAFT_ASSIGN_OR_RETURN(const BertConfig c, ReadConfig(config, "ernie", graph));
+  GRAFT_ASSIGN_OR_RETURN(const bool uses_tasks, config.GetBool("use_task_id", false));
+  if (uses_tasks) {
+    return config.Find("use_task_id")
+        .Fail("is true; this version knows false", StatusCode::kUnsupported);
+  }
+  return Describe(
+      c, config,
+      {.dense = Module(graph, c.path).Name("pooler.dense"), .activation = ActivationKind::Tanh},
+      graph, task);
+}
+
+namespace {
+
+Status LowerRobertaOf(const std::string& family, const JsonValue& config, GraphBuilder& graph,
+                      TaskDescription* task) {
+  GRAFT_ASSIGN_OR_RETURN(BertConfig c, ReadConfig(config, family, graph));
   GRAFT_ASSIGN_OR_RETURN(const int64_t padding,
                          config.GetIntIn("pad_token_id", 0, c.tables.position_rows - 2, 1));
   c.tables.first_position = padding + 1;
@@ -89,6 +105,20 @@ Status LowerRoberta(const JsonValue& config, GraphBuilder& graph, TaskDescriptio
                    .activation = ActivationKind::Tanh,
                    .classifier = "classifier.out_proj"},
                   graph, task);
+}
+
+}  // namespace
+
+// RoBERTa, XLM-RoBERTa and CamemBERT: positions start after the padding token's id.
+// Source   Liu et al. 2019.
+Status LowerRoberta(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
+  return LowerRobertaOf("roberta", config, graph, task);
+}
+
+// The same under another name.
+// Source   Baevski et al. 2022.
+Status LowerData2VecText(const JsonValue& config, GraphBuilder& graph, TaskDescription* task) {
+  return LowerRobertaOf("data2vec_text", config, graph, task);
 }
 
 // ELECTRA's discriminator: embeddings may be narrower than the layers.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small tokenizers, settings beside them, and the ids that AutoTokenizer of transformers 5.12 gives.
 
-Writes NAME.json (tokenizers), llama.model (SentencePiece's) and cases.jsonl beside this file: a case a line, with the
+Writes NAME.json (tokenizers), NAME.model (SentencePiece's) and cases.jsonl beside this file: a case a line, with the
 files of its folder (a text, or {"from": NAME}), its config.json and texts with their ids.
 """
 import io
@@ -224,6 +224,52 @@ case("tokenizer.model and added_tokens.json", {
     {"model_type": "llama"}, PIECES)
 
 
+# Encoders of texts, whose classes make most of the steps themselves.
+NORMAL, UNKNOWN, CONTROL = 1, 2, 3
+LETTERS = ["▁", "the", "▁the", "man", "▁man", "men", *"themanTM!,\"'0123'é", "▁The", "▁!", "▁m"]
+SPACED = ["the man", "  The  man\tthe\nman ", "THE MEN!men, the", "thé mañ ``the''", "the[MASK]man [MASK] <mask> the", "the☃man ☃☃", "123,4 men 00",
+          "[CLS]the [SEP] man", ""]
+
+
+def pieces_of(marks):
+    """A SentencePiece model of Unigram: `marks` are pieces with their types, letters follow."""
+    proto = sentencepiece_model_pb2.ModelProto()
+    for text, kind in marks:
+        proto.pieces.add(piece=text, score=0.0, type=kind)
+    for i, text in enumerate(dict.fromkeys(LETTERS)):
+        proto.pieces.add(piece=text, score=-2.0 - 0.37 * i, type=NORMAL)
+    proto.trainer_spec.model_type = 1
+    proto.trainer_spec.unk_id = [kind for _, kind in marks].index(UNKNOWN)
+    proto.normalizer_spec.name = "identity"
+    proto.normalizer_spec.add_dummy_prefix = True
+    proto.normalizer_spec.remove_extra_whitespaces = True
+    return proto.SerializeToString()
+
+
+SENTENCEPIECES = {
+    "albert.model": pieces_of([("<pad>", CONTROL), ("<unk>", UNKNOWN), ("[CLS]", CONTROL), ("[SEP]", CONTROL), ("[MASK]", CONTROL)]),
+    "deberta.model": pieces_of([("[PAD]", CONTROL), ("[CLS]", CONTROL), ("[SEP]", CONTROL), ("[UNK]", UNKNOWN)]),
+    "fairseq.model": pieces_of([("<unk>", UNKNOWN), ("<s>", CONTROL), ("</s>", CONTROL)]),
+}
+for name, file, source, model, config in [
+        ("albert", "spiece.model", "albert", "albert", {}),
+        ("albert by its class", "spiece.model", "albert", "albert", {"tokenizer_class": "AlbertTokenizer", "do_lower_case": False, "keep_accents": True}),
+        ("albert without a prefix", "spiece.model", "albert", "albert", {"add_prefix_space": False}),
+        ("deberta v3", "spm.model", "deberta", "deberta-v2", {"do_lower_case": False, "vocab_type": "spm"}),
+        ("deberta v2 in small letters", "spm.model", "deberta", "deberta-v2", {"do_lower_case": True, "split_by_punct": True}),
+        ("deberta v3 without a prefix", "spm.model", "deberta", "deberta-v2", {"add_prefix_space": False}),
+        ("camembert", "sentencepiece.bpe.model", "fairseq", "camembert", {})]:
+    case(file + " of " + name, {file: {"from": source + ".model"}, "tokenizer_config.json": json.dumps(config)}, {"model_type": model}, SPACED)
+settings("camembert", "unigram", "camembert", {}, PIECES)
+settings("camembert without a prefix", "unigram_always", "camembert", {"add_prefix_space": False}, PIECES)
+settings("mpnet", "words", "mpnet", {"cls_token": "[CLS]", "sep_token": "[SEP]"}, WORDS)
+settings("mpnet cased, as its class", "words", "mpnet", {"tokenizer_class": "MPNetTokenizer", "do_lower_case": False, "cls_token": "<c>", "sep_token": "<s>"}, WORDS)
+settings("nomic bert", "words_cased", "nomic_bert", {}, WORDS)
+settings("deberta v1", "bytes_prefix", "deberta", {"cls_token": "<s>", "sep_token": "</s>"}, BYTES)
+case("vocab.txt of mpnet", {"vocab.txt": OLDER, "tokenizer_config.json": json.dumps({"cls_token": "[CLS]", "sep_token": "[SEP]"})}, {"model_type": "mpnet"}, WORDS)
+case("vocab.json of deberta v1", {**PAIRS, "tokenizer_config.json": json.dumps({"cls_token": "<s>", "sep_token": "</s>"})}, {"model_type": "deberta"}, BYTES)
+
+
 def train():
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -238,6 +284,8 @@ def train():
 
 def main():
     train()
+    for name, content in SENTENCEPIECES.items():
+        (HERE / name).write_bytes(content)
     for name, tokenizer in TOKENIZERS.items():
         (HERE / f"{name}.json").write_text(json.dumps(tokenizer, ensure_ascii=False) + "\n")
     with (HERE / "cases.jsonl").open("w") as out:
