@@ -28,7 +28,8 @@ enum class InputRole : uint8_t;
 inline constexpr int64_t kMaxDimension = std::numeric_limits<int32_t>::max();
 inline constexpr uint32_t kMaxHeads = 1 << 16;
 inline constexpr uint32_t kMaxHeadDim = 1 << 14;
-inline constexpr uint32_t kMaxExperts uint64_t kMaxSourceRows = 1 << 12; 20;
+inline constexpr uint64_t kMaxSourceRows = 1 << 20;
+inline constexpr uint32_t kMaxExperts = 1 << 12;
 
 /// What gives a value its numbers.
 enum class Origin : uint8_t {

@@ -258,9 +258,11 @@ class GraphBuilder : public ConstantTable {
   void AddOp(std::string_view name, const std::vector<ValueId>& inputs,
              const std::vector<ValueId>& outputs, schema::fb::OpAttributes type,
              flatbuffers::Offset<void> attributes);
-  /// A value of [rows, width].
+  /// A value of [rows, width], or of [rows] without a width.
   ValueId AddRows(std::string_view name, const ValueShape& shape, schema::fb::ElementType type) {
-    return AddValue(name, shape, {{shape.rows, shape.rows_symbol}, {shape.width, -1}}, type);
+    std::vector<schema::fb::Dimension> dimensions = {{shape.rows, shape.rows_symbol}};
+    if (shape.width > 0) dimensions.emplace_back(shape.width, -1);
+    return AddValue(name, shape, dimensions, type);
   }
 
   int32_t Symbol(std::string_view name);

@@ -27,6 +27,7 @@ constexpr uint64_t kDefaultContext = 4096;
 constexpr char kCommands[] =
     "  /reset          forget the talk\n"
     "  /system TEXT    forget the talk, and start with this instruction (none: without one)\n"
+    "  /pack FILE      go on with what this pack makes of the model (none: with the model)\n"
     "  /help           this list\n"
     "  /exit           end; so does the end of input\n"
     "A line that ends with \\ goes on in the next. Ctrl-C stops the answer.\n";
@@ -80,7 +81,7 @@ int32_t OnToken(void* user, int32_t, const char* text, size_t size) {
 /// The conversation so far, and the session that holds what was computed of it.
 class Conversation {
  public:
-  Conversation(const Settings& settings, const graft_model* model, graft_session* session,
+  Conversation(const Settings& settings, graft_model* model, graft_session* session,
                uint64_t context, std::string template_text)
       : settings_(settings),
         model_(model),
@@ -93,6 +94,19 @@ class Conversation {
       values_.push_back(pair.substr(equals + 1));
     }
     if (settings.has_system) Reset(settings.system);
+  }
+
+  /// Makes the model another one; the talk goes on. What fails is printed, and nothing is changed;
+  /// false then.
+  bool Swap(const std::string& pack_file) {
+    graft_pack pack = GRAFT_PACK_INIT;
+    pack.path = pack_file.c_str();
+    graft_error error{};
+    if (graft_model_swap(model_, pack_file.empty() ? nullptr : &pack, &error) == GRAFT_OK) {
+      return true;
+    }
+    FailCall(settings_.file, error);
+    return false;
   }
 
   void Reset() { turns_.resize(has_system_ ? 1 : 0); }
@@ -184,7 +198,7 @@ class Conversation {
   }
 
   const Settings& settings_;
-  const graft_model* model_;
+  graft_model* model_;
   graft_session* session_;
   const uint64_t context_;
   const std::string template_text_;
@@ -222,6 +236,9 @@ int Converse(Conversation* conversation) {
       conversation->Reset();
     } else if (message == "/system" || message.starts_with("/system ")) {
       conversation->Reset(message.substr(std::min<size_t>(message.size(), 8)));
+    } else if (message == "/pack" || message.starts_with("/pack ")) {
+      all_answered =
+          conversation->Swap(message.substr(std::min<size_t>(message.size(), 6))) && all_answered;
     } else if (message == "/help") {
       std::fputs(kCommands, stderr);
     } else if (message.starts_with('/') && message.find_first_of(" /", 1) == std::string::npos) {

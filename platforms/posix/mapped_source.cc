@@ -27,8 +27,9 @@ uint64_t PageBytes() { return static_cast<uint64_t>(sysconf(_SC_PAGESIZE)); }
 /// A range of a mapping, given back to the system when it goes.
 class MappedSource final : public DataSource {
  public:
-  MappedSource(void* mapping, size_t mapping_bytes, std::span<const uint8_t> bytes)
-      : mapping_(mapping), mapping_bytes_(mapping_bytes), bytes_(bytes) {}
+  MappedSource(void* mapping, size_t mapping_bytes, std::span<const uint8_t> bytes,
+               const ByteOrigin& origin)
+      : mapping_(mapping), mapping_bytes_(mapping_bytes), bytes_(bytes), origin_(origin) {}
   ~MappedSource() override { munmap(mapping_, mapping_bytes_); }
   MappedSource(const MappedSource&) = delete;
   MappedSource& operator=(const MappedSource&) = delete;
@@ -53,6 +54,12 @@ class MappedSource final : public DataSource {
     Advise(begin, first + size - begin, MADV_WILLNEED);
   }
 
+  ByteOrigin OriginOf(uint64_t offset, uint64_t) const override {
+    ByteOrigin origin = origin_;
+    origin.offset += offset;
+    return origin;
+  }
+
   bool ShowAt(uint64_t offset, uint64_t size, uint8_t* to) const override {
 #ifdef __linux__
     if (!RangeFits(offset, size, bytes_.size())) return false;
@@ -75,7 +82,20 @@ class MappedSource final : public DataSource {
   void* mapping_;
   size_t mapping_bytes_;
   std::span<const uint8_t> bytes_;
+  const ByteOrigin origin_;  // of the first byte
 };
+
+ByteOrigin OriginOf(const struct stat& facts, uint64_t offset) {
+#ifdef __APPLE__
+  const timespec written = facts.st_mtimespec;
+#else
+  const timespec written = facts.st_mtim;
+#endif
+  const auto version = static_cast<uint64_t>(written.tv_sec) * 1000000000 +
+                       static_cast<uint64_t>(written.tv_nsec);
+  return {static_cast<uint64_t>(facts.st_dev), static_cast<uint64_t>(facts.st_ino), version, offset,
+          true};
+}
 
 Status SystemError(StatusCode code, const char* what) {
   const int reason = errno;
@@ -168,7 +188,8 @@ Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offs
                        "cannot be mapped");
   }
   const std::span bytes(static_cast<const uint8_t*>(mapping) + lead, static_cast<size_t>(size));
-  auto* source = new (std::nothrow) MappedSource(mapping, mapping_bytes, bytes);
+  auto* source = new (std::nothrow)
+      MappedSource(mapping, mapping_bytes, bytes, OriginOf(facts, offset));
   if (source == nullptr) {
     munmap(mapping, mapping_bytes);
     return Status(StatusCode::kOutOfMemory, "no memory for a mapping's record");

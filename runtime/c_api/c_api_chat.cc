@@ -59,13 +59,14 @@ Status Render(const graft_model* model, const graft_chat_message* messages, size
   GRAFT_RETURN_IF_ERROR(ReadMessages(messages, message_count, &list));
   std::vector<runtime::ChatVariable> variables;
   GRAFT_RETURN_IF_ERROR(ReadVariables(given, &variables));
+  const std::shared_ptr<const ModelState> state = model->slot->state();
   std::unique_ptr<const runtime::ChatTemplate> callers;
   const runtime::ChatTemplate* chosen = nullptr;
   if (given.template_text != nullptr && *given.template_text != '\0') {
-    GRAFT_ASSIGN_OR_RETURN(callers, model->chat_template.Parse(given.template_text));
+    GRAFT_ASSIGN_OR_RETURN(callers, state->chat_template.Parse(given.template_text));
     chosen = callers.get();
   } else if (given.template_text == nullptr) {
-    GRAFT_ASSIGN_OR_RETURN(chosen, model->chat_template.Get());
+    GRAFT_ASSIGN_OR_RETURN(chosen, state->chat_template.Get());
   } else {
     return Status(StatusCode::kFailedPrecondition, "the model's file has no chat template");
   }

@@ -92,7 +92,8 @@ GRAFT_API graft_status graft_session_generate(graft_session* session, const int3
                                               const graft_generate_options* options,
                                               graft_token_callback callback, void* user,
                                               graft_generate_result* result, graft_error* error) {
-  return Call(
+  return CallIn(
+      session,
       [&] {
         return Generate(session, {prompt, prompt_count}, options, callback, user, result);
       },
@@ -102,5 +103,6 @@ GRAFT_API graft_status graft_session_generate(graft_session* session, const int3
 GRAFT_API graft_status graft_session_append(graft_session* session, const int32_t* ids,
                                             size_t count, const float** logits,
                                             graft_error* error) {
-  return Call([&] { return Append(session, ids, count, logits); }, error);
+  return CallIn(
+      session, [&] { return Append(session, ids, count, logits); }, error);
 }

@@ -46,7 +46,7 @@ Status Prepare(const graft_model* model, const graft_image* image, float* prepar
   if (image == nullptr) return NullArgument("image");
   if (prepared == nullptr && capacity > 0) return NullArgument("prepared");
   if (count == nullptr) return NullArgument("count");
-  GRAFT_ASSIGN_OR_RETURN(const auto* input, runtime::ImageInputOf(*model->shared->model()));
+  GRAFT_ASSIGN_OR_RETURN(const auto* input, runtime::ImageInputOf(*model->text()->model()));
   const size_t needed = runtime::PreparedSize(*input);
   if (needed > capacity) {
     *count = needed;
@@ -108,12 +108,22 @@ GRAFT_API graft_status graft_model_prepare_image(const graft_model* model, const
 GRAFT_API graft_status graft_session_embed_images(graft_session* session, const graft_image* images,
                                                   size_t count, const float** embeddings,
                                                   size_t* width, graft_error* error) {
-  return Call([&] { return EmbedImages(session, {images, count}, embeddings, width); }, error);
+  return CallIn(
+      session,
+      [&] {
+        return EmbedImages(session, {images, count}, embeddings, width);
+      },
+      error);
 }
 
 GRAFT_API graft_status graft_session_classify_images(graft_session* session,
                                                      const graft_image* images, size_t count,
                                                      const float** scores, size_t* labels,
                                                      graft_error* error) {
-  return Call([&] { return ClassifyImages(session, {images, count}, scores, labels); }, error);
+  return CallIn(
+      session,
+      [&] {
+        return ClassifyImages(session, {images, count}, scores, labels);
+      },
+      error);
 }

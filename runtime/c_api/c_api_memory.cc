@@ -20,7 +20,8 @@ using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file
 
 namespace {
 
-Status Estimate(const Result<std::unique_ptr<runtime::DataSource>>& source, const char* name,
+template <typename Source>
+Status Estimate(const Result<Source>& source, const char* name,
                 const graft_session_options* options, graft_memory_estimate* estimate) {
   if (!source.ok()) return source.status();
   runtime::SessionOptions session_options;
@@ -49,7 +50,7 @@ Status Estimate(const Result<std::unique_ptr<runtime::DataSource>>& source, cons
 
 Status TrimModel(const graft_model* model) {
   if (model == nullptr) return NullArgument("model");
-  model->shared->Trim();
+  model->text()->Trim();
   return OkStatus();
 }
 
@@ -97,8 +98,9 @@ GRAFT_API graft_status graft_model_estimate_pack(const char* path, const graft_p
         if (path == nullptr) return NullArgument("path");
         if (pack == nullptr) return NullArgument("pack");
         GRAFT_RETURN_IF_ERROR(CheckOutStruct(estimate, "estimate"));
-        return Estimate(WithPack(runtime::OpenPath(path), path, pack, runtime::FileAccess::kMap),
-                        path, options, estimate);
+        GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<runtime::DataSource> base, runtime::OpenPath(path));
+        return Estimate(WithPack(std::move(base), path, pack, runtime::FileAccess::kMap), path,
+                        options, estimate);
       },
       error);
 }
@@ -108,5 +110,6 @@ GRAFT_API graft_status graft_model_trim(const graft_model* model, graft_error* e
 }
 
 GRAFT_API graft_status graft_session_trim(graft_session* session, graft_error* error) {
-  return Call([&] { return TrimSession(session); }, error);
+  return CallIn(
+      session, [&] { return TrimSession(session); }, error);
 }

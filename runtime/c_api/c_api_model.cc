@@ -55,20 +55,21 @@ Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char
   if (!source.ok()) return source.status();
   graft_model_options given;
   GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
-  source = WithPack(std::move(source), name, given.pack, AccessOf(options));
-  if (!source.ok()) return source.status();
-  runtime::ModelOptions model_options;
-  model_options.check = runtime::CheckOps;
-  model_options.threads = given.threads;
-  model_options.verify_contents = given.verify_contents != 0;
-  if (given.cache_folder != nullptr) model_options.cache.folder = given.cache_folder;
-  model_options.memory_limit_bytes = given.memory_limit_bytes;
-  if (given.cache_limit_bytes != 0) model_options.cache.limit_bytes = given.cache_limit_bytes;
-  GRAFT_ASSIGN_OR_RETURN(auto shared,
-                         runtime::TextModel::Open(std::move(source).value(), model_options, name));
-  auto* handle = new (std::nothrow) graft_model(std::move(shared));
-  if (handle == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a model's handle");
-  *model = handle;
+  OpenedAs opened;
+  opened.name = name;
+  opened.base = std::move(source).value();
+  opened.access = AccessOf(options);
+  opened.options.check = runtime::CheckOps;
+  opened.options.threads = given.threads;
+  opened.options.verify_contents = given.verify_contents != 0;
+  if (given.cache_folder != nullptr) opened.options.cache.folder = given.cache_folder;
+  opened.options.memory_limit_bytes = given.memory_limit_bytes;
+  if (given.cache_limit_bytes != 0) opened.options.cache.limit_bytes = given.cache_limit_bytes;
+  GRAFT_ASSIGN_OR_RETURN(auto made, WithPack(opened.base, name, given.pack, opened.access));
+  GRAFT_ASSIGN_OR_RETURN(auto text, runtime::TextModel::Open(std::move(made), opened.options,
+                                                             NameOf(given.pack, name)));
+  auto state = std::make_shared<const ModelState>(std::move(text));
+  *model = new graft_model{std::make_shared<ModelSlot>(std::move(opened), std::move(state))};
   return OkStatus();
 }
 
@@ -89,20 +90,21 @@ Status OpenMemory(const void* data, size_t size, const graft_model_options* opti
 Status GetInfo(const graft_model* model, graft_model_info* info) {
   if (model == nullptr) return NullArgument("model");
   GRAFT_RETURN_IF_ERROR(CheckOutStruct(info, "info"));
-  const runtime::Model& shared = *model->shared->model();
+  const std::shared_ptr<const ModelState> state = model->slot->state();
+  const runtime::Model& shared = *state->text->model();
   const graft::schema::fb::Task& task = *shared.verified().model().task();
   graft_model_info filled{};
   filled.task = static_cast<int32_t>(task.kind());
   filled.architecture = task.architecture() == nullptr ? "" : task.architecture()->c_str();
   filled.context_tokens = shared.context_tokens();
   filled.vocabulary = shared.vocabulary();
-  filled.has_chat_template = model->chat_template.exists();
+  filled.has_chat_template = state->chat_template.exists();
   filled.takes_images = task.image() != nullptr;
   const graft::schema::GraphFacts& facts = shared.verified().facts();
   if (facts.source_ids != nullptr) filled.takes_source = GRAFT_SOURCE_TEXT;
   if (facts.source_features != nullptr) filled.takes_source = GRAFT_SOURCE_FEATURES;
   filled.sample_rate = runtime::SampleRateOf(shared);
-  filled.has_tokenizer = model->shared->tokenizer() != nullptr;
+  filled.has_tokenizer = state->text->tokenizer() != nullptr;
   filled.file_bytes = shared.verified().file_bytes().size();
   filled.identity_high = shared.identity().high;
   filled.identity_low = shared.identity().low;
@@ -143,6 +145,16 @@ GRAFT_API graft_status graft_model_open_memory(const void* data, size_t size,
                                                const graft_model_options* options,
                                                graft_model** model, graft_error* error) {
   return Call([&] { return OpenMemory(data, size, options, model); }, error);
+}
+
+GRAFT_API graft_status graft_model_swap(graft_model* model, const graft_pack* pack,
+                                        graft_error* error) {
+  return Call(
+      [&]() -> Status {
+        if (model == nullptr) return NullArgument("model");
+        return model->slot->Swap(pack);
+      },
+      error);
 }
 
 GRAFT_API void graft_model_destroy(graft_model* model) { delete model; }

@@ -31,21 +31,31 @@ Source OpenPack(const graft_pack& pack, runtime::FileAccess access) {
 
 }  // namespace
 
-Source WithPack(Source base, const char* base_name, const graft_pack* pack,
-                runtime::FileAccess access) {
-  if (pack == nullptr || !base.ok()) return base;
+const char* NameOf(const graft_pack* pack, const char* base_name) {
+  if (pack == nullptr) return base_name;
+  graft_pack given;
+  const bool has_path = ReadStruct(pack, "pack", &given).ok() && given.path != nullptr;
+  return has_path ? given.path : "pack";
+}
+
+Result<std::shared_ptr<const runtime::DataSource>> WithPack(
+    std::shared_ptr<const runtime::DataSource> base, const char* base_name, const graft_pack* pack,
+    runtime::FileAccess access) {
+  if (pack == nullptr) return base;
   graft_pack given;
   GRAFT_RETURN_IF_ERROR(ReadStruct(pack, "pack", &given));
   if (given.path != nullptr && given.data != nullptr) {
     return Status(StatusCode::kInvalidArgument, "pack has both a path and data");
   }
-  const char* name = given.path != nullptr ? given.path : "pack";
+  const char* name = NameOf(pack, base_name);
   Source source = OpenPack(given, access);
   if (!source.ok()) {
     return given.path != nullptr ? source.status() : source.status().WithContext(name);
   }
-  return runtime::PatchedSource::Open(std::move(base).value(), std::move(source).value(), base_name,
-                                      name);
+  source =
+      runtime::PatchedSource::Open(std::move(base), std::move(source).value(), base_name, name);
+  if (!source.ok()) return source.status();
+  return std::shared_ptr<const runtime::DataSource>(std::move(source).value());
 }
 
 }  // namespace graft::capi

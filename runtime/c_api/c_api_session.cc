@@ -31,13 +31,12 @@ Status CreateSession(graft_model* model, const graft_session_options* options,
   if (session == nullptr) return NullArgument("session");
   runtime::SessionOptions session_options;
   GRAFT_RETURN_IF_ERROR(ReadSessionOptions(options, &session_options));
-  GRAFT_ASSIGN_OR_RETURN(auto created,
-                         runtime::Session::Create(model->shared->model(), session_options));
-  auto* handle = new (std::nothrow) graft_session{model->shared, std::move(created), {}};
-  if (handle == nullptr) {
-    return Status(StatusCode::kOutOfMemory, "no memory for a session's handle");
-  }
-  *session = handle;
+  const std::shared_ptr<const runtime::TextModel> text = model->text();
+  GRAFT_ASSIGN_OR_RETURN(auto created, runtime::Session::Create(text->model(), session_options));
+  std::unique_ptr<graft_session> handle(
+      new graft_session{model->slot, text, std::move(created), {}});
+  model->slot->Add(handle.get());
+  *session = handle.release();
   return OkStatus();
 }
 
@@ -143,34 +142,42 @@ GRAFT_API graft_status graft_session_create(graft_model* model,
   return Call([&] { return CreateSession(model, options, session); }, error);
 }
 
-GRAFT_API void graft_session_destroy(graft_session* session) { delete session; }
+GRAFT_API void graft_session_destroy(graft_session* session) {
+  if (session != nullptr) session->slot->Remove(session);
+  delete session;
+}
 
 GRAFT_API void graft_session_cancel(graft_session* session) {
   if (session != nullptr) session->session->Cancel();
 }
 
 GRAFT_API graft_status graft_session_reset(graft_session* session, graft_error* error) {
-  return Call([&] { return Rewind(session, 0); }, error);
+  return CallIn(
+      session, [&] { return Rewind(session, 0); }, error);
 }
 
 GRAFT_API graft_status graft_session_rewind(graft_session* session, size_t tokens,
                                             graft_error* error) {
-  return Call([&] { return Rewind(session, tokens); }, error);
+  return CallIn(
+      session, [&] { return Rewind(session, tokens); }, error);
 }
 
 GRAFT_API graft_status graft_session_keep_prefix(graft_session* session, const int32_t* ids,
                                                  size_t count, size_t* kept, graft_error* error) {
-  return Call([&] { return KeepPrefix(session, ids, count, kept); }, error);
+  return CallIn(
+      session, [&] { return KeepPrefix(session, ids, count, kept); }, error);
 }
 
 GRAFT_API graft_status graft_session_save(const graft_session* session, const char* path,
                                           graft_error* error) {
-  return Call([&] { return Save(session, path); }, error);
+  return CallIn(
+      session, [&] { return Save(session, path); }, error);
 }
 
 GRAFT_API graft_status graft_session_restore(graft_session* session, const char* path,
                                              graft_error* error) {
-  return Call([&] { return Restore(session, path); }, error);
+  return CallIn(
+      session, [&] { return Restore(session, path); }, error);
 }
 
 GRAFT_API size_t graft_session_position(const graft_session* session) {
@@ -179,15 +186,18 @@ GRAFT_API size_t graft_session_position(const graft_session* session) {
 
 GRAFT_API graft_status graft_session_get_info(const graft_session* session,
                                               graft_session_info* info, graft_error* error) {
-  return Call([&] { return GetSessionInfo(session, info); }, error);
+  return CallIn(
+      session, [&] { return GetSessionInfo(session, info); }, error);
 }
 
 GRAFT_API graft_status graft_session_measure(graft_session* session, uint8_t on,
                                              graft_error* error) {
-  return Call([&] { return Measure(session, on != 0); }, error);
+  return CallIn(
+      session, [&] { return Measure(session, on != 0); }, error);
 }
 
 GRAFT_API graft_status graft_session_step_time(const graft_session* session, size_t index,
                                                graft_step_time* time, graft_error* error) {
-  return Call([&] { return GetStepTime(session, index, time); }, error);
+  return CallIn(
+      session, [&] { return GetStepTime(session, index, time); }, error);
 }

@@ -41,7 +41,7 @@ Status EncodeSource(const graft_model* model, const char* text, size_t size, con
   if (count == nullptr) return NullArgument("count");
   const std::string_view given = size == 0 ? std::string_view() : std::string_view(text, size);
   GRAFT_ASSIGN_OR_RETURN(const std::vector<int32_t> encoded,
-                         runtime::EncodeSource(*model->shared, given, LanguageOf(language)));
+                         runtime::EncodeSource(*model->text(), given, LanguageOf(language)));
   return CopyOut(encoded, "ids", ids, capacity, count);
 }
 
@@ -51,7 +51,7 @@ Status GetStartTokens(const graft_model* model, const char* language, int32_t* i
   if (ids == nullptr && capacity > 0) return NullArgument("ids");
   if (count == nullptr) return NullArgument("count");
   GRAFT_ASSIGN_OR_RETURN(const std::vector<int32_t> start,
-                         runtime::StartTokens(*model->shared->model(), LanguageOf(language)));
+                         runtime::StartTokens(*model->text()->model(), LanguageOf(language)));
   return CopyOut(start, "ids", ids, capacity, count);
 }
 

@@ -12,8 +12,7 @@
 #include <vector>
 
 #include <graft/graft.h>
-#include "runtime/chat/chat_template.h"
-#include "runtime/model/model.h"
+#include "runtime/c_api/model_slot.h"
 #include "runtime/platform/data_source.h"
 #include "runtime/session/session.h"
 #include "runtime/tasks/text_model.h"
@@ -21,15 +20,14 @@
 #include "schema/verify.h"
 
 struct graft_model {
-  explicit graft_model(std::shared_ptr<const graft::runtime::TextModel> model)
-      : shared(std::move(model)), chat_template(shared->model()->verified().model()) {}
+  std::shared_ptr<graft::capi::ModelSlot> slot;
 
-  std::shared_ptr<const graft::runtime::TextModel> shared;
-  graft::runtime::ModelTemplate chat_template;
+  std::shared_ptr<const graft::runtime::TextModel> text() const { return slot->state()->text; }
 };
 
 struct graft_session {
-  std::shared_ptr<const graft::runtime::TextModel> model;
+  std::shared_ptr<graft::capi::ModelSlot> slot;
+  mutable std::shared_ptr<const graft::runtime::TextModel> model;  // null: not since a swap
   std::unique_ptr<graft::runtime::Session> session;
   std::vector<graft_tensor> outputs;
   std::vector<float> numbers = {};      // embeddings, scores
@@ -59,6 +57,22 @@ graft_status Call(const Work& work, graft_error* error) {
 
 Status NullArgument(const char* name);
 
+/// The same of a function of a session: no swap comes between.
+template <typename Work>
+graft_status CallIn(const graft_session* session, const Work& work, graft_error* error) {
+  return Call(
+      [&]() -> Status {
+        if (session == nullptr) return NullArgument("session");
+        GRAFT_RETURN_IF_ERROR(session->slot->Enter(*session));
+        struct Leaving {
+          ~Leaving() { slot.Leave(); }
+          ModelSlot& slot;
+        } leaving{*session->slot};
+        return work();
+      },
+      error);
+}
+
 /// What the templates below do, once for all structs. `size` is the caller's struct_size; what this
 /// library knows of the struct has `known` bytes.
 Status ReadStructBytes(const void* from, size_t size, size_t known, const char* name, void* to);
@@ -75,9 +89,11 @@ Status ReadStruct(const T* from, const char* name, T* to) {
 }
 
 /// The file that `pack` makes of `base`, or `base` if it is null.
-Result<std::unique_ptr<runtime::DataSource>> WithPack(
-    Result<std::unique_ptr<runtime::DataSource>> base, const char* base_name,
-    const graft_pack* pack, runtime::FileAccess access);
+Result<std::shared_ptr<const runtime::DataSource>> WithPack(
+    std::shared_ptr<const runtime::DataSource> base, const char* base_name, const graft_pack* pack,
+    runtime::FileAccess access);
+/// What messages about the file call it: the pack if there is one.
+const char* NameOf(const graft_pack* pack, const char* base_name);
 
 /// Type, shape and data of a tensor that messages call `name`.
 Status ReadTensor(const graft_tensor& tensor, const char* name, runtime::TensorView* view);

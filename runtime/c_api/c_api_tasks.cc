@@ -24,7 +24,7 @@ namespace {
 Status GetLabel(const graft_model* model, size_t index, const char** label) {
   if (model == nullptr) return NullArgument("model");
   if (label == nullptr) return NullArgument("label");
-  const auto* labels = model->shared->model()->verified().model().task()->labels();
+  const auto* labels = model->text()->model()->verified().model().task()->labels();
   const size_t count = labels == nullptr ? 0 : labels->size();
   if (index >= count)
     return Error(StatusCode::kOutOfRange, "the model has %zu labels, not label %zu", count, index);
@@ -107,18 +107,21 @@ GRAFT_API graft_status graft_model_get_label(const graft_model* model, size_t in
 GRAFT_API graft_status graft_session_embed(graft_session* session, const graft_text* texts,
                                            size_t count, const float** embeddings, size_t* width,
                                            graft_error* error) {
-  return Call([&] { return Embed(session, texts, count, embeddings, width); }, error);
+  return CallIn(
+      session, [&] { return Embed(session, texts, count, embeddings, width); }, error);
 }
 
 GRAFT_API graft_status graft_session_classify(graft_session* session, const graft_text* texts,
                                               size_t count, const float** scores, size_t* labels,
                                               graft_error* error) {
-  return Call([&] { return Classify(session, texts, count, scores, labels); }, error);
+  return CallIn(
+      session, [&] { return Classify(session, texts, count, scores, labels); }, error);
 }
 
 GRAFT_API graft_status graft_session_classify_tokens(graft_session* session, const graft_text* text,
                                                      const int32_t** ids, const float** scores,
                                                      size_t* tokens, size_t* labels,
                                                      graft_error* error) {
-  return Call([&] { return ClassifyTokens(session, text, ids, scores, tokens, labels); }, error);
+  return CallIn(
+      session, [&] { return ClassifyTokens(session, text, ids, scores, tokens, labels); }, error);
 }

@@ -29,7 +29,7 @@ Status GetInput(const graft_model* model, size_t index, graft_tensor* input) {
   if (model == nullptr) return NullArgument("model");
   if (input == nullptr) return NullArgument("input");
   GRAFT_ASSIGN_OR_RETURN(const runtime::ModelInput found,
-                         runtime::DescribeInput(*model->shared->model(), index));
+                         runtime::DescribeInput(*model->text()->model(), index));
   graft_tensor filled{};
   filled.name = found.name;
   filled.type = static_cast<int32_t>(found.type);
@@ -87,5 +87,6 @@ GRAFT_API graft_status graft_model_get_input(const graft_model* model, size_t in
 GRAFT_API graft_status graft_session_forward(graft_session* session, const graft_tensor* inputs,
                                              size_t input_count, const graft_tensor** outputs,
                                              size_t* output_count, graft_error* error) {
-  return Call([&] { return Forward(session, inputs, input_count, outputs, output_count); }, error);
+  return CallIn(
+      session, [&] { return Forward(session, inputs, input_count, outputs, output_count); }, error);
 }

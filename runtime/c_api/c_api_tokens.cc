@@ -23,7 +23,7 @@ Status Tokenize(const graft_model* model, const char* text, size_t size, bool ad
   if (count == nullptr) return NullArgument("count");
   GRAFT_ASSIGN_OR_RETURN(
       const auto encoded,
-      model->shared->Encode(size == 0 ? std::string_view() : std::string_view(text, size),
+      model->text()->Encode(size == 0 ? std::string_view() : std::string_view(text, size),
                             add_special));
   return CopyOut(encoded, "ids", ids, capacity, count);
 }
@@ -35,7 +35,7 @@ Status Detokenize(const graft_model* model, const int32_t* ids, size_t count, bo
   if (text == nullptr && capacity > 0) return NullArgument("text");
   if (size == nullptr) return NullArgument("size");
   GRAFT_ASSIGN_OR_RETURN(const std::string decoded,
-                         model->shared->Decode({ids, count}, skip_special));
+                         model->text()->Decode({ids, count}, skip_special));
   return CopyOut(decoded, "bytes", text, capacity, size);
 }
 
@@ -53,7 +53,7 @@ Status TokenizePair(const graft_model* model, const char* first, size_t first_si
   if (second != nullptr) other = std::string_view(second, second_size);
   GRAFT_ASSIGN_OR_RETURN(
       const graft::runtime::TypedIds typed,
-      model->shared->EncodeTyped(
+      model->text()->EncodeTyped(
           first_size == 0 ? std::string_view() : std::string_view(first, first_size), other,
           given.without_special == 0, given.max_tokens));
   if (type_ids != nullptr) {

@@ -66,13 +66,20 @@ Status KeepReadInPlace(const schema::VerifiedModel& model, const DataSource& sou
   return OkStatus();
 }
 
-Model::Model(std::unique_ptr<DataSource> source, schema::VerifiedModel verified)
+Model::Model(std::shared_ptr<const DataSource> source, schema::VerifiedModel verified)
     : source_(std::move(source)), verified_(verified) {}
 
 Model::~Model() = default;
 
-Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> source,
+Result<std::shared_ptr<const Model>> Model::Open(std::shared_ptr<const DataSource> source,
                                                  const ModelOptions& options) {
+  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<Model> model, Prepare(std::move(source), options));
+  GRAFT_RETURN_IF_ERROR(model->LoadWeights(nullptr));
+  return std::shared_ptr<const Model>(std::move(model));
+}
+
+Result<std::shared_ptr<Model>> Model::Prepare(std::shared_ptr<const DataSource> source,
+                                              const ModelOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(const schema::VerifiedModel verified, schema::Verify(source->bytes()));
   if (options.check != nullptr) GRAFT_RETURN_IF_ERROR(options.check(verified));
   GRAFT_RETURN_IF_ERROR(KeepReadInPlace(verified, *source));
@@ -82,21 +89,33 @@ Result<std::shared_ptr<const Model>> Model::Open(std::unique_ptr<DataSource> sou
     GRAFT_RETURN_IF_ERROR(schema::VerifyContents(verified));
     source->Drop(0, all);
   }
-  std::unique_ptr<Model> model(new (std::nothrow) Model(std::move(source), verified));
+  std::shared_ptr<Model> model(new (std::nothrow) Model(std::move(source), verified));
   if (!model) return Error(StatusCode::kOutOfMemory, "cannot allocate a model");
   model->threads_ = std::max(1u, options.threads != 0 ? options.threads : DefaultThreads());
+  model->cache_ = options.cache;
   model->memory_limit_bytes_ = options.memory_limit_bytes;
-  GRAFT_ASSIGN_OR_RETURN(model->packed_weights_,
-                         PackedWeights::Load(verified, *model->source_, model->threads_,
-                                             options.cache, options.memory_limit_bytes));
   model->lookup_tables_.reset(new (std::nothrow) LookupTables(verified, *model->source_));
   if (!model->lookup_tables_) return Error(StatusCode::kOutOfMemory, "cannot allocate a model");
+  return model;
+}
+
+Status Model::Repair() const {
+  return packed_weights_->Repair(verified_, *source_, {threads_, cache_, memory_limit_bytes_});
+}
+
+Status Model::LoadWeights(const Model* replaced) {
+  const LoadSettings settings{threads_, cache_, memory_limit_bytes_};
+  GRAFT_ASSIGN_OR_RETURN(packed_weights_, replaced == nullptr
+                                              ? PackedWeights::Load(verified_, *source_, settings)
+                                              : replaced->packed_weights_->Replace(
+                                                    replaced->verified_, *replaced->source_,
+                                                    verified_, *source_, settings));
   // What was read to check and pack is not needed again, nor are its neighbours that came along.
   // What is needed comes back, page by page.
-  const uint64_t header_bytes = HeaderEndOf(verified);
-  model->source_->Settle();
-  model->source_->Release(header_bytes, verified.file_bytes().size() - header_bytes);
-  return std::shared_ptr<const Model>(std::move(model));
+  const uint64_t header_bytes = HeaderEndOf(verified_);
+  source_->Settle();
+  source_->Release(header_bytes, verified_.file_bytes().size() - header_bytes);
+  return OkStatus();
 }
 
 bool Model::is_text_generation() const {

@@ -39,8 +39,21 @@ class Model {
   /// Verifies the source's bytes and packs the weights for this CPU, or maps them from the cache.
   /// Errors   those of schema::Verify; kOutOfMemory; kUnsupported when the CPU has no kernel for a
   ///          format.
-  static Result<std::shared_ptr<const Model>> Open(std::unique_ptr<DataSource> source,
+  static Result<std::shared_ptr<const Model>> Open(std::shared_ptr<const DataSource> source,
                                                    const ModelOptions& options);
+  /// The first half of Open: all but the weights, so that what else may fail comes before them.
+  static Result<std::shared_ptr<Model>> Prepare(std::shared_ptr<const DataSource> source,
+                                                const ModelOptions& options);
+  /// The second half, once. If `replaced` is not null, no session computes with it: memory of its
+  /// weights that nobody else holds is overwritten, and it has none any more. After a failure it
+  /// has them as before, or its packed_weights().is_damaged() until they
+  /// are repaired.
+  /// Errors   as Open.
+  Status LoadWeights(const Model* replaced);
+  /// Packs weights anew that a LoadWeights in this one's place has left damaged. No session
+  /// computes with it.
+  /// Errors   kOutOfMemory, kCorrupt.
+  Status Repair() const;
   ~Model();
 
   const schema::VerifiedModel& verified() const { return verified_; }
@@ -65,13 +78,14 @@ class Model {
   uint64_t memory_limit_bytes() const { return memory_limit_bytes_; }  ///< 0: none
 
  private:
-  Model(std::unique_ptr<DataSource> source, schema::VerifiedModel verified);
+  Model(std::shared_ptr<const DataSource> source, schema::VerifiedModel verified);
 
-  std::unique_ptr<DataSource> source_;
+  std::shared_ptr<const DataSource> source_;
   schema::VerifiedModel verified_;
   std::unique_ptr<PackedWeights> packed_weights_;
   std::unique_ptr<LookupTables> lookup_tables_;
   unsigned threads_ = 1;
+  CacheSettings cache_;
   uint64_t memory_limit_bytes_ = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <utility>
 #include <vector>
@@ -62,28 +63,70 @@ PackFileWriter::PackFileWriter(std::unique_ptr<CacheWriter> writer, PackedBytes 
   if (!has_thread_) Run();
 }
 
-PackFileWriter::~PackFileWriter() {
+PackFileWriter::~PackFileWriter() { Wait(); }
+
+void PackFileWriter::Wait() {
+  const std::lock_guard<std::mutex> lock(waiting_);
   if (has_thread_) pthread_join(thread_, nullptr);
+  has_thread_ = false;
+}
+
+// Where the packed bytes begin, if all slots lie in memory as in the file; null: they do not.
+const uint8_t* PackFileWriter::RunOfSlots() const {
+  const uint8_t* run = packed_.slots.front()->data();
+  for (size_t i = 0; i < packed_.slots.size(); ++i) {
+    if (packed_.slots[i]->data() != run + packed_.layout->entries[i].offset) return nullptr;
+  }
+  return run;
+}
+
+// Bytes [begin, end) of the file, behind its head. *entry is the first that may lie there.
+Status PackFileWriter::WriteChunk(uint64_t begin, uint64_t end, size_t* entry,
+                                  std::vector<uint8_t>* chunk) {
+  const PackLayout& layout = *packed_.layout;
+  const uint64_t head_bytes = packed_.file.data_offset();
+  chunk->assign(static_cast<size_t>(end - begin), 0);
+  for (size_t i = *entry; i < layout.entries.size(); ++i) {
+    const uint64_t first = head_bytes + layout.entries[i].offset;
+    const uint64_t last = first + layout.entries[i].bytes();
+    if (first >= end) break;
+    const uint64_t from = std::max(first, begin), to = std::min(last, end);
+    if (from < to) {
+      std::memcpy(chunk->data() + (from - begin), packed_.slots[i]->data() + (from - first),
+                  static_cast<size_t>(to - from));
+    }
+    if (last <= end) *entry = i + 1;
+  }
+  return writer_->Write(begin, *chunk);
 }
 
 Status PackFileWriter::Store() {
   const PackFile& file = packed_.file;
   std::vector<uint64_t> checksums;
   for (const PackedSlice& slice : packed_.layout->slices) {
-    checksums.push_back(
-        schema::Checksum64({packed_.data + slice.offset, static_cast<size_t>(slice.bytes)}));
+    const uint8_t* data = packed_.slots[slice.entry]->data() +
+                          (slice.offset - packed_.layout->entries[slice.entry].offset);
+    checksums.push_back(schema::Checksum64({data, static_cast<size_t>(slice.bytes)}));
   }
   const uint64_t head_bytes = file.data_offset();
   GRAFT_RETURN_IF_ERROR(writer_->Write(0, file.Head(checksums)));
   // What shares a chunk with the head's end, then whole chunks.
-  const uint64_t first =
-      std::min(file.file_bytes(), (head_bytes + kChunkBytes - 1) / kChunkBytes * kChunkBytes);
-  GRAFT_RETURN_IF_ERROR(
-      writer_->Write(head_bytes, {packed_.data, static_cast<size_t>(first - head_bytes)}));
-  for (uint64_t offset = first; offset < file.file_bytes(); offset += kChunkBytes) {
-    const uint64_t size = std::min(kChunkBytes, file.file_bytes() - offset);
-    GRAFT_RETURN_IF_ERROR(
-        writer_->Write(offset, {packed_.data + (offset - head_bytes), static_cast<size_t>(size)}));
+  const PackedEntry& last = packed_.layout->entries.back();
+  const uint64_t run_end = head_bytes + last.offset + last.bytes();
+  const uint8_t* run = RunOfSlots();
+  size_t entry = 0;
+  std::vector<uint8_t> chunk;
+  if (run == nullptr) chunk.reserve(static_cast<size_t>(kChunkBytes));
+  for (uint64_t begin = head_bytes; begin < file.file_bytes();) {
+    uint64_t end = std::min(file.file_bytes(), (begin / kChunkBytes + 1) * kChunkBytes);
+    if (run != nullptr && begin < run_end) {
+      end = std::min(end, run_end);
+      GRAFT_RETURN_IF_ERROR(
+          writer_->Write(begin, {run + (begin - head_bytes), static_cast<size_t>(end - begin)}));
+    } else {
+      GRAFT_RETURN_IF_ERROR(WriteChunk(begin, end, &entry, &chunk));
+    }
+    begin = end;
   }
   return writer_->Publish();
 }
@@ -95,6 +138,7 @@ void PackFileWriter::Run() {
     failure_ = Status(StatusCode::kOutOfMemory, "out of memory while storing packed weights");
   }
   writer_.reset();
+  packed_.slots.clear();
   state_.store(failure_.ok() ? State::kDone : State::kFailed, std::memory_order_release);
 }
 

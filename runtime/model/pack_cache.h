@@ -7,9 +7,12 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <vector>
 
 #include "runtime/model/pack_file.h"
 #include "runtime/model/pack_layout.h"
+#include "runtime/model/packed_slot.h"
 #include "runtime/platform/cache_folder.h"
 #include "runtime/platform/data_source.h"
 #include "schema/result.h"
@@ -27,7 +30,7 @@ Result<std::unique_ptr<DataSource>> FindPacked(const CacheSettings& settings, co
 struct PackedBytes {
   PackFile file;
   const PackLayout* layout = nullptr;
-  const uint8_t* data = nullptr;
+  std::vector<std::shared_ptr<PackedSlot>> slots;  ///< of the layout's entries
 };
 
 /// Writes packed weights into a file and publishes it, on a thread of its own that gives way to all
@@ -43,6 +46,9 @@ class PackFileWriter {
   PackFileWriter(const PackFileWriter&) = delete;
   PackFileWriter& operator=(const PackFileWriter&) = delete;
 
+  /// Until it is done.
+  void Wait();
+
   State state() const { return state_.load(std::memory_order_acquire); }
   /// Requires kFailed.
   const Status& failure() const { return failure_; }
@@ -50,9 +56,12 @@ class PackFileWriter {
  private:
   void Run();
   Status Store();
+  const uint8_t* RunOfSlots() const;
+  Status WriteChunk(uint64_t begin, uint64_t end, size_t* entry, std::vector<uint8_t>* chunk);
 
   std::unique_ptr<CacheWriter> writer_;
-  const PackedBytes packed_;
+  PackedBytes packed_;
+  std::mutex waiting_;  // for thread_
   pthread_t thread_{};
   bool has_thread_ = false;
   Status failure_;

@@ -18,11 +18,11 @@ namespace fb = schema::fb;
 class PackJob {
  public:
   PackJob(const schema::VerifiedModel& model, const DataSource& source, const PackLayout& layout,
-          uint8_t* packed)
+          std::span<const std::shared_ptr<PackedSlot>> slots)
       : model_(model),
         source_(source),
         layout_(layout),
-        packed_(packed),
+        slots_(slots),
         tensors_(*model.model().tensors()),
         readers_(new std::atomic<uint32_t>[tensors_.size()]()) {}
 
@@ -109,7 +109,8 @@ class PackJob {
     GRAFT_RETURN_IF_ERROR(source_.Load(offset, size));
     GRAFT_RETURN_IF_ERROR(Load(model_.tensor_bytes(tensor).scales));
     GRAFT_RETURN_IF_ERROR(PackRows(tensor.name()->c_str(), entry.weights, matrix, bias, slice.begin,
-                                   slice.end, packed_ + slice.offset));
+                                   slice.end,
+                                   slots_[slice.entry]->memory() + (slice.offset - entry.offset)));
     // At once, so that never much more than one copy is in memory. Pages shared with a neighbour
     // stay until the whole tensor is done. An embedding that shares the tensor brings back the few
     // rows it reads.
@@ -121,7 +122,7 @@ class PackJob {
   const schema::VerifiedModel& model_;
   const DataSource& source_;
   const PackLayout& layout_;
-  uint8_t* const packed_;
+  const std::span<const std::shared_ptr<PackedSlot>> slots_;
   const flatbuffers::Vector<flatbuffers::Offset<fb::Tensor>>& tensors_;
   // How many tasks still read each tensor.
   const std::unique_ptr<std::atomic<uint32_t>[]> readers_;
@@ -131,8 +132,9 @@ class PackJob {
 }  // namespace
 
 Status PackSlices(const schema::VerifiedModel& model, const DataSource& source,
-                  const PackLayout& layout, unsigned threads, ContentCheck check, uint8_t* packed) {
-  PackJob job(model, source, layout, packed);
+                  const PackLayout& layout, unsigned threads, ContentCheck check,
+                  std::span<const std::shared_ptr<PackedSlot>> slots) {
+  PackJob job(model, source, layout, slots);
   job.AddTasks(check);
   return job.Run(threads);
 }

@@ -4,8 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 
 #include "runtime/model/pack_layout.h"
+#include "runtime/model/packed_slot.h"
 #include "runtime/platform/data_source.h"
 #include "schema/result.h"
 #include "schema/verify.h"
@@ -14,11 +17,12 @@ namespace graft::runtime {
 
 enum class ContentCheck : uint8_t { kNone, kHashes };
 
-/// Packs into `packed` [layout.bytes] on `threads` threads, and lets go of each weight's pages in
+/// Packs each entry into its slot on `threads` threads, and lets go of each weight's pages in
 /// the source once it is packed. kHashes: also fails with kMismatch unless every weight and bias
 /// has the content hash that the file's header gives.
 /// Errors   kUnsupported, kOutOfMemory, kCorrupt, each naming the tensor.
 Status PackSlices(const schema::VerifiedModel& model, const DataSource& source,
-                  const PackLayout& layout, unsigned threads, ContentCheck check, uint8_t* packed);
+                  const PackLayout& layout, unsigned threads, ContentCheck check,
+                  std::span<const std::shared_ptr<PackedSlot>> slots);
 
 }  // namespace graft::runtime

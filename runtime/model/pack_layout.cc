@@ -155,4 +155,26 @@ Result<PackLayout> LayOutWeights(const schema::VerifiedModel& model) {
   return layout;
 }
 
+PackLayout PartOf(const PackLayout& layout, const std::vector<uint32_t>& wanted) {
+  PackLayout part;
+  std::vector<uint32_t> index_of(layout.entries.size(), kNoEntry);
+  for (const uint32_t index : wanted) {
+    index_of[index] = static_cast<uint32_t>(part.entries.size());
+    part.entries.push_back(layout.entries[index]);
+    // No more than in the layout, which fits: nothing can overflow.
+    part.entries.back().offset =
+        (part.bytes + kEntryAlignment - 1) / kEntryAlignment * kEntryAlignment;
+    part.bytes = part.entries.back().offset + part.entries.back().bytes();
+  }
+  part.bytes += kReadableTailBytes;
+  for (PackedSlice slice : layout.slices) {
+    const uint32_t index = index_of[slice.entry];
+    if (index == kNoEntry) continue;
+    slice.offset += part.entries[index].offset - layout.entries[slice.entry].offset;
+    slice.entry = index;
+    part.slices.push_back(slice);
+  }
+  return part;
+}
+
 }  // namespace graft::runtime

@@ -37,6 +37,8 @@ struct PackedEntry {
   LinearWeights weights;  ///< of the first matrix
   uint64_t stride = 0;    ///< packed bytes from one matrix to the next
   uint64_t offset = 0;    ///< from the start of all packed bytes
+
+  uint64_t bytes() const { return stride * (source.matrices - uint64_t{1}) + weights.packed_bytes; }
 };
 
 /// Output rows of one matrix of an entry: what one task packs, or checks.
@@ -58,5 +60,9 @@ struct PackLayout {
 /// Requires InitializeKernels.
 /// Errors   kUnsupported, kOutOfMemory; each names the tensor.
 Result<PackLayout> LayOutWeights(const schema::VerifiedModel& model);
+
+/// The entries `wanted` of `layout`, ascending, one after another; all of them are the layout
+/// itself. It has no ops.
+PackLayout PartOf(const PackLayout& layout, const std::vector<uint32_t>& wanted);
 
 }  // namespace graft::runtime

@@ -1,95 +1,154 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/model/packed_weights.h"
 
+#include <algorithm>
 #include <cinttypes>
+#include <map>
 #include <new>
 #include <utility>
 
-#include "runtime/model/pack_cache.h"
-#include "runtime/model/pack_file.h"
 #include "runtime/model/pack_job.h"
+#include "runtime/model/shared_slots.h"
 #include "runtime/xnn/linear_operator.h"
 
 namespace graft::runtime {
+namespace {
+
+/// Slots in memory that nobody else holds.
+class Overwritable final : public SlotLender {
+ public:
+  explicit Overwritable(const std::vector<std::shared_ptr<PackedSlot>>& slots) : slots_(slots) {
+    lent_.reserve(slots.size());  // what was lent must be known, whatever fails
+    for (uint32_t i = 0; i < slots.size(); ++i) {
+      if (slots[i]->is_memory()) by_size_.emplace(slots[i]->bytes(), i);
+    }
+  }
+
+  std::shared_ptr<PackedSlot> Borrow(uint64_t bytes) override {
+    for (auto found = by_size_.find(bytes); found != by_size_.end(); found = by_size_.find(bytes)) {
+      const uint32_t index = found->second;
+      by_size_.erase(found);
+      if (!TakeBack(slots_[index])) continue;
+      lent_.push_back(index);
+      return slots_[index];
+    }
+    return nullptr;
+  }
+
+  /// Indices of those that were lent, ascending.
+  std::vector<uint32_t> TakeLent() {
+    std::sort(lent_.begin(), lent_.end());
+    return std::move(lent_);
+  }
+
+ private:
+  const std::vector<std::shared_ptr<PackedSlot>>& slots_;
+  std::multimap<uint64_t, uint32_t> by_size_;
+  std::vector<uint32_t> lent_;
+};
+
+/// What `work` gives, also if an allocation fails on the way.
+template <typename Work>
+auto OrOutOfMemory(const Work& work) -> decltype(work()) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::kOutOfMemory, "out of memory");
+  }
+}
+
+}  // namespace
+
 PackedWeights::~PackedWeights() = default;
 
-Result<std::unique_ptr<PackedWeights>> PackedWeights::Load(const schema::VerifiedModel& model,
-                                                           const DataSource& source,
-                                                           unsigned threads,
-                                                           const CacheSettings& cache,
-                                                           uint64_t limit_bytes) {
+Result<std::unique_ptr<PackedWeights>> PackedWeights::LoadInto(const schema::VerifiedModel& model,
+                                                               const DataSource& source,
+                                                               const LoadSettings& settings,
+                                                               SlotLender* lender) {
   GRAFT_RETURN_IF_ERROR(InitializeKernels());
   std::unique_ptr<PackedWeights> packed(new (std::nothrow) PackedWeights);
   if (!packed) return Error(StatusCode::kOutOfMemory, "cannot allocate packed weights");
-  GRAFT_ASSIGN_OR_RETURN(packed->layout_, LayOutWeights(model));
-  if (limit_bytes != 0 && packed->layout_.bytes > limit_bytes) {
+  PackLayout& layout = packed->layout_;
+  GRAFT_ASSIGN_OR_RETURN(layout, LayOutWeights(model));
+  if (settings.limit_bytes != 0 && layout.bytes > settings.limit_bytes) {
     return Error(StatusCode::kOutOfMemory,
                  "the packed weights take %" PRIu64 " bytes, the memory limit is %" PRIu64,
-                 packed->layout_.bytes, limit_bytes);
+                 layout.bytes, settings.limit_bytes);
   }
-  if (!cache.folder.empty() && !packed->layout_.entries.empty()) {
-    const Status status = packed->LoadThroughCache(model, source, threads, cache);
-    if (status.ok()) return packed;
-    packed->Note(status);
-    packed->state_ = CacheState::kFailed;
+  std::vector<SlotKey> keys;
+  keys.reserve(layout.entries.size());
+  for (const PackedEntry& entry : layout.entries) {
+    keys.push_back(KeyOf(model, source, entry, settings.cache.folder));
   }
-  GRAFT_RETURN_IF_ERROR(packed->PackIntoMemory(model, source, threads, ContentCheck::kNone));
+  packed->slots_ = FindSlots(keys);
+  std::vector<uint32_t> missing;
+  for (uint32_t i = 0; i < layout.entries.size(); ++i) {
+    if (packed->slots_[i] == nullptr) {
+      missing.push_back(i);
+    } else {
+      packed->shared_bytes_ += layout.entries[i].bytes();
+    }
+  }
+  packed->has_cache_ = !settings.cache.folder.empty() && !layout.entries.empty();
+  packed->is_all_shared_ = missing.empty();
+  GRAFT_ASSIGN_OR_RETURN(packed->part_, PackedPart::Load(model, source, PartOf(layout, missing),
+                                                         settings.threads, settings.cache, lender));
+  std::vector<std::shared_ptr<PackedSlot>> loaded = packed->part_->TakeSlots();
+  for (size_t i = 0; i < missing.size(); ++i) packed->slots_[missing[i]] = std::move(loaded[i]);
+  for (size_t i = 0; i < layout.entries.size(); ++i) {
+    layout.entries[i].weights.packed = packed->slots_[i]->data();
+  }
+  ShareSlots(keys, packed->slots_);
   return packed;
 }
 
-Status PackedWeights::PackIntoMemory(const schema::VerifiedModel& model, const DataSource& source,
-                                     unsigned threads, ContentCheck check) {
-  GRAFT_ASSIGN_OR_RETURN(
-      memory_, PageMemory::Allocate(layout_.bytes, "packed weights", PageMemory::Pages::kHuge));
-  GRAFT_RETURN_IF_ERROR(PackSlices(model, source, layout_, threads, check, memory_.data()));
-  PointInto(memory_.data());
-  return OkStatus();
+Result<std::unique_ptr<PackedWeights>> PackedWeights::Load(const schema::VerifiedModel& model,
+                                                           const DataSource& source,
+                                                           const LoadSettings& settings) {
+  return LoadInto(model, source, settings, nullptr);
 }
 
-Status PackedWeights::LoadThroughCache(const schema::VerifiedModel& model, const DataSource& source,
-                                       unsigned threads, const CacheSettings& cache) {
-  GRAFT_ASSIGN_OR_RETURN(PackFile file, PackFile::Describe(model, layout_));
-  Result<std::unique_ptr<DataSource>> found = FindPacked(cache, file, layout_, threads);
-  if (found.ok()) {
-    file_ = std::move(found).value();
-    state_ = CacheState::kHit;
-    PointInto(file_->bytes().data() + file.data_offset());
-    return OkStatus();
+Result<std::unique_ptr<PackedWeights>> PackedWeights::Replace(
+    const schema::VerifiedModel& own_model, const DataSource& own_source,
+    const schema::VerifiedModel& model, const DataSource& source, const LoadSettings& settings) {
+  GRAFT_RETURN_IF_ERROR(Repair(own_model, own_source, settings));
+  part_->Settle();
+  Trim();
+  Overwritable lender(slots_);
+  Result<std::unique_ptr<PackedWeights>> packed =
+      OrOutOfMemory([&] { return LoadInto(model, source, settings, &lender); });
+  if (packed.ok()) {
+    slots_.clear();
+    return packed;
   }
-  if (found.status().code() != StatusCode::kNotFound) Note(found.status());
-  GRAFT_ASSIGN_OR_RETURN(auto writer, CreateCacheFile(cache, file.name(), file.file_bytes()));
-  // A damaged model must not leave a file under a sound one's name.
-  GRAFT_RETURN_IF_ERROR(PackIntoMemory(model, source, threads, ContentCheck::kHashes));
-  state_ = CacheState::kStored;
-  file_writer_.reset(new (std::nothrow) PackFileWriter(
-      std::move(writer), {std::move(file), &layout_, memory_.data()}));
-  if (!file_writer_) return Error(StatusCode::kOutOfMemory, "cannot allocate a publisher");
+  overwritten_ = lender.TakeLent();
+  // A failure here is told by whoever needs the weights.
+  static_cast<void>(OrOutOfMemory([&]() -> Result<bool> {
+    GRAFT_RETURN_IF_ERROR(Repair(own_model, own_source, settings));
+    return true;
+  }));
+  return packed;
+}
+
+Status PackedWeights::Repair(const schema::VerifiedModel& model, const DataSource& source,
+                             const LoadSettings& settings) {
+  if (overwritten_.empty()) return OkStatus();
+  std::vector<std::shared_ptr<PackedSlot>> slots;
+  std::vector<SlotKey> keys;
+  for (const uint32_t index : overwritten_) {
+    slots.push_back(slots_[index]);
+    keys.push_back(KeyOf(model, source, layout_.entries[index], settings.cache.folder));
+  }
+  GRAFT_RETURN_IF_ERROR(PackSlices(model, source, PartOf(layout_, overwritten_), settings.threads,
+                                   ContentCheck::kNone, slots));
+  overwritten_.clear();
+  ShareSlots(keys, slots);
   return OkStatus();
-}
-
-void PackedWeights::PointInto(const uint8_t* packed) {
-  for (PackedEntry& entry : layout_.entries) entry.weights.packed = packed + entry.offset;
-}
-
-void PackedWeights::Trim() const {
-  if (file_) file_->Release(0, file_->bytes().size());
-}
-
-void PackedWeights::Note(const Status& status) {
-  if (!note_.empty()) note_ += "; ";
-  note_ += status.message();
 }
 
 CacheState PackedWeights::cache_state() const {
-  if (file_writer_ && file_writer_->state() == PackFileWriter::State::kFailed)
-    return CacheState::kFailed;
-  return state_;
-}
-
-std::string PackedWeights::cache_note() const {
-  if (!file_writer_ || file_writer_->state() != PackFileWriter::State::kFailed) return note_;
-  const std::string failure(file_writer_->failure().message());
-  return note_.empty() ? failure : note_ + "; " + failure;
+  // All of it is another model's: that is as good as a file.
+  return is_all_shared_ && has_cache_ ? CacheState::kHit : part_->cache_state();
 }
 
 }  // namespace graft::runtime

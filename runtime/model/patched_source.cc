@@ -22,11 +22,11 @@ constexpr uint64_t kCopyBytes = schema::kMaxBlockBytes;
 
 }  // namespace
 
-PatchedSource::PatchedSource(std::unique_ptr<DataSource> base, std::unique_ptr<DataSource> pack,
-                             schema::Pack opened)
+PatchedSource::PatchedSource(std::shared_ptr<const DataSource> base,
+                             std::unique_ptr<DataSource> pack, schema::Pack opened)
     : base_(std::move(base)), pack_source_(std::move(pack)), pack_(std::move(opened)) {}
 
-Result<std::unique_ptr<DataSource>> PatchedSource::Open(std::unique_ptr<DataSource> base,
+Result<std::unique_ptr<DataSource>> PatchedSource::Open(std::shared_ptr<const DataSource> base,
                                                         std::unique_ptr<DataSource> pack,
                                                         const char* base_name,
                                                         const char* pack_name) {
@@ -184,6 +184,23 @@ Status PatchedSource::MakeBlock(const Unit& unit, schema::PackWorkspace* workspa
     if (step.base_offset != kZeros) base_->Release(step.base_offset, step.bytes);
   }
   return OkStatus();
+}
+
+ByteOrigin PatchedSource::OriginOf(uint64_t offset, uint64_t size) const {
+  const std::span<const PackStep> steps = pack_.steps();
+  auto step = std::upper_bound(
+      steps.begin(), steps.end(), offset,
+      [](uint64_t at, const PackStep& other) { return at < other.offset + other.bytes; });
+  if (step == steps.end() || step->base_offset == kZeros) return {};
+  const uint64_t base_offset = step->base_offset + (offset - step->offset);
+  for (; step != steps.end() && step->offset < offset + size; ++step) {
+    // The base's bytes as they are, one after another.
+    if (step->block != kNoBlock || step->base_offset == kZeros ||
+        step->base_offset + offset != base_offset + step->offset) {
+      return {};
+    }
+  }
+  return base_->OriginOf(base_offset, size);
 }
 
 // Pages of files come back by themselves, what is made here would not.

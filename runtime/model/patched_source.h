@@ -25,7 +25,7 @@ class PatchedSource final : public DataSource {
   /// Errors   those of schema::Verify on the base and of schema::Pack::Open;
   ///          kCorrupt: the header that comes out is not the one that the pack promises;
   ///          kOutOfMemory.
-  static Result<std::unique_ptr<DataSource>> Open(std::unique_ptr<DataSource> base,
+  static Result<std::unique_ptr<DataSource>> Open(std::shared_ptr<const DataSource> base,
                                                   std::unique_ptr<DataSource> pack,
                                                   const char* base_name, const char* pack_name);
 
@@ -36,6 +36,7 @@ class PatchedSource final : public DataSource {
   Status Keep(uint64_t offset, uint64_t size) const override;
   void Drop(uint64_t offset, uint64_t size) const override;
   void Settle() const override;
+  ByteOrigin OriginOf(uint64_t offset, uint64_t size) const override;
   uint64_t own_bytes() const override {
     return kept_bytes_.load(std::memory_order_relaxed) + base_->own_bytes() +
            pack_source_->own_bytes();
@@ -60,7 +61,7 @@ class PatchedSource final : public DataSource {
   };
   enum State : uint8_t { kAbsent = 0, kThere = 1, kKept = 2 };
 
-  PatchedSource(std::unique_ptr<DataSource> base, std::unique_ptr<DataSource> pack,
+  PatchedSource(std::shared_ptr<const DataSource> base, std::unique_ptr<DataSource> pack,
                 schema::Pack opened);
   Status LayOut();
   void ShowOrCopy(const schema::PackStep& step);
@@ -73,7 +74,7 @@ class PatchedSource final : public DataSource {
   template <typename Visit>
   void VisitUnits(uint64_t offset, uint64_t size, const Visit& visit) const;
 
-  std::unique_ptr<DataSource> base_;
+  std::shared_ptr<const DataSource> base_;
   std::unique_ptr<DataSource> pack_source_;
   schema::Pack pack_;
   PageMemory memory_;

@@ -3,6 +3,7 @@
 // platforms/ implements it.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,6 +12,17 @@
 #include "schema/result.h"
 
 namespace graft::runtime {
+
+/// Where bytes lie outside of a process's own copies: two sources whose bytes have equal origins
+/// have the same bytes.
+struct ByteOrigin {
+  uint64_t device = 0;
+  uint64_t file = 0;
+  uint64_t version = 0;  ///< another one once the file was written to
+  uint64_t offset = 0;
+  bool is_known = false;
+  friend auto operator<=>(const ByteOrigin&, const ByteOrigin&) = default;
+};
 
 /// Read-only bytes, aligned to 64, that stay where they are while the source lives.
 class DataSource {
@@ -36,6 +48,8 @@ class DataSource {
   /// mapped there: false if that cannot be done.
   /// Requires whole pages on both sides.
   virtual bool ShowAt(uint64_t, uint64_t, uint8_t*) const { return false; }
+  /// Where [offset, offset + size) is from; not known of what was read or made.
+  virtual ByteOrigin OriginOf(uint64_t, uint64_t) const { return {}; }
   /// Memory of the process's own that holds bytes for good; 0 if all are mapped, or someone else's.
   virtual uint64_t own_bytes() const { return 0; }
 };
@@ -68,6 +82,10 @@ class MemorySource final : public DataSource {
   std::span<const uint8_t> bytes() const override { return bytes_; }
   void Release(uint64_t, uint64_t) const override {}
   void WillRead(uint64_t, uint64_t) const override {}
+  ByteOrigin OriginOf(uint64_t offset, uint64_t) const override {
+    // No file has this number.
+    return {UINT64_MAX, 0, 0, reinterpret_cast<uintptr_t>(bytes_.data()) + offset, true};
+  }
 
  private:
   std::span<const uint8_t> bytes_;

@@ -200,23 +200,32 @@ Status Session::Impl::Append(std::span<const int32_t> given, const float** logit
   return OkStatus();
 }
 
-Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::Session(SessionOptions options) : options_(std::move(options)) {}
 Session::~Session() = default;
 
 Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> model,
                                                  const SessionOptions& options) {
   if (model == nullptr) return Error(StatusCode::kInvalidArgument, "no model");
-  std::unique_ptr<Impl> impl(new (std::nothrow) Impl(std::move(model)));
-  if (!impl) return Error(StatusCode::kOutOfMemory, "cannot allocate a session");
-  GRAFT_RETURN_IF_ERROR(impl->Initialize(options));
-  std::unique_ptr<Session> session(new (std::nothrow) Session(std::move(impl)));
+  std::unique_ptr<Session> session(new (std::nothrow) Session(options));
   if (!session) return Error(StatusCode::kOutOfMemory, "cannot allocate a session");
+  GRAFT_RETURN_IF_ERROR(session->Attach(std::move(model)));
   return session;
+}
+
+void Session::Detach() { impl_.reset(); }
+
+Status Session::Attach(std::shared_ptr<const Model> model) {
+  impl_.reset();
+  std::unique_ptr<Impl> impl(new (std::nothrow) Impl(std::move(model), cancelled_));
+  if (!impl) return Error(StatusCode::kOutOfMemory, "cannot allocate a session");
+  GRAFT_RETURN_IF_ERROR(impl->Initialize(options_));
+  impl_ = std::move(impl);
+  return OkStatus();
 }
 
 const Model& Session::model() const { return *impl_->model; }
 uint32_t Session::context_tokens() const { return impl_->context_tokens; }
-size_t Session::position() const { return impl_->position; }
+size_t Session::position() const { return impl_ == nullptr ? 0 : impl_->position; }
 unsigned Session::threads() const { return impl_->team->size(); }
 
 uint64_t Session::weight_bytes() const {
@@ -297,10 +306,10 @@ Result<std::span<const TensorView>> Session::Forward(const TextBatch& texts) {
   return impl_->Forward(texts);
 }
 
-void Session::Cancel() { impl_->cancelled.store(true, std::memory_order_relaxed); }
-void Session::ClearCancel() { impl_->cancelled.store(false, std::memory_order_relaxed); }
-bool Session::cancelled() const { return impl_->cancelled.load(std::memory_order_relaxed); }
-const std::atomic<bool>& Session::cancel() const { return impl_->cancelled; }
+void Session::Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+void Session::ClearCancel() { cancelled_.store(false, std::memory_order_relaxed); }
+bool Session::cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+const std::atomic<bool>& Session::cancel() const { return cancelled_; }
 
 void Session::MeasureSteps(bool on) {
   if (on) impl_->profile.Clear(impl_->plan.steps().size());

@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/executor/profile.h"
@@ -52,6 +53,12 @@ class Session {
   static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
                                                  const SessionOptions& options);
   ~Session();
+  /// Lets go of the model and of all that was made for it; no tokens are held. Until Attach only
+  /// position and the functions about cancelling may be called.
+  void Detach();
+  /// Makes the session anew on `model`, with the options that it was created with.
+  /// Errors   as Create; the session is then detached.
+  Status Attach(std::shared_ptr<const Model> model);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -133,8 +140,11 @@ class Session {
 
  private:
   class Impl;
-  explicit Session(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Session(SessionOptions options);
+
+  const SessionOptions options_;
+  std::atomic<bool> cancelled_{false};
+  std::unique_ptr<Impl> impl_;  // null: detached
 };
 
 }  // namespace graft::runtime

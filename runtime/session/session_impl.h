@@ -44,11 +44,12 @@ class PositionGuard {
 
 class Session::Impl {
  public:
-  Impl(std::shared_ptr<const Model> model_in)
+  Impl(std::shared_ptr<const Model> model_in, const std::atomic<bool>& cancelled_in)
       : model(std::move(model_in)),
         plan(MakePlan(model->verified())),
         vocabulary(model->vocabulary()),
-        most_positions(MostPositions(model->verified())) {}
+        most_positions(MostPositions(model->verified())),
+        cancelled(cancelled_in) {}
 
   Status Initialize(const SessionOptions& options);
   void ClearOutputs();
@@ -98,7 +99,7 @@ class Session::Impl {
   size_t position = 0;
   uint32_t source_capacity = 0;
   SavedSource source;
-  std::atomic<bool> cancelled{false};
+  const std::atomic<bool>& cancelled;
   Binding binding;
   Profile profile;
 

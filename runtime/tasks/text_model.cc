@@ -8,10 +8,19 @@
 
 namespace graft::runtime {
 
-Result<std::shared_ptr<const TextModel>> TextModel::Open(std::unique_ptr<DataSource> source,
+Result<std::shared_ptr<const TextModel>> TextModel::Open(std::shared_ptr<const DataSource> source,
                                                          const ModelOptions& options,
                                                          std::string_view name) {
-  Result<std::shared_ptr<const Model>> model = Model::Open(std::move(source), options);
+  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<TextModel> model,
+                         Prepare(std::move(source), options, name));
+  GRAFT_RETURN_IF_ERROR(model->LoadWeights(nullptr, name));
+  return std::shared_ptr<const TextModel>(std::move(model));
+}
+
+Result<std::shared_ptr<TextModel>> TextModel::Prepare(std::shared_ptr<const DataSource> source,
+                                                      const ModelOptions& options,
+                                                      std::string_view name) {
+  Result<std::shared_ptr<Model>> model = Model::Prepare(std::move(source), options);
   if (!model.ok()) return model.status().WithContext(name);
   std::unique_ptr<const Tokenizer> tokenizer;
   if (const auto* tables = (*model)->verified().model().tokenizer(); tables != nullptr) {
@@ -19,8 +28,12 @@ Result<std::shared_ptr<const TextModel>> TextModel::Open(std::unique_ptr<DataSou
     if (!created.ok()) return created.status().WithContext("tokenizer").WithContext(name);
     tokenizer = std::move(created).value();
   }
-  return std::shared_ptr<const TextModel>(
-      new TextModel(std::move(model).value(), std::move(tokenizer)));
+  return std::shared_ptr<TextModel>(new TextModel(std::move(model).value(), std::move(tokenizer)));
+}
+
+Status TextModel::LoadWeights(const TextModel* replaced, std::string_view name) {
+  const Status status = model_->LoadWeights(replaced == nullptr ? nullptr : replaced->model_.get());
+  return status.ok() ? status : status.WithContext(name);
 }
 
 void TextModel::Trim() const {

@@ -22,11 +22,16 @@ namespace graft::runtime {
 class TextModel {
  public:
   /// Errors   those of Model::Open and Tokenizer::Create, with `name` put before them.
-  static Result<std::shared_ptr<const TextModel>> Open(std::unique_ptr<DataSource> source,
+  static Result<std::shared_ptr<const TextModel>> Open(std::shared_ptr<const DataSource> source,
                                                        const ModelOptions& options,
                                                        std::string_view name);
+  /// The two halves of Open: see Model::Prepare and Model::LoadWeights.
+  static Result<std::shared_ptr<TextModel>> Prepare(std::shared_ptr<const DataSource> source,
+                                                    const ModelOptions& options,
+                                                    std::string_view name);
+  Status LoadWeights(const TextModel* replaced, std::string_view name);
 
-  const std::shared_ptr<const Model>& model() const { return model_; }
+  std::shared_ptr<const Model> model() const { return model_; }
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  ///< null if there is none
 
   /// As Model::Trim, and what the tokenizer remembers of texts. Any thread.
@@ -43,11 +48,11 @@ class TextModel {
   Result<std::string> Decode(std::span<const int32_t> ids, bool skip_special) const;
 
  private:
-  TextModel(std::shared_ptr<const Model> model, std::unique_ptr<const Tokenizer> tokenizer)
+  TextModel(std::shared_ptr<Model> model, std::unique_ptr<const Tokenizer> tokenizer)
       : model_(std::move(model)), tokenizer_(std::move(tokenizer)) {}
   Status RequireTokenizer() const;
 
-  std::shared_ptr<const Model> model_;  // holds the bytes that the tokenizer reads
+  std::shared_ptr<Model> model_;  // holds the bytes that the tokenizer reads
   std::unique_ptr<const Tokenizer> tokenizer_;
 };
 

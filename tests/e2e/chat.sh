@@ -59,6 +59,20 @@ for place in config json jinja; do
   check "$place: and gives the prompt it should" test "$(cat "$work/out")" = "$expected"
 done
 
+# /pack goes on with the adapted model, and with the base again; one that fails leaves things as they are.
+if "${graft_convert[@]}" convert --base "$work/jinja" --adapter "$data/tales/holmes" --pack-for "$work/jinja.graft" -o "$work/holmes.graftpack" >"$work/out" 2>"$work/err" &&
+  "${graft_convert[@]}" apply "$work/jinja.graft" "$work/holmes.graftpack" -o "$work/holmes.graft" >"$work/out" 2>"$work/err"; then
+  of_base=$(echo "A wolf" | chat jinja && cat "$work/out")
+  of_pack=$(echo "A wolf" | chat holmes && cat "$work/out")
+  printf '%s\n' "A wolf" "/pack $work/holmes.graftpack" /reset "A wolf" "/pack $work/none" /reset "A wolf" /pack /reset "A wolf" | chat jinja
+  check "a missing pack is a failure" test $? = 1
+  check "and is named" grep -q "$work/none" "$work/err"
+  check "/pack swaps there and back" test "$(cat "$work/out")" = "$of_base"$'\n'"$of_pack"$'\n'"$of_pack"$'\n'"$of_base"
+  check "the adapter says something else" test "$of_base" != "$of_pack"
+else
+  check "a pack is made" false
+fi
+
 # History: what was said is part of the next prompt, /reset forgets it.
 printf 'A wolf\nA wolf\n/reset\nA wolf\n' | chat config --temperature 0
 check "three messages are answered" test $? = 0

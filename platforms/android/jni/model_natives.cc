@@ -78,6 +78,17 @@ jlong OpenDescriptor(JNIEnv* env, jclass, jint descriptor, jlong offset, jlong l
   return ToHandle(model);
 }
 
+void SwapModel(JNIEnv* env, jclass, jlong model, jbyteArray pack_path, jint pack_descriptor,
+               jlong pack_offset, jlong pack_length) {
+  const GivenOptions options(env, 0, JNI_FALSE, nullptr, 0, 0, pack_path, pack_descriptor,
+                             pack_offset, pack_length);
+  if (!options.ok()) return;
+  graft_error error = {};
+  const graft_status status =
+      graft_model_swap(FromHandle<graft_model>(model), options.get()->pack, &error);
+  Check(env, status, error);
+}
+
 void DestroyModel(JNIEnv*, jclass, jlong model) {
   graft_model_destroy(FromHandle<graft_model>(model));
 }
@@ -149,6 +160,7 @@ std::span<const JNINativeMethod> ModelMethods() {
       Method<Version>("version", "()Ljava/lang/String;"),
       Method<OpenPath>("openPath", "([BIZ[BJJ[BIJJ)J"),
       Method<OpenDescriptor>("openDescriptor", "(IJJIZ[BJJ[BIJJ)J"),
+      Method<SwapModel>("swapModel", "(J[BIJJ)V"),
       Method<DestroyModel>("destroyModel", "(J)V"),
       Method<ModelNumbers>("modelNumbers", "(J)[J"),
       Method<ModelText>("modelText", "(JI)[B"),

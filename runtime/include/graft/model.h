@@ -98,6 +98,21 @@ GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_open_memory(const void* data
                                                                 const graft_model_options* options,
                                                                 graft_model** model,
                                                                 graft_error* error);
+/* Turns the model into what `pack` makes of the base that it was opened as, or back into that base
+ * if `pack` is NULL, in the place of what it is: memory of weights that differ is written anew, the
+ * rest stays. Options are those of the opening. What the pack points to is needed as with
+ * graft_model_open; what the pack before it pointed to is not any more.
+ * Sessions stay and keep their options. They hold no tokens afterwards, and what they returned is
+ * gone; so are strings that the model gave. A call of a session that comes meanwhile waits.
+ * After a failure the model and its sessions are as they were.
+ * Thread   Any.
+ * Errors   As graft_model_open.
+ *          FAILED_PRECONDITION: a session of this model computes, maybe the one whose callback this
+ *          is.
+ *          MISMATCH: the pack is made for another file.
+ */
+GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_swap(graft_model* model, const graft_pack* pack,
+                                                         graft_error* error);
 /* Frees the model once its last session is gone. NULL is fine. If packed weights are still on their
  * way to the disk, the last to go waits for them.
  * Thread   Any, once, after all other calls on the handle have returned.
@@ -119,7 +134,8 @@ GRAFT_API void graft_model_destroy(graft_model* model);
 #define GRAFT_SOURCE_TEXT 1     /* ids, as graft_model_encode_source gives them */
 #define GRAFT_SOURCE_FEATURES 2 /* numbers, such as a spectrogram */
 
-/* What a model is. Strings belong to the model and live as long as it does. */
+/* What a model is. Strings belong to the model and live as long as it does, or until it is swapped.
+ */
 typedef struct graft_model_info {
   size_t struct_size;       /* set by the caller */
   int32_t task;             /* GRAFT_TASK_... */

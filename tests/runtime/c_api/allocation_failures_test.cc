@@ -160,6 +160,31 @@ void SweepModel() {
       .call = [&](Nothing*, graft_error* error) { return graft_model_trim(tiny.model, error); }}};
 }
 
+void SweepSwap() {
+  const AdaptedModel adapted(fb::TensorFormat::Int4Block);
+  const AlignedBytes base(adapted.base.file().span());  // held by no other model
+  Opened opened{AlignedBytes(base.span())};
+  const graft_pack pack = adapted.where();
+  SweptCall<Nothing> call;
+  call.function = "graft_model_swap";
+  call.ready = [&] { REQUIRE(graft_model_swap(opened.model, nullptr, nullptr) == GRAFT_OK); };
+  // What the session holds and answers: weights that were overwritten are there again.
+  call.state = [&] {
+    const std::vector<int32_t> ids = TinyLlama::Ids(3);
+    const float* logits = nullptr;
+    REQUIRE(graft_session_append(opened.session, ids.data(), ids.size(), &logits, nullptr) ==
+            GRAFT_OK);
+    const std::string answer = Bytes(logits, TinyLlama::kVocabulary * sizeof(float)) +
+                               std::to_string(graft_session_position(opened.session));
+    REQUIRE(graft_session_reset(opened.session, nullptr) == GRAFT_OK);
+    return answer;
+  };
+  call.call = [&](Nothing*, graft_error* error) {
+    return graft_model_swap(opened.model, &pack, error);
+  };
+  Sweep{call};
+}
+
 void SweepEstimates() {
   const TinyLlama llama(fb::TensorFormat::Int8PerChannel);
   const Folder folder;
@@ -418,6 +443,7 @@ TEST_SUITE("runtime/c_api_allocation_failures") {
     SweepUnfailingFunctions();
     SweepOpening();
     SweepModel();
+    SweepSwap();
     SweepEstimates();
     SweepMachine();
     SweepTokens();

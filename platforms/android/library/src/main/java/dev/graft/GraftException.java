@@ -28,7 +28,7 @@ public final class GraftException extends RuntimeException {
     /** The bytes are not a valid model (or saved session). */
     CORRUPT(20),
     UNSUPPORTED_VERSION(21),
-    /** A saved session of another model. */
+    /** A saved session of another model, or a pack of another base. */
     MISMATCH(22),
     NOT_FOUND(40),
     IO(41),
@@ -55,6 +55,10 @@ public final class GraftException extends RuntimeException {
   }
 
   private final int code;
+
+  GraftException(Status status, String message) {
+    this(status.code, message.getBytes(StandardCharsets.UTF_8));
+  }
 
   // Called by native code, and by consumer-rules.pro's promise only by it.
   GraftException(int code, byte[] message) {

@@ -2,6 +2,7 @@
 package dev.graft;
 
 import androidx.annotation.NonNull;
+import androidx.annotation.Nullable;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -11,7 +12,7 @@ import java.util.List;
 /**
  * An opened .graft file: its weights and its tokenizer.
  *
- * <p>Immutable, and safe for any number of threads. It holds native memory until {@link #close()};
+ * <p>Safe for any number of threads, and what it is changes by {@link #swap} only. It holds native memory until {@link #close()};
  * nothing else frees it. Sessions keep what they need of it, so model and sessions may be closed in
  * either order.
  */
@@ -20,6 +21,8 @@ public final class Model implements AutoCloseable {
   private long handle; // 0: freed
   private int users; // calls inside native code, and sessions
   private boolean closed;
+  private final SwapTurns swaps = new SwapTurns();
+  private volatile int vocabulary; // once there is a session
 
   private Model(long handle) {
     this.handle = handle;
@@ -175,7 +178,7 @@ public final class Model implements AutoCloseable {
   @NonNull
   public Session newSession(@NonNull SessionOptions options) {
     Check.notNull(options, "options");
-    int vocabulary = getInfo().getVocabulary();
+    vocabulary = getInfo().getVocabulary();
     long model = enter();
     boolean isMade = false;
     try {
@@ -188,7 +191,7 @@ public final class Model implements AutoCloseable {
               options.kvFormat.code,
               options.memoryLimitBytes,
               options.cpus);
-      Session made = new Session(this, model, session, vocabulary);
+      Session made = new Session(this, model, session);
       isMade = true;
       return made;
     } finally {
@@ -265,6 +268,59 @@ public final class Model implements AutoCloseable {
         options.template,
         options.names,
         options.values);
+  }
+
+  /**
+   * Turns the model into what a pack makes of the base that was opened, or back into that base, in
+   * its place: much faster than opening, and without a second copy of the weights. Sessions stay,
+   * with their options, and hold no tokens afterwards. Their calls wait meanwhile. After a failure
+   * model and sessions are as they were.
+   *
+   * @param pack a .graftpack file; null: back into the base
+   * @throws GraftException FAILED_PRECONDITION while a call of a session of this model runs;
+   *     MISMATCH for a pack of another base; otherwise as {@link #open(File, ModelOptions)}
+   */
+  public void swap(@Nullable File pack) {
+    swap(pack == null ? null : Check.withoutZero(pack.getPath(), "pack"), -1, 0, 0);
+  }
+
+  /**
+   * The same with a pack that is a part of an open file.
+   *
+   * @param descriptor stays the caller's, who may close it after this call
+   * @param offset in bytes
+   * @param length in bytes; 0: up to the file's end
+   */
+  public void swapDescriptor(int descriptor, long offset, long length) {
+    Check.notNegative(descriptor, "descriptor");
+    Check.notNegative(offset, "offset");
+    Check.notNegative(length, "length");
+    swap(null, descriptor, offset, length);
+  }
+
+  private void swap(byte[] path, int descriptor, long offset, long length) {
+    long model = enter();
+    try {
+      swaps.beginSwap();
+      try {
+        Native.swapModel(model, path, descriptor, offset, length);
+        vocabulary = getInfo().getVocabulary();
+      } finally {
+        swaps.endSwap();
+      }
+    } finally {
+      leave();
+    }
+  }
+
+  /** Calls of sessions go through here, so that none runs while the model is swapped. */
+  SwapTurns swaps() {
+    return swaps;
+  }
+
+  /** Token ids are below it. Within a call of a session. */
+  int vocabulary() {
+    return vocabulary;
   }
 
   /**

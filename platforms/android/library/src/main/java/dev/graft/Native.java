@@ -58,6 +58,9 @@ final class Native {
 
   static native void destroyModel(long model);
 
+  static native void swapModel(
+      long model, byte[] packPath, int packDescriptor, long packOffset, long packLength);
+
   static native void trimModel(long model);
 
   static native long[] modelNumbers(long model);

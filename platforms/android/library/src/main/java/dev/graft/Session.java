@@ -21,13 +21,11 @@ import java.util.List;
 public final class Session implements AutoCloseable {
   private final Model model;
   private final long modelHandle; // alive until the session gives it back
-  private final int vocabulary;
   private final SessionTurns turns;
 
-  Session(Model model, long modelHandle, long handle, int vocabulary) {
+  Session(Model model, long modelHandle, long handle) {
     this.model = model;
     this.modelHandle = modelHandle;
-    this.vocabulary = vocabulary;
     turns = new SessionTurns(model, handle);
   }
 
@@ -187,7 +185,7 @@ public final class Session implements AutoCloseable {
     Check.notNull(ids, "ids");
     long session = turns.enter();
     try {
-      return Native.append(session, ids, vocabulary);
+      return Native.append(session, ids, model.vocabulary());
     } finally {
       turns.leave();
     }

@@ -30,6 +30,18 @@ final class SessionTurns {
 
   /** The same for a generation, which {@code newSink} receives. */
   long enter(TokenSink newSink) {
+    boolean isEntered = false;
+    model.swaps().beginCall();
+    try {
+      long session = waitForTurn(newSink);
+      isEntered = true;
+      return session;
+    } finally {
+      if (!isEntered) model.swaps().endCall();
+    }
+  }
+
+  private long waitForTurn(TokenSink newSink) {
     Thread current = Thread.currentThread();
     boolean interrupted = false;
     synchronized (lock) {
@@ -66,6 +78,7 @@ final class SessionTurns {
       trimWanted = false;
       lock.notifyAll();
     }
+    model.swaps().endCall();
   }
 
   /** Whether the call that runs was cancelled. Native code forgets what came before it began. */
