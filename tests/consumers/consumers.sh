@@ -101,6 +101,15 @@ for example in c:write cpp:chat; do
     { cat "$out/example_$folder.log"; exit 1; }
 done
 check "examples/c writes as graft-run does" writes "$out/written.txt" "${emulator[@]}" "$out/example_c/write" "$out/talker.graft" "$prompt"
+installed_run graft-convert convert --base "$out/talker" --adapter "$source/tests/data/tales/holmes" --pack-for "$out/talker.graft" --quiet -o "$out/holmes.graftpack"
+installed_run graft-run generate "$out/talker.graft" --pack "$out/holmes.graftpack" --no-cache --prompt "$prompt" --max-tokens 40 >"$out/adapted.txt" 2>/dev/null
+# as_one FILE...: what they hold, each ended by a line's end.
+as_one() { for file; do echo "$(cat "$file")"; done; }
+as_one "$out/written.txt" "$out/adapted.txt" "$out/adapted.txt" >"$out/switched.txt"
+check "examples/c swaps adapters" writes "$out/switched.txt" "${emulator[@]}" "$out/example_c/adapters" "$out/talker.graft" "$prompt" \
+  "$out/holmes.graftpack" "$out/holmes.graftpack"
+check "examples/c says which pack is missing" says absent.graftpack "${emulator[@]}" "$out/example_c/adapters" "$out/talker.graft" "$prompt" \
+  "$out/absent.graftpack"
 check "examples/cpp answers as graft-run does" writes "$out/answered.txt" "${emulator[@]}" "$out/example_cpp/chat" "$out/talker.graft" "$prompt"
 # says NEEDLE COMMAND...: fails, and says so.
 says() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Streams a model's answer into a text view. The button starts and stops.
+// Streams a model's answer into a text view. One button starts and stops; the other goes from the
+// base to each pack that lies in assets/packs, and back to the base.
 package dev.graft.sample
 
 import android.app.Activity
@@ -26,6 +27,7 @@ import kotlinx.coroutines.MainScope
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.async
 import kotlinx.coroutines.cancel
+import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.launch
 
 class MainActivity : Activity() {
@@ -39,17 +41,39 @@ class MainActivity : Activity() {
         super.onCreate(savedInstanceState)
         val prompt = EditText(this).apply { setText("The man opened the door and") }
         val button = Button(this).apply { text = "Generate" }
+        val adapter = Button(this).apply { text = "Base" }
         val output = TextView(this).apply { setTextIsSelectable(true) }
         setContentView(
             LinearLayout(this).apply {
                 orientation = LinearLayout.VERTICAL
                 fitsSystemWindows = true // from API 35 on, apps reach under the system's bars
                 addView(prompt)
+                addView(adapter)
                 addView(button)
                 addView(ScrollView(context).apply { addView(output) })
             },
         )
         session = background.async { openSession() }
+        val packs = listOf<String?>(null) + assets.list("packs").orEmpty().sorted()
+        var chosen = 0
+        adapter.setOnClickListener {
+            screen.launch {
+                adapter.isEnabled = false
+                try {
+                    answer?.cancelAndJoin() // a session that computes would make the swap refuse
+                    val next = (chosen + 1) % packs.size
+                    background.async { swap(session.await().model, packs[next]) }.await()
+                    chosen = next
+                    adapter.text = packs[chosen]?.removeSuffix(".graftpack") ?: "Base"
+                } catch (e: GraftException) {
+                    output.append("\n[${e.status}: ${e.message}]") // the model is what it was
+                } catch (e: IOException) {
+                    output.append("\n[${e.message}]")
+                } finally {
+                    adapter.isEnabled = true
+                }
+            }
+        }
         button.setOnClickListener {
             val running = answer
             if (running != null && running.isActive) {
@@ -78,7 +102,9 @@ class MainActivity : Activity() {
         screen.cancel()
         background.launch {
             try {
-                session.await().close() // cancels what still runs, and waits for it: not on the main thread
+                val opened = session.await()
+                opened.close() // cancels what still runs, and waits for it: not on the main thread
+                opened.model.close()
             } catch (e: GraftException) {
                 // It was never opened.
             } catch (e: IOException) {
@@ -87,10 +113,20 @@ class MainActivity : Activity() {
         }
     }
 
-    /** The session keeps what it needs of the model, which may be closed at once. */
     private fun openSession(): Session {
         val options = modelOptions { cacheFolder(File(cacheDir, "graft")) }
-        val model: Model = ModelAssets.open(assets, "model.graft", options)
-        return model.use { it.newSession() }
+        return ModelAssets.open(assets, "model.graft", options).newSession()
+    }
+
+    /** Packs are small: an asset that is compressed is copied once. */
+    private fun swap(model: Model, pack: String?) {
+        if (pack == null) return model.swap(null)
+        val file = File(cacheDir, pack)
+        if (!file.exists()) {
+            val copy = File(cacheDir, "$pack.part")
+            assets.open("packs/$pack").use { from -> copy.outputStream().use { from.copyTo(it) } }
+            if (!copy.renameTo(file)) throw IOException("$file cannot be written")
+        }
+        model.swap(file)
     }
 }
