@@ -57,6 +57,7 @@ struct InspectOptions {
   std::string file;
   bool tensors = false;
   bool json = false;
+  bool bom = false;
 };
 
 struct VerifyOptions {

@@ -8,6 +8,7 @@
 #include "converter/commands/commands.h"
 #include "converter/commands/hash_text.h"
 #include "converter/commands/mapped_model.h"
+#include "converter/commands/model_bom.h"
 #include "converter/commands/progress.h"
 #include "converter/lower/lowering.h"
 #include "schema/generated/model_generated.h"
@@ -252,6 +253,10 @@ void PrintModel(const InspectOptions& options, const MappedModel& file, const Js
 int RunInspect(const InspectOptions& options) {
   const auto file = MappedModel::Open(options.file);
   if (!file.ok()) return ReportFailure(file.status());
+  if (options.bom) {
+    std::fputs(ModelBom(options.file, **file).c_str(), stdout);
+    return kExitOk;
+  }
   const Json json = ModelJson(options, **file);
   if (options.json) {
     std::printf("%s\n", json.dump(1, ' ', false, Json::error_handler_t::replace).c_str());

@@ -200,7 +200,11 @@ CLI::App* AddInspect(CLI::App& app, InspectOptions* options) {
   CLI::App* command = app.add_subcommand("inspect", "Say what a .graft file holds");
   command->add_option("file", options->file, "The file")->required()->type_name("FILE.graft");
   command->add_flag("--tensors", options->tensors, "List every tensor");
-  command->add_flag("--json", options->json, "Print everything as JSON");
+  CLI::Option* json = command->add_flag("--json", options->json, "Print everything as JSON");
+  command
+      ->add_flag("--bom", options->bom,
+                 "Print a CycloneDX bill of materials: the file's SHA-256, its base, its adapters")
+      ->excludes(json);
   command->footer(std::string("Examples:\n"
                               "  graft-convert inspect mine.graft --tensors\n"
                               "  graft-convert inspect mine.graft --json | jq .provenance\n") +

@@ -84,6 +84,15 @@ check "a pack of another base does not run" fails_with "is made for the base" sa
 check "a missing pack does not run" fails_with "missing.graftpack" says base-int4.graft --pack missing.graftpack
 check "an estimate" "${emulator[@]}" "$run" estimate base-int8.graft --pack run.graftpack
 
+# What a file is made of, for an inventory.
+bill() {
+  graft inspect "$1" --bom >bill.json && grep -qF "\"content\": \"$(sha256sum <"$1" | cut -d ' ' -f 1)\"" bill.json && grep -q '"bom-ref": "base"' bill.json
+}
+check "a bill of materials of a base" bill base-int4.graft
+check "names no adapter" bash -c '! grep -q adapter-1 bill.json'
+check "a bill of materials of an adapted model" bill mine-int4.graft
+check "names the adapter and its kind" grep -q '"bom-ref": "adapter-1"' bill.json
+
 # Weights of the base are looked at when they are used, not when the pack is opened.
 cp base-int4.graft damaged.graft
 printf '\x55\x55\x55\x55' | dd of=damaged.graft bs=1 seek=$(($(stat -c %s damaged.graft) - 20000)) conv=notrunc 2>/dev/null
