@@ -188,6 +188,11 @@ Status OpChecker::ExpectOrigin(uint32_t input, Origin origin, const char* role) 
   return OkStatus();
 }
 
+Status OpChecker::ExpectPositions(uint32_t input) const {
+  if (InputOrigin(input) == Origin::kSelectedPositions) return OkStatus();
+  return ExpectOrigin(input, Origin::kPositions, "Positions");
+}
+
 Result<const fb::Tensor*> OpChecker::TensorAt(int32_t index, const char* what) const {
   if (index < 0 || static_cast<uint32_t>(index) >= model_.tensors()->size()) {
     return OpError("has tensor %d of %u as its %s", index, model_.tensors()->size(), what);

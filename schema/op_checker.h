@@ -43,7 +43,8 @@ enum class Origin : uint8_t {
   kSourceIds,
   kSourcePositions,
   kSourceFeatures,
-  kComputed
+  kComputed,
+  kSelectedPositions  // of output rows
 };
 
 class OpChecker {
@@ -92,6 +93,8 @@ class OpChecker {
   /// The op's first operand has one row for each token.
   Status ExpectTokenRows() const;
   Status ExpectOrigin(uint32_t input, Origin origin, const char* role) const;
+  /// The operand is positions: the graph input, or those of output rows.
+  Status ExpectPositions(uint32_t input) const;
   Result<const fb::Tensor*> TensorAt(int32_t index, const char* what) const;
   /// An f32 tensor of one dimension; elements 0: any number.
   Status ExpectVector(int32_t index, int64_t elements, const char* what,

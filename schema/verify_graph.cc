@@ -315,7 +315,10 @@ Status GraphChecker::CheckOp() {
   }
   if (op_->attributes() == nullptr) return OpError("has no attributes");
   GRAFT_RETURN_IF_ERROR(CheckKind(*this));
-  for (const int32_t value : *op_->outputs()) origins_[value] = Origin::kComputed;
+  const bool positions = op_->attributes_type() == fb::OpAttributes::SelectRows &&
+                         InputOrigin(0) == Origin::kPositions;
+  for (const int32_t value : *op_->outputs())
+    origins_[value] = positions ? Origin::kSelectedPositions : Origin::kComputed;
   return OkStatus();
 }
 

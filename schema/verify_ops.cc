@@ -80,7 +80,7 @@ Status CheckRope(OpChecker& op, const fb::Rope& rope) {
   GRAFT_RETURN_IF_ERROR(op.ExpectOperands(2, 1));
   int64_t width = 0;
   GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &width));
-  GRAFT_RETURN_IF_ERROR(op.ExpectOrigin(1, Origin::kPositions, "Positions"));
+  GRAFT_RETURN_IF_ERROR(op.ExpectPositions(1));
   GRAFT_RETURN_IF_ERROR(op.ExpectSameRows(op.Input(0), op.Input(1)));
   if (rope.head_dim() < 1 || rope.head_dim() > kMaxHeadDim || width % rope.head_dim() != 0) {
     return op.OpError("has a width of %" PRId64 ", not a multiple of head_dim %u (at most %u)",
@@ -106,7 +106,7 @@ Status CheckAttentionRows(const OpChecker& op, const fb::Attention& attention) {
   const uint32_t last = op.input_count() - 1;
   for (uint32_t i = 1; i < 3 && i <= last; ++i)
     GRAFT_RETURN_IF_ERROR(op.ExpectSameRows(op.Input(0), op.Input(i)));
-  if (ReadsStored(op)) return op.ExpectOrigin(1, Origin::kPositions, "Positions");
+  if (ReadsStored(op)) return op.ExpectPositions(1);
   const bool by_texts = last == 3 && op.InputOrigin(3) == Origin::kTextEnds;
   if (last == 3 && !by_texts) {
     GRAFT_RETURN_IF_ERROR(op.ExpectOrigin(3, Origin::kPositions, "Positions"));
@@ -198,18 +198,6 @@ Status CheckActivation(const OpChecker& op, uint32_t inputs, fb::ActivationKind 
   if (kind > fb::ActivationKind::MAX)
     return op.Unknown("has activation", static_cast<unsigned>(kind));
   return OkStatus();
-}
-
-Status CheckSelectRows(const OpChecker& op) {
-  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(2, 1));
-  int64_t width = 0;
-  GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &width));
-  GRAFT_RETURN_IF_ERROR(op.ExpectOrigin(1, Origin::kOutputRows, "OutputRows"));
-  // The runtime picks rows of this call's tokens, so only values with one row for each token may
-  // be picked from.
-  GRAFT_RETURN_IF_ERROR(op.ExpectTokenRows());
-  GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Output(0), width));
-  return op.ExpectSameRows(op.Input(1), op.Output(0));
 }
 
 Status CheckScale(const OpChecker& op, const fb::Scale& scale) {

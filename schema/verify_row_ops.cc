@@ -11,6 +11,22 @@
 
 namespace graft::schema {
 
+Status CheckSelectRows(const OpChecker& op) {
+  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(2, 1));
+  GRAFT_RETURN_IF_ERROR(op.ExpectOrigin(1, Origin::kOutputRows, "OutputRows"));
+  if (op.InputOrigin(0) == Origin::kPositions) {
+    GRAFT_RETURN_IF_ERROR(op.ExpectTokenRows());
+    return op.ExpectSameShape(op.Input(1), op.Output(0));
+  }
+  int64_t width = 0;
+  GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &width));
+  // The runtime picks rows of this call's tokens, so only values with one row for each token may
+  // be picked from.
+  GRAFT_RETURN_IF_ERROR(op.ExpectTokenRows());
+  GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Output(0), width));
+  return op.ExpectSameRows(op.Input(1), op.Output(0));
+}
+
 Status CheckSelectColumns(const OpChecker& op, const fb::SelectColumns& select) {
   GRAFT_RETURN_IF_ERROR(op.ExpectOperands(1, 1));
   int64_t columns = 0;

@@ -22,6 +22,7 @@ class OpChecker;
 
 /// Each holds the op to what schema/model.fbs says of its kind.
 /// Errors   kCorrupt, naming the op.
+Status CheckSelectRows(const OpChecker& op);
 Status CheckSelectColumns(const OpChecker& op, const fb::SelectColumns& select);
 Status CheckWeightedSum(const OpChecker& op, const fb::WeightedSum& sum);
 Status CheckGaussianTopK(const OpChecker& op, const fb::GaussianTopK& top);

@@ -164,7 +164,8 @@ void GraphBuilder::CheckTakes(TensorId weight, ValueId x) {
 ValueId GraphBuilder::AddOp(std::string_view name, const std::vector<ValueId>& inputs,
                             const ValueShape& output, fb::OpAttributes type,
                             flatbuffers::Offset<void> attributes) {
-  const ValueId result = AddRows(name, output, fb::ElementType::Float32);
+  const ValueId result =
+      AddRows(name, output, output.width > 0 ? fb::ElementType::Float32 : fb::ElementType::Int32);
   AddOp(name, inputs, std::vector<ValueId>{result}, type, attributes);
   return result;
 }

@@ -120,6 +120,11 @@ class GraphBuilder : public ConstantTable {
                           schema::fb::ActivationKind kind) {
     return Op(name, {gate, up}, ShapeOf(gate), schema::fb::CreateGatedActivation(header_, kind));
   }
+  /// Positions of output rows, for Rope and StoredAttention.
+  ValueId SelectPositions(ValueId positions, ValueId rows) {
+    return Op("selected_positions", {positions, rows}, ShapeOf(rows),
+              schema::fb::CreateSelectRows(header_));
+  }
   ValueId SelectRows(std::string_view name, ValueId x, ValueId rows) {
     return Op(name, {x, rows}, RowsLike(rows, Width(x)), schema::fb::CreateSelectRows(header_));
   }

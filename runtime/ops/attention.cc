@@ -91,8 +91,8 @@ class StoreKeyValues final : public StepRunner {
   const float* values_ = nullptr;
 };
 
-// Inputs: queries and, if there is no cache, the stored keys and values, perhaps text ends, perhaps
-// what keys have for the columns of a position table.
+// Inputs: queries; then, over a cache, perhaps positions of output rows; else the stored keys and
+// values, perhaps text ends, perhaps what keys have for the columns of a position table.
 class Attend final : public StepRunner {
  public:
   Status Read(const StepSource& source) override {
@@ -123,12 +123,22 @@ class Attend final : public StepRunner {
  protected:
   Status Prepare(const StepPlaces& places) override {
     if (!stored_.cached) stored_.Place(places, places.step.inputs[1]);
+    positions_ = stored_.cached ? places.input<int32_t>(1) : nullptr;
     key_scores_ = places.input<float>(3);
     if (shape_.tables.width > 0) columns_.Prepare(rows());
     return OkStatus();
   }
 
  private:
+  // Output rows follow each other, as all rows do.
+  size_t FirstPosition(const CallState& call) const {
+    return positions_ != nullptr ? static_cast<size_t>(positions_[0])
+                                 : stored_.first_position(call);
+  }
+  // Positions that the call's rows attend to.
+  size_t Positions(const CallState& call) const {
+    return positions_ != nullptr ? FirstPosition(call) + rows() : stored_.positions(call, rows());
+  }
   // Rows [begin, end) of a call, of one text.
   struct TextBlock {
     size_t begin, end, text;
@@ -146,6 +156,7 @@ class Attend final : public StepRunner {
 
   AttentionShape shape_;
   KeyValues stored_;
+  const int32_t* positions_ = nullptr;
   PositionColumns columns_;            // of position tables
   const float* key_scores_ = nullptr;  // likewise
   AttentionWorkspace* workspace_ = nullptr;
@@ -171,7 +182,7 @@ void Attend::DivideTexts(const TextSlots& text_slots) {
 
 uint32_t Attend::CountTasks(CallState& call) {
   const size_t workers = workspace_->workers();
-  const size_t positions = stored_.positions(call, rows());
+  const size_t positions = Positions(call);
   splits_ = 1;
   if (stored_.by_texts) {
     DivideTexts(call.text_slots);
@@ -205,8 +216,8 @@ bool Attend::RunTask(CallState& call, uint32_t task, unsigned worker) {
   AttentionRows rows_of_call;
   rows_of_call.query = in0();
   rows_of_call.out = out();
-  rows_of_call.first_position = stored_.first_position(call);
-  rows_of_call.kv_positions = stored_.positions(call, rows());
+  rows_of_call.first_position = FirstPosition(call);
+  rows_of_call.kv_positions = Positions(call);
   AddPositions(0, head, &rows_of_call);
   if (splits_ > 1) {
     RunSplit(rows_of_call, head, part, scratch);
@@ -284,12 +295,14 @@ void PlanAttention(PlanBuilder& plan, uint32_t index) {
   const int32_t out = op.outputs()->Get(0);
   if (attention.kv_cache() >= 0) {
     // With queries and positions alone, it reads what an op before it stores.
-    if (inputs.size() > 2) {
-      const auto cache = static_cast<uint32_t>(attention.kv_cache());
-      Step& store = plan.AddStep(kStoreKv, index, {inputs[1], inputs[2]}, {});
-      store.keeps_state = true;
-      store.of_source = plan.model().model().graph()->kv_caches()->Get(cache)->of_source();
+    if (inputs.size() == 2) {
+      plan.AddStep(kAttention, index, {inputs[0], inputs[1]}, {out});
+      return;
     }
+    const auto cache = static_cast<uint32_t>(attention.kv_cache());
+    Step& store = plan.AddStep(kStoreKv, index, {inputs[1], inputs[2]}, {});
+    store.keeps_state = true;
+    store.of_source = plan.model().model().graph()->kv_caches()->Get(cache)->of_source();
     plan.AddStep(kAttention, index, {inputs[0]}, {out});
     return;
   }

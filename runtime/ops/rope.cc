@@ -104,15 +104,15 @@ const StepKind kAngles = {.name = "angles", .make = MakeRunner<Angles>};
 
 int32_t AnglesFor(PlanBuilder& plan, uint32_t op) {
   const schema::fb::Rope& rope = *plan.op(op).attributes_as_Rope();
+  const int32_t positions = plan.op(op).inputs()->Get(1);
   for (const Step& step : plan.steps()) {
     if (step.kind != &kAngles) continue;
     const schema::fb::Rope& other = *plan.op(step.ops[0]).attributes_as_Rope();
-    if (other.inverse_frequencies() == rope.inverse_frequencies() &&
+    if (step.inputs[0] == positions && other.inverse_frequencies() == rope.inverse_frequencies() &&
         other.magnitude() == rope.magnitude() && other.table() == rope.table()) {
       return step.outputs[0];
     }
   }
-  const int32_t positions = plan.op(op).inputs()->Get(1);
   const int32_t angles =
       plan.AddValue(ValueKind::kAngles, plan.value(positions).shape[0], rope.rotary_dim());
   plan.AddStep(kAngles, op, {positions}, {angles});

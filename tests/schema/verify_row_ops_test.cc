@@ -93,6 +93,50 @@ TEST_SUITE("schema/verify_row_ops") {
     CheckRefused(match({{4}, 4}, 1.0f), "has 1 inputs");
   }
 
+  TEST_CASE("positions are selected by output rows alone, and are no output") {
+    struct Case {
+      bool of_ids = false, by_ids = false, is_output = false;
+      int64_t width = 0;
+      const char* message = "";
+    };
+    for (const Case& c : {Case{}, Case{.of_ids = true, .message = "f32 of [rows, fixed width]"},
+                          Case{.by_ids = true, .message = "role OutputRows"},
+                          Case{.is_output = true, .message = "is not a value that an op computes"},
+                          Case{.width = 2, .message = "one shape and type"}}) {
+      ModelBuilder model;
+      auto& b = model.builder();
+      const auto rows = Symbolic(model.Symbol("rows"));
+      const auto selected = Symbolic(model.Symbol("output_rows"));
+      const int32_t ids = model.Input("ids", {rows}, fb::InputRole::TokenIds);
+      const int32_t positions = model.Input("positions", {rows}, fb::InputRole::Positions);
+      const int32_t outputs = model.Input("outputs", {selected}, fb::InputRole::OutputRows);
+      model.FloatTensor("table", {2, 4}, std::vector<float>(8, 0.5f));
+      model.FloatTensor("frequencies", {2}, std::vector<float>(2, 0.5f));
+      const int32_t x = model.Value("x", {rows, Fixed(4)});
+      const int32_t y = model.Value("y", {selected, Fixed(4)});
+      const int32_t turned = model.Value("turned", {selected, Fixed(4)});
+      test::ModelBuilder::Dimensions shape = {selected};
+      if (c.width > 0) shape.push_back(Fixed(c.width));
+      const int32_t chosen = model.Value("chosen", shape, fb::ElementType::Int32);
+      model.Op("x", {ids}, {x}, fb::OpAttributes::Embedding, fb::CreateEmbedding(b, 0).Union());
+      model.Op("y", {x, outputs}, {y}, fb::OpAttributes::SelectRows,
+               fb::CreateSelectRows(b).Union());
+      model.Op("chosen", {c.of_ids ? ids : positions, c.by_ids ? ids : outputs}, {chosen},
+               fb::OpAttributes::SelectRows, fb::CreateSelectRows(b).Union());
+      model.Op("rope", {y, chosen}, {turned}, fb::OpAttributes::Rope,
+               fb::CreateRope(b, 1, 4, 4).Union());
+      model.Output(c.is_output ? chosen : turned);
+      model.SetTask(fb::TaskKind::Tensors, 0, {});
+      const test::AlignedBytes file = model.Finish();
+      const std::string message(Verify(file.span()).status().message());
+      if (*c.message == 0) {
+        CHECK(message == "");
+      } else {
+        CheckRefused(message, c.message);
+      }
+    }
+  }
+
   TEST_CASE("attention without keys and values needs a cache that is stored into before it") {
     struct Case {
       int32_t cache = 0;

@@ -76,6 +76,29 @@ TEST_SUITE("converter/gemma_settings") {
     }
   }
 
+  TEST_CASE("layers that keep nothing compute the rows that are asked for") {
+    for (const char* name : {"gemma3n", "gemma4"}) {
+      CAPTURE(std::string(name));
+      const LoadedModel model = EditedModel("decoders/" + std::string(name)).Convert();
+      const schema::fb::Graph& graph = *model.model().graph();
+      const auto rows_of = [&](const std::string& op) {
+        const int32_t value = model.FindOp(op)->outputs()->Get(0);
+        return graph.symbols()
+            ->Get(static_cast<uint32_t>(
+                graph.values()->Get(static_cast<uint32_t>(value))->shape()->Get(0)->symbol()))
+            ->str();
+      };
+      CHECK(rows_of("model.layers.1.mlp.down_proj") == "sequence");
+      CHECK(rows_of("model.layers.2.self_attn.q_rope") == "output_rows");
+      CHECK(rows_of("model.layers.2.self_attn") == "output_rows");
+      CHECK(rows_of("model.layers.2.per_layer_input") == "output_rows");
+    }
+    // Nothing is shared: the rows are chosen before the last norm.
+    const LoadedModel model = EditedModel("decoders/gemma4_tied_values").Convert();
+    CHECK(model.FindOp("selected_positions") == nullptr);
+    CHECK(model.FindOp("last_hidden") != nullptr);
+  }
+
   TEST_CASE("ropes of older files count as those by layer type do") {
     const auto frequencies = [](EditedModel& model) {
       const LoadedModel converted = model.Convert();

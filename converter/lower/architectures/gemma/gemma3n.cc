@@ -236,10 +236,18 @@ Status LowerGemma3n(const JsonValue& config, GraphBuilder& g, TaskDescription* t
   const AltUp altup(c.streams, c.active, c.epsilon);
   std::vector<ValueId> streams = altup.Begin(model, embedded);
   SharedAttention attention = MakeAttention(c, inputs.positions, g);
+  const int64_t first_sharing = attention.FirstSharing();
   for (int64_t layer = 0; layer < c.layers; ++layer) {
+    if (layer == first_sharing) {
+      for (ValueId& stream : streams) stream = inputs.HeadRows(g, stream);
+      per_layer.SelectRows(g, inputs);
+      attention.SelectRows(g, inputs);
+    }
     streams = AddLayer(c, altup, per_layer, model["layers"][layer], layer, streams, &attention);
   }
-  for (ValueId& stream : streams) stream = inputs.HeadRows(g, stream);
+  if (first_sharing == c.layers) {
+    for (ValueId& stream : streams) stream = inputs.HeadRows(g, stream);
+  }
   // The mean of the streams is normalized: of their sum only epsilon is another.
   const auto squared = static_cast<float>(c.streams * c.streams);
   const ValueId x = model.RmsNorm("norm", altup.End(model, streams), c.epsilon * squared);

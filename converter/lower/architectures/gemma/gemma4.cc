@@ -187,9 +187,17 @@ Status Lower(const JsonValue& config, const UsualSettings& usual, GraphBuilder& 
                           static_cast<float>(std::sqrt(static_cast<double>(c.sizes.hidden))));
   if (per_layer.width() > 0) per_layer.Add(model, inputs.ids, x);
   SharedAttention attention = MakeAttention(c, inputs.positions, g);
-  for (int64_t layer = 0; layer < c.sizes.layers; ++layer)
+  const int64_t first_sharing = attention.FirstSharing();
+  for (int64_t layer = 0; layer < c.sizes.layers; ++layer) {
+    if (layer == first_sharing) {
+      x = inputs.HeadRows(g, x);
+      per_layer.SelectRows(g, inputs);
+      attention.SelectRows(g, inputs);
+    }
     x = AddLayer(c, per_layer, model["layers"][layer], layer, x, &attention);
-  x = model.RmsNorm("norm", inputs.HeadRows(g, x), c.epsilon);
+  }
+  if (first_sharing == c.sizes.layers) x = inputs.HeadRows(g, x);
+  x = model.RmsNorm("norm", x, c.epsilon);
   return AddHead(config, g, x, inputs,
                  {.weight = "lm_head.weight",
                   .embedding = embedding + ".weight",

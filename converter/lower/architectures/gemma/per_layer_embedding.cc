@@ -43,6 +43,11 @@ void PerLayerEmbedding::Add(const Module& model, ValueId ids, ValueId embedded) 
   all_ = g.Add(model.Name("per_layer_inputs"), normed, rows);
 }
 
+void PerLayerEmbedding::SelectRows(GraphBuilder& graph, const DecoderInputs& inputs) {
+  if (width_ > 0 && inputs.output_rows.index >= 0)
+    all_ = graph.SelectRows("selected_per_layer_inputs", all_, inputs.output_rows);
+}
+
 ValueId PerLayerEmbedding::Gate(const Module& m, int64_t index, ValueId x,
                                 schema::fb::ActivationKind activation,
                                 std::vector<double> gate_factors) const {

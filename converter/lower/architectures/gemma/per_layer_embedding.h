@@ -22,6 +22,8 @@ class PerLayerEmbedding {
   /// once: the table's row is read in one piece.
   /// Requires width() > 0.
   void Add(const Module& model, ValueId ids, ValueId embedded);
+  /// From here on rows are those of `inputs` whose outputs are wanted.
+  void SelectRows(GraphBuilder& graph, const DecoderInputs& inputs);
   /// per_layer_projection(activation(per_layer_input_gate(x)) * the layer's vector), normalized.
   /// `gate_factors`: what x is multiplied with first, element by element; empty: 1.
   /// Requires Add was called.

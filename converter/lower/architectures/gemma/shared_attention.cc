@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/lower/architectures/gemma/shared_attention.h"
 
+#include <algorithm>
 #include <string>
 
 namespace graft::converter {
@@ -24,6 +25,16 @@ Result<std::vector<int64_t>> ReadSharedLayers(const JsonValue& config,
     sources[static_cast<size_t>(layer)] = source;
   }
   return sources;
+}
+
+int64_t SharedAttention::FirstSharing() const {
+  const auto shares = [](const LayerAttention& layer) { return layer.source >= 0; };
+  return std::find_if(layers_.begin(), layers_.end(), shares) - layers_.begin();
+}
+
+void SharedAttention::SelectRows(GraphBuilder& graph, const DecoderInputs& inputs) {
+  if (inputs.output_rows.index >= 0)
+    positions_ = graph.SelectPositions(positions_, inputs.output_rows);
 }
 
 // Queries or keys: each head normalized, then rotated.

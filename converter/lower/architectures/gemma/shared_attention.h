@@ -27,6 +27,12 @@ Result<std::vector<int64_t>> ReadSharedLayers(const JsonValue& config,
 /// Adds the attention of one layer after the other.
 class SharedAttention {
  public:
+  /// The first of the layers that keep nothing, so that rows nobody asks for are of no use to them;
+  /// the number of layers if all keep something.
+  int64_t FirstSharing() const;
+  /// From here on rows are those of `inputs` whose outputs are wanted.
+  void SelectRows(GraphBuilder& graph, const DecoderInputs& inputs);
+
   /// `bias`: of all its matrices.
   SharedAttention(std::vector<LayerAttention> layers, ValueId positions, float epsilon, bool bias)
       : layers_(std::move(layers)),
