@@ -31,6 +31,10 @@ struct ConvertOptions {
   AdapterOptions merge;
   std::string quant = "int4";
   int64_t block_size = 32;
+  std::string head;  ///< Of embedding and head; empty: as `quant`.
+  bool calibrate = false;
+  int64_t calibration_texts = 64;
+  int64_t calibration_tokens = 256;
   std::string like;      ///< A .graft file; empty: none.
   std::string pack_for;  ///< The same, and what is written is a pack for it.
   std::string output;

@@ -60,6 +60,12 @@ Status Convert(const ConvertOptions& options) {
     write.like = &*like.scales;
     write.format = like.scales->usual_format();
   }
+  if (!options.head.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(write.head_format, ParseStoredFormat(options.head, options.block_size));
+  }
+  if (options.calibrate) {
+    write.calibration = {options.calibration_texts, options.calibration_tokens};
+  }
   write.path = options.output;
   write.threads = options.threads > 0 ? options.threads : DefaultThreads();
   write.keep_delta = options.keep_delta;
@@ -77,6 +83,11 @@ Status Convert(const ConvertOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(const ModelDescription description, DescribeModel(model, header));
   write.base_hash = [&base_hash] { return base_hash.Get(); };
 
+  Progress calibrating("calibrating", "steps", options.quiet);
+  write.calibration_progress = [&calibrating](int64_t done, int64_t total) {
+    calibrating.Update(done, total);
+    if (done == total) calibrating.Finish();
+  };
   Progress progress("converting", "weights", options.quiet);
   write.progress = [&progress](int64_t done, int64_t total) { progress.Update(done, total); };
   GRAFT_ASSIGN_OR_RETURN(WrittenModel written,

@@ -111,6 +111,24 @@ void AddFormats(CLI::App* command, ConvertOptions* options) {
                                 ->check(CLI::IsMember({32, 64, 128, 256}))
                                 ->capture_default_str()
                                 ->type_name("N");
+  CLI::Option* head =
+      command
+          ->add_option("--head", options->head,
+                       "How the embedding and the head are stored, if not as the other matrices")
+          ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "int4-channel"}))
+          ->type_name("FORMAT");
+  CLI::Option* calibrate = command->add_flag(
+      "--calibrate", options->calibrate,
+      "Round weights by what their errors do to outputs, on texts that the model itself writes");
+  const auto add_count = [&](const char* name, const char* text, int64_t least, int64_t* value) {
+    command->add_option(name, *value, text)
+        ->check(CLI::Range(least, int64_t{1} << 20))
+        ->capture_default_str()
+        ->needs(calibrate)
+        ->type_name("N");
+  };
+  add_count("--calibration-texts", "How many texts it writes", 1, &options->calibration_texts);
+  add_count("--calibration-tokens", "Tokens of each", 2, &options->calibration_tokens);
   CLI::Option* like =
       command
           ->add_option("--like", options->like,
@@ -118,13 +136,17 @@ void AddFormats(CLI::App* command, ConvertOptions* options) {
                        "that a pack for it is small")
           ->type_name("BASE.graft")
           ->excludes(quant)
-          ->excludes(block_size);
+          ->excludes(block_size)
+          ->excludes(head)
+          ->excludes(calibrate);
   command
       ->add_option("--pack-for", options->pack_for,
                    "The same, but write the pack for that file in place of a model")
       ->type_name("BASE.graft")
       ->excludes(quant)
       ->excludes(block_size)
+      ->excludes(head)
+      ->excludes(calibrate)
       ->excludes(like);
 }
 

@@ -63,6 +63,7 @@ struct Constant {
   TensorPart part;             ///< Without a source, `literal` holds the numbers.
   std::vector<float> literal;
   bool flattened = false;         ///< The file has all its numbers as one vector.
+  bool is_vocabulary = false;     ///< A row for each token: the embedding, the head.
   bool is_weight_matrix = false;  ///< Stored in the format the user asked for; others stay f32.
   bool at_least_int8 = false;     ///< In int8 where an int4 format was asked for.
 

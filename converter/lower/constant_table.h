@@ -84,6 +84,11 @@ class ConstantTable {
     constants_[static_cast<size_t>(matrix.index)].at_least_int8 = true;
   }
 
+  /// Says that a matrix has a row for each token.
+  void MarkVocabulary(TensorId tensor) {
+    if (tensor.index >= 0) constants_[static_cast<size_t>(tensor.index)].is_vocabulary = true;
+  }
+
   /// Keeps `status` as the fault, unless there is one or `status` is ok.
   void Fail(Status status);
   const Status& status() const { return status_; }

@@ -116,6 +116,7 @@ Status AddHead(const JsonValue& config, GraphBuilder& graph, ValueId x, const De
   const bool untied = !task->tied.value_or(head.tied) || graph.Has(head.weight);
   const TensorId weight =
       graph.Matrix(untied ? head.weight : head.embedding, head.vocabulary, graph.Width(x));
+  graph.MarkVocabulary(weight);
   const TensorId bias = head.bias ? graph.Vector("lm_head.bias", head.vocabulary) : TensorId{};
   if (head.soft_cap == 0.0f) {
     graph.Output(graph.Linear("logits", x, weight, bias));

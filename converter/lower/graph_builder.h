@@ -53,6 +53,7 @@ class GraphBuilder : public ConstantTable {
   /// Rows of `table` by token ids or positions.
   ValueId Embedding(std::string_view name, ValueId ids, TensorId table, float scale = 1.0f) {
     const ValueShape shape = RowsLike(ids, constant(table).shape[1]);
+    MarkVocabulary(table);
     return Op(name, {ids}, shape, schema::fb::CreateEmbedding(header_, table.index, scale));
   }
   ValueId Linear(std::string_view name, ValueId x, TensorId weight, TensorId bias = {}) {

@@ -188,4 +188,18 @@ Status EncodeRows(const StoredFormat& format, std::span<const double> numbers, i
   return Error(StatusCode::kInternal, "storage kind %d", static_cast<int>(format.kind));
 }
 
+void DecodeRows(const StoredFormat& format, std::span<const uint8_t> data,
+                std::span<const uint8_t> scales, int64_t row_elements, std::span<double> stored) {
+  const size_t group = format.kind == StorageKind::kInt4Block ? format.block_size
+                                                              : static_cast<size_t>(row_elements);
+  for (size_t i = 0; i < stored.size(); ++i) {
+    const double scale = GetScale(format, scales.data() + i / group * ScaleBytes(format));
+    if (!format.is_int4()) {
+      stored[i] = static_cast<int8_t>(data[i]) * scale;
+    } else {
+      stored[i] = (static_cast<int>(data[i / 2] >> (i % 2 * 4) & 15) - 8) * scale;
+    }
+  }
+}
+
 }  // namespace graft::converter

@@ -38,4 +38,10 @@ Status EncodeRows(const StoredFormat& format, std::span<const double> numbers, i
                   uint8_t* data, uint8_t* scales, std::span<double> stored,
                   LikeScales* like = nullptr, GridCounts* grid = nullptr);
 
+/// The numbers that encoded rows stand for.
+/// Shapes   as EncodeRows.
+/// Requires a quantized format.
+void DecodeRows(const StoredFormat& format, std::span<const uint8_t> data,
+                std::span<const uint8_t> scales, int64_t row_elements, std::span<double> stored);
+
 }  // namespace graft::converter

@@ -64,8 +64,10 @@ Result<std::vector<StoredFormat>> ChooseFormats(const ModelDescription& descript
     std::optional<StoredFormat> format;
     if (wish.like != nullptr && constant.is_weight_matrix) format = wish.like->FormatOf(constant);
     if (!format) {
-      format = constant.is_weight_matrix ? FormatFor(wish.format, constant.shape.back())
-                                         : StoredFormat{};
+      const StoredFormat& wanted =
+          constant.is_vocabulary && wish.head_format ? *wish.head_format : wish.format;
+      format =
+          constant.is_weight_matrix ? FormatFor(wanted, constant.shape.back()) : StoredFormat{};
     }
     if (constant.at_least_int8 && format->is_int4())
       format = StoredFormat{StorageKind::kInt8PerChannel};

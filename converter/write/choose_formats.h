@@ -2,6 +2,7 @@
 // Which format each tensor of a file is stored in.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "converter/lower/model_description.h"
@@ -19,6 +20,7 @@ struct FormatWish {
   /// the adapter: RetainedDelta::NoiseRatio above 1 over every `sampled_row_stride`-th row.
   bool keep_delta = false;
   int64_t sampled_row_stride = 16;
+  std::optional<StoredFormat> head_format = {};  ///< Of embedding and head; nothing: `format`.
   const LikeBase* like = nullptr;  ///< Where it has a matrix, its format is taken before `format`.
 };
 

@@ -234,7 +234,7 @@ Result<ModelHeader> ModelHeader::Build(const ModelDescription& description,
   // Only now is it known where the weights begin.
   uint64_t end = schema::kPreambleBytes + header.GetSize();
   auto* segments = const_cast<flatbuffers::Vector<const fb::Segment*>*>(
-      static_cast<const fb::Model*>(result.model())->segments());
+      static_cast<const fb::Model*>(result.mutable_model())->segments());
   for (uint32_t i = 0; i < segments->size(); ++i) {
     SegmentPlace& segment = result.segments_[i];
     segment.offset = AlignUp(end, schema::kSegmentAlignment);
@@ -249,28 +249,29 @@ Result<ModelHeader> ModelHeader::Build(const ModelDescription& description,
   return result;
 }
 
-fb::Model* ModelHeader::model() const {
+fb::Model* ModelHeader::mutable_model() const {
   return const_cast<fb::Model*>(fb::GetModel(header_.GetBufferPointer()));
 }
 
 void ModelHeader::SetBaseHash(const schema::Hash128& hash) {
-  *const_cast<fb::Hash128*>(model()->provenance()->base_hash()) = fb::Hash128(hash.high, hash.low);
+  *const_cast<fb::Hash128*>(mutable_model()->provenance()->base_hash()) =
+      fb::Hash128(hash.high, hash.low);
 }
 
 void ModelHeader::SetContentHash(size_t tensor, const schema::Hash128& hash) {
-  const fb::Tensor* table = model()->tensors()->Get(static_cast<uint32_t>(tensor));
+  const fb::Tensor* table = mutable_model()->tensors()->Get(static_cast<uint32_t>(tensor));
   *const_cast<fb::Hash128*>(table->content_hash()) = fb::Hash128(hash.high, hash.low);
 }
 
 void ModelHeader::SetChecksum(size_t segment, uint64_t checksum) {
   const SegmentPlace& place = segments_[segment];
-  *const_cast<fb::Segment*>(model()->segments()->Get(static_cast<uint32_t>(segment))) =
+  *const_cast<fb::Segment*>(mutable_model()->segments()->Get(static_cast<uint32_t>(segment))) =
       fb::Segment(place.offset, place.bytes, checksum);
 }
 
 void ModelHeader::SetMeasures(size_t tensor, const LayerMeasures& measures) {
-  const fb::LayerReport* report =
-      model()->provenance()->layers()->Get(static_cast<uint32_t>(report_of_tensor_[tensor]));
+  const fb::LayerReport* report = mutable_model()->provenance()->layers()->Get(
+      static_cast<uint32_t>(report_of_tensor_[tensor]));
   SetScalar(report, fb::LayerReport::VT_DELTA_RATIO, Recorded(measures.retained.DeltaRatio()));
   SetScalar(report, fb::LayerReport::VT_QUANTIZATION_SNR_DB, Recorded(measures.error.SnrDb()));
   SetScalar(report, fb::LayerReport::VT_QUANTIZATION_MAX_ERROR, Recorded(measures.error.max_error));

@@ -59,6 +59,8 @@ class ModelHeader {
                                    const std::string& quantization,
                                    flatbuffers::FlatBufferBuilder& header);
 
+  /// As it stands; its graph is whole.
+  const schema::fb::Model& model() const { return *mutable_model(); }
   std::span<const TensorPlace> tensors() const { return tensors_; }
   std::span<const SegmentPlace> segments() const { return segments_; }
   uint64_t file_bytes() const { return file_bytes_; }
@@ -74,7 +76,7 @@ class ModelHeader {
 
  private:
   explicit ModelHeader(flatbuffers::FlatBufferBuilder& header) : header_(header) {}
-  schema::fb::Model* model() const;
+  schema::fb::Model* mutable_model() const;
 
   flatbuffers::FlatBufferBuilder& header_;
   std::vector<TensorPlace> tensors_;

@@ -14,7 +14,7 @@ namespace graft::converter {
 namespace {
 
 WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& header,
-                       const std::vector<LayerMeasures>& measures, const StoredFormat& wanted) {
+                       const std::vector<LayerMeasures>& measures, const WriteOptions& options) {
   WriteOutcome outcome;
   outcome.file_bytes = header.file_bytes();
   for (size_t i = 0; i < description.constants.size(); ++i) {
@@ -31,6 +31,8 @@ WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& h
     total->tensors += 1;
     total->bytes += place.data_bytes + place.scales_bytes;
     if (!constant.is_weight_matrix) continue;
+    const StoredFormat wanted =
+        constant.is_vocabulary && options.head_format ? *options.head_format : options.format;
     LayerOutcome layer;
     layer.name = constant.name;
     layer.shape = constant.shape;
@@ -46,6 +48,17 @@ WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& h
     outcome.layers.push_back(std::move(layer));
   }
   return outcome;
+}
+
+// For people.
+std::string QuantizationOf(const WriteOptions& options) {
+  std::string text = options.format.Name();
+  if (options.head_format) text += ", embedding and head " + options.head_format->Name();
+  if (options.calibration) {
+    text += ", calibrated on " + std::to_string(options.calibration->texts) + " texts of " +
+            std::to_string(options.calibration->tokens_each) + " tokens that the model wrote";
+  }
+  return text;
 }
 
 // The same checks a device makes, and the checksums it leaves out.
@@ -75,15 +88,22 @@ Result<WrittenModel> WriteUnnamedModel(const ModelDescription& description,
                                        flatbuffers::FlatBufferBuilder& builder) {
   FormatWish wish{options.format, options.keep_delta};
   wish.like = options.like;
+  wish.head_format = options.head_format;
   if (options.delta_row_stride > 0) wish.sampled_row_stride = options.delta_row_stride;
   GRAFT_ASSIGN_OR_RETURN(const std::vector<StoredFormat> formats,
                          ChooseFormats(description, source, wish, options.threads));
-  GRAFT_ASSIGN_OR_RETURN(ModelHeader header,
-                         ModelHeader::Build(description, formats, options.format.Name(), builder));
+  GRAFT_ASSIGN_OR_RETURN(ModelHeader header, ModelHeader::Build(description, formats,
+                                                                QuantizationOf(options), builder));
+  CalibratedWeights calibrated(0);
+  if (options.calibration) {
+    GRAFT_ASSIGN_OR_RETURN(calibrated, Calibrate(description, header.model(), formats, source,
+                                                 *options.calibration, options.path.parent_path(),
+                                                 options.threads, options.calibration_progress));
+  }
   GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> file,
                          OutputFile::Create(options.path, header.file_bytes()));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<LayerMeasures> measures,
-                         WriteWeights(description, header, source, options, *file));
+                         WriteWeights(description, header, source, options, calibrated, *file));
   GRAFT_ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, file->Map());
   GRAFT_RETURN_IF_ERROR(HashWeights(bytes, options.threads, &header));
   for (size_t i = 0; i < description.constants.size(); ++i) {
@@ -100,8 +120,8 @@ Result<WrittenModel> WriteUnnamedModel(const ModelDescription& description,
     return Error(status.code(), "%s: does not pass its own check: %.*s", options.path.c_str(),
                  static_cast<int>(status.message().size()), status.message().data());
   }
-  WrittenModel written{std::move(file), bytes,
-                       Summarize(description, header, measures, options.format)};
+  WrittenModel written{std::move(file), bytes, Summarize(description, header, measures, options)};
+  written.outcome.calibrated_matrices = calibrated.matrices();
   written.outcome.header_bytes = head.size();
   written.outcome.base_hash = base_hash;
   return written;

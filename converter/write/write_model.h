@@ -7,11 +7,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "converter/base/output_file.h"
+#include "converter/calibrate/calibrate.h"
 #include "converter/tensors/tensor_source.h"
 #include "converter/write/model_header.h"
 #include "schema/result.h"
@@ -28,6 +30,12 @@ struct WriteOptions {
   bool keep_delta = false;
   /// Whose formats and scales are taken where they serve; null: none.
   const LikeBase* like = nullptr;
+  /// The format of the embedding and the head, if not `format`.
+  std::optional<StoredFormat> head_format = {};
+  /// Round weights by what their errors do to outputs on texts; nothing: by themselves.
+  std::optional<CalibrationOptions> calibration = {};
+  /// As `progress`, while texts are written and layers are rounded.
+  std::function<void(int64_t done, int64_t total)> calibration_progress = {};
   int threads = 1;
   /// Of adapted matrices, every n-th row is also quantized as it was before the adapter, to measure
   /// what is left of the adapter. 1: every row, which takes about twice the time. 0: none.
@@ -63,6 +71,7 @@ struct WriteOutcome {
   uint64_t file_bytes = 0;
   int64_t scales_offered = 0;  ///< By WriteOptions::like ...
   int64_t scales_kept = 0;     ///< ... and taken.
+  int64_t calibrated_matrices = 0;
   uint64_t header_bytes = 0;
   schema::Hash128 base_hash;
   std::vector<FormatTotal> formats;

@@ -82,11 +82,13 @@ std::span<uint8_t> Room(uint64_t size_bytes, std::vector<uint8_t>* buffer) {
 class WeightWriter {
  public:
   WeightWriter(const ModelDescription& description, const ModelHeader& header,
-               const TensorSource& source, const WriteOptions& options, OutputFile& file)
+               const TensorSource& source, const WriteOptions& options,
+               const CalibratedWeights& calibrated, OutputFile& file)
       : description_(description),
         header_(header),
         source_(source),
         options_(options),
+        calibrated_(calibrated),
         file_(file) {}
 
   Result<std::vector<LayerMeasures>> Run() {
@@ -163,9 +165,11 @@ class WeightWriter {
     if (options_.like != nullptr) {
       like.scales = options_.like->ScalesOf(constant, place.format, block.row_begin, block.row_end);
     }
-    if (Status status = EncodeRows(place.format, w.merged, row_elements, data, scales, w.stored,
-                                   &like, &measures.grid);
-        !status.ok()) {
+    if (calibrated_.Has(block.tensor)) {
+      TakeCalibrated(block, place.format, row_elements, data, scales, w.stored);
+    } else if (Status status = EncodeRows(place.format, w.merged, row_elements, data, scales,
+                                          w.stored, &like, &measures.grid);
+               !status.ok()) {
       return InTensor(status, constant, block);
     }
     measures.scales_offered = like.offered;
@@ -181,6 +185,22 @@ class WeightWriter {
         done_.fetch_add(static_cast<int64_t>(elements)) + static_cast<int64_t>(elements);
     if (options_.progress) options_.progress(done, total_);
     return OkStatus();
+  }
+
+  // Rows that were encoded before.
+  void TakeCalibrated(const RowBlock& block, const StoredFormat& format, int64_t row_elements,
+                      uint8_t* data, uint8_t* scales, std::span<double> stored) const {
+    const CalibratedWeights::Rows& rows = calibrated_.of(block.tensor);
+    const auto part = [&](const std::vector<uint8_t>& all, int64_t row_bytes) {
+      return std::span(all).subspan(
+          static_cast<size_t>(block.row_begin * row_bytes),
+          static_cast<size_t>((block.row_end - block.row_begin) * row_bytes));
+    };
+    const auto codes = part(rows.data, format.RowDataBytes(row_elements));
+    const auto its_scales = part(rows.scales, format.RowScaleBytes(row_elements));
+    std::copy(codes.begin(), codes.end(), data);
+    std::copy(its_scales.begin(), its_scales.end(), scales);
+    DecodeRows(format, codes, its_scales, row_elements, stored);
   }
 
   // Row numbers in an encoder's message count from the block's first row; here they become the
@@ -222,6 +242,7 @@ class WeightWriter {
   const ModelHeader& header_;
   const TensorSource& source_;
   const WriteOptions& options_;
+  const CalibratedWeights& calibrated_;
   OutputFile& file_;
   std::vector<RowBlock> blocks_;
   std::vector<LayerMeasures> block_measures_;
@@ -231,11 +252,10 @@ class WeightWriter {
 
 }  // namespace
 
-Result<std::vector<LayerMeasures>> WriteWeights(const ModelDescription& description,
-                                                const ModelHeader& header,
-                                                const TensorSource& source,
-                                                const WriteOptions& options, OutputFile& file) {
-  return WeightWriter(description, header, source, options, file).Run();
+Result<std::vector<LayerMeasures>> WriteWeights(
+    const ModelDescription& description, const ModelHeader& header, const TensorSource& source,
+    const WriteOptions& options, const CalibratedWeights& calibrated, OutputFile& file) {
+  return WeightWriter(description, header, source, options, calibrated, file).Run();
 }
 
 Status HashWeights(std::span<const uint8_t> bytes, int threads, ModelHeader* header) {

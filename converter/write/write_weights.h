@@ -11,13 +11,13 @@
 
 namespace graft::converter {
 
-/// Reads, encodes and writes every tensor of `header` to its place in `file`.
+/// Reads, encodes and writes every tensor of `header` to its place in `file`; those of `calibrated` are
+/// encoded already.
 /// Returns  the measures of each tensor; those of tensors that are not weight matrices mean
 ///          nothing.
-Result<std::vector<LayerMeasures>> WriteWeights(const ModelDescription& description,
-                                                const ModelHeader& header,
-                                                const TensorSource& source,
-                                                const WriteOptions& options, OutputFile& file);
+Result<std::vector<LayerMeasures>> WriteWeights(
+    const ModelDescription& description, const ModelHeader& header, const TensorSource& source,
+    const WriteOptions& options, const CalibratedWeights& calibrated, OutputFile& file);
 
 /// Hashes what lies in `bytes`, the whole file, and enters content hashes and checksums into
 /// `header`.

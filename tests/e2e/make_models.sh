@@ -22,6 +22,7 @@ done
 make tales-holmes-for-base-int8 --base "$data/tales/base" --adapter "$data/tales/holmes" --like "$out/tales-base-int8.graft"
 "${emulator[@]}" "$convert" pack "$out/tales-base-int8.graft" "$out/tales-holmes-for-base-int8.graft" -o "$out/tales-holmes-int8.graftpack" -q ||
   { echo "cannot pack tales-holmes-int8"; exit 1; }
+make tales-holmes-calibrated --base "$data/tales/base" --adapter "$data/tales/holmes" --head int8 --calibrate --calibration-texts 4 --calibration-tokens 48
 make tales-holmes_dora-f32 --base "$data/tales/base" --adapter "$data/tales/holmes_dora" --quant f32
 make stories260k-f32 --base "$data/stories260k" --quant f32
 make lora_layer-f32 --base "$data/lora_layer" --quant f32

@@ -25,6 +25,7 @@ Result<WriteOutcome> ConvertModel(const ConvertRequest& request) {
   options.format = request.format;
   options.threads = request.threads;
   options.keep_delta = request.keep_delta;
+  options.calibration = request.calibration;
   options.delta_row_stride = request.delta_row_stride;
   return WriteModel(description, model.source(), options, header);
 }

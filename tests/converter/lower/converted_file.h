@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,7 @@ struct ConvertRequest {
   MergeRules rules = {};
   bool keep_delta = false;
   bool long_context = false;
+  std::optional<CalibrationOptions> calibration = {};
 };
 
 /// What `graft-convert convert` does, without its words.

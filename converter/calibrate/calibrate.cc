@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/calibrate/calibrate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "converter/base/parallel.h"
+#include "converter/calibrate/graph_runner.h"
+#include "converter/calibrate/hessian.h"
+#include "converter/calibrate/round_rows.h"
+#include "converter/calibrate/scratch.h"
+#include "converter/calibrate/write_texts.h"
+#include "converter/quantize/encode.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::converter {
+namespace {
+
+namespace fb = schema::fb;
+
+// Rows that one thread rounds together: the feedback of a column is read once for all of them.
+constexpr int64_t kRowsTogether = 16;
+
+class Calibrator {
+ public:
+  Calibrator(const ModelDescription& description, const fb::Model& model,
+             std::span<const StoredFormat> formats, const TensorSource& source,
+             const CalibrationOptions& options, const std::filesystem::path& folder, int threads,
+             const std::function<void(int64_t, int64_t)>& progress)
+      : description_(description),
+        model_(model),
+        formats_(formats),
+        source_(source),
+        options_(options),
+        folder_(folder),
+        threads_(threads),
+        progress_(progress),
+        weights_(formats.size()) {}
+
+  Result<CalibratedWeights> Run();
+
+ private:
+  Status ReadWeights();
+  void PlanLinears();
+  Status RoundTables();
+  Result<std::span<const float>> RoundLinear(size_t op, std::span<const float> input, size_t width);
+  Status RoundInput(int32_t value, std::span<const float> input, size_t width);
+  Status RoundMatrix(size_t tensor, const Hessian& hessian);
+  void Advance(int64_t steps);
+
+  const ModelDescription& description_;
+  const fb::Model& model_;
+  std::span<const StoredFormat> formats_;
+  const TensorSource& source_;
+  const CalibrationOptions& options_;
+  const std::filesystem::path& folder_;
+  const int threads_;
+  const std::function<void(int64_t, int64_t)>& progress_;
+
+  std::vector<Scratch> numbers_;  // of each tensor: merged, then as it was rounded
+  TensorNumbers tensors_;
+  std::set<int32_t> tables_;               // tensors that an embedding reads
+  std::map<int32_t, size_t> last_linear_;  // of each value: the last op that is rounded on it
+  std::map<int32_t, Hessian> hessians_;    // of values that more such ops wait for
+  // The value that linear ops took last, as the device rounds it. Ops of one input lie together.
+  int32_t rounded_value_ = -1;
+  Scratch rounded_;
+  size_t last_op_ = 0;
+  int64_t done_ = 0, total_ = 0;
+  CalibratedWeights weights_;
+};
+
+/// Rounds rows to 8 bits as the device does before it multiplies: codes of -128 to 127 and a zero
+/// point, from the smallest to the largest number of the row, 0 among them.
+/// Source   XNNPACK's qd8 conversion.
+void RoundInputs(std::span<float> rows, size_t width) {
+  for (size_t at = 0; at < rows.size(); at += width) {
+    const std::span<float> row = rows.subspan(at, width);
+    const auto [low, high] = std::minmax_element(row.begin(), row.end());
+    const float least = std::min(*low, 0.0f), most = std::max(*high, 0.0f);
+    if (least == most) continue;
+    const float inverse = 255.0f / (most - least);
+    const float scale = 1.0f / inverse;
+    const float zero = std::clamp(std::nearbyint(-128.0f - least * inverse), -128.0f, 127.0f);
+    for (float& x : row) {
+      const float code = std::clamp(std::nearbyint(x * inverse + zero), -128.0f, 127.0f);
+      x = (code - zero) * scale;
+    }
+  }
+}
+
+void Calibrator::Advance(int64_t steps) {
+  done_ += steps;
+  if (progress_) progress_(done_, total_);
+}
+
+Status Calibrator::ReadWeights() {
+  const std::vector<Constant>& constants = description_.constants;
+  numbers_.resize(constants.size());
+  tensors_.resize(constants.size());
+  for (size_t i = 0; i < constants.size(); ++i) {
+    const Constant& constant = constants[i];
+    const int64_t rows = constant.rows(), width = constant.row_elements();
+    GRAFT_ASSIGN_OR_RETURN(numbers_[i],
+                           Scratch::Create(folder_, static_cast<size_t>(rows * width)));
+    tensors_[i] = numbers_[i].numbers();
+    const int64_t step = RowsPerRead(constant);
+    GRAFT_RETURN_IF_ERROR(ParallelFor(threads_, (rows + step - 1) / step, [&](int64_t task) {
+      const int64_t begin = task * step, end = std::min(rows, begin + step);
+      std::vector<double> merged(static_cast<size_t>((end - begin) * width));
+      GRAFT_RETURN_IF_ERROR(ReadConstant(constant, source_, begin, end, merged, {}));
+      std::transform(merged.begin(), merged.end(), numbers_[i].numbers().data() + begin * width,
+                     [](double number) { return static_cast<float>(number); });
+      return OkStatus();
+    }));
+  }
+  return OkStatus();
+}
+
+void Calibrator::PlanLinears() {
+  const auto& ops = *model_.graph()->ops();
+  for (const fb::Op* op : ops) {
+    if (const fb::Embedding* embedding = op->attributes_as_Embedding()) {
+      tables_.insert(embedding->table());
+    }
+  }
+  for (unsigned i = 0; i < ops.size(); ++i) {
+    const fb::Linear* linear = ops.Get(i)->attributes_as_Linear();
+    if (linear == nullptr || !formats_[static_cast<size_t>(linear->weight())].quantized()) continue;
+    if (tables_.contains(linear->weight())) continue;
+    last_linear_[ops.Get(i)->inputs()->Get(0)] = i;
+    last_op_ = i;
+    ++total_;
+  }
+  total_ += options_.tokens_each - 1;
+}
+
+// Tables are read row by row: there is nothing to make up for. Later ops see them rounded.
+Status Calibrator::RoundTables() {
+  for (const int32_t index : tables_) {
+    const auto tensor = static_cast<size_t>(index);
+    const StoredFormat& format = formats_[tensor];
+    if (!format.quantized()) continue;
+    const Constant& constant = description_.constants[tensor];
+    const int64_t width = constant.row_elements(), rows = constant.rows();
+    const int64_t step = RowsPerRead(constant);
+    GRAFT_RETURN_IF_ERROR(ParallelFor(threads_, (rows + step - 1) / step, [&](int64_t task) {
+      const int64_t begin = task * step, end = std::min(rows, begin + step);
+      std::vector<double> merged(static_cast<size_t>((end - begin) * width)), stored(merged.size());
+      std::vector<uint8_t> data(static_cast<size_t>((end - begin) * format.RowDataBytes(width)));
+      std::vector<uint8_t> scales(static_cast<size_t>((end - begin) * format.RowScaleBytes(width)));
+      GRAFT_RETURN_IF_ERROR(ReadConstant(constant, source_, begin, end, merged, {}));
+      GRAFT_RETURN_IF_ERROR(EncodeRows(format, merged, width, data.data(), scales.data(), stored));
+      std::transform(stored.begin(), stored.end(),
+                     numbers_[tensor].numbers().data() + begin * width,
+                     [](double number) { return static_cast<float>(number); });
+      return OkStatus();
+    }));
+  }
+  return OkStatus();
+}
+
+Status Calibrator::RoundMatrix(size_t tensor, const Hessian& hessian) {
+  const Constant& constant = description_.constants[tensor];
+  const StoredFormat& format = formats_[tensor];
+  const int64_t width = constant.row_elements(), rows = constant.rows();
+  const int64_t row_data = format.RowDataBytes(width), row_scales = format.RowScaleBytes(width);
+  CalibratedWeights::Rows& codes = weights_.of(tensor);
+  codes.data.resize(static_cast<size_t>(rows * row_data));
+  codes.scales.resize(static_cast<size_t>(rows * row_scales));
+  const int64_t step = constant.part.transposed ? RowsPerRead(constant) : kRowsTogether;
+  const Status status = ParallelFor(threads_, (rows + step - 1) / step, [&](int64_t task) {
+    const int64_t begin = task * step, end = std::min(rows, begin + step);
+    std::vector<double> merged(static_cast<size_t>((end - begin) * width)), stored(merged.size());
+    GRAFT_RETURN_IF_ERROR(ReadConstant(constant, source_, begin, end, merged, {}));
+    GRAFT_RETURN_IF_ERROR(RoundRows(hessian, format, merged, codes.data.data() + begin * row_data,
+                                    codes.scales.data() + begin * row_scales, stored));
+    std::transform(stored.begin(), stored.end(), numbers_[tensor].numbers().data() + begin * width,
+                   [](double number) { return static_cast<float>(number); });
+    return OkStatus();
+  });
+  return status.ok() ? status : status.WithContext("tensor '" + constant.name + "'");
+}
+
+Status Calibrator::RoundInput(int32_t value, std::span<const float> input, size_t width) {
+  if (rounded_value_ == value) return OkStatus();
+  rounded_value_ = value;
+  GRAFT_ASSIGN_OR_RETURN(rounded_, Scratch::Create(folder_, input.size()));
+  std::copy(input.begin(), input.end(), rounded_.numbers().begin());
+  RoundInputs(rounded_.numbers(), width);
+  return OkStatus();
+}
+
+Result<std::span<const float>> Calibrator::RoundLinear(size_t op_index,
+                                                       std::span<const float> input, size_t width) {
+  const fb::Op& op = *model_.graph()->ops()->Get(static_cast<unsigned>(op_index));
+  const int32_t weight = op.attributes_as_Linear()->weight();
+  const auto tensor = static_cast<size_t>(weight);
+  if (!formats_[tensor].quantized()) return input;
+  const int32_t value = op.inputs()->Get(0);
+  GRAFT_RETURN_IF_ERROR(RoundInput(value, input, width));
+  if (tables_.contains(weight)) return std::span<const float>(rounded_.numbers());
+  if (!hessians_.contains(value)) {
+    Result<Hessian> hessian = MakeHessian(rounded_.numbers(), width, threads_);
+    if (!hessian.ok()) {
+      return hessian.status().WithContext("tensor '" + description_.constants[tensor].name + "'");
+    }
+    hessians_.emplace(value, std::move(hessian).value());
+  }
+  if (!weights_.Has(tensor)) GRAFT_RETURN_IF_ERROR(RoundMatrix(tensor, hessians_.at(value)));
+  if (last_linear_.at(value) == op_index) hessians_.erase(value);
+  Advance(1);
+  return std::span<const float>(rounded_.numbers());
+}
+
+Result<CalibratedWeights> Calibrator::Run() {
+  GRAFT_RETURN_IF_ERROR(GraphRunner::Check(*model_.graph()));
+  PlanLinears();
+  if (last_linear_.empty()) {
+    return Error(StatusCode::kInvalidArgument,
+                 "no matrix is stored in a format that calibration helps");
+  }
+  GRAFT_RETURN_IF_ERROR(ReadWeights());
+  std::vector<int32_t> ids;
+  const auto texts = static_cast<size_t>(options_.texts);
+  const auto tokens = static_cast<size_t>(options_.tokens_each);
+  {
+    GraphRunner writer(*model_.graph(), tensors_, {folder_, threads_});
+    GRAFT_ASSIGN_OR_RETURN(ids, WriteTexts(model_, &writer, texts, tokens, options_.seed, threads_,
+                                           [&](int64_t) { Advance(1); }));
+  }
+  GRAFT_RETURN_IF_ERROR(RoundTables());
+  GraphRunner runner(*model_.graph(), tensors_, {folder_, threads_});
+  GRAFT_RETURN_IF_ERROR(runner.Run(
+      Batch{texts, tokens, 0, tokens, ids.data()},
+      [&](size_t op, std::span<const float> input, size_t width) {
+        return RoundLinear(op, input, width);
+      },
+      last_op_));
+  return std::move(weights_);
+}
+
+}  // namespace
+
+int64_t CalibratedWeights::matrices() const {
+  return std::count_if(tensors_.begin(), tensors_.end(),
+                       [](const Rows& rows) { return !rows.data.empty(); });
+}
+
+Result<CalibratedWeights> Calibrate(
+    const ModelDescription& description, const fb::Model& model,
+    std::span<const StoredFormat> formats, const TensorSource& source,
+    const CalibrationOptions& options, const std::filesystem::path& folder, int threads,
+    const std::function<void(int64_t done, int64_t total)>& progress) {
+  return Calibrator(description, model, formats, source, options, folder, threads, progress).Run();
+}
+
+}  // namespace graft::converter

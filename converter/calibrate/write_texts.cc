@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "converter/calibrate/write_texts.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <string_view>
+
+#include "converter/base/parallel.h"
+#include "converter/calibrate/fixed_math.h"
+#include "schema/generated/model_generated.h"
+
+namespace graft::converter {
+namespace {
+
+/// SplitMix64 (Steele, Lea and Flood 2014).
+uint64_t NextRandom(uint64_t* state) {
+  uint64_t z = *state += 0x9E3779B97F4A7C15;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+/// In [0, 1).
+double NextUniform(uint64_t* state) {
+  return static_cast<double>(NextRandom(state) >> 11) * 0x1p-53;
+}
+
+/// A token drawn from softmax(logits).
+int32_t Draw(std::span<const float> logits, uint64_t* state) {
+  const double top = *std::max_element(logits.begin(), logits.end());
+  double all = 0;
+  for (const float logit : logits) all += FixedExp(logit - top);
+  double left = NextUniform(state) * all;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    left -= FixedExp(logits[i] - top);
+    if (left < 0) return static_cast<int32_t>(i);
+  }
+  return static_cast<int32_t>(logits.size()) - 1;
+}
+
+/// The tokens a text may begin with.
+class Beginnings {
+ public:
+  Beginnings(const schema::fb::Model& model, size_t vocabulary) : vocabulary_(vocabulary) {
+    const schema::fb::Tokenizer* tokenizer = model.tokenizer();
+    if (tokenizer == nullptr) return;
+    if (tokenizer->prefix_ids() != nullptr && tokenizer->prefix_ids()->size() > 0) {
+      first_ = static_cast<int32_t>(tokenizer->prefix_ids()->Get(0));
+    }
+    if (tokenizer->added_tokens() == nullptr) return;
+    for (const schema::fb::AddedToken* added : *tokenizer->added_tokens()) {
+      added_.insert(added->id());
+      if (first_ < 0 && model.bos_token() != nullptr &&
+          added->content()->string_view() == model.bos_token()->string_view()) {
+        first_ = static_cast<int32_t>(added->id());
+      }
+    }
+  }
+
+  /// -1: any token may begin one.
+  int32_t first() const { return first_; }
+
+  int32_t Next(uint64_t* state) const {
+    if (first_ >= 0 && static_cast<size_t>(first_) < vocabulary_) return first_;
+    uint64_t id = NextRandom(state) % vocabulary_;
+    for (int i = 0; i < 100 && added_.contains(static_cast<uint32_t>(id)); ++i) {
+      id = NextRandom(state) % vocabulary_;
+    }
+    return static_cast<int32_t>(id);
+  }
+
+ private:
+  size_t vocabulary_;
+  int32_t first_ = -1;
+  std::set<uint32_t> added_;  // markers: no text begins with any of them
+};
+
+size_t VocabularyOf(const schema::fb::Graph& graph) {
+  const auto output = static_cast<unsigned>(graph.outputs()->Get(0));
+  return static_cast<size_t>(graph.values()->Get(output)->shape()->Get(1)->size());
+}
+
+}  // namespace
+
+Result<std::vector<int32_t>> WriteTexts(const schema::fb::Model& model, GraphRunner* runner,
+                                        size_t texts, size_t tokens_each, uint64_t seed,
+                                        int threads, const std::function<void(int64_t)>& progress) {
+  const schema::fb::Graph& graph = *model.graph();
+  const size_t vocabulary = VocabularyOf(graph);
+  const Beginnings beginnings(model, vocabulary);
+  std::vector<uint64_t> states(texts);
+  for (size_t i = 0; i < texts; ++i) states[i] = seed * 0x9E3779B97F4A7C15 + i * 0xD1B54A32D192ED03;
+  GRAFT_RETURN_IF_ERROR(runner->KeepPast(texts, tokens_each));
+  std::vector<int32_t> ids(texts * tokens_each), now(texts);
+  for (size_t i = 0; i < texts; ++i) now[i] = beginnings.Next(&states[i]);
+  std::vector<uint8_t> begins(texts, 1);  // whether the token of now begins a text
+  const auto* ends = model.task()->end_tokens();
+  for (size_t t = 0; t < tokens_each; ++t) {
+    for (size_t i = 0; i < texts; ++i) ids[i * tokens_each + t] = now[i];
+    if (t + 1 == tokens_each) break;
+    const Batch batch{texts, 1, t, tokens_each, now.data()};
+    GRAFT_RETURN_IF_ERROR(runner->Run(batch, {}, std::numeric_limits<size_t>::max()));
+    GRAFT_RETURN_IF_ERROR(ParallelFor(threads, static_cast<int64_t>(texts), [&](int64_t task) {
+      const auto i = static_cast<size_t>(task);
+      // A token that began a text may be one that ends texts, too.
+      const bool is_over =
+          !begins[i] && ends != nullptr &&
+          std::find(ends->begin(), ends->end(), static_cast<uint32_t>(now[i])) != ends->end();
+      const int32_t next =
+          is_over ? beginnings.Next(&states[i])
+                  : Draw(runner->output().subspan(i * vocabulary, vocabulary), &states[i]);
+      begins[i] = is_over || next == beginnings.first() ? 1 : 0;
+      now[i] = next;
+      return OkStatus();
+    }));
+    if (progress) progress(static_cast<int64_t>(t + 1));
+  }
+  return ids;
+}
+
+}  // namespace graft::converter
