@@ -91,8 +91,8 @@ ByteOrigin OriginOf(const struct stat& facts, uint64_t offset) {
 #else
   const timespec written = facts.st_mtim;
 #endif
-  const auto version = static_cast<uint64_t>(written.tv_sec) * 1000000000 +
-                       static_cast<uint64_t>(written.tv_nsec);
+  const auto version =
+      static_cast<uint64_t>(written.tv_sec) * 1000000000 + static_cast<uint64_t>(written.tv_nsec);
   return {static_cast<uint64_t>(facts.st_dev), static_cast<uint64_t>(facts.st_ino), version, offset,
           true};
 }
@@ -188,8 +188,8 @@ Result<std::unique_ptr<DataSource>> OpenDescriptor(int descriptor, uint64_t offs
                        "cannot be mapped");
   }
   const std::span bytes(static_cast<const uint8_t*>(mapping) + lead, static_cast<size_t>(size));
-  auto* source = new (std::nothrow)
-      MappedSource(mapping, mapping_bytes, bytes, OriginOf(facts, offset));
+  auto* source =
+      new (std::nothrow) MappedSource(mapping, mapping_bytes, bytes, OriginOf(facts, offset));
   if (source == nullptr) {
     munmap(mapping, mapping_bytes);
     return Status(StatusCode::kOutOfMemory, "no memory for a mapping's record");

@@ -30,7 +30,7 @@ struct SlotKey {
   bool is_known() const {
     return data.is_known && (!has_scales || scales.is_known) && (!has_bias || bias.is_known);
   }
-  friend auto operator<=>(const SlotKey&, const SlotKey&) = default;
+  friend std::strong_ordering operator<=>(const SlotKey&, const SlotKey&) = default;
 };
 
 /// `cache_folder`: of the model's options.
