@@ -13,6 +13,7 @@
 #include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/constraint_options.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 #include "platforms/embedded_linux/sampling_options.h"
@@ -40,6 +41,7 @@ struct Settings {
   bool has_template_file = false;
   std::vector<std::string> set;
   SamplingOptions sampling{/*default_max_tokens=*/1024};
+  ConstraintOptions constraint;
   ThreadOptions threads;
   uint64_t context = 0;
   int32_t kv_format = GRAFT_KV_AUTO;
@@ -53,6 +55,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.String("template", 0, &settings->template_file, &settings->has_template_file);
   options.StringList("set", &settings->set);
   settings->sampling.AddTo(&options);
+  settings->constraint.AddTo(&options);
   settings->threads.AddTo(&options);
   options.Integer("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
@@ -60,6 +63,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
     return problem;
   }
+  if (std::string problem = settings->constraint.Check(); !problem.empty()) return problem;
   for (const std::string& pair : settings->set) {
     if (pair.find('=') == std::string::npos || pair[0] == '=') return "--set takes NAME=VALUE";
   }
@@ -190,6 +194,7 @@ class Conversation {
                         graft_error* error) {
     std::vector<const char*> stop;
     graft_generate_options options = settings_.sampling.ToGenerateOptions(&stop);
+    settings_.constraint.SetIn(&options);
     options.seed += answers_++;
     options.whole_prompt = 1;  // what the session holds of the conversation is not computed again
     const InterruptGuard guard(session_);
@@ -264,6 +269,7 @@ int RunChat(int argc, char** argv) {
   if (settings.has_template_file && !ReadTextFile(settings.template_file, &template_text)) {
     return kExitFailure;
   }
+  if (!settings.constraint.Read()) return kExitFailure;
   const ModelHandle model = OpenModel(settings.file, settings.threads, settings.cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());

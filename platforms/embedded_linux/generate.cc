@@ -9,6 +9,7 @@
 #include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/constraint_options.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 #include "platforms/embedded_linux/sampling_options.h"
@@ -34,6 +35,7 @@ struct Settings {
   std::string source_language, target_language;  // empty: the model's own
   std::string prompt_cache;                      // empty: none
   SamplingOptions sampling{/*default_max_tokens=*/256};
+  ConstraintOptions constraint;
   ThreadOptions threads;
   uint64_t context = 0;
   int32_t kv_format = GRAFT_KV_AUTO;
@@ -53,6 +55,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.String("target-language", 0, &settings->target_language, nullptr);
   options.String("prompt-cache", 0, &settings->prompt_cache, nullptr);
   settings->sampling.AddTo(&options);
+  settings->constraint.AddTo(&options);
   settings->threads.AddTo(&options);
   options.Integer("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
@@ -62,6 +65,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
     return problem;
   }
+  if (std::string problem = settings->constraint.Check(); !problem.empty()) return problem;
   const int given = settings->has_prompt + settings->has_prompt_file + settings->has_prompt_ids +
                     settings->has_input;
   if (given != 1) return "give one of --prompt, --prompt-file, --prompt-ids and --input";
@@ -94,6 +98,8 @@ const char* StopReasonName(int32_t reason) {
       return "max_tokens";
     case GRAFT_STOP_CONTEXT:
       return "context";
+    case GRAFT_STOP_COMPLETE:
+      return "complete";
     default:
       return "callback";
   }
@@ -185,6 +191,7 @@ void ShowResult(const Settings& settings, const Listener& listener,
 int Generate(const Settings& settings, graft_session* session, const std::vector<int32_t>& prompt) {
   std::vector<const char*> stop;
   graft_generate_options options = settings.sampling.ToGenerateOptions(&stop);
+  settings.constraint.SetIn(&options);
   options.ignore_end = settings.ignore_eos;
   options.whole_prompt = 1;
   Listener listener;
@@ -218,6 +225,7 @@ int RunGenerate(int argc, char** argv) {
   if (problem.empty() && settings.has_prompt_ids) problem = ParseIds(settings.prompt_ids, &prompt);
   if (!problem.empty()) return FailUsage("generate: " + problem);
 
+  if (!settings.constraint.Read()) return kExitFailure;
   const ModelHandle model = OpenModel(settings.file, settings.threads, settings.cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());

@@ -2,6 +2,7 @@
 // The part of graft.h that appends tokens to a session and generates more.
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -10,8 +11,10 @@
 #include "runtime/session/session.h"
 #include "runtime/tasks/generate.h"
 
+using graft::Error;
 using graft::OkStatus;
 using graft::Status;
+using graft::StatusCode;
 namespace runtime = graft::runtime;
 using namespace graft::capi;  // NOLINT(google-build-using-namespace): this file is its other half
 
@@ -21,9 +24,44 @@ static_assert(GRAFT_STOP_END_TOKEN == static_cast<int>(runtime::StopReason::kEnd
 static_assert(GRAFT_STOP_STRING == static_cast<int>(runtime::StopReason::kStopString));
 static_assert(GRAFT_STOP_MAX_TOKENS == static_cast<int>(runtime::StopReason::kMaxTokens));
 static_assert(GRAFT_STOP_CONTEXT == static_cast<int>(runtime::StopReason::kContext));
+static_assert(GRAFT_STOP_COMPLETE == static_cast<int>(runtime::StopReason::kComplete));
 static_assert(GRAFT_STOP_CALLBACK == static_cast<int>(runtime::StopReason::kCallback));
 
-Status ReadGenerateOptions(const graft_generate_options* options, runtime::GenerateOptions* to) {
+Status ReadConstraint(const graft_generate_options& given, runtime::ConstraintOptions* to) {
+  using Kind = runtime::ConstraintOptions::Kind;
+  size_t count = 0;
+  const auto read = [&](const char* text, Kind kind) {
+    if (text == nullptr) return;
+    ++count;
+    to->kind = kind;
+    to->text = text;
+  };
+  read(given.json_schema, Kind::kJsonSchema);
+  read(given.regex, Kind::kRegex);
+  read(given.grammar, Kind::kGbnf);
+  if (given.choices == nullptr && given.choice_count > 0) return NullArgument("options.choices");
+  if (given.choices != nullptr) {
+    ++count;
+    to->kind = Kind::kChoices;
+    for (size_t i = 0; i < given.choice_count; ++i) {
+      if (given.choices[i] == nullptr) return NullArgument("a string in options.choices");
+      to->choices.emplace_back(given.choices[i]);
+    }
+  }
+  if (count > 1) {
+    return Error(StatusCode::kInvalidArgument,
+                 "%zu of json_schema, regex, grammar and choices are given, and only one can hold",
+                 count);
+  }
+  to->in_order = given.json_in_order != 0;
+  if (given.constraint_trigger == nullptr) return OkStatus();
+  to->trigger = given.constraint_trigger;
+  if (count == 1) return OkStatus();
+  return Status(StatusCode::kInvalidArgument, "a constraint_trigger is given, and no constraint");
+}
+
+Status ReadGenerateOptions(const graft_generate_options* options, runtime::GenerateOptions* to,
+                           runtime::ConstraintOptions* constraint) {
   graft_generate_options given;
   GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
   to->max_tokens = given.max_tokens;
@@ -41,7 +79,7 @@ Status ReadGenerateOptions(const graft_generate_options* options, runtime::Gener
     if (given.stop[i] == nullptr) return NullArgument("a string in options.stop");
     to->stop.emplace_back(given.stop[i]);
   }
-  return OkStatus();
+  return ReadConstraint(given, constraint);
 }
 
 Status Generate(graft_session* session, std::span<const int32_t> prompt,
@@ -51,7 +89,14 @@ Status Generate(graft_session* session, std::span<const int32_t> prompt,
   if (prompt.data() == nullptr && !prompt.empty()) return NullArgument("prompt");
   if (result != nullptr) GRAFT_RETURN_IF_ERROR(CheckOutStruct(result, "result"));
   runtime::GenerateOptions generate_options;
-  GRAFT_RETURN_IF_ERROR(ReadGenerateOptions(options, &generate_options));
+  runtime::ConstraintOptions constraint_options;
+  GRAFT_RETURN_IF_ERROR(ReadGenerateOptions(options, &generate_options, &constraint_options));
+  std::unique_ptr<runtime::ConstrainedText> constraint;
+  if (constraint_options.kind != runtime::ConstraintOptions::Kind::kNone) {
+    GRAFT_ASSIGN_OR_RETURN(constraint,
+                           runtime::ConstrainedText::Create(*session->model, constraint_options));
+    generate_options.constraint = constraint.get();
+  }
   runtime::TokenCallback on_token;
   if (callback != nullptr) {
     on_token = [callback, user](int32_t id, std::string_view text) {

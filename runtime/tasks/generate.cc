@@ -24,6 +24,11 @@ Status CheckOptions(const Tokenizer* tokenizer, std::span<const int32_t> prompt,
                     const GenerateOptions& options) {
   if (prompt.empty()) return Status(StatusCode::kInvalidArgument, "the prompt has no tokens");
   GRAFT_RETURN_IF_ERROR(CheckSamplingOptions(options.sampling));
+  if (options.constraint != nullptr && options.ignore_end) {
+    return Status(StatusCode::kInvalidArgument,
+                  "ignore_end and a constraint exclude each other: the end tells that the text is "
+                  "whole");
+  }
   if (!options.stop.empty() && tokenizer == nullptr) {
     return Status(StatusCode::kInvalidArgument,
                   "stop strings need a tokenizer, and the model has none");
@@ -112,13 +117,16 @@ class Generation {
     const auto start = std::chrono::steady_clock::now();
     for (;;) {
       if (session_.cancelled()) return Status(StatusCode::kCancelled, "generation was cancelled");
-      GRAFT_ASSIGN_OR_RETURN(const int32_t id, Choose());
-      GRAFT_ASSIGN_OR_RETURN(const std::optional<StopReason> stop, Take(id));
+      GRAFT_ASSIGN_OR_RETURN(const std::optional<StopReason> stop, Step());
       if (stop.has_value()) {
         result_.stop_reason = *stop;
+        if (taken_.size() > 1) {  // the last handed out is not held, as ever; those before it are
+          taken_.pop_back();
+          GRAFT_RETURN_IF_ERROR(session_.Append(taken_, &logits_));
+        }
         break;
       }
-      GRAFT_RETURN_IF_ERROR(session_.Append({&id, 1}, &logits_));
+      GRAFT_RETURN_IF_ERROR(session_.Append(taken_, &logits_));
     }
     result_.decode_ns = NanosecondsSince(start);
     return OkStatus();
@@ -134,14 +142,40 @@ class Generation {
   }
 
  private:
-  Result<int32_t> Choose() {
-    if (forced_end_ >= 0 && result_.generated_tokens + 1 == MaxTokens()) return forced_end_;
-    const std::span<const float> logits(logits_, session_.model().vocabulary());
-    return sampler_.Choose(filter_.Apply(logits, result_.generated_tokens == 0), history_);
-  }
-
   size_t MaxTokens() const {
     return options_.max_tokens == 0 ? kDefaultMaxTokens : options_.max_tokens;
+  }
+
+  /// The logits that a token is chosen by.
+  std::span<const float> Logits() {
+    return filter_.Apply({logits_, session_.model().vocabulary()}, result_.generated_tokens == 0);
+  }
+
+  /// Chooses a token, and hands it out with those that must follow it: taken_ receives them all.
+  Result<std::optional<StopReason>> Step() {
+    taken_.clear();
+    ConstrainedText* const constraint = options_.constraint;
+    if (constraint == nullptr) {
+      if (forced_end_ >= 0 && result_.generated_tokens + 1 == MaxTokens()) return Take(forced_end_);
+      GRAFT_ASSIGN_OR_RETURN(const int32_t id, sampler_.Choose(Logits(), history_));
+      return Take(id);
+    }
+    if (constraint->IsComplete()) return std::optional(StopReason::kComplete);
+    GRAFT_ASSIGN_OR_RETURN(
+        const int32_t id,
+        constraint->Choose(Logits(), history_, session_.model().end_tokens(), &sampler_));
+    if (!IsEnd(id)) GRAFT_RETURN_IF_ERROR(constraint->Append(id));
+    GRAFT_ASSIGN_OR_RETURN(std::optional<StopReason> stop, Take(id));
+    if (stop.has_value()) return stop;
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<int32_t> forced, constraint->Forced());
+    for (const int32_t next : forced) {
+      if (session_.position() + taken_.size() >= session_.context_tokens()) break;
+      GRAFT_RETURN_IF_ERROR(constraint->Append(next));
+      GRAFT_ASSIGN_OR_RETURN(stop, Take(next));
+      if (stop.has_value()) return stop;
+    }
+    if (constraint->IsComplete()) return std::optional(StopReason::kComplete);
+    return stop;
   }
 
   /// Hands out a token that was chosen. Returns why it is the last, if it is.
@@ -149,12 +183,15 @@ class Generation {
     using Reason = std::optional<StopReason>;
     if (!options_.ignore_end && IsEnd(id)) return Reason(StopReason::kEndToken);
     history_.push_back(id);
+    taken_.push_back(id);
     ++result_.generated_tokens;
     GRAFT_ASSIGN_OR_RETURN(const bool has_stopped, output_.Append(id, &text_));
     if (callback_ && !callback_(id, text_)) return Reason(StopReason::kCallback);
     if (has_stopped) return Reason(StopReason::kStopString);
     if (result_.generated_tokens >= MaxTokens()) return Reason(StopReason::kMaxTokens);
-    if (session_.position() >= session_.context_tokens()) return Reason(StopReason::kContext);
+    if (session_.position() + taken_.size() > session_.context_tokens()) {
+      return Reason(StopReason::kContext);
+    }
     return Reason();
   }
 
@@ -173,7 +210,8 @@ class Generation {
   TextOutput output_;
   std::vector<int32_t> history_;
   size_t start_tokens_;
-  std::string text_;  // of the last token
+  std::vector<int32_t> taken_;  // handed out, and not in the session yet
+  std::string text_;            // of the last token
   const float* logits_ = nullptr;
   GenerateResult result_;
 };

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runtime/session/session.h"
+#include "runtime/tasks/constrained_text.h"
 #include "runtime/tasks/sampler.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "schema/result.h"
@@ -25,9 +26,18 @@ struct GenerateOptions {
   /// The prompt is all that the session shall hold: what it begins with and the session holds
   /// already is not computed again, what else the session holds is forgotten.
   bool whole_prompt = false;
+  /// Not null: what the text must be. Used up by the call.
+  ConstrainedText* constraint = nullptr;
 };
 
-enum class StopReason : uint8_t { kEndToken, kStopString, kMaxTokens, kContext, kCallback };
+enum class StopReason : uint8_t {
+  kEndToken,
+  kStopString,
+  kMaxTokens,
+  kContext,
+  kCallback,
+  kComplete
+};
 
 struct GenerateResult {
   size_t prompt_tokens = 0;
@@ -48,7 +58,8 @@ using TokenCallback = std::function<bool(int32_t id, std::string_view text)>;
 /// may be null: then all text is empty. callback may be empty.
 /// Errors   those of Session::Append;
 ///          kInvalidArgument: an empty prompt, a sampling option out of its range, stop strings
-///          without a tokenizer or that are not UTF-8.
+///          without a tokenizer or that are not UTF-8, ignore_end with a constraint;
+///          those of ConstrainedText::Choose.
 Result<GenerateResult> Generate(Session& session, const Tokenizer* tokenizer,
                                 std::span<const int32_t> prompt, const GenerateOptions& options,
                                 const TokenCallback& callback);

@@ -39,6 +39,31 @@ Status TextModel::LoadWeights(const TextModel* replaced, std::string_view name) 
 void TextModel::Trim() const {
   model_->Trim();
   if (tokenizer_ != nullptr) tokenizer_->Trim();
+  std::shared_ptr<const Vocabulary> unused;  // freed after the lock
+  const std::lock_guard lock(mutex_);
+  unused.swap(vocabulary_);
+}
+
+Result<std::shared_ptr<const Vocabulary>> TextModel::TokenTexts() const {
+  constexpr uint32_t kMaxTokens = (uint32_t{1} << 24) - 1;
+  GRAFT_RETURN_IF_ERROR(RequireTokenizer());
+  const std::lock_guard lock(mutex_);
+  if (vocabulary_ != nullptr) return vocabulary_;
+  const uint32_t count = std::min(tokenizer_->size(), model_->vocabulary());
+  if (count > kMaxTokens || model_->vocabulary() > kMaxTokens) {
+    return Error(StatusCode::kUnsupported,
+                 "constrained text needs a vocabulary of at most %u tokens", kMaxTokens);
+  }
+  const std::span<const uint32_t> ends = model_->end_tokens();
+  std::vector<std::string> texts(count);
+  for (uint32_t id = 0; id < count; ++id) {
+    if (tokenizer_->IsSpecial(id) || std::find(ends.begin(), ends.end(), id) != ends.end()) {
+      continue;
+    }
+    GRAFT_ASSIGN_OR_RETURN(texts[id], tokenizer_->decoder().InnerText(id));
+  }
+  vocabulary_ = std::make_shared<const Vocabulary>(std::move(texts), model_->vocabulary());
+  return vocabulary_;
 }
 
 Status TextModel::RequireTokenizer() const {

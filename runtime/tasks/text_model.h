@@ -5,12 +5,14 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "runtime/constrain/vocabulary.h"
 #include "runtime/model/model.h"
 #include "runtime/platform/data_source.h"
 #include "runtime/tokenizer/tokenizer.h"
@@ -34,6 +36,13 @@ class TextModel {
   std::shared_ptr<const Model> model() const { return model_; }
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  ///< null if there is none
 
+  /// The bytes of the model's tokens, for text that must have a form. Made when first asked for, and
+  /// kept until Trim. Any thread.
+  /// Errors   kFailedPrecondition: no tokenizer;
+  ///          kUnsupported: more than 2^24 tokens.
+  /// Cost     the first time: a sort of the tokens, and about 60 bytes a token that stay.
+  Result<std::shared_ptr<const Vocabulary>> TokenTexts() const;
+
   /// As Model::Trim, and what the tokenizer remembers of texts. Any thread.
   void Trim() const;
 
@@ -54,6 +63,8 @@ class TextModel {
 
   std::shared_ptr<Model> model_;  // holds the bytes that the tokenizer reads
   std::unique_ptr<const Tokenizer> tokenizer_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<const Vocabulary> vocabulary_;
 };
 
 }  // namespace graft::runtime

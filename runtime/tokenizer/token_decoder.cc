@@ -118,6 +118,51 @@ std::string_view DecoderSteps::BytesOf(uint32_t id) const {
   return {reinterpret_cast<const char*>(tables_->token_bytes()->data()) + begin, end - begin};
 }
 
+Result<std::string> DecoderSteps::InnerText(uint32_t id) const {
+  std::string text(BytesOf(id));
+  if (steps_.empty()) text.insert(0, 1, ' ');
+  PatternScratch scratch;
+  scratch.Begin(text.size());
+  for (const Step& step : steps_) {
+    const std::string_view content = View(step.table->content());
+    std::string result;
+    switch (step.table->kind()) {
+      case fb::DecoderKind::Replace:
+        GRAFT_RETURN_IF_ERROR(ReplaceMatches(text, step.pattern.front(), content, scratch,
+                                             MaxRewrittenBytes(text.size()), &result));
+        text = std::move(result);
+        break;
+      case fb::DecoderKind::ByteFallback:
+        if (const int byte = ByteOf(text); byte >= 0) text.assign(1, static_cast<char>(byte));
+        break;
+      case fb::DecoderKind::Metaspace:
+        for (size_t at = 0; (at = text.find(content, at)) != std::string::npos; ++at) {
+          text.replace(at, content.size(), " ");
+        }
+        break;
+      case fb::DecoderKind::Strip:  // of a fused text, only the ends
+        if (step.is_fused || content.empty()) break;
+        for (uint32_t i = 0; i < step.table->strip_left() && text.starts_with(content); ++i) {
+          text.erase(0, content.size());
+        }
+        text.resize(text.size() - TrailingCopies(text, content, step.table->strip_right()));
+        break;
+      case fb::DecoderKind::WordPiece:
+        if (text.starts_with(content)) {
+          text.erase(0, content.size());
+        } else {
+          text.insert(0, 1, ' ');
+        }
+        if (step.table->tidy()) Tidy(&text);
+        break;
+      case fb::DecoderKind::ByteLevel:
+      case fb::DecoderKind::Fuse:
+        break;
+    }
+  }
+  return text;
+}
+
 TokenDecoder::TokenDecoder(const DecoderSteps& steps)
     : steps_(steps), states_(steps.steps_.size()) {
   scratch_.StopClock();

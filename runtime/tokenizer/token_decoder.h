@@ -28,6 +28,11 @@ class DecoderSteps {
   /// order.
   void SetText(uint32_t id, std::string_view text);
 
+  /// The bytes that token `id` adds to a text that has begun and goes on.
+  /// Requires an id below the number of tokens.
+  /// Errors   as TokenDecoder::Append.
+  Result<std::string> InnerText(uint32_t id) const;
+
  private:
   friend class TokenDecoder;
   struct Step {

@@ -28,15 +28,28 @@ typedef struct graft_generate_options {
   /* 1: the prompt is the whole text, not what comes after the tokens held.
    * graft_session_keep_prefix is done first, so that only what is new is computed. */
   uint8_t whole_prompt;
+  /* What the text must be: at most one of the four is given. The model's end-of-text tokens then
+   * come where the text may end, and nowhere else. See docs/answers.md. */
+  const char* json_schema;    /* JSON that this JSON Schema allows */
+  const char* regex;          /* what this regular expression matches as a whole */
+  const char* grammar;        /* what this grammar allows: GBNF, as llama.cpp has it */
+  const char* const* choices; /* one of choice_count texts */
+  size_t choice_count;
+  const char* constraint_trigger; /* it holds from where this text has come; NULL: at once */
+  uint8_t json_in_order;          /* 1: properties stand in the schema's order; 0: in any */
 } graft_generate_options;
-#define GRAFT_GENERATE_OPTIONS_INIT \
-  { sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0, 0 }
+#define GRAFT_GENERATE_OPTIONS_INIT                                                                \
+  {                                                                                                \
+    sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0, 0, NULL, NULL, \
+        NULL, NULL, 0, NULL, 0                                                                     \
+  }
 
 #define GRAFT_STOP_END_TOKEN 0
 #define GRAFT_STOP_STRING 1
 #define GRAFT_STOP_MAX_TOKENS 2
 #define GRAFT_STOP_CONTEXT 3
 #define GRAFT_STOP_CALLBACK 4
+#define GRAFT_STOP_COMPLETE 5 /* the text is what it must be, and nothing may follow */
 
 /* How a generation went. */
 typedef struct graft_generate_result {
@@ -63,8 +76,13 @@ typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text
  * from the start, with what graft_model_start_tokens gives.
  * Thread   The session's.
  * Errors   As graft_session_append.
- *          INVALID_ARGUMENT: no prompt, but for an encoder-decoder, a sampling option out of its range, stop strings without a
- *          tokenizer or that are not valid UTF-8.
+ *          INVALID_ARGUMENT: no prompt, but for an encoder-decoder; a sampling option out of its
+ *          range, stop strings without a tokenizer or that are not valid UTF-8, two constraints, one
+ *          with ignore_end, or one that is malformed or that no text satisfies.
+ *          UNSUPPORTED: a constraint with what is not supported, which the message names.
+ *          FAILED_PRECONDITION: a constraint without a tokenizer, or none of its tokens spells what
+ *          must follow.
+ *          OUT_OF_RANGE: a constraint that is too ambiguous to follow within bounds.
  */
 GRAFT_API GRAFT_MUST_CHECK graft_status
 graft_session_generate(graft_session* session, const int32_t* prompt, size_t prompt_count,

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// ExpressionPool: regular expressions over bytes, with intersection, complement and counted
+// repetition, read one byte at a time by their derivatives: what is left to read after a byte is an
+// expression again. Counters stay numbers, so that a bound of millions costs nothing, and no
+// automaton is built before it is walked.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace graft::runtime {
+
+/// An index into an ExpressionPool. Equal expressions have equal indices.
+using Expression = uint32_t;
+inline constexpr Expression kNothing = 0;  ///< matches no text
+inline constexpr Expression kEmpty = 1;    ///< matches the empty text
+inline constexpr uint32_t kUnbounded = UINT32_MAX;
+
+/// A set of bytes.
+struct ByteSet {
+  std::array<uint64_t, 4> words{};
+
+  void Add(uint8_t byte) { words[byte >> 6] |= uint64_t{1} << (byte & 63); }
+  void AddRange(uint8_t low, uint8_t high) {
+    for (unsigned byte = low; byte <= high; ++byte) Add(static_cast<uint8_t>(byte));
+  }
+  bool Has(uint8_t byte) const { return (words[byte >> 6] >> (byte & 63) & 1) != 0; }
+  bool IsEmpty() const { return (words[0] | words[1] | words[2] | words[3]) == 0; }
+  void Unite(const ByteSet& other) {
+    for (size_t i = 0; i < 4; ++i) words[i] |= other.words[i];
+  }
+  void Intersect(const ByteSet& other) {
+    for (size_t i = 0; i < 4; ++i) words[i] &= other.words[i];
+  }
+  bool operator==(const ByteSet&) const = default;
+};
+
+/// How a decimal number compares with a bound.
+enum class Comparison : uint8_t { kAtLeast, kAbove, kAtMost, kBelow };
+
+class ExpressionPool {
+ public:
+  /// What a grammar may take to be built: some seconds.
+  static constexpr uint64_t kStepsToBuild = 10000000;
+
+  ExpressionPool();
+
+  Expression Bytes(const ByteSet& set);
+  Expression Literal(std::string_view text);
+  Expression Concat(Expression first, Expression second);
+  Expression Concat(std::span<const Expression> parts);
+  Expression Or(std::span<const Expression> parts);
+  Expression Or(Expression a, Expression b) { return Or(std::array{a, b}); }
+  Expression And(std::span<const Expression> parts);
+  Expression And(Expression a, Expression b) { return And(std::array{a, b}); }
+  Expression Not(Expression a);
+  Expression Repeat(Expression body, uint32_t min, uint32_t max = kUnbounded);
+  Expression Optional(Expression a) { return Or(a, kEmpty); }
+  /// Texts out of `texts`, by a tree of their bytes.
+  Expression AnyOf(std::vector<std::string> texts);
+  /// Decimal numbers without sign and exponent that compare so with `bound`, which is one itself.
+  /// Requires the caller's And with the syntax of a number.
+  Expression Compare(Comparison comparison, std::string_view bound);
+  /// Decimal numbers without sign and exponent that are multiples of divisor / 10^scale.
+  /// Requires divisor > 0, and the And as above.
+  Expression Multiple(uint32_t divisor, uint32_t scale);
+
+  /// What may follow `byte`. Memoized.
+  Expression Derive(Expression e, uint8_t byte);
+  bool IsNullable(Expression e) const { return nodes_[e].is_nullable; }
+  /// Whether any text matches. Memoized. Explores; what it has not decided after very many steps it
+  /// holds for alive.
+  bool IsAlive(Expression e);
+  /// At least the bytes that a match may start with.
+  ByteSet FirstBytes(Expression e) const;
+  /// Bytes, `byte` among them, by which `e` has the same derivative.
+  ByteSet SameBytes(Expression e, uint8_t byte) const;
+  /// Whether `text` matches.
+  bool Matches(Expression e, std::string_view text);
+  /// As many characters that stand for themselves in a JSON string may always follow, whichever they
+  /// are: 0 if that is not known. *is_exact: no more of them may.
+  uint32_t FreeCharacters(Expression e, bool* is_exact) const;
+  /// Tells that `character` matches every character that stands for itself in a JSON string.
+  void NotePlainCharacter(Expression character) { plain_.push_back(character); }
+
+  /// Sets how many steps may be spent from now on: derivatives, and what users add.
+  void Allow(uint64_t steps) { steps_left_ = steps; }
+  void Spend(uint64_t steps) {
+    if (steps < steps_left_) {
+      steps_left_ -= steps;
+    } else {
+      steps_left_ = 0;
+      overflowed_ = true;
+    }
+  }
+  /// True once an expression was too large to build, or all steps were spent. Then kNothing stood in
+  /// for what was asked for.
+  bool overflowed() const { return overflowed_; }
+  size_t size() const { return nodes_.size(); }
+
+  /// Fixes what is there; Compact takes what was added later away but for `live`, whose indices it
+  /// updates.
+  void Freeze() {
+    frozen_ = nodes_.size();
+    frozen_lists_ = lists_.size();
+  }
+  void Compact(std::span<Expression> live);
+
+ private:
+  enum class Kind : uint8_t {
+    kNothing,
+    kEmpty,
+    kBytes,
+    kConcat,
+    kOr,
+    kAnd,
+    kNot,
+    kRepeat,
+    kCompare,
+    kMultiple
+  };
+  struct Node {
+    Kind kind = Kind::kNothing;
+    bool is_nullable = false;
+    bool needs_search = false;  // only a search tells whether any text matches
+    bool is_finite = true;      // matches finitely many texts
+    uint32_t a = 0;
+    uint32_t b = 0;
+    uint32_t c = 0;
+  };
+
+  Expression Intern(Node node);
+  Expression InternList(Kind kind, std::vector<Expression>* parts);
+  std::span<const Expression> List(const Node& node) const {
+    return {lists_.data() + node.a, node.b};
+  }
+  uint64_t HashOf(const Node& node) const;
+  bool IsSame(const Node& a, const Node& b) const;
+  void Rehash(size_t slots);
+  Expression DeriveOnce(Expression e, uint8_t byte);
+  Expression DeriveConcat(Expression e, uint8_t byte);
+  Expression DeriveCompare(const Node& node, uint8_t byte);
+  Expression DeriveMultiple(const Node& node, uint8_t byte);
+  Expression MakeCompare(uint32_t bound, uint32_t state, uint32_t position);
+  Expression MakeMultiple(uint32_t divisor, uint32_t remainder, uint32_t state);
+  Expression AnyOfSorted(std::span<const std::string> texts, size_t depth);
+  uint32_t FreeOf(Expression e) const;
+  static uint64_t MemoKey(Expression e, uint8_t byte) { return uint64_t{e} << 8 | byte; }
+  void GrowMemo();
+
+  std::vector<Node> nodes_;
+  std::vector<Expression> lists_;
+  std::vector<ByteSet> sets_;
+  std::vector<std::string> bounds_;
+  std::vector<uint32_t> table_;  // open addressing: index + 1
+  struct Memo {
+    uint64_t key = UINT64_MAX;
+    Expression value = 0;
+  };
+  std::vector<Memo> memo_;
+  size_t memo_count_ = 0;
+  std::vector<uint8_t> alive_;  // by expression: 0 unknown, 1 dead, 2 alive
+  std::vector<Expression> plain_;
+  size_t frozen_ = 0;
+  size_t frozen_lists_ = 0;
+  uint64_t steps_left_ = kStepsToBuild;
+  bool overflowed_ = false;
+};
+
+}  // namespace graft::runtime

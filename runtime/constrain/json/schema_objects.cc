@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// Objects: the properties that a schema names, in the order in which it names them, then those that it
+// requires without naming them, then all others.
+#include <algorithm>
+
+#include "runtime/constrain/json/schema_compiler.h"
+
+namespace graft::runtime {
+namespace {
+
+constexpr size_t kMaxPatterns = 6;  // their combinations are counted out
+
+}  // namespace
+
+/// What applies to property `name`; or, if `patterns` is not null, to a property that no schema
+/// names and that matches just these.
+Result<SchemaCompiler::Conjunction> SchemaCompiler::ValueOf(const Conjunction& flat,
+                                                            const std::string& name,
+                                                            const std::set<std::string>* patterns) {
+  Conjunction value;
+  const std::string quoted = QuoteJson(name);
+  const auto body = std::string_view(quoted).substr(1, quoted.size() - 2);
+  for (const Part& part : flat) {
+    bool is_named = false;
+    if (const JsonId named = tree_.Find(part.schema, "properties"); named != kNoJson) {
+      if (!tree_.IsObject(named)) return Invalid(part.schema, "properties", "is no object");
+      const JsonId own = patterns == nullptr ? tree_.Find(named, name) : kNoJson;
+      if (own != kNoJson) {
+        value.push_back({own, 0});
+        is_named = true;
+      }
+    }
+    if (const JsonId list = tree_.Find(part.schema, "patternProperties"); list != kNoJson) {
+      if (!tree_.IsObject(list)) return Invalid(part.schema, "patternProperties", "is no object");
+      const auto members = tree_[list].members;
+      for (const auto& [pattern, schema] : members) {
+        bool matches = patterns != nullptr && patterns->contains(pattern);
+        if (patterns == nullptr) {
+          GRAFT_ASSIGN_OR_RETURN(const Expression expression, CachedPattern(schema, pattern));
+          matches = pool_.Matches(expression, body);
+        }
+        if (!matches) continue;
+        value.push_back({schema, 0});
+        is_named = true;
+      }
+    }
+    const JsonId additional = tree_.Find(part.schema, "additionalProperties");
+    if (!is_named && additional != kNoJson) value.push_back({additional, 0});
+  }
+  return value;
+}
+
+Status SchemaCompiler::FindProperties(const Conjunction& flat, ObjectShape* shape) {
+  std::map<std::string, size_t, std::less<>> known;
+  const auto add = [&](const std::string& name) {
+    const auto [found, is_new] = known.try_emplace(name, shape->properties.size());
+    if (is_new) shape->properties.push_back({name, false});
+    return found->second;
+  };
+  std::set<std::string> patterns;
+  for (const Part& part : flat) {
+    if (const JsonId named = tree_.Find(part.schema, "properties"); named != kNoJson) {
+      if (!tree_.IsObject(named)) return Invalid(part.schema, "properties", "is no object");
+      for (const auto& [name, schema] : tree_[named].members) add(name);
+    }
+    if (const JsonId list = tree_.Find(part.schema, "patternProperties"); list != kNoJson) {
+      if (!tree_.IsObject(list)) return Invalid(part.schema, "patternProperties", "is no object");
+      for (const auto& [pattern, schema] : tree_[list].members) patterns.insert(pattern);
+    }
+  }
+  for (const Part& part : flat) {
+    const JsonId required = tree_.Find(part.schema, "required");
+    if (required == kNoJson) continue;
+    if (tree_[required].type != JsonType::kArray) {
+      return Invalid(part.schema, "required", "is no array");
+    }
+    for (const JsonId name : tree_[required].items) {
+      if (tree_[name].type != JsonType::kString) {
+        return Invalid(part.schema, "required", "holds what is no string");
+      }
+      shape->properties[add(tree_[name].text)].is_required = true;
+    }
+  }
+  shape->patterns.assign(patterns.begin(), patterns.end());
+  if (patterns.size() > kMaxPatterns) {
+    return Unsupported(flat.front().schema, "patternProperties");
+  }
+  return OkStatus();
+}
+
+/// The names that propertyNames allow; kNothing stands for all.
+Result<Expression> SchemaCompiler::NameBody(const Conjunction& flat) {
+  std::vector<Expression> parts;
+  for (const Part& part : flat) {
+    const JsonId names = tree_.Find(part.schema, "propertyNames");
+    if (names == kNoJson || tree_[names].type == JsonType::kTrue) continue;
+    if (tree_[names].type == JsonType::kFalse) {
+      parts.push_back(pool_.Not(pool_.Not(kNothing)));
+      continue;
+    }
+    Conjunction inner;
+    GRAFT_ASSIGN_OR_RETURN(const bool may_hold, Flatten({{names, 0}}, &inner));
+    if (!may_hold) parts.push_back(kNothing);
+    for (const Part& each : inner) {
+      for (const char* keyword : {"anyOf", "oneOf", "not", "if"}) {
+        if (tree_.Find(each.schema, keyword) != kNoJson) {
+          return Unsupported(part.schema, "propertyNames");
+        }
+      }
+      for (const char* keyword : {"enum", "const"}) {
+        const JsonId list = tree_.Find(each.schema, keyword);
+        if (list == kNoJson) continue;
+        std::vector<std::string> texts;
+        const bool is_one = std::string_view(keyword) == "const";
+        for (const JsonId value : is_one ? std::vector{list} : tree_[list].items) {
+          const std::string quoted = QuoteJson(tree_[value].text);
+          if (tree_[value].type == JsonType::kString) {
+            texts.push_back(quoted.substr(1, quoted.size() - 2));
+          }
+        }
+        parts.push_back(pool_.AnyOf(std::move(texts)));
+      }
+    }
+    bool is_any = false;
+    GRAFT_ASSIGN_OR_RETURN(const Expression body, StringBody(inner, &is_any));
+    if (!is_any) parts.push_back(pool_.And(body, pool_.Repeat(key_character_, 0)));
+  }
+  parts.push_back(pool_.Repeat(key_character_, 0));
+  return pool_.And(parts);
+}
+
+/// Adds the rule of one property that no schema names.
+Status SchemaCompiler::AddAdditional(const Conjunction& flat, ObjectShape* shape) {
+  GRAFT_ASSIGN_OR_RETURN(const Expression names, NameBody(flat));
+  std::vector<std::string> taken;
+  for (const Property& property : shape->properties) {
+    const std::string quoted = QuoteJson(property.name);
+    taken.push_back(quoted.substr(1, quoted.size() - 2));
+  }
+  const Expression is_new = pool_.Not(pool_.AnyOf(std::move(taken)));
+  shape->additional = grammar_.NewRule();
+  const Expression colon = pool_.Concat(pool_.Literal(":"), space_);
+  for (size_t subset = 0; subset < size_t{1} << shape->patterns.size(); ++subset) {
+    std::vector<Expression> parts = {names, is_new};
+    std::set<std::string> matched;
+    for (size_t i = 0; i < shape->patterns.size(); ++i) {
+      const std::string& pattern = shape->patterns[i];
+      GRAFT_ASSIGN_OR_RETURN(const Expression body, CachedPattern(flat.front().schema, pattern));
+      const bool is_in = (subset >> i & 1) != 0;
+      parts.push_back(is_in ? body : pool_.Not(body));
+      if (is_in) matched.insert(pattern);
+    }
+    const Expression name = pool_.And(parts);
+    GRAFT_ASSIGN_OR_RETURN(Conjunction value, ValueOf(flat, std::string(), &matched));
+    const bool is_never = std::ranges::any_of(
+        value, [&](const Part& part) { return tree_[part.schema].type == JsonType::kFalse; });
+    const Expression key = pool_.Concat(std::array{quote_, name, quote_, colon});
+    if (is_never || key == kNothing || !pool_.IsAlive(key)) continue;
+    shape->has_additional = true;
+    grammar_.AddWay(shape->additional,
+                    {Grammar::Is(key), Grammar::Call(RuleFor(std::move(value)))});
+  }
+  return OkStatus();
+}
+
+Status SchemaCompiler::BuildObject(RuleId rule, const Conjunction& flat) {
+  ObjectShape shape;
+  GRAFT_RETURN_IF_ERROR(FindProperties(flat, &shape));
+  GRAFT_ASSIGN_OR_RETURN(shape.count, ReadLimits(flat, "minProperties", "maxProperties"));
+  if (shape.count.min > shape.count.max) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const Expression names, NameBody(flat));
+  for (const Property& property : shape.properties) {
+    const std::string quoted = QuoteJson(property.name);
+    const bool is_name =
+        pool_.Matches(names, std::string_view(quoted).substr(1, quoted.size() - 2));
+    Conjunction value;
+    if (is_name) {
+      GRAFT_ASSIGN_OR_RETURN(value, ValueOf(flat, property.name, nullptr));
+      shape.values.push_back(RuleFor(std::move(value)));
+    } else {
+      shape.values.push_back(grammar_.NewRule());  // which nothing matches
+    }
+  }
+  GRAFT_RETURN_IF_ERROR(AddAdditional(flat, &shape));
+  MemberList list;
+  list.min = shape.count.min;
+  list.max = shape.count.max;
+  list.in_order = in_order_;
+  list.comma = comma_;
+  const uint32_t members = grammar_.NewMembers(list);
+  for (size_t i = 0; i < shape.properties.size(); ++i) {
+    const Property& property = shape.properties[i];
+    const Expression key = pool_.Concat(pool_.Literal(QuoteJson(property.name) + ":"), space_);
+    grammar_.AddMember(members, key, shape.values[i], property.is_required);
+  }
+  if (shape.has_additional) grammar_.SetOthers(members, shape.additional);
+  const GrammarSymbol open = Grammar::Is(pool_.Concat(pool_.Literal("{"), space_));
+  const GrammarSymbol close = Grammar::Is(pool_.Concat(space_, pool_.Literal("}")));
+  grammar_.AddWay(rule, {open, Grammar::Members(members), close});
+  return OkStatus();
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matcher: follows one text through a constraint, and tells which tokens may go on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/constrain/recognizer.h"
+#include "runtime/constrain/vocabulary.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+/// One thread at a time.
+class Matcher {
+ public:
+  /// `grammar` is finished. `vocabulary` must outlive this.
+  Matcher(Grammar grammar, const Vocabulary& vocabulary);
+
+  /// Back to the empty text. What was found out about the constraint is kept.
+  void Restart();
+
+  /// The tokens that may follow: those after which some text satisfies the constraint. End tokens
+  /// are none of them. Valid until the next call.
+  /// Errors   kOutOfRange: the constraint is so ambiguous that this would take too much memory.
+  Result<const TokenMask*> Mask();
+  /// Whether the text may end here.
+  bool MayEnd() const { return recognizer_.IsAccepting(state_); }
+  /// Whether a call has failed because the constraint is too ambiguous. Then all later ones do.
+  bool overflowed() const { return recognizer_.overflowed(); }
+  /// Whether the text must end here.
+  bool MustEnd() { return MayEnd() && recognizer_.IsFinal(state_); }
+
+  /// Goes on by a token, or by bytes. False, and nothing has changed, if the constraint does not
+  /// allow it.
+  bool AcceptToken(uint32_t id) { return AcceptText(vocabulary_.text(id)); }
+  bool AcceptText(std::string_view text);
+  /// How many of the bytes of `text` the constraint allows.
+  size_t CountAllowed(std::string_view text);
+  /// The bytes that must follow, `most` at the most. *ends: nothing may follow them.
+  std::string ForcedText(size_t most, bool* ends);
+
+ private:
+  struct Cached {
+    StateId state = kDeadState;
+    TokenMask mask;
+  };
+
+  void Fill(TokenMask* mask);
+  void Walk(const TokenTree& tree, TokenMask* mask);
+
+  const Vocabulary& vocabulary_;
+  Recognizer recognizer_;
+  StateId state_;
+  std::vector<Cached> cache_;
+  size_t next_cached_ = 0;
+  uint32_t generation_ = 0;
+  std::vector<std::pair<uint32_t, StateId>> path_;
+};
+
+}  // namespace graft::runtime

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The members of objects, in any order: what an object has is a set, and its number is what waits on
+// the stack. A frame's count is that number, which is one more than the index of the set and 0 for
+// none, doubled; the last bit tells that a comma has been read.
+#include <utility>
+
+#include "runtime/constrain/recognizer.h"
+
+namespace graft::runtime {
+
+uint32_t Recognizer::InternSet(MemberSet set) {
+  const auto [found, is_new] =
+      set_ids_.try_emplace(set.bits, static_cast<uint32_t>(sets_.size() + 1));
+  if (is_new) sets_.push_back(std::move(set));
+  return found->second;
+}
+
+/// Calls `enter` with each member that may come next, and MemberList::kOther if another may.
+template <typename Enter>
+void Recognizer::ForEachNext(const MemberList& list, const MemberSet& set, Enter enter) {
+  const auto count = static_cast<uint32_t>(list.members.size());
+  if (set.total >= list.max) return;
+  const uint32_t missing = list.required - set.required;
+  const bool has_room = missing < list.max - set.total;  // for what need not be there
+  if (!list.in_order) {
+    for (uint32_t i = 0; i < count; ++i) {
+      if (!set.Has(i) && (has_room || list.members[i].is_required)) enter(i);
+    }
+    if (list.has_others && has_room) enter(MemberList::kOther);
+    return;
+  }
+  const auto reaches_min = [&](uint32_t i) {
+    return list.has_others || set.total + (count - i) >= list.min;
+  };
+  for (uint32_t i = set.next; set.others() == 0 && i < count; ++i) {
+    const bool is_required = list.members[i].is_required;
+    if ((has_room || is_required) && reaches_min(i)) enter(i);
+    if (is_required) return;
+  }
+  if (list.has_others && has_room) enter(MemberList::kOther);
+}
+
+void Recognizer::FollowMembers(const Place& place) {
+  const uint32_t index = grammar_.symbol(place.position).value;
+  const MemberList& list = grammar_.members(index);
+  MemberSet none;
+  const MemberSet* set = &none;
+  if (place.count > 1) {
+    set = &sets_[(place.count >> 1) - 1];
+  } else {
+    none.bits.assign(2 + (list.members.size() + 63) / 64, 0);
+  }
+  const bool has_comma = (place.count & 1) != 0;
+  if (!has_comma && set->required == list.required && set->total >= list.min) {
+    work_.push_back({place.position + 1, 0, place.stack});
+  }
+  if (!has_comma && set->total > 0) {
+    bool has_more = false;
+    ForEachNext(list, *set, [&](uint32_t) { has_more = true; });
+    if (has_more) {
+      made_.push_back({list.comma, Push(place.stack, place.position, place.count | 1)});
+    }
+    return;
+  }
+  const uint32_t frame = Push(place.stack, place.position, place.count & ~1u);
+  ForEachNext(list, *set, [&](uint32_t member) {
+    const bool is_other = member == MemberList::kOther;
+    work_.push_back({is_other ? list.other_way : list.members[member].way, 0, frame});
+  });
+}
+
+void Recognizer::EndMember(const Place& place) {
+  const Stack frame = stacks_[place.stack];
+  const uint32_t index = grammar_.symbol(frame.position).value;
+  const MemberList& list = grammar_.members(index);
+  MemberSet set;
+  if (frame.count > 1) {
+    set = sets_[(frame.count >> 1) - 1];
+  } else {
+    set.bits.assign(2 + (list.members.size() + 63) / 64, 0);
+    set.bits[0] = index;
+  }
+  const uint32_t member = grammar_.symbol(place.position).value;
+  const bool counts = list.min > 0 || list.max != kUnbounded;
+  if (member == MemberList::kOther) {
+    if (counts || set.others() == 0) {
+      ++set.bits[1];
+      ++set.total;
+    }
+  } else {
+    set.bits[2 + member / 64] |= uint64_t{1} << (member % 64);
+    ++set.total;
+    if (list.members[member].is_required) ++set.required;
+    set.next = member + 1;
+  }
+  work_.push_back({frame.position, InternSet(std::move(set)) << 1, frame.parent});
+}
+
+}  // namespace graft::runtime

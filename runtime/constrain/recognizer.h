@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recognizer: reads bytes by a grammar. A state is the set of all ways to have come so far; states,
+// what follows them by each byte, and the stacks within them are made when they are first met, and
+// shared.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "runtime/constrain/grammar.h"
+
+namespace graft::runtime {
+
+/// An index into the Recognizer's states; kDeadState: no text that goes on matches.
+using StateId = uint32_t;
+inline constexpr StateId kDeadState = 0;
+
+class Recognizer {
+ public:
+  /// Takes a finished grammar.
+  explicit Recognizer(Grammar grammar);
+
+  StateId start() const { return start_; }
+  /// The state after `byte`. Memoized.
+  StateId Next(StateId state, uint8_t byte) {
+    const State& from = states_[state];
+    if (from.row != kNoRow) {
+      const StateId known = rows_[size_t{from.row} * 256 + byte];
+      if (known != kUnknown) return known;
+    }
+    return NextSlow(state, byte);
+  }
+  /// Whether the text may end here.
+  bool IsAccepting(StateId state) const { return states_[state].is_accepting; }
+  /// The one byte that can follow, if the text may not end here and there is only one; else -1.
+  int ForcedByte(StateId state);
+  /// Whether nothing may follow.
+  bool IsFinal(StateId state);
+
+  struct Config {
+    Expression expression;
+    uint32_t stack;
+    auto operator<=>(const Config&) const = default;
+  };
+  std::span<const Config> configs(StateId state) const {
+    return {configs_.data() + states_[state].begin, states_[state].count};
+  }
+  const ExpressionPool& pool() const { return grammar_.pool(); }
+
+  /// True once a state had too many ways to have been reached, or too many states were needed at
+  /// once: what Next says since then is not to be relied upon.
+  bool overflowed() const { return overflowed_ || grammar_.pool().overflowed(); }
+  /// As ExpressionPool::Allow; states and what they are made of count too.
+  void Allow(uint64_t steps) { grammar_.pool().Allow(steps); }
+  /// Forgets states if there are many, but for `state`, and returns its new number. `generation`
+  /// changes then.
+  StateId Trim(StateId state);
+  uint32_t generation() const { return generation_; }
+
+ private:
+  static constexpr uint32_t kNoRow = UINT32_MAX;
+  static constexpr StateId kUnknown = UINT32_MAX;
+
+  struct State {
+    uint32_t begin = 0;
+    uint32_t count = 0;
+    uint32_t row = kNoRow;
+    uint16_t computed = 0;
+    bool is_accepting = false;
+  };
+  struct Stack {
+    uint32_t parent;
+    uint32_t position;
+    uint32_t count;
+    bool operator==(const Stack&) const = default;
+  };
+  struct Edge {
+    uint64_t key = UINT64_MAX;
+    StateId target = 0;
+  };
+  struct Place {
+    uint32_t position;
+    uint32_t count;
+    uint32_t stack;
+  };
+
+  /// The members that an object has so far.
+  struct MemberSet {
+    std::vector<uint64_t> bits;  // led by the list's index and the count of others
+    uint32_t total = 0;
+    uint32_t required = 0;
+    uint32_t next = 0;  // behind the last of those that there are
+    bool Has(uint32_t member) const { return (bits[2 + member / 64] >> (member % 64) & 1) != 0; }
+    uint64_t others() const { return bits[1]; }
+  };
+
+  std::array<int, 2> FirstFollowing(StateId state);
+  void Reset();
+  const MemberSet& SetOf(uint32_t id) const { return sets_[id]; }
+  uint32_t InternSet(MemberSet set);
+  template <typename Enter>
+  static void ForEachNext(const MemberList& list, const MemberSet& set, Enter enter);
+  StateId NextSlow(StateId state, uint8_t byte);
+  StateId Compute(StateId state, uint8_t byte);
+  void Close();
+  bool IsNew(const Place& place);
+  void Follow(const Place& place);
+  void FollowMembers(const Place& place);
+  void EndMember(const Place& place);
+  void EnterRule(RuleId rule, uint32_t stack);
+  uint32_t Push(uint32_t parent, uint32_t position, uint32_t count);
+  StateId InternState();
+  void AddRow(StateId state);
+  Edge* FindEdge(uint64_t key);
+
+  Grammar grammar_;
+  std::vector<State> states_;
+  std::vector<Config> configs_;
+  std::vector<uint32_t> state_table_;
+  std::vector<StateId> rows_;
+  std::vector<Edge> edges_;
+  size_t edge_count_ = 0;
+  std::vector<Stack> stacks_;
+  std::vector<uint32_t> stack_table_;
+  std::vector<MemberSet> sets_;
+  std::map<std::vector<uint64_t>, uint32_t> set_ids_;
+  StateId start_ = kDeadState;
+  uint32_t generation_ = 0;
+  bool overflowed_ = false;
+
+  // Of the state that is being made.
+  std::vector<Config> made_;
+  std::vector<Place> work_;
+  std::vector<Place> seen_;
+  std::vector<uint32_t> seen_table_;
+  bool accepts_ = false;
+};
+
+}  // namespace graft::runtime

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/constrain/vocabulary.h"
+
+#include <algorithm>
+
+#include "runtime/base/utf8.h"
+
+namespace graft::runtime {
+namespace {
+
+/// The characters of a plain token; 0 if it is not plain.
+uint32_t PlainCharacters(std::string_view text) {
+  if (!IsValidUtf8(text)) return 0;
+  uint32_t count = 0;
+  for (const char c : text) {
+    const auto byte = static_cast<uint8_t>(c);
+    if (byte < 0x20 || c == '"' || c == '\\') return 0;
+    if ((byte & 0xC0) != 0x80) ++count;
+  }
+  return count;
+}
+
+/// Makes the tree of `ids`, which are in the order of their texts, all different and not empty.
+TokenTree MakeTree(const Vocabulary& vocabulary, std::span<const uint32_t> ids) {
+  TokenTree tree;
+  std::vector<uint32_t> open;  // nodes on the path to the last text
+  std::string_view last;
+  const auto close_to = [&](size_t depth) {
+    for (; open.size() > depth; open.pop_back()) {
+      tree.nodes[open.back()].end = static_cast<uint32_t>(tree.nodes.size());
+    }
+  };
+  for (const uint32_t id : ids) {
+    const std::string_view text = vocabulary.text(id);
+    size_t shared = 0;
+    while (shared < last.size() && shared < text.size() && last[shared] == text[shared]) ++shared;
+    close_to(shared);
+    for (size_t i = shared; i < text.size(); ++i) {
+      open.push_back(static_cast<uint32_t>(tree.nodes.size()));
+      tree.nodes.push_back({static_cast<uint8_t>(text[i]), 0});
+    }
+    tree.nodes.back().token_and_byte |= (id + 1) << 8;
+    last = text;
+  }
+  close_to(0);
+  tree.nodes.shrink_to_fit();
+  return tree;
+}
+
+}  // namespace
+
+Vocabulary::Vocabulary(std::vector<std::string> texts, uint32_t size) : size_(size) {
+  offsets_.push_back(0);
+  for (std::string& text : texts) {
+    bytes_ += text;
+    offsets_.push_back(static_cast<uint32_t>(bytes_.size()));
+    text = std::string();
+  }
+  std::vector<uint32_t> order;
+  for (uint32_t id = 0; id < texts.size() && id < size; ++id) {
+    if (!text(id).empty()) order.push_back(id);
+  }
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    const int compared = text(a).compare(text(b));
+    return compared != 0 ? compared < 0 : a < b;
+  });
+  std::vector<uint32_t> different;
+  std::vector<uint32_t> rest;
+  plain_.resize(kMaxPlainCharacters + 1, TokenMask(mask_words()));
+  for (const uint32_t id : order) {
+    const uint32_t characters = PlainCharacters(text(id));
+    const bool is_plain = characters != 0 && characters <= kMaxPlainCharacters;
+    if (is_plain) AddToken(&plain_[characters], id);
+    if (!different.empty() && text(different.back()) == text(id)) {
+      twins_.emplace_back(different.back(), id);
+      continue;
+    }
+    different.push_back(id);
+    if (!is_plain) rest.push_back(id);
+  }
+  for (uint32_t i = 1; i <= kMaxPlainCharacters; ++i) {
+    for (size_t word = 0; word < mask_words(); ++word) plain_[i][word] |= plain_[i - 1][word];
+  }
+  all_ = MakeTree(*this, different);
+  rest_ = MakeTree(*this, rest);
+}
+
+}  // namespace graft::runtime

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vocabulary: the bytes of a model's tokens as a tree, and the tokens that any JSON string may hold.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace graft::runtime {
+
+/// Bits of tokens.
+using TokenMask = std::vector<uint64_t>;
+inline bool HasToken(const TokenMask& mask, uint32_t id) {
+  return (mask[id >> 6] >> (id & 63) & 1) != 0;
+}
+inline void AddToken(TokenMask* mask, uint32_t id) { (*mask)[id >> 6] |= uint64_t{1} << (id & 63); }
+
+/// A tree of bytes in the order of a walk: a node's children follow it, up to its `end`.
+struct TokenTree {
+  struct Node {
+    uint32_t token_and_byte;  ///< (token + 1) << 8 | byte; token 0 of these: none
+    uint32_t end;             ///< the node behind the last that is below this
+    uint8_t byte() const { return static_cast<uint8_t>(token_and_byte); }
+    bool has_token() const { return token_and_byte >> 8 != 0; }
+    uint32_t token() const { return (token_and_byte >> 8) - 1; }
+  };
+  std::vector<Node> nodes;
+};
+
+/// Immutable. About 20 bytes a token, and as many bits a token as there are plain lengths.
+class Vocabulary {
+ public:
+  static constexpr uint32_t kMaxPlainCharacters = 16;
+
+  /// texts: the bytes of each token; those of tokens that constrained text never has are empty.
+  /// Requires fewer than 2^24 tokens.
+  Vocabulary(std::vector<std::string> texts, uint32_t size);
+
+  uint32_t size() const { return size_; }  ///< ids are below this
+  size_t mask_words() const { return (size_ + 63) / 64; }
+  std::string_view text(uint32_t id) const {
+    return id + 1 < offsets_.size()
+               ? std::string_view(bytes_).substr(offsets_[id], offsets_[id + 1] - offsets_[id])
+               : std::string_view();
+  }
+
+  /// All tokens, but for those of the same bytes as one before them.
+  const TokenTree& all() const { return all_; }
+  /// All tokens but those that are plain and have at most kMaxPlainCharacters.
+  const TokenTree& rest() const { return rest_; }
+  /// Plain tokens, which are whole characters that stand for themselves in a JSON string, of at
+  /// most `characters` of them.
+  const TokenMask& plain(uint32_t characters) const {
+    return plain_[characters < kMaxPlainCharacters ? characters : kMaxPlainCharacters];
+  }
+  /// Pairs of a token in the trees and another of the same bytes.
+  std::span<const std::pair<uint32_t, uint32_t>> twins() const { return twins_; }
+
+ private:
+  std::string bytes_;
+  std::vector<uint32_t> offsets_;
+  uint32_t size_;
+  TokenTree all_;
+  TokenTree rest_;
+  std::vector<TokenMask> plain_;
+  std::vector<std::pair<uint32_t, uint32_t>> twins_;
+};
+
+}  // namespace graft::runtime

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// ConstrainedText: chooses tokens so that the text they spell is what it must be.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/constrain/matcher.h"
+#include "runtime/constrain/vocabulary.h"
+#include "runtime/tasks/sampler.h"
+#include "runtime/tasks/text_model.h"
+#include "schema/result.h"
+
+namespace graft::runtime {
+
+/// What a text must be.
+struct ConstraintOptions {
+  enum class Kind : uint8_t { kNone, kJsonSchema, kRegex, kGbnf, kChoices };
+  Kind kind = Kind::kNone;
+  std::string_view text;                  ///< the schema, regular expression or grammar
+  std::vector<std::string_view> choices;  ///< kChoices
+  bool in_order = false;                  ///< kJsonSchema: properties stand in the schema's order
+  std::string trigger;  ///< the constraint holds from where this has come; empty: from the start
+};
+
+/// One text. One thread at a time.
+class ConstrainedText {
+ public:
+  /// `model` must outlive this.
+  /// Errors   kFailedPrecondition: the model has no tokenizer;
+  ///          those of CompileJsonSchema, CompileRegex, CompileGbnf, CompileChoices.
+  static Result<std::unique_ptr<ConstrainedText>> Create(const TextModel& model,
+                                                         const ConstraintOptions& options);
+
+  /// Whether the text is whole, and nothing may follow.
+  bool IsComplete() { return is_active_ && matcher_.MustEnd(); }
+  /// The next token, which Append has not seen yet. One of end_tokens only where the text may end.
+  /// Errors   those of Sampler::Choose and Matcher::Mask;
+  ///          kFailedPrecondition: no token of the vocabulary spells what must follow.
+  Result<int32_t> Choose(std::span<const float> logits, std::span<const int32_t> history,
+                         std::span<const uint32_t> end_tokens, Sampler* sampler);
+  /// Goes on by a token that Choose or Forced gave.
+  Status Append(int32_t id);
+  /// Tokens that must follow, as the model's tokenizer cuts their text. The last of what must follow
+  /// is left to Choose: it may be one with what comes behind it.
+  Result<std::vector<int32_t>> Forced();
+
+ private:
+  ConstrainedText(const TextModel& model, std::shared_ptr<const Vocabulary> vocabulary,
+                  Grammar grammar, std::string trigger)
+      : tokenizer_(*model.tokenizer()),
+        vocabulary_(std::move(vocabulary)),
+        matcher_(std::move(grammar), *vocabulary_),
+        trigger_(std::move(trigger)),
+        is_active_(trigger_.empty()) {}
+  Result<int32_t> ChooseBefore(std::span<const float> logits, std::span<const int32_t> history,
+                               Sampler* sampler);
+  Result<bool> MayFollow(int32_t id) const;
+
+  const Tokenizer& tokenizer_;
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  mutable Matcher matcher_;
+  std::string trigger_;
+  bool is_active_;
+  std::string tail_;  // of the text before the trigger
+  std::vector<float> masked_;
+};
+
+}  // namespace graft::runtime
