@@ -100,6 +100,27 @@ void AddTexts(Seeds& seeds) {
   AddFiles(seeds, "layer_stack", "/graft.json", 1 << 14);
 }
 
+// A constraint of each kind, and what chooses tokens.
+void AddConstraints(Seeds& seeds) {
+  constexpr std::string_view kSchemas[] = {
+      R"({"type":"object","properties":{"a":{"type":"string","maxLength":9},"b":{"type":"integer","minimum":-3,"maximum":120}},"required":["a"]})",
+      R"({"oneOf":[{"type":"object","required":["a"]},{"type":"object","required":["b"]}],"patternProperties":{"^i":{"multipleOf":7}}})",
+      R"({"$defs":{"t":{"type":"array","items":{"$ref":"#/$defs/t"},"maxItems":3}},"$ref":"#/$defs/t"})",
+      R"({"anyOf":[{"type":"string","pattern":"^[a-c]+$","minLength":2},{"format":"date-time"},{"enum":[1,"x",null]}]})"};
+  for (const std::string_view schema : kSchemas) {
+    for (const char kind : {0, 1}) {
+      seeds.Add("constraint", std::string(1, kind) + std::string(schema) + '\0' + "abc123\xff");
+    }
+  }
+  for (const char* regex : {"^[^a-z\\d]{2,5}(?:x|y+)*$", "(?!ab)\\w+\\s.", "a{0,4000000000}b"}) {
+    seeds.Add("constraint", std::string(1, 2) + regex + '\0' + "abc123\xff");
+  }
+  for (const char* grammar :
+       {"root ::= \"(\" root? \")\" | [0-9]+", "root ::= a{2,3} # b\na ::= [^x]"}) {
+    seeds.Add("constraint", std::string(1, 3) + grammar + '\0' + "abc123\xff");
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -112,6 +133,7 @@ int main(int argc, char** argv) {
   AddQuantized(seeds);
   AddSession(seeds);
   AddTexts(seeds);
+  AddConstraints(seeds);
   // A mask, ids and types of two texts; an image; numbers out of range.
   seeds.Add("forward_inputs",
             std::string_view("\1\0\1\2\2\4\5\6\7\1\2\3\1\1\1\2\2\4\1\1\1\0\1\1", 24));

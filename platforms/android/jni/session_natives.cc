@@ -113,11 +113,24 @@ int32_t OnToken(void* user, int32_t id, const char* text, size_t size) {
   return CallSink(receiver->env, receiver->sink, id, text, size) ? 0 : 1;
 }
 
+/// `kind` as dev.graft.GenerateOptions numbers them.
+void SetConstraint(jint kind, const StringsOf& texts, graft_generate_options* options) {
+  if (kind >= 1 && kind <= 3 && texts.count() == 0) return;
+  if (kind == 1) options->json_schema = texts.data()[0];
+  if (kind == 2) options->regex = texts.data()[0];
+  if (kind == 3) options->grammar = texts.data()[0];
+  if (kind != 4) return;
+  options->choices = texts.data();
+  options->choice_count = texts.count();
+}
+
 /// The numbers, in the order of dev.graft.GenerateResult's constructor.
 jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint max_tokens,
                     jfloat temperature, jint top_k, jfloat top_p, jfloat min_p,
                     jfloat repeat_penalty, jint repeat_window, jlong seed, jobjectArray stop,
-                    jboolean ignore_end, jboolean whole_prompt, jobject sink) {
+                    jboolean ignore_end, jboolean whole_prompt, jint constraint_kind,
+                    jobjectArray constraint, jobjectArray trigger, jboolean in_order,
+                    jobject sink) {
   const IntsOf ids(env, prompt);
   if (!ids.ok()) return nullptr;
   const StringsOf stop_strings(env, stop);
@@ -135,6 +148,13 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
   options.stop_count = stop_strings.count();
   options.ignore_end = ignore_end == JNI_TRUE ? 1 : 0;
   options.whole_prompt = whole_prompt == JNI_TRUE ? 1 : 0;
+  const StringsOf constraint_texts(env, constraint);
+  if (!constraint_texts.ok()) return nullptr;
+  const StringsOf triggers(env, trigger);
+  if (!triggers.ok()) return nullptr;
+  SetConstraint(constraint_kind, constraint_texts, &options);
+  if (triggers.count() > 0) options.constraint_trigger = triggers.data()[0];
+  options.json_in_order = in_order == JNI_TRUE ? 1 : 0;
 
   Receiver receiver = {env, sink};
   graft_generate_result result = {};
@@ -166,7 +186,7 @@ std::span<const JNINativeMethod> SessionMethods() {
       Method<Save>("save", "(J[B)V"),
       Method<Restore>("restore", "(J[B)V"),
       Method<Append>("append", "(J[II)[F"),
-      Method<Generate>("generate", "(J[IIFIFFFIJ[[BZZLdev/graft/TokenSink;)[J"),
+      Method<Generate>("generate", "(J[IIFIFFFIJ[[BZZI[[B[[BZLdev/graft/TokenSink;)[J"),
   };
   return methods;
 }

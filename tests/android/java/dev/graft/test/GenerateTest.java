@@ -38,6 +38,7 @@ final class GenerateTest {
     suite.test("a listener's false ends the generation", this::listenerStops);
     suite.test("an exception of the listener comes out, and the session goes on working", this::listenerThrows);
     suite.test("a seed repeats what it gave", this::seeds);
+    suite.test("answers have the form that was asked for", this::answersInAForm);
     suite.test("a whole prompt reuses the tokens held", this::wholePrompt);
     suite.test("appending gives logits, whose largest is the greedy token", this::append);
     suite.test("rewinding and keeping a prefix move the position", this::positions);
@@ -126,6 +127,27 @@ final class GenerateTest {
           session.generate(prompt, GenerateOptions.builder().maxTokens(1000).ignoreEnd(true).stop("\u2603", word).build());
       equal(stopped.getStopReason(), StopReason.STOP_STRING);
       equal(stopped.getText(), all.getText().substring(0, all.getText().indexOf(word)));
+    }
+  }
+
+  private void answersInAForm() {
+    try (Model model = fixtures.open("tales-base-int8");
+        Session session = model.newSession()) {
+      GenerateResult choice = session.generate("Once", GenerateOptions.builder().choices(" upon a time", " there").build());
+      check(choice.getText().equals(" upon a time") || choice.getText().equals(" there"), choice.getText());
+      equal(choice.getStopReason(), StopReason.COMPLETE);
+      session.reset();
+      String schema = "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":9}},"
+          + "\"required\":[\"n\"],\"additionalProperties\":false}";
+      GenerateOptions json = GenerateOptions.builder().jsonSchema(schema).jsonInOrder(true).maxTokens(200).build();
+      String text = session.generate("Once", json).getText();
+      check(text.matches("\\{\\s*\"n\":\\s*[0-9]\\s*\\}"), text);
+      session.reset();
+      equal(session.generate("Once", GenerateOptions.builder().regex("[a-c]{3}").build()).getText().length(), 3);
+      session.reset();
+      String after = session.generate("Once", GenerateOptions.builder().grammar("root ::= \"xyz\"").constraintTrigger(" ").build()).getText();
+      check(after.endsWith(" xyz"), after);
+      fails(Status.UNSUPPORTED, () -> session.generate("Once", GenerateOptions.builder().jsonSchema("{\"uniqueItems\": true}").build()));
     }
   }
 

@@ -23,6 +23,10 @@ public final class GenerateOptions {
   final byte[][] stop;
   final boolean ignoreEnd;
   final boolean wholePrompt;
+  final int constraintKind; // as native code numbers them; 0: none
+  final byte[][] constraint;
+  final byte[][] trigger; // one or none
+  final boolean inOrder;
 
   private GenerateOptions(Builder from) {
     maxTokens = from.maxTokens;
@@ -36,6 +40,10 @@ public final class GenerateOptions {
     stop = from.stop;
     ignoreEnd = from.ignoreEnd;
     wholePrompt = from.wholePrompt;
+    constraintKind = from.constraintKind;
+    constraint = from.constraint;
+    trigger = from.trigger;
+    inOrder = from.inOrder;
   }
 
   @NonNull
@@ -56,6 +64,10 @@ public final class GenerateOptions {
     private byte[][] stop = {};
     private boolean ignoreEnd;
     private boolean wholePrompt;
+    private int constraintKind;
+    private byte[][] constraint = {};
+    private byte[][] trigger = {};
+    private boolean inOrder;
 
     private Builder() {}
 
@@ -140,6 +152,55 @@ public final class GenerateOptions {
     @NonNull
     public Builder wholePrompt(boolean wholePrompt) {
       this.wholePrompt = wholePrompt;
+      return this;
+    }
+
+    /**
+     * The text is JSON that this JSON Schema allows. Of jsonSchema, regex, grammar and choices the
+     * last that is set counts.
+     */
+    @NonNull
+    public Builder jsonSchema(@NonNull String schema) {
+      return constrain(1, "a schema", schema);
+    }
+
+    /** The text is what this regular expression matches as a whole. */
+    @NonNull
+    public Builder regex(@NonNull String regex) {
+      return constrain(2, "a regular expression", regex);
+    }
+
+    /** The text is what this grammar allows, which is GBNF as llama.cpp has it. */
+    @NonNull
+    public Builder grammar(@NonNull String grammar) {
+      return constrain(3, "a grammar", grammar);
+    }
+
+    /** The text is one of these. */
+    @NonNull
+    public Builder choices(@NonNull String... choices) {
+      return constrain(4, "a choice", choices);
+    }
+
+    /** What the text must be it must be from where this has come, such as the end of thinking. */
+    @NonNull
+    public Builder constraintTrigger(@NonNull String trigger) {
+      this.trigger = new byte[][] {Check.withoutZero(trigger, "a trigger")};
+      return this;
+    }
+
+    /** Whether properties stand in the order of the JSON Schema, rather than in any. */
+    @NonNull
+    public Builder jsonInOrder(boolean inOrder) {
+      this.inOrder = inOrder;
+      return this;
+    }
+
+    private Builder constrain(int kind, String what, String... texts) {
+      byte[][] bytes = new byte[Check.notNull(texts, "texts").length][];
+      for (int i = 0; i < texts.length; ++i) bytes[i] = Check.withoutZero(texts[i], what);
+      constraintKind = kind;
+      constraint = bytes;
       return this;
     }
 

@@ -125,6 +125,10 @@ final class Native {
       byte[][] stop,
       boolean ignoreEnd,
       boolean wholePrompt,
+      int constraintKind,
+      byte[][] constraint,
+      byte[][] trigger,
+      boolean inOrder,
       TokenSink sink);
 
   // ---- Images

@@ -132,6 +132,10 @@ public final class Session implements AutoCloseable {
             options.stop,
             options.ignoreEnd,
             isWhole,
+            options.constraintKind,
+            options.constraint,
+            options.trigger,
+            options.inOrder,
             sink);
     GenerateResult result = new GenerateResult(sink.text(), sink.ids(), numbers);
     if (turns.isCancelled() && result.getStopReason() == StopReason.LISTENER) {

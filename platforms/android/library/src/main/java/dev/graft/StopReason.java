@@ -12,6 +12,8 @@ public enum StopReason {
   CONTEXT_FULL,
   /** The listener asked for it. */
   LISTENER,
+  /** The text is what it must be, and nothing may follow. */
+  COMPLETE,
   /** A reason that this Java class does not know. */
   UNKNOWN;
 
