@@ -360,15 +360,11 @@ Status CheckKind(OpChecker& op) {
     case fb::OpAttributes::Xielu:
       return CheckXielu(op, *kind.attributes_as_Xielu());
     case fb::OpAttributes::SelectColumns:
-      return CheckSelectColumns(op, *kind.attributes_as_SelectColumns());
     case fb::OpAttributes::WeightedSum:
-      return CheckWeightedSum(op, *kind.attributes_as_WeightedSum());
     case fb::OpAttributes::GaussianTopK:
-      return CheckGaussianTopK(op, *kind.attributes_as_GaussianTopK());
     case fb::OpAttributes::MatchRms:
-      return CheckMatchRms(op, *kind.attributes_as_MatchRms());
     case fb::OpAttributes::RowWindows:
-      return CheckRowWindows(op, *kind.attributes_as_RowWindows());
+      return CheckRowKind(op);
     case fb::OpAttributes::ShortConvolution:
     case fb::OpAttributes::GatedDeltaRule:
     case fb::OpAttributes::SelectiveScan:

@@ -83,4 +83,20 @@ Status CheckMatchRms(const OpChecker& op, const fb::MatchRms& match) {
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
 
+Status CheckRowKind(const OpChecker& op) {
+  const fb::Op& kind = op.op();
+  switch (kind.attributes_type()) {
+    case fb::OpAttributes::SelectColumns:
+      return CheckSelectColumns(op, *kind.attributes_as_SelectColumns());
+    case fb::OpAttributes::WeightedSum:
+      return CheckWeightedSum(op, *kind.attributes_as_WeightedSum());
+    case fb::OpAttributes::GaussianTopK:
+      return CheckGaussianTopK(op, *kind.attributes_as_GaussianTopK());
+    case fb::OpAttributes::MatchRms:
+      return CheckMatchRms(op, *kind.attributes_as_MatchRms());
+    default:
+      return CheckRowWindows(op, *kind.attributes_as_RowWindows());
+  }
+}
+
 }  // namespace graft::schema

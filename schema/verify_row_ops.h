@@ -34,4 +34,7 @@ Status CheckAngles(const OpChecker& op, const fb::Rope& rope, uint64_t* position
 /// Requires an attention that has position tables.
 Status CheckPositionTables(const OpChecker& op, const fb::Attention& attention);
 
+/// Whichever of the kinds above from SelectColumns on the op is of.
+Status CheckRowKind(const OpChecker& op);
+
 }  // namespace graft::schema

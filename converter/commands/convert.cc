@@ -51,11 +51,9 @@ Result<PackOutcome> PackWritten(const ConvertOptions& options, const schema::Ver
   return WritePack(base, model, pack);
 }
 
-Status Convert(const ConvertOptions& options) {
-  const auto start = std::chrono::steady_clock::now();
+Result<WriteOptions> ReadWriteOptions(const ConvertOptions& options, const LikeFile& like) {
   WriteOptions write;
   GRAFT_ASSIGN_OR_RETURN(write.format, ParseStoredFormat(options.quant, options.block_size));
-  GRAFT_ASSIGN_OR_RETURN(const LikeFile like, OpenLike(options));
   if (like.scales) {
     write.like = &*like.scales;
     write.format = like.scales->usual_format();
@@ -70,6 +68,13 @@ Status Convert(const ConvertOptions& options) {
   write.threads = options.threads > 0 ? options.threads : DefaultThreads();
   write.keep_delta = options.keep_delta;
   if (options.exact_delta) write.delta_row_stride = 1;
+  return write;
+}
+
+Status Convert(const ConvertOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  GRAFT_ASSIGN_OR_RETURN(const LikeFile like, OpenLike(options));
+  GRAFT_ASSIGN_OR_RETURN(WriteOptions write, ReadWriteOptions(options, like));
 
   GRAFT_ASSIGN_OR_RETURN(const auto adapters, FindAdapters(options.merge.adapters));
   GRAFT_ASSIGN_OR_RETURN(MergeRules rules, ParseMergeRules(options.merge));
