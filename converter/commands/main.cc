@@ -337,8 +337,10 @@ int FailOutOfMemory() {
   return kExitFailure;
 }
 
-// Some objects of CLI11's allocate before main, where nothing can catch what they throw.
-[[gnu::constructor(101)]] void FailOutOfMemoryBeforeMain() {
+// Some objects of CLI11's allocate before main, where nothing can catch what they throw; and
+// nlohmann's JSON allocates as it is destroyed, from where nothing may be thrown. What was begun may
+// then be left over, for the next run to sweep.
+[[gnu::constructor(101)]] void FailOutOfMemoryWhereNothingCatches() {
   std::set_terminate([] {
     const std::type_info* thrown = abi::__cxa_current_exception_type();
     if (thrown != nullptr && *thrown == typeid(std::bad_alloc)) _exit(FailOutOfMemory());
@@ -349,7 +351,6 @@ int FailOutOfMemory() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::set_terminate(std::abort);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // writing beyond a limit is an error
   try {

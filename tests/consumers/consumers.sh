@@ -22,6 +22,12 @@ check() {
   shift
   if "$@"; then passed=$((passed + 1)); else echo "FAIL $name"; failed=$((failed + 1)); fi
 }
+# says NEEDLE COMMAND...: fails, and says so.
+says() {
+  local printed
+  if printed=$("${@:2}" 2>&1); then return 1; fi
+  grep -qF "$1" <<<"$printed"
+}
 rm -rf "$out"
 mkdir -p "$out"
 "$cmake" --install "$build" --prefix "$out/first" >"$out/install.log"
@@ -111,12 +117,6 @@ check "examples/c swaps adapters" writes "$out/switched.txt" "${emulator[@]}" "$
 check "examples/c says which pack is missing" says absent.graftpack "${emulator[@]}" "$out/example_c/adapters" "$out/talker.graft" "$prompt" \
   "$out/absent.graftpack"
 check "examples/cpp answers as graft-run does" writes "$out/answered.txt" "${emulator[@]}" "$out/example_cpp/chat" "$out/talker.graft" "$prompt"
-# says NEEDLE COMMAND...: fails, and says so.
-says() {
-  local printed
-  if printed=$("${@:2}" 2>&1); then return 1; fi
-  grep -qF "$1" <<<"$printed"
-}
 check "examples/c says what is wrong" says absent.graft "${emulator[@]}" "$out/example_c/write" "$out/absent.graft" "$prompt"
 check "examples/cpp says what is wrong" says "no chat template" "${emulator[@]}" "$out/example_cpp/chat" "$model" "$prompt"
 if [[ -n ${GRAFT_JAVAC:-} ]]; then

@@ -211,8 +211,9 @@ TEST_SUITE("runtime/experts") {
     CHECK(again.at == first.at);
     const uint64_t active = 3 * kChoices * model->packed_weights().linear(1).packed_bytes;
     CHECK(grown >= active * 9 / 10);
-    // The system maps up to 64 KiB around each page that is touched.
-    CHECK(grown <= active * 11 / 10 + 3 * kChoices * (uint64_t{128} << 10));
+    // The system maps around each page that is touched, up to 2 MiB of a file that it holds in large
+    // pages: that no others are read is what the case before this counts.
+    CHECK(grown < active * kExperts / kChoices * 3 / 4);
   }
 
   TEST_CASE("a mixture gives the same numbers from a cache of packed weights") {

@@ -254,7 +254,7 @@ TEST_SUITE("runtime/saved session") {
     GraphMaker graph(3);  // token ids in, no cache: the ids are all there is
     graph.TokenInputs();
     const Weight table = graph.RandomWeight("table", fb::TensorFormat::Float32, 50, 8);
-    graph.Output(graph.SelectRows(graph.Embedding(table), 8));
+    graph.Output(graph.SelectRows(graph.Linear(graph.Embedding(table), table), 50));
     graph.builder().SetTask(fb::TaskKind::TextGeneration, 32);
     const auto session = NewSession(graph.Open(), {.threads = 1});
     REQUIRE(session->Append(std::vector<int32_t>{1, 49, 3}, nullptr).ok());
