@@ -103,7 +103,7 @@ class CompanionBench {
     std::string text;
     for (const schema::fb::Op* op : *model.model().graph()->ops()) {
       const auto* pool = op->attributes_as_PoolRows();
-      if (pool == nullptr) continue;
+      if (pool == nullptr || !text.empty()) continue;  // the first makes the embedding
       text = std::string(schema::fb::EnumNamePoolKind(pool->kind())) + " " +
              std::to_string(pool->index());
       if (model.FindTensor("unit_length") != nullptr) text += " normalized";
