@@ -8,7 +8,7 @@ namespace {
 
 struct Side {
   const char* name;
-  int64_t size, kernel, stride, pad, dilation;
+  int64_t size, kernel, stride, pad, dilation, extra;
 };
 
 Result<int64_t> PlacesAlong(const Side& side) {
@@ -22,12 +22,12 @@ Result<int64_t> PlacesAlong(const Side& side) {
                  static_cast<long long>(side.size), kMaxImageSide);
   }
   const int64_t reach = side.dilation * (side.kernel - 1) + 1;
-  if (side.pad >= reach) {
-    return Error(StatusCode::kCorrupt,
-                 "has a padding of %lld along the %s, but its window spans %lld",
-                 static_cast<long long>(side.pad), side.name, static_cast<long long>(reach));
+  if (side.pad + side.extra >= reach) {
+    return Error(
+        StatusCode::kCorrupt, "has a padding of %lld along the %s, but its window spans %lld",
+        static_cast<long long>(side.pad + side.extra), side.name, static_cast<long long>(reach));
   }
-  const int64_t padded = side.size + 2 * side.pad;
+  const int64_t padded = side.size + 2 * side.pad + side.extra;
   if (reach > padded) {
     return Error(StatusCode::kCorrupt, "has a window that spans %lld of a %s of %lld with padding",
                  static_cast<long long>(reach), side.name, static_cast<long long>(padded));
@@ -37,7 +37,8 @@ Result<int64_t> PlacesAlong(const Side& side) {
 
 }  // namespace
 
-Result<WindowPlaces> PlacesOf(const fb::ImageWindow& window) {
+Result<WindowPlaces> PlacesOf(const fb::ImageWindow& window, uint32_t extra_height,
+                              uint32_t extra_width) {
   if (window.channels() < 1 || window.channels() > kMaxImageChannels) {
     return Error(StatusCode::kCorrupt, "has %u channels; 1 to %u are allowed", window.channels(),
                  kMaxImageChannels);
@@ -46,15 +47,18 @@ Result<WindowPlaces> PlacesOf(const fb::ImageWindow& window) {
   GRAFT_ASSIGN_OR_RETURN(
       places.height,
       PlacesAlong({"height", window.height(), window.kernel_height(), window.stride_height(),
-                   window.pad_height(), window.dilation_height()}));
+                   window.pad_height(), window.dilation_height(), extra_height}));
   GRAFT_ASSIGN_OR_RETURN(places.width, PlacesAlong({"width", window.width(), window.kernel_width(),
                                                     window.stride_width(), window.pad_width(),
-                                                    window.dilation_width()}));
-  // Each factor is at most 2^16, four of them at most 2^64 / 2^6: sides are at most 2^14.
-  const uint64_t elements = static_cast<uint64_t>(places.height) *
-                            static_cast<uint64_t>(places.width) * window.channels();
-  const uint64_t kernel = uint64_t{window.kernel_height()} * window.kernel_width();
-  if (elements > kMaxImageElements || elements * kernel > kMaxImageElements ||
+                                                    window.dilation_width(), extra_width}));
+  // Sides and channels are at most 2^14 and 2^16, but wide windows may have more places.
+  uint64_t elements = window.channels();
+  bool overflows = false;
+  for (const uint64_t factor :
+       {static_cast<uint64_t>(places.height), static_cast<uint64_t>(places.width),
+        uint64_t{window.kernel_height()} * window.kernel_width()})
+    overflows = overflows || __builtin_mul_overflow(elements, factor, &elements);
+  if (overflows || elements > kMaxImageElements ||
       uint64_t{window.height()} * window.width() * window.channels() > kMaxImageElements) {
     return Error(StatusCode::kCorrupt, "has an image or windows of more than %llu numbers",
                  static_cast<unsigned long long>(kMaxImageElements));

@@ -24,9 +24,11 @@ struct WindowPlaces {
   int64_t width = 0;
 };
 
-/// Places of the window: (side + 2 pad - dilation (kernel - 1) - 1) / stride + 1, along each side.
+/// Places of the window: (side + 2 pad + extra - dilation (kernel - 1) - 1) / stride + 1, along each
+/// side; extra zeros lie below and right of the image.
 /// Errors   kCorrupt: a number of 0 or beyond the limits above, padding as large as the kernel, or
 ///          a window larger than the padded image; the message begins with "has" and names it.
-Result<WindowPlaces> PlacesOf(const fb::ImageWindow& window);
+Result<WindowPlaces> PlacesOf(const fb::ImageWindow& window, uint32_t extra_height = 0,
+                              uint32_t extra_width = 0);
 
 }  // namespace graft::schema

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "schema/container.h"
 #include "schema/result.h"
@@ -20,6 +21,12 @@ namespace graft::schema {
 namespace fb {
 struct Tensor;
 }  // namespace fb
+
+struct ImageSides;
+class VerifiedModel;
+/// As schema/ops/resize_images.h has it.
+Result<VerifiedModel> ResizeImages(const VerifiedModel& model, const ImageSides& sides,
+                                   std::vector<uint64_t>* header);
 
 /// The bytes of one tensor in the file. `scales` is empty for unquantized formats.
 struct TensorBytes {
@@ -44,6 +51,8 @@ class VerifiedModel {
 
  private:
   friend Result<VerifiedModel> Verify(std::span<const uint8_t> bytes);
+  friend Result<VerifiedModel> ResizeImages(const VerifiedModel& model, const ImageSides& sides,
+                                            std::vector<uint64_t>* header);
   VerifiedModel(const fb::Model* model, std::span<const uint8_t> bytes, const GraphFacts& facts)
       : model_(model), bytes_(bytes), facts_(facts) {}
 

@@ -5,11 +5,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
 #include "schema/generated/model_generated.h"
-#include "schema/image_window.h"
 #include "schema/op_checker.h"
+#include "schema/ops/verify_image_ops.h"
 #include "schema/ops/verify_source.h"
 #include "schema/verify_row_ops.h"
 
@@ -104,6 +103,15 @@ bool ReadsStored(const OpChecker& op) { return op.input_count() == 2; }
 
 Status CheckAttentionRows(const OpChecker& op, const fb::Attention& attention) {
   const uint32_t last = op.input_count() - 1;
+  const bool is_alone = last == 2 && attention.kv_cache() == -1 && !attention.causal() &&
+                        attention.window() == 0 && attention.position_bias() == -1 &&
+                        attention.position_tables() == nullptr;
+  int64_t rows = 0;
+  int64_t width = 0;
+  if (is_alone && op.ExpectFixedMatrix(op.Input(0), &rows, &width).ok() &&
+      op.ExpectFixedMatrix(op.Input(1), &rows, &width).ok()) {
+    return op.ExpectSameRows(op.Input(1), op.Input(2));
+  }
   for (uint32_t i = 1; i < 3 && i <= last; ++i)
     GRAFT_RETURN_IF_ERROR(op.ExpectSameRows(op.Input(0), op.Input(i)));
   if (ReadsStored(op)) return op.ExpectPositions(1);
@@ -165,6 +173,7 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
     GRAFT_RETURN_IF_ERROR(op.ExpectWidth(op.Input(i), kv_width));
   GRAFT_RETURN_IF_ERROR(AttendsToSource(op, attention) ? CheckCrossAttention(op, attention)
                                                        : CheckAttentionRows(op, attention));
+  GRAFT_RETURN_IF_ERROR(CheckBlocks(op, attention));
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(attention.scale(), "scale"));
   if (!std::isfinite(attention.soft_cap()) || attention.soft_cap() < 0.0f) {
     return op.OpError("has soft_cap %g; it must be finite, and 0 or more", attention.soft_cap());
@@ -274,49 +283,6 @@ Status CheckConcatenateRows(const OpChecker& op) {
   return op.ExpectFixedShape(op.Output(0), all_rows, width);
 }
 
-Status CheckPatches(const OpChecker& op, const fb::ImageWindow& window) {
-  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(1, 1));
-  const Result<WindowPlaces> places = PlacesOf(window);
-  if (!places.ok()) return op.OpError("%s", std::string(places.status().message()).c_str());
-  const fb::Value& image = op.Input(0);
-  if (image.shape()->size() == 3) {
-    const int64_t expected[] = {window.channels(), window.height(), window.width()};
-    for (uint32_t i = 0; i < 3; ++i) {
-      const fb::Dimension& dimension = *image.shape()->Get(i);
-      if (image.type() == fb::ElementType::Float32 && dimension.symbol() < 0 &&
-          dimension.size() == expected[i]) {
-        continue;
-      }
-      return op.OpError("needs %.100s to be f32 of [%u, %u, %u]", image.name()->c_str(),
-                        window.channels(), window.height(), window.width());
-    }
-  } else {
-    GRAFT_RETURN_IF_ERROR(
-        op.ExpectFixedShape(image, int64_t{window.height()} * window.width(), window.channels()));
-  }
-  const int64_t kernel = int64_t{window.kernel_height()} * window.kernel_width();
-  return op.ExpectFixedShape(op.Output(0), places->height * places->width,
-                             kernel * window.channels());
-}
-
-Status CheckPoolPixels(const OpChecker& op, const fb::PoolPixels& pool) {
-  GRAFT_RETURN_IF_ERROR(op.ExpectOperands(1, 1));
-  const fb::ImageWindow& window = *pool.window();
-  const Result<WindowPlaces> places = PlacesOf(window);
-  if (!places.ok()) return op.OpError("%s", std::string(places.status().message()).c_str());
-  if (pool.kind() != fb::PoolKind::Mean && pool.kind() != fb::PoolKind::Max)
-    return op.OpError("pools by %u; it must be Mean or Max", static_cast<unsigned>(pool.kind()));
-  // Every window then holds a pixel.
-  if (window.dilation_height() != 1 || window.dilation_width() != 1 ||
-      2 * window.pad_height() > window.kernel_height() ||
-      2 * window.pad_width() > window.kernel_width()) {
-    return op.OpError("is dilated, or has a padding of more than half its window");
-  }
-  GRAFT_RETURN_IF_ERROR(op.ExpectFixedShape(op.Input(0), int64_t{window.height()} * window.width(),
-                                            window.channels()));
-  return op.ExpectFixedShape(op.Output(0), places->height * places->width, window.channels());
-}
-
 }  // namespace
 
 Status CheckKind(OpChecker& op) {
@@ -351,10 +317,6 @@ Status CheckKind(OpChecker& op) {
       return CheckConstant(op, *kind.attributes_as_Constant());
     case fb::OpAttributes::ConcatenateRows:
       return CheckConcatenateRows(op);
-    case fb::OpAttributes::Patches:
-      return CheckPatches(op, *kind.attributes_as_Patches()->window());
-    case fb::OpAttributes::PoolPixels:
-      return CheckPoolPixels(op, *kind.attributes_as_PoolPixels());
     case fb::OpAttributes::Clamp:
       return CheckClamp(op, *kind.attributes_as_Clamp());
     case fb::OpAttributes::Xielu:
@@ -373,10 +335,9 @@ Status CheckKind(OpChecker& op) {
     case fb::OpAttributes::Route:
     case fb::OpAttributes::ExpertLinear:
       return CheckExperts(op);
-    case fb::OpAttributes::NONE:
-      break;
+    default:
+      return CheckImageKind(op);
   }
-  return op.OpError("has no kind");
 }
 
 }  // namespace graft::schema

@@ -238,10 +238,13 @@ Status CheckOp(const fb::Op& op) {
   bool computes = kind == fb::OpAttributes::Linear || FunctionOf(kind) != nullptr;
   if (rope != nullptr) computes = rope->table() < 0;
   if (attention != nullptr) {
-    // Query, key, value and positions: one that reads another's cache has no keys.
+    // Query, key, value and positions: one that reads another's cache has no keys. With a cache the
+    // rows of keys are those of queries.
     computes = attention->causal() && attention->kv_cache() >= 0 && op.inputs()->size() == 4 &&
                attention->position_bias() < 0 && attention->position_tables() == nullptr &&
-               !attention->both_ways() && !attention->alibi_rounded() && attention->sinks() < 0;
+               !attention->both_ways() && !attention->alibi_rounded() && attention->sinks() < 0 &&
+               attention->score_bias() < 0 && attention->block() == 0 &&
+               attention->regions() == nullptr;
   }
   if (computes) return OkStatus();
   return Error(StatusCode::kUnsupported,

@@ -145,6 +145,17 @@ std::string CombinedBy(const CombineRule& rule, size_t adapters) {
   return text + density.data();
 }
 
+// How images are prepared; a model whose preparation is not computed takes numbers.
+Status DescribeImages(const fs::path& folder, TaskDescription* task) {
+  if (!task->image.has_value()) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const bool computes, ComputesPreparation(folder));
+  if (computes) return ReadImagePreparation(folder, &*task->image);
+  task->image.reset();
+  task->task = Task::kTensors;
+  task->labels.clear();
+  return OkStatus();
+}
+
 Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, GraphBuilder& graph,
                           flatbuffers::FlatBufferBuilder& header, ModelDescription* description) {
   GRAFT_ASSIGN_OR_RETURN(const auto document, ReadConfig(model, folder));
@@ -177,15 +188,15 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
     return text.config.Fail("has no rope that a longer context could be wanted of",
                             StatusCode::kUnsupported);
   }
+  const fs::path& images = companions.images.empty() ? folder : companions.images;
+  GRAFT_RETURN_IF_ERROR(FindPreparedSize(images, &description->task.prepared_height,
+                                         &description->task.prepared_width));
   GRAFT_RETURN_IF_ERROR(lower(text.config, graph, &description->task));
-  if (auto& image = description->task.image; image.has_value())
-    GRAFT_RETURN_IF_ERROR(
-        ReadImagePreparation(companions.images.empty() ? folder : companions.images, &*image));
   TaskDescription& task = description->task;
+  GRAFT_RETURN_IF_ERROR(DescribeImages(images, &task));
   if (task.target.has_value()) {
     GRAFT_RETURN_IF_ERROR(ReadTarget(companions.generation.empty() ? folder : companions.generation,
-                                     companions.images.empty() ? folder : companions.images,
-                                     text.config, &*task.target));
+                                     images, text.config, &*task.target));
   }
   // Of models that translate between many languages, the tokenizer knows which.
   const bool many = task.architecture == "m2m_100" || task.architecture == "mbart";

@@ -20,15 +20,37 @@ using Filter = ImagePreparation::Filter;
 constexpr int64_t kMaxSide = schema::kMaxImageSide;
 constexpr double kUsualRescale = 1.0 / 255;
 
+// Means and deviations that are widely used.
+struct Normalization {
+  float mean[3], deviation[3];
+};
+constexpr Normalization kHalf = {{0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}};
+constexpr Normalization kImageNet = {{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
+constexpr Normalization kClip = {{0.48145466f, 0.4578275f, 0.40821073f},
+                                 {0.26862954f, 0.26130258f, 0.27577711f}};
+
 // The defaults of transformers' classes, where the file has no value.
 struct Processor {
   std::string_view name;
   Filter filter;
   int64_t size;
-  int64_t crop;  // 0: images are not cropped
+  int64_t crop;          // 0: images are not cropped
+  bool is_shorter_side;  // what `size` is where it says nothing else; else both sides
+  const Normalization& normalization;
 };
-constexpr Processor kProcessors[] = {{"ViT", Filter::kBilinear, 224, 0},
-                                     {"DeiT", Filter::kBicubic, 256, 224}};
+constexpr Processor kProcessors[] = {{"ViT", Filter::kBilinear, 224, 0, false, kHalf},
+                                     {"DeiT", Filter::kBicubic, 256, 224, false, kHalf},
+                                     {"Beit", Filter::kBicubic, 224, 0, false, kHalf},
+                                     {"Bit", Filter::kBicubic, 224, 224, true, kClip},
+                                     {"CLIP", Filter::kBicubic, 224, 224, true, kClip},
+                                     {"ConvNext", Filter::kBicubic, 384, 0, true, kHalf},
+                                     {"MobileNetV2", Filter::kBilinear, 256, 224, true, kHalf},
+                                     {"Segformer", Filter::kBilinear, 512, 0, false, kImageNet},
+                                     {"Siglip", Filter::kBicubic, 224, 0, false, kHalf}};
+// Images of this side or more are warped by ConvNeXt's; smaller ones are cut out of one that was
+// resized to more.
+constexpr int64_t kWarpedSide = 384;
+constexpr double kUsualCrop = 224.0 / 256;
 constexpr std::string_view kEndings[] = {"ImageProcessor", "ImageProcessorFast",
                                          "ImageProcessorPil", "FeatureExtractor"};
 
@@ -42,6 +64,8 @@ constexpr std::string_view kKnown[] = {"image_processor_type",
                                        "resample",
                                        "do_center_crop",
                                        "crop_size",
+                                       "reduce_labels",
+                                       "do_reduce_labels",
                                        "do_rescale",
                                        "rescale_factor",
                                        "do_normalize",
@@ -69,26 +93,32 @@ std::string SidesText(int64_t height, int64_t width) {
   return std::to_string(height) + "x" + std::to_string(width);
 }
 
+// Resizes before it rounds to pixels, in floats.
+constexpr std::string_view kResizesFloats = "DINOv3ViTImageProcessor";
+
 Result<Processor> FindProcessor(const JsonValue& config) {
   const char* key =
       config.Has("image_processor_type") ? "image_processor_type" : "feature_extractor_type";
   if (!config.Has(key)) return kProcessors[0];
   GRAFT_ASSIGN_OR_RETURN(const std::string type, config.GetString(key));
+  std::string known;
   for (const Processor& processor : kProcessors) {
+    known.append(known.empty() ? "" : ", ").append(processor.name);
     for (const std::string_view ending : kEndings) {
       if (type == std::string(processor.name).append(ending)) return processor;
     }
   }
   return config.Find(key).Fail(
-      "is \"" + type + "\"; this version computes the image processors of ViT and DeiT",
+      "is \"" + type + "\"; this version computes the image processors of " + known,
       StatusCode::kUnsupported);
 }
 
 // A setting of no known name may be one that changes the pixels; null and false ask for nothing.
-Status RefuseOtherSettings(const JsonValue& config) {
+Status RefuseOtherSettings(const JsonValue& config, const Processor& processor) {
   for (size_t i = 0; i < config.size(); ++i) {
     if (std::find(std::begin(kKnown), std::end(kKnown), config.key(i)) != std::end(kKnown))
       continue;
+    if (config.key(i) == "crop_pct" && processor.name == "ConvNext") continue;
     const JsonValue value = config.at(i);
     if (value.IsNull() || (value.kind() == JsonKind::kBool && !value.AsBool().value())) continue;
     return value.Fail("is " + value.Text() + ", a setting that is not computed",
@@ -98,9 +128,9 @@ Status RefuseOtherSettings(const JsonValue& config) {
 }
 
 // A number, {"height", "width"} or {"shortest_edge"}.
-Result<Sides> ReadSides(const JsonValue& config, const char* key, int64_t fallback,
+Result<Sides> ReadSides(const JsonValue& config, const char* key, const Sides& fallback,
                         bool is_shorter_side) {
-  if (!config.Has(key)) return Sides{fallback, fallback};
+  if (!config.Has(key)) return fallback;
   const JsonValue member = config.Find(key);
   if (!member.IsObject()) {
     GRAFT_ASSIGN_OR_RETURN(const int64_t side, config.GetIntIn(key, 1, kMaxSide));
@@ -139,27 +169,61 @@ Result<Filter> ReadFilter(const JsonValue& config, Filter fallback) {
             StatusCode::kUnsupported);
 }
 
-Status ReadResize(const JsonValue& config, const Processor& processor, ImagePreparation* image) {
-  GRAFT_ASSIGN_OR_RETURN(const bool is_square, config.GetBool("default_to_square", true));
+// How images are resized, and what they are cut to; sides of 0: neither. Which member says it.
+struct Resizing {
+  Sides resized, result;
+  const char* member = "size";
+};
+
+// As ConvNeXt resizes: a side alone.
+Result<Resizing> ReadCropPart(const JsonValue& config, const Sides& size) {
+  Resizing resizing;
+  if (size.width != 0) {
+    return config.Find("size").Fail("must say shortest_edge", StatusCode::kUnsupported);
+  }
+  const int64_t side = size.height;
+  resizing.result = {side, side};
+  GRAFT_ASSIGN_OR_RETURN(const double part, config.GetDouble("crop_pct", kUsualCrop));
+  if (!(part > 0.01 && part <= 1.0))
+    return config.Find("crop_pct").Fail("must be above 0.01, and at most 1");
+  resizing.resized = resizing.result;
+  if (side < kWarpedSide)
+    resizing.resized = {static_cast<int64_t>(static_cast<double>(side) / part), 0};
+  return resizing;
+}
+
+Result<Resizing> ReadResizing(const JsonValue& config, const Processor& processor) {
+  const bool is_convnext = processor.name == "ConvNext";
+  GRAFT_ASSIGN_OR_RETURN(const bool is_square,
+                         config.GetBool("default_to_square", !processor.is_shorter_side));
   GRAFT_ASSIGN_OR_RETURN(const bool resizes, config.GetBool("do_resize", true));
   GRAFT_ASSIGN_OR_RETURN(const bool crops, config.GetBool("do_center_crop", processor.crop > 0));
-  GRAFT_ASSIGN_OR_RETURN(image->filter, ReadFilter(config, processor.filter));
-  Sides sides;
+  Resizing resizing;
   if (resizes) {
-    GRAFT_ASSIGN_OR_RETURN(sides, ReadSides(config, "size", processor.size, !is_square));
-    image->resize_height = sides.height;
-    image->resize_width = sides.width;
+    const Sides fallback = {processor.size, processor.is_shorter_side ? 0 : processor.size};
+    GRAFT_ASSIGN_OR_RETURN(const Sides size,
+                           ReadSides(config, "size", fallback, is_convnext || !is_square));
+    if (is_convnext) return ReadCropPart(config, size);
+    resizing.resized = resizing.result = size;
   }
-  const char* last = "size";
-  if (crops) {
-    last = "crop_size";
-    const int64_t fallback = processor.crop > 0 ? processor.crop : processor.size;
-    GRAFT_ASSIGN_OR_RETURN(sides, ReadSides(config, last, fallback, /*is_shorter_side=*/false));
-  } else if (!resizes) {
-    return OkStatus();  // images of the model's size are what they are; others are cut to it
-  }
-  if (sides.height == image->height && sides.width == image->width) return OkStatus();
-  return config.Fail(std::string("'") + last + "' makes images " +
+  if (!crops || is_convnext) return resizing;
+  resizing.member = "crop_size";
+  const int64_t side = processor.crop > 0 ? processor.crop : processor.size;
+  GRAFT_ASSIGN_OR_RETURN(resizing.result, ReadSides(config, "crop_size", {side, side},
+                                                    /*is_shorter_side=*/false));
+  return resizing;
+}
+
+Status ReadResize(const JsonValue& config, const Processor& processor, ImagePreparation* image) {
+  GRAFT_ASSIGN_OR_RETURN(image->filter, ReadFilter(config, processor.filter));
+  GRAFT_ASSIGN_OR_RETURN(const Resizing resizing, ReadResizing(config, processor));
+  image->resize_height = resizing.resized.height;
+  image->resize_width = resizing.resized.width;
+  // Images that are neither resized nor cut are what they are; others than the model's are cut to it.
+  const Sides& sides = resizing.result;
+  if (sides.height == 0 || (sides.height == image->height && sides.width == image->width))
+    return OkStatus();
+  return config.Fail(std::string("'") + resizing.member + "' makes images " +
                          (sides.width == 0 ? "whose shorter side is " + std::to_string(sides.height)
                                            : "of " + SidesText(sides.height, sides.width)) +
                          ", but the model takes " + SidesText(image->height, image->width),
@@ -168,8 +232,8 @@ Status ReadResize(const JsonValue& config, const Processor& processor, ImagePrep
 
 // A number for each channel, or one for all.
 Result<std::vector<float>> ReadNumbers(const JsonValue& config, const char* key, int64_t channels,
-                                       bool is_divisor) {
-  std::vector<float> numbers(static_cast<size_t>(channels), 0.5f);
+                                       const float (&fallback)[3], bool is_divisor) {
+  std::vector<float> numbers(fallback, fallback + channels);
   if (!config.Has(key)) return numbers;
   const JsonValue member = config.Find(key);
   const bool is_list = member.IsArray();
@@ -186,7 +250,8 @@ Result<std::vector<float>> ReadNumbers(const JsonValue& config, const char* key,
   return numbers;
 }
 
-Status ReadNormalization(const JsonValue& config, ImagePreparation* image) {
+Status ReadNormalization(const JsonValue& config, const Processor& processor,
+                         ImagePreparation* image) {
   GRAFT_ASSIGN_OR_RETURN(const bool rescales, config.GetBool("do_rescale", true));
   if (rescales) {
     GRAFT_ASSIGN_OR_RETURN(image->rescale, config.GetDouble("rescale_factor", kUsualRescale));
@@ -195,8 +260,10 @@ Status ReadNormalization(const JsonValue& config, ImagePreparation* image) {
   }
   GRAFT_ASSIGN_OR_RETURN(const bool normalizes, config.GetBool("do_normalize", true));
   if (!normalizes) return OkStatus();
-  GRAFT_ASSIGN_OR_RETURN(image->mean, ReadNumbers(config, "image_mean", image->channels, false));
-  GRAFT_ASSIGN_OR_RETURN(image->deviation, ReadNumbers(config, "image_std", image->channels, true));
+  GRAFT_ASSIGN_OR_RETURN(image->mean, ReadNumbers(config, "image_mean", image->channels,
+                                                  processor.normalization.mean, false));
+  GRAFT_ASSIGN_OR_RETURN(image->deviation, ReadNumbers(config, "image_std", image->channels,
+                                                       processor.normalization.deviation, true));
   return OkStatus();
 }
 
@@ -215,9 +282,9 @@ std::string NumbersText(const std::vector<float>& numbers) {
 Status ParseImagePreparation(const JsonValue& config, ImagePreparation* image) {
   if (!config.IsObject()) return config.Fail("must hold an object");
   GRAFT_ASSIGN_OR_RETURN(const Processor processor, FindProcessor(config));
-  GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config));
+  GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, processor));
   GRAFT_RETURN_IF_ERROR(ReadResize(config, processor, image));
-  return ReadNormalization(config, image);
+  return ReadNormalization(config, processor, image);
 }
 
 Status ReadImagePreparation(const fs::path& folder, ImagePreparation* image) {
@@ -233,6 +300,31 @@ Status ReadImagePreparation(const fs::path& folder, ImagePreparation* image) {
   image->rescale = kUsualRescale;
   image->mean.assign(static_cast<size_t>(image->channels), 0.5f);
   image->deviation = image->mean;
+  return OkStatus();
+}
+
+Result<bool> ComputesPreparation(const fs::path& folder) {
+  const fs::path file = folder / "preprocessor_config.json";
+  if (!Exists(file)) return true;
+  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
+  const JsonValue config = document->root();
+  if (!config.IsObject()) return true;  // ReadImagePreparation says what is wrong
+  GRAFT_ASSIGN_OR_RETURN(const std::string type, config.GetString("image_processor_type", ""));
+  return !type.starts_with(kResizesFloats);
+}
+
+Status FindPreparedSize(const fs::path& folder, int64_t* height, int64_t* width) {
+  const fs::path file = folder / "preprocessor_config.json";
+  if (!Exists(file)) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
+  const JsonValue config = document->root();
+  if (!config.IsObject()) return OkStatus();  // what is wrong is said once it is known who reads it
+  const Result<Processor> processor = FindProcessor(config);
+  if (!processor.ok()) return OkStatus();
+  const Result<Resizing> resizing = ReadResizing(config, *processor);
+  if (!resizing.ok() || resizing->result.width == 0) return OkStatus();
+  *height = resizing->result.height;
+  *width = resizing->result.width;
   return OkStatus();
 }
 

@@ -11,7 +11,7 @@
 
 namespace graft::converter {
 
-/// Reads preprocessor_config.json, as the image processors of ViT and DeiT write it (called
+/// Reads preprocessor_config.json, as the image processors of transformers write it (called
 /// feature extractors in older files), and completes `image`, of which the lowering has set the
 /// size. Without the file: ViT's usual preparation, at the model's size.
 /// Errors   kUnsupported: another processor, or a setting that changes the pixels and is not
@@ -20,7 +20,16 @@ namespace graft::converter {
 ///          file and what in it.
 Status ReadImagePreparation(const std::filesystem::path& folder, ImagePreparation* image);
 
-/// The same from the file's contents.
+/// False for a processor whose pixels are not computed, but whose model can do without: it takes
+/// pixel values as they are.
+/// Errors   kCorrupt, kIo.
+Result<bool> ComputesPreparation(const std::filesystem::path& folder);
+
+/// The size that the file prepares images to, if there is one and it says so; for models that could
+/// take any.
+Status FindPreparedSize(const std::filesystem::path& folder, int64_t* height, int64_t* width);
+
+/// The same as ReadImagePreparation from the file's contents.
 Status ParseImagePreparation(const JsonValue& config, ImagePreparation* image);
 
 /// "resized to 224x224 (bicubic), ..." for reports.

@@ -111,6 +111,28 @@ Status ReadGroups(const Constant& constant, const TensorSource& source, int64_t 
   return OkStatus();
 }
 
+// Reads rows of the source whole, and keeps the columns that are wanted.
+Status ReadPicked(const Constant& constant, const TensorSource& source, int64_t row_begin,
+                  int64_t row_end, std::span<double> merged, std::span<double> base) {
+  const TensorPart& part = constant.part;
+  Constant whole = constant;
+  whole.shape = {constant.rows(), part.source_columns};
+  whole.part.columns.clear();
+  const int64_t width = constant.row_elements();
+  std::vector<double> row(static_cast<size_t>(part.source_columns));
+  std::vector<double> base_row(base.empty() ? 0 : row.size());
+  for (int64_t i = row_begin; i < row_end; ++i) {
+    GRAFT_RETURN_IF_ERROR(ReadRuns(whole, source, i, i + 1, row, base_row));
+    for (int64_t j = 0; j < width; ++j) {
+      const auto to = static_cast<size_t>((i - row_begin) * width + j);
+      const auto from = static_cast<size_t>(part.columns[static_cast<size_t>(j)]);
+      merged[to] = row[from];
+      if (!base.empty()) base[to] = base_row[from];
+    }
+  }
+  return OkStatus();
+}
+
 // out[row][c] = sum over k of rows[row][k] * vectors[k][c], in the order of k.
 void Multiply(std::span<const double> rows, size_t depth, const std::vector<double>& vectors,
               std::span<double> out) {
@@ -215,11 +237,12 @@ Status ReadConstant(const Constant& constant, const TensorSource& source, int64_
     std::copy_n(merged.begin(), base.size(), base.begin());
     return OkStatus();
   }
-  const auto read = part.stack > 0    ? ReadStack
-                    : part.vectors    ? ReadProducts
-                    : part.groups > 1 ? ReadGroups
-                    : part.transposed ? ReadColumns
-                                      : ReadRuns;
+  const auto read = part.stack > 0          ? ReadStack
+                    : part.vectors          ? ReadProducts
+                    : !part.columns.empty() ? ReadPicked
+                    : part.groups > 1       ? ReadGroups
+                    : part.transposed       ? ReadColumns
+                                            : ReadRuns;
   GRAFT_RETURN_IF_ERROR(read(constant, source, row_begin, row_end, merged, base));
   if (part.factor != 1.0 || part.offset != 0.0) {
     for (double& number : merged) number = number * part.factor + part.offset;

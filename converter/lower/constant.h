@@ -54,6 +54,9 @@ struct TensorPart {
   /// rows, or columns if they are transposed. Of each the constant has as many rows, in this order;
   /// `rows` counts within a matrix.
   int64_t stack = 0;
+  /// If not empty: of each of the constant's columns, which of the source's `source_columns` it is.
+  std::vector<int64_t> columns = {};
+  int64_t source_columns = 0;
 };
 
 /// Where the numbers of one tensor in the file come from.

@@ -135,6 +135,7 @@ TensorId ConstantTable::AddPart(std::string_view name, TensorPart part, std::vec
                                 bool is_weight_matrix) {
   std::vector<int64_t> source_shape = shape;
   source_shape[0] = part.source_rows;
+  if (!part.columns.empty()) source_shape[1] = part.source_columns;
   if (part.transposed) std::reverse(source_shape.begin(), source_shape.end());
   if (part.stack > 0) source_shape.insert(source_shape.begin(), part.stack);
   CheckShape(part.source, source_shape);
@@ -178,6 +179,22 @@ std::vector<double> ConstantTable::Numbers(std::string_view source, int64_t rows
   const std::string name = NameInSource(source);
   numbers_of_.push_back(name);
   Fail(source_.ReadRows(name, 0, rows, numbers));
+  return numbers;
+}
+
+std::vector<double> ConstantTable::NumbersOfRows(std::string_view source, size_t rank, int64_t rows,
+                                                 int64_t width) {
+  std::vector<double> numbers(static_cast<size_t>(rows * width));
+  std::vector<int64_t> shape = {rows, width};
+  if (rank == 3) shape.insert(shape.begin(), 1);
+  const std::string name = NameInSource(source);
+  const TensorInfo* info = source_.Find(name);
+  if (info == nullptr || info->shape != shape) {
+    CheckShape(source, shape);
+    return numbers;
+  }
+  numbers_of_.push_back(name);
+  Fail(source_.ReadRows(name, 0, shape[0], numbers));
   return numbers;
 }
 

@@ -69,7 +69,10 @@ class ConstantTable {
   std::vector<double> Numbers(std::string_view source, int64_t count);
   /// The same of all of a matrix; none once there is a fault.
   std::vector<double> Numbers(std::string_view source, int64_t rows, int64_t width);
-  /// Tensors that Numbers read.
+  /// All of a matrix, or, of rank 3, of a [1, rows, width]; zeros once there is a fault.
+  std::vector<double> NumbersOfRows(std::string_view source, size_t rank, int64_t rows,
+                                    int64_t width);
+  /// Tensors that these read.
   const std::vector<std::string>& numbers_of() const { return numbers_of_; }
   /// A matrix that stays f32, as small tables do.
   TensorId FloatMatrix(std::string_view name, TensorPart part, int64_t rows, int64_t width);

@@ -103,11 +103,14 @@ flatbuffers::Offset<fb::Attention> GraphBuilder::AttentionOf(const AttentionShap
     tables = fb::CreatePositionTables(header_, ids.query.index, ids.key.index, ids.columns.index,
                                       U32(ids.before));
   }
+  const auto regions = shape.regions.empty() ? flatbuffers::Offset<flatbuffers::Vector<uint8_t>>()
+                                             : header_.CreateVector(shape.regions);
   return fb::CreateAttention(header_, U32(shape.heads), U32(shape.kv_heads), U32(shape.head_dim),
                              shape.scale, shape.soft_cap, U32(shape.window), kv_cache, causal,
                              shape.alibi_slopes.index, shape.alibi_scale, shape.alibi_rounded,
                              shape.position_bias.index, U32(shape.position_bias_before),
-                             shape.both_ways, tables, shape.sinks.index);
+                             shape.both_ways, tables, shape.sinks.index, shape.score_bias.index,
+                             U32(shape.block), regions);
 }
 
 int32_t GraphBuilder::AddState(std::string_view name, int64_t rows, int64_t width) {
@@ -184,6 +187,16 @@ void GraphBuilder::AddOp(std::string_view name, const std::vector<ValueId>& inpu
   const auto op_inputs = header_.CreateVector(indices(inputs));
   const auto op_outputs = header_.CreateVector(indices(outputs));
   ops_.push_back(fb::CreateOp(header_, op_name, op_inputs, op_outputs, type, attributes));
+}
+
+ValueId GraphBuilder::Planes(std::string_view name, ValueId pixels, const ImageSize& size) {
+  const int64_t channels = Width(pixels);
+  const ValueId planes =
+      AddValue(name, FixedRows(channels, size.pixels()),
+               {{channels, -1}, {size.height, -1}, {size.width, -1}}, fb::ElementType::Float32);
+  AddOp(name, {pixels}, std::vector<ValueId>{planes}, fb::OpAttributes::Planes,
+        fb::CreatePlanes(header_).Union());
+  return planes;
 }
 
 Routed GraphBuilder::Route(std::string_view name, ValueId scores, const RoutingShape& shape) {

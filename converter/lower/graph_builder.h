@@ -211,6 +211,37 @@ class GraphBuilder : public ConstantTable {
               schema::fb::CreatePoolPixels(header_, &stored, kind));
   }
 
+  /// weight [out_channels, channels / groups * kernel], over an image's pixels as rows.
+  ValueId Convolution(std::string_view name, ValueId pixels, TensorId weight, TensorId bias,
+                      const ConvolutionShape& shape) {
+    const schema::fb::ImageWindow stored = StoredWindow(shape.window);
+    return Op(
+        name, {pixels},
+        FixedRows(shape.out_height() * shape.out_width(), constant(weight).shape[0]),
+        schema::fb::CreateConvolution(header_, &stored, weight.index, bias.index, U32(shape.groups),
+                                      U32(shape.extra_height), U32(shape.extra_width)));
+  }
+  /// Rows of x by their numbers, or zeros for -1.
+  ValueId TakeRows(std::string_view name, ValueId x, const std::vector<int32_t>& rows) {
+    const auto stored = header_.CreateVector(rows);
+    return Op(name, {x}, FixedRows(static_cast<int64_t>(rows.size()), Width(x)),
+              schema::fb::CreateTakeRows(header_, stored));
+  }
+  /// angles: f32 [rows, head_dim / 2].
+  ValueId Rotate(std::string_view name, ValueId x, TensorId angles, int64_t head_dim) {
+    return Op(name, {x}, ShapeOf(x),
+              schema::fb::CreateRotate(header_, angles.index, U32(head_dim)));
+  }
+  /// An image's pixels at another size, bilinear.
+  ValueId ResizePixels(std::string_view name, ValueId pixels, const ImageSize& from,
+                       const ImageSize& to) {
+    return Op(name, {pixels}, FixedRows(to.height * to.width, Width(pixels)),
+              schema::fb::CreateResizePixels(header_, U32(from.height), U32(from.width),
+                                             U32(to.height), U32(to.width)));
+  }
+  /// [channels, height, width] of an image's pixels.
+  ValueId Planes(std::string_view name, ValueId pixels, const ImageSize& size);
+
   /// Elements of a row of `value`.
   int64_t Width(ValueId value) const { return ShapeOf(value).width; }
 

@@ -96,6 +96,8 @@ struct TaskDescription {
   std::optional<bool> tied;
   /// Wanted: texts longer than those that a rope's usual frequencies hold for. Set before, too.
   bool long_context = false;
+  /// The size to which files beside config.json prepare images; 0: none says. Set before, too.
+  int64_t prepared_height = 0, prepared_width = 0;
   bool takes_text = true;  ///< A model of images or other numbers needs no tokenizer.
 };
 

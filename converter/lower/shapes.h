@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace graft::schema::fb {
 struct ImageWindow;
@@ -47,7 +48,11 @@ struct AttentionShape {
   int64_t position_bias_before = 0;
   bool both_ways = false;  ///< The window hides what lies ahead, too.
   PositionTableIds position_tables{};
-  TensorId sinks{};  ///< f32 [heads]: exp(sink) is added to what weights are divided by.
+  TensorId sinks{};       ///< f32 [heads]: exp(sink) is added to what weights are divided by.
+  TensorId score_bias{};  ///< f32 [heads, rows, rows] or, with blocks, [heads, block, block].
+  int64_t block = 0;      ///< Rows that attend to themselves alone; 0: all.
+  std::vector<uint8_t> regions =
+      {};  ///< Of each row, with blocks: it attends to its own. Empty: none.
 };
 
 /// As schema/model.fbs's Xielu has them.
@@ -121,6 +126,28 @@ struct WindowShape {
 /// The same as the file has it.
 /// Requires numbers below 2^32.
 schema::fb::ImageWindow StoredWindow(const WindowShape& window);
+
+struct ImageSize {
+  int64_t height = 0, width = 0;
+  int64_t pixels() const { return height * width; }
+};
+
+/// A convolution's window, with extra rows of zeros below the image and columns right of it.
+struct ConvolutionShape {
+  WindowShape window;
+  int64_t groups = 1;
+  int64_t extra_height = 0, extra_width = 0;
+
+  int64_t out_height() const { return Places(window.height, extra_height, true); }
+  int64_t out_width() const { return Places(window.width, extra_width, false); }
+
+ private:
+  int64_t Places(int64_t side, int64_t extra, bool is_height) const {
+    WindowShape larger = window;
+    (is_height ? larger.height : larger.width) = side + extra;
+    return is_height ? larger.out_height() : larger.out_width();
+  }
+};
 
 struct RopeShape {
   TensorId inverse_frequencies{};  ///< f32 [rotary_dim / 2].

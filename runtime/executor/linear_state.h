@@ -21,7 +21,9 @@ struct LinearState {
   const LinearWeights* weights = nullptr;
   size_t slice_rows = 0;
   size_t slice_count = 0;  ///< below 2^16
-  std::unique_ptr<LinearOperator[]> slices;
+  size_t block_rows = 0;   ///< rows of the input that a block has; 0: all
+  size_t block_count = 1;
+  std::unique_ptr<LinearOperator[]> slices;  ///< for each block those of all slices
 };
 
 /// Scales of 1.0 in bf16, as many as the largest matrix of int4 blocks has: XNNPACK looks at scales

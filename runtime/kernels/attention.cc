@@ -39,6 +39,8 @@ struct Block {
   size_t count = 0;
   size_t head[kMaxVectors];
   size_t position[kMaxVectors];
+  size_t row[kMaxVectors];
+  const uint8_t* regions;     // as AttentionRows has them
   size_t first[kMaxVectors];  // visible positions: [first, last)
   size_t last[kMaxVectors];
   float maximum[kMaxVectors];
@@ -58,6 +60,8 @@ void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row
               Block& block) {
   const size_t i = block.count++;
   block.head[i] = head;
+  block.row[i] = row;
+  block.regions = rows.regions;
   const float* query = rows.query + (row * shape.heads + head) * shape.head_dim;
   float* scaled = block.query + i * shape.head_dim;
   for (size_t k = 0; k < shape.head_dim; ++k) scaled[k] = shape.scale * query[k];
@@ -68,6 +72,23 @@ void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row
       shape.window > 0 && position + 1 > shape.window ? position + 1 - shape.window : 0;
   if (shape.both_ways && shape.window > 0)
     block.last[i] = std::min(block.last[i], position + shape.window);
+}
+
+// Adds the bias of the query vector's row, and hides the positions of other regions.
+HWY_INLINE void AddScoreBias(const AttentionShape& shape, const Block& block, size_t i, size_t tile,
+                             size_t columns, float* to) {
+  const size_t end = std::min(shape.bias_positions, tile + columns);
+  const float* bias =
+      shape.score_bias + (block.head[i] * shape.bias_rows + block.row[i]) * shape.bias_positions;
+  for (size_t j = tile; j < end; ++j) to[j - tile] += bias[j];
+}
+
+HWY_INLINE void HideRegions(const Block& block, size_t i, size_t tile, size_t columns, float* to) {
+  const size_t end = std::min(block.last[i], tile + columns);
+  const uint8_t own = block.regions[block.row[i]];
+  for (size_t j = tile; j < end; ++j) {
+    if (block.regions[j] != own) to[j - tile] = kMinusInfinity;
+  }
 }
 
 // Turns a tile's scores into weights under the running maximum; scale[i]: factors of earlier sums.
@@ -88,6 +109,8 @@ HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t c
       AddAlibi(shape, shape.alibi_slopes[block.head[i]], tile, columns, weights);
     if (shape.position_bias != nullptr)
       AddPositionBias(shape, block.head[i], block.position[i], tile, columns, weights);
+    if (shape.score_bias != nullptr) AddScoreBias(shape, block, i, tile, columns, weights);
+    if (block.regions != nullptr) HideRegions(block, i, tile, columns, weights);
     for (size_t j = tile; j < block.first[i] && j < tile + columns; ++j)
       weights[j - tile] = kMinusInfinity;
     for (size_t j = std::max(tile, block.last[i]); j < tile + columns; ++j)

@@ -37,6 +37,10 @@ struct AttentionShape {
   PositionTables tables{};  ///< With them there are as many kv_heads as heads.
   /// Of each head, if there are any: exp(sink) is added to the sum that weights are divided by.
   const float* sinks = nullptr;
+  /// Of each head, row and position, if there is one: added to the scores.
+  const float* score_bias = nullptr;
+  size_t bias_rows = 0;       ///< of each head
+  size_t bias_positions = 0;  ///< of each row
 };
 
 /// Floats of scratch that a worker needs, whatever the op's number of rows.
@@ -56,6 +60,9 @@ struct AttentionRows {
   size_t first_column = 0;
   size_t last_column = 0;
   const float* key_scores = nullptr;
+  /// Of each position, which are as many as the rows, if there are regions: a row sees those of its
+  /// own.
+  const uint8_t* regions = nullptr;
 };
 
 /// out[row][column] = sum over k of rows[row][k] * table[k][column], for columns [first, last), two

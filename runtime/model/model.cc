@@ -34,13 +34,16 @@ uint64_t HeaderEndOf(const schema::VerifiedModel& model) {
 Status KeepReadInPlace(const schema::VerifiedModel& model, const DataSource& source) {
   std::vector<bool> is_packed(model.model().tensors()->size(), false);
   for (const fb::Op* op : *model.model().graph()->ops()) {
-    const int32_t weight = WeightOf(*op).weight;
+    const int32_t weight = WeightOf(model, *op).weight;
     if (weight >= 0) is_packed[static_cast<size_t>(weight)] = true;
   }
   for (const fb::Op* op : *model.model().graph()->ops()) {
     const fb::Embedding* embedding = op->attributes_as_Embedding();
     const fb::Constant* constant = op->attributes_as_Constant();
+    const fb::Convolution* convolution = op->attributes_as_Convolution();
     if (embedding != nullptr) is_packed[static_cast<size_t>(embedding->table())] = false;
+    if (convolution != nullptr && IsDepthwise(model, *convolution))
+      is_packed[static_cast<size_t>(convolution->weight())] = false;
     if (constant != nullptr) is_packed[static_cast<size_t>(constant->tensor())] = false;
   }
   std::vector<TensorRange> ranges;

@@ -72,6 +72,18 @@ schema::Hash128 ContentOf(const fb::Tensor& tensor) {
   return {hash->high(), hash->low()};
 }
 
+// Packed in floats, of whatever is stored.
+void PutConvolution(const ImageKernelShape& shape, const fb::Tensor& weight,
+                    std::vector<uint8_t>* out) {
+  if (shape.groups == 0) return;
+  for (const uint32_t number :
+       {shape.groups, shape.kernel_height, shape.kernel_width, shape.stride_height,
+        shape.stride_width, shape.dilation_height, shape.dilation_width,
+        static_cast<uint32_t>(weight.format()), weight.block_size()}) {
+    PutU64(number, out);
+  }
+}
+
 }  // namespace
 
 Result<PackFile> PackFile::Describe(const schema::VerifiedModel& model, const PackLayout& layout) {
@@ -93,6 +105,7 @@ Result<PackFile> PackFile::Describe(const schema::VerifiedModel& model, const Pa
           packed.packed_bytes, uint64_t{packed.tile_rows}, packed.row_bytes, entry.offset}) {
       PutU64(number, &file.key_);
     }
+    PutConvolution(packed.convolution, weight, &file.key_);
     PutHash(layout_hash, &file.key_);
     PutHash(ContentOf(weight), &file.key_);
     const bool has_bias = entry.source.bias >= 0;

@@ -44,7 +44,8 @@ WeightFormat FormatOf(fb::TensorFormat format) {
 
 bool SameShape(const LinearWeights& a, const LinearWeights& b) {
   return a.format == b.format && a.out_features == b.out_features &&
-         a.in_features == b.in_features && a.block_size == b.block_size;
+         a.in_features == b.in_features && a.block_size == b.block_size &&
+         a.convolution == b.convolution;
 }
 
 Status Place(const char* name, std::vector<LinearWeights>* shapes, PackLayout* layout,
@@ -87,14 +88,63 @@ void Cut(const StoredMatrix& matrix, uint32_t index, uint32_t number, PackLayout
   }
 }
 
+// What a convolution's kernels are packed as; none for what is multiplied as a matrix.
+ImageKernelShape ShapeOf(const schema::VerifiedModel& model, const fb::Convolution& convolution) {
+  if (MultipliesPatches(model, convolution)) return {};
+  const fb::ImageWindow& window = *convolution.window();
+  return {convolution.groups(),   window.kernel_height(), window.kernel_width(),
+          window.stride_height(), window.stride_width(),  window.dilation_height(),
+          window.dilation_width()};
+}
+
+Status AddEntry(const schema::VerifiedModel& model, const OpWeight& used,
+                std::vector<LinearWeights>* shapes, PackLayout* layout) {
+  const fb::Tensor& tensor = *model.model().tensors()->Get(static_cast<uint32_t>(used.weight));
+  StoredMatrix matrix = MatrixOf(model, tensor);
+  matrix.rows /= used.matrices;
+  PackedEntry entry;
+  entry.source = used;
+  entry.weights.out_features = matrix.rows;
+  entry.weights.in_features = matrix.width;
+  entry.weights.convolution = used.convolution;
+  if (used.convolution.groups == 0) {
+    entry.weights.format = matrix.format;
+    entry.weights.block_size = matrix.block_size;
+  }
+  GRAFT_RETURN_IF_ERROR(Place(tensor.name()->c_str(), shapes, layout, &entry));
+  const auto index = static_cast<uint32_t>(layout->entries.size());
+  layout->entries.push_back(entry);
+  for (uint32_t i = 0; i < used.matrices; ++i) Cut(matrix, index, i, layout);
+  return OkStatus();
+}
+
 }  // namespace
 
-OpWeight WeightOf(const fb::Op& op) {
+bool IsDepthwise(const schema::VerifiedModel& model, const fb::Convolution& convolution) {
+  const fb::Tensor& weight =
+      *model.model().tensors()->Get(static_cast<uint32_t>(convolution.weight()));
+  return convolution.groups() == convolution.window()->channels() &&
+         weight.shape()->Get(0) == convolution.groups();
+}
+
+bool MultipliesPatches(const schema::VerifiedModel& model, const fb::Convolution& convolution) {
+  const fb::Tensor& weight =
+      *model.model().tensors()->Get(static_cast<uint32_t>(convolution.weight()));
+  LinearWeights weights;
+  weights.format = FormatOf(weight.format());
+  return convolution.groups() == 1 && weights.quantizes_input() && !IsDepthwise(model, convolution);
+}
+
+OpWeight WeightOf(const schema::VerifiedModel& model, const fb::Op& op) {
   if (const fb::Linear* linear = op.attributes_as_Linear())
-    return {linear->weight(), linear->bias(), 1};
+    return {.weight = linear->weight(), .bias = linear->bias()};
   if (const fb::ExpertLinear* linear = op.attributes_as_ExpertLinear())
-    return {linear->weight(), linear->bias(), linear->experts()};
-  return {};
+    return {.weight = linear->weight(), .bias = linear->bias(), .matrices = linear->experts()};
+  const fb::Convolution* convolution = op.attributes_as_Convolution();
+  if (convolution == nullptr || IsDepthwise(model, *convolution)) return {};
+  return {.weight = convolution->weight(),
+          .bias = convolution->bias(),
+          .convolution = ShapeOf(model, *convolution)};
 }
 
 StoredMatrix MatrixOf(const schema::VerifiedModel& model, const fb::Tensor& tensor) {
@@ -111,43 +161,28 @@ StoredMatrix MatrixOf(const schema::VerifiedModel& model, const fb::Tensor& tens
 
 Result<PackLayout> LayOutWeights(const schema::VerifiedModel& model) {
   const fb::Graph& graph = *model.model().graph();
-  const auto& tensors = *model.model().tensors();
   PackLayout layout;
   std::vector<LinearWeights> shapes;
   layout.entry_of_op.assign(graph.ops()->size(), 0);
   // Found by halving: a file may give one weight as many biases as it likes.
   std::vector<OpWeight> keys;
   for (const fb::Op* op : *graph.ops()) {
-    const OpWeight used = WeightOf(*op);
+    const OpWeight used = WeightOf(model, *op);
     if (used.weight >= 0) keys.push_back(used);
   }
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   std::vector<uint32_t> entry_of_key(keys.size(), kNoEntry);
   for (uint32_t op = 0; op < graph.ops()->size(); ++op) {
-    const OpWeight used = WeightOf(*graph.ops()->Get(op));
+    const OpWeight used = WeightOf(model, *graph.ops()->Get(op));
     if (used.weight < 0) continue;
     const auto key = std::lower_bound(keys.begin(), keys.end(), used);
     uint32_t& known = entry_of_key[static_cast<size_t>(key - keys.begin())];
-    if (known != kNoEntry) {
-      layout.entry_of_op[op] = known;
-      continue;
+    if (known == kNoEntry) {
+      known = static_cast<uint32_t>(layout.entries.size());
+      GRAFT_RETURN_IF_ERROR(AddEntry(model, used, &shapes, &layout));
     }
-    const fb::Tensor& tensor = *tensors.Get(static_cast<uint32_t>(used.weight));
-    StoredMatrix matrix = MatrixOf(model, tensor);
-    matrix.rows /= used.matrices;
-    PackedEntry entry;
-    entry.source = used;
-    entry.weights.format = matrix.format;
-    entry.weights.out_features = matrix.rows;
-    entry.weights.in_features = matrix.width;
-    entry.weights.block_size = matrix.block_size;
-    GRAFT_RETURN_IF_ERROR(Place(tensor.name()->c_str(), &shapes, &layout, &entry));
-    const auto index = static_cast<uint32_t>(layout.entries.size());
-    layout.entry_of_op[op] = index;
-    known = index;
-    layout.entries.push_back(entry);
-    for (uint32_t i = 0; i < used.matrices; ++i) Cut(matrix, index, i, &layout);
+    layout.entry_of_op[op] = known;
   }
   if (!CheckedAdd(layout.bytes, uint64_t{kReadableTailBytes}, &layout.bytes)) {
     return Status(StatusCode::kOutOfMemory, "the packed weights do not fit the address space");

@@ -3,6 +3,7 @@
 // CPU alone, before a byte of the weights is read.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "schema/verify.h"
 
 namespace graft::schema::fb {
+struct Convolution;
 struct Op;
 }  // namespace graft::schema::fb
 
@@ -21,15 +23,25 @@ namespace graft::runtime {
 /// Requires a matrix of numbers.
 StoredMatrix MatrixOf(const schema::VerifiedModel& model, const schema::fb::Tensor& tensor);
 
-/// What an op multiplies with, as tensor indices; weight is -1 of ops that do not multiply.
+/// What an op multiplies with packed, as tensor indices; weight is -1 of ops that do not.
 struct OpWeight {
   int32_t weight = -1;
   int32_t bias = -1;      ///< -1: none
   uint32_t matrices = 1;  ///< that the weight's rows are, one after the other: one for each expert
+  ImageKernelShape convolution = {};  ///< what is not multiplied as a matrix
 
   auto operator<=>(const OpWeight&) const = default;
 };
-OpWeight WeightOf(const schema::fb::Op& op);
+
+/// Of Linear, of ExpertLinear, and of Convolution unless it is depthwise.
+OpWeight WeightOf(const schema::VerifiedModel& model, const schema::fb::Op& op);
+
+/// Whether each channel of a convolution is computed of itself alone.
+bool IsDepthwise(const schema::VerifiedModel& model, const schema::fb::Convolution& convolution);
+
+/// Whether a convolution is computed as a matrix of quantized numbers times patches.
+bool MultipliesPatches(const schema::VerifiedModel& model,
+                       const schema::fb::Convolution& convolution);
 
 /// A weight with its bias. A weight with two biases is two of them.
 struct PackedEntry {

@@ -49,8 +49,8 @@ class PackedWeights {
   PackedWeights(const PackedWeights&) = delete;
   PackedWeights& operator=(const PackedWeights&) = delete;
 
-  /// The weights of op `op` of the graph, which must be a Linear or, of its first expert, an
-  /// ExpertLinear.
+  /// The weights of op `op` of the graph, which must have some: see WeightOf. Of an ExpertLinear they
+  /// are those of its first expert.
   const LinearWeights& linear(uint32_t op) const { return entry(op).weights; }
   /// The same with what holds of all experts.
   const PackedEntry& entry(uint32_t op) const { return layout_.entries[layout_.entry_of_op[op]]; }

@@ -9,6 +9,8 @@
 namespace graft::runtime {
 namespace {
 
+namespace fb = schema::fb;
+
 struct Table {
   std::mutex mutex;
   std::map<SlotKey, std::weak_ptr<PackedSlot>> slots;
@@ -29,8 +31,9 @@ SlotKey KeyOf(const schema::VerifiedModel& model, const DataSource& source,
     return source.OriginOf(static_cast<uint64_t>(bytes.data() - model.file_bytes().data()),
                            bytes.size());
   };
-  const schema::TensorBytes weight =
-      model.tensor_bytes(*tensors.Get(static_cast<uint32_t>(entry.source.weight)));
+  const fb::Tensor& tensor = *tensors.Get(static_cast<uint32_t>(entry.source.weight));
+  const schema::TensorBytes weight = model.tensor_bytes(tensor);
+  const StoredMatrix stored = MatrixOf(model, tensor);
   SlotKey key;
   key.data = origin(weight.data);
   key.has_scales = !weight.scales.empty();
@@ -41,10 +44,11 @@ SlotKey KeyOf(const schema::VerifiedModel& model, const DataSource& source,
         origin(model.tensor_bytes(*tensors.Get(static_cast<uint32_t>(entry.source.bias))).data);
   }
   key.matrices = entry.source.matrices;
-  key.format = entry.weights.format;
+  key.format = stored.format;
   key.out_features = entry.weights.out_features;
   key.in_features = entry.weights.in_features;
-  key.block_size = entry.weights.block_size;
+  key.block_size = stored.block_size;
+  key.convolution = entry.source.convolution;
   key.cache_folder = cache_folder;
   return key;
 }

@@ -22,8 +22,9 @@ struct SlotKey {
   ByteOrigin data, scales, bias;
   bool has_scales = false, has_bias = false;
   uint32_t matrices = 1;
-  WeightFormat format = WeightFormat::kFloat32;
+  WeightFormat format = WeightFormat::kFloat32;  // stored: a convolution is packed in floats
   size_t out_features = 0, in_features = 0, block_size = 0;
+  ImageKernelShape convolution = {};
   std::string cache_folder;  // what a later start will not find there is not taken
 
   /// Whether equal keys mean equal bytes.

@@ -33,8 +33,10 @@ struct KeyValues {
   KvView view;
   bool cached = false;
   bool by_texts = false;  // each text's begin at a slot of their own
+  size_t block = 0;       // rows that attend to themselves alone, and begin at a slot; 0: all
 
   void Read(const StepSource& source, const schema::fb::Attention& attention) {
+    block = attention.block();
     cached = attention.kv_cache() >= 0;
     if (cached) {
       view = source.caches[static_cast<size_t>(attention.kv_cache())];
@@ -51,10 +53,16 @@ struct KeyValues {
     view.Place(places.data(stored));
   }
 
+  // Where a row of the call is stored.
+  size_t SlotOf(const CallState& call, size_t row) const {
+    if (block != 0) return row / block * BlockSlots(block) + row % block;
+    return by_texts ? call.text_slots.SlotOf(row) : first_position(call) + row;
+  }
+
   size_t first_position(const CallState& call) const {
     return cached && !view.of_source ? call.first_position : 0;
   }
-  // Positions that `rows` rows of a call attend to.
+  // Positions of the cache that `rows` rows of a call attend to.
   size_t positions(const CallState& call, size_t rows) const {
     return view.of_source ? call.source_rows : first_position(call) + rows;
   }
@@ -71,9 +79,7 @@ class StoreKeyValues final : public StepRunner {
   void RunRows(const CallState& call, size_t begin, size_t end) const override {
     const size_t width = stored_.view.kv_heads * stored_.view.head_dim;
     for (size_t row = begin; row < end; ++row) {
-      const size_t slot =
-          stored_.by_texts ? call.text_slots.SlotOf(row) : stored_.first_position(call) + row;
-      StoreKv(stored_.view, slot, keys_ + row * width, values_ + row * width);
+      StoreKv(stored_.view, stored_.SlotOf(call, row), keys_ + row * width, values_ + row * width);
     }
   }
 
@@ -108,6 +114,8 @@ class Attend final : public StepRunner {
     shape_.distances_before = attention.position_bias_before();
     shape_.both_ways = attention.both_ways();
     shape_.sinks = source.floats(attention.sinks());
+    shape_.score_bias = source.floats(attention.score_bias());
+    regions_ = attention.regions() == nullptr ? nullptr : attention.regions()->data();
     stored_.Read(source, attention);
     workspace_ = &source.attention;
     const schema::fb::PositionTables* tables = attention.position_tables();
@@ -122,10 +130,14 @@ class Attend final : public StepRunner {
 
  protected:
   Status Prepare(const StepPlaces& places) override {
-    if (!stored_.cached) stored_.Place(places, places.step.inputs[1]);
     positions_ = stored_.cached ? places.input<int32_t>(1) : nullptr;
     key_scores_ = places.input<float>(3);
     if (shape_.tables.width > 0) columns_.Prepare(rows());
+    if (stored_.cached) return OkStatus();
+    stored_.Place(places, places.step.inputs[1]);
+    key_rows_ = places.input_rows(1);
+    shape_.bias_rows = stored_.block != 0 ? stored_.block : rows();
+    shape_.bias_positions = stored_.block != 0 ? stored_.block : key_rows_;
     return OkStatus();
   }
 
@@ -137,6 +149,7 @@ class Attend final : public StepRunner {
   }
   // Positions that the call's rows attend to.
   size_t Positions(const CallState& call) const {
+    if (!stored_.cached) return key_rows_;
     return positions_ != nullptr ? FirstPosition(call) + rows() : stored_.positions(call, rows());
   }
   // Rows [begin, end) of a call, of one text.
@@ -152,6 +165,7 @@ class Attend final : public StepRunner {
   void RunTextBlock(const TextRows& text, const TextBlock& block, size_t head,
                     float* scratch) const;
   void AddPositions(size_t first_row, size_t head, AttentionRows* rows_of_text) const;
+  void RunBlocks(size_t part, size_t head, float* scratch) const;
   void RunSplit(const AttentionRows& rows, size_t head, size_t split, float* scratch) const;
 
   AttentionShape shape_;
@@ -160,6 +174,8 @@ class Attend final : public StepRunner {
   PositionColumns columns_;            // of position tables
   const float* key_scores_ = nullptr;  // likewise
   AttentionWorkspace* workspace_ = nullptr;
+  const uint8_t* regions_ = nullptr;
+  size_t key_rows_ = 0;  // of this call, if there is no cache
   // What CountTasks decided.
   std::vector<TextBlock> text_blocks_;  // what the tasks of a head compute, if there are texts
   size_t blocks_per_task_ = 1;
@@ -184,6 +200,16 @@ uint32_t Attend::CountTasks(CallState& call) {
   const size_t workers = workspace_->workers();
   const size_t positions = Positions(call);
   splits_ = 1;
+  if (stored_.block != 0) {
+    // As many blocks of rows as a task of a whole text's rows has.
+    blocks_per_task_ = std::max<size_t>(1, TaskRows() / stored_.block);
+    blocks_per_task_ =
+        std::max(blocks_per_task_,
+                 rows() / stored_.block * shape_.kv_heads / (WorkerTeam::kMaxTasks / 2) + 1);
+    const size_t blocks = rows() / stored_.block;
+    return static_cast<uint32_t>(shape_.kv_heads *
+                                 ((blocks + blocks_per_task_ - 1) / blocks_per_task_));
+  }
   if (stored_.by_texts) {
     DivideTexts(call.text_slots);
     const size_t tasks = (text_blocks_.size() + blocks_per_task_ - 1) / blocks_per_task_;
@@ -211,6 +237,10 @@ bool Attend::RunTask(CallState& call, uint32_t task, unsigned worker) {
       const TextBlock& block = text_blocks_[i];
       RunTextBlock(call.text_slots.texts()[block.text], block, head, scratch);
     }
+    return true;
+  }
+  if (stored_.block != 0) {
+    RunBlocks(part, head, scratch);
     return true;
   }
   AttentionRows rows_of_call;
@@ -255,6 +285,25 @@ void Attend::RunTextBlock(const TextRows& text, const TextBlock& block, size_t h
   AddPositions(text.begin, head, &rows_of_text);
   AttendRows(shape_, view, rows_of_text, head, block.begin - text.begin, block.end - text.begin,
              scratch);
+}
+
+// Attention of the blocks of one task, each to itself.
+void Attend::RunBlocks(size_t part, size_t head, float* scratch) const {
+  const size_t rows_of_block = stored_.block;
+  const size_t first = part * blocks_per_task_;
+  const size_t last = std::min(rows() / rows_of_block, first + blocks_per_task_);
+  for (size_t i = first; i < last; ++i) {
+    KvView view = stored_.view;
+    const size_t slot = i * BlockSlots(rows_of_block);
+    view.keys += slot * view.head_dim * view.element_bytes();
+    view.values += slot * view.padded_dim() * view.element_bytes();
+    AttentionRows rows_of_call;
+    rows_of_call.query = in0(i * rows_of_block);
+    rows_of_call.out = out(i * rows_of_block);
+    rows_of_call.kv_positions = rows_of_block;
+    rows_of_call.regions = regions_ == nullptr ? nullptr : regions_ + i * rows_of_block;
+    AttendRows(shape_, view, rows_of_call, head, 0, rows_of_block, scratch);
+  }
 }
 
 // Attention of one row to a part of the context.
@@ -311,6 +360,7 @@ void PlanAttention(PlanBuilder& plan, uint32_t index) {
   const int32_t stored =
       plan.AddValue(ValueKind::kKeyValues, plan.value(inputs[1]).shape[0], attention.head_dim());
   plan.added_value().kv_heads = attention.kv_heads();
+  plan.added_value().block_rows = attention.block();
   if (by_texts) plan.added_value().texts_symbol = plan.value(ends).shape[0].symbol;
   plan.AddStep(kStoreKv, index, {inputs[1], inputs[2], ends}, {stored});
   plan.AddStep(kAttention, index, {inputs[0], stored, ends, KeyScores(plan, index, ends)}, {out});

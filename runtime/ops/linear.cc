@@ -12,6 +12,8 @@
 #include "runtime/executor/linear_state.h"
 #include "runtime/executor/step_runner.h"
 #include "runtime/kernels/row_kernels.h"
+#include "runtime/model/pack_layout.h"
+#include "runtime/ops/linear_plan.h"
 #include "runtime/ops/op_table.h"
 #include "runtime/ops/quantize.h"
 #include "runtime/plan/plan_builder.h"
@@ -32,7 +34,7 @@ class Linears final : public StepRunner {
     GRAFT_ASSIGN_OR_RETURN(linears_, CreateLinears(source.plan, source.step, source.weights,
                                                    source.workers, source.unit_scales));
     uint64_t tasks = 0;
-    for (const LinearState& linear : linears_) tasks += linear.slice_count;
+    for (const LinearState& linear : linears_) tasks += linear.slice_count * linear.block_count;
     if (tasks <= WorkerTeam::kMaxTasks) return OkStatus();
     return Error(StatusCode::kUnsupported,
                  "%zu linear ops of one value make %" PRIu64 " pieces of work, at most %u fit",
@@ -46,7 +48,8 @@ class Linears final : public StepRunner {
 
   bool RunTask(CallState& call, uint32_t, unsigned worker) override {
     const SliceTask task = tasks_[call.shares.Take(worker)];
-    return linears_[task.linear].slices[task.slice].Run().ok();
+    const LinearState& linear = linears_[task.linear];
+    return linear.slices[task.block * linear.slice_count + task.slice].Run().ok();
   }
 
   std::span<const uint8_t> FirstRead(const CallState& call, unsigned worker) const override {
@@ -79,19 +82,39 @@ class Linears final : public StepRunner {
       weight_bytes_ += linear.weights->packed_bytes;
       const void* input = linear.weights->quantizes_input() ? static_cast<const void*>(codes)
                                                             : static_cast<const void*>(floats);
-      for (size_t slice = 0; slice < linear.slice_count; ++slice) {
-        GRAFT_RETURN_IF_ERROR(linear.slices[slice].Prepare(rows(), input, quantization,
-                                                           out + slice * linear.slice_rows));
-        tasks_.push_back({static_cast<uint32_t>(i), static_cast<uint32_t>(slice)});
-      }
+      GRAFT_RETURN_IF_ERROR(
+          PrepareSlices(linear, static_cast<uint32_t>(i), input, quantization, out));
     }
     return OkStatus();
   }
 
  private:
   struct SliceTask {
-    uint32_t linear, slice;
+    uint32_t linear, slice, block;
   };
+
+  // The operators of all slices, on all blocks of rows.
+  Status PrepareSlices(LinearState& linear, uint32_t index, const void* input,
+                       const RowQuantization* quantization, float* out) {
+    const LinearWeights& weights = *linear.weights;
+    const size_t element_bytes = weights.quantizes_input() ? 1 : sizeof(float);
+    const size_t block_rows = linear.block_count == 1 ? rows() : linear.block_rows;
+    for (uint32_t block = 0; block < linear.block_count; ++block) {
+      const size_t begin = block * block_rows;
+      const size_t end = std::min(rows(), begin + block_rows);
+      const auto* from =
+          static_cast<const uint8_t*>(input) + begin * weights.in_features * element_bytes;
+      const RowQuantization* of_block =
+          quantization == nullptr ? nullptr : quantization + begin + block * kExtraQuantizations;
+      for (uint32_t slice = 0; slice < linear.slice_count; ++slice) {
+        GRAFT_RETURN_IF_ERROR(linear.slices[block * linear.slice_count + slice].Prepare(
+            end - begin, from, of_block,
+            out + begin * weights.out_features + slice * linear.slice_rows));
+        tasks_.push_back({index, slice, block});
+      }
+    }
+    return OkStatus();
+  }
 
   uint32_t task_count() const { return static_cast<uint32_t>(tasks_.size()); }
 
@@ -100,28 +123,63 @@ class Linears final : public StepRunner {
   uint64_t weight_bytes_ = 0;     // packed, of the linears that run
 };
 
-// One step for all linears that read what op `first` reads, after one that quantizes it if any of
-// them wants that.
-void PlanLinears(PlanBuilder& plan, uint32_t first) {
-  const int32_t input = plan.op(first).inputs()->Get(0);
-  std::vector<uint32_t> ops;
-  bool quantized = false;
-  for (const uint32_t i : plan.first_readers(input)) {
-    const schema::fb::Linear* linear = plan.op(i).attributes_as_Linear();
-    if (linear == nullptr) continue;
-    plan.MarkPlanned(i);
-    ops.push_back(i);
-    const auto& tensors = *plan.model().model().tensors();
-    quantized =
-        quantized || IsQuantized(tensors.Get(static_cast<uint32_t>(linear->weight()))->format());
+const schema::fb::Tensor& WeightTensorOf(const PlanBuilder& plan, uint32_t op) {
+  const int32_t weight = WeightOf(plan.model(), plan.op(op)).weight;
+  return *plan.model().model().tensors()->Get(static_cast<uint32_t>(weight));
+}
+
+// Rows of a block, where weights are so small that threads had too few slices to share, and rows so
+// many that they can share these; else 0: they are not divided.
+size_t BlockRowsOf(const PlanBuilder& plan, const PlanDimension& rows,
+                   const std::vector<uint32_t>& ops) {
+  constexpr int64_t kFewestRows = 256;
+  constexpr int64_t kMostElements = 1 << 16;
+  constexpr size_t kBlocks = 16;
+  if (rows.symbol >= 0 || rows.size < kFewestRows) return 0;
+  for (const uint32_t op : ops) {
+    const auto& shape = *WeightTensorOf(plan, op).shape();
+    if (shape.Get(0) > kMostElements / shape.Get(1)) return 0;
   }
-  const int32_t codes = quantized ? QuantizedForm(plan, first, input) : -1;
-  Step& step = plan.AddStep(kLinear, first, {input, codes}, {});
-  for (const uint32_t op : ops) step.outputs.push_back(plan.op(op).outputs()->Get(0));
+  return (static_cast<size_t>(rows.size) + kBlocks - 1) / kBlocks;
+}
+
+// A step for `ops`, which are linears that read `input`, after one that quantizes it if any of them
+// wants that.
+void AddLinears(PlanBuilder& plan, int32_t input, std::vector<uint32_t> ops) {
+  bool quantized = false;
+  for (const uint32_t op : ops)
+    quantized = quantized || IsQuantized(WeightTensorOf(plan, op).format());
+  QuantizedRows form;
+  form.block_rows = BlockRowsOf(plan, plan.value(input).shape[0], ops);
+  const int32_t codes = quantized ? QuantizedForm(plan, ops[0], input, form) : -1;
+  Step& step = plan.AddStep(kLinear, ops[0], {input, codes}, {});
+  step.block_rows = form.block_rows;
+  for (const uint32_t op : ops) {
+    OutputBounds& bounds = step.bounds.emplace_back();
+    const int32_t output = plan.op(op).outputs()->Get(0);
+    // What multiplies blocks keeps no bounds.
+    const bool takes_bounds =
+        WeightTensorOf(plan, op).format() != schema::fb::TensorFormat::Int4Block;
+    step.outputs.push_back(takes_bounds ? plan.TakeClampAfter(output, &bounds) : output);
+  }
   step.ops = std::move(ops);
 }
 
+// One step for all linears that read what op `first` reads.
+void PlanLinears(PlanBuilder& plan, uint32_t first) {
+  const int32_t input = plan.op(first).inputs()->Get(0);
+  std::vector<uint32_t> ops;
+  for (const uint32_t i : plan.first_readers(input)) {
+    if (plan.op(i).attributes_as_Linear() == nullptr) continue;
+    plan.MarkPlanned(i);
+    ops.push_back(i);
+  }
+  AddLinears(plan, input, std::move(ops));
+}
+
 }  // namespace
+
+void PlanProduct(PlanBuilder& plan, uint32_t op, int32_t input) { AddLinears(plan, input, {op}); }
 
 const StepKind kLinear = {.name = "linears",
                           .division = Division::kTasks,

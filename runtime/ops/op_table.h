@@ -37,6 +37,11 @@ extern const StepKind kSelectiveScan;
 extern const StepKind kGatedRecurrence;
 extern const StepKind kRoute;
 extern const StepKind kExpertLinear;
+extern const StepKind kConvolution;
+extern const StepKind kTakeRows;
+extern const StepKind kRotate;
+extern const StepKind kResizePixels;
+extern const StepKind kPlanes;
 
 /// In the order of model.fbs's union OpAttributes.
 inline constexpr const StepKind* kOps[] = {
@@ -55,7 +60,9 @@ inline constexpr const StepKind* kOps[] = {
     &kRowWindows,      &kShortConvolution,
     &kGatedDeltaRule,  &kSelectiveScan,
     &kGatedRecurrence, &kRoute,
-    &kExpertLinear,
+    &kExpertLinear,    &kConvolution,
+    &kTakeRows,        &kRotate,
+    &kResizePixels,    &kPlanes,
 };
 
 }  // namespace graft::runtime::ops

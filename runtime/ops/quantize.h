@@ -17,8 +17,8 @@ namespace graft::runtime::ops {
 bool IsQuantized(schema::fb::TensorFormat format);
 
 /// The quantized form of a value [rows, width], made by a step before `op` unless there is one
-/// already. Each row is quantized in `parts` runs.
-/// Requires a width that is a multiple of `parts`.
-int32_t QuantizedForm(PlanBuilder& plan, uint32_t op, int32_t value, size_t parts = 1);
+/// already.
+/// Requires a width that is a multiple of form.parts.
+int32_t QuantizedForm(PlanBuilder& plan, uint32_t op, int32_t value, const QuantizedRows& form);
 
 }  // namespace graft::runtime::ops

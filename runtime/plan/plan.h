@@ -4,6 +4,7 @@
 // for all layers, storing keys and values.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "runtime/plan/step_kind.h"
+#include "runtime/xnn/linear_weights.h"
 #include "schema/verify.h"
 
 namespace graft::schema::fb {
@@ -39,15 +41,23 @@ enum class ValueKind : uint8_t {
   kKeyValues,  ///< keys and values of this call, for attention that keeps no cache
 };
 
+/// How rows are quantized.
+struct QuantizedRows {
+  size_t parts = 1;       ///< of each row, each quantized by itself
+  size_t block_rows = 0;  ///< that are multiplied together; 0: all
+
+  auto operator<=>(const QuantizedRows&) const = default;
+};
+
 struct PlanValue {
   std::string_view name = {};  ///< the graph's; empty for values that only the plan knows
   ValueKind kind = ValueKind::kFloat;
   std::vector<PlanDimension> shape = {};  ///< of kAngles and kKeyValues: rows alone
   size_t width = 0;                       ///< kAngles: rotary_dim; kKeyValues: head_dim
   size_t kv_heads = 0;                    ///< kKeyValues
+  size_t block_rows = 0;                  ///< kKeyValues: of a block; 0: all
   int32_t texts_symbol = -1;              ///< kKeyValues: how many texts the rows are; -1: one
-  /// kQuantized: how many runs of a row are quantized, each by itself.
-  size_t parts = 1;
+  QuantizedRows quantized = {};           ///< kQuantized
   bool is_output = false;
 };
 
@@ -58,6 +68,10 @@ struct Step {
   /// Plan values, as the kind wants them; -1: none.
   std::vector<int32_t> inputs;
   std::vector<int32_t> outputs;
+  /// Of linears and convolutions, for each output; empty: no bounds.
+  std::vector<OutputBounds> bounds = {};
+  /// Of linears: rows that are computed together; 0: all.
+  size_t block_rows = 0;
   /// Changes a cache: runs even if nothing reads its outputs.
   bool keeps_state = false;
   /// The cache is of the source: runs in passes over a source only.

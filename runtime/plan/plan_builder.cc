@@ -52,6 +52,10 @@ void PlanBuilder::ReadReaders() {
     const auto& inputs = *op(i).inputs();
     return inputs.size() == 0 ? plan_.values_.size() : static_cast<size_t>(inputs.Get(0));
   };
+  uses_.assign(plan_.values_.size(), 0);
+  for (uint32_t i = 0; i < op_count(); ++i) {
+    for (const int32_t input : *op(i).inputs()) ++uses_[static_cast<size_t>(input)];
+  }
   for (uint32_t i = 0; i < op_count(); ++i) ++reader_begins_[first_input(i) + 1];
   for (size_t i = 1; i < reader_begins_.size(); ++i) reader_begins_[i] += reader_begins_[i - 1];
   readers_.resize(op_count());
@@ -69,6 +73,24 @@ bool PlanBuilder::is_of_source(int32_t index) const {
   const auto symbol_of = [this](int32_t of) { return value(of).shape[0].symbol; };
   const int32_t symbol = symbol_of(index);
   return symbol < 0 || (plan_.source_ids() >= 0 && symbol == symbol_of(plan_.source_ids()));
+}
+
+int32_t PlanBuilder::TakeClampAfter(int32_t value, OutputBounds* bounds) {
+  if (plan_.values_[static_cast<size_t>(value)].is_output || uses_[static_cast<size_t>(value)] != 1)
+    return value;
+  const std::span<const uint32_t> readers = first_readers(value);
+  if (readers.empty() || planned_[readers[0]]) return value;
+  const fb::Activation* activation = op(readers[0]).attributes_as_Activation();
+  const fb::Clamp* clamp = op(readers[0]).attributes_as_Clamp();
+  if (activation != nullptr && activation->kind() == fb::ActivationKind::Relu) {
+    bounds->low = 0.0f;
+  } else if (clamp != nullptr && clamp->low() < clamp->high()) {
+    *bounds = {clamp->low(), clamp->high()};
+  } else {
+    return value;
+  }
+  MarkPlanned(readers[0]);
+  return op(readers[0]).outputs()->Get(0);
 }
 
 Plan PlanBuilder::Build(OpTable ops) {

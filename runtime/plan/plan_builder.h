@@ -37,6 +37,11 @@ class PlanBuilder {
   /// The ops whose first input is `value`, in order.
   std::span<const uint32_t> first_readers(int32_t value) const;
 
+  /// If nothing but one ReLU or Clamp reads `value`, the value that it gives, and its bounds; the
+  /// step that computes `value` is to keep them, and the reader has no step of its own. Else
+  /// `value`, without bounds.
+  int32_t TakeClampAfter(int32_t value, OutputBounds* bounds);
+
   /// Adds a value that only the plan knows; returns its number. AddValue and AddStep make
   /// references to others invalid.
   int32_t AddValue(ValueKind kind, const PlanDimension& rows, size_t width);
@@ -46,9 +51,9 @@ class PlanBuilder {
                 std::initializer_list<int32_t> outputs);
   /// Adds a step with the op's inputs and outputs.
   Step& AddStep(const StepKind& kind, uint32_t op);
-  /// What was quantized of a value, in as many parts of each row; -1: nothing yet.
-  int32_t& quantized_form(int32_t value, size_t parts) {
-    return quantized_.try_emplace({value, parts}, -1).first->second;
+  /// What was quantized of a value in this way; -1: nothing yet.
+  int32_t& quantized_form(int32_t value, const QuantizedRows& form) {
+    return quantized_.try_emplace({value, form}, -1).first->second;
   }
   /// Says that an op is in a step already, and needs none of its own.
   void MarkPlanned(uint32_t op) { planned_[op] = true; }
@@ -61,11 +66,12 @@ class PlanBuilder {
   void ReadReaders();
 
   Plan plan_;
-  std::map<std::pair<int32_t, size_t>, int32_t> quantized_;
+  std::map<std::pair<int32_t, QuantizedRows>, int32_t> quantized_;
   std::vector<bool> planned_;  // for each op of the graph
   // Ops by their first input; those of value v are [reader_begins_[v], reader_begins_[v + 1]).
   std::vector<uint32_t> readers_;
   std::vector<uint32_t> reader_begins_;
+  std::vector<uint32_t> uses_;  // of each value of the graph, as an input
 };
 
 }  // namespace graft::runtime

@@ -33,9 +33,10 @@ Status BytesOf(const Plan& plan, int32_t value, const Binding& binding, uint64_t
     }
   }
   uint64_t elements = 0;
-  // 32: no kind takes more bytes for an element, extras aside. Keys of texts take up to a block for
-  // each text, and there are at most as many texts as rows.
-  const uint64_t most_rows = planned.texts_symbol < 0 ? rows : rows * kKeyBlock;
+  // 32: no kind takes more bytes for an element, extras aside. Keys of texts and of blocks of rows
+  // take up to a block for each, and there are at most as many of them as rows.
+  const bool is_apart = planned.texts_symbol >= 0 || planned.block_rows != 0;
+  const uint64_t most_rows = is_apart ? rows * kKeyBlock : rows;
   uint64_t bound = 0;
   fits =
       fits && CheckedMultiply(most_rows + kKeyBlock, row_elements + kKeyBlock, &elements) &&
@@ -58,7 +59,7 @@ Status BytesOf(const Plan& plan, int32_t value, const Binding& binding, uint64_t
       break;
     case ValueKind::kQuantized:
       *bytes = QuantizedCodesBytes(rows, row_elements) +
-               (rows * planned.parts + kExtraQuantizations) * sizeof(RowQuantization);
+               QuantizationCount(rows, planned.quantized) * sizeof(RowQuantization);
       break;
     case ValueKind::kKeyValues: {
       KvView view;
@@ -233,7 +234,14 @@ uint64_t QuantizedCodesBytes(size_t rows, size_t width) {
          kPlaceAlignment;
 }
 
+size_t QuantizationCount(size_t rows, const QuantizedRows& form) {
+  const size_t blocks = form.block_rows == 0 ? 1 : (rows + form.block_rows - 1) / form.block_rows;
+  return rows * form.parts + blocks * kExtraQuantizations;
+}
+
 size_t KeyValuesCapacity(const Plan& plan, int32_t value, const Binding& binding) {
+  const size_t block = plan.values()[static_cast<size_t>(value)].block_rows;
+  if (block != 0) return plan.rows(value, binding) / block * BlockSlots(block);
   const int32_t symbol = plan.values()[static_cast<size_t>(value)].texts_symbol;
   const int64_t texts = symbol < 0 ? 1 : binding[static_cast<size_t>(symbol)];
   return TextSlots::Capacity(plan.rows(value, binding), static_cast<size_t>(texts));

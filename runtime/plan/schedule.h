@@ -42,6 +42,9 @@ struct Schedule {
 /// Sizes of the two parts of a kQuantized value of `rows` rows: the codes come first, then the row
 /// quantizations.
 uint64_t QuantizedCodesBytes(size_t rows, size_t width);
+/// How many row quantizations lie behind the codes: those of each block of rows, and as many more as
+/// a kernel may read.
+size_t QuantizationCount(size_t rows, const QuantizedRows& form);
 /// Positions that a kKeyValues value has room for.
 size_t KeyValuesCapacity(const Plan& plan, int32_t value, const Binding& binding);
 

@@ -11,6 +11,8 @@
 #include <span>
 #include <vector>
 
+#include "runtime/kernels/kv_store.h"
+
 namespace graft::runtime {
 
 struct TextRows {
@@ -18,6 +20,9 @@ struct TextRows {
   size_t end = 0;
   size_t slot = 0;  ///< of the first row; a multiple of kKeyBlock
 };
+
+/// Slots of each of several blocks of `rows` rows, so that each begins as a text does.
+inline size_t BlockSlots(size_t rows) { return (rows + kKeyBlock - 1) / kKeyBlock * kKeyBlock; }
 
 class TextSlots {
  public:

@@ -78,6 +78,7 @@ uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
     if (const auto* attention = op->attributes_as_Attention()) {
       add_tensor(attention->alibi_slopes());
       add_tensor(attention->position_bias());
+      add_tensor(attention->score_bias());
       if (const auto* tables = attention->position_tables()) {
         add_tensor(tables->query());
         add_tensor(tables->key());
@@ -85,6 +86,10 @@ uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
       add_tensor(attention->sinks());
     }
     if (const auto* route = op->attributes_as_Route()) add_tensor(route->bias());
+    if (const auto* rotate = op->attributes_as_Rotate()) add_tensor(rotate->angles());
+    if (const auto* convolution = op->attributes_as_Convolution();
+        convolution != nullptr && IsDepthwise(model, *convolution))
+      add_tensor(convolution->weight());
     if (const auto* norm = op->attributes_as_LayerNorm()) {
       add_tensor(norm->weight());
       add_tensor(norm->bias());
@@ -148,8 +153,13 @@ uint64_t OperatorBytes(const Plan& plan, const PackLayout& layout, unsigned work
     }
     uint64_t group_bytes = 0;
     for (const uint32_t op : step.ops) group_bytes += weights(op).packed_bytes;
+    uint64_t blocks = 1;
+    if (step.block_rows != 0) {
+      const PlanValue& input = plan.values()[static_cast<size_t>(step.inputs[0])];
+      blocks = static_cast<uint64_t>(input.shape[0].size) / step.block_rows + 1;
+    }
     for (const uint32_t op : step.ops)
-      operators += SlicesOf(weights(op), group_bytes, workers).count;
+      operators += blocks * SlicesOf(weights(op), group_bytes, workers).count;
   }
   return operators * kOperatorBytes;
 }

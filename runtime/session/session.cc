@@ -11,6 +11,7 @@
 
 #include "runtime/base/page_memory.h"
 #include "runtime/executor/executor.h"
+#include "runtime/model/pack_layout.h"
 #include "runtime/model/packed_weights.h"
 #include "runtime/plan/plan.h"
 #include "runtime/session/saved_session.h"
@@ -232,7 +233,7 @@ uint64_t Session::weight_bytes() const {
   const auto& ops = *impl_->model->verified().model().graph()->ops();
   uint64_t bytes = 0;
   for (uint32_t op = 0; op < ops.size(); ++op) {
-    if (WeightOf(*ops.Get(op)).weight < 0) continue;
+    if (WeightOf(impl_->model->verified(), *ops.Get(op)).weight < 0) continue;
     const uint64_t matrix_bytes = impl_->model->packed_weights().linear(op).packed_bytes;
     bytes += matrix_bytes * impl_->plan.ChoicesOf(op);
   }

@@ -13,6 +13,7 @@
 #include "runtime/session/text_batch.h"
 #include "schema/checked_math.h"
 #include "schema/generated/model_generated.h"
+#include "schema/ops/resize_images.h"
 
 namespace graft::runtime {
 namespace {
@@ -261,7 +262,8 @@ Status Session::Impl::ForwardItems(std::span<const TensorView> inputs) {
       if (i == 0) {
         GRAFT_ASSIGN_OR_RETURN(const uint8_t* const room, MakeOutput(bytes, items));
         TensorView result = views[k];
-        if (result.shape[0] == 1) result.shape.erase(result.shape.begin());
+        if (result.shape.size() == 2 && result.shape[0] == 1)
+          result.shape.erase(result.shape.begin());  // a row for each item
         result.shape.insert(result.shape.begin(), static_cast<int64_t>(items));
         result.data = room;
         results.push_back(std::move(result));
@@ -282,8 +284,42 @@ Result<std::span<const TensorView>> Session::Impl::Forward(const TextBatch& text
   return std::span<const TensorView>(views);
 }
 
+// An image of another size than the last one's: the plan and its steps are made again.
+Status Session::Impl::TakeImageSize(std::span<const TensorView> inputs) {
+  if (inputs.size() != 1 || plan.tensor_inputs().size() != 1 || inputs[0].shape.size() < 3)
+    return OkStatus();
+  const PlanValue& planned = plan.values()[static_cast<size_t>(plan.tensor_inputs()[0])];
+  const std::vector<int64_t>& shape = inputs[0].shape;
+  const size_t last = shape.size();
+  if (planned.shape.size() != 3 || inputs[0].name != planned.name ||
+      shape[last - 3] != planned.shape[0].size ||
+      (shape[last - 2] == planned.shape[1].size && shape[last - 1] == planned.shape[2].size)) {
+    return OkStatus();
+  }
+  std::vector<uint64_t> header;
+  const Result<schema::VerifiedModel> resized =
+      schema::ResizeImages(model->verified(), {shape[last - 2], shape[last - 1]}, &header);
+  if (resized.status().code() == StatusCode::kInvalidArgument)
+    return OkStatus();  // the shape does not fit, which is said where shapes are checked
+  GRAFT_RETURN_IF_ERROR(resized.status());
+  ClearOutputs();
+  executor->Trim();
+  Plan other = MakePlan(*resized);
+  std::swap(plan, other);
+  auto made = Executor::Create(plan, model->packed_weights(), caches, states.views(),
+                               model->lookup_tables(), *team, budget);
+  if (!made.ok()) {
+    std::swap(plan, other);
+    return made.status();
+  }
+  executor = std::move(made).value();
+  resized_header = std::move(header);
+  return OkStatus();
+}
+
 Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const TensorView> inputs) {
   GRAFT_RETURN_IF_ERROR(CheckNamedOnce(inputs));
+  GRAFT_RETURN_IF_ERROR(TakeImageSize(inputs));
   if (plan.has_source()) return ForwardWithSource(inputs);
   return ForwardOnTokens(inputs);
 }

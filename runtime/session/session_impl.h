@@ -74,6 +74,7 @@ class Session::Impl {
   Result<std::span<const TensorView>> Forward(const TextBatch& texts);
   Status ForwardItems(std::span<const TensorView> inputs);
   bool IsBatchOfItems(std::span<const TensorView> inputs) const;
+  Status TakeImageSize(std::span<const TensorView> inputs);
   Status BindInputs(std::span<const TensorView> inputs);
   Status BindOtherSizes(int64_t tokens);
   Status CheckSizes(int64_t tokens) const;
@@ -82,6 +83,7 @@ class Session::Impl {
   Status CollectOutputs(size_t rows_before, size_t rows_all);
 
   std::shared_ptr<const Model> model;
+  std::vector<uint64_t> resized_header;  // of the plan, if it is for images of another size
   Plan plan;
   uint32_t vocabulary;
   uint32_t most_positions;

@@ -28,7 +28,7 @@ constexpr uint32_t kMaxContextTokens = 1u << 30;
 
 bool AllFloat32(const schema::VerifiedModel& model) {
   for (const fb::Op* op : *model.model().graph()->ops()) {
-    const int32_t weight = WeightOf(*op).weight;
+    const int32_t weight = WeightOf(model, *op).weight;
     if (weight < 0) continue;
     const fb::Tensor& tensor = *model.model().tensors()->Get(static_cast<uint32_t>(weight));
     if (tensor.format() != fb::TensorFormat::Float32) return false;

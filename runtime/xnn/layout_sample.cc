@@ -14,6 +14,7 @@ namespace {
 // Several tiles of every kernel, and enough columns for each to show its order in them.
 constexpr size_t kSampleRows = 64;
 constexpr size_t kSampleFeatures = 1024;
+constexpr size_t kSampleGroups = 2;
 // Numbers between 1 and 2: any bits below the exponent make one.
 constexpr uint32_t kOneAsFloat = 0x3F800000;
 constexpr uint32_t kFloatFractionMask = 0x007FFFFF;
@@ -54,6 +55,13 @@ Result<schema::Hash128> HashLayout(const char* name, const LinearWeights& weight
   sample.out_features = std::min(weights.out_features, kSampleRows);
   const size_t unit = std::max<size_t>(1, weights.block_size);
   sample.in_features = std::min(weights.in_features, kSampleFeatures / unit * unit);
+  if (const ImageKernelShape& shape = weights.convolution; shape.groups != 0) {
+    const size_t groups = std::min<size_t>(shape.groups, kSampleGroups);
+    const size_t channels = std::min(weights.in_features / shape.kernel(), kSampleRows);
+    sample.convolution.groups = static_cast<uint32_t>(groups);
+    sample.out_features = groups * std::min(weights.out_features / shape.groups, kSampleRows);
+    sample.in_features = channels * shape.kernel();
+  }
   GRAFT_RETURN_IF_ERROR(FindLayout(name, &sample));
 
   Bits bits;

@@ -38,7 +38,7 @@ LinearOperator::LinearOperator() = default;
 LinearOperator::~LinearOperator() = default;
 
 Status LinearOperator::Create(const char* name, const LinearWeights& weights, size_t begin,
-                              size_t end, const uint16_t* unit_scales) {
+                              size_t end, const uint16_t* unit_scales, const OutputBounds& bounds) {
   impl_.reset(new (std::nothrow) Impl(weights, begin, name));
   if (!impl_)
     return Error(StatusCode::kOutOfMemory, "tensor %.200s: cannot allocate an operator", name);
@@ -53,8 +53,9 @@ Status LinearOperator::Create(const char* name, const LinearWeights& weights, si
   }
   RowSource source;
   source.scales = unit_scales;
-  return FromXnnpack(CreateOperator(weights, end - begin, source, impl_->provider, &impl_->op),
-                     name, "use");
+  return FromXnnpack(
+      CreateOperator(weights, end - begin, source, impl_->provider, &impl_->op, bounds), name,
+      "use");
 }
 
 void LinearOperator::Rebind(const uint8_t* packed) {

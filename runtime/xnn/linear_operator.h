@@ -32,9 +32,9 @@ class LinearOperator {
 
   /// An operator on output rows [begin, end) of packed weights, which must outlive it. unit_scales:
   /// at least (end - begin) * in_features / block_size times 1.0 in bf16, for kInt4Block, read only
-  /// during the call.
+  /// during the call. bounds: of what it computes; none for kInt4Block.
   Status Create(const char* name, const LinearWeights& weights, size_t begin, size_t end,
-                const uint16_t* unit_scales);
+                const uint16_t* unit_scales, const OutputBounds& bounds = {});
 
   /// From the next Prepare on: the same rows of other weights of the same shape and layout, which
   /// begin at `packed`.

@@ -113,7 +113,7 @@ Status FindLayout(const char* name, LinearWeights* weights) {
   // Beyond this width rows are not measured one against another: the scales to do it with would
   // outgrow the weight.
   constexpr size_t kMaxProbedFeatures = size_t{1} << 18;
-  const bool probe = weights->in_features <= kMaxProbedFeatures;
+  const bool probe = weights->in_features <= kMaxProbedFeatures && weights->convolution.groups == 0;
   const size_t blocks =
       weights->format == WeightFormat::kInt4Block ? weights->in_features / weights->block_size : 0;
   const uint64_t rows = std::max<uint64_t>(weights->out_features, probe ? 2 * kProbeRows : 0);

@@ -2,8 +2,11 @@
 // LinearWeights: a weight matrix as the kernels of this CPU read it, and where its rows lie in it.
 #pragma once
 
+#include <cmath>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "runtime/kernels/embedding.h"
 #include "schema/status.h"
@@ -14,6 +17,25 @@ namespace graft::runtime {
 inline constexpr size_t kReadableTailBytes = 128;
 /// Entries of RowQuantization that a kernel may read after the last row's.
 inline constexpr size_t kExtraQuantizations = 16;
+
+/// Limits of what an operator gives.
+struct OutputBounds {
+  float low = -std::numeric_limits<float>::infinity();
+  float high = std::numeric_limits<float>::infinity();
+
+  bool any() const { return std::isfinite(low) || std::isfinite(high); }
+};
+
+/// What the kernels of a convolution are, beside a matrix.
+struct ImageKernelShape {
+  uint32_t groups = 0;  ///< 0: no convolution
+  uint32_t kernel_height = 0, kernel_width = 0;
+  uint32_t stride_height = 0, stride_width = 0;
+  uint32_t dilation_height = 0, dilation_width = 0;
+
+  size_t kernel() const { return size_t{kernel_height} * kernel_width; }
+  auto operator<=>(const ImageKernelShape&) const = default;
+};
 
 /// One weight matrix, with its bias, as the kernels of this CPU read it.
 struct LinearWeights {
@@ -27,6 +49,8 @@ struct LinearWeights {
   uint64_t row_bytes = 0;  ///< packed bytes of each row, if it can be sliced
   /// Rows of a tile that PackBlocks packs as XNNPACK does; 0: it does not.
   size_t block_tile = 0;
+  /// Of a convolution: computed in floats, whatever the stored format; cannot be sliced.
+  ImageKernelShape convolution;
   const uint8_t* packed = nullptr;
 
   /// Whether the kernels take int8 activations with a RowQuantization for each row.

@@ -9,6 +9,47 @@
 #include "runtime/xnn/xnn_operator.h"
 
 namespace graft::runtime {
+namespace {
+
+// All kernels, each with its numbers in the order row, column, channel instead of channel, row,
+// column.
+Status ReadKernels(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
+                   float* kernels) {
+  std::unique_ptr<float[]> row(new (std::nothrow) float[matrix.width]);
+  if (!row) return Error(StatusCode::kOutOfMemory, "tensor %.200s: cannot allocate a row", name);
+  const size_t places = weights.convolution.kernel();
+  const size_t channels = matrix.width / places;
+  for (size_t i = 0; i < matrix.rows; ++i, kernels += matrix.width) {
+    ReadRow(matrix, i, 1.0f, row.get());
+    for (size_t channel = 0; channel < channels; ++channel) {
+      for (size_t place = 0; place < places; ++place)
+        kernels[place * channels + channel] = row[channel * places + place];
+    }
+  }
+  return OkStatus();
+}
+
+// Rows [begin, end) as floats, if that is what is packed of them; else leaves *widened alone.
+Status Widen(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
+             size_t begin, size_t end, std::unique_ptr<float[]>* widened) {
+  const bool is_convolution = weights.convolution.groups != 0;
+  if (!is_convolution && weights.format != WeightFormat::kFloat16 &&
+      weights.format != WeightFormat::kBFloat16) {
+    return OkStatus();
+  }
+  widened->reset(new (std::nothrow) float[(end - begin) * matrix.width]);
+  if (!*widened) {
+    return Error(StatusCode::kOutOfMemory,
+                 "tensor %.200s: cannot allocate %zu floats to widen %zu rows", name,
+                 (end - begin) * matrix.width, end - begin);
+  }
+  if (is_convolution) return ReadKernels(name, weights, matrix, widened->get());
+  for (size_t row = begin; row < end; ++row)
+    ReadRow(matrix, row, 1.0f, widened->get() + (row - begin) * matrix.width);
+  return OkStatus();
+}
+
+}  // namespace
 
 Status PackRows(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
                 const float* bias, size_t begin, size_t end, uint8_t* packed) {
@@ -29,17 +70,8 @@ Status PackRows(const char* name, const LinearWeights& weights, const StoredMatr
       break;
   }
   std::unique_ptr<float[]> widened;
-  if (weights.format == WeightFormat::kFloat16 || weights.format == WeightFormat::kBFloat16) {
-    widened.reset(new (std::nothrow) float[(end - begin) * matrix.width]);
-    if (!widened) {
-      return Error(StatusCode::kOutOfMemory,
-                   "tensor %.200s: cannot allocate %zu floats to widen %zu rows", name,
-                   (end - begin) * matrix.width, end - begin);
-    }
-    for (size_t row = begin; row < end; ++row)
-      ReadRow(matrix, row, 1.0f, &widened[(row - begin) * matrix.width]);
-    source.data = widened.get();
-  }
+  GRAFT_RETURN_IF_ERROR(Widen(name, weights, matrix, begin, end, &widened));
+  if (widened) source.data = widened.get();
   const uint64_t capacity = PackedRangeOf(weights, begin, end).bytes;
   if (weights.block_tile != 0) {
     const BlockRows rows = {matrix.data + begin * matrix.row_bytes(),

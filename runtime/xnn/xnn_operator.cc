@@ -35,8 +35,9 @@ Provider::Provider(Mode mode_in, uint8_t* bytes_in, size_t capacity_in)
 }
 
 xnn_status CreateOperator(const LinearWeights& weights, size_t rows, const RowSource& source,
-                          Provider& provider, xnn_operator_t* op) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+                          Provider& provider, xnn_operator_t* op, const OutputBounds& bounds) {
+  if (weights.convolution.groups != 0)
+    return CreateConvolution(weights, {}, source, provider, op, bounds);
   const size_t in = weights.in_features;
   const size_t stride = weights.out_features;
   switch (weights.format) {
@@ -44,24 +45,38 @@ xnn_status CreateOperator(const LinearWeights& weights, size_t rows, const RowSo
     case WeightFormat::kFloat16:
     case WeightFormat::kBFloat16:
       return xnn_create_fully_connected_nc_f32(
-          in, rows, in, stride, static_cast<const float*>(source.data), source.bias, -kInfinity,
-          kInfinity, 0, nullptr, &provider.callbacks, op);
+          in, rows, in, stride, static_cast<const float*>(source.data), source.bias, bounds.low,
+          bounds.high, 0, nullptr, &provider.callbacks, op);
     case WeightFormat::kInt8Channel:
       return xnn_create_fully_connected_nc_qd8_f32_qc8w(
           in, rows, in, stride, static_cast<const float*>(source.scales),
-          static_cast<const int8_t*>(source.data), source.bias, -kInfinity, kInfinity, 0, nullptr,
+          static_cast<const int8_t*>(source.data), source.bias, bounds.low, bounds.high, 0, nullptr,
           &provider.callbacks, op);
     case WeightFormat::kInt4Block:
       return xnn_create_fully_connected_nc_qd8_f32_qb4w(
           in, rows, in, stride, weights.block_size, kInt4ZeroPoint,
-          static_cast<const uint16_t*>(source.scales), source.data, source.bias, -kInfinity,
-          kInfinity, 0, nullptr, &provider.callbacks, op);
+          static_cast<const uint16_t*>(source.scales), source.data, source.bias, bounds.low,
+          bounds.high, 0, nullptr, &provider.callbacks, op);
     case WeightFormat::kInt4Channel:
       return xnn_create_fully_connected_nc_qd8_f32_qc4w(
           in, rows, in, stride, kInt4ZeroPoint, static_cast<const float*>(source.scales),
-          source.data, source.bias, -kInfinity, kInfinity, 0, nullptr, &provider.callbacks, op);
+          source.data, source.bias, bounds.low, bounds.high, 0, nullptr, &provider.callbacks, op);
   }
   return xnn_status_invalid_parameter;
+}
+
+xnn_status CreateConvolution(const LinearWeights& weights, const ImagePadding& padding,
+                             const RowSource& source, Provider& provider, xnn_operator_t* op,
+                             const OutputBounds& bounds) {
+  const ImageKernelShape& shape = weights.convolution;
+  const size_t group_channels = weights.in_features / shape.kernel();
+  return xnn_create_convolution2d_nhwc_f32(
+      padding.top, padding.right, padding.bottom, padding.left, shape.kernel_height,
+      shape.kernel_width, shape.stride_height, shape.stride_width, shape.dilation_height,
+      shape.dilation_width, shape.groups, group_channels, weights.out_features / shape.groups,
+      group_channels * shape.groups, weights.out_features, static_cast<const float*>(source.data),
+      source.bias, bounds.low, bounds.high, XNN_FLAG_TRANSIENT_INDIRECTION_BUFFER, nullptr,
+      &provider.callbacks, op);
 }
 
 Status FromXnnpack(xnn_status status, const char* name, const char* what) {

@@ -7,6 +7,7 @@
 
 #include <xnnpack.h>
 
+#include "runtime/xnn/convolution_operator.h"
 #include "runtime/xnn/linear_weights.h"
 #include "schema/status.h"
 
@@ -43,7 +44,13 @@ struct RowSource {
 
 /// Creates an operator on `rows` output rows, to be deleted by the caller.
 xnn_status CreateOperator(const LinearWeights& weights, size_t rows, const RowSource& source,
-                          Provider& provider, xnn_operator_t* op);
+                          Provider& provider, xnn_operator_t* op, const OutputBounds& bounds = {});
+
+/// The same of a convolution, on all of its output rows. source.data: f32, a row's numbers in the
+/// order row, column, channel.
+xnn_status CreateConvolution(const LinearWeights& weights, const ImagePadding& padding,
+                             const RowSource& source, Provider& provider, xnn_operator_t* op,
+                             const OutputBounds& bounds = {});
 
 /// A status that says what XNNPACK could not do with a tensor: "pack", "run", ...
 Status FromXnnpack(xnn_status status, const char* name, const char* what);

@@ -134,6 +134,21 @@ struct RouteBuilder;
 struct ExpertLinear;
 struct ExpertLinearBuilder;
 
+struct Convolution;
+struct ConvolutionBuilder;
+
+struct TakeRows;
+struct TakeRowsBuilder;
+
+struct Rotate;
+struct RotateBuilder;
+
+struct ResizePixels;
+struct ResizePixelsBuilder;
+
+struct Planes;
+struct PlanesBuilder;
+
 struct Op;
 struct OpBuilder;
 
@@ -391,11 +406,16 @@ enum class OpAttributes : uint8_t {
   GatedRecurrence = 28,
   Route = 29,
   ExpertLinear = 30,
+  Convolution = 31,
+  TakeRows = 32,
+  Rotate = 33,
+  ResizePixels = 34,
+  Planes = 35,
   MIN = NONE,
-  MAX = ExpertLinear
+  MAX = Planes
 };
 
-inline const OpAttributes (&EnumValuesOpAttributes())[31] {
+inline const OpAttributes (&EnumValuesOpAttributes())[36] {
   static const OpAttributes values[] = {
     OpAttributes::NONE,
     OpAttributes::Embedding,
@@ -427,13 +447,18 @@ inline const OpAttributes (&EnumValuesOpAttributes())[31] {
     OpAttributes::SelectiveScan,
     OpAttributes::GatedRecurrence,
     OpAttributes::Route,
-    OpAttributes::ExpertLinear
+    OpAttributes::ExpertLinear,
+    OpAttributes::Convolution,
+    OpAttributes::TakeRows,
+    OpAttributes::Rotate,
+    OpAttributes::ResizePixels,
+    OpAttributes::Planes
   };
   return values;
 }
 
 inline const char * const *EnumNamesOpAttributes() {
-  static const char * const names[32] = {
+  static const char * const names[37] = {
     "NONE",
     "Embedding",
     "Linear",
@@ -465,13 +490,18 @@ inline const char * const *EnumNamesOpAttributes() {
     "GatedRecurrence",
     "Route",
     "ExpertLinear",
+    "Convolution",
+    "TakeRows",
+    "Rotate",
+    "ResizePixels",
+    "Planes",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameOpAttributes(OpAttributes e) {
-  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::ExpertLinear)) return "";
+  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::Planes)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesOpAttributes()[index];
 }
@@ -598,6 +628,26 @@ template<> struct OpAttributesTraits<graft::schema::fb::Route> {
 
 template<> struct OpAttributesTraits<graft::schema::fb::ExpertLinear> {
   static const OpAttributes enum_value = OpAttributes::ExpertLinear;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::Convolution> {
+  static const OpAttributes enum_value = OpAttributes::Convolution;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::TakeRows> {
+  static const OpAttributes enum_value = OpAttributes::TakeRows;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::Rotate> {
+  static const OpAttributes enum_value = OpAttributes::Rotate;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::ResizePixels> {
+  static const OpAttributes enum_value = OpAttributes::ResizePixels;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::Planes> {
+  static const OpAttributes enum_value = OpAttributes::Planes;
 };
 
 bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type);
@@ -1863,7 +1913,10 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_POSITION_BIAS_BEFORE = 28,
     VT_BOTH_WAYS = 30,
     VT_POSITION_TABLES = 32,
-    VT_SINKS = 34
+    VT_SINKS = 34,
+    VT_SCORE_BIAS = 36,
+    VT_BLOCK = 38,
+    VT_REGIONS = 40
   };
   uint32_t heads() const {
     return GetField<uint32_t>(VT_HEADS, 0);
@@ -1913,6 +1966,15 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   int32_t sinks() const {
     return GetField<int32_t>(VT_SINKS, -1);
   }
+  int32_t score_bias() const {
+    return GetField<int32_t>(VT_SCORE_BIAS, -1);
+  }
+  uint32_t block() const {
+    return GetField<uint32_t>(VT_BLOCK, 0);
+  }
+  const flatbuffers::Vector<uint8_t> *regions() const {
+    return GetPointer<const flatbuffers::Vector<uint8_t> *>(VT_REGIONS);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint32_t>(verifier, VT_HEADS, 4) &&
@@ -1932,6 +1994,10 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyOffset(verifier, VT_POSITION_TABLES) &&
            verifier.VerifyTable(position_tables()) &&
            VerifyField<int32_t>(verifier, VT_SINKS, 4) &&
+           VerifyField<int32_t>(verifier, VT_SCORE_BIAS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_BLOCK, 4) &&
+           VerifyOffset(verifier, VT_REGIONS) &&
+           verifier.VerifyVector(regions()) &&
            verifier.EndTable();
   }
 };
@@ -1988,6 +2054,15 @@ struct AttentionBuilder {
   void add_sinks(int32_t sinks) {
     fbb_.AddElement<int32_t>(Attention::VT_SINKS, sinks, -1);
   }
+  void add_score_bias(int32_t score_bias) {
+    fbb_.AddElement<int32_t>(Attention::VT_SCORE_BIAS, score_bias, -1);
+  }
+  void add_block(uint32_t block) {
+    fbb_.AddElement<uint32_t>(Attention::VT_BLOCK, block, 0);
+  }
+  void add_regions(flatbuffers::Offset<flatbuffers::Vector<uint8_t>> regions) {
+    fbb_.AddOffset(Attention::VT_REGIONS, regions);
+  }
   explicit AttentionBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -2016,8 +2091,14 @@ inline flatbuffers::Offset<Attention> CreateAttention(
     uint32_t position_bias_before = 0,
     bool both_ways = false,
     flatbuffers::Offset<graft::schema::fb::PositionTables> position_tables = 0,
-    int32_t sinks = -1) {
+    int32_t sinks = -1,
+    int32_t score_bias = -1,
+    uint32_t block = 0,
+    flatbuffers::Offset<flatbuffers::Vector<uint8_t>> regions = 0) {
   AttentionBuilder builder_(_fbb);
+  builder_.add_regions(regions);
+  builder_.add_block(block);
+  builder_.add_score_bias(score_bias);
   builder_.add_sinks(sinks);
   builder_.add_position_tables(position_tables);
   builder_.add_position_bias_before(position_bias_before);
@@ -2035,6 +2116,51 @@ inline flatbuffers::Offset<Attention> CreateAttention(
   builder_.add_alibi_rounded(alibi_rounded);
   builder_.add_causal(causal);
   return builder_.Finish();
+}
+
+inline flatbuffers::Offset<Attention> CreateAttentionDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t heads = 0,
+    uint32_t kv_heads = 0,
+    uint32_t head_dim = 0,
+    float scale = 0.0f,
+    float soft_cap = 0.0f,
+    uint32_t window = 0,
+    int32_t kv_cache = -1,
+    bool causal = false,
+    int32_t alibi_slopes = -1,
+    float alibi_scale = 1.0f,
+    bool alibi_rounded = false,
+    int32_t position_bias = -1,
+    uint32_t position_bias_before = 0,
+    bool both_ways = false,
+    flatbuffers::Offset<graft::schema::fb::PositionTables> position_tables = 0,
+    int32_t sinks = -1,
+    int32_t score_bias = -1,
+    uint32_t block = 0,
+    const std::vector<uint8_t> *regions = nullptr) {
+  auto regions__ = regions ? _fbb.CreateVector<uint8_t>(*regions) : 0;
+  return graft::schema::fb::CreateAttention(
+      _fbb,
+      heads,
+      kv_heads,
+      head_dim,
+      scale,
+      soft_cap,
+      window,
+      kv_cache,
+      causal,
+      alibi_slopes,
+      alibi_scale,
+      alibi_rounded,
+      position_bias,
+      position_bias_before,
+      both_ways,
+      position_tables,
+      sinks,
+      score_bias,
+      block,
+      regions__);
 }
 
 struct Add FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -3365,6 +3491,301 @@ inline flatbuffers::Offset<ExpertLinear> CreateExpertLinear(
   return builder_.Finish();
 }
 
+struct Convolution FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ConvolutionBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_WINDOW = 4,
+    VT_WEIGHT = 6,
+    VT_BIAS = 8,
+    VT_GROUPS = 10,
+    VT_EXTRA_HEIGHT = 12,
+    VT_EXTRA_WIDTH = 14
+  };
+  const graft::schema::fb::ImageWindow *window() const {
+    return GetStruct<const graft::schema::fb::ImageWindow *>(VT_WINDOW);
+  }
+  int32_t weight() const {
+    return GetField<int32_t>(VT_WEIGHT, 0);
+  }
+  int32_t bias() const {
+    return GetField<int32_t>(VT_BIAS, -1);
+  }
+  uint32_t groups() const {
+    return GetField<uint32_t>(VT_GROUPS, 1);
+  }
+  uint32_t extra_height() const {
+    return GetField<uint32_t>(VT_EXTRA_HEIGHT, 0);
+  }
+  uint32_t extra_width() const {
+    return GetField<uint32_t>(VT_EXTRA_WIDTH, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyFieldRequired<graft::schema::fb::ImageWindow>(verifier, VT_WINDOW, 4) &&
+           VerifyField<int32_t>(verifier, VT_WEIGHT, 4) &&
+           VerifyField<int32_t>(verifier, VT_BIAS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_GROUPS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_EXTRA_HEIGHT, 4) &&
+           VerifyField<uint32_t>(verifier, VT_EXTRA_WIDTH, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct ConvolutionBuilder {
+  typedef Convolution Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_window(const graft::schema::fb::ImageWindow *window) {
+    fbb_.AddStruct(Convolution::VT_WINDOW, window);
+  }
+  void add_weight(int32_t weight) {
+    fbb_.AddElement<int32_t>(Convolution::VT_WEIGHT, weight, 0);
+  }
+  void add_bias(int32_t bias) {
+    fbb_.AddElement<int32_t>(Convolution::VT_BIAS, bias, -1);
+  }
+  void add_groups(uint32_t groups) {
+    fbb_.AddElement<uint32_t>(Convolution::VT_GROUPS, groups, 1);
+  }
+  void add_extra_height(uint32_t extra_height) {
+    fbb_.AddElement<uint32_t>(Convolution::VT_EXTRA_HEIGHT, extra_height, 0);
+  }
+  void add_extra_width(uint32_t extra_width) {
+    fbb_.AddElement<uint32_t>(Convolution::VT_EXTRA_WIDTH, extra_width, 0);
+  }
+  explicit ConvolutionBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Convolution> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Convolution>(end);
+    fbb_.Required(o, Convolution::VT_WINDOW);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Convolution> CreateConvolution(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const graft::schema::fb::ImageWindow *window = nullptr,
+    int32_t weight = 0,
+    int32_t bias = -1,
+    uint32_t groups = 1,
+    uint32_t extra_height = 0,
+    uint32_t extra_width = 0) {
+  ConvolutionBuilder builder_(_fbb);
+  builder_.add_extra_width(extra_width);
+  builder_.add_extra_height(extra_height);
+  builder_.add_groups(groups);
+  builder_.add_bias(bias);
+  builder_.add_weight(weight);
+  builder_.add_window(window);
+  return builder_.Finish();
+}
+
+struct TakeRows FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef TakeRowsBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_ROWS = 4
+  };
+  const flatbuffers::Vector<int32_t> *rows() const {
+    return GetPointer<const flatbuffers::Vector<int32_t> *>(VT_ROWS);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyOffsetRequired(verifier, VT_ROWS) &&
+           verifier.VerifyVector(rows()) &&
+           verifier.EndTable();
+  }
+};
+
+struct TakeRowsBuilder {
+  typedef TakeRows Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_rows(flatbuffers::Offset<flatbuffers::Vector<int32_t>> rows) {
+    fbb_.AddOffset(TakeRows::VT_ROWS, rows);
+  }
+  explicit TakeRowsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<TakeRows> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<TakeRows>(end);
+    fbb_.Required(o, TakeRows::VT_ROWS);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<TakeRows> CreateTakeRows(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    flatbuffers::Offset<flatbuffers::Vector<int32_t>> rows = 0) {
+  TakeRowsBuilder builder_(_fbb);
+  builder_.add_rows(rows);
+  return builder_.Finish();
+}
+
+inline flatbuffers::Offset<TakeRows> CreateTakeRowsDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const std::vector<int32_t> *rows = nullptr) {
+  auto rows__ = rows ? _fbb.CreateVector<int32_t>(*rows) : 0;
+  return graft::schema::fb::CreateTakeRows(
+      _fbb,
+      rows__);
+}
+
+struct Rotate FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef RotateBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_ANGLES = 4,
+    VT_HEAD_DIM = 6
+  };
+  int32_t angles() const {
+    return GetField<int32_t>(VT_ANGLES, 0);
+  }
+  uint32_t head_dim() const {
+    return GetField<uint32_t>(VT_HEAD_DIM, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<int32_t>(verifier, VT_ANGLES, 4) &&
+           VerifyField<uint32_t>(verifier, VT_HEAD_DIM, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct RotateBuilder {
+  typedef Rotate Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_angles(int32_t angles) {
+    fbb_.AddElement<int32_t>(Rotate::VT_ANGLES, angles, 0);
+  }
+  void add_head_dim(uint32_t head_dim) {
+    fbb_.AddElement<uint32_t>(Rotate::VT_HEAD_DIM, head_dim, 0);
+  }
+  explicit RotateBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Rotate> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Rotate>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Rotate> CreateRotate(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    int32_t angles = 0,
+    uint32_t head_dim = 0) {
+  RotateBuilder builder_(_fbb);
+  builder_.add_head_dim(head_dim);
+  builder_.add_angles(angles);
+  return builder_.Finish();
+}
+
+struct ResizePixels FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ResizePixelsBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_HEIGHT = 4,
+    VT_WIDTH = 6,
+    VT_OUT_HEIGHT = 8,
+    VT_OUT_WIDTH = 10
+  };
+  uint32_t height() const {
+    return GetField<uint32_t>(VT_HEIGHT, 0);
+  }
+  uint32_t width() const {
+    return GetField<uint32_t>(VT_WIDTH, 0);
+  }
+  uint32_t out_height() const {
+    return GetField<uint32_t>(VT_OUT_HEIGHT, 0);
+  }
+  uint32_t out_width() const {
+    return GetField<uint32_t>(VT_OUT_WIDTH, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_HEIGHT, 4) &&
+           VerifyField<uint32_t>(verifier, VT_WIDTH, 4) &&
+           VerifyField<uint32_t>(verifier, VT_OUT_HEIGHT, 4) &&
+           VerifyField<uint32_t>(verifier, VT_OUT_WIDTH, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct ResizePixelsBuilder {
+  typedef ResizePixels Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_height(uint32_t height) {
+    fbb_.AddElement<uint32_t>(ResizePixels::VT_HEIGHT, height, 0);
+  }
+  void add_width(uint32_t width) {
+    fbb_.AddElement<uint32_t>(ResizePixels::VT_WIDTH, width, 0);
+  }
+  void add_out_height(uint32_t out_height) {
+    fbb_.AddElement<uint32_t>(ResizePixels::VT_OUT_HEIGHT, out_height, 0);
+  }
+  void add_out_width(uint32_t out_width) {
+    fbb_.AddElement<uint32_t>(ResizePixels::VT_OUT_WIDTH, out_width, 0);
+  }
+  explicit ResizePixelsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<ResizePixels> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<ResizePixels>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<ResizePixels> CreateResizePixels(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t height = 0,
+    uint32_t width = 0,
+    uint32_t out_height = 0,
+    uint32_t out_width = 0) {
+  ResizePixelsBuilder builder_(_fbb);
+  builder_.add_out_width(out_width);
+  builder_.add_out_height(out_height);
+  builder_.add_width(width);
+  builder_.add_height(height);
+  return builder_.Finish();
+}
+
+struct Planes FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef PlanesBuilder Builder;
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           verifier.EndTable();
+  }
+};
+
+struct PlanesBuilder {
+  typedef Planes Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  explicit PlanesBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Planes> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Planes>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Planes> CreatePlanes(
+    flatbuffers::FlatBufferBuilder &_fbb) {
+  PlanesBuilder builder_(_fbb);
+  return builder_.Finish();
+}
+
 struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef OpBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -3479,6 +3900,21 @@ struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   }
   const graft::schema::fb::ExpertLinear *attributes_as_ExpertLinear() const {
     return attributes_type() == graft::schema::fb::OpAttributes::ExpertLinear ? static_cast<const graft::schema::fb::ExpertLinear *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::Convolution *attributes_as_Convolution() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::Convolution ? static_cast<const graft::schema::fb::Convolution *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::TakeRows *attributes_as_TakeRows() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::TakeRows ? static_cast<const graft::schema::fb::TakeRows *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::Rotate *attributes_as_Rotate() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::Rotate ? static_cast<const graft::schema::fb::Rotate *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::ResizePixels *attributes_as_ResizePixels() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::ResizePixels ? static_cast<const graft::schema::fb::ResizePixels *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::Planes *attributes_as_Planes() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::Planes ? static_cast<const graft::schema::fb::Planes *>(attributes()) : nullptr;
   }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
@@ -3613,6 +4049,26 @@ template<> inline const graft::schema::fb::Route *Op::attributes_as<graft::schem
 
 template<> inline const graft::schema::fb::ExpertLinear *Op::attributes_as<graft::schema::fb::ExpertLinear>() const {
   return attributes_as_ExpertLinear();
+}
+
+template<> inline const graft::schema::fb::Convolution *Op::attributes_as<graft::schema::fb::Convolution>() const {
+  return attributes_as_Convolution();
+}
+
+template<> inline const graft::schema::fb::TakeRows *Op::attributes_as<graft::schema::fb::TakeRows>() const {
+  return attributes_as_TakeRows();
+}
+
+template<> inline const graft::schema::fb::Rotate *Op::attributes_as<graft::schema::fb::Rotate>() const {
+  return attributes_as_Rotate();
+}
+
+template<> inline const graft::schema::fb::ResizePixels *Op::attributes_as<graft::schema::fb::ResizePixels>() const {
+  return attributes_as_ResizePixels();
+}
+
+template<> inline const graft::schema::fb::Planes *Op::attributes_as<graft::schema::fb::Planes>() const {
+  return attributes_as_Planes();
 }
 
 struct OpBuilder {
@@ -5265,6 +5721,26 @@ inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj,
     }
     case OpAttributes::ExpertLinear: {
       auto ptr = reinterpret_cast<const graft::schema::fb::ExpertLinear *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::Convolution: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::Convolution *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::TakeRows: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::TakeRows *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::Rotate: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::Rotate *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::ResizePixels: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::ResizePixels *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::Planes: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::Planes *>(obj);
       return verifier.VerifyTable(ptr);
     }
     default: return true;

@@ -30,6 +30,9 @@ class NewerNames {
   bool gpt_neox_ = false;
   bool mixtral_ = false;
   bool phimoe_ = false;
+  bool swin_ = false;
+  bool segformer_ = false;
+  bool dinov3_ = false;
 };
 
 }  // namespace graft::converter

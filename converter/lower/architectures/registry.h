@@ -14,17 +14,24 @@ Lowering LowerAlbert;
 Lowering LowerApertus;
 Lowering LowerArcee;
 Lowering LowerBart;
+Lowering LowerBeit;
 Lowering LowerBert;
 Lowering LowerBitNet;
 Lowering LowerBloom;
+Lowering LowerClipVision;
 Lowering LowerCodeGen;
 Lowering LowerCohere;
 Lowering LowerCohere2;
+Lowering LowerConvNext;
 Lowering LowerData2VecText;
+Lowering LowerData2VecVision;
 Lowering LowerDeberta;
 Lowering LowerDebertaV2;
 Lowering LowerDeit;
 Lowering LowerDiffLlama;
+Lowering LowerDinoV2;
+Lowering LowerDinoV2WithRegisters;
+Lowering LowerDinoV3;
 Lowering LowerDistilBert;
 Lowering LowerElectra;
 Lowering LowerErnie;
@@ -64,6 +71,7 @@ Lowering LowerMinistral;
 Lowering LowerMinistral3;
 Lowering LowerMistral;
 Lowering LowerMixtral;
+Lowering LowerMobileNetV2;
 Lowering LowerModernBert;
 Lowering LowerMpNet;
 Lowering LowerMpt;
@@ -85,13 +93,17 @@ Lowering LowerQwen3;
 Lowering LowerQwen35;
 Lowering LowerRecurrentGemma;
 Lowering LowerQwen3Moe;
+Lowering LowerResNet;
 Lowering LowerRoberta;
 Lowering LowerRobertaPreNorm;
 Lowering LowerRoFormer;
 Lowering LowerSeedOss;
+Lowering LowerSegformer;
+Lowering LowerSiglipVision;
 Lowering LowerSmolLm3;
 Lowering LowerStableLm;
 Lowering LowerStarcoder2;
+Lowering LowerSwin;
 Lowering LowerT5;
 Lowering LowerVaultGemma;
 Lowering LowerVit;
@@ -185,6 +197,18 @@ inline constexpr Architecture kArchitectures[] = {
     {"roformer", LowerRoFormer},
     {"vit", LowerVit},
     {"deit", LowerDeit},
+    {"dinov2", LowerDinoV2},
+    {"dinov2_with_registers", LowerDinoV2WithRegisters},
+    {"dinov3_vit", LowerDinoV3},
+    {"clip_vision_model", LowerClipVision},
+    {"siglip_vision_model", LowerSiglipVision},
+    {"beit", LowerBeit},
+    {"data2vec-vision", LowerData2VecVision},
+    {"swin", LowerSwin},
+    {"segformer", LowerSegformer},
+    {"resnet", LowerResNet},
+    {"convnext", LowerConvNext},
+    {"mobilenet_v2", LowerMobileNetV2},
     {"roberta", LowerRoberta},
     {"t5", LowerT5},
     {"mt5", LowerT5},

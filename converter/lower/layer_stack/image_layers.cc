@@ -12,9 +12,6 @@ namespace {
 
 using schema::fb::PoolKind;
 
-// A convolution of groups is stored whole, with zeros between its groups.
-constexpr int64_t kMaxGroupedElements = int64_t{1} << 26;
-
 WindowShape WindowOver(const Flow& x) {
   WindowShape window;
   window.channels = x.channels;
@@ -97,21 +94,20 @@ Result<Flow> StackLowering::Convolution(const StackLayer& layer, const StackLaye
   StackLayer with_kernel = layer;
   with_kernel.kernel = {sequence ? 1 : info->shape[2], info->shape.back()};
   GRAFT_ASSIGN_OR_RETURN(const WindowShape window, Window(with_kernel, x));
-  const int64_t patch = window.elements();
-  if (layer.groups > 1 && out > kMaxGroupedElements / patch) {
-    return Mismatch(layer, "has groups, and as one matrix of " + std::to_string(out) + " x " +
-                               std::to_string(patch) + " more than " +
-                               std::to_string(kMaxGroupedElements) + " numbers");
-  }
   TensorPart part{.source = layer.weight, .source_rows = out};
-  part.groups = layer.groups;
   GRAFT_ASSIGN_OR_RETURN(const TensorId bias, FoldedBias(layer, norm, out, &part));
-  const TensorId kernels = graph_.Kernels(layer.weight, std::move(part), info->shape, out, patch);
+  const TensorId kernels = graph_.Kernels(layer.weight, std::move(part), info->shape, out,
+                                          window.elements() / layer.groups);
   Flow y = x;
-  if (x.is_planar || !IsEachPixel(window)) {
-    y.value = graph_.Patches(layer.weight + ".patches", x.value, window);
+  if (layer.groups == 1 && (x.is_planar || IsEachPixel(window))) {
+    if (x.is_planar) y.value = graph_.Patches(layer.weight + ".patches", x.value, window);
+    y.value = graph_.Linear(OpName(layer), y.value, kernels, bias);
+  } else {
+    ConvolutionShape shape;
+    shape.window = window;
+    shape.groups = layer.groups;
+    y.value = graph_.Convolution(OpName(layer), PixelRows(layer, x).value, kernels, bias, shape);
   }
-  y.value = graph_.Linear(OpName(layer), y.value, kernels, bias);
   y.is_planar = false;
   y.channels = out;
   y.height = window.out_height();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // StackLowering: layers one after another as ops. An image is a row for each pixel, its channels
-// side by side: a convolution is Patches and Linear, and flattening, which must give PyTorch's
-// order, a window over the whole.
+// side by side. A convolution over the graph's own input, which is planar, is Patches and Linear.
+// Flattening, which must give PyTorch's order, is a window over the whole.
 #pragma once
 
 #include <cstdint>

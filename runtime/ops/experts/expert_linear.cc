@@ -280,9 +280,9 @@ void PlanExpertLinears(PlanBuilder& plan, uint32_t first) {
   if (IsQuantized(FormatOf(plan, linear))) {
     const auto& weight =
         *plan.model().model().tensors()->Get(static_cast<uint32_t>(linear.weight()));
-    const auto parts =
-        static_cast<size_t>(plan.value(input).shape[1].size / weight.shape()->Get(1));
-    codes = QuantizedForm(plan, first, input, parts);
+    QuantizedRows form;
+    form.parts = static_cast<size_t>(plan.value(input).shape[1].size / weight.shape()->Get(1));
+    codes = QuantizedForm(plan, first, input, form);
   }
   const std::vector<PlanDimension>& shape = plan.value(choices).shape;
   const PlanDimension rows = shape[0];

@@ -103,8 +103,8 @@ TEST_SUITE("converter/image_files") {
     CHECK(Says(Fault(R"({"size": 32, "crop_pct": 0.9})", kUnsupported), {"crop_pct", "0.9"}));
     CHECK(Says(Fault(R"({"size": 32, "resample": 1})", kUnsupported), {"'resample' is 1"}));
     CHECK(Says(Fault(R"({"size": {"longest_edge": 32}})", kUnsupported), {"size.longest_edge"}));
-    CHECK(Says(Fault(R"({"image_processor_type": "CLIPImageProcessor"})", kUnsupported),
-               {"CLIPImageProcessor", "ViT and DeiT"}));
+    CHECK(Says(Fault(R"({"image_processor_type": "LevitImageProcessor"})", kUnsupported),
+               {"LevitImageProcessor", "ViT, DeiT"}));
     CHECK(Read(R"({"size": 32, "do_pad": false, "do_flip_channel_order": null})").height == 32);
   }
 

@@ -6,12 +6,12 @@
 #include <cstddef>
 
 #include "runtime/executor/step_runner.h"
+#include "runtime/ops/images/image_window.h"
 #include "runtime/ops/op_table.h"
 #include "schema/generated/model_generated.h"
 #include "schema/image_window.h"
 
 namespace graft::runtime::ops {
-namespace {
 
 ImageWindow WindowOf(const schema::fb::ImageWindow& window, bool is_planar) {
   const auto places = schema::PlacesOf(window);
@@ -29,6 +29,8 @@ ImageWindow WindowOf(const schema::fb::ImageWindow& window, bool is_planar) {
           places.ok() ? static_cast<size_t>(places->width) : 1,
           is_planar};
 }
+
+namespace {
 
 class Patches final : public StepRunner {
  public:
