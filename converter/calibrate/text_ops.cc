@@ -133,7 +133,8 @@ void RunRope(const OpCall& call, size_t begin, size_t end) {
 template <typename Function>
 void RunElements(const OpCall& call, size_t begin, size_t end, Function f) {
   const float* a = call.in.front().numbers;
-  const float* b = call.in.back().numbers;
+  // Ids and positions have no numbers, and nothing asks for them.
+  const float* b = call.in.back().numbers == nullptr ? a : call.in.back().numbers;
   for (size_t i = begin * call.out_width; i < end * call.out_width; ++i) {
     call.out[i] = static_cast<float>(f(static_cast<double>(a[i]), static_cast<double>(b[i])));
   }
