@@ -21,7 +21,7 @@ refused() {   # refused CODE TEXT ARGS...: exits with CODE and says TEXT
   [[ $? == "$code" ]] && grep -qF -- "$says" "$work/err"
 }
 
-head -c 2500 "$text" >"$work/text"
+head -c 1000 "$text" >"$work/text"
 printf 'The man opened the door\n\nOnce upon a time\n' >"$work/prompts"
 reference=$models/tales-holmes-f32.graft
 files=("$models/tales-holmes-int4.graft" "$reference")

@@ -218,8 +218,7 @@ TEST_SUITE("text/constrain/json_schema") {
             "'contains' at #");
     refused(R"({"unevaluatedProperties": false})", StatusCode::kUnsupported,
             "unevaluatedProperties");
-    refused(R"({"$ref": "other.json"})", StatusCode::kUnsupported,
-            "outside of the schema");
+    refused(R"({"$ref": "other.json"})", StatusCode::kUnsupported, "outside of the schema");
     refused(R"({"$ref": "#/nowhere"})", StatusCode::kInvalidArgument, "leads nowhere");
     refused(R"({"type": "string", "format": "iri"})", StatusCode::kUnsupported,
             "format 'iri' at #");
