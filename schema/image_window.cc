@@ -25,7 +25,7 @@ Result<int64_t> PlacesAlong(const Side& side) {
   if (side.pad + side.extra >= reach) {
     return Error(
         StatusCode::kCorrupt, "has a padding of %lld along the %s, but its window spans %lld",
-        static_cast<long long>(side.pad + side.extra), side.name, static_cast<long long>(reach));
+        static_cast<long long>(side.pad) + side.extra, side.name, static_cast<long long>(reach));
   }
   const int64_t padded = side.size + 2 * side.pad + side.extra;
   if (reach > padded) {

@@ -113,6 +113,7 @@ class Builder {
       case GbnfNode::Kind::kChoice: {
         if (node.parts.size() == 1) return Build(node.parts[0]);
         std::vector<GrammarSymbol> ways;
+        ways.reserve(node.parts.size());
         for (const GbnfNodeId part : node.parts) ways.push_back(Build(part));
         if (AreExpressions(ways)) {
           std::vector<Expression> all;

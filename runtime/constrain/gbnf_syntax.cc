@@ -218,9 +218,9 @@ class Parser {
     constexpr std::string_view kLetters = "ntr";
     constexpr std::string_view kMeanings = "\n\t\r";
     if (const size_t i = kLetters.find(c); i != std::string_view::npos) {
-      *code = static_cast<uint32_t>(kMeanings[i]);
+      *code = static_cast<unsigned char>(kMeanings[i]);
     } else if (digits == 0 && std::string_view("\\\"[]-^").find(c) != std::string_view::npos) {
-      *code = static_cast<uint32_t>(c);
+      *code = static_cast<unsigned char>(c);
     } else if (digits == 0) {
       return Fail("an escape is not known");
     }

@@ -317,6 +317,7 @@ StateId Recognizer::Trim(StateId state) {
   const std::vector<MemberSet> sets = std::move(sets_);
   Reset();
   std::vector<Expression> live;
+  live.reserve(kept.size());
   for (const Config& config : kept) live.push_back(config.expression);
   grammar_.pool().Compact(live);
   std::vector<uint32_t> path;

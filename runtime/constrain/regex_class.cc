@@ -219,7 +219,7 @@ Status RegexReader::ReadEscape(bool in_class, CharacterSet* set, uint32_t* code)
   const size_t letter =
       character.code < 0x80 ? kLetters.find(static_cast<char>(character.code)) : kLetters.npos;
   if (letter != kLetters.npos) {
-    *code = static_cast<uint32_t>(kMeanings[letter]);
+    *code = static_cast<unsigned char>(kMeanings[letter]);
     return OkStatus();
   }
   CharacterSet named;

@@ -275,7 +275,7 @@ Status Session::Save(const char* path) const {
 
 Status Session::Restore(const char* path) {
   GRAFT_RETURN_IF_ERROR(impl_->RequireText());
-  const Status status = ReadSavedSession(path, impl_->SavedTarget(), &impl_->position);
+  Status status = ReadSavedSession(path, impl_->SavedTarget(), &impl_->position);
   if (status.ok()) {
     impl_->states.Assign(impl_->position);
   } else if (impl_->position == 0) {

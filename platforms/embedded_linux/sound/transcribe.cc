@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // graft-run transcribe: what is said in a sound, shown as it comes.
+#include <cmath>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -46,7 +47,7 @@ struct Transcript {
 };
 
 std::string Clock(double seconds) {
-  const auto hundredths = static_cast<uint64_t>(seconds * 100.0 + 0.5);
+  const auto hundredths = static_cast<uint64_t>(std::llround(seconds * 100.0));
   return Format("%02u:%02u:%02u.%02u", static_cast<unsigned>(hundredths / 360000),
                 static_cast<unsigned>(hundredths / 6000 % 60),
                 static_cast<unsigned>(hundredths / 100 % 60),

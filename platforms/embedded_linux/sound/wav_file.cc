@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint16_t kPcm = 1, kFloat = 3, kExtensible = 0xFFFE;
 constexpr uint32_t kMinRate = 1000, kMaxRate = 768000;
-constexpr uint64_t kMaxSeconds = 6 * 3600;
+constexpr uint64_t kMaxSeconds = uint64_t{6} * 3600;
 constexpr uint32_t kMaxChannels = 64;
 
 struct Layout {

@@ -6,7 +6,7 @@
 
 namespace graft::runtime {
 
-JsonId SchemaCompiler::Wrap(std::string keyword, JsonId value, JsonId near) {
+JsonId SchemaCompiler::Wrap(const std::string& keyword, JsonId value, JsonId near) {
   const JsonId object = tree_.Add(JsonType::kObject, near);
   tree_.AddMember(object, keyword, value);
   return object;

@@ -103,7 +103,7 @@ class SchemaCompiler {
   bool AreDisjoint(JsonId a, JsonId b, size_t depth);
   bool ExcludeByProperty(JsonId a, JsonId b, size_t depth);
   JsonId TypesNode(uint32_t types, JsonId near);
-  JsonId Wrap(std::string keyword, JsonId value, JsonId near);
+  JsonId Wrap(const std::string& keyword, JsonId value, JsonId near);
 
   // schema_negation.cc
   JsonId Negate(JsonId schema, size_t depth);
