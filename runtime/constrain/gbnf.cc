@@ -117,6 +117,7 @@ class Builder {
         for (const GbnfNodeId part : node.parts) ways.push_back(Build(part));
         if (AreExpressions(ways)) {
           std::vector<Expression> all;
+          all.reserve(ways.size());
           for (const GrammarSymbol& way : ways) all.push_back(way.value);
           return Grammar::Is(grammar_.pool().Or(all));
         }
