@@ -5,6 +5,7 @@
 #include <ctime>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <graft/graft.h>
@@ -55,6 +56,9 @@ Status Render(const graft_model* model, const graft_chat_message* messages, size
   if (size == nullptr) return NullArgument("size");
   graft_chat_options given;
   GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+  if (given.messages_json != nullptr && message_count > 0) {
+    return Status(StatusCode::kInvalidArgument, "messages and messages_json are given");
+  }
   std::vector<runtime::ChatMessage> list;
   GRAFT_RETURN_IF_ERROR(ReadMessages(messages, message_count, &list));
   std::vector<runtime::ChatVariable> variables;
@@ -73,6 +77,13 @@ Status Render(const graft_model* model, const graft_chat_message* messages, size
   runtime::ChatOptions chat;
   chat.add_generation_prompt = given.without_generation_prompt == 0;
   chat.variables = variables;
+  const auto view = [](const char* text) {
+    return text == nullptr ? std::string_view() : std::string_view(text);
+  };
+  chat.messages_json = view(given.messages_json);
+  chat.tools_json = view(given.tools);
+  chat.documents_json = view(given.documents);
+  chat.variables_json = view(given.variables_json);
   chat.now = static_cast<std::time_t>(given.now_seconds);
   GRAFT_ASSIGN_OR_RETURN(const std::string rendered, chosen->Render(list, chat));
   return CopyOut(rendered, "bytes", text, capacity, size);

@@ -37,7 +37,12 @@ struct ChatVariable {
 struct ChatOptions {
   bool add_generation_prompt = true;  ///< end with what an answer begins with
   std::span<const ChatVariable> variables;
-  std::time_t now = 0;  ///< what the template takes the time to be; 0: the clock's
+  // JSON texts, which the template sees as transformers gives them; none if data() is null or empty.
+  std::string_view messages_json;   ///< a list, in place of the messages
+  std::string_view tools_json;      ///< a list of functions
+  std::string_view documents_json;  ///< a list of objects
+  std::string_view variables_json;  ///< an object, beside `variables`
+  std::time_t now = 0;              ///< what the template takes the time to be; 0: the clock's
 };
 
 /// Immutable: any number of threads may use it.
@@ -51,8 +56,8 @@ class ChatTemplate {
   ~ChatTemplate();
 
   /// The text of `messages`, as transformers' apply_chat_template gives it. All of them is UTF-8.
-  /// Errors   kInvalidArgument: the template refuses the messages (their order, a role), or they
-  ///          are not UTF-8;
+  /// Errors   kInvalidArgument: the template refuses the messages (their order, a role), they are
+  ///          not UTF-8, or a JSON text is not what it must be;
   ///          kOutOfRange: it takes more steps, memory or output than a template needs;
   ///          kCorrupt: it does what Python could not. The message names the line.
   Result<std::string> Render(std::span<const ChatMessage> messages,
@@ -73,6 +78,7 @@ class ModelTemplate {
 
   /// False: the file has no template.
   bool exists() const;
+  std::string_view source() const;  ///< empty: the file has none
 
   /// The template. The first call parses it; whoever never chats pays nothing. Any thread.
   /// Errors   kFailedPrecondition: the file has no template;

@@ -40,8 +40,8 @@ Status Interpreter::AppendTextOf(Value value, size_t max_bytes, std::string* out
   return AppendText(value, {max_bytes, &steps_left_}, out);
 }
 
-Status Interpreter::AppendJsonOf(Value value, int indent, std::string* out) {
-  return AppendJson(value, indent, {heap_.bytes_left(), &steps_left_}, out);
+Status Interpreter::AppendJsonOf(Value value, const JsonStyle& style, std::string* out) {
+  return AppendJson(value, style, {heap_.bytes_left(), &steps_left_}, out);
 }
 
 Result<Value> Interpreter::EvaluateMap(const Node& expression, Scope* scope) {

@@ -96,11 +96,34 @@ Result<Value> Indent(Interpreter& run, Value value, const Arguments& arguments) 
   return run.heap().Text(std::move(out));
 }
 
+/// The arguments stand in the order of transformers' own tojson.
 Result<Value> ToJson(Interpreter& run, Value value, const Arguments& arguments) {
-  GRAFT_ASSIGN_OR_RETURN(const int64_t indent, IntArgument(arguments, 0, "indent", -1));
-  if (indent < -1 || indent > 16) return Status(StatusCode::kCorrupt, "indent by 0 to 16");
+  JsonStyle style;
+  const auto is_true = [&](size_t place, std::string_view name) {
+    const Value* given = arguments.Find(place, name);
+    return given != nullptr && given->IsTrue();
+  };
+  style.ensure_ascii = is_true(0, "ensure_ascii");
+  if (const Value* given = arguments.Find(1, "indent");
+      given != nullptr && !given->Is(ValueKind::kNone)) {
+    GRAFT_ASSIGN_OR_RETURN(const int64_t indent, IntArgument(arguments, 1, "indent", -1));
+    if (indent < 0 || indent > 16) return Status(StatusCode::kCorrupt, "indent by 0 to 16");
+    style.indent = static_cast<int>(indent);
+  }
+  if (const Value* pair = arguments.Find(2, "separators");
+      pair != nullptr && !pair->Is(ValueKind::kNone)) {
+    const bool is_pair = pair->IsList() && pair->list().items.size() == 2 &&
+                         pair->list().items[0].IsString() && pair->list().items[1].IsString();
+    if (!is_pair) return Status(StatusCode::kCorrupt, "separators are two texts");
+    style.item_separator = pair->list().items[0].text();
+    style.key_separator = pair->list().items[1].text();
+    if (style.item_separator.size() + style.key_separator.size() > kBytesPerStep) {
+      return Status(StatusCode::kCorrupt, "separators of too many bytes");
+    }
+  }
+  style.sort_keys = is_true(3, "sort_keys");
   std::string out;
-  GRAFT_RETURN_IF_ERROR(run.AppendJsonOf(value, static_cast<int>(indent), &out));
+  GRAFT_RETURN_IF_ERROR(run.AppendJsonOf(value, style, &out));
   GRAFT_RETURN_IF_ERROR(run.Spend(out.size() / kCharactersPerStep));
   return run.heap().Text(std::move(out));
 }

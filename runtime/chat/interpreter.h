@@ -12,6 +12,7 @@
 
 #include "runtime/chat/syntax.h"
 #include "runtime/chat/value.h"
+#include "runtime/chat/value_text.h"
 #include "schema/result.h"
 
 namespace graft::runtime::chat {
@@ -68,7 +69,7 @@ class Interpreter {
   /// What str() makes of a value.
   Result<Value> TextOf(Value value);
   Status AppendTextOf(Value value, size_t max_bytes, std::string* out);
-  Status AppendJsonOf(Value value, int indent, std::string* out);
+  Status AppendJsonOf(Value value, const JsonStyle& style, std::string* out);
   /// The elements of what a loop may run over; `what` names the place in messages.
   Result<const List*> Elements(Value value);
   /// object.name and object[name].

@@ -74,6 +74,13 @@ Result<Value> FromItems(Interpreter& run, const std::vector<Keyed>& all) {
   return Value::Of(list);
 }
 
+/// What is false, such as None, has no elements for some filters.
+Result<const List*> ElementsIfAny(Interpreter& run, Value value) {
+  if (value.IsTrue()) return run.Elements(value);
+  GRAFT_ASSIGN_OR_RETURN(const List* const none, run.heap().NewList());
+  return none;
+}
+
 /// select, reject, selectattr, rejectattr.
 Result<Value> Choose(Interpreter& run, Value value, const Arguments& arguments, bool keeps,
                      bool by_attribute) {
@@ -82,7 +89,7 @@ Result<Value> Choose(Interpreter& run, Value value, const Arguments& arguments, 
     GRAFT_ASSIGN_OR_RETURN(attribute, TextArgument(arguments, 0, "attribute"));
   }
   const size_t test_place = by_attribute ? 1 : 0;
-  GRAFT_ASSIGN_OR_RETURN(const List* all, run.Elements(value));
+  GRAFT_ASSIGN_OR_RETURN(const List* all, ElementsIfAny(run, value));
   GRAFT_ASSIGN_OR_RETURN(List * chosen, run.heap().NewList());
   const Arguments rest = arguments.From(test_place + 1);
   for (const Value item : all->items) {
@@ -209,7 +216,7 @@ Result<Value> Unique(Interpreter& run, Value value, const Arguments& arguments) 
 }
 
 Result<Value> MapElements(Interpreter& run, Value value, const Arguments& arguments) {
-  GRAFT_ASSIGN_OR_RETURN(const List* all, run.Elements(value));
+  GRAFT_ASSIGN_OR_RETURN(const List* all, ElementsIfAny(run, value));
   GRAFT_ASSIGN_OR_RETURN(List * mapped, run.heap().NewList());
   const Value* attribute = arguments.Find(SIZE_MAX, "attribute");
   const Value* fallback = arguments.Find(SIZE_MAX, "default");

@@ -243,11 +243,18 @@ Status Heap::Append(List* list, Value value) {
   return OkStatus();
 }
 
-Status Heap::Set(Map* map, std::string_view name, Value value) {
+Status Heap::Add(Map* map, std::string_view name, Value value) {
   // Members are looked for one by one.
   if (map->members.size() >= kMaxMembers) {
     return Error(StatusCode::kOutOfRange, "a map of more than %zu members", kMaxMembers);
   }
+  GRAFT_RETURN_IF_ERROR(Charge(2 * kMemberBytes));
+  map->members.emplace_back(name, value);
+  return OkStatus();
+}
+
+Status Heap::Set(Map* map, std::string_view name, Value value) {
+  if (map->Find(name) == nullptr) return Add(map, name, value);
   GRAFT_RETURN_IF_ERROR(Charge(2 * kMemberBytes));
   map->Set(name, value);
   return OkStatus();

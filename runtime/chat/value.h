@@ -151,6 +151,8 @@ class Heap {
   /// Appends within the limit.
   Status Append(List* list, Value value);
   Status Set(Map* map, std::string_view name, Value value);
+  /// The same for a name that the map has not.
+  Status Add(Map* map, std::string_view name, Value value);
 
   size_t bytes_left() const { return bytes_left_; }
 

@@ -2,6 +2,7 @@
 #include "runtime/chat/value_text.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -9,6 +10,10 @@
 #include <cstring>
 #include <limits>
 #include <string_view>
+#include <utility>
+#include <vector>
+
+#include "runtime/constrain/json/json_tree.h"
 
 namespace graft::runtime::chat {
 namespace {
@@ -87,18 +92,31 @@ void AppendRepr(std::string_view text, std::string* out) {
   out->push_back(quote);
 }
 
-void AppendJsonString(std::string_view text, std::string* out) {
+void AppendEscape(uint32_t unit, std::string* out) {
+  char escape[16];
+  std::snprintf(escape, sizeof(escape), "\\u%04x", unit);
+  out->append(escape);
+}
+
+void AppendJsonString(std::string_view text, bool ensure_ascii, std::string* out) {
   out->push_back('"');
-  for (const char c : text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
     constexpr std::string_view kPlain = "\"\\\n\r\t\b\f";
     constexpr std::string_view kEscaped = "\"\\nrtbf";
     const auto byte = static_cast<uint8_t>(c);
     if (const size_t at = kPlain.find(c); at != std::string_view::npos) {
       out->append(1, '\\').append(1, kEscaped[at]);
     } else if (byte < 0x20) {
-      char escape[8];
-      std::snprintf(escape, sizeof(escape), "\\u%04x", byte);
-      out->append(escape);
+      AppendEscape(byte, out);
+    } else if (ensure_ascii && byte >= 0x80) {
+      const size_t bytes = byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+      uint32_t code = byte & (0x7Fu >> bytes);
+      for (size_t k = 1; k < bytes && i + 1 < text.size(); ++k) {
+        code = code << 6 | (static_cast<uint8_t>(text[++i]) & 0x3Fu);
+      }
+      if (code >= 0x10000) AppendEscape(0xD7C0 + (code >> 10), out);
+      AppendEscape(code >= 0x10000 ? 0xDC00 + (code & 0x3FF) : code, out);
     } else {
       out->push_back(c);
     }
@@ -106,11 +124,55 @@ void AppendJsonString(std::string_view text, std::string* out) {
   out->push_back('"');
 }
 
+Result<Value> NumberOf(const std::string& text, const char* name) {
+  if (text.find_first_of(".eE") != std::string::npos) {
+    return Value::Of(std::strtod(text.c_str(), nullptr));
+  }
+  errno = 0;
+  const long long number = std::strtoll(text.c_str(), nullptr, 10);
+  if (errno == 0) return Value::Of(static_cast<int64_t>(number));
+  return Error(StatusCode::kInvalidArgument, "the %s has an integer that exceeds 64 bits: %.40s",
+               name, text.c_str());
+}
+
+Result<Value> ValueOf(const JsonTree& tree, JsonId id, const char* name, Heap* heap) {
+  const JsonNode& node = tree[id];
+  switch (node.type) {
+    case JsonType::kNull:
+      break;
+    case JsonType::kFalse:
+    case JsonType::kTrue:
+      return Value::Of(node.type == JsonType::kTrue);
+    case JsonType::kNumber:
+      return NumberOf(node.text, name);
+    case JsonType::kString:
+      return heap->Text(node.text);
+    case JsonType::kArray: {
+      GRAFT_ASSIGN_OR_RETURN(List * list, heap->NewList());
+      for (const JsonId item : node.items) {
+        GRAFT_ASSIGN_OR_RETURN(const Value value, ValueOf(tree, item, name, heap));
+        GRAFT_RETURN_IF_ERROR(heap->Append(list, value));
+      }
+      return Value::Of(list);
+    }
+    case JsonType::kObject: {
+      GRAFT_ASSIGN_OR_RETURN(Map * map, heap->NewMap());
+      for (const auto& [key, member] : node.members) {
+        GRAFT_ASSIGN_OR_RETURN(const Value owned, heap->Text(key));
+        GRAFT_ASSIGN_OR_RETURN(const Value value, ValueOf(tree, member, name, heap));
+        GRAFT_RETURN_IF_ERROR(heap->Add(map, owned.text(), value));
+      }
+      return Value::Of(map);
+    }
+  }
+  return Value::None();
+}
+
 /// Writes values in one of two spellings.
 class Writer {
  public:
-  Writer(bool is_json, int indent, const WriteLimits& limits, std::string* out)
-      : is_json_(is_json), indent_(indent), limits_(limits), out_(out) {}
+  Writer(bool is_json, const JsonStyle& style, const WriteLimits& limits, std::string* out)
+      : is_json_(is_json), style_(style), limits_(limits), out_(out) {}
 
   Status Write(Value value, int depth) {
     if (depth > kMaxValueDepth) {
@@ -133,11 +195,11 @@ class Writer {
         out_->append(std::to_string(value.int_value()));
         break;
       case ValueKind::kFloat:
-        AppendFloat(value.float_value(), out_);
+        WriteFloat(value.float_value());
         break;
       case ValueKind::kString:
         if (is_json_) {
-          AppendJsonString(value.text(), out_);
+          AppendJsonString(value.text(), style_.ensure_ascii, out_);
         } else {
           AppendRepr(value.text(), out_);
         }
@@ -164,15 +226,27 @@ class Writer {
     return Pay(1 + bytes / kCharactersPerStep, limits_.steps_left);
   }
 
+  void WriteFloat(double number) {
+    if (is_json_ && !std::isfinite(number)) {
+      out_->append(std::isnan(number) ? "NaN" : number < 0 ? "-Infinity" : "Infinity");
+    } else {
+      AppendFloat(number, out_);
+    }
+  }
+
   /// What stands between and around elements.
   void Break(bool is_first, int depth) {
-    if (!is_first) out_->append(indent_ < 0 ? ", " : ",");
+    if (!is_first && style_.item_separator.data() != nullptr) {
+      out_->append(style_.item_separator);
+    } else if (!is_first) {
+      out_->append(style_.indent < 0 ? ", " : ",");
+    }
     NewLine(depth);
   }
   void NewLine(int depth) {
-    if (indent_ < 0) return;
+    if (style_.indent < 0) return;
     out_->push_back('\n');
-    out_->append(static_cast<size_t>(indent_) * static_cast<size_t>(depth), ' ');
+    out_->append(static_cast<size_t>(style_.indent) * static_cast<size_t>(depth), ' ');
   }
 
   Status WriteList(const List& list, int depth) {
@@ -190,16 +264,23 @@ class Writer {
 
   Status WriteMap(const Map& map, int depth) {
     out_->push_back('{');
-    for (size_t i = 0; i < map.members.size(); ++i) {
+    std::vector<size_t> order(map.members.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+    if (style_.sort_keys) {
+      std::sort(order.begin(), order.end(),
+                [&](size_t a, size_t b) { return map.members[a].first < map.members[b].first; });
+    }
+    for (size_t i = 0; i < order.size(); ++i) {
+      const auto& [name, value] = map.members[order[i]];
       Break(i == 0, depth + 1);
-      GRAFT_RETURN_IF_ERROR(Check(map.members[i].first.size()));
+      GRAFT_RETURN_IF_ERROR(Check(name.size()));
       if (is_json_) {
-        AppendJsonString(map.members[i].first, out_);
+        AppendJsonString(name, style_.ensure_ascii, out_);
       } else {
-        AppendRepr(map.members[i].first, out_);
+        AppendRepr(name, out_);
       }
-      out_->append(": ");
-      GRAFT_RETURN_IF_ERROR(Write(map.members[i].second, depth + 1));
+      out_->append(style_.key_separator);
+      GRAFT_RETURN_IF_ERROR(Write(value, depth + 1));
     }
     if (!map.members.empty()) NewLine(depth);
     out_->push_back('}');
@@ -207,7 +288,7 @@ class Writer {
   }
 
   const bool is_json_;
-  const int indent_;
+  const JsonStyle style_;
   const WriteLimits limits_;
   std::string* out_;
 };
@@ -225,11 +306,17 @@ Status AppendText(Value value, const WriteLimits& limits, std::string* out) {
     return OkStatus();
   }
   if (value.Is(ValueKind::kUndefined)) return OkStatus();
-  return Writer(false, -1, limits, out).Write(value, 0);
+  return Writer(false, JsonStyle(), limits, out).Write(value, 0);
 }
 
-Status AppendJson(Value value, int indent, const WriteLimits& limits, std::string* out) {
-  return Writer(true, indent, limits, out).Write(value, 0);
+Status AppendJson(Value value, const JsonStyle& style, const WriteLimits& limits,
+                  std::string* out) {
+  return Writer(true, style, limits, out).Write(value, 0);
+}
+
+Result<Value> ReadJsonValue(std::string_view json, const char* name, Heap* heap) {
+  GRAFT_ASSIGN_OR_RETURN(const JsonTree tree, JsonTree::Parse(json, name));
+  return ValueOf(tree, 0, name, heap);
 }
 
 }  // namespace graft::runtime::chat

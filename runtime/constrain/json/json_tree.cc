@@ -12,7 +12,8 @@ namespace graft::runtime {
 /// Reads one text, depth first.
 class JsonReader {
  public:
-  JsonReader(std::string_view text, JsonTree* tree) : text_(text), tree_(*tree) {}
+  JsonReader(std::string_view text, const char* name, JsonTree* tree)
+      : text_(text), name_(name), tree_(*tree) {}
 
   Status Read() {
     GRAFT_RETURN_IF_ERROR(ReadValue(kNoJson, {}, 0));
@@ -22,7 +23,8 @@ class JsonReader {
 
  private:
   Status Fail(const char* what) const {
-    return Error(StatusCode::kInvalidArgument, "the schema is not JSON: %s at byte %zu", what, at_);
+    return Error(StatusCode::kInvalidArgument, "the %s is not JSON: %s at byte %zu", name_, what,
+                 at_);
   }
 
   void SkipSpace() {
@@ -41,11 +43,11 @@ class JsonReader {
 
   Status ReadValue(JsonId parent, std::string step, size_t depth) {
     if (depth > kMaxSchemaDepth) {
-      return Error(StatusCode::kInvalidArgument, "the schema is nested deeper than %zu levels",
+      return Error(StatusCode::kInvalidArgument, "the %s is nested deeper than %zu levels", name_,
                    kMaxSchemaDepth);
     }
     if (tree_.nodes_.size() >= kMaxSchemaValues) {
-      return Error(StatusCode::kInvalidArgument, "the schema has more than %zu values",
+      return Error(StatusCode::kInvalidArgument, "the %s has more than %zu values", name_,
                    kMaxSchemaValues);
     }
     SkipSpace();
@@ -184,18 +186,21 @@ class JsonReader {
   }
 
   std::string_view text_;
+  const char* name_;
   JsonTree& tree_;
   size_t at_ = 0;
 };
 
-Result<JsonTree> JsonTree::Parse(std::string_view text) {
+Result<JsonTree> JsonTree::Parse(std::string_view text, const char* name) {
   if (text.size() > kMaxSchemaBytes) {
-    return Error(StatusCode::kInvalidArgument, "the schema has %zu bytes, more than %zu",
+    return Error(StatusCode::kInvalidArgument, "the %s has %zu bytes, more than %zu", name,
                  text.size(), kMaxSchemaBytes);
   }
-  if (!IsValidUtf8(text)) return Status(StatusCode::kInvalidArgument, "the schema is not UTF-8");
+  if (!IsValidUtf8(text)) {
+    return Error(StatusCode::kInvalidArgument, "the %s is not UTF-8", name);
+  }
   JsonTree tree;
-  GRAFT_RETURN_IF_ERROR(JsonReader(text, &tree).Read());
+  GRAFT_RETURN_IF_ERROR(JsonReader(text, name, &tree).Read());
   return tree;
 }
 

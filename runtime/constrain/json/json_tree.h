@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JsonTree: a schema's JSON, read within limits, whose values remember where they stand. The
+// JsonTree: JSON read within limits, mostly a schema, whose values remember where they stand. The
 // compiler adds values of its own, which stand where those do that they were made of.
 #pragma once
 
@@ -36,9 +36,9 @@ struct JsonNode {
 
 class JsonTree {
  public:
-  /// The root is value 0.
+  /// The root is value 0. `name`: what messages call the text.
   /// Errors   kInvalidArgument: no JSON, not UTF-8, a key twice in one object, or over a limit.
-  static Result<JsonTree> Parse(std::string_view text);
+  static Result<JsonTree> Parse(std::string_view text, const char* name = "schema");
 
   const JsonNode& operator[](JsonId id) const { return nodes_[id]; }
   bool IsObject(JsonId id) const { return nodes_[id].type == JsonType::kObject; }

@@ -32,9 +32,15 @@ typedef struct graft_chat_options {
   const graft_chat_variable* variables; /* variable_count of them */
   size_t variable_count;
   int64_t now_seconds; /* what the template takes the time to be, since 1970; default: the clock */
+  /* JSON that the template sees as transformers gives it; NULL: none. */
+  const char* messages_json;  /* a list of messages, with calls and their results, in place of
+                                `messages` */
+  const char* tools;          /* a list of functions that the model may call */
+  const char* documents;      /* a list of objects */
+  const char* variables_json; /* an object of further variables, of any type */
 } graft_chat_options;
 #define GRAFT_CHAT_OPTIONS_INIT \
-  { sizeof(graft_chat_options), 0, NULL, NULL, 0, 0 }
+  { sizeof(graft_chat_options), 0, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL }
 
 /* Gives the text the model was trained to see for `messages`, by its own chat template, as
  * transformers' apply_chat_template does. It follows the rule of capacity, with *size in bytes, and
@@ -43,7 +49,8 @@ typedef struct graft_chat_options {
  * for a model; one in options is parsed in each call. `options` may be NULL.
  * Thread   Any.
  * Errors   FAILED_PRECONDITION: no chat template.
- *          INVALID_ARGUMENT: the template refuses the messages, or a text is not valid UTF-8.
+ *          INVALID_ARGUMENT: the template refuses the messages, a text is not valid UTF-8, a JSON is
+ *          not what it must be, messages in both ways.
  *          CORRUPT, UNSUPPORTED: a template that cannot be run.
  *          OUT_OF_RANGE: capacity; a template that takes too many steps, too much memory or output.
  */

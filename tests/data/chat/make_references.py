@@ -35,6 +35,8 @@ TALKS = [
 folder = pathlib.Path(sys.argv[1])
 rows = []
 for path in sorted(folder.glob("*.jinja")):
+    if path.stem.startswith("tools_"):  # make_tool_references.py
+        continue
     bos, eos = TOKENS[path.stem]
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), bos_token=bos or None, eos_token=eos)
     tokenizer.chat_template = path.read_text(encoding="utf-8")

@@ -84,6 +84,78 @@ TEST_SUITE("chat/template") {
     }
   }
 
+  TEST_CASE("tools, calls, results, documents and variables of any type") {
+    const std::string rows = ReadData("tool_references.jsonl");
+    std::map<std::string, int> rendered;
+    int refused = 0;
+    for (size_t at = 0; at < rows.size();) {
+      const size_t end = rows.find('\n', at);
+      const auto document =
+          converter::JsonDocument::Parse(rows.substr(at, end - at), "tool_references");
+      at = end + 1;
+      const converter::JsonValue row = (*document)->root();
+      const auto get = [&](const char* key) { return row.GetString(key).value(); };
+      const std::string name = get("template");
+      CAPTURE(name);
+      const auto created = ChatTemplate::Create(ReadData(name + ".jinja"), "<s>", "</s>");
+      REQUIRE_MESSAGE(created.ok(), created.status().message());
+      const std::string texts[] = {get("messages"), get("tools"), get("documents"),
+                                   get("variables")};
+      ChatOptions options;
+      options.messages_json = texts[0];
+      options.tools_json = texts[1];
+      options.documents_json = texts[2];
+      options.variables_json = texts[3];
+      const Result<std::string> text = (*created)->Render({}, options);
+      if (row.Has("refused")) {
+        ++refused;
+        CHECK(!text.ok());
+      } else {
+        ++rendered[name];
+        REQUIRE_MESSAGE(text.ok(), text.status().message());
+        CHECK(*text == get("text"));
+      }
+    }
+    CHECK(rendered.size() == 7);
+    CHECK(refused == 2);
+    for (const auto& [name, count] : rendered) CHECK_MESSAGE(count >= 3, name);
+  }
+
+  TEST_CASE("JSON for a template that is not what it must be is refused") {
+    const auto created = ChatTemplate::Create("{{ messages|length }}{{ tools }}{{ x }}", "", "");
+    const auto refused = [&](std::string_view ChatOptions::*json, std::string_view value,
+                             const char* part) {
+      ChatOptions options;
+      options.*json = value;
+      const Result<std::string> text = (*created)->Render({}, options);
+      CHECK(text.status().code() == StatusCode::kInvalidArgument);
+      CHECK_MESSAGE(text.status().message().find(part) != std::string_view::npos,
+                    text.status().message());
+    };
+    refused(&ChatOptions::messages_json, "{}", "the list of messages is not one of objects");
+    refused(&ChatOptions::messages_json, "[1]", "the list of messages is not one of objects");
+    refused(&ChatOptions::messages_json, "", "the list of messages is not JSON");
+    refused(&ChatOptions::tools_json, "[{\"a\": 1, \"a\": 2}]", "the list of tools is not JSON");
+    refused(&ChatOptions::tools_json, "[\"\xFF\"]", "the list of tools is not UTF-8");
+    refused(&ChatOptions::documents_json, "[[]]", "the list of documents is not one of objects");
+    refused(&ChatOptions::variables_json, "[]", "the variables are not an object");
+    refused(&ChatOptions::variables_json, "{\"x\": 9223372036854775808}", "exceeds 64 bits");
+    const std::string deep(300, '[');
+    refused(&ChatOptions::variables_json, deep, "nested deeper");
+    ChatOptions good;
+    good.messages_json = "[]";
+    good.variables_json = R"({"x": [1, -0.5, 1e2, true, null, "y"]})";
+    CHECK((*created)->Render({}, good).value() == "0None[1, -0.5, 100.0, True, None, 'y']");
+  }
+
+  TEST_CASE("tojson as transformers has it") {
+    CHECK(Rendered("{{ {'b': 1, 'a': [1]}|tojson(separators=(',', ':'), sort_keys=true) }}") ==
+          "{\"a\":[1],\"b\":1}");
+    CHECK(Rendered("{{ '\xC3\xA9\xF0\x9F\x98\x80'|tojson(true) }}") == "\"\\u00e9\\ud83d\\ude00\"");
+    CHECK(Rendered("{{ [1]|tojson(false, 1) }}{{ [1]|tojson(indent=none) }}") == "[\n 1\n][1]");
+    CHECK(Rendered("{{ none|selectattr('a')|list }}{{ none|map('upper')|list }}") == "[][]");
+  }
+
   TEST_CASE("a mistake in a template is named with its line") {
     CHECK(Rendered("a\n{% if x %}").find("line 2") != std::string::npos);
     CHECK(Rendered("{{ 'a }}").find("a string does not end") != std::string::npos);
