@@ -15,6 +15,7 @@
 #include "platforms/embedded_linux/constraint_options.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/reply_reader.h"
 #include "platforms/embedded_linux/sampling_options.h"
 #include "platforms/embedded_linux/text_input.h"
 #include "platforms/embedded_linux/thread_options.h"
@@ -28,6 +29,7 @@ constexpr char kCommands[] =
     "  /reset          forget the talk\n"
     "  /system TEXT    forget the talk, and start with this instruction (none: without one)\n"
     "  /pack FILE      go on with what this pack makes of the model (none: with the model)\n"
+    "  /tool TEXT      the result of the first call that has none; the last of them is answered\n"
     "  /help           this list\n"
     "  /exit           end; so does the end of input\n"
     "A line that ends with \\ goes on in the next. Ctrl-C stops the answer.\n";
@@ -41,6 +43,8 @@ struct Settings {
   std::vector<std::string> set;
   SamplingOptions sampling{/*default_max_tokens=*/1024};
   ConstraintOptions constraint;
+  ReplySettings reply;
+  bool json = false;
   ThreadOptions threads;
   uint64_t context = 0;
   int32_t kv_format = GRAFT_KV_AUTO;
@@ -55,6 +59,8 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.StringList("set", &settings->set);
   settings->sampling.AddTo(&options);
   settings->constraint.AddTo(&options);
+  settings->reply.AddTo(&options);
+  options.Flag("json", &settings->json);
   settings->threads.AddTo(&options);
   options.Integer("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
@@ -63,6 +69,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
     return problem;
   }
   if (std::string problem = settings->constraint.Check(); !problem.empty()) return problem;
+  if (std::string problem = settings->sampling.Check(); !problem.empty()) return problem;
   for (const std::string& pair : settings->set) {
     if (pair.find('=') == std::string::npos || pair[0] == '=') return "--set takes NAME=VALUE";
   }
@@ -71,13 +78,31 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
 
 struct Turn {
   std::string role;
-  std::string text;
+  std::string message;  // in JSON
+};
+
+Turn TurnOf(const std::string& role, const std::string& text) {
+  return {role, JsonObject().String("role", role).String("content", text).Text()};
+}
+
+/// An answer as it comes.
+struct Answer {
+  std::string text;               // as the model writes it
+  ReplyReader* reader = nullptr;  // null: it is shown as it is
+  graft_status status = GRAFT_OK;
+  graft_error error{};
 };
 
 int32_t OnToken(void* user, int32_t, const char* text, size_t size) {
-  static_cast<std::string*>(user)->append(text, size);
+  auto* const answer = static_cast<Answer*>(user);
+  answer->text.append(text, size);
   if (size == 0) return 0;
-  std::fwrite(text, 1, size, stdout);
+  if (answer->reader == nullptr) {
+    std::fwrite(text, 1, size, stdout);
+  } else if (answer->status == GRAFT_OK) {
+    answer->status = answer->reader->Append({text, size}, &answer->error);
+    if (answer->status != GRAFT_OK) return 1;
+  }
   return std::fflush(stdout) == 0 ? 0 : 1;  // nobody reads any more
 }
 
@@ -112,40 +137,124 @@ class Conversation {
     return false;
   }
 
-  void Reset() { turns_.resize(has_system_ ? 1 : 0); }
+  void Reset() {
+    turns_.resize(has_system_ ? 1 : 0);
+    calls_.clear();
+  }
   void Reset(const std::string& system) {
     has_system_ = !system.empty();
     turns_.clear();
-    if (has_system_) turns_.push_back({"system", system});
+    calls_.clear();
+    if (has_system_) turns_.push_back(TurnOf("system", system));
   }
 
   /// Answers `text`, showing the answer as it comes. What fails is printed and forgotten; false
   /// then.
-  bool Answer(const std::string& text) {
-    turns_.push_back({"user", text});
-    std::vector<int32_t> prompt;
-    if (!MakePrompt(&prompt)) {
-      turns_.pop_back();
+  bool AnswerMessage(const std::string& text) {
+    calls_.clear();
+    return Respond(TurnOf("user", text));
+  }
+
+  /// The result of the first call that has none. The last is answered.
+  bool TakeResult(const std::string& text) {
+    if (calls_.empty()) {
+      Fail("", "no call waits for a result");
       return false;
     }
-    std::string answer;
-    graft_error error{};
-    const graft_status status = Generate(prompt, &answer, &error);
-    if (!answer.empty() && !answer.ends_with('\n')) std::fputc('\n', stdout);
-    std::fflush(stdout);
-    if (status != GRAFT_OK && status != GRAFT_CANCELLED) {
-      Fail(settings_.file, error.message);
-      turns_.pop_back();
-      return false;
-    }
-    turns_.push_back({"assistant", answer});
+    const ReplyReader::Call call = calls_.front();
+    JsonObject message;
+    message.String("role", "tool").String("tool_call_id", call.id).String("name", call.name);
+    Turn turn = {"tool", message.String("content", text).Text()};
+    calls_.erase(calls_.begin());
+    if (calls_.empty()) return Respond(std::move(turn));
+    turns_.push_back(std::move(turn));
     return true;
   }
 
  private:
+  bool ReadsReplies() const {
+    return settings_.json || settings_.reply.has_tools || settings_.reply.has_format;
+  }
+
+  bool Respond(Turn turn) {
+    turns_.push_back(std::move(turn));
+    std::vector<int32_t> prompt;
+    std::string prompt_text;
+    if (!MakePrompt(&prompt, &prompt_text)) {
+      turns_.pop_back();
+      return false;
+    }
+    Answer answer;
+    ReplyReader reader(!settings_.json);
+    graft_generate_result result{};
+    result.struct_size = sizeof(result);
+    graft_status status = GRAFT_OK;
+    if (ReadsReplies()) {
+      answer.reader = &reader;
+      status = reader.Begin(model_, settings_.reply, prompt_text, &answer.error);
+    }
+    if (status == GRAFT_OK) status = Generate(prompt, &answer, &result);
+    if (answer.status != GRAFT_OK) status = answer.status;
+    return Conclude(status, reader, result, &answer);
+  }
+
+  /// Shows the end of an answer, and makes it a turn.
+  bool Conclude(graft_status status, ReplyReader& reader, const graft_generate_result& result,
+                Answer* answer) {
+    const bool is_answer = status == GRAFT_OK || status == GRAFT_CANCELLED;
+    if (is_answer && answer->reader != nullptr) {
+      graft_error error{};
+      if (reader.Finish(&error) != GRAFT_OK) return FailCall(settings_.file, error) == kExitOk;
+    }
+    const std::string& shown = answer->reader != nullptr ? reader.text() : answer->text;
+    const bool ends_line = shown.empty() || shown.ends_with('\n') || !reader.calls().empty();
+    if (!settings_.json && !ends_line) std::fputc('\n', stdout);
+    std::fflush(stdout);
+    if (!is_answer) {
+      Fail(settings_.file, answer->error.message);
+      turns_.pop_back();
+      return false;
+    }
+    if (answer->reader == nullptr) {
+      turns_.push_back(TurnOf("assistant", answer->text));
+      return true;
+    }
+    if (settings_.json) PrintAnswer(reader, result, status);
+    calls_ = reader.calls();
+    std::string message = reader.Message();
+    if (message.empty()) return false;
+    turns_.push_back({"assistant", std::move(message)});
+    return true;
+  }
+
+  static void PrintAnswer(const ReplyReader& reader, const graft_generate_result& result,
+                          graft_status status) {
+    std::vector<JsonObject> calls;
+    for (const ReplyReader::Call& call : reader.calls()) {
+      calls.push_back(JsonObject()
+                          .String("id", call.id)
+                          .String("name", call.name)
+                          .Json("arguments", call.arguments));
+    }
+    JsonObject()
+        .String("text", reader.text())
+        .String("thinking", reader.thinking())
+        .Objects("tool_calls", calls)
+        .Integer("prompt_tokens", result.prompt_tokens)
+        .Integer("reused_tokens", result.reused_tokens)
+        .Integer("generated_tokens", result.generated_tokens)
+        .String("stop_reason",
+                status == GRAFT_CANCELLED ? "cancelled" : StopReasonName(result.stop_reason))
+        .Print();
+    std::fflush(stdout);
+  }
+
   bool Render(std::string* text) const {
-    std::vector<graft_chat_message> messages;
-    for (const Turn& turn : turns_) messages.push_back({turn.role.c_str(), turn.text.c_str()});
+    std::string messages = "[";
+    for (const Turn& turn : turns_) {
+      messages.append(messages.size() > 1 ? ", " : "").append(turn.message);
+    }
+    messages += ']';
     std::vector<graft_chat_variable> variables;
     for (size_t i = 0; i < names_.size(); ++i) {
       variables.push_back({names_[i].c_str(), values_[i].c_str()});
@@ -154,30 +263,33 @@ class Conversation {
     if (!template_text_.empty()) options.template_text = template_text_.c_str();
     options.variables = variables.data();
     options.variable_count = variables.size();
+    options.messages_json = messages.c_str();
+    options.tools = settings_.reply.tools_or_null();
     return FillWhole(settings_.file, 4096, text,
                      [&](char* room, size_t capacity, size_t* size, graft_error* error) {
-                       return graft_model_render_chat(model_, messages.data(), messages.size(),
-                                                      &options, room, capacity, size, error);
+                       return graft_model_render_chat(model_, nullptr, 0, &options, room, capacity,
+                                                      size, error);
                      });
   }
 
   /// The ids of the conversation; its oldest turns go if it has outgrown the context.
-  bool MakePrompt(std::vector<int32_t>* prompt) {
+  bool MakePrompt(std::vector<int32_t>* prompt, std::string* text) {
     size_t forgotten = 0;
     for (;;) {
-      std::string text;
-      if (!Render(&text) || !Tokenize(settings_.file, model_, text, false, prompt)) return false;
+      if (!Render(text) || !Tokenize(settings_.file, model_, *text, false, prompt)) return false;
       const uint64_t room = std::min<uint64_t>(settings_.sampling.max_tokens, context_ / 4);
       if (prompt->size() + room <= context_) break;
       const size_t first = has_system_ ? 1 : 0;
-      if (turns_.size() < first + 3) {
+      size_t end = first + 1;  // of the oldest message and what answers it
+      while (end < turns_.size() && turns_[end].role != "user") ++end;
+      if (end >= turns_.size()) {
         if (prompt->size() < context_) break;
         Fail(settings_.file, Format("the talk takes %zu tokens, the context holds %" PRIu64,
                                     prompt->size(), context_));
         return false;
       }
       turns_.erase(turns_.begin() + static_cast<ptrdiff_t>(first),
-                   turns_.begin() + static_cast<ptrdiff_t>(first) + 2);
+                   turns_.begin() + static_cast<ptrdiff_t>(end));
       ++forgotten;
     }
     if (forgotten > 0) {
@@ -189,16 +301,17 @@ class Conversation {
     return false;
   }
 
-  graft_status Generate(const std::vector<int32_t>& prompt, std::string* answer,
-                        graft_error* error) {
+  graft_status Generate(const std::vector<int32_t>& prompt, Answer* answer,
+                        graft_generate_result* result) {
     std::vector<const char*> stop;
     graft_generate_options options = settings_.sampling.ToGenerateOptions(&stop);
     settings_.constraint.SetIn(&options);
+    if (ReadsReplies()) settings_.reply.SetIn(&options);
     options.seed += answers_++;
     options.whole_prompt = 1;  // what the session holds of the conversation is not computed again
     const InterruptGuard guard(session_);
     return graft_session_generate(session_, prompt.data(), prompt.size(), &options, OnToken, answer,
-                                  nullptr, error);
+                                  result, &answer->error);
   }
 
   const Settings& settings_;
@@ -209,33 +322,10 @@ class Conversation {
   std::vector<std::string> names_;
   std::vector<std::string> values_;
   std::vector<Turn> turns_;
+  std::vector<ReplyReader::Call> calls_;  // that have no result yet
   bool has_system_ = false;
   uint64_t answers_ = 0;
 };
-
-/// The next line of standard input, without its end; false if there is none. By stdio: the streams
-/// of the C++ library bring all of its locales along, 0.3 MB of a static program.
-bool ReadLine(std::string* line) {
-  line->clear();
-  int c = 0;
-  while ((c = std::getchar()) != EOF && c != '\n') *line += static_cast<char>(c);
-  return c != EOF || !line->empty();
-}
-
-/// One message, which may take several lines; false at the end of input.
-bool ReadMessage(bool is_terminal, std::string* message) {
-  message->clear();
-  for (bool is_first = true;; is_first = false) {
-    if (is_terminal) std::fputs(is_first ? "> " : "  ", stderr);
-    std::string line;
-    if (!ReadLine(&line)) return !message->empty();
-    if (line.ends_with('\r')) line.pop_back();
-    const bool goes_on = line.ends_with('\\');
-    if (goes_on) line.back() = '\n';
-    *message += line;
-    if (!goes_on) return true;
-  }
-}
 
 /// Talks until the input ends.
 int Converse(Conversation* conversation) {
@@ -252,13 +342,17 @@ int Converse(Conversation* conversation) {
     } else if (message == "/pack" || message.starts_with("/pack ")) {
       all_answered =
           conversation->Swap(message.substr(std::min<size_t>(message.size(), 6))) && all_answered;
+    } else if (message == "/tool" || message.starts_with("/tool ")) {
+      all_answered =
+          conversation->TakeResult(message.substr(std::min<size_t>(message.size(), 6))) &&
+          all_answered;
     } else if (message == "/help") {
       std::fputs(kCommands, stderr);
     } else if (message.starts_with('/') && message.find_first_of(" /", 1) == std::string::npos) {
       Fail("", Format("no command \"%s\"; see /help", message.c_str()));
       all_answered = false;
     } else if (!message.empty()) {
-      all_answered = conversation->Answer(message) && all_answered;
+      all_answered = conversation->AnswerMessage(message) && all_answered;
     }
     if (std::ferror(stdout) != 0) return Fail("standard output", "cannot be written");
   }
@@ -277,7 +371,8 @@ int RunChat(int argc, char** argv) {
   if (settings.has_template_file && !ReadTextFile(settings.template_file, &template_text)) {
     return kExitFailure;
   }
-  if (!settings.constraint.Read()) return kExitFailure;
+  if (!settings.constraint.Read() || !settings.reply.Read()) return kExitFailure;
+  settings.reply.template_text = template_text;
   const ModelHandle model = OpenModel(settings.file, settings.threads, settings.cache);
   if (model == nullptr) return kExitFailure;
   const graft_model_info info = InfoOf(model.get());

@@ -78,35 +78,31 @@ void JsonObject::Key(const char* key) {
   fields_.append("\"").append(key).append("\": ");
 }
 
-JsonObject& JsonObject::String(const char* key, std::string_view value) {
-  Key(key);
-  fields_ += '"';
-  for (const char c : value) {
-    switch (c) {
-      case '"':
-        fields_ += "\\\"";
-        break;
-      case '\\':
-        fields_ += "\\\\";
-        break;
-      case '\n':
-        fields_ += "\\n";
-        break;
-      case '\r':
-        fields_ += "\\r";
-        break;
-      case '\t':
-        fields_ += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          fields_ += Format("\\u%04x", static_cast<unsigned>(c));
-        } else {
-          fields_ += c;
-        }
+std::string JsonText(std::string_view text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    constexpr std::string_view kPlain = "\"\\\n\r\t";
+    constexpr std::string_view kEscaped = "\"\\nrt";
+    if (const size_t at = kPlain.find(c); at != std::string_view::npos) {
+      quoted.append(1, '\\').append(1, kEscaped[at]);
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      quoted += Format("\\u%04x", static_cast<unsigned>(c));
+    } else {
+      quoted += c;
     }
   }
-  fields_ += '"';
+  return quoted + '"';
+}
+
+JsonObject& JsonObject::String(const char* key, std::string_view value) {
+  Key(key);
+  fields_ += JsonText(value);
+  return *this;
+}
+
+JsonObject& JsonObject::Json(const char* key, std::string_view json) {
+  Key(key);
+  fields_ += json;
   return *this;
 }
 

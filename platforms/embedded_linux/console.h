@@ -26,6 +26,9 @@ int FailUsage(std::string_view message);
 /// Ids as "1,2,3".
 std::string JoinIds(const std::vector<int32_t>& ids);
 
+/// `text` as a JSON string, quotes included.
+std::string JsonText(std::string_view text);
+
 /// Writes one JSON object, field by field.
 class JsonObject {
  public:
@@ -36,6 +39,8 @@ class JsonObject {
   JsonObject& Object(const char* key, const JsonObject& value);
   JsonObject& Objects(const char* key, const std::vector<JsonObject>& values);
   JsonObject& Ids(const char* key, const std::vector<int32_t>& ids);
+  JsonObject& Json(const char* key, std::string_view json);  ///< a value that is JSON already
+  std::string Text() const { return "{" + fields_ + "}"; }
   /// The object on a line of its own, to stdout.
   void Print() const;
 

@@ -19,7 +19,8 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
             [--temperature T] [--top-k K] [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]...
             [--threads N] [--context N] [--kv auto|f32|f16|int8] [--prompt-cache F] [--ignore-eos] [--json]
             [--source-language L] [--target-language L]
-            [--json-schema F | --regex R | --choices A,B | --grammar F] [--after TEXT] [--in-order]
+            [--json-schema F | --regex R | --choices A,B | --grammar F] [--after TEXT] [--in-order] [--presence-penalty P]
+            [--frequency-penalty P] [--logit-bias ID=X]... [--logprobs N] [--n ANSWERS], or --prompts F.jsonl for the prompt
       Continues a text. Without --temperature the likeliest token is always taken. --prompt-cache: what is computed is kept in
       F, and what F holds of the prompt's beginning is not computed again. To an encoder-decoder (T5, BART, Marian, M2M-100) the
       prompt is the source, which it answers to; --input takes that from the tensor of the model's name.
@@ -27,10 +28,12 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
       stand in the schema's order, rather than in any.
   graft-run chat FILE [--system TEXT] [--set NAME=VALUE]... [--template F] [--max-tokens N] [--temperature T] [--top-k K]
             [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N] [--context N] [--kv ...]
-            [--json-schema F | --regex R | --choices A,B | --grammar F] [--after TEXT] [--in-order]
+            [--json-schema F | --regex R | --choices A,B | --grammar F] [--after TEXT] [--in-order] [--tools F]
+            [--reply-format NAME] [--json]
       A talk by the model's own chat template: each line of standard input is a message, and is answered. /reset, /system TEXT
       and /exit are commands, /help lists them. Ctrl-C stops an answer. --set: what the template asks for by name, such as
       enable_thinking=false. --template: a Jinja template in place of the file's. When the context is full the oldest turns go.
+      --tools: JSON of functions that the model may call; /tool TEXT is what a call gave. docs/answers.md has the rest.
   graft-run transcribe FILE SOUND.wav [--language L] [--translate] [--timestamps] [--threads N] [--json]
       What is said in a WAV file of any rate and length, shown as it comes. The language is heard if it is not given.
   graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]

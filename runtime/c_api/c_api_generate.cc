@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of graft.h that appends tokens to a session and generates more.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/session/session.h"
 #include "runtime/tasks/generate.h"
+#include "runtime/tools/tool_set.h"
 
 using graft::Error;
 using graft::OkStatus;
@@ -60,10 +63,62 @@ Status ReadConstraint(const graft_generate_options& given, runtime::ConstraintOp
   return Status(StatusCode::kInvalidArgument, "a constraint_trigger is given, and no constraint");
 }
 
-Status ReadGenerateOptions(const graft_generate_options* options, runtime::GenerateOptions* to,
-                           runtime::ConstraintOptions* constraint) {
-  graft_generate_options given;
-  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+/// What options.tools and options.reply_format ask for. *tools receives the tools.
+Status ReadTools(const graft_generate_options& given, const graft_session& session,
+                 std::span<const int32_t> prompt, runtime::GenerateOptions* to,
+                 runtime::ConstraintOptions* constraint, runtime::ToolSet* tools) {
+  using Kind = runtime::ConstraintOptions::Kind;
+  if (given.tools == nullptr && given.reply_format == nullptr) return OkStatus();
+  to->shows_marks = true;
+  const std::shared_ptr<const ModelState> state = session.slot->state();
+  GRAFT_ASSIGN_OR_RETURN(constraint->format, FormatNamed(given.reply_format, state.get(), nullptr));
+  if (given.tools == nullptr) return OkStatus();
+  if (constraint->kind != Kind::kNone && constraint->kind != Kind::kJsonSchema) {
+    return Status(StatusCode::kInvalidArgument,
+                  "with tools, of json_schema, regex, grammar and choices only the first can hold");
+  }
+  GRAFT_ASSIGN_OR_RETURN(*tools, runtime::ToolSet::Parse(given.tools));
+  constraint->kind = Kind::kTools;
+  constraint->tools = tools;
+  // Whether the prompt ends within the model's thinking.
+  constexpr size_t kEndTokens = 16;
+  const auto end = prompt.subspan(prompt.size() - std::min(prompt.size(), kEndTokens));
+  GRAFT_ASSIGN_OR_RETURN(const std::string text,
+                         session.model->Decode(end, /*skip_special=*/false));
+  constraint->is_thinking = runtime::OpensThinking(*constraint->format, text);
+  return OkStatus();
+}
+
+void ReadLogProbabilities(const graft_generate_options& given, void* user,
+                          runtime::GenerateOptions* to) {
+  to->likeliest = given.logprob_count;
+  to->on_log_probabilities = [callback = given.on_logprobs,
+                              user](const runtime::TokenLogProbabilities& found) {
+    graft_token_logprobs told{};
+    told.struct_size = sizeof(told);
+    told.id = found.id;
+    told.logprob = found.own;
+    told.ids = found.ids.data();
+    told.logprobs = found.values.data();
+    told.count = found.ids.size();
+    callback(user, &told);
+  };
+}
+
+Status ReadGenerateOptions(const graft_generate_options& given, void* user,
+                           runtime::GenerateOptions* to, runtime::ConstraintOptions* constraint) {
+  constexpr uint32_t kMaxLikeliest = 1000;
+  if (given.biases == nullptr && given.bias_count > 0) return NullArgument("options.biases");
+  for (size_t i = 0; i < given.bias_count; ++i) {
+    to->sampling.biases.push_back({given.biases[i].id, given.biases[i].bias});
+  }
+  to->sampling.presence_penalty = given.presence_penalty;
+  to->sampling.frequency_penalty = given.frequency_penalty;
+  if (given.logprob_count > kMaxLikeliest) {
+    return Error(StatusCode::kInvalidArgument, "logprob_count is %u, not up to %u",
+                 given.logprob_count, kMaxLikeliest);
+  }
+  if (given.on_logprobs != nullptr) ReadLogProbabilities(given, user, to);
   to->max_tokens = given.max_tokens;
   to->sampling.repeat_penalty = given.repeat_penalty;
   to->sampling.repeat_window = given.repeat_window;
@@ -90,7 +145,12 @@ Status Generate(graft_session* session, std::span<const int32_t> prompt,
   if (result != nullptr) GRAFT_RETURN_IF_ERROR(CheckOutStruct(result, "result"));
   runtime::GenerateOptions generate_options;
   runtime::ConstraintOptions constraint_options;
-  GRAFT_RETURN_IF_ERROR(ReadGenerateOptions(options, &generate_options, &constraint_options));
+  runtime::ToolSet tools;
+  graft_generate_options given;
+  GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
+  GRAFT_RETURN_IF_ERROR(ReadGenerateOptions(given, user, &generate_options, &constraint_options));
+  GRAFT_RETURN_IF_ERROR(
+      ReadTools(given, *session, prompt, &generate_options, &constraint_options, &tools));
   std::unique_ptr<runtime::ConstrainedText> constraint;
   if (constraint_options.kind != runtime::ConstraintOptions::Kind::kNone) {
     GRAFT_ASSIGN_OR_RETURN(constraint,

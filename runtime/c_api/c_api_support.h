@@ -16,6 +16,7 @@
 #include "runtime/platform/data_source.h"
 #include "runtime/session/session.h"
 #include "runtime/tasks/text_model.h"
+#include "runtime/tools/reply_format.h"
 #include "schema/result.h"
 #include "schema/verify.h"
 
@@ -94,6 +95,13 @@ Result<std::shared_ptr<const runtime::DataSource>> WithPack(
     runtime::FileAccess access);
 /// What messages about the file call it: the pack if there is one.
 const char* NameOf(const graft_pack* pack, const char* base_name);
+
+/// How a model writes calls: by name, or if that is null or empty as its template tells, which
+/// template_text stands in for unless it is null.
+/// Requires state for no name.
+/// Errors   kInvalidArgument: no format is called so.
+Result<const runtime::ReplyFormat*> FormatNamed(const char* name, const ModelState* state,
+                                                const char* template_text);
 
 /// Type, shape and data of a tensor that messages call `name`.
 Status ReadTensor(const graft_tensor& tensor, const char* name, runtime::TensorView* view);

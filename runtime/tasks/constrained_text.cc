@@ -9,6 +9,7 @@
 #include "runtime/constrain/constraint.h"
 #include "runtime/constrain/gbnf.h"
 #include "runtime/constrain/json/json_schema.h"
+#include "runtime/tools/tool_grammar.h"
 
 namespace graft::runtime {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 constexpr size_t kMaxForcedBytes = 512;
 constexpr size_t kMaxRefused =
     1000;  // tokens that end the trigger wrongly, before one that does not
+// What a call without a mark begins with.
+constexpr std::string_view kBareCall = "{\"name\"";
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 Result<Grammar> Compile(const ConstraintOptions& options) {
@@ -28,6 +31,8 @@ Result<Grammar> Compile(const ConstraintOptions& options) {
       return CompileGbnf(options.text);
     case ConstraintOptions::Kind::kChoices:
       return CompileChoices(options.choices);
+    case ConstraintOptions::Kind::kTools:
+      return CompileTools(*options.tools, *options.format, options.in_order, options.text);
     case ConstraintOptions::Kind::kNone:
       break;
   }
@@ -40,9 +45,68 @@ Result<std::unique_ptr<ConstrainedText>> ConstrainedText::Create(const TextModel
                                                                  const ConstraintOptions& options) {
   // What is wrong with the constraint is told before the vocabulary is made.
   GRAFT_ASSIGN_OR_RETURN(Grammar grammar, Compile(options));
-  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const Vocabulary> vocabulary, model.TokenTexts());
+  GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const Vocabulary> vocabulary,
+                         model.TokenTexts(options.kind == ConstraintOptions::Kind::kTools));
   return std::unique_ptr<ConstrainedText>(
-      new ConstrainedText(model, std::move(vocabulary), std::move(grammar), options.trigger));
+      new ConstrainedText(model, std::move(vocabulary), std::move(grammar), options));
+}
+
+ConstrainedText::ConstrainedText(const TextModel& model,
+                                 std::shared_ptr<const Vocabulary> vocabulary, Grammar grammar,
+                                 const ConstraintOptions& options)
+    : tokenizer_(*model.tokenizer()),
+      vocabulary_(std::move(vocabulary)),
+      matcher_(std::move(grammar), *vocabulary_),
+      trigger_(options.trigger) {
+  if (options.kind == ConstraintOptions::Kind::kTools) {
+    const ReplyFormat& format = *options.format;
+    if (options.text.empty()) {
+      trigger_ = format.open;
+      first_ = format.is_bare ? kBareCall : std::string_view();
+      think_open_ = format.think_open;
+      think_close_ = format.think_close;
+      is_thinking_ = options.is_thinking;
+      repeats_ = true;
+    } else if (trigger_.empty() && options.is_thinking) {
+      trigger_ = format.think_close;
+    }
+  }
+  is_active_ = trigger_.empty();
+  tail_bytes_ = std::max({trigger_.size(), first_.size(), think_open_.size(), think_close_.size()});
+}
+
+/// Where in `text`, the tail and what is new, the constraint begins to hold; npos: nowhere.
+/// *is_thinking is brought up to date; *seen: what stands before it is done with.
+size_t ConstrainedText::FindStart(std::string_view text, bool* is_thinking, size_t* seen) const {
+  *seen = 0;
+  for (;;) {
+    if (*is_thinking) {
+      const size_t close = text.find(think_close_, *seen);
+      if (close == std::string_view::npos) return close;
+      *seen = close + think_close_.size();
+      *is_thinking = false;
+    }
+    const size_t at = text.find(trigger_, *seen);
+    const size_t think =
+        think_open_.empty() ? std::string_view::npos : text.find(think_open_, *seen);
+    if (think < at) {
+      *seen = think + think_open_.size();
+      *is_thinking = true;
+      continue;
+    }
+    if (at != std::string_view::npos) return at + trigger_.size();
+    const size_t first = text.find_first_not_of(" \t\r\n", *seen);
+    const bool is_first = !first_.empty() && first != std::string_view::npos &&
+                          (is_whole_ || *seen > 0) && text.substr(first).starts_with(first_);
+    return is_first ? first : std::string_view::npos;
+  }
+}
+
+void ConstrainedText::WaitAgain() {
+  matcher_.Restart();
+  is_active_ = false;
+  tail_.clear();
+  is_whole_ = false;
 }
 
 /// Whether the constraint allows what `id` has behind the trigger, if it ends that.
@@ -51,9 +115,11 @@ Result<bool> ConstrainedText::MayFollow(int32_t id) const {
   GRAFT_ASSIGN_OR_RETURN(const std::string text,
                          tokenizer_.decoder().InnerText(static_cast<uint32_t>(id)));
   const std::string whole = tail_ + text;
-  const size_t at = whole.find(trigger_);
-  if (at == std::string::npos) return true;
-  const std::string_view behind = std::string_view(whole).substr(at + trigger_.size());
+  bool is_thinking = is_thinking_;
+  size_t seen = 0;
+  const size_t start = FindStart(whole, &is_thinking, &seen);
+  if (start == std::string::npos) return true;
+  const std::string_view behind = std::string_view(whole).substr(start);
   return matcher_.CountAllowed(behind) == behind.size();
 }
 
@@ -104,7 +170,10 @@ Result<int32_t> ConstrainedText::Choose(std::span<const float> logits,
 
 Status ConstrainedText::Append(int32_t id) {
   if (is_active_) {
-    if (matcher_.AcceptToken(static_cast<uint32_t>(id))) return OkStatus();
+    if (matcher_.AcceptToken(static_cast<uint32_t>(id))) {
+      if (repeats_ && matcher_.MustEnd()) WaitAgain();
+      return OkStatus();
+    }
     if (matcher_.overflowed()) {
       return Status(StatusCode::kOutOfRange, "the constraint is too ambiguous to follow");
     }
@@ -114,13 +183,17 @@ Status ConstrainedText::Append(int32_t id) {
   GRAFT_ASSIGN_OR_RETURN(const std::string text,
                          tokenizer_.decoder().InnerText(static_cast<uint32_t>(id)));
   tail_ += text;
-  const size_t at = tail_.find(trigger_);
-  if (at == std::string::npos) {
-    tail_.erase(0, tail_.size() - std::min(tail_.size(), trigger_.size() - 1));
+  size_t seen = 0;
+  const size_t start = FindStart(tail_, &is_thinking_, &seen);
+  if (start == std::string::npos) {
+    // The first text behind thinking counts as the text's first.
+    const size_t kept = std::min(tail_.size() - seen, tail_bytes_ - 1);
+    is_whole_ = (is_whole_ || seen > 0) && kept == tail_.size() - seen;
+    tail_.erase(0, tail_.size() - kept);
     return OkStatus();
   }
   is_active_ = true;
-  const std::string_view behind = std::string_view(tail_).substr(at + trigger_.size());
+  const std::string_view behind = std::string_view(tail_).substr(start);
   if (behind.empty() || matcher_.AcceptText(behind)) return OkStatus();
   return Status(StatusCode::kInternal,
                 "what follows the trigger is not what the constraint allows");

@@ -13,18 +13,25 @@
 #include "runtime/constrain/vocabulary.h"
 #include "runtime/tasks/sampler.h"
 #include "runtime/tasks/text_model.h"
+#include "runtime/tools/reply_format.h"
+#include "runtime/tools/tool_set.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
 
 /// What a text must be.
 struct ConstraintOptions {
-  enum class Kind : uint8_t { kNone, kJsonSchema, kRegex, kGbnf, kChoices };
+  enum class Kind : uint8_t { kNone, kJsonSchema, kRegex, kGbnf, kChoices, kTools };
   Kind kind = Kind::kNone;
-  std::string_view text;                  ///< the schema, regular expression or grammar
+  /// The schema, regular expression or grammar. kTools: the schema of an answer, or empty: any text.
+  std::string_view text;
   std::vector<std::string_view> choices;  ///< kChoices
   bool in_order = false;                  ///< kJsonSchema: properties stand in the schema's order
   std::string trigger;  ///< the constraint holds from where this has come; empty: from the start
+  // kTools: calls are what these tools take, wherever they come in the text.
+  const ToolSet* tools = nullptr;
+  const ReplyFormat* format = nullptr;
+  bool is_thinking = false;  ///< the prompt ends with what opens the model's thinking
 };
 
 /// One text. One thread at a time.
@@ -37,7 +44,7 @@ class ConstrainedText {
                                                          const ConstraintOptions& options);
 
   /// Whether the text is whole, and nothing may follow.
-  bool IsComplete() { return is_active_ && matcher_.MustEnd(); }
+  bool IsComplete() { return is_active_ && matcher_.MustEnd(); }  // never of calls among text
   /// The next token, which Append has not seen yet. One of end_tokens only where the text may end.
   /// Errors   those of Sampler::Choose and Matcher::Mask;
   ///          kFailedPrecondition: no token of the vocabulary spells what must follow.
@@ -51,12 +58,9 @@ class ConstrainedText {
 
  private:
   ConstrainedText(const TextModel& model, std::shared_ptr<const Vocabulary> vocabulary,
-                  Grammar grammar, std::string trigger)
-      : tokenizer_(*model.tokenizer()),
-        vocabulary_(std::move(vocabulary)),
-        matcher_(std::move(grammar), *vocabulary_),
-        trigger_(std::move(trigger)),
-        is_active_(trigger_.empty()) {}
+                  Grammar grammar, const ConstraintOptions& options);
+  size_t FindStart(std::string_view text, bool* is_thinking, size_t* seen) const;
+  void WaitAgain();
   Result<int32_t> ChooseBefore(std::span<const float> logits, std::span<const int32_t> history,
                                Sampler* sampler);
   Result<bool> MayFollow(int32_t id) const;
@@ -65,8 +69,15 @@ class ConstrainedText {
   std::shared_ptr<const Vocabulary> vocabulary_;
   mutable Matcher matcher_;
   std::string trigger_;
-  bool is_active_;
-  std::string tail_;  // of the text before the trigger
+  std::string_view think_open_;  // empty: thinking is as any text
+  std::string_view think_close_;
+  std::string_view first_;  // a trigger at the start of the text, part of what is constrained
+  bool repeats_ = false;    // what is constrained may come again
+  bool is_thinking_ = false;
+  bool is_active_ = false;
+  std::string tail_;       // of the text before the trigger
+  size_t tail_bytes_ = 0;  // that are kept
+  bool is_whole_ = true;   // tail_ is all the text
   std::vector<float> masked_;
 };
 

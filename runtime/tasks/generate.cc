@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <optional>
 
 #include "runtime/base/utf8.h"
@@ -20,10 +21,15 @@ uint64_t NanosecondsSince(std::chrono::steady_clock::time_point start) {
       std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
 }
 
-Status CheckOptions(const Tokenizer* tokenizer, std::span<const int32_t> prompt,
-                    const GenerateOptions& options) {
+Status CheckOptions(const Tokenizer* tokenizer, uint32_t vocabulary,
+                    std::span<const int32_t> prompt, const GenerateOptions& options) {
   if (prompt.empty()) return Status(StatusCode::kInvalidArgument, "the prompt has no tokens");
   GRAFT_RETURN_IF_ERROR(CheckSamplingOptions(options.sampling));
+  for (const TokenBias& bias : options.sampling.biases) {
+    if (bias.id >= 0 && static_cast<uint32_t>(bias.id) < vocabulary) continue;
+    return Error(StatusCode::kInvalidArgument, "token %d, of a bias, is not below %u", bias.id,
+                 vocabulary);
+  }
   if (options.constraint != nullptr && options.ignore_end) {
     return Status(StatusCode::kInvalidArgument,
                   "ignore_end and a constraint exclude each other: the end tells that the text is "
@@ -44,8 +50,9 @@ Status CheckOptions(const Tokenizer* tokenizer, std::span<const int32_t> prompt,
 /// The text of what is generated, as it becomes certain.
 class TextOutput {
  public:
-  TextOutput(const Tokenizer* tokenizer, const std::vector<std::string>& stop) : stop_(stop) {
-    if (tokenizer != nullptr) stream_.emplace(*tokenizer, /*skip_special=*/true);
+  TextOutput(const Tokenizer* tokenizer, const std::vector<std::string>& stop, bool shows_marks)
+      : tokenizer_(tokenizer), shows_marks_(shows_marks), stop_(stop) {
+    if (tokenizer != nullptr) stream_.emplace(*tokenizer, /*skip_special=*/!shows_marks);
   }
 
   /// Reads the prompt, so that the text that follows continues it: the first word keeps its space.
@@ -53,6 +60,7 @@ class TextOutput {
     if (!stream_) return OkStatus();
     std::string text;
     for (const int32_t id : prompt) {
+      if (IsHidden(id)) continue;
       GRAFT_RETURN_IF_ERROR(stream_->Append(id, &text));
       text.clear();
     }
@@ -62,7 +70,7 @@ class TextOutput {
   /// *text receives what token `id` makes certain; true if a stop string appeared.
   Result<bool> Append(int32_t id, std::string* text) {
     text->clear();
-    if (!stream_) return false;
+    if (!stream_ || IsHidden(id)) return false;
     decoded_.clear();
     GRAFT_RETURN_IF_ERROR(stream_->Append(id, &decoded_));
     return stop_.Append(decoded_, text);
@@ -80,6 +88,17 @@ class TextOutput {
   }
 
  private:
+  /// Of special tokens, only marks are shown.
+  bool IsHidden(int32_t id) const {
+    if (!shows_marks_ || id < 0) return false;
+    const auto token = static_cast<uint32_t>(id);
+    if (token >= tokenizer_->size() || !tokenizer_->IsSpecial(token)) return false;
+    const Result<std::string> text = tokenizer_->decoder().InnerText(token);
+    return !text.ok() || !IsReplyMark(*text);
+  }
+
+  const Tokenizer* tokenizer_;
+  bool shows_marks_;
   std::optional<TextStream> stream_;
   StopStrings stop_;
   std::string decoded_;
@@ -94,10 +113,10 @@ class Generation {
       : session_(session),
         options_(options),
         callback_(callback),
-        sampler_(options.sampling),
+        sampler_(WithStart(options.sampling, prompt.size())),
         filter_(session.model()),
         forced_end_(ForcedEndToken(session.model())),
-        output_(tokenizer, options.stop),
+        output_(tokenizer, options.stop, options.shows_marks),
         history_(prompt.begin(), prompt.end()),
         start_tokens_(start_tokens) {
     result_.prompt_tokens = prompt.size();
@@ -142,6 +161,11 @@ class Generation {
   }
 
  private:
+  static SamplingOptions WithStart(SamplingOptions sampling, size_t prompt_tokens) {
+    sampling.generated_from = prompt_tokens;
+    return sampling;
+  }
+
   size_t MaxTokens() const {
     return options_.max_tokens == 0 ? kDefaultMaxTokens : options_.max_tokens;
   }
@@ -171,21 +195,32 @@ class Generation {
     for (const int32_t next : forced) {
       if (session_.position() + taken_.size() >= session_.context_tokens()) break;
       GRAFT_RETURN_IF_ERROR(constraint->Append(next));
-      GRAFT_ASSIGN_OR_RETURN(stop, Take(next));
+      GRAFT_ASSIGN_OR_RETURN(stop, Take(next, /*had_logits=*/false));
       if (stop.has_value()) return stop;
     }
     if (constraint->IsComplete()) return std::optional(StopReason::kComplete);
     return stop;
   }
 
-  /// Hands out a token that was chosen. Returns why it is the last, if it is.
-  Result<std::optional<StopReason>> Take(int32_t id) {
+  void TellLogProbabilities(int32_t id, bool had_logits) {
+    if (had_logits) {
+      FindLogProbabilities({logits_, session_.model().vocabulary()}, id, options_.likeliest,
+                           &log_probabilities_);
+    } else {
+      log_probabilities_ = {id, std::numeric_limits<float>::quiet_NaN(), {}, {}};
+    }
+    options_.on_log_probabilities(log_probabilities_);
+  }
+
+  /// Hands out a token. had_logits: it was chosen by logits_. Returns why it is the last, if it is.
+  Result<std::optional<StopReason>> Take(int32_t id, bool had_logits = true) {
     using Reason = std::optional<StopReason>;
     if (!options_.ignore_end && IsEnd(id)) return Reason(StopReason::kEndToken);
     history_.push_back(id);
     taken_.push_back(id);
     ++result_.generated_tokens;
     GRAFT_ASSIGN_OR_RETURN(const bool has_stopped, output_.Append(id, &text_));
+    if (options_.on_log_probabilities) TellLogProbabilities(id, had_logits);
     if (callback_ && !callback_(id, text_)) return Reason(StopReason::kCallback);
     if (has_stopped) return Reason(StopReason::kStopString);
     if (result_.generated_tokens >= MaxTokens()) return Reason(StopReason::kMaxTokens);
@@ -213,6 +248,7 @@ class Generation {
   std::vector<int32_t> taken_;  // handed out, and not in the session yet
   std::string text_;            // of the last token
   const float* logits_ = nullptr;
+  TokenLogProbabilities log_probabilities_;
   GenerateResult result_;
 };
 
@@ -228,7 +264,7 @@ Result<GenerateResult> Generate(Session& session, const Tokenizer* tokenizer,
     own.whole_prompt = own.whole_prompt || prompt.empty();
     if (prompt.empty()) prompt = start;
   }
-  GRAFT_RETURN_IF_ERROR(CheckOptions(tokenizer, prompt, own));
+  GRAFT_RETURN_IF_ERROR(CheckOptions(tokenizer, session.model().vocabulary(), prompt, own));
   Generation generation(session, tokenizer, prompt, start.size(), own, callback);
   GRAFT_RETURN_IF_ERROR(generation.Prefill(prompt));
   GRAFT_RETURN_IF_ERROR(generation.Decode());

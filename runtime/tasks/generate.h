@@ -12,11 +12,15 @@
 
 #include "runtime/session/session.h"
 #include "runtime/tasks/constrained_text.h"
+#include "runtime/tasks/log_probabilities.h"
 #include "runtime/tasks/sampler.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
+
+/// Called for each token, before the TokenCallback is.
+using LogProbabilityCallback = std::function<void(const TokenLogProbabilities&)>;
 
 struct GenerateOptions {
   uint32_t max_tokens = 0;  ///< 0: 256
@@ -28,6 +32,9 @@ struct GenerateOptions {
   bool whole_prompt = false;
   /// Not null: what the text must be. Used up by the call.
   ConstrainedText* constraint = nullptr;
+  bool shows_marks = false;  ///< special tokens that are marks of calls or thinking are in the text
+  LogProbabilityCallback on_log_probabilities;  ///< empty: they are not computed
+  size_t likeliest = 0;  ///< tokens that it is told of beside the one that was chosen
 };
 
 enum class StopReason : uint8_t {
@@ -57,8 +64,9 @@ using TokenCallback = std::function<bool(int32_t id, std::string_view text)>;
 /// last token handed out is not in the session yet: nothing has been computed after it. tokenizer
 /// may be null: then all text is empty. callback may be empty.
 /// Errors   those of Session::Append;
-///          kInvalidArgument: an empty prompt, a sampling option out of its range, stop strings
-///          without a tokenizer or that are not UTF-8, ignore_end with a constraint;
+///          kInvalidArgument: an empty prompt, a sampling option out of its range, a bias of a token
+///          that is none, stop strings without a tokenizer or that are not UTF-8, ignore_end with a
+///          constraint;
 ///          those of ConstrainedText::Choose.
 Result<GenerateResult> Generate(Session& session, const Tokenizer* tokenizer,
                                 std::span<const int32_t> prompt, const GenerateOptions& options,

@@ -23,7 +23,13 @@ Status CheckRange(const char* name, float value, float low, float high) {
 }  // namespace
 
 Status CheckSamplingOptions(const SamplingOptions& options) {
+  for (const TokenBias& bias : options.biases) {
+    if (bias.bias < std::numeric_limits<float>::infinity()) continue;  // false for NaN
+    return Error(StatusCode::kInvalidArgument, "the bias of token %d is no finite number", bias.id);
+  }
   GRAFT_RETURN_IF_ERROR(CheckRange("repeat_penalty", options.repeat_penalty, 0, 1000));
+  GRAFT_RETURN_IF_ERROR(CheckRange("presence_penalty", options.presence_penalty, -100, 100));
+  GRAFT_RETURN_IF_ERROR(CheckRange("frequency_penalty", options.frequency_penalty, -100, 100));
   GRAFT_RETURN_IF_ERROR(CheckRange("temperature", options.temperature, 0, 1000));
   GRAFT_RETURN_IF_ERROR(CheckRange("top_p", options.top_p, 0, 1));
   return CheckRange("min_p", options.min_p, 0, 1);
@@ -47,20 +53,46 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), random_(op
   if (options_.repeat_window == 0) options_.repeat_window = kDefaultRepeatWindow;
 }
 
-std::span<const float> Sampler::Penalize(std::span<const float> logits,
-                                         std::span<const int32_t> history) {
+void Sampler::PenalizeRepeated(std::span<const int32_t> history) {
   const float penalty = options_.repeat_penalty;
-  if (penalty == 0 || penalty == 1 || history.empty()) return logits;
   const size_t window = std::min<size_t>(history.size(), options_.repeat_window);
   seen_.assign(history.end() - static_cast<ptrdiff_t>(window), history.end());
   std::sort(seen_.begin(), seen_.end());
   seen_.erase(std::unique(seen_.begin(), seen_.end()), seen_.end());
-  penalized_.assign(logits.begin(), logits.end());
   for (const int32_t id : seen_) {
-    if (id < 0 || static_cast<size_t>(id) >= logits.size()) continue;
+    if (id < 0 || static_cast<size_t>(id) >= penalized_.size()) continue;
     float& logit = penalized_[static_cast<size_t>(id)];
     logit = logit > 0 ? logit / penalty : logit * penalty;
   }
+}
+
+void Sampler::PenalizeGenerated(std::span<const int32_t> history) {
+  const size_t from = std::min(history.size(), options_.generated_from);
+  seen_.assign(history.begin() + static_cast<ptrdiff_t>(from), history.end());
+  std::sort(seen_.begin(), seen_.end());
+  for (size_t i = 0; i < seen_.size();) {
+    const int32_t id = seen_[i];
+    size_t count = 0;
+    for (; i < seen_.size() && seen_[i] == id; ++i) ++count;
+    if (id < 0 || static_cast<size_t>(id) >= penalized_.size()) continue;
+    penalized_[static_cast<size_t>(id)] -=
+        options_.presence_penalty + options_.frequency_penalty * static_cast<float>(count);
+  }
+}
+
+std::span<const float> Sampler::Penalize(std::span<const float> logits,
+                                         std::span<const int32_t> history) {
+  const bool repeats =
+      options_.repeat_penalty != 0 && options_.repeat_penalty != 1 && !history.empty();
+  const bool counts = options_.presence_penalty != 0 || options_.frequency_penalty != 0;
+  if (!repeats && !counts && options_.biases.empty()) return logits;
+  penalized_.assign(logits.begin(), logits.end());
+  for (const TokenBias& bias : options_.biases) {
+    if (bias.id < 0 || static_cast<size_t>(bias.id) >= penalized_.size()) continue;
+    penalized_[static_cast<size_t>(bias.id)] += bias.bias;
+  }
+  if (repeats) PenalizeRepeated(history);
+  if (counts) PenalizeGenerated(history);
   return penalized_;
 }
 

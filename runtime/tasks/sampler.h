@@ -13,14 +13,26 @@
 
 namespace graft::runtime {
 
+/// Something added to a token's logit.
+struct TokenBias {
+  int32_t id = 0;
+  float bias = 0;  ///< minus infinity: it never comes
+};
+
 /// The filters apply in the order of the fields.
 struct SamplingOptions {
+  std::vector<TokenBias> biases;
   float repeat_penalty = 0;    ///< 0 or 1: off; > 1 makes the tokens of the window less likely
   uint32_t repeat_window = 0;  ///< how many tokens back; 0: 64
-  float temperature = 0;       ///< 0: the likeliest token
-  uint32_t top_k = 0;          ///< only the k likeliest; 0: all
-  float top_p = 0;             ///< only the likeliest that together reach p; 0 or 1: all
-  float min_p = 0;             ///< only those at least p times as likely as the likeliest; 0: all
+  /// Taken off the logits of the tokens of the history from `generated_from` on: once, and once for
+  /// each time that they are there.
+  float presence_penalty = 0;
+  float frequency_penalty = 0;
+  size_t generated_from = 0;
+  float temperature = 0;  ///< 0: the likeliest token
+  uint32_t top_k = 0;     ///< only the k likeliest; 0: all
+  float top_p = 0;        ///< only the likeliest that together reach p; 0 or 1: all
+  float min_p = 0;        ///< only those at least p times as likely as the likeliest; 0: all
   uint64_t seed = 0;
 };
 
@@ -46,6 +58,8 @@ class Sampler {
     int32_t id;
   };
 
+  void PenalizeRepeated(std::span<const int32_t> history);
+  void PenalizeGenerated(std::span<const int32_t> history);
   std::span<const float> Penalize(std::span<const float> logits, std::span<const int32_t> history);
   size_t KeepTopK(std::span<const float> logits);
   size_t KeepTopP(size_t count);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/tools/reply_format.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::runtime {
@@ -39,16 +40,18 @@ Status TextModel::LoadWeights(const TextModel* replaced, std::string_view name) 
 void TextModel::Trim() const {
   model_->Trim();
   if (tokenizer_ != nullptr) tokenizer_->Trim();
-  std::shared_ptr<const Vocabulary> unused;  // freed after the lock
+  std::shared_ptr<const Vocabulary> unused[2];  // freed after the lock
   const std::lock_guard lock(mutex_);
-  unused.swap(vocabulary_);
+  unused[0].swap(vocabularies_[0]);
+  unused[1].swap(vocabularies_[1]);
 }
 
-Result<std::shared_ptr<const Vocabulary>> TextModel::TokenTexts() const {
+Result<std::shared_ptr<const Vocabulary>> TextModel::TokenTexts(bool with_marks) const {
   constexpr uint32_t kMaxTokens = (uint32_t{1} << 24) - 1;
   GRAFT_RETURN_IF_ERROR(RequireTokenizer());
   const std::lock_guard lock(mutex_);
-  if (vocabulary_ != nullptr) return vocabulary_;
+  std::shared_ptr<const Vocabulary>& vocabulary = vocabularies_[with_marks ? 1 : 0];
+  if (vocabulary != nullptr) return vocabulary;
   const uint32_t count = std::min(tokenizer_->size(), model_->vocabulary());
   if (count > kMaxTokens || model_->vocabulary() > kMaxTokens) {
     return Error(StatusCode::kUnsupported,
@@ -57,13 +60,15 @@ Result<std::shared_ptr<const Vocabulary>> TextModel::TokenTexts() const {
   const std::span<const uint32_t> ends = model_->end_tokens();
   std::vector<std::string> texts(count);
   for (uint32_t id = 0; id < count; ++id) {
-    if (tokenizer_->IsSpecial(id) || std::find(ends.begin(), ends.end(), id) != ends.end()) {
+    const bool is_special = tokenizer_->IsSpecial(id);
+    if ((is_special && !with_marks) || std::find(ends.begin(), ends.end(), id) != ends.end()) {
       continue;
     }
     GRAFT_ASSIGN_OR_RETURN(texts[id], tokenizer_->decoder().InnerText(id));
+    if (is_special && !IsReplyMark(texts[id])) texts[id].clear();
   }
-  vocabulary_ = std::make_shared<const Vocabulary>(std::move(texts), model_->vocabulary());
-  return vocabulary_;
+  vocabulary = std::make_shared<const Vocabulary>(std::move(texts), model_->vocabulary());
+  return vocabulary;
 }
 
 Status TextModel::RequireTokenizer() const {

@@ -36,12 +36,13 @@ class TextModel {
   std::shared_ptr<const Model> model() const { return model_; }
   const Tokenizer* tokenizer() const { return tokenizer_.get(); }  ///< null if there is none
 
-  /// The bytes of the model's tokens, for text that must have a form. Made when first asked for, and
-  /// kept until Trim. Any thread.
+  /// The bytes of the model's tokens, for text that must have a form. with_marks: also those of
+  /// special tokens that are marks of calls. Made when first asked for, and kept until Trim. Any
+  /// thread.
   /// Errors   kFailedPrecondition: no tokenizer;
   ///          kUnsupported: more than 2^24 tokens.
   /// Cost     the first time: a sort of the tokens, and about 60 bytes a token that stay.
-  Result<std::shared_ptr<const Vocabulary>> TokenTexts() const;
+  Result<std::shared_ptr<const Vocabulary>> TokenTexts(bool with_marks = false) const;
 
   /// As Model::Trim, and what the tokenizer remembers of texts. Any thread.
   void Trim() const;
@@ -64,7 +65,7 @@ class TextModel {
   std::shared_ptr<Model> model_;  // holds the bytes that the tokenizer reads
   std::unique_ptr<const Tokenizer> tokenizer_;
   mutable std::mutex mutex_;
-  mutable std::shared_ptr<const Vocabulary> vocabulary_;
+  mutable std::shared_ptr<const Vocabulary> vocabularies_[2];  // the second with marks
 };
 
 }  // namespace graft::runtime

@@ -40,6 +40,9 @@ class SchemaCompiler {
   /// Errors   kInvalidArgument: no schema, or one that nothing satisfies;
   ///          kUnsupported: a keyword that is not supported, and where it stands.
   Status Compile();
+  /// The rule of the values that the schema at `schema` allows. The grammar is not finished.
+  /// Errors   as Compile.
+  Result<RuleId> CompileAt(JsonId schema);
 
  private:
   /// A schema, and which of its choices have been made.

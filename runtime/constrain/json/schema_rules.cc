@@ -42,7 +42,12 @@ Status SchemaCompiler::Invalid(JsonId schema, std::string_view keyword, const ch
 }
 
 Status SchemaCompiler::Compile() {
-  if (!tree_.IsObject(0) && !tree_.IsBool(0)) {
+  GRAFT_ASSIGN_OR_RETURN(const RuleId start, CompileAt(0));
+  return grammar_.Finish(start);
+}
+
+Result<RuleId> SchemaCompiler::CompileAt(JsonId schema) {
+  if (!tree_.IsObject(schema) && !tree_.IsBool(schema)) {
     return Status(StatusCode::kInvalidArgument, "the schema is neither an object nor a boolean");
   }
   if (const JsonId dialect = tree_.Find(0, "$schema"); dialect != kNoJson) {
@@ -51,7 +56,7 @@ Status SchemaCompiler::Compile() {
       ignores_siblings_ = ignores_siblings_ || name.find(old) != std::string::npos;
     }
   }
-  const RuleId start = RuleFor(JsonId{0});
+  const RuleId start = RuleFor(schema);
   while (!work_.empty()) {
     const auto [rule, conjunction] = std::move(work_.back());
     work_.pop_back();
@@ -62,7 +67,7 @@ Status SchemaCompiler::Compile() {
                    conjunction.empty() ? "#" : tree_.Place(conjunction.front().schema).c_str());
     }
   }
-  return grammar_.Finish(start);
+  return start;
 }
 
 RuleId SchemaCompiler::RuleFor(Conjunction conjunction) {

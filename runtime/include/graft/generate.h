@@ -10,8 +10,30 @@
 extern "C" {
 #endif
 
-/* How the next token is chosen. The filters apply in the order repeat_penalty, temperature, top_k,
- * top_p, min_p. What the struct points to is read during the call. */
+/* Something added to the logit of a token; -INFINITY: it never comes. Never grows. */
+typedef struct graft_token_bias {
+  int32_t id;
+  float bias;
+} graft_token_bias;
+
+/* How likely a token was to the model itself: before biases, penalties, filters and constraints. */
+typedef struct graft_token_logprobs {
+  size_t struct_size;
+  int32_t id;
+  float logprob; /* a natural logarithm; NAN: not computed, for it had to follow */
+  /* The `count` likeliest tokens, the likeliest first. 0 where logprob is NAN. */
+  const int32_t* ids;
+  const float* logprobs;
+  size_t count;
+} graft_token_logprobs;
+
+/* Called on the generating thread for each token, before the graft_token_callback is. What it is
+ * given lives until it returns. It must return, as that must. */
+typedef void (*graft_logprobs_callback)(void* user, const graft_token_logprobs* logprobs);
+
+/* How the next token is chosen. What changes logits applies in the order biases, repeat_penalty,
+ * presence_penalty and frequency_penalty, temperature, top_k, top_p, min_p. What the struct points
+ * to is read during the call. */
 typedef struct graft_generate_options {
   size_t struct_size;
   uint32_t max_tokens;    /* default 256; never beyond the context */
@@ -37,11 +59,24 @@ typedef struct graft_generate_options {
   size_t choice_count;
   const char* constraint_trigger; /* it holds from where this text has come; NULL: at once */
   uint8_t json_in_order;          /* 1: properties stand in the schema's order; 0: in any */
+  /* Functions that the model may call, as graft_chat_options has them: calls in the text are of
+   * them, with arguments that they take. With json_schema, what is no call is that JSON. The text
+   * has the marks of calls and thinking, for a graft_reply. */
+  const char* tools;
+  /* As graft_reply_options.format. Not NULL without tools: the text has the marks. */
+  const char* reply_format;
+  const graft_token_bias* biases; /* bias_count of them */
+  size_t bias_count;
+  /* Taken off the logits of tokens generated before: once, and once for each time. -100 to 100. */
+  float presence_penalty;
+  float frequency_penalty;
+  graft_logprobs_callback on_logprobs; /* NULL: not computed */
+  uint32_t logprob_count;              /* of the likeliest tokens that it is told; up to 1000 */
 } graft_generate_options;
 #define GRAFT_GENERATE_OPTIONS_INIT                                                                \
   {                                                                                                \
     sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0, 0, NULL, NULL, \
-        NULL, NULL, 0, NULL, 0                                                                     \
+        NULL, NULL, 0, NULL, 0, NULL, NULL, NULL, 0, 0.0f, 0.0f, NULL, 0                           \
   }
 
 #define GRAFT_STOP_END_TOKEN 0
@@ -78,7 +113,8 @@ typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text
  * Errors   As graft_session_append.
  *          INVALID_ARGUMENT: no prompt, but for an encoder-decoder; a sampling option out of its
  *          range, stop strings without a tokenizer or that are not valid UTF-8, two constraints, one
- *          with ignore_end, or one that is malformed or that no text satisfies.
+ *          with ignore_end, or one that is malformed or that no text satisfies; a bias of a token
+ *          that is none; a reply_format that is not known.
  *          UNSUPPORTED: a constraint with what is not supported, which the message names.
  *          FAILED_PRECONDITION: a constraint without a tokenizer, or none of its tokens spells what
  *          must follow.

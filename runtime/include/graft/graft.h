@@ -5,7 +5,7 @@
  * Calls     Functions return GRAFT_OK (0) or a graft_status code. A graft_error of the caller's may
  *           be given; it receives the code and a sentence.
  * Names     A function of a model begins with graft_model_, a function of a session with
- *           graft_session_.
+ *           graft_session_, a function of a reply with graft_reply_.
  * Strings   UTF-8.
  * Results   Out-parameters are untouched on failure. One rule of capacity makes the exception: a
  *           function with a `capacity` sets the count to what is needed in all, and if that is more
@@ -38,6 +38,8 @@
 #include <graft/tokens.h>
 /* Messages into text. */
 #include <graft/chat.h>
+/* A reply into text, thinking and calls of functions. */
+#include <graft/reply.h>
 /* Embeddings and labels of texts and images. */
 #include <graft/tasks.h>
 /* A model's graph on named tensors. */

@@ -363,6 +363,60 @@ void SweepChat() {
                         .result = ResultOf<char, 500>}};
 }
 
+void SweepReply() {
+  const OpenedScripted opened;
+  graft_reply_options options = GRAFT_REPLY_OPTIONS_INIT;
+  options.tools = R"([{"name": "a_function_with_a_long_name", "parameters": {"type": "object"}}])";
+  const std::string text =
+      "<tool_call>{\"name\": \"a_function_with_a_long_name\", \"arguments\": {\"a\": [1, "
+      "\"b\"]}}</tool_call>";
+  graft_reply* reply = nullptr;
+  const auto renew = [&] {
+    graft_reply_destroy(reply);
+    REQUIRE(graft_reply_create(opened.model, &options, &reply, nullptr) == GRAFT_OK);
+  };
+  struct Made {
+    graft_reply* reply;
+  };
+  Sweep{SweptCall<Made>{.function = "graft_reply_create",
+                        .call =
+                            [&](Made* out, graft_error* error) {
+                              return graft_reply_create(opened.model, &options, &out->reply, error);
+                            },
+                        .free = [](const Made& out) { graft_reply_destroy(out.reply); }}};
+  // After a failure only destroying is of use: `ready` makes another.
+  SweptCall<Nothing> call;
+  call.ready = renew;
+  call.function = "graft_reply_append";
+  call.call = [&](Nothing*, graft_error* error) {
+    return graft_reply_append(reply, text.data(), text.size(), nullptr, nullptr, error);
+  };
+  call.afterwards = renew;
+  Sweep{call};
+  call.function = "graft_reply_finish";
+  call.ready = [&] {
+    renew();
+    REQUIRE(graft_reply_append(reply, text.data(), text.size() - 1, nullptr, nullptr, nullptr) ==
+            GRAFT_OK);
+  };
+  call.afterwards = call.ready;
+  call.call = [&](Nothing*, graft_error* error) {
+    return graft_reply_finish(reply, nullptr, nullptr, error);
+  };
+  Sweep{call};
+  using Text = Filled<char, 400>;
+  call.ready();
+  Sweep{SweptCall<Text>{.function = "graft_reply_message",
+                        .call =
+                            [&](Text* out, graft_error* error) {
+                              return graft_reply_message(reply, out->elements.data(), 400,
+                                                         &out->count, error);
+                            },
+                        .result = ResultOf<char, 400>}};
+  graft_reply_destroy(reply);
+  swept.insert("graft_reply_destroy");
+}
+
 void SweepTextTasks() {
   const graft_text texts[] = {{"Once upon", 9, nullptr, 0}, {"a time", 6, "there", 5}};
   SweptCall<Numbers2> call;
@@ -450,6 +504,7 @@ TEST_SUITE("runtime/c_api_allocation_failures") {
     SweepSource();
     SweepTranscribe();
     SweepChat();
+    SweepReply();
     SweepTextTasks();
     SweepImages();
     SweepSessions();

@@ -37,8 +37,8 @@ bool IsOut(const std::string& type) {
   if (type.find("* const*") != std::string::npos) return false;
   if (type.find("**") != std::string::npos) return true;
   if (type.rfind("const ", 0) == 0) return false;
-  return type != "graft_model*" && type != "graft_session*" && type != "graft_error*" &&
-         type != "void*";
+  return type != "graft_model*" && type != "graft_session*" && type != "graft_reply*" &&
+         type != "graft_error*" && type != "void*";
 }
 
 /// The functions, and what stands between the parentheses of each.

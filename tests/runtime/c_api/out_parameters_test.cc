@@ -200,6 +200,21 @@ void CheckChat() {
   Fails(render("{% for"), GRAFT_CORRUPT, text, size);
 }
 
+void CheckReply() {
+  graft_reply_options options = GRAFT_REPLY_OPTIONS_INIT;
+  options.format = "none";
+  Out<graft_reply*> made("graft_reply_create", "reply");
+  Fails(graft_reply_create(nullptr, &options, made, nullptr), GRAFT_INVALID_ARGUMENT, made);
+  options.format = "hermes";
+  graft_reply* reply = nullptr;
+  REQUIRE(graft_reply_create(nullptr, &options, &reply, nullptr) == GRAFT_OK);
+  REQUIRE(graft_reply_append(reply, "\xFF", 1, nullptr, nullptr, nullptr) == GRAFT_OK);
+  Out<char, 8> json("graft_reply_message", "json");
+  Out<size_t> size("graft_reply_message", "size");
+  Fails(graft_reply_message(reply, json, 8, size, nullptr), GRAFT_INVALID_ARGUMENT, json, size);
+  graft_reply_destroy(reply);
+}
+
 void CheckTextTasks() {
   // The second of two texts is too long.
   const std::string text(300, 'a');
@@ -349,6 +364,7 @@ TEST_SUITE("runtime/c_api_out_parameters") {
     CheckGenerate();
     CheckTokens();
     CheckChat();
+    CheckReply();
     CheckTextTasks();
     CheckImages();
     CheckTensors();

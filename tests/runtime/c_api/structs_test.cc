@@ -150,6 +150,16 @@ TEST_SUITE("runtime/c_api_structs") {
           return graft_model_render_chat(fixture.model, nullptr, 0, options, text, sizeof(text),
                                          &size, nullptr);
         });
+    graft_reply_options reply_options = GRAFT_REPLY_OPTIONS_INIT;
+    reply_options.format = "hermes";
+    CheckOptions<graft_reply_options>(reply_options, offsetof(graft_reply_options, prompt),
+                                      [&](const graft_reply_options* options) {
+                                        graft_reply* reply = nullptr;
+                                        const graft_status status =
+                                            graft_reply_create(nullptr, options, &reply, nullptr);
+                                        graft_reply_destroy(reply);
+                                        return status;
+                                      });
     CheckOptions<graft_generate_options>(
         GRAFT_GENERATE_OPTIONS_INIT, offsetof(graft_generate_options, temperature),
         [&](const graft_generate_options* options) {

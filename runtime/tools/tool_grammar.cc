@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/tools/tool_grammar.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/constrain/characters.h"
+#include "runtime/constrain/json/schema_compiler.h"
+#include "runtime/constrain/regex.h"
+#include "runtime/tools/call_body.h"
+
+namespace graft::runtime {
+namespace {
+
+using Symbol = GrammarSymbol;
+
+constexpr size_t kMaxNested = 32;  // schemas within schemas, in kBraces
+
+/// One argument that a schema names.
+struct Argument {
+  std::string name;
+  JsonId schema = 0;
+  bool is_required = false;
+};
+
+/// The calls of one tool.
+class ToolCompiler {
+ public:
+  ToolCompiler(const ReplyFormat& format, JsonTree tree, bool in_order, Grammar* grammar)
+      : format_(format),
+        tree_(tree),
+        in_order_(in_order),
+        compiler_(std::move(tree), in_order, grammar),
+        grammar_(*grammar),
+        pool_(grammar->pool()) {
+    space_ = pool_.Optional(pool_.Literal(" "));
+    any_character_ = MakeAnyCharacter(&pool_, Spelling::kText);
+  }
+
+  /// The rule of a call.
+  Result<RuleId> Compile(const std::string& name) {
+    const RuleId call = grammar_.NewRule();
+    switch (format_.form) {
+      case CallForm::kObject:
+      case CallForm::kList: {
+        const Expression head = pool_.Concat(
+            std::array{Text("{\"name\":"), space_, Text(QuoteJson(name)), Text(","), space_,
+                       Text("\"" + std::string(format_.arguments) + "\":"), space_});
+        // Some models give a list's calls ids.
+        const Expression id =
+            pool_.Concat(std::array{Text(", \"id\": \""), NineCharacters(), Text("\"")});
+        const bool has_id = format_.form == CallForm::kList;
+        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, compiler_.CompileAt(0));
+        grammar_.AddWay(call, {Is(head), Grammar::Call(arguments),
+                               Is(has_id ? pool_.Optional(id) : kEmpty), Is(Text("}"))});
+        break;
+      }
+      case CallForm::kHead: {
+        const Expression id = pool_.Concat(Text("[CALL_ID]"), NineCharacters());
+        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, compiler_.CompileAt(0));
+        grammar_.AddWay(
+            call, {Is(pool_.Concat(std::array{Text(name), pool_.Optional(id), Text("[ARGS]")})),
+                   Grammar::Call(arguments)});
+        break;
+      }
+      case CallForm::kPython: {
+        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, Arguments("", "=", ", "));
+        grammar_.AddWay(call, {Is(Text(name + "(")), Grammar::Call(arguments), Is(Text(")"))});
+        break;
+      }
+      case CallForm::kBraces: {
+        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, Arguments("", ":", ","));
+        grammar_.AddWay(call,
+                        {Is(Text("call:" + name + "{")), Grammar::Call(arguments), Is(Text("}"))});
+        break;
+      }
+      case CallForm::kElements: {
+        end_ = "</parameter>";
+        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, Arguments("<parameter=", ">\n", "\n"));
+        grammar_.AddWay(
+            call, {Is(Text(std::string(kElementsOpen) + name + ">\n")), Grammar::Call(arguments),
+                   Is(pool_.Optional(Text("\n"))), Is(Text(kElementsClose))});
+        break;
+      }
+      case CallForm::kPairs: {
+        end_ = "</arg_value>";
+        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments,
+                               Arguments("<arg_key>", "</arg_key>\n<arg_value>", "\n"));
+        grammar_.AddWay(call, {Is(Text(name + "\n")), Grammar::Call(arguments),
+                               Is(pool_.Optional(Text("\n")))});
+        break;
+      }
+    }
+    return call;
+  }
+
+ private:
+  static Symbol Is(Expression e) { return Grammar::Is(e); }
+  Expression Text(std::string_view text) { return pool_.Literal(text); }
+
+  Expression NineCharacters() {
+    ByteSet set;
+    set.AddRange('0', '9');
+    set.AddRange('A', 'Z');
+    set.AddRange('a', 'z');
+    return pool_.Repeat(pool_.Bytes(set), 9, 9);
+  }
+
+  /// What an object's schema names.
+  std::vector<Argument> ArgumentsOf(JsonId schema) const {
+    std::vector<Argument> arguments;
+    const JsonId properties = tree_.Find(schema, "properties");
+    const JsonId required = tree_.Find(schema, "required");
+    if (properties == kNoJson) return arguments;
+    for (const auto& [name, value] : tree_[properties].members) {
+      const bool is_required =
+          required != kNoJson &&
+          std::ranges::any_of(tree_[required].items,
+                              [&, &key = name](JsonId item) { return tree_[item].text == key; });
+      arguments.push_back({name, value, is_required});
+    }
+    return arguments;
+  }
+
+  /// The members of the root, as `before` NAME `between` VALUE, with `comma` between them.
+  Result<RuleId> Arguments(const std::string& before, const std::string& between,
+                           const std::string& comma) {
+    std::vector<std::pair<Argument, RuleId>> members;
+    for (const Argument& argument : ArgumentsOf(0)) {
+      GRAFT_ASSIGN_OR_RETURN(const RuleId value, Value(argument.schema, 0));
+      members.emplace_back(argument, value);
+    }
+    return Members(members, before, between, comma);
+  }
+
+  Result<RuleId> Members(const std::vector<std::pair<Argument, RuleId>>& members,
+                         const std::string& before, const std::string& between,
+                         const std::string& comma) {
+    const RuleId rule = grammar_.NewRule();
+    if (members.empty()) {
+      grammar_.AddWay(rule, {Is(kEmpty)});
+      return rule;
+    }
+    MemberList list;
+    list.in_order = in_order_;
+    list.comma = Text(comma);
+    const uint32_t index = grammar_.NewMembers(list);
+    for (const auto& [argument, value] : members) {
+      grammar_.AddMember(index, Text(before + argument.name + between), value,
+                         argument.is_required);
+    }
+    grammar_.AddWay(rule, {Grammar::Members(index)});
+    return rule;
+  }
+
+  std::string_view TypeOf(JsonId schema) const {
+    const JsonId type = tree_.Find(schema, "type");
+    if (type != kNoJson) return tree_[type].text;
+    const JsonId choices = tree_.Find(schema, "enum");
+    const bool are_texts =
+        choices != kNoJson && std::ranges::all_of(tree_[choices].items, [&](JsonId item) {
+          return tree_[item].type == JsonType::kString;
+        });
+    return are_texts ? "string" : "";
+  }
+
+  /// A value in the form's own spelling.
+  Result<RuleId> Value(JsonId schema, size_t depth) {
+    const std::string_view type = TypeOf(schema);
+    const RuleId rule = grammar_.NewRule();
+    const bool is_python = format_.form == CallForm::kPython;
+    if (type == "string" && !is_python) {
+      const std::string_view quote = format_.quote;
+      GRAFT_ASSIGN_OR_RETURN(const Expression body, PlainText(schema, end_.empty() ? quote : end_));
+      // In kElements the end stands on a line of its own.
+      const std::string before = end_.empty() ? std::string(quote) : std::string();
+      grammar_.AddWay(rule, {Is(Text(before)), Is(body), Is(Text(Behind(before)))});
+      return rule;
+    }
+    if (format_.form == CallForm::kBraces && depth < kMaxNested) {
+      GRAFT_ASSIGN_OR_RETURN(const bool is_built, Nested(rule, schema, type, depth));
+      if (is_built) return rule;
+    }
+    if (type == "boolean" && is_python) {
+      grammar_.AddWay(rule, {Is(pool_.Or(Text("True"), Text("False")))});
+      return rule;
+    }
+    GRAFT_ASSIGN_OR_RETURN(const RuleId json, compiler_.CompileAt(schema));
+    grammar_.AddWay(rule, {Grammar::Call(json), Is(Text(Behind("")))});
+    return rule;
+  }
+
+  /// What stands behind a value.
+  std::string Behind(const std::string& quote) const {
+    if (format_.form == CallForm::kElements) return "\n" + std::string(end_);
+    return end_.empty() ? quote : std::string(end_);
+  }
+
+  /// An object or a list within kBraces. False: neither.
+  Result<bool> Nested(RuleId rule, JsonId schema, std::string_view type, size_t depth) {
+    if (type == "object") {
+      std::vector<std::pair<Argument, RuleId>> members;
+      for (const Argument& argument : ArgumentsOf(schema)) {
+        GRAFT_ASSIGN_OR_RETURN(const RuleId value, Value(argument.schema, depth + 1));
+        members.emplace_back(argument, value);
+      }
+      GRAFT_ASSIGN_OR_RETURN(const RuleId inner, Members(members, "", ":", ","));
+      grammar_.AddWay(rule, {Is(Text("{")), Grammar::Call(inner), Is(Text("}"))});
+      return true;
+    }
+    const JsonId items = type == "array" ? tree_.Find(schema, "items") : kNoJson;
+    if (items == kNoJson) return false;
+    GRAFT_ASSIGN_OR_RETURN(const RuleId item, Value(items, depth + 1));
+    GRAFT_ASSIGN_OR_RETURN(const uint32_t least, Count(schema, "minItems", 0));
+    GRAFT_ASSIGN_OR_RETURN(const uint32_t most, Count(schema, "maxItems", kUnbounded));
+    if (least == 0) grammar_.AddWay(rule, {Is(Text("[]"))});
+    if (most == 0) return true;
+    const RuleId more = grammar_.NewRule();
+    grammar_.AddWay(more, {Is(Text(",")), Grammar::Call(item)});
+    grammar_.AddWay(rule, {Is(Text("[")), Grammar::Call(item),
+                           Grammar::Repeated(more, least == 0 ? 0 : least - 1,
+                                             most == kUnbounded ? kUnbounded : most - 1),
+                           Is(Text("]"))});
+    return true;
+  }
+
+  Result<uint32_t> Count(JsonId schema, std::string_view keyword, uint32_t fallback) const {
+    const JsonId id = tree_.Find(schema, keyword);
+    if (id == kNoJson) return fallback;
+    uint64_t count = 0;
+    for (const char c : tree_[id].text) {
+      if (c < '0' || c > '9' || count > (uint64_t{1} << 40)) {
+        return Error(StatusCode::kInvalidArgument, "the schema's '%s' at %s is no count",
+                     std::string(keyword).c_str(), tree_.Place(schema).c_str());
+      }
+      count = count * 10 + static_cast<uint64_t>(c - '0');
+    }
+    return static_cast<uint32_t>(std::min<uint64_t>(count, kUnbounded - 1));
+  }
+
+  /// A text without quotes or escapes, in which `end` does not stand.
+  Result<Expression> PlainText(JsonId schema, std::string_view end) {
+    if (const JsonId choices = tree_.Find(schema, "enum"); choices != kNoJson) {
+      std::vector<std::string> texts;
+      for (const JsonId item : tree_[choices].items) texts.push_back(tree_[item].text);
+      return pool_.AnyOf(std::move(texts));
+    }
+    if (const JsonId one = tree_.Find(schema, "const"); one != kNoJson) {
+      return Text(tree_[one].text);
+    }
+    GRAFT_ASSIGN_OR_RETURN(const uint32_t least, Count(schema, "minLength", 0));
+    GRAFT_ASSIGN_OR_RETURN(const uint32_t most, Count(schema, "maxLength", kUnbounded));
+    const Expression any = pool_.Repeat(any_character_, 0);
+    std::vector<Expression> parts = {pool_.Repeat(any_character_, least, most),
+                                     pool_.Not(pool_.Concat(std::array{any, Text(end), any}))};
+    if (const JsonId pattern = tree_.Find(schema, "pattern"); pattern != kNoJson) {
+      GRAFT_ASSIGN_OR_RETURN(const Expression matched,
+                             ParseRegex(&pool_, tree_[pattern].text, RegexOptions()));
+      parts.push_back(matched);
+    }
+    return pool_.And(parts);
+  }
+
+  const ReplyFormat& format_;
+  const JsonTree tree_;
+  const bool in_order_;
+  SchemaCompiler compiler_;
+  Grammar& grammar_;
+  ExpressionPool& pool_;
+  Expression space_ = kEmpty;
+  Expression any_character_ = kEmpty;
+  std::string_view end_;  // what ends a value, in forms between marks
+};
+
+/// The schema of a tool's arguments, which are an object whatever it says.
+Result<JsonTree> ParametersOf(const ToolSet& tools, const Tool& tool) {
+  constexpr std::string_view kNone = R"({"type":"object","additionalProperties":false})";
+  const std::string text =
+      tool.parameters == kNoJson ? std::string(kNone) : tools.tree().Text(tool.parameters);
+  GRAFT_ASSIGN_OR_RETURN(JsonTree tree, JsonTree::Parse(text));
+  if (tree.Find(0, "type") == kNoJson) {
+    const JsonId type = tree.AddString("object", 0);
+    tree.AddMember(0, "type", type);
+  }
+  return tree;
+}
+
+/// Adds the rule of calls, from behind the mark that opens them to the one that closes them.
+Result<RuleId> AddCalls(const ToolSet& tools, const ReplyFormat& format, bool in_order,
+                        Grammar* grammar) {
+  const auto text = [&](std::string_view literal) {
+    return Grammar::Is(grammar->pool().Literal(literal));
+  };
+  const RuleId call = grammar->NewRule();
+  for (const Tool& tool : tools.tools()) {
+    Result<JsonTree> tree = ParametersOf(tools, tool);
+    if (!tree.ok()) return tree.status().WithContext("tool " + tool.name);
+    ToolCompiler compiler(format, std::move(tree).value(), in_order, grammar);
+    const Result<RuleId> one = compiler.Compile(tool.name);
+    if (!one.ok()) return one.status().WithContext("tool " + tool.name);
+    grammar->AddWay(call, {Grammar::Call(*one)});
+  }
+  const bool is_list = format.form == CallForm::kList || format.before == "[";
+  const bool is_lines = format.form == CallForm::kPython && !is_list;
+  const RuleId more = grammar->NewRule();
+  grammar->AddWay(more, {text(is_lines ? "\n" : ", "), Grammar::Call(call)});
+  const RuleId calls = grammar->NewRule();
+  const bool has_brackets = format.form == CallForm::kList;
+  const GrammarSymbol open = has_brackets
+                                 ? Grammar::Is(grammar->pool().Concat(
+                                       grammar->pool().Optional(grammar->pool().Literal(" ")),
+                                       grammar->pool().Literal("[")))
+                                 : text(format.before);
+  std::vector<GrammarSymbol> symbols = {open, Grammar::Call(call)};
+  if (is_list || is_lines) symbols.push_back(Grammar::Repeated(more, 0, kUnbounded));
+  symbols.push_back(text(has_brackets ? "]" : format.after));
+  symbols.push_back(text(format.close));
+  grammar->AddWay(calls, symbols);
+  return calls;
+}
+
+}  // namespace
+
+Result<Grammar> CompileTools(const ToolSet& tools, const ReplyFormat& format, bool in_order,
+                             std::string_view answer_schema) {
+  if (tools.tools().empty()) return Status(StatusCode::kInvalidArgument, "there are no tools");
+  Grammar grammar;
+  GRAFT_ASSIGN_OR_RETURN(RuleId start, AddCalls(tools, format, in_order, &grammar));
+  if (!answer_schema.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(JsonTree tree, JsonTree::Parse(answer_schema));
+    SchemaCompiler compiler(std::move(tree), in_order, &grammar);
+    GRAFT_ASSIGN_OR_RETURN(const RuleId answer, compiler.CompileAt(0));
+    const GrammarSymbol space = Grammar::Is(grammar.pool().Optional(grammar.pool().Literal("\n")));
+    const RuleId marked = grammar.NewRule();
+    grammar.AddWay(marked,
+                   {Grammar::Is(format.is_bare ? kEmpty : grammar.pool().Literal(format.open)),
+                    Grammar::Call(start), space});
+    const RuleId either = grammar.NewRule();
+    grammar.AddWay(either, {Grammar::Call(answer)});
+    grammar.AddWay(either, {Grammar::Repeated(marked, 1, format.is_bare ? 1 : kUnbounded)});
+    start = either;
+  }
+  GRAFT_RETURN_IF_ERROR(grammar.Finish(start));
+  return grammar;
+}
+
+}  // namespace graft::runtime
