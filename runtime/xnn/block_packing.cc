@@ -7,8 +7,7 @@
 namespace graft::runtime {
 namespace {
 
-constexpr size_t kDepth = 8;
-constexpr size_t kGroup = 2 * kDepth;  // columns, and twice the bytes, of one row's part of a group
+constexpr size_t kPart = 16;  // columns that are brought into order at once
 constexpr uint64_t kLowNibbles = 0x0F0F0F0F0F0F0F0Fu;
 constexpr uint64_t kSignBits = 0x8888888888888888u;
 constexpr int kZeroPoint = 8;
@@ -28,21 +27,89 @@ uint64_t SpreadBytes(uint64_t value) {
   return (value | (value << 8)) & 0x00FF00FF00FF00FFu;
 }
 
-/// Eight bytes that hold sixteen columns in order, as the kernels read them: column j beside j + 8.
+/// Sixteen columns in order, two to a byte, as the kernels read them: column j beside j + depth.
+template <size_t kDepth>
 uint64_t Reorder(uint64_t columns) {
-  const uint64_t first = columns & 0xFFFFFFFFu;  // columns 0 to 7
-  const uint64_t second = columns >> 32;         // columns 8 to 15
+  uint64_t first = 0, second = 0;  // the columns of low and of high halves, in the lower bytes
+  if constexpr (kDepth == 8) {
+    first = columns & 0xFFFFFFFFu;  // columns 0 to 7
+    second = columns >> 32;         // columns 8 to 15
+  } else {
+    // Columns 0 to 3 and 8 to 11, 4 to 7 and 12 to 15.
+    first = (columns & 0xFFFFu) | ((columns >> 16) & 0xFFFF0000u);
+    second = ((columns >> 16) & 0xFFFFu) | ((columns >> 32) & 0xFFFF0000u);
+  }
   const uint64_t even = (first & kLowNibbles) | ((second & kLowNibbles) << 4);
   const uint64_t odd = ((first >> 4) & kLowNibbles) | (second & ~kLowNibbles);
   return (SpreadBytes(even & 0xFFFFFFFFu) | (SpreadBytes(odd & 0xFFFFFFFFu) << 8)) ^ kSignBits;
 }
 
-/// Sum of sixteen codes, the zero point taken from each.
-int SumOf(uint64_t columns) {
+/// Takes sixteen scaled codes, each less its zero point, from `sum`: one subtraction for each group
+/// of 2 * depth columns, as XNNPACK has it. The rounding is part of the result.
+template <size_t kDepth>
+float SubtractCodes(float sum, uint64_t columns, float scale) {
   // At most 30 in a byte, 240 in all: the product's top byte holds the sum.
   const uint64_t pairs = (columns & kLowNibbles) + ((columns >> 4) & kLowNibbles);
-  return static_cast<int>((pairs * 0x0101010101010101u) >> 56) -
-         static_cast<int>(kGroup) * kZeroPoint;
+  constexpr auto kZeros = static_cast<int>(2 * kDepth) * kZeroPoint;
+  if constexpr (kDepth == 8) {
+    const auto codes = static_cast<int>((pairs * 0x0101010101010101u) >> 56);
+    return sum - static_cast<float>(codes - kZeros) * scale;
+  } else {
+    const auto first = static_cast<int>((static_cast<uint32_t>(pairs) * 0x01010101u) >> 24);
+    const auto second = static_cast<int>((static_cast<uint32_t>(pairs >> 32) * 0x01010101u) >> 24);
+    sum -= static_cast<float>(first - kZeros) * scale;
+    return sum - static_cast<float>(second - kZeros) * scale;
+  }
+}
+
+/// Writes a row's part of a block's groups, and gives `sum` less its scaled codes.
+template <size_t kDepth>
+float PackRowBlock(size_t tile, size_t block_size, const uint8_t* in, float scale, uint8_t* out,
+                   float sum) {
+  for (size_t column = 0; column < block_size; column += kPart) {
+    uint64_t columns = 0;
+    std::memcpy(&columns, in, sizeof(columns));
+    in += sizeof(columns);
+    const uint64_t reordered = Reorder<kDepth>(columns);
+    if constexpr (kDepth == 8) {
+      std::memcpy(out, &reordered, sizeof(reordered));
+    } else {
+      const auto low = static_cast<uint32_t>(reordered);
+      const auto high = static_cast<uint32_t>(reordered >> 32);
+      std::memcpy(out, &low, sizeof(low));
+      std::memcpy(out + tile * kDepth, &high, sizeof(high));
+    }
+    out += tile * kPart / 2;
+    sum = SubtractCodes<kDepth>(sum, columns, scale);
+  }
+  return sum;
+}
+
+/// One tile: `count` rows from `begin` on.
+template <size_t kDepth>
+void PackTile(size_t tile, const BlockRows& rows, size_t begin, size_t count, uint8_t* packed) {
+  const size_t blocks = rows.width / rows.block_size;
+  const size_t block_bytes = tile * (rows.block_size / 2 + sizeof(uint16_t));
+  const uint8_t* in = rows.data + begin * rows.width / 2;
+  const uint16_t* scales = rows.scales + begin * blocks;
+  uint8_t* const first_block = packed + tile * sizeof(float);
+  for (size_t row = 0; row < count; ++row) {
+    float sum = 0.0f;
+    for (size_t block = 0; block < blocks; ++block, ++scales, in += rows.block_size / 2) {
+      uint8_t* const out = first_block + block * block_bytes;
+      sum =
+          PackRowBlock<kDepth>(tile, rows.block_size, in, Widen(*scales), out + row * kDepth, sum);
+      const auto stored = static_cast<uint16_t>(*scales - kSixteenfold);
+      std::memcpy(out + block_bytes - (tile - row) * sizeof(uint16_t), &stored, sizeof(stored));
+    }
+    std::memcpy(packed + row * sizeof(float), &sum, sizeof(sum));
+  }
+  uint8_t* const biases = first_block + blocks * block_bytes;
+  if (rows.bias == nullptr) {
+    std::memset(biases, 0, count * sizeof(float));
+  } else {
+    std::memcpy(biases, rows.bias + begin, count * sizeof(float));
+  }
 }
 
 }  // namespace
@@ -52,48 +119,12 @@ size_t BlockRowBytes(size_t width, size_t block_size) {
   return sizeof(float) + blocks * (block_size / 2 + sizeof(uint16_t)) + sizeof(float);
 }
 
-void PackBlocks(const BlockLayout& layout, const BlockRows& rows, uint8_t* packed) {
-  const size_t tile = layout.tile;
-  const size_t blocks = rows.width / rows.block_size;
-  const size_t row_bytes = rows.width / 2;
-  const size_t groups = rows.block_size / kGroup;
-  const size_t block_bytes = tile * (rows.block_size / 2 + sizeof(uint16_t));
-  const size_t tile_bytes = tile * BlockRowBytes(rows.width, rows.block_size);
-  for (size_t begin = 0; begin < rows.rows; begin += tile, packed += tile_bytes) {
-    const size_t count = std::min(tile, rows.rows - begin);
-    if (count < tile) std::memset(packed, 0, tile_bytes);
-    float sums[kMaxTile] = {};
-    uint8_t* const first_block = packed + tile * sizeof(float);
-    for (size_t row = 0; row < count; ++row) {
-      const uint8_t* in = rows.data + (begin + row) * row_bytes;
-      const uint16_t* scales = rows.scales + (begin + row) * blocks;
-      float sum = 0.0f;
-      for (size_t block = 0; block < blocks; ++block) {
-        uint8_t* out = first_block + block * block_bytes + row * kDepth;
-        const float scale = Widen(scales[block]);
-        // One subtraction for each group, as XNNPACK has it: the rounding is part of the result.
-        for (size_t group = 0; group < groups; ++group) {
-          uint64_t columns = 0;
-          std::memcpy(&columns, in, sizeof(columns));
-          in += sizeof(columns);
-          const uint64_t reordered = Reorder(columns);
-          std::memcpy(out, &reordered, sizeof(reordered));
-          out += tile * kDepth;
-          sum -= static_cast<float>(SumOf(columns)) * scale;
-        }
-        const auto stored = static_cast<uint16_t>(scales[block] - kSixteenfold);
-        std::memcpy(first_block + (block + 1) * block_bytes - (tile - row) * sizeof(uint16_t),
-                    &stored, sizeof(stored));
-      }
-      sums[row] = sum;
-    }
-    std::memcpy(packed, sums, count * sizeof(float));
-    uint8_t* const biases = packed + tile_bytes - tile * sizeof(float);
-    if (rows.bias == nullptr) {
-      std::memset(biases, 0, count * sizeof(float));
-    } else {
-      std::memcpy(biases, rows.bias + begin, count * sizeof(float));
-    }
+void PackBlocks(const BlockTile& tile, const BlockRows& rows, uint8_t* packed) {
+  const size_t tile_bytes = tile.rows * BlockRowBytes(rows.width, rows.block_size);
+  for (size_t begin = 0; begin < rows.rows; begin += tile.rows, packed += tile_bytes) {
+    const size_t count = std::min(tile.rows, rows.rows - begin);
+    if (count < tile.rows) std::memset(packed, 0, tile_bytes);
+    (tile.depth == 8 ? PackTile<8> : PackTile<4>)(tile.rows, rows, begin, count, packed);
   }
 }
 

@@ -6,7 +6,7 @@
 
 #include <xnnpack.h>
 
-#include "runtime/kernels/block_product.h"
+#include "runtime/kernels/products/block_product.h"
 #include "runtime/xnn/xnn_operator.h"
 
 namespace graft::runtime {
@@ -42,10 +42,11 @@ Status LinearOperator::Create(const char* name, const LinearWeights& weights, si
   impl_.reset(new (std::nothrow) Impl(weights, begin, name));
   if (!impl_)
     return Error(StatusCode::kOutOfMemory, "tensor %.200s: cannot allocate an operator", name);
-  if (weights.block_tile != 0 &&
+  if (weights.block_tile.rows != 0 &&
       PrefersBlockProduct(weights.block_tile, weights.in_features, weights.block_size)) {
     impl_->product.in_features = weights.in_features;
     impl_->product.block_size = weights.block_size;
+    impl_->product.depth = weights.block_tile.depth;
     impl_->product.packed = impl_->provider.bytes;
     impl_->product.out_features = end - begin;
     impl_->product.output_stride = weights.out_features;

@@ -61,19 +61,20 @@ Status FindTiles(const char* name, LinearWeights* weights, const uint16_t* unit_
   }
   weights->tile_rows = tile_rows;
   weights->row_bytes = row_bytes;
-  weights->block_tile = tile;
+  weights->block_tile.rows = tile;
   weights->packed_bytes = (bytes + kPackedAlignment - 1) / kPackedAlignment * kPackedAlignment;
   return OkStatus();
 }
 
-// Whether PackBlocks gives, for a tile of known numbers, the bytes that XNNPACK gives on this CPU.
-Result<bool> PacksLikeXnnpack(const char* name, const LinearWeights& weights) {
+// The depth with which PackBlocks gives, for a tile of known numbers, the bytes that XNNPACK gives on
+// this CPU; 0 if there is none.
+Result<size_t> FindBlockDepth(const char* name, const LinearWeights& weights) {
   constexpr size_t kColumns = 512;
-  const size_t tile = weights.block_tile;
+  const size_t tile = weights.block_tile.rows;
   const size_t block = weights.block_size;
   if (weights.format != WeightFormat::kInt4Block || tile == 0 || tile > kMaxTile ||
       weights.row_bytes != BlockRowBytes(weights.in_features, block)) {
-    return false;
+    return size_t{0};
   }
   LinearWeights sample = weights;
   sample.out_features = tile;
@@ -94,14 +95,18 @@ Result<bool> PacksLikeXnnpack(const char* name, const LinearWeights& weights) {
   std::vector<uint8_t> ours(bytes);
   // XNNPACK may round the size up.
   std::vector<uint8_t> theirs(bytes + kPackedAlignment);
-  PackBlocks({tile}, rows, ours.data());
   Provider provider(Provider::Mode::kPack, theirs.data(), theirs.size());
   xnn_operator_t op = nullptr;
   const xnn_status status =
       CreateOperator(sample, tile, {codes.data(), scales.data(), bias.data()}, provider, &op);
   if (op != nullptr) xnn_delete_operator(op);
   if (status == xnn_status_out_of_memory) return FromXnnpack(status, name, "pack");
-  return status == xnn_status_success && std::equal(ours.begin(), ours.end(), theirs.begin());
+  if (status != xnn_status_success) return size_t{0};
+  for (const size_t depth : kBlockDepths) {
+    PackBlocks({tile, depth}, rows, ours.data());
+    if (std::equal(ours.begin(), ours.end(), theirs.begin())) return depth;
+  }
+  return size_t{0};
 }
 
 }  // namespace
@@ -109,7 +114,7 @@ Result<bool> PacksLikeXnnpack(const char* name, const LinearWeights& weights) {
 Status FindLayout(const char* name, LinearWeights* weights) {
   weights->tile_rows = 0;
   weights->row_bytes = 0;
-  weights->block_tile = 0;
+  weights->block_tile = {};
   // Beyond this width rows are not measured one against another: the scales to do it with would
   // outgrow the weight.
   constexpr size_t kMaxProbedFeatures = size_t{1} << 18;
@@ -123,8 +128,8 @@ Status FindLayout(const char* name, LinearWeights* weights) {
   std::fill_n(ones, 2 * (probe ? kProbeRows : 0) * blocks, kOneAsBFloat16);
   if (probe) GRAFT_RETURN_IF_ERROR(FindTiles(name, weights, ones));
   if (weights->tile_rows != 0) {
-    GRAFT_ASSIGN_OR_RETURN(const bool packs_alike, PacksLikeXnnpack(name, *weights));
-    if (!packs_alike) weights->block_tile = 0;
+    GRAFT_ASSIGN_OR_RETURN(weights->block_tile.depth, FindBlockDepth(name, *weights));
+    if (weights->block_tile.depth == 0) weights->block_tile = {};
     return OkStatus();
   }
   std::fill_n(ones, weights->out_features * blocks, kOneAsBFloat16);

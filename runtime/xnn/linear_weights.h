@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "runtime/kernels/embedding.h"
+#include "runtime/kernels/products/block_product.h"
 #include "schema/status.h"
 
 namespace graft::runtime {
@@ -47,8 +48,8 @@ struct LinearWeights {
   /// Slices start at multiples of this many output rows; 0: cannot be sliced.
   size_t tile_rows = 0;
   uint64_t row_bytes = 0;  ///< packed bytes of each row, if it can be sliced
-  /// Rows of a tile that PackBlocks packs as XNNPACK does; 0: it does not.
-  size_t block_tile = 0;
+  /// A tile that PackBlocks packs as XNNPACK does; of 0 rows: it does not.
+  BlockTile block_tile;
   /// Of a convolution: computed in floats, whatever the stored format; cannot be sliced.
   ImageKernelShape convolution;
   const uint8_t* packed = nullptr;

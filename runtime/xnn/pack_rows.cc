@@ -73,7 +73,7 @@ Status PackRows(const char* name, const LinearWeights& weights, const StoredMatr
   GRAFT_RETURN_IF_ERROR(Widen(name, weights, matrix, begin, end, &widened));
   if (widened) source.data = widened.get();
   const uint64_t capacity = PackedRangeOf(weights, begin, end).bytes;
-  if (weights.block_tile != 0) {
+  if (const BlockTile& tile = weights.block_tile; tile.rows != 0) {
     const BlockRows rows = {matrix.data + begin * matrix.row_bytes(),
                             static_cast<const uint16_t*>(source.scales),
                             source.bias,
@@ -82,9 +82,9 @@ Status PackRows(const char* name, const LinearWeights& weights, const StoredMatr
                             matrix.block_size};
     // Other scales are left to XNNPACK, which refuses those that are not positive and normal.
     if (CanPackScales(rows)) {
-      const size_t tiles = (rows.rows + weights.block_tile - 1) / weights.block_tile;
-      const uint64_t bytes = tiles * weights.block_tile * weights.row_bytes;
-      PackBlocks({weights.block_tile}, rows, packed);
+      const size_t tiles = (rows.rows + tile.rows - 1) / tile.rows;
+      const uint64_t bytes = tiles * tile.rows * weights.row_bytes;
+      PackBlocks(tile, rows, packed);
       std::memset(packed + bytes, 0, capacity - bytes);
       return OkStatus();
     }

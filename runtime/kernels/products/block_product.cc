@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/kernels/block_product.h"
+#include "runtime/kernels/products/block_product.h"
 
 #include <algorithm>
 #include <type_traits>
 #include <utility>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "runtime/kernels/block_product.cc"  // NOLINT
-#include "hwy/foreach_target.h"                                // IWYU pragma: keep
+#define HWY_TARGET_INCLUDE "runtime/kernels/products/block_product.cc"  // NOLINT
+#include "hwy/foreach_target.h"                                         // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -185,8 +185,9 @@ void MultiplyRows(std::index_sequence<kRow...>, const BlockProduct& product, siz
   }
 }
 
-bool PrefersImpl(size_t tile, size_t in_features, size_t block_size) {
-  return tile == kTile && block_size % kStep == 0 && in_features / block_size <= kMaxBlocks;
+bool PrefersImpl(BlockTile tile, size_t in_features, size_t block_size) {
+  return tile.rows == kTile && tile.depth == kDepth && block_size % kStep == 0 &&
+         in_features / block_size <= kMaxBlocks;
 }
 
 template <bool kOneStep>
@@ -217,8 +218,8 @@ void MultiplyImpl(const BlockProduct& product) {
   }
 }
 #else
-bool PrefersImpl(size_t, size_t, size_t) { return false; }
-void MultiplyImpl(const BlockProduct&) {}
+[[maybe_unused]] bool PrefersImpl(BlockTile, size_t, size_t) { return false; }
+[[maybe_unused]] void MultiplyImpl(const BlockProduct&) {}
 #endif
 
 }  // namespace
@@ -226,16 +227,26 @@ void MultiplyImpl(const BlockProduct&) {}
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include "runtime/kernels/products/arm_blocks.h"
+
 namespace graft::runtime {
 
+#if GRAFT_ARM_BLOCKS
+bool PrefersBlockProduct(BlockTile tile, size_t, size_t block_size) {
+  return arm::HasBlockKernels(tile, block_size);
+}
+
+void MultiplyBlocks(const BlockProduct& product) { arm::MultiplyBlocks(product); }
+#else
 HWY_EXPORT(PrefersImpl);
 HWY_EXPORT(MultiplyImpl);
 
-bool PrefersBlockProduct(size_t tile, size_t in_features, size_t block_size) {
+bool PrefersBlockProduct(BlockTile tile, size_t in_features, size_t block_size) {
   return HWY_DYNAMIC_DISPATCH(PrefersImpl)(tile, in_features, block_size);
 }
 
 void MultiplyBlocks(const BlockProduct& product) { HWY_DYNAMIC_DISPATCH(MultiplyImpl)(product); }
+#endif
 
 }  // namespace graft::runtime
 #endif  // HWY_ONCE

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the kernels of arm_blocks.h walk over tiles. Included by their files, each of which has other
+// instructions: GRAFT_INLINE names them, and that all is inlined.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/kernels/products/arm_blocks.h"
+
+namespace graft::runtime::arm {
+namespace {
+
+constexpr size_t kQuarter = 4;  // outputs whose sums the registers have room for, of many rows
+constexpr size_t kCodeBytes = kTile * kStep / 2;  // of a step
+constexpr size_t kScaleBytes = kTile * sizeof(uint16_t);
+constexpr size_t kFloatBytes = kTile * sizeof(float);
+
+GRAFT_INLINE float32x4_t LoadFloats(const uint8_t* from) {
+  return vreinterpretq_f32_u8(vld1q_u8(from));
+}
+
+// Zero, made anew: a copy of one that is kept would cost a register.
+GRAFT_INLINE int32x4_t NewZero() {
+  int32x4_t zero;
+  __asm__ volatile("movi %0.4s, #0" : "=w"(zero));
+  return zero;
+}
+
+// Four scales in bf16, as floats.
+GRAFT_INLINE float32x4_t LoadScales(const uint8_t* from) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(from)), 16));
+}
+
+// Codes 0 to 15 are the low halves of bytes, 16 times themselves; the scales are divided by it.
+GRAFT_INLINE void Split(uint8x16_t bytes, int8x16_t& low, int8x16_t& high) {
+  const int8x16_t both = vreinterpretq_s8_u8(bytes);
+  low = vshlq_n_s8(both, 4);
+  high = vandq_s8(both, vdupq_n_s8(-16));
+}
+
+// The outputs of a part of a tile of which W has only `count` stand here meanwhile.
+template <size_t kRows, size_t kOutputs>
+struct Edge {
+  float outputs[kRows * kOutputs];
+
+  GRAFT_INLINE void Load(const BlockCall& call, const float* from, size_t count) {
+    std::memset(outputs, 0, sizeof(outputs));
+    if (call.begins) return;
+    for (size_t row = 0; row < call.rows; ++row) {
+      std::memcpy(outputs + row * kOutputs, from + row * call.output_stride, count * sizeof(float));
+    }
+  }
+  GRAFT_INLINE void Store(const BlockCall& call, float* to, size_t count) const {
+    for (size_t row = 0; row < call.rows; ++row)
+      std::memcpy(to + row * call.output_stride, outputs + row * kOutputs, count * sizeof(float));
+  }
+};
+
+// The sums of one panel of x for two quarters of a tile.
+template <class Sums>
+struct TwoQuarters {
+  static constexpr size_t kRows = Sums::kRows;
+  static constexpr size_t kOutputs = 2 * kQuarter;
+  static constexpr size_t kPartBytes = 2 * Sums::kPartBytes;
+  static constexpr size_t kStepBytes = Sums::kStepBytes;
+  Sums first, second;
+
+  GRAFT_INLINE void Clear() {
+    first.Clear();
+    second.Clear();
+  }
+  GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes) {
+    Sums::AddTwo(first, second, from, codes);
+  }
+  GRAFT_INLINE void AddScaled(const uint8_t* scales) {
+    first.AddScaled(scales);
+    second.AddScaled(scales + kQuarter * sizeof(uint16_t));
+  }
+  GRAFT_INLINE void Begin(const uint8_t* code_sums, const float* zero_points) {
+    first.Begin(code_sums, zero_points);
+    second.Begin(code_sums + kQuarter * sizeof(float), zero_points);
+  }
+  GRAFT_INLINE void Load(const float* from, size_t stride, size_t last) {
+    first.Load(from, stride, last);
+    second.Load(from + kQuarter, stride, last);
+  }
+  GRAFT_INLINE void Store(float* to, size_t stride, size_t last) const {
+    first.Store(to, stride, last);
+    second.Store(to + kQuarter, stride, last);
+  }
+  GRAFT_INLINE void End(const uint8_t* bias, const float* scales, float* to, size_t stride,
+                        size_t last) {
+    first.End(bias, scales, to, stride, last);
+    second.End(bias + kQuarter * sizeof(float), scales, to + kQuarter, stride, last);
+  }
+};
+
+// Sums: registers of panels for a part of a tile, with
+//   Begin(sums over columns, zero points), Load(row 0 of each panel, stride, last), Add(codes of a
+//   step, of the rows), AddScaled(scales), End(bias, scales, as Load), Store(as Load).
+template <class Sums, bool kOneStep>
+GRAFT_INLINE void MultiplyPart(const BlockCall& call, const uint8_t* tile, size_t part, float* to,
+                               size_t stride) {
+  const size_t block_bytes = kTile * call.block_size / 2 + kScaleBytes;
+  const size_t last = call.rows % kPanelRows == 0 ? stride : 0;
+  const size_t output = part * Sums::kOutputs;
+  Sums sums;
+  if (call.begins) {
+    sums.Begin(tile + output * sizeof(float), call.zero_points);
+  } else {
+    sums.Load(to, stride, last);
+  }
+  const uint8_t* from =
+      tile + kFloatBytes + call.first_block * block_bytes + part * Sums::kPartBytes;
+  const size_t to_scales =
+      block_bytes - kScaleBytes - part * Sums::kPartBytes + output * sizeof(uint16_t);
+  const int8_t* codes = call.codes;
+  size_t block = call.blocks;
+  do {
+    sums.Clear();
+    if constexpr (kOneStep) {
+      sums.Add(from, codes);
+      codes += Sums::kStepBytes;
+      sums.AddScaled(from + to_scales);
+      from += kCodeBytes + kScaleBytes;
+    } else {
+      const uint8_t* scales = from + to_scales;
+      size_t columns = call.block_size;
+      do {
+        sums.Add(from, codes);
+        from += kCodeBytes;
+        codes += Sums::kStepBytes;
+      } while ((columns -= kStep) != 0);
+      sums.AddScaled(scales);
+      from += kScaleBytes;
+    }
+  } while (--block != 0);
+  if (call.ends) {
+    const uint8_t* bias = tile + call.tile_bytes - kFloatBytes + output * sizeof(float);
+    sums.End(bias, call.scales, to, stride, last);
+  } else {
+    sums.Store(to, stride, last);
+  }
+}
+
+template <class Sums, bool kOneStep>
+GRAFT_INLINE void MultiplyTiles(const BlockCall& wanted) {
+  const BlockCall call = wanted;  // so that no output can be one of its numbers
+  const uint8_t* tile = call.packed;
+  float* to = call.output;
+  size_t part = 0;
+  Edge<Sums::kRows, Sums::kOutputs> edge;
+  for (size_t left = call.out_features; left != 0; to += Sums::kOutputs) {
+    const size_t count = std::min(left, Sums::kOutputs);
+    const bool whole = count == Sums::kOutputs;
+    if (!whole) edge.Load(call, to, count);
+    MultiplyPart<Sums, kOneStep>(call, tile, part, whole ? to : edge.outputs,
+                                 whole ? call.output_stride : Sums::kOutputs);
+    if (!whole) edge.Store(call, to, count);
+    left -= count;
+    if (++part == kTile / Sums::kOutputs) {
+      part = 0;
+      tile += call.tile_bytes;
+    }
+  }
+}
+
+// Sums: registers of one or two rows for a whole tile, with Begin, Clear, Add, AddScaled, End.
+template <class Sums, bool kOneStep>
+GRAFT_INLINE void MultiplyFewRows(const BlockCall& wanted) {
+  const BlockCall call = wanted;
+  const size_t block_bytes = kTile * call.block_size / 2;
+  const uint8_t* from = call.packed;
+  float* to = call.output;
+  float edge[2 * kTile];
+  for (size_t left = call.out_features; left != 0;) {
+    const size_t count = std::min(left, kTile);
+    Sums sums;
+    sums.Begin(from, call.zero_points);
+    from += kFloatBytes;
+    const int8_t* codes = call.codes;
+    size_t block = call.blocks;
+    do {
+      sums.Clear();
+      if constexpr (kOneStep) {
+        sums.Add(from, codes, call.codes_stride);
+        codes += kStep;
+        sums.AddScaled(from + kCodeBytes);
+        from += kCodeBytes + kScaleBytes;
+      } else {
+        const uint8_t* end = from + block_bytes;
+        do {
+          sums.Add(from, codes, call.codes_stride);
+          from += kCodeBytes;
+          codes += kStep;
+        } while (from != end);
+        sums.AddScaled(from);
+        from += kScaleBytes;
+      }
+    } while (--block != 0);
+    if (count == kTile) {
+      sums.End(from, call.scales, to, call.output_stride);
+    } else {
+      sums.End(from, call.scales, edge, kTile);
+      for (size_t row = 0; row < call.rows; ++row)
+        std::memcpy(to + row * call.output_stride, edge + row * kTile, count * sizeof(float));
+    }
+    from += kFloatBytes;
+    to += count;
+    left -= count;
+  }
+}
+
+}  // namespace
+}  // namespace graft::runtime::arm

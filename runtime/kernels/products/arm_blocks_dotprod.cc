@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Int4 blocks by dot products of four bytes: 16 bytes of a tile are 4 columns of 4 outputs in the
+// low halves, the next 4 in the high ones.
+#include "runtime/kernels/products/arm_blocks.h"
+
+#if GRAFT_ARM_BLOCKS
+#include <type_traits>
+#include <utility>
+
+#define GRAFT_TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
+#define GRAFT_INLINE GRAFT_TARGET __attribute__((always_inline)) inline
+#include "runtime/kernels/products/arm_blocks-inl.h"
+
+namespace graft::runtime::arm {
+namespace {
+
+constexpr size_t kGroup = 8;  // columns in 16 bytes of each quarter
+constexpr size_t kGroupBytes = kTile * kGroup / 2;
+constexpr size_t kPanelBytes = kPanelRows * 16;  // of 16 columns
+
+// One instruction, which compilers find only where loads stand beside each other.
+template <size_t kOffset>
+GRAFT_INLINE void LoadTwo(const uint8_t* from, uint8x16_t& a, uint8x16_t& b) {
+  struct Bytes {
+    uint8_t bytes[kOffset + 32];
+  };
+  __asm__("ldp %q0, %q1, [%2, %3]"
+          : "=w"(a), "=w"(b)
+          : "r"(from), "i"(kOffset), "m"(*reinterpret_cast<const Bytes*>(from)));
+}
+
+// Four rows of x. Arrays that are indexed by constants stay in registers.
+struct DotPanel {
+  float32x4_t totals[kPanelRows];
+  int32x4_t sums[kPanelRows];
+
+  GRAFT_INLINE void Clear() {
+    sums[0] = NewZero();
+    sums[1] = NewZero();
+    sums[2] = NewZero();
+    sums[3] = NewZero();
+  }
+  GRAFT_INLINE void AddFour(int8x16_t weights, int8x16_t codes) {
+    sums[0] = vdotq_laneq_s32(sums[0], weights, codes, 0);
+    sums[1] = vdotq_laneq_s32(sums[1], weights, codes, 1);
+    sums[2] = vdotq_laneq_s32(sums[2], weights, codes, 2);
+    sums[3] = vdotq_laneq_s32(sums[3], weights, codes, 3);
+  }
+  GRAFT_INLINE void Add(int8x16_t low, int8x16_t high, const int8_t* codes) {
+    const int8x16_t first = vld1q_s8(codes), second = vld1q_s8(codes + 16);
+    AddFour(low, first);
+    AddFour(high, second);
+  }
+  GRAFT_INLINE void AddScaled(float32x4_t scales) {
+    totals[0] = vfmaq_f32(totals[0], vcvtq_f32_s32(sums[0]), scales);
+    totals[1] = vfmaq_f32(totals[1], vcvtq_f32_s32(sums[1]), scales);
+    totals[2] = vfmaq_f32(totals[2], vcvtq_f32_s32(sums[2]), scales);
+    totals[3] = vfmaq_f32(totals[3], vcvtq_f32_s32(sums[3]), scales);
+  }
+  GRAFT_INLINE void Begin(float32x4_t code_sums, const float* zero_points) {
+    const float32x4_t zeros = vld1q_f32(zero_points);
+    totals[0] = vmulq_laneq_f32(code_sums, zeros, 0);
+    totals[1] = vmulq_laneq_f32(code_sums, zeros, 1);
+    totals[2] = vmulq_laneq_f32(code_sums, zeros, 2);
+    totals[3] = vmulq_laneq_f32(code_sums, zeros, 3);
+  }
+  GRAFT_INLINE void End(float32x4_t bias, const float* row_scales) {
+    const float32x4_t scales = vld1q_f32(row_scales);
+    totals[0] = vaddq_f32(bias, vmulq_laneq_f32(totals[0], scales, 0));
+    totals[1] = vaddq_f32(bias, vmulq_laneq_f32(totals[1], scales, 1));
+    totals[2] = vaddq_f32(bias, vmulq_laneq_f32(totals[2], scales, 2));
+    totals[3] = vaddq_f32(bias, vmulq_laneq_f32(totals[3], scales, 3));
+  }
+  // Gives where the next panel's outputs are.
+  GRAFT_INLINE const float* Load(const float* from, size_t stride, size_t last) {
+    totals[0] = vld1q_f32(from);
+    totals[1] = vld1q_f32(from += stride);
+    totals[2] = vld1q_f32(from += stride);
+    totals[3] = vld1q_f32(from += last);
+    return from + stride;
+  }
+  GRAFT_INLINE float* Store(float* to, size_t stride, size_t last) const {
+    vst1q_f32(to, totals[0]);
+    vst1q_f32(to += stride, totals[1]);
+    vst1q_f32(to += stride, totals[2]);
+    vst1q_f32(to += last, totals[3]);
+    return to + stride;
+  }
+};
+
+template <class Numbers>
+struct DotPanels;
+template <size_t... kPanel>
+struct DotPanels<std::index_sequence<kPanel...>> {
+  static constexpr size_t kPanels = sizeof...(kPanel);
+  static constexpr size_t kRows = kPanels * kPanelRows;
+  static constexpr size_t kOutputs = kQuarter;
+  static constexpr size_t kPartBytes = 16;
+  static constexpr size_t kStepBytes = kRows * kStep;
+  DotPanel panels[kPanels];
+
+  GRAFT_INLINE void Clear() { (panels[kPanel].Clear(), ...); }
+  GRAFT_INLINE void AddBytes(uint8x16_t bytes, const int8_t* codes) {
+    int8x16_t low, high;
+    Split(bytes, low, high);
+    (panels[kPanel].Add(low, high, codes + kPanel * kPanelBytes), ...);
+  }
+  GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes) {
+    AddBytes(vld1q_u8(from), codes);
+    AddBytes(vld1q_u8(from + kGroupBytes), codes + 32);
+    AddBytes(vld1q_u8(from + 2 * kGroupBytes), codes + kPanels * kPanelBytes);
+    AddBytes(vld1q_u8(from + 3 * kGroupBytes), codes + kPanels * kPanelBytes + 32);
+  }
+  // 8 columns of this quarter, and of the next.
+  template <size_t kOffset>
+  static GRAFT_INLINE void AddGroup(DotPanels& first, DotPanels& second, const uint8_t* from,
+                                    const int8_t* codes) {
+    uint8x16_t a, b;
+    LoadTwo<kOffset>(from, a, b);
+    first.AddBytes(a, codes);
+    second.AddBytes(b, codes);
+  }
+  static GRAFT_INLINE void AddTwo(DotPanels& first, DotPanels& second, const uint8_t* from,
+                                  const int8_t* codes) {
+    AddGroup<0>(first, second, from, codes);
+    AddGroup<kGroupBytes>(first, second, from, codes + 32);
+    AddGroup<2 * kGroupBytes>(first, second, from, codes + kPanels * kPanelBytes);
+    AddGroup<3 * kGroupBytes>(first, second, from, codes + kPanels * kPanelBytes + 32);
+  }
+  GRAFT_INLINE void AddScaled(const uint8_t* from) {
+    const float32x4_t scales = LoadScales(from);
+    (panels[kPanel].AddScaled(scales), ...);
+  }
+  GRAFT_INLINE void Begin(const uint8_t* from, const float* zero_points) {
+    const float32x4_t code_sums = LoadFloats(from);
+    (panels[kPanel].Begin(code_sums, zero_points + kPanel * kPanelRows), ...);
+  }
+  GRAFT_INLINE void Load(const float* from, size_t stride, size_t last) {
+    ((from = panels[kPanel].Load(from, stride, kPanel + 1 == kPanels ? last : stride)), ...);
+  }
+  GRAFT_INLINE void Store(float* to, size_t stride, size_t last) const {
+    ((to = panels[kPanel].Store(to, stride, kPanel + 1 == kPanels ? last : stride)), ...);
+  }
+  GRAFT_INLINE void End(const uint8_t* from, const float* scales, float* to, size_t stride,
+                        size_t last) {
+    const float32x4_t bias = LoadFloats(from);
+    (panels[kPanel].End(bias, scales + kPanel * kPanelRows), ...);
+    Store(to, stride, last);
+  }
+};
+
+// A row of x, and 16 outputs.
+struct DotRow {
+  float32x4_t totals[4];
+  int32x4_t sums[4];
+  int8x16_t codes[2];  // of a step
+
+  GRAFT_INLINE void Load(const int8_t* from) {
+    codes[0] = vld1q_s8(from);
+    codes[1] = vld1q_s8(from + 16);
+  }
+  GRAFT_INLINE void Clear() {
+    sums[0] = NewZero();
+    sums[1] = NewZero();
+    sums[2] = NewZero();
+    sums[3] = NewZero();
+  }
+  template <size_t kQuarterIndex, size_t kGroupIndex>
+  GRAFT_INLINE void Add(int8x16_t low, int8x16_t high) {
+    int32x4_t& sum = sums[kQuarterIndex];
+    sum = vdotq_laneq_s32(sum, low, codes[kGroupIndex / 2], kGroupIndex % 2 * 2);
+    sum = vdotq_laneq_s32(sum, high, codes[kGroupIndex / 2], kGroupIndex % 2 * 2 + 1);
+  }
+  template <size_t kQuarterIndex>
+  GRAFT_INLINE void AddScaled(float32x4_t scales) {
+    totals[kQuarterIndex] =
+        vfmaq_f32(totals[kQuarterIndex], vcvtq_f32_s32(sums[kQuarterIndex]), scales);
+  }
+};
+
+template <class Numbers>
+struct DotRows;
+template <size_t... kRow>
+struct DotRows<std::index_sequence<kRow...>> {
+  DotRow rows[sizeof...(kRow)];
+
+  GRAFT_INLINE void Clear() { (rows[kRow].Clear(), ...); }
+  template <size_t kQuarterIndex, size_t kGroupIndex>
+  GRAFT_INLINE void AddQuarter(uint8x16_t bytes) {
+    int8x16_t low, high;
+    Split(bytes, low, high);
+    (rows[kRow].template Add<kQuarterIndex, kGroupIndex>(low, high), ...);
+  }
+  template <size_t kGroupIndex>
+  GRAFT_INLINE void AddGroup(const uint8_t* from) {
+    from += kGroupIndex * kGroupBytes;
+    const uint8x16x4_t bytes = vld1q_u8_x4(from);
+    AddQuarter<0, kGroupIndex>(bytes.val[0]);
+    AddQuarter<1, kGroupIndex>(bytes.val[1]);
+    AddQuarter<2, kGroupIndex>(bytes.val[2]);
+    AddQuarter<3, kGroupIndex>(bytes.val[3]);
+  }
+  GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes, size_t stride) {
+    (rows[kRow].Load(codes + kRow * stride), ...);
+    AddGroup<0>(from);
+    AddGroup<1>(from);
+    AddGroup<2>(from);
+    AddGroup<3>(from);
+  }
+  template <size_t kQuarterIndex>
+  GRAFT_INLINE void ScaleQuarter(const uint8_t* from) {
+    const float32x4_t scales = LoadScales(from + kQuarterIndex * kQuarter * sizeof(uint16_t));
+    (rows[kRow].template AddScaled<kQuarterIndex>(scales), ...);
+  }
+  GRAFT_INLINE void AddScaled(const uint8_t* from) {
+    ScaleQuarter<0>(from);
+    ScaleQuarter<1>(from);
+    ScaleQuarter<2>(from);
+    ScaleQuarter<3>(from);
+  }
+  GRAFT_INLINE void Begin(const uint8_t* code_sums, const float* zero_points) {
+    for (size_t i = 0; i < 4; ++i) {
+      const float32x4_t sums = LoadFloats(code_sums + i * 16);
+      ((rows[kRow].totals[i] = vmulq_n_f32(sums, zero_points[kRow])), ...);
+    }
+  }
+  GRAFT_INLINE void End(const uint8_t* biases, const float* scales, float* to, size_t stride) {
+    for (size_t i = 0; i < 4; ++i) {
+      const float32x4_t bias = LoadFloats(biases + i * 16);
+      (vst1q_f32(to + kRow * stride + i * kQuarter,
+                 vaddq_f32(bias, vmulq_n_f32(rows[kRow].totals[i], scales[kRow]))),
+       ...);
+    }
+  }
+};
+
+template <size_t kPanels, bool kOneStep>
+GRAFT_TARGET void MultiplyPanels(const BlockCall& call) {
+  using Sums = DotPanels<std::make_index_sequence<kPanels>>;
+  // With one panel there are registers left.
+  MultiplyTiles<std::conditional_t<kPanels == 1, TwoQuarters<Sums>, Sums>, kOneStep>(call);
+}
+template <size_t kRows, bool kOneStep>
+GRAFT_TARGET void MultiplyRows(const BlockCall& call) {
+  MultiplyFewRows<DotRows<std::make_index_sequence<kRows>>, kOneStep>(call);
+}
+
+template <bool kOneStep>
+constexpr BlockKernels kKernels = {
+    {MultiplyPanels<1, kOneStep>, MultiplyPanels<2, kOneStep>, MultiplyPanels<3, kOneStep>},
+    {MultiplyRows<1, kOneStep>, MultiplyRows<2, kOneStep>}};
+
+}  // namespace
+
+const BlockKernels& DotprodKernels(bool one_step) {
+  return one_step ? kKernels<true> : kKernels<false>;
+}
+
+}  // namespace graft::runtime::arm
+#endif
