@@ -4,6 +4,10 @@
 #include <algorithm>
 #include <cstring>
 
+#if defined(__aarch64__)
+#include "runtime/xnn/block_packing_neon-inl.h"
+#endif
+
 namespace graft::runtime {
 namespace {
 
@@ -30,6 +34,7 @@ uint64_t SpreadBytes(uint64_t value) {
 /// Sixteen columns in order, two to a byte, as the kernels read them: column j beside j + depth.
 template <size_t kDepth>
 uint64_t Reorder(uint64_t columns) {
+  if constexpr (kDepth == 1) return columns ^ kSignBits;
   uint64_t first = 0, second = 0;  // the columns of low and of high halves, in the lower bytes
   if constexpr (kDepth == 8) {
     first = columns & 0xFFFFFFFFu;  // columns 0 to 7
@@ -54,6 +59,10 @@ float SubtractCodes(float sum, uint64_t columns, float scale) {
   if constexpr (kDepth == 8) {
     const auto codes = static_cast<int>((pairs * 0x0101010101010101u) >> 56);
     return sum - static_cast<float>(codes - kZeros) * scale;
+  } else if constexpr (kDepth == 1) {
+    for (size_t i = 0; i < sizeof(pairs); ++i)
+      sum -= static_cast<float>(static_cast<int>((pairs >> (8 * i)) & 0xFF) - kZeros) * scale;
+    return sum;
   } else {
     const auto first = static_cast<int>((static_cast<uint32_t>(pairs) * 0x01010101u) >> 24);
     const auto second = static_cast<int>((static_cast<uint32_t>(pairs >> 32) * 0x01010101u) >> 24);
@@ -66,6 +75,12 @@ float SubtractCodes(float sum, uint64_t columns, float scale) {
 template <size_t kDepth>
 float PackRowBlock(size_t tile, size_t block_size, const uint8_t* in, float scale, uint8_t* out,
                    float sum) {
+#if defined(__aarch64__)
+  if constexpr (kDepth > 1) {
+    if (block_size % (2 * kPart) == 0)
+      return PackRowVectors<kDepth>(tile, block_size, in, scale, out, sum);
+  }
+#endif
   for (size_t column = 0; column < block_size; column += kPart) {
     uint64_t columns = 0;
     std::memcpy(&columns, in, sizeof(columns));
@@ -73,6 +88,9 @@ float PackRowBlock(size_t tile, size_t block_size, const uint8_t* in, float scal
     const uint64_t reordered = Reorder<kDepth>(columns);
     if constexpr (kDepth == 8) {
       std::memcpy(out, &reordered, sizeof(reordered));
+    } else if constexpr (kDepth == 1) {
+      for (size_t i = 0; i < sizeof(reordered); ++i)
+        out[i * tile] = static_cast<uint8_t>(reordered >> (8 * i));
     } else {
       const auto low = static_cast<uint32_t>(reordered);
       const auto high = static_cast<uint32_t>(reordered >> 32);
@@ -85,9 +103,9 @@ float PackRowBlock(size_t tile, size_t block_size, const uint8_t* in, float scal
   return sum;
 }
 
-/// One tile: `count` rows from `begin` on.
+/// The groups, scales and sums of `count` rows from `begin` on.
 template <size_t kDepth>
-void PackTile(size_t tile, const BlockRows& rows, size_t begin, size_t count, uint8_t* packed) {
+void PackTileRows(size_t tile, const BlockRows& rows, size_t begin, size_t count, uint8_t* packed) {
   const size_t blocks = rows.width / rows.block_size;
   const size_t block_bytes = tile * (rows.block_size / 2 + sizeof(uint16_t));
   const uint8_t* in = rows.data + begin * rows.width / 2;
@@ -104,11 +122,21 @@ void PackTile(size_t tile, const BlockRows& rows, size_t begin, size_t count, ui
     }
     std::memcpy(packed + row * sizeof(float), &sum, sizeof(sum));
   }
-  uint8_t* const biases = first_block + blocks * block_bytes;
-  if (rows.bias == nullptr) {
-    std::memset(biases, 0, count * sizeof(float));
-  } else {
-    std::memcpy(biases, rows.bias + begin, count * sizeof(float));
+}
+
+void PackTile(const BlockTile& tile, const BlockRows& rows, size_t begin, size_t count,
+              uint8_t* packed) {
+  switch (tile.depth) {
+    case 8:
+      return PackTileRows<8>(tile.rows, rows, begin, count, packed);
+    case 4:
+      return PackTileRows<4>(tile.rows, rows, begin, count, packed);
+    default:
+#if defined(__aarch64__)
+      if (tile.rows == kVector && count == kVector && rows.block_size % (2 * kPart) == 0)
+        return PackBytesOfTile(rows, begin, packed);
+#endif
+      return PackTileRows<1>(tile.rows, rows, begin, count, packed);
   }
 }
 
@@ -124,7 +152,13 @@ void PackBlocks(const BlockTile& tile, const BlockRows& rows, uint8_t* packed) {
   for (size_t begin = 0; begin < rows.rows; begin += tile.rows, packed += tile_bytes) {
     const size_t count = std::min(tile.rows, rows.rows - begin);
     if (count < tile.rows) std::memset(packed, 0, tile_bytes);
-    (tile.depth == 8 ? PackTile<8> : PackTile<4>)(tile.rows, rows, begin, count, packed);
+    PackTile(tile, rows, begin, count, packed);
+    uint8_t* const biases = packed + tile_bytes - tile.rows * sizeof(float);
+    if (rows.bias == nullptr) {
+      std::memset(biases, 0, count * sizeof(float));
+    } else {
+      std::memcpy(biases, rows.bias + begin, count * sizeof(float));
+    }
   }
 }
 

@@ -16,7 +16,7 @@
 namespace graft::runtime {
 
 inline constexpr size_t kMaxTile = 32;
-inline constexpr size_t kBlockDepths[] = {8, 4};
+inline constexpr size_t kBlockDepths[] = {8, 4, 1};
 
 /// What is packed: rows of `width` columns, two codes to a byte, low nibble first.
 struct BlockRows {

@@ -165,11 +165,13 @@ struct DotRow {
     sums[2] = NewZero();
     sums[3] = NewZero();
   }
-  template <size_t kQuarterIndex, size_t kGroupIndex>
-  GRAFT_INLINE void Add(int8x16_t low, int8x16_t high) {
-    int32x4_t& sum = sums[kQuarterIndex];
-    sum = vdotq_laneq_s32(sum, low, codes[kGroupIndex / 2], kGroupIndex % 2 * 2);
-    sum = vdotq_laneq_s32(sum, high, codes[kGroupIndex / 2], kGroupIndex % 2 * 2 + 1);
+  // Four columns, the kFour-th of a step.
+  template <size_t kFour>
+  GRAFT_INLINE void Add(const int8x16_t (&weights)[4]) {
+    sums[0] = vdotq_laneq_s32(sums[0], weights[0], codes[kFour / 4], kFour % 4);
+    sums[1] = vdotq_laneq_s32(sums[1], weights[1], codes[kFour / 4], kFour % 4);
+    sums[2] = vdotq_laneq_s32(sums[2], weights[2], codes[kFour / 4], kFour % 4);
+    sums[3] = vdotq_laneq_s32(sums[3], weights[3], codes[kFour / 4], kFour % 4);
   }
   template <size_t kQuarterIndex>
   GRAFT_INLINE void AddScaled(float32x4_t scales) {
@@ -185,20 +187,17 @@ struct DotRows<std::index_sequence<kRow...>> {
   DotRow rows[sizeof...(kRow)];
 
   GRAFT_INLINE void Clear() { (rows[kRow].Clear(), ...); }
-  template <size_t kQuarterIndex, size_t kGroupIndex>
-  GRAFT_INLINE void AddQuarter(uint8x16_t bytes) {
-    int8x16_t low, high;
-    Split(bytes, low, high);
-    (rows[kRow].template Add<kQuarterIndex, kGroupIndex>(low, high), ...);
-  }
+  // All are taken apart before any is multiplied, so that no instruction waits for the one before.
   template <size_t kGroupIndex>
   GRAFT_INLINE void AddGroup(const uint8_t* from) {
-    from += kGroupIndex * kGroupBytes;
-    const uint8x16x4_t bytes = vld1q_u8_x4(from);
-    AddQuarter<0, kGroupIndex>(bytes.val[0]);
-    AddQuarter<1, kGroupIndex>(bytes.val[1]);
-    AddQuarter<2, kGroupIndex>(bytes.val[2]);
-    AddQuarter<3, kGroupIndex>(bytes.val[3]);
+    const uint8x16x4_t bytes = vld1q_u8_x4(from + kGroupIndex * kGroupBytes);
+    int8x16_t low[4], high[4];
+    Split(bytes.val[0], low[0], high[0]);
+    Split(bytes.val[1], low[1], high[1]);
+    Split(bytes.val[2], low[2], high[2]);
+    Split(bytes.val[3], low[3], high[3]);
+    (rows[kRow].template Add<2 * kGroupIndex>(low), ...);
+    (rows[kRow].template Add<2 * kGroupIndex + 1>(high), ...);
   }
   GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes, size_t stride) {
     (rows[kRow].Load(codes + kRow * stride), ...);

@@ -189,25 +189,29 @@ struct OneRow {
   static GRAFT_INLINE int8x16_t LoadTwice(const int8_t* from) {
     return vreinterpretq_s8_s64(vld1q_dup_s64(reinterpret_cast<const int64_t*>(from)));
   }
-  template <size_t kTwo>
-  GRAFT_INLINE void AddTwo(uint8x16_t bytes, int8x16_t first_codes, int8x16_t second_codes) {
-    int8x16_t low, high;
-    Split(bytes, low, high);
-    sums[kTwo] = vdotq_s32(sums[kTwo], low, first_codes);
-    sums[kTwo] = vdotq_s32(sums[kTwo], high, second_codes);
+  template <size_t kFirst>
+  GRAFT_INLINE void AddFour(const int8x16_t (&weights)[4], int8x16_t of_row) {
+    sums[kFirst] = vdotq_s32(sums[kFirst], weights[0], of_row);
+    sums[kFirst + 1] = vdotq_s32(sums[kFirst + 1], weights[1], of_row);
+    sums[kFirst + 2] = vdotq_s32(sums[kFirst + 2], weights[2], of_row);
+    sums[kFirst + 3] = vdotq_s32(sums[kFirst + 3], weights[3], of_row);
+  }
+  // All are taken apart before any is multiplied, so that no instruction waits for the one before.
+  template <size_t kFirst>
+  GRAFT_INLINE void AddHalf(const uint8_t* from, int8x16_t low_codes, int8x16_t high_codes) {
+    const uint8x16x4_t bytes = vld1q_u8_x4(from);
+    int8x16_t low[4], high[4];
+    Split(bytes.val[0], low[0], high[0]);
+    Split(bytes.val[1], low[1], high[1]);
+    Split(bytes.val[2], low[2], high[2]);
+    Split(bytes.val[3], low[3], high[3]);
+    AddFour<kFirst>(low, low_codes);
+    AddFour<kFirst>(high, high_codes);
   }
   GRAFT_INLINE void AddGroup(const uint8_t* from, const int8_t* codes) {
     const int8x16_t low = LoadTwice(codes), high = LoadTwice(codes + 8);
-    const uint8x16x4_t a = vld1q_u8_x4(from);
-    AddTwo<0>(a.val[0], low, high);
-    AddTwo<1>(a.val[1], low, high);
-    AddTwo<2>(a.val[2], low, high);
-    AddTwo<3>(a.val[3], low, high);
-    const uint8x16x4_t b = vld1q_u8_x4(from + 64);
-    AddTwo<4>(b.val[0], low, high);
-    AddTwo<5>(b.val[1], low, high);
-    AddTwo<6>(b.val[2], low, high);
-    AddTwo<7>(b.val[3], low, high);
+    AddHalf<0>(from, low, high);
+    AddHalf<4>(from + 64, low, high);
   }
   GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes, size_t) {
     AddGroup(from, codes);
