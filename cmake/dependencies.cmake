@@ -30,3 +30,34 @@ target_compile_definitions(graft_text_dependencies INTERFACE PCRE2_CODE_UNIT_WID
 graft_single_file(stb_folder stb)
 add_library(graft_stb INTERFACE)
 target_include_directories(graft_stb SYSTEM INTERFACE ${stb_folder})
+
+# libsodium's Ed25519, for the device: what verifies a signature, and what makes one for the converter. Its sums take two words at once where
+# there are 64 bits to a word.
+graft_single_file(sodium_folder libsodium)
+set(sodium ${sodium_folder}/libsodium)
+add_library(graft_dep_sodium STATIC ${sodium}/crypto_core/ed25519/ref10/ed25519_ref10.c ${sodium}/crypto_hash/sha512/cp/hash_sha512_cp.c
+  ${sodium}/crypto_sign/ed25519/ref10/open.c ${sodium}/crypto_sign/ed25519/ref10/sign.c ${sodium}/crypto_verify/sodium/verify.c
+  ${CMAKE_CURRENT_LIST_DIR}/dependencies/sodium_memory.c)
+set_target_properties(graft_dep_sodium PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
+target_compile_options(graft_dep_sodium PRIVATE -Os -ffunction-sections -fdata-sections -w)
+target_compile_definitions(graft_dep_sodium PRIVATE CONFIGURED=1 NATIVE_LITTLE_ENDIAN=1 $<$<EQUAL:${CMAKE_SIZEOF_VOID_P},8>:HAVE_TI_MODE=1>)
+target_include_directories(graft_dep_sodium SYSTEM PRIVATE ${sodium}/include/sodium PUBLIC ${sodium}/include)
+
+# Its making of keys, for the converter.
+add_library(graft_dep_sodium_keys STATIC EXCLUDE_FROM_ALL ${sodium}/crypto_sign/ed25519/ref10/keypair.c
+  ${CMAKE_CURRENT_LIST_DIR}/dependencies/sodium_random.c)
+set_target_properties(graft_dep_sodium_keys PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
+target_compile_options(graft_dep_sodium_keys PRIVATE -w)
+target_compile_definitions(graft_dep_sodium_keys PRIVATE CONFIGURED=1 NATIVE_LITTLE_ENDIAN=1 $<$<EQUAL:${CMAKE_SIZEOF_VOID_P},8>:HAVE_TI_MODE=1>)
+target_include_directories(graft_dep_sodium_keys SYSTEM PRIVATE ${sodium}/include/sodium PUBLIC ${sodium}/include)
+target_link_libraries(graft_dep_sodium_keys PUBLIC graft_dep_sodium)
+
+# Mbed TLS's ECDSA on P-256 and its PEM, for the converter.
+graft_single_file(mbedtls_folder mbedtls)
+set(sources asn1parse asn1write base64 bignum constant_time ecdsa ecp ecp_curves hmac_drbg md oid pem pk pk_wrap pkparse pkwrite platform_util sha256)
+list(TRANSFORM sources REPLACE "(.+)" "${mbedtls_folder}/library/\\1.c")
+add_library(graft_dep_mbedtls STATIC EXCLUDE_FROM_ALL ${sources})
+set_target_properties(graft_dep_mbedtls PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
+target_compile_options(graft_dep_mbedtls PRIVATE -w)
+target_compile_definitions(graft_dep_mbedtls PUBLIC MBEDTLS_CONFIG_FILE="${CMAKE_CURRENT_LIST_DIR}/dependencies/mbedtls_config.h")
+target_include_directories(graft_dep_mbedtls SYSTEM PUBLIC ${mbedtls_folder}/include PRIVATE ${mbedtls_folder}/library)

@@ -10,7 +10,7 @@ list(JOIN exports ";\n    " lines)
 file(CONFIGURE OUTPUT ${folder}/exports.map CONTENT "GRAFT_${PROJECT_VERSION_MAJOR} {\n  global:\n    ${lines};\n  local:\n    *;\n};\n" @ONLY)
 
 set(rooms graft graft_chat graft_text graft_runtime graft_platform graft_schema)
-set(libraries ${GRAFT_DEPENDENCY_LIBRARIES})
+set(libraries ${GRAFT_DEPENDENCY_LIBRARIES} sodium)
 list(TRANSFORM libraries PREPEND graft_dep_)
 
 # libgraft.so. Dependencies are inside and invisible: a program may have an XNNPACK of its own beside them.

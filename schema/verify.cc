@@ -243,6 +243,7 @@ Result<VerifiedModel> Verify(std::span<const uint8_t> bytes) {
   GRAFT_ASSIGN_OR_RETURN(const GraphFacts facts, CheckGraph(model));
   GRAFT_RETURN_IF_ERROR(CheckTask(model, facts));
   GRAFT_RETURN_IF_ERROR(CheckTarget(model, facts));
+  GRAFT_RETURN_IF_ERROR(CheckProbes(model, facts));
   if (model.tokenizer() != nullptr) {
     if (Status status = VerifyTokenizer(*model.tokenizer(), facts.vocabulary); !status.ok()) {
       return status.WithContext("tokenizer");

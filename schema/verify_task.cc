@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "schema/verify_task.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cmath>
 
@@ -195,10 +196,62 @@ class TaskChecker {
   const GraphFacts& facts_;
 };
 
+bool AllBelow(const flatbuffers::Vector<uint32_t>& numbers, uint64_t limit) {
+  return std::all_of(numbers.begin(), numbers.end(),
+                     [limit](uint32_t number) { return number < limit; });
+}
+
+// Absent, or `count` finite numbers.
+bool AreLogits(const flatbuffers::Vector<float>* numbers, uint32_t count) {
+  if (numbers == nullptr || numbers->size() == 0) return true;
+  return numbers->size() == count &&
+         std::all_of(numbers->begin(), numbers->end(), [](float x) { return std::isfinite(x); });
+}
+
+bool IsSoundProbe(const fb::Probe& probe, const fb::Model& model, const GraphFacts& facts) {
+  const uint32_t ids = probe.ids()->size();
+  const uint32_t tokens = probe.tokens() == nullptr ? 0 : probe.tokens()->size();
+  // Ids of text may lie beyond the table where nothing is computed with them.
+  const uint64_t limit = probe.answered_ids() == 0 ? uint64_t{1} << 31 : facts.vocabulary;
+  if ((probe.text() != nullptr && probe.text()->size() > kMaxProbeBytes) || ids == 0 ||
+      ids > kMaxProbeIds || !AllBelow(*probe.ids(), limit)) {
+    return false;
+  }
+  const bool answers = probe.answered_ids() != 0;
+  const bool can_answer =
+      model.task()->kind() == fb::TaskKind::TextGeneration && !facts.has_source() &&
+      probe.answered_ids() <= ids && probe.answered_ids() <= kMaxAnsweredIds && tokens > 0 &&
+      tokens <= kMaxProbeTokens && AllBelow(*probe.tokens(), limit) && probe.logits() != nullptr &&
+      probe.logits()->size() == tokens && probe.adapted_logits() != nullptr &&
+      probe.adapted_logits()->size() == tokens;
+  return (answers ? can_answer : tokens == 0) && AreLogits(probe.logits(), tokens) &&
+         AreLogits(probe.adapted_logits(), tokens) && AreLogits(probe.base_logits(), tokens);
+}
+
 }  // namespace
 
 Status CheckTask(const fb::Model& model, const GraphFacts& facts) {
   return TaskChecker(model, facts).Check();
+}
+
+Status CheckProbes(const fb::Model& model, const GraphFacts& facts) {
+  if (model.probes() == nullptr) return OkStatus();
+  const auto& probes = *model.probes()->probes();
+  const float noise = model.probes()->noise();
+  if (probes.size() > kMaxProbes || !std::isfinite(noise) || noise < 0.0f) {
+    return Error(StatusCode::kCorrupt,
+                 "the file has %u probes (at most %u are allowed), and a noise that must be a "
+                 "positive number",
+                 probes.size(), kMaxProbes);
+  }
+  for (uint32_t i = 0; i < probes.size(); ++i) {
+    if (IsSoundProbe(*probes.Get(i), model, facts)) continue;
+    return Error(StatusCode::kCorrupt,
+                 "probe %u is malformed: ids and tokens must be below the vocabulary of %" PRIu64
+                 " and there must be as many finite numbers as tokens",
+                 i, facts.vocabulary);
+  }
+  return OkStatus();
 }
 
 }  // namespace graft::schema

@@ -75,25 +75,6 @@ class Calibrator {
   CalibratedWeights weights_;
 };
 
-/// Rounds rows to 8 bits as the device does before it multiplies: codes of -128 to 127 and a zero
-/// point, from the smallest to the largest number of the row, 0 among them.
-/// Source   XNNPACK's qd8 conversion.
-void RoundInputs(std::span<float> rows, size_t width) {
-  for (size_t at = 0; at < rows.size(); at += width) {
-    const std::span<float> row = rows.subspan(at, width);
-    const auto [low, high] = std::minmax_element(row.begin(), row.end());
-    const float least = std::min(*low, 0.0f), most = std::max(*high, 0.0f);
-    if (least == most) continue;
-    const float inverse = 255.0f / (most - least);
-    const float scale = 1.0f / inverse;
-    const float zero = std::clamp(std::nearbyint(-128.0f - least * inverse), -128.0f, 127.0f);
-    for (float& x : row) {
-      const float code = std::clamp(std::nearbyint(x * inverse + zero), -128.0f, 127.0f);
-      x = (code - zero) * scale;
-    }
-  }
-}
-
 void Calibrator::Advance(int64_t steps) {
   done_ += steps;
   if (progress_) progress_(done_, total_);

@@ -59,12 +59,34 @@ Status GraphRunner::KeepPast(size_t sequences, size_t most_rows) {
   return OkStatus();
 }
 
-Status GraphRunner::RunOne(const Batch& batch, const BeforeLinear& before, size_t index,
+Result<Scratch> GraphRunner::MakeRoom(size_t count) const {
+  return options_.in_memory ? Scratch::InMemory(count) : Scratch::Create(options_.folder, count);
+}
+
+// Whether the op's input is what SelectRows left of the batch, or was computed from that.
+bool GraphRunner::HasSelectedRows(const fb::Op& op, const Batch& batch) const {
+  if (options_.selected_rows.empty()) return false;
+  const int32_t input = op.inputs()->Get(0);
+  const Scratch& stored = values_[static_cast<size_t>(input)];
+  return !stored.empty() && stored.numbers().size() != batch.rows() * WidthOf(input);
+}
+
+void GraphRunner::SelectRows(const Operand& from, float* to) const {
+  for (const size_t row : options_.selected_rows) {
+    to = std::copy_n(from.numbers + row * from.width, from.width, to);
+  }
+}
+
+Status GraphRunner::RunOne(const Batch& all, const BeforeLinear& before, size_t index,
                            bool computes) {
   const fb::Op& op = *graph_.ops()->Get(static_cast<unsigned>(index));
+  // What computes with selected rows looks at each by itself.
+  const Batch selected{options_.selected_rows.size(), 1, 0, 1, nullptr};
+  const Batch& batch = HasSelectedRows(op, all) ? selected : all;
   OpCall call{op, batch, tensors_, {}, nullptr, 0, {}, options_.threads};
   for (const int32_t input : *op.inputs()) call.in.push_back(OperandOf(input, batch));
-  if (before && op.attributes_type() == fb::OpAttributes::Linear) {
+  const bool is_linear = op.attributes_type() == fb::OpAttributes::Linear;
+  if (before && is_linear) {
     const Scratch& input = values_[static_cast<size_t>(op.inputs()->Get(0))];
     GRAFT_ASSIGN_OR_RETURN(const std::span<const float> taken,
                            before(index, input.numbers(), call.in[0].width));
@@ -73,11 +95,18 @@ Status GraphRunner::RunOne(const Batch& batch, const BeforeLinear& before, size_
   if (!computes) return OkStatus();
   const int32_t out = op.outputs()->Get(0);
   call.out_width = WidthOf(out);
+  const bool selects = op.attributes_type() == fb::OpAttributes::SelectRows &&
+                       call.in[0].numbers != nullptr && !options_.selected_rows.empty();
   Scratch& result = values_[static_cast<size_t>(out)];
-  GRAFT_ASSIGN_OR_RETURN(result, Scratch::Create(options_.folder, batch.rows() * call.out_width));
+  GRAFT_ASSIGN_OR_RETURN(result,
+                         MakeRoom((selects ? selected.rows() : batch.rows()) * call.out_width));
   call.out = result.numbers().data();
+  if (selects) {
+    SelectRows(call.in[0], call.out);
+    return OkStatus();
+  }
   if (!caches_.empty()) call.cache = caches_[index].numbers();
-  return RunOp(call);
+  return is_linear && options_.linear ? options_.linear(call) : RunOp(call);
 }
 
 Status GraphRunner::Run(const Batch& batch, const BeforeLinear& before, size_t last_op) {

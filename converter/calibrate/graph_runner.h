@@ -23,6 +23,11 @@ class GraphRunner {
   struct Options {
     std::filesystem::path folder;  ///< Where values lie; see Scratch.
     int threads = 1;
+    bool in_memory = false;  ///< Values lie in memory instead.
+    /// Rows of the batch that SelectRows leaves; empty: all.
+    std::vector<size_t> selected_rows = {};
+    /// What computes linear ops, whose weights then need not be among the tensors; empty: RunOp.
+    std::function<Status(const OpCall&)> linear = {};
   };
 
   /// Called before each linear op runs, with its index among the graph's ops and the rows of its
@@ -55,6 +60,9 @@ class GraphRunner {
   Status RunOne(const Batch& batch, const BeforeLinear& before, size_t index, bool computes);
   Operand OperandOf(int32_t value, const Batch& batch) const;
   size_t WidthOf(int32_t value) const;
+  Result<Scratch> MakeRoom(size_t count) const;
+  bool HasSelectedRows(const schema::fb::Op& op, const Batch& batch) const;
+  void SelectRows(const Operand& from, float* to) const;
 
   const schema::fb::Graph& graph_;
   const TensorNumbers& tensors_;

@@ -174,4 +174,20 @@ Status RoundRows(const Hessian& hessian, const StoredFormat& format,
   return OkStatus();
 }
 
+void RoundInputs(std::span<float> rows, size_t width) {
+  for (size_t at = 0; at < rows.size(); at += width) {
+    const std::span<float> row = rows.subspan(at, width);
+    const auto [low, high] = std::minmax_element(row.begin(), row.end());
+    const float least = std::min(*low, 0.0f), most = std::max(*high, 0.0f);
+    if (least == most) continue;
+    const float inverse = 255.0f / (most - least);
+    const float scale = 1.0f / inverse;
+    const float zero = std::clamp(std::nearbyint(-128.0f - least * inverse), -128.0f, 127.0f);
+    for (float& x : row) {
+      const float code = std::clamp(std::nearbyint(x * inverse + zero), -128.0f, 127.0f);
+      x = (code - zero) * scale;
+    }
+  }
+}
+
 }  // namespace graft::converter

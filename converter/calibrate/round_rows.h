@@ -24,4 +24,9 @@ Status RoundRows(const Hessian& hessian, const StoredFormat& format,
                  std::span<const double> numbers, uint8_t* data, uint8_t* scales,
                  std::span<double> stored);
 
+/// Rounds rows of a linear op's input to 8 bits as the device does before it multiplies: codes of
+/// -128 to 127 and a zero point, from the smallest to the largest number of the row, 0 among them.
+/// Source   XNNPACK's qd8 conversion.
+void RoundInputs(std::span<float> rows, size_t width);
+
 }  // namespace graft::converter

@@ -29,13 +29,16 @@ int OpenNameless(const std::filesystem::path& folder) {
 
 }  // namespace
 
-Result<Scratch> Scratch::Create(const std::filesystem::path& folder, size_t count) {
+Scratch Scratch::InMemory(size_t count) {
   Scratch scratch;
-  if (count <= kFew) {
-    scratch.few_.resize(count);
-    scratch.numbers_ = scratch.few_;
-    return scratch;
-  }
+  scratch.few_.resize(count);
+  scratch.numbers_ = scratch.few_;
+  return scratch;
+}
+
+Result<Scratch> Scratch::Create(const std::filesystem::path& folder, size_t count) {
+  if (count <= kFew) return InMemory(count);
+  Scratch scratch;
   const std::filesystem::path place = folder.empty() ? std::filesystem::path(".") : folder;
   const int descriptor = OpenNameless(place);
   if (descriptor < 0) {

@@ -19,6 +19,9 @@ class Scratch {
   /// Errors   kIo: the folder cannot hold it.
   static Result<Scratch> Create(const std::filesystem::path& folder, size_t count);
 
+  /// The same in memory, however many they are.
+  static Scratch InMemory(size_t count);
+
   Scratch() = default;
   ~Scratch() { Free(); }
   Scratch(Scratch&& other) noexcept

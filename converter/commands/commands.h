@@ -9,6 +9,10 @@
 
 #include "schema/status.h"
 
+namespace CLI {
+class App;
+}  // namespace CLI
+
 namespace graft::converter {
 
 // Exit codes.
@@ -37,6 +41,9 @@ struct ConvertOptions {
   int64_t calibration_tokens = 256;
   std::string like;      ///< A .graft file; empty: none.
   std::string pack_for;  ///< The same, and what is written is a pack for it.
+  bool no_probe = false;
+  std::string sign;   ///< A private key; empty: what is written is not signed.
+  std::string probe;  ///< A file of questions; empty: those that are built in.
   std::string output;
   int threads = 0;  ///< 0: all.
   bool keep_delta = false;
@@ -60,12 +67,20 @@ struct MergeOptions {
 struct InspectOptions {
   std::string file;
   bool tensors = false;
+  bool digests = false;
   bool json = false;
   bool bom = false;
 };
 
+/// How helps end.
+inline constexpr char kExitCodes[] =
+    "Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage, 130 "
+    "interrupted.";
+
 struct VerifyOptions {
   std::string file;
+  std::string key;        ///< A public key; empty: signatures are not looked at.
+  std::string signature;  ///< Empty: the file's name, with what signatures of the key end with.
   bool json = false;
 };
 
@@ -79,6 +94,17 @@ struct PackCommandOptions {
   bool quiet = false;
 };
 
+struct KeygenOptions {
+  std::string output;
+  std::string type = "ed25519";
+};
+
+struct SignOptions {
+  std::string file;
+  std::string key;
+  std::string output;  ///< Empty: as VerifyOptions::signature.
+};
+
 struct KindsOptions {
   bool json = false;
 };
@@ -87,9 +113,19 @@ int RunConvert(const ConvertOptions& options);
 int RunMerge(const MergeOptions& options);
 int RunInspect(const InspectOptions& options);
 int RunVerify(const VerifyOptions& options);
+CLI::App* AddVerify(CLI::App& app, VerifyOptions* options);
+CLI::App* AddKeygen(CLI::App& app, KeygenOptions* options);
+CLI::App* AddSign(CLI::App& app, SignOptions* options);
+int RunKeygen(const KeygenOptions& options);
+int RunSign(const SignOptions& options);
 int RunKinds(const KindsOptions& options);
 int RunPack(const PackCommandOptions& options);
 int RunApply(const PackCommandOptions& options);
+
+/// Signs `file` with the key in a file, into `output` or beside it.
+Status SignFile(const SignOptions& options);
+/// Whether `file` is signed by the key of `options`.
+Status CheckSigned(const VerifyOptions& options);
 
 /// Prints `status` on standard error as "graft-convert: MESSAGE" and returns the exit code that
 /// goes with it.

@@ -16,11 +16,14 @@
 #include "converter/commands/commands.h"
 #include "converter/commands/convert_report.h"
 #include "converter/commands/mapped_model.h"
+#include "converter/commands/probe_texts.h"
 #include "converter/commands/progress.h"
 #include "converter/describe/describe_model.h"
 #include "converter/packs/write_pack.h"
+#include "converter/probes/answer_probes.h"
 #include "converter/write/like_base.h"
 #include "converter/write/write_model.h"
+#include "schema/generated/model_generated.h"
 
 namespace graft::converter {
 namespace {
@@ -71,6 +74,23 @@ Result<WriteOptions> ReadWriteOptions(const ConvertOptions& options, const LikeF
   return write;
 }
 
+Status PlanProbes(const ConvertOptions& options, flatbuffers::FlatBufferBuilder& header,
+                  ModelDescription* description) {
+  if (options.no_probe) return OkStatus();
+  std::vector<std::string> lines;
+  if (!options.probe.empty()) {
+    GRAFT_ASSIGN_OR_RETURN(lines, ReadProbeLines(options.probe));
+  }
+  GRAFT_ASSIGN_OR_RETURN(description->probes, MakeProbes(lines, *description, header));
+  if (!lines.empty() && description->probes.empty()) {
+    return Error(StatusCode::kUnsupported,
+                 "%s: the model has no tokenizer, or it makes nothing of these texts",
+                 options.probe.c_str());
+  }
+  PlanAnswers(*flatbuffers::GetTemporaryPointer(header, description->graph), description);
+  return OkStatus();
+}
+
 Status Convert(const ConvertOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   GRAFT_ASSIGN_OR_RETURN(const LikeFile like, OpenLike(options));
@@ -85,7 +105,8 @@ Status Convert(const ConvertOptions& options) {
   flatbuffers::FlatBufferBuilder header(1 << 16);
   header.ForceDefaults(true);
   BaseHash base_hash(*model.base);
-  GRAFT_ASSIGN_OR_RETURN(const ModelDescription description, DescribeModel(model, header));
+  GRAFT_ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(model, header));
+  GRAFT_RETURN_IF_ERROR(PlanProbes(options, header, &description));
   write.base_hash = [&base_hash] { return base_hash.Get(); };
 
   Progress calibrating("calibrating", "steps", options.quiet);
@@ -103,6 +124,10 @@ Status Convert(const ConvertOptions& options) {
     GRAFT_RETURN_IF_ERROR(written.file->Commit());
   } else {
     GRAFT_ASSIGN_OR_RETURN(pack, PackWritten(options, like.file->verified(), written));
+  }
+
+  if (!options.sign.empty()) {
+    GRAFT_RETURN_IF_ERROR(SignFile({options.output, options.sign, ""}));
   }
 
   ConvertReport report{

@@ -2,15 +2,19 @@
 #include <cstdio>
 #include <map>
 #include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "converter/base/parallel.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/hash_text.h"
 #include "converter/commands/mapped_model.h"
 #include "converter/commands/model_bom.h"
 #include "converter/commands/progress.h"
 #include "converter/lower/lowering.h"
+#include "converter/sign/file_digests.h"
+#include "converter/sign/model_bundle.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::converter {
@@ -158,6 +162,17 @@ Json ModelJson(const InspectOptions& options, const MappedModel& file) {
   return json;
 }
 
+// The SHA-256 of each part, and the root that a signature is of.
+Result<Json> DigestsJson(const MappedModel& file) {
+  GRAFT_ASSIGN_OR_RETURN(const schema::FileDigests digests,
+                         DigestFile(file.verified().file_bytes(), DefaultThreads()));
+  Json json = {{"root", HexText(digests.Root())}, {"parts", Json::array()}};
+  for (const schema::SignedPart& part : digests.parts) {
+    json["parts"].push_back({{"bytes", part.bytes}, {"sha256", HexText(part.digest)}});
+  }
+  return json;
+}
+
 // Of a file, and for a terminal.
 std::string StringOf(const Json& object, const char* key) {
   auto text = object[key].get<std::string>();
@@ -246,6 +261,12 @@ void PrintModel(const InspectOptions& options, const MappedModel& file, const Js
   PrintFormats(file.verified().model());
   PrintProvenance(json["provenance"]);
   if (options.tensors) PrintTensors(json);
+  if (!options.digests) return;
+  std::printf("root         %s\n", StringOf(json["digests"], "root").c_str());
+  for (const Json& part : json["digests"]["parts"]) {
+    std::printf("  %12s bytes %s\n", part["bytes"].dump().c_str(),
+                StringOf(part, "sha256").c_str());
+  }
 }
 
 }  // namespace
@@ -257,7 +278,12 @@ int RunInspect(const InspectOptions& options) {
     std::fputs(ModelBom(options.file, **file).c_str(), stdout);
     return kExitOk;
   }
-  const Json json = ModelJson(options, **file);
+  Json json = ModelJson(options, **file);
+  if (options.digests) {
+    auto digests = DigestsJson(**file);
+    if (!digests.ok()) return ReportFailure(digests.status());
+    json["digests"] = std::move(digests).value();
+  }
   if (options.json) {
     std::printf("%s\n", json.dump(1, ' ', false, Json::error_handler_t::replace).c_str());
   } else {

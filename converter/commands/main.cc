@@ -33,10 +33,6 @@ using namespace graft::converter;  // NOLINT(google-build-using-namespace): the 
 
 constexpr int64_t kMaxThreads = 1024;
 
-constexpr char kExitCodes[] =
-    "Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage, 130 "
-    "interrupted.";
-
 // What work gets to stop by itself and remove what it began. Most of it looks at the flag many times
 // a second; what does not is ended.
 constexpr timespec kGrace = {2, 0};
@@ -150,6 +146,18 @@ void AddFormats(CLI::App* command, ConvertOptions* options) {
       ->excludes(like);
 }
 
+void AddTrust(CLI::App* command, ConvertOptions* options) {
+  CLI::Option* no_probe = command->add_flag("--no-probe", options->no_probe,
+                                            "Leave out the questions that a self-test asks");
+  command
+      ->add_option("--probe", options->probe,
+                   "Ask these in place of those that are built in: a text file, one on a line")
+      ->excludes(no_probe)
+      ->type_name("FILE");
+  command->add_option("--sign", options->sign, "Sign what is written with this private key")
+      ->type_name("KEY");
+}
+
 CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
   CLI::App* command = app.add_subcommand(
       "convert", "Write a model, with an adapter merged in or without, as one .graft file");
@@ -164,6 +172,7 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
   command->add_option("-o,--output", options->output, "The file to write")
       ->required()
       ->type_name("FILE.graft");
+  AddTrust(command, options);
   AddThreads(command, &options->threads);
   command->add_flag("--report", options->report,
                     "Add a table of all matrices: what rounding cost, what the adapter did");
@@ -222,6 +231,8 @@ CLI::App* AddInspect(CLI::App& app, InspectOptions* options) {
   CLI::App* command = app.add_subcommand("inspect", "Say what a .graft file holds");
   command->add_option("file", options->file, "The file")->required()->type_name("FILE.graft");
   command->add_flag("--tensors", options->tensors, "List every tensor");
+  command->add_flag("--digests", options->digests,
+                    "Also print the SHA-256 of every part, and the root that signatures are of");
   CLI::Option* json = command->add_flag("--json", options->json, "Print everything as JSON");
   command
       ->add_flag("--bom", options->bom,
@@ -231,15 +242,6 @@ CLI::App* AddInspect(CLI::App& app, InspectOptions* options) {
                               "  graft-convert inspect mine.graft --tensors\n"
                               "  graft-convert inspect mine.graft --json | jq .provenance\n") +
                   kExitCodes);
-  return command;
-}
-
-CLI::App* AddVerify(CLI::App& app, VerifyOptions* options) {
-  CLI::App* command = app.add_subcommand(
-      "verify", "Check a .graft file whole: structure, graph, and the checksum of every byte");
-  command->add_option("file", options->file, "The file")->required()->type_name("FILE.graft");
-  command->add_flag("--json", options->json, "Print the result as JSON");
-  command->footer(std::string("Example:\n  graft-convert verify mine.graft\n") + kExitCodes);
   return command;
 }
 
@@ -311,6 +313,10 @@ int Run(int argc, char** argv) {
   AddApply(app, &apply);
   KindsOptions kinds;
   const CLI::App* kinds_command = AddKinds(app, &kinds);
+  KeygenOptions keygen;
+  SignOptions sign;
+  const CLI::App* keygen_command = AddKeygen(app, &keygen);
+  const CLI::App* sign_command = AddSign(app, &sign);
 
   try {
     app.parse(argc, argv);
@@ -328,6 +334,8 @@ int Run(int argc, char** argv) {
   if (verify_command->parsed()) return RunVerify(verify);
   if (kinds_command->parsed()) return RunKinds(kinds);
   if (pack_command->parsed()) return RunPack(pack);
+  if (keygen_command->parsed()) return RunKeygen(keygen);
+  if (sign_command->parsed()) return RunSign(sign);
   return RunApply(apply);
 }
 

@@ -27,6 +27,14 @@ struct AdaptedTensor {
   double scale = 0.0;
 };
 
+/// A question that the file asks itself: see model.fbs.
+struct ProbeText {
+  std::string text;  ///< Empty: the ids are given without one.
+  bool chat = false;
+  std::vector<uint32_t> ids;
+  uint32_t answered_ids = 0;  ///< 0: nothing is computed.
+};
+
 /// A model but for its weights. `graph` and `tokenizer` lie in the FlatBufferBuilder that the
 /// header is finished in.
 struct ModelDescription {
@@ -44,6 +52,8 @@ struct ModelDescription {
   std::string base_stored_as;  ///< As Checkpoint::stored_as.
   std::string base_rounding;   ///< "nf4", "nf4 double-quantized"; empty: none.
   std::map<std::string, AdaptedTensor, std::less<>> adapted;  ///< By the name of the source tensor.
+  std::vector<ProbeText> probes;
+  uint32_t probe_tokens = 0;        ///< Logits that each probe with an answer compares.
   std::vector<std::string> unused;  ///< Tensors of the source that the graph does without.
 
   /// What an adapter did to what `constant` is made of, of several to the first; null: nothing.

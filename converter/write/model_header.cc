@@ -190,6 +190,42 @@ flatbuffers::Offset<fb::Task> WriteTask(const ModelDescription& description,
                         static_cast<int32_t>(task.pad_token), prompt, target);
 }
 
+// With zeros for answers, which are known once the weights are.
+flatbuffers::Offset<fb::Probes> WriteProbes(const ModelDescription& description,
+                                            flatbuffers::FlatBufferBuilder& header) {
+  std::vector<flatbuffers::Offset<fb::Probe>> probes;
+  for (const ProbeText& probe : description.probes) {
+    flatbuffers::Offset<flatbuffers::String> text;
+    if (!probe.text.empty()) text = header.CreateString(probe.text);
+    const auto ids = header.CreateVector(probe.ids);
+    const size_t count = probe.answered_ids == 0 ? 0 : description.probe_tokens;
+    const auto tokens = header.CreateVector(std::vector<uint32_t>(count));
+    const std::vector<float> zeros(count);
+    const auto logits = header.CreateVector(zeros);
+    const auto adapted = header.CreateVector(zeros);
+    flatbuffers::Offset<flatbuffers::Vector<float>> base;
+    if (!description.adapters.empty()) base = header.CreateVector(zeros);
+    probes.push_back(fb::CreateProbe(header, text, probe.chat, ids, probe.answered_ids, tokens,
+                                     logits, adapted, base));
+  }
+  return fb::CreateProbes(header, header.CreateVector(probes), 0.0f);
+}
+
+// A vector whose room is no longer needed.
+template <typename T>
+void Empty(const flatbuffers::Vector<T>* vector) {
+  if (vector == nullptr) return;
+  auto* length = const_cast<uint8_t*>(vector->Data()) - sizeof(flatbuffers::uoffset_t);
+  flatbuffers::WriteScalar(length, flatbuffers::uoffset_t{0});
+}
+
+template <typename T>
+void Fill(const flatbuffers::Vector<T>* vector, const std::vector<T>& numbers) {
+  if (vector == nullptr || vector->size() != numbers.size()) return;
+  auto* to = const_cast<flatbuffers::Vector<T>*>(vector);
+  for (uint32_t i = 0; i < vector->size(); ++i) to->Mutate(i, numbers[i]);
+}
+
 }  // namespace
 
 Result<ModelHeader> ModelHeader::Build(const ModelDescription& description,
@@ -221,10 +257,12 @@ Result<ModelHeader> ModelHeader::Build(const ModelDescription& description,
   const auto bos_token = header.CreateString(description.bos_token);
   const auto eos_token = header.CreateString(description.eos_token);
   const auto provenance = WriteProvenance(description, quantization, reports, header);
-  header.Finish(
-      fb::CreateModel(header, description.graph, tensor_vector, segment_vector, task,
-                      description.tokenizer, chat_template, provenance, bos_token, eos_token),
-      fb::ModelIdentifier());
+  flatbuffers::Offset<fb::Probes> probes;
+  if (!description.probes.empty()) probes = WriteProbes(description, header);
+  header.Finish(fb::CreateModel(header, description.graph, tensor_vector, segment_vector, task,
+                                description.tokenizer, chat_template, provenance, bos_token,
+                                eos_token, probes),
+                fb::ModelIdentifier());
   if (header.GetSize() > schema::kMaxHeaderBytes) {
     return Error(StatusCode::kUnsupported,
                  "the header would be %u bytes; the format's limit is %" PRIu64, header.GetSize(),
@@ -279,6 +317,28 @@ void ModelHeader::SetMeasures(size_t tensor, const LayerMeasures& measures) {
             Recorded(measures.retained.Correlation()));
   SetScalar(report, fb::LayerReport::VT_DELTA_NOISE_RATIO,
             Recorded(measures.retained.NoiseRatio()));
+}
+
+void ModelHeader::SetProbeAnswers(const ProbeAnswers& answers) {
+  const fb::Probes* probes = mutable_model()->probes();
+  SetScalar(probes, fb::Probes::VT_NOISE, answers.noise);
+  size_t next = 0;
+  for (const fb::Probe* probe : *probes->probes()) {
+    if (probe->answered_ids() == 0) continue;
+    if (answers.probes.empty()) {
+      SetScalar(probe, fb::Probe::VT_ANSWERED_IDS, uint32_t{0});
+      Empty(probe->tokens());
+      for (const auto* logits : {probe->logits(), probe->adapted_logits(), probe->base_logits()}) {
+        Empty(logits);
+      }
+      continue;
+    }
+    const ProbeNumbers& answer = answers.probes[next++];
+    Fill(probe->tokens(), answer.tokens);
+    Fill(probe->logits(), answer.logits);
+    Fill(probe->adapted_logits(), answer.adapted);
+    Fill(probe->base_logits(), answer.base);
+  }
 }
 
 std::vector<uint8_t> ModelHeader::Bytes() const {

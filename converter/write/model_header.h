@@ -11,6 +11,7 @@
 #include <flatbuffers/flatbuffers.h>
 
 #include "converter/lower/model_description.h"
+#include "converter/probes/answer_probes.h"
 #include "converter/quantize/grid.h"
 #include "converter/quantize/quantization_error.h"
 #include "converter/quantize/stored_format.h"
@@ -70,6 +71,9 @@ class ModelHeader {
   void SetChecksum(size_t segment, uint64_t checksum);
   /// `tensor` must be a weight matrix.
   void SetMeasures(size_t tensor, const LayerMeasures& measures);
+
+  /// No answers: probes keep their texts alone.
+  void SetProbeAnswers(const ProbeAnswers& answers);
 
   /// Preamble and header, as they stand at the file's start. Complete once everything has been set.
   std::vector<uint8_t> Bytes() const;

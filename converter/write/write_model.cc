@@ -50,6 +50,21 @@ WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& h
   return outcome;
 }
 
+/// Computes what the file's probes have to give, from the weights in `bytes` and before.
+Status AnswerOwnProbes(const ModelDescription& description, const TensorSource& source,
+                       std::span<const uint8_t> bytes, int threads, ModelHeader* header) {
+  if (description.probes.empty()) return OkStatus();
+  std::vector<WrittenTensor> stored;
+  for (const TensorPlace& place : header->tensors()) {
+    stored.push_back({place.format, bytes.subspan(place.data_offset, place.data_bytes),
+                      bytes.subspan(place.scales_offset, place.scales_bytes)});
+  }
+  GRAFT_ASSIGN_OR_RETURN(const ProbeAnswers answers,
+                         AnswerProbes(description, header->model(), stored, source, threads));
+  header->SetProbeAnswers(answers);
+  return OkStatus();
+}
+
 // For people.
 std::string QuantizationOf(const WriteOptions& options) {
   std::string text = options.format.Name();
@@ -106,6 +121,7 @@ Result<WrittenModel> WriteUnnamedModel(const ModelDescription& description,
                          WriteWeights(description, header, source, options, calibrated, *file));
   GRAFT_ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, file->Map());
   GRAFT_RETURN_IF_ERROR(HashWeights(bytes, options.threads, &header));
+  GRAFT_RETURN_IF_ERROR(AnswerOwnProbes(description, source, bytes, options.threads, &header));
   for (size_t i = 0; i < description.constants.size(); ++i) {
     if (description.constants[i].is_weight_matrix) header.SetMeasures(i, measures[i]);
   }

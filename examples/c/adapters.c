@@ -32,8 +32,10 @@ int main(int argc, char** argv) {
   graft_model* model = NULL;
   graft_session* session = NULL;
   graft_error error;
+  graft_self_test test; /* did the adapter apply? */
   int failed, i;
   if (argc < 3) return 2;
+  test.struct_size = sizeof(test);
   failed = graft_model_open(argv[1], NULL, &model, &error) != GRAFT_OK ||
            graft_session_create(model, NULL, &session, &error) != GRAFT_OK ||
            write_text(model, session, argv[2], &error) != GRAFT_OK;
@@ -42,7 +44,9 @@ int main(int argc, char** argv) {
     pack.path = argv[i];
     /* Only weights that differ are touched; the session goes along, and forgets its tokens. */
     failed = graft_model_swap(model, &pack, &error) != GRAFT_OK ||
+             graft_model_self_test(model, &test, &error) != GRAFT_OK ||
              write_text(model, session, argv[2], &error) != GRAFT_OK;
+    if (!failed && !test.passed) fprintf(stderr, "%s: %s\n", argv[i], test.note);
   }
   if (failed) fprintf(stderr, "%s\n", error.message);
   graft_session_destroy(session);

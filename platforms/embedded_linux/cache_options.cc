@@ -10,6 +10,7 @@ void CacheOptions::AddTo(Options* options) {
   options->Flag("no-cache", &is_off_);
   options->Flag("no-mmap", &reads_file_);
   options->String("pack", 0, &pack_, nullptr);
+  options->StringList("trusted-key", &trusted_keys_);
   options->String("cache-dir", 0, &folder_, &is_given_);
   options->Integer("cache-limit", 0, &limit_mib_, 1, kMostMib);
 }

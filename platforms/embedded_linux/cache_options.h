@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // --cache-dir, --cache-limit and --no-cache: where packed weights are kept between runs; and
-// --no-mmap: how the file that they come from is read; and --pack: what it is to become.
+// --no-mmap: how the file that they come from is read; --pack: what it is to become; and
+// --trusted-key: who must have signed it.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "platforms/embedded_linux/options.h"
 
@@ -28,9 +30,12 @@ class CacheOptions {
     return options;
   }
   const std::string& pack() const { return pack_; }  ///< "": none
+  /// Files of public keys; none: any file is opened.
+  const std::vector<std::string>& trusted_keys() const { return trusted_keys_; }
 
  private:
   std::string pack_;
+  std::vector<std::string> trusted_keys_;
   bool is_off_ = false;
   bool reads_file_ = false;
   bool is_given_ = false;

@@ -16,5 +16,6 @@ int RunTranscribe(int argc, char** argv);
 int RunBench(int argc, char** argv);
 int RunInfo(int argc, char** argv);
 int RunEstimate(int argc, char** argv);
+int RunSelfTest(int argc, char** argv);
 
 }  // namespace graft_run

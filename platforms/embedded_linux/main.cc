@@ -59,6 +59,9 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
       token reads, beside what the machine can read; memory. --profile: where the time goes, by kind of step.
   graft-run info [FILE] [--json]
       What the model is, if there is one; and this machine: its cores, its features, the kernels chosen, the number of threads.
+  graft-run selftest FILE [--threads N] [--json]
+      Whether the model answers here as it did when it was converted: as the base, as the base with its adapters, or broken.
+      Exit code 1 if it is not what the FILE says it is.
   graft-run estimate FILE [--context N] [--chunk N] [--kv auto|f32|f16|int8] [--threads N] [--json]
       What a run of this program with a full context of N tokens will take of memory. Nothing is loaded. --chunk: tokens of
       a prompt computed at a time (128).
@@ -73,6 +76,7 @@ CPU are kept there for the next start; by default in packed in $GRAFT_CACHE_DIR,
 others may write is always read.
 --pack P.graftpack: what the FILE is to become, such as a base with an adapter: it then is, to the bit, the model that was
 packed. Every command that opens a FILE takes it, and estimate.
+--trusted-key KEY.pub: only a FILE and a pack that this key has signed are opened (FILE.sig lies beside each); may be repeated.
 --prompt-file, --text-file: "-" reads standard input. Ctrl-C stops cleanly, a second one at once.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
@@ -103,6 +107,7 @@ constexpr Command kCommands[] = {
     {"bench", graft_run::RunBench},
     {"info", graft_run::RunInfo},
     {"estimate", graft_run::RunEstimate},
+    {"selftest", graft_run::RunSelfTest},
 };
 
 int Run(int argc, char** argv) {

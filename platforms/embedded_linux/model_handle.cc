@@ -7,8 +7,10 @@
 
 #include <atomic>
 #include <utility>
+#include <vector>
 
 #include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/trusted_keys.h"
 
 namespace graft_run {
 namespace {
@@ -56,6 +58,13 @@ ModelHandle OpenModel(const std::string& file, const ThreadOptions& threads,
   const bool others_may_write =
       OthersMayWrite(file) || (!cache.pack().empty() && OthersMayWrite(cache.pack()));
   options.read_file = cache.reads_file() || others_may_write ? 1 : 0;
+  std::vector<uint8_t> keys;
+  if (std::string problem = ReadTrustedKeys(cache.trusted_keys(), &keys); !problem.empty()) {
+    Fail("", problem);
+    return nullptr;
+  }
+  options.trusted_keys = keys.data();
+  options.trusted_key_count = cache.trusted_keys().size();
   graft_error error{};
   graft_model* model = nullptr;
   if (graft_model_open(file.c_str(), &options, &model, &error) != GRAFT_OK) {

@@ -98,9 +98,10 @@ GRAFT_API graft_status graft_model_estimate_pack(const char* path, const graft_p
         if (path == nullptr) return NullArgument("path");
         if (pack == nullptr) return NullArgument("pack");
         GRAFT_RETURN_IF_ERROR(CheckOutStruct(estimate, "estimate"));
-        GRAFT_ASSIGN_OR_RETURN(std::unique_ptr<runtime::DataSource> base, runtime::OpenPath(path));
-        return Estimate(WithPack(std::move(base), path, pack, runtime::FileAccess::kMap), path,
-                        options, estimate);
+        OpenedAs opened;
+        opened.name = path;
+        GRAFT_ASSIGN_OR_RETURN(opened.base, runtime::OpenPath(path));
+        return Estimate(WithPack(opened, pack), path, options, estimate);
       },
       error);
 }

@@ -50,8 +50,8 @@ runtime::FileAccess AccessOf(const graft_model_options* options) {
   return reads ? runtime::FileAccess::kRead : runtime::FileAccess::kMap;
 }
 
-Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char* name,
-                 const graft_model_options* options, graft_model** model) {
+Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char* path,
+                 const char* name, const graft_model_options* options, graft_model** model) {
   if (!source.ok()) return source.status();
   graft_model_options given;
   GRAFT_RETURN_IF_ERROR(ReadStruct(options, "options", &given));
@@ -65,7 +65,10 @@ Status OpenModel(Result<std::unique_ptr<runtime::DataSource>> source, const char
   if (given.cache_folder != nullptr) opened.options.cache.folder = given.cache_folder;
   opened.options.memory_limit_bytes = given.memory_limit_bytes;
   if (given.cache_limit_bytes != 0) opened.options.cache.limit_bytes = given.cache_limit_bytes;
-  GRAFT_ASSIGN_OR_RETURN(auto made, WithPack(opened.base, name, given.pack, opened.access));
+  GRAFT_RETURN_IF_ERROR(ReadTrustedKeys(given, &opened.trusted));
+  GRAFT_RETURN_IF_ERROR(CheckSignature(*opened.base, {given.signature, given.signature_size, path},
+                                       opened.trusted, given.threads, name));
+  GRAFT_ASSIGN_OR_RETURN(auto made, WithPack(opened, given.pack));
   GRAFT_ASSIGN_OR_RETURN(auto text, runtime::TextModel::Open(std::move(made), opened.options,
                                                              NameOf(given.pack, name)));
   auto state = std::make_shared<const ModelState>(std::move(text));
@@ -84,7 +87,7 @@ Status OpenMemory(const void* data, size_t size, const graft_model_options* opti
   std::unique_ptr<runtime::DataSource> source(
       new (std::nothrow) runtime::MemorySource({static_cast<const uint8_t*>(data), size}));
   if (source == nullptr) return Status(StatusCode::kOutOfMemory, "no memory for a source");
-  return OpenModel(std::move(source), "memory", options, model);
+  return OpenModel(std::move(source), nullptr, "memory", options, model);
 }
 
 Status GetInfo(const graft_model* model, graft_model_info* info) {
@@ -124,7 +127,7 @@ GRAFT_API graft_status graft_model_open(const char* path, const graft_model_opti
       [&]() -> Status {
         if (path == nullptr) return NullArgument("path");
         if (model == nullptr) return NullArgument("model");
-        return OpenModel(runtime::OpenPath(path, AccessOf(options)), path, options, model);
+        return OpenModel(runtime::OpenPath(path, AccessOf(options)), path, path, options, model);
       },
       error);
 }
@@ -135,7 +138,7 @@ GRAFT_API graft_status graft_model_open_fd(int fd, uint64_t offset, uint64_t siz
   return Call(
       [&]() -> Status {
         if (model == nullptr) return NullArgument("model");
-        return OpenModel(runtime::OpenDescriptor(fd, offset, size, AccessOf(options)),
+        return OpenModel(runtime::OpenDescriptor(fd, offset, size, AccessOf(options)), nullptr,
                          "file descriptor", options, model);
       },
       error);

@@ -38,22 +38,24 @@ const char* NameOf(const graft_pack* pack, const char* base_name) {
   return has_path ? given.path : "pack";
 }
 
-Result<std::shared_ptr<const runtime::DataSource>> WithPack(
-    std::shared_ptr<const runtime::DataSource> base, const char* base_name, const graft_pack* pack,
-    runtime::FileAccess access) {
-  if (pack == nullptr) return base;
+Result<std::shared_ptr<const runtime::DataSource>> WithPack(const OpenedAs& opened,
+                                                            const graft_pack* pack) {
+  if (pack == nullptr) return opened.base;
   graft_pack given;
   GRAFT_RETURN_IF_ERROR(ReadStruct(pack, "pack", &given));
   if (given.path != nullptr && given.data != nullptr) {
     return Status(StatusCode::kInvalidArgument, "pack has both a path and data");
   }
-  const char* name = NameOf(pack, base_name);
-  Source source = OpenPack(given, access);
+  const char* name = NameOf(pack, opened.name.c_str());
+  Source source = OpenPack(given, opened.access);
   if (!source.ok()) {
     return given.path != nullptr ? source.status() : source.status().WithContext(name);
   }
-  source =
-      runtime::PatchedSource::Open(std::move(base), std::move(source).value(), base_name, name);
+  GRAFT_RETURN_IF_ERROR(CheckSignature(**source,
+                                       {given.signature, given.signature_size, given.path},
+                                       opened.trusted, opened.options.threads, name));
+  source = runtime::PatchedSource::Open(opened.base, std::move(source).value(), opened.name.c_str(),
+                                        name);
   if (!source.ok()) return source.status();
   return std::shared_ptr<const runtime::DataSource>(std::move(source).value());
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -89,10 +90,23 @@ Status ReadStruct(const T* from, const char* name, T* to) {
                          : ReadStructBytes(from, from->struct_size, sizeof(T), name, to);
 }
 
-/// The file that `pack` makes of `base`, or `base` if it is null.
-Result<std::shared_ptr<const runtime::DataSource>> WithPack(
-    std::shared_ptr<const runtime::DataSource> base, const char* base_name, const graft_pack* pack,
-    runtime::FileAccess access);
+/// The keys of options, copied.
+Status ReadTrustedKeys(const graft_model_options& options, std::vector<schema::PublicKey>* keys);
+/// A signature that a caller gives, or that lies in a file.
+struct GivenSignature {
+  const void* data = nullptr;
+  size_t size = 0;
+  const char* path = nullptr;  ///< Of the signed file; null: the signature must be given.
+};
+/// Whether one of the keys has signed the source's bytes; reads all of them. No keys: nothing is
+/// asked.
+/// Errors   kMismatch, naming the file: nobody of them has.
+Status CheckSignature(const runtime::DataSource& source, const GivenSignature& signature,
+                      std::span<const schema::PublicKey> keys, unsigned threads, const char* name);
+
+/// The file that `pack` makes of `opened.base`, or that base if it is null.
+Result<std::shared_ptr<const runtime::DataSource>> WithPack(const OpenedAs& opened,
+                                                            const graft_pack* pack);
 /// What messages about the file call it: the pack if there is one.
 const char* NameOf(const graft_pack* pack, const char* base_name);
 

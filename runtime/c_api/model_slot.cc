@@ -49,7 +49,7 @@ Status ModelSlot::Swap(const graft_pack* pack) {
 
 Status ModelSlot::SwapFor(const graft_pack* pack) {
   const char* name = opened_.name.c_str();
-  GRAFT_ASSIGN_OR_RETURN(auto source, WithPack(opened_.base, name, pack, opened_.access));
+  GRAFT_ASSIGN_OR_RETURN(auto source, WithPack(opened_, pack));
   GRAFT_ASSIGN_OR_RETURN(
       const std::shared_ptr<runtime::TextModel> text,
       runtime::TextModel::Prepare(std::move(source), opened_.options, NameOf(pack, name)));

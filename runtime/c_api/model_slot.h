@@ -17,6 +17,7 @@
 #include "runtime/session/session.h"
 #include "runtime/tasks/text_model.h"
 #include "schema/status.h"
+#include "schema/trust/signature.h"
 
 namespace graft::capi {
 
@@ -35,6 +36,7 @@ struct OpenedAs {
   std::shared_ptr<const runtime::DataSource> base;
   runtime::FileAccess access = runtime::FileAccess::kMap;
   runtime::ModelOptions options;
+  std::vector<schema::PublicKey> trusted;  // none: files need no signature
 };
 
 class ModelSlot {

@@ -182,6 +182,12 @@ struct AdapterProvenanceBuilder;
 struct Provenance;
 struct ProvenanceBuilder;
 
+struct Probe;
+struct ProbeBuilder;
+
+struct Probes;
+struct ProbesBuilder;
+
 struct Model;
 struct ModelBuilder;
 
@@ -5434,6 +5440,217 @@ inline flatbuffers::Offset<Provenance> CreateProvenanceDirect(
       base_stored_as__);
 }
 
+struct Probe FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ProbeBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_TEXT = 4,
+    VT_CHAT = 6,
+    VT_IDS = 8,
+    VT_ANSWERED_IDS = 10,
+    VT_TOKENS = 12,
+    VT_LOGITS = 14,
+    VT_ADAPTED_LOGITS = 16,
+    VT_BASE_LOGITS = 18
+  };
+  const flatbuffers::String *text() const {
+    return GetPointer<const flatbuffers::String *>(VT_TEXT);
+  }
+  bool chat() const {
+    return GetField<uint8_t>(VT_CHAT, 0) != 0;
+  }
+  const flatbuffers::Vector<uint32_t> *ids() const {
+    return GetPointer<const flatbuffers::Vector<uint32_t> *>(VT_IDS);
+  }
+  uint32_t answered_ids() const {
+    return GetField<uint32_t>(VT_ANSWERED_IDS, 0);
+  }
+  const flatbuffers::Vector<uint32_t> *tokens() const {
+    return GetPointer<const flatbuffers::Vector<uint32_t> *>(VT_TOKENS);
+  }
+  const flatbuffers::Vector<float> *logits() const {
+    return GetPointer<const flatbuffers::Vector<float> *>(VT_LOGITS);
+  }
+  const flatbuffers::Vector<float> *adapted_logits() const {
+    return GetPointer<const flatbuffers::Vector<float> *>(VT_ADAPTED_LOGITS);
+  }
+  const flatbuffers::Vector<float> *base_logits() const {
+    return GetPointer<const flatbuffers::Vector<float> *>(VT_BASE_LOGITS);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyOffset(verifier, VT_TEXT) &&
+           verifier.VerifyString(text()) &&
+           VerifyField<uint8_t>(verifier, VT_CHAT, 1) &&
+           VerifyOffsetRequired(verifier, VT_IDS) &&
+           verifier.VerifyVector(ids()) &&
+           VerifyField<uint32_t>(verifier, VT_ANSWERED_IDS, 4) &&
+           VerifyOffset(verifier, VT_TOKENS) &&
+           verifier.VerifyVector(tokens()) &&
+           VerifyOffset(verifier, VT_LOGITS) &&
+           verifier.VerifyVector(logits()) &&
+           VerifyOffset(verifier, VT_ADAPTED_LOGITS) &&
+           verifier.VerifyVector(adapted_logits()) &&
+           VerifyOffset(verifier, VT_BASE_LOGITS) &&
+           verifier.VerifyVector(base_logits()) &&
+           verifier.EndTable();
+  }
+};
+
+struct ProbeBuilder {
+  typedef Probe Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_text(flatbuffers::Offset<flatbuffers::String> text) {
+    fbb_.AddOffset(Probe::VT_TEXT, text);
+  }
+  void add_chat(bool chat) {
+    fbb_.AddElement<uint8_t>(Probe::VT_CHAT, static_cast<uint8_t>(chat), 0);
+  }
+  void add_ids(flatbuffers::Offset<flatbuffers::Vector<uint32_t>> ids) {
+    fbb_.AddOffset(Probe::VT_IDS, ids);
+  }
+  void add_answered_ids(uint32_t answered_ids) {
+    fbb_.AddElement<uint32_t>(Probe::VT_ANSWERED_IDS, answered_ids, 0);
+  }
+  void add_tokens(flatbuffers::Offset<flatbuffers::Vector<uint32_t>> tokens) {
+    fbb_.AddOffset(Probe::VT_TOKENS, tokens);
+  }
+  void add_logits(flatbuffers::Offset<flatbuffers::Vector<float>> logits) {
+    fbb_.AddOffset(Probe::VT_LOGITS, logits);
+  }
+  void add_adapted_logits(flatbuffers::Offset<flatbuffers::Vector<float>> adapted_logits) {
+    fbb_.AddOffset(Probe::VT_ADAPTED_LOGITS, adapted_logits);
+  }
+  void add_base_logits(flatbuffers::Offset<flatbuffers::Vector<float>> base_logits) {
+    fbb_.AddOffset(Probe::VT_BASE_LOGITS, base_logits);
+  }
+  explicit ProbeBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Probe> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Probe>(end);
+    fbb_.Required(o, Probe::VT_IDS);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Probe> CreateProbe(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    flatbuffers::Offset<flatbuffers::String> text = 0,
+    bool chat = false,
+    flatbuffers::Offset<flatbuffers::Vector<uint32_t>> ids = 0,
+    uint32_t answered_ids = 0,
+    flatbuffers::Offset<flatbuffers::Vector<uint32_t>> tokens = 0,
+    flatbuffers::Offset<flatbuffers::Vector<float>> logits = 0,
+    flatbuffers::Offset<flatbuffers::Vector<float>> adapted_logits = 0,
+    flatbuffers::Offset<flatbuffers::Vector<float>> base_logits = 0) {
+  ProbeBuilder builder_(_fbb);
+  builder_.add_base_logits(base_logits);
+  builder_.add_adapted_logits(adapted_logits);
+  builder_.add_logits(logits);
+  builder_.add_tokens(tokens);
+  builder_.add_answered_ids(answered_ids);
+  builder_.add_ids(ids);
+  builder_.add_text(text);
+  builder_.add_chat(chat);
+  return builder_.Finish();
+}
+
+inline flatbuffers::Offset<Probe> CreateProbeDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const char *text = nullptr,
+    bool chat = false,
+    const std::vector<uint32_t> *ids = nullptr,
+    uint32_t answered_ids = 0,
+    const std::vector<uint32_t> *tokens = nullptr,
+    const std::vector<float> *logits = nullptr,
+    const std::vector<float> *adapted_logits = nullptr,
+    const std::vector<float> *base_logits = nullptr) {
+  auto text__ = text ? _fbb.CreateString(text) : 0;
+  auto ids__ = ids ? _fbb.CreateVector<uint32_t>(*ids) : 0;
+  auto tokens__ = tokens ? _fbb.CreateVector<uint32_t>(*tokens) : 0;
+  auto logits__ = logits ? _fbb.CreateVector<float>(*logits) : 0;
+  auto adapted_logits__ = adapted_logits ? _fbb.CreateVector<float>(*adapted_logits) : 0;
+  auto base_logits__ = base_logits ? _fbb.CreateVector<float>(*base_logits) : 0;
+  return graft::schema::fb::CreateProbe(
+      _fbb,
+      text__,
+      chat,
+      ids__,
+      answered_ids,
+      tokens__,
+      logits__,
+      adapted_logits__,
+      base_logits__);
+}
+
+struct Probes FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef ProbesBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_PROBES = 4,
+    VT_NOISE = 6
+  };
+  const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::Probe>> *probes() const {
+    return GetPointer<const flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::Probe>> *>(VT_PROBES);
+  }
+  float noise() const {
+    return GetField<float>(VT_NOISE, 0.0f);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyOffsetRequired(verifier, VT_PROBES) &&
+           verifier.VerifyVector(probes()) &&
+           verifier.VerifyVectorOfTables(probes()) &&
+           VerifyField<float>(verifier, VT_NOISE, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct ProbesBuilder {
+  typedef Probes Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_probes(flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::Probe>>> probes) {
+    fbb_.AddOffset(Probes::VT_PROBES, probes);
+  }
+  void add_noise(float noise) {
+    fbb_.AddElement<float>(Probes::VT_NOISE, noise, 0.0f);
+  }
+  explicit ProbesBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Probes> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Probes>(end);
+    fbb_.Required(o, Probes::VT_PROBES);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Probes> CreateProbes(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<graft::schema::fb::Probe>>> probes = 0,
+    float noise = 0.0f) {
+  ProbesBuilder builder_(_fbb);
+  builder_.add_noise(noise);
+  builder_.add_probes(probes);
+  return builder_.Finish();
+}
+
+inline flatbuffers::Offset<Probes> CreateProbesDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    const std::vector<flatbuffers::Offset<graft::schema::fb::Probe>> *probes = nullptr,
+    float noise = 0.0f) {
+  auto probes__ = probes ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::Probe>>(*probes) : 0;
+  return graft::schema::fb::CreateProbes(
+      _fbb,
+      probes__,
+      noise);
+}
+
 struct Model FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef ModelBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -5445,7 +5662,8 @@ struct Model FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_CHAT_TEMPLATE = 14,
     VT_PROVENANCE = 16,
     VT_BOS_TOKEN = 18,
-    VT_EOS_TOKEN = 20
+    VT_EOS_TOKEN = 20,
+    VT_PROBES = 22
   };
   const graft::schema::fb::Graph *graph() const {
     return GetPointer<const graft::schema::fb::Graph *>(VT_GRAPH);
@@ -5474,6 +5692,9 @@ struct Model FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const flatbuffers::String *eos_token() const {
     return GetPointer<const flatbuffers::String *>(VT_EOS_TOKEN);
   }
+  const graft::schema::fb::Probes *probes() const {
+    return GetPointer<const graft::schema::fb::Probes *>(VT_PROBES);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffsetRequired(verifier, VT_GRAPH) &&
@@ -5495,6 +5716,8 @@ struct Model FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            verifier.VerifyString(bos_token()) &&
            VerifyOffset(verifier, VT_EOS_TOKEN) &&
            verifier.VerifyString(eos_token()) &&
+           VerifyOffset(verifier, VT_PROBES) &&
+           verifier.VerifyTable(probes()) &&
            verifier.EndTable();
   }
 };
@@ -5530,6 +5753,9 @@ struct ModelBuilder {
   void add_eos_token(flatbuffers::Offset<flatbuffers::String> eos_token) {
     fbb_.AddOffset(Model::VT_EOS_TOKEN, eos_token);
   }
+  void add_probes(flatbuffers::Offset<graft::schema::fb::Probes> probes) {
+    fbb_.AddOffset(Model::VT_PROBES, probes);
+  }
   explicit ModelBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -5555,8 +5781,10 @@ inline flatbuffers::Offset<Model> CreateModel(
     flatbuffers::Offset<flatbuffers::String> chat_template = 0,
     flatbuffers::Offset<graft::schema::fb::Provenance> provenance = 0,
     flatbuffers::Offset<flatbuffers::String> bos_token = 0,
-    flatbuffers::Offset<flatbuffers::String> eos_token = 0) {
+    flatbuffers::Offset<flatbuffers::String> eos_token = 0,
+    flatbuffers::Offset<graft::schema::fb::Probes> probes = 0) {
   ModelBuilder builder_(_fbb);
+  builder_.add_probes(probes);
   builder_.add_eos_token(eos_token);
   builder_.add_bos_token(bos_token);
   builder_.add_provenance(provenance);
@@ -5579,7 +5807,8 @@ inline flatbuffers::Offset<Model> CreateModelDirect(
     const char *chat_template = nullptr,
     flatbuffers::Offset<graft::schema::fb::Provenance> provenance = 0,
     const char *bos_token = nullptr,
-    const char *eos_token = nullptr) {
+    const char *eos_token = nullptr,
+    flatbuffers::Offset<graft::schema::fb::Probes> probes = 0) {
   auto tensors__ = tensors ? _fbb.CreateVector<flatbuffers::Offset<graft::schema::fb::Tensor>>(*tensors) : 0;
   auto segments__ = segments ? _fbb.CreateVectorOfStructs<graft::schema::fb::Segment>(*segments) : 0;
   auto chat_template__ = chat_template ? _fbb.CreateString(chat_template) : 0;
@@ -5595,7 +5824,8 @@ inline flatbuffers::Offset<Model> CreateModelDirect(
       chat_template__,
       provenance,
       bos_token__,
-      eos_token__);
+      eos_token__,
+      probes);
 }
 
 inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type) {

@@ -19,6 +19,7 @@ forbid() {
 forbid "schema knows FlatBuffers and xxHash, no other room" schema '(runtime|converter|platforms|tests|graft)/.*|CLI/.*|nlohmann/.*|hwy/.*'
 forbid "runtime knows schema only" runtime '(converter|platforms|tests)/.*|CLI/.*|nlohmann/.*'
 forbid "converter knows schema only" converter '(runtime|platforms|tests)/.*'
+forbid "of the converter the command alone knows graft.h" converter 'graft/.*' '^converter/commands/'
 forbid "platforms know graft.h and the hooks" platforms '(converter|tests|runtime)/.*' 'runtime/platform/.*'
 forbid "xnnpack.h stays in runtime/xnn" "schema runtime converter platforms" '(.*/)?xnnpack\.h' '^runtime/(xnn/|[a-z_/]*xnn_)'
 forbid "generated headers are included in .cc files only, and where each op is one function" "schema runtime converter platforms" '.*_generated\.h' '\.cc:|^schema/generated/|^converter/lower/graph_builder\.h:'

@@ -19,6 +19,15 @@ for quant in f32 f16 int8 int4 int4-channel; do
   make "tales-base-$quant" --base "$data/tales/base" --quant "$quant"
   make "tales-holmes-$quant" --base "$data/tales/base" --adapter "$data/tales/holmes" --quant "$quant"
 done
+for quant in int8 int4; do
+  make "tales-half-$quant" --base "$data/tales/base" --adapter "$data/tales/holmes:0.5" --quant "$quant"
+done
+rm -rf "$out/with_chat"
+cp -r "$data/tales/base" "$out/with_chat"
+chmod u+w "$out/with_chat"
+echo '{% for message in messages %}{{ message.role }} says: {{ message.content }} {% endfor %}Answer:' >"$out/with_chat/chat_template.jinja"
+make tales-chat-int4 --base "$out/with_chat" --quant int4
+rm -rf "$out/with_chat"
 make tales-holmes-for-base-int8 --base "$data/tales/base" --adapter "$data/tales/holmes" --like "$out/tales-base-int8.graft"
 "${emulator[@]}" "$convert" pack "$out/tales-base-int8.graft" "$out/tales-holmes-for-base-int8.graft" -o "$out/tales-holmes-int8.graftpack" -q ||
   { echo "cannot pack tales-holmes-int8"; exit 1; }

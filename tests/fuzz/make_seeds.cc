@@ -121,6 +121,23 @@ void AddConstraints(Seeds& seeds) {
   }
 }
 
+void AddSignatures(Seeds& seeds) {
+  for (const auto& entry : fs::directory_iterator(kData / "signatures")) {
+    seeds.Add("signature", ReadFile(entry.path()));
+  }
+  const auto key = graft::converter::PrivateKey::Generate(graft::converter::KeyKind::kEd25519);
+  const std::string file(100, 'x');
+  const auto digests = graft::converter::DigestFile(
+      {reinterpret_cast<const uint8_t*>(file.data()), file.size()}, 1);
+  const fs::path path = fs::temp_directory_path() / "graft-seed.sig";
+  if (!key.ok() || !digests.ok() ||
+      !graft::converter::WriteSignature(*digests, *key, path).ok()) {
+    return;
+  }
+  seeds.Add("signature", ReadFile(path));
+  fs::remove(path);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -134,6 +151,7 @@ int main(int argc, char** argv) {
   AddSession(seeds);
   AddTexts(seeds);
   AddConstraints(seeds);
+  AddSignatures(seeds);
   // A mask, ids and types of two texts; an image; numbers out of range.
   seeds.Add("forward_inputs",
             std::string_view("\1\0\1\2\2\4\5\6\7\1\2\3\1\1\1\2\2\4\1\1\1\0\1\1", 24));

@@ -15,14 +15,26 @@ class GivenOptions {
  public:
   GivenOptions(JNIEnv* env, jint threads, jboolean verify_contents, jbyteArray cache_folder,
                jlong cache_limit_bytes, jlong memory_limit_bytes, jbyteArray pack_path,
-               jint pack_descriptor, jlong pack_offset, jlong pack_length)
-      : folder_(env, cache_folder), pack_path_(env, pack_path) {
+               jint pack_descriptor, jlong pack_offset, jlong pack_length,
+               jbyteArray pack_signature, jbyteArray trusted_keys, jbyteArray signature)
+      : folder_(env, cache_folder),
+        pack_path_(env, pack_path),
+        pack_signature_(env, pack_signature),
+        trusted_keys_(env, trusted_keys),
+        signature_(env, signature) {
     options_.threads = static_cast<uint32_t>(threads);
     options_.verify_contents = verify_contents == JNI_TRUE ? 1 : 0;
     options_.cache_folder = folder_.data();
     options_.cache_limit_bytes = static_cast<uint64_t>(cache_limit_bytes);
     options_.memory_limit_bytes = static_cast<uint64_t>(memory_limit_bytes);
+    constexpr size_t kKeyBytes = 32;
+    options_.trusted_keys = reinterpret_cast<const uint8_t*>(trusted_keys_.data());
+    options_.trusted_key_count = trusted_keys_.size() / kKeyBytes;
+    if (signature != nullptr) options_.signature = signature_.data();
+    options_.signature_size = signature_.size();
     if (pack_path == nullptr && pack_descriptor < 0) return;
+    if (pack_signature != nullptr) pack_.signature = pack_signature_.data();
+    pack_.signature_size = pack_signature_.size();
     if (pack_path != nullptr) pack_.path = pack_path_.data();
     pack_.fd = pack_descriptor;
     pack_.offset = static_cast<uint64_t>(pack_offset);
@@ -32,12 +44,18 @@ class GivenOptions {
   GivenOptions(const GivenOptions&) = delete;
   GivenOptions& operator=(const GivenOptions&) = delete;
 
-  bool ok() const { return folder_.ok() && pack_path_.ok(); }
+  bool ok() const {
+    return folder_.ok() && pack_path_.ok() && pack_signature_.ok() && trusted_keys_.ok() &&
+           signature_.ok();
+  }
   const graft_model_options* get() const { return &options_; }
 
  private:
   BytesOf folder_;
   BytesOf pack_path_;
+  BytesOf pack_signature_;
+  BytesOf trusted_keys_;
+  BytesOf signature_;
   graft_pack pack_ = GRAFT_PACK_INIT;
   graft_model_options options_ = GRAFT_MODEL_OPTIONS_INIT;
 };
@@ -46,12 +64,13 @@ jstring Version(JNIEnv* env, jclass) { return env->NewStringUTF(graft_version())
 
 jlong OpenPath(JNIEnv* env, jclass, jbyteArray path, jint threads, jboolean verify_contents,
                jbyteArray cache_folder, jlong cache_limit_bytes, jlong memory_limit_bytes,
-               jbyteArray pack_path, jint pack_descriptor, jlong pack_offset, jlong pack_length) {
+               jbyteArray pack_path, jint pack_descriptor, jlong pack_offset, jlong pack_length,
+               jbyteArray pack_signature, jbyteArray trusted_keys, jbyteArray signature) {
   const BytesOf path_bytes(env, path);
   if (!path_bytes.ok()) return 0;
   const GivenOptions options(env, threads, verify_contents, cache_folder, cache_limit_bytes,
                              memory_limit_bytes, pack_path, pack_descriptor, pack_offset,
-                             pack_length);
+                             pack_length, pack_signature, trusted_keys, signature);
   if (!options.ok()) return 0;
   graft_model* model = nullptr;
   graft_error error = {};
@@ -64,10 +83,11 @@ jlong OpenPath(JNIEnv* env, jclass, jbyteArray path, jint threads, jboolean veri
 jlong OpenDescriptor(JNIEnv* env, jclass, jint descriptor, jlong offset, jlong length, jint threads,
                      jboolean verify_contents, jbyteArray cache_folder, jlong cache_limit_bytes,
                      jlong memory_limit_bytes, jbyteArray pack_path, jint pack_descriptor,
-                     jlong pack_offset, jlong pack_length) {
+                     jlong pack_offset, jlong pack_length, jbyteArray pack_signature,
+                     jbyteArray trusted_keys, jbyteArray signature) {
   const GivenOptions options(env, threads, verify_contents, cache_folder, cache_limit_bytes,
                              memory_limit_bytes, pack_path, pack_descriptor, pack_offset,
-                             pack_length);
+                             pack_length, pack_signature, trusted_keys, signature);
   if (!options.ok()) return 0;
   graft_model* model = nullptr;
   graft_error error = {};
@@ -79,14 +99,34 @@ jlong OpenDescriptor(JNIEnv* env, jclass, jint descriptor, jlong offset, jlong l
 }
 
 void SwapModel(JNIEnv* env, jclass, jlong model, jbyteArray pack_path, jint pack_descriptor,
-               jlong pack_offset, jlong pack_length) {
+               jlong pack_offset, jlong pack_length, jbyteArray pack_signature) {
   const GivenOptions options(env, 0, JNI_FALSE, nullptr, 0, 0, pack_path, pack_descriptor,
-                             pack_offset, pack_length);
+                             pack_offset, pack_length, pack_signature, nullptr, nullptr);
   if (!options.ok()) return;
   graft_error error = {};
   const graft_status status =
       graft_model_swap(FromHandle<graft_model>(model), options.get()->pack, &error);
   Check(env, status, error);
+}
+
+/// The note; the numbers in the order of dev.graft.SelfTest.
+jbyteArray RunSelfTest(JNIEnv* env, jclass, jlong model, jdoubleArray numbers) {
+  graft_self_test found = {};
+  found.struct_size = sizeof(found);
+  graft_error error = {};
+  const graft_status status = graft_model_self_test(FromHandle<graft_model>(model), &found, &error);
+  if (!Check(env, status, error)) return nullptr;
+  const double filled[] = {static_cast<double>(found.verdict),
+                           static_cast<double>(found.passed),
+                           static_cast<double>(found.probes),
+                           static_cast<double>(found.answers),
+                           found.deviation,
+                           found.tolerance,
+                           found.adapted_deviation,
+                           found.base_deviation,
+                           found.adapter_share};
+  env->SetDoubleArrayRegion(numbers, 0, static_cast<jsize>(std::size(filled)), filled);
+  return NewBytes(env, found.note, std::strlen(found.note));
 }
 
 void DestroyModel(JNIEnv*, jclass, jlong model) {
@@ -158,9 +198,10 @@ jbyteArray Detokenize(JNIEnv* env, jclass, jlong model, jintArray ids, jboolean 
 std::span<const JNINativeMethod> ModelMethods() {
   static const JNINativeMethod methods[] = {
       Method<Version>("version", "()Ljava/lang/String;"),
-      Method<OpenPath>("openPath", "([BIZ[BJJ[BIJJ)J"),
-      Method<OpenDescriptor>("openDescriptor", "(IJJIZ[BJJ[BIJJ)J"),
-      Method<SwapModel>("swapModel", "(J[BIJJ)V"),
+      Method<OpenPath>("openPath", "([BIZ[BJJ[BIJJ[B[B[B)J"),
+      Method<OpenDescriptor>("openDescriptor", "(IJJIZ[BJJ[BIJJ[B[B[B)J"),
+      Method<SwapModel>("swapModel", "(J[BIJJ[B)V"),
+      Method<RunSelfTest>("selfTest", "(J[D)[B"),
       Method<DestroyModel>("destroyModel", "(J)V"),
       Method<ModelNumbers>("modelNumbers", "(J)[J"),
       Method<ModelText>("modelText", "(JI)[B"),

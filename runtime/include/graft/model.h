@@ -23,9 +23,12 @@ typedef struct graft_pack {
   uint64_t size;
   uint64_t offset;
   int fd;
+  /* The pack's signature, as graft_model_options has the model's. */
+  const void* signature;
+  size_t signature_size;
 } graft_pack;
 #define GRAFT_PACK_INIT \
-  { sizeof(graft_pack), NULL, NULL, 0, 0, -1 }
+  { sizeof(graft_pack), NULL, NULL, 0, 0, -1, NULL, 0 }
 
 /* How a model is opened. Use the _INIT macro, or set struct_size and zero the rest, and fill in
  * what you need. A zero field means its default. */
@@ -58,9 +61,19 @@ typedef struct graft_model_options {
    * when it is needed; of weights that are packed nothing stays but what is packed. A pack that was
    * made for another file gives MISMATCH. */
   const graft_pack* pack;
+  /* Ed25519 public keys, trusted_key_count times 32 bytes. If there are any, only files that one of
+   * them has signed are opened, packs among them, now and in graft_model_swap; another gives
+   * MISMATCH. The whole file is read for it. Default: none, and nothing is checked. Read during the
+   * call. See docs/trust.md. */
+  const uint8_t* trusted_keys;
+  size_t trusted_key_count;
+  /* The model's signature, signature_size bytes, read during the call. NULL: of a model that is
+   * opened by its path, the file of that name with .sig behind it. */
+  const void* signature;
+  size_t signature_size;
 } graft_model_options;
 #define GRAFT_MODEL_OPTIONS_INIT \
-  { sizeof(graft_model_options), 0, 0, NULL, 0, 0, 0, NULL }
+  { sizeof(graft_model_options), 0, 0, NULL, 0, 0, 0, NULL, NULL, 0, NULL, 0 }
 
 /* Maps and verifies a file, and packs its weights or maps them from the cache. *model is the
  * caller's to destroy. `options` and `error` may be NULL.
@@ -70,7 +83,7 @@ typedef struct graft_model_options {
  * Thread   Any.
  * Errors   NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, OUT_OF_MEMORY.
  *          UNSUPPORTED: an op or format that this library or CPU does not have.
- *          MISMATCH: options.pack is made for another file.
+ *          MISMATCH: options.pack is made for another file; no trusted key has signed a file.
  *          INVALID_ARGUMENT: options.
  */
 GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_open(const char* path,

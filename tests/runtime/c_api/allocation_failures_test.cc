@@ -144,6 +144,14 @@ void SweepModel() {
     return graft_model_get_info(tiny.model, out, error);
   };
   Sweep{info};
+  SweptCall<graft_self_test> test;
+  test.function = "graft_model_self_test";
+  test.set = SetSize<graft_self_test>;
+  test.result = BytesOf<graft_self_test>;
+  test.call = [&](graft_self_test* out, graft_error* error) {
+    return graft_model_self_test(tiny.model, out, error);
+  };
+  Sweep{test};
   Sweep{SweptCall<const char*>{.function = "graft_model_get_label",
                                .call =
                                    [&](const char** label, graft_error* error) {

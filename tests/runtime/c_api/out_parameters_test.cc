@@ -103,6 +103,8 @@ void CheckModel() {
   Fails(graft_model_get_info(nullptr, info, nullptr), GRAFT_INVALID_ARGUMENT, info);
   Out<graft_model_info> wrong("graft_model_get_info", "info", 1);
   Fails(graft_model_get_info(opened.model, wrong, nullptr), GRAFT_INVALID_ARGUMENT, wrong);
+  Out<graft_self_test> self_test("graft_model_self_test", "result", sizeof(graft_self_test));
+  Fails(graft_model_self_test(nullptr, self_test, nullptr), GRAFT_INVALID_ARGUMENT, self_test);
   Out<const char*> label("graft_model_get_label", "label");
   Fails(graft_model_get_label(opened.model, 0, label, nullptr), GRAFT_OUT_OF_RANGE, label);
   Out<graft_tensor> input("graft_model_get_input", "input");

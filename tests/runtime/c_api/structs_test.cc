@@ -175,6 +175,9 @@ TEST_SUITE("runtime/c_api_structs") {
     CheckResult<graft_model_info>(
         offsetof(graft_model_info, vocabulary),
         [&](graft_model_info* info) { return graft_model_get_info(fixture.model, info, nullptr); });
+    CheckResult<graft_self_test>(offsetof(graft_self_test, deviation), [&](graft_self_test* test) {
+      return graft_model_self_test(fixture.model, test, nullptr);
+    });
     CheckResult<graft_session_info>(offsetof(graft_session_info, weight_bytes),
                                     [&](graft_session_info* info) {
                                       return graft_session_get_info(fixture.session, info, nullptr);

@@ -45,7 +45,7 @@ public final class Model implements AutoCloseable {
    * seconds: not for the main thread.
    *
    * @throws GraftException NOT_FOUND, IO, CORRUPT, UNSUPPORTED_VERSION, UNSUPPORTED, OUT_OF_MEMORY,
-   *     MISMATCH for a pack of another base
+   *     MISMATCH for a pack of another base, or a file that no trusted key has signed
    */
   @NonNull
   public static Model open(@NonNull File file, @NonNull ModelOptions options) {
@@ -54,15 +54,10 @@ public final class Model implements AutoCloseable {
     return new Model(
         Native.openPath(
             path,
-            options.threads,
-            options.verifyContents,
-            options.cacheFolder,
-            options.cacheLimitBytes,
-            options.memoryLimitBytes,
-            options.packPath,
-            options.packDescriptor,
-            options.packOffset,
-            options.packLength));
+            options.threads, options.verifyContents,
+            options.cacheFolder, options.cacheLimitBytes, options.memoryLimitBytes,
+            options.packPath, options.packDescriptor, options.packOffset, options.packLength,
+            options.packSignature, options.trustedKeys, options.signature));
   }
 
   /**
@@ -85,15 +80,10 @@ public final class Model implements AutoCloseable {
             descriptor,
             offset,
             length,
-            options.threads,
-            options.verifyContents,
-            options.cacheFolder,
-            options.cacheLimitBytes,
-            options.memoryLimitBytes,
-            options.packPath,
-            options.packDescriptor,
-            options.packOffset,
-            options.packLength));
+            options.threads, options.verifyContents,
+            options.cacheFolder, options.cacheLimitBytes, options.memoryLimitBytes,
+            options.packPath, options.packDescriptor, options.packOffset, options.packLength,
+            options.packSignature, options.trustedKeys, options.signature));
   }
 
   /**
@@ -144,6 +134,23 @@ public final class Model implements AutoCloseable {
           Native.modelNumbers(model),
           utf8(Native.modelText(model, 0)),
           utf8(Native.modelText(model, 1)));
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Asks the model what its file, or its pack, says it must answer. It takes the time of some tens
+   * of tokens: not for the main thread.
+   *
+   * @throws GraftException OUT_OF_MEMORY
+   */
+  @NonNull
+  public SelfTest selfTest() {
+    long model = enter();
+    try {
+      double[] numbers = new double[SelfTest.NUMBERS];
+      return new SelfTest(numbers, utf8(Native.selfTest(model, numbers)));
     } finally {
       leave();
     }
@@ -281,7 +288,7 @@ public final class Model implements AutoCloseable {
    *     MISMATCH for a pack of another base; otherwise as {@link #open(File, ModelOptions)}
    */
   public void swap(@Nullable File pack) {
-    swap(pack == null ? null : Check.withoutZero(pack.getPath(), "pack"), -1, 0, 0);
+    swap(pack == null ? null : Check.withoutZero(pack.getPath(), "pack"), -1, 0, 0, null);
   }
 
   /**
@@ -292,18 +299,25 @@ public final class Model implements AutoCloseable {
    * @param length in bytes; 0: up to the file's end
    */
   public void swapDescriptor(int descriptor, long offset, long length) {
+    swapDescriptor(descriptor, offset, length, null);
+  }
+
+  /** The same with the pack's signature, for a model that was opened with trusted keys. */
+  public void swapDescriptor(
+      int descriptor, long offset, long length, @Nullable byte[] signature) {
     Check.notNegative(descriptor, "descriptor");
     Check.notNegative(offset, "offset");
     Check.notNegative(length, "length");
-    swap(null, descriptor, offset, length);
+    swap(null, descriptor, offset, length, signature);
   }
 
-  private void swap(byte[] path, int descriptor, long offset, long length) {
+  private void swap(
+      byte[] path, int descriptor, long offset, long length, byte[] signature) {
     long model = enter();
     try {
       swaps.beginSwap();
       try {
-        Native.swapModel(model, path, descriptor, offset, length);
+        Native.swapModel(model, path, descriptor, offset, length, signature);
         vocabulary = getInfo().getVocabulary();
       } finally {
         swaps.endSwap();

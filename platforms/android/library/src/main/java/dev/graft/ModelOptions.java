@@ -19,6 +19,9 @@ public final class ModelOptions {
   final int packDescriptor; // -1: none
   final long packOffset;
   final long packLength;
+  final byte[] packSignature; // null: beside the pack
+  final byte[] trustedKeys; // null: any file is opened
+  final byte[] signature; // null: beside the model
 
   private ModelOptions(Builder from) {
     threads = from.threads;
@@ -30,6 +33,9 @@ public final class ModelOptions {
     packDescriptor = from.packDescriptor;
     packOffset = from.packOffset;
     packLength = from.packLength;
+    packSignature = from.packSignature;
+    trustedKeys = from.trustedKeys;
+    signature = from.signature;
   }
 
   @NonNull
@@ -48,6 +54,9 @@ public final class ModelOptions {
     private int packDescriptor = -1;
     private long packOffset;
     private long packLength;
+    private byte[] packSignature;
+    private byte[] trustedKeys;
+    private byte[] signature;
 
     private Builder() {}
 
@@ -118,6 +127,42 @@ public final class ModelOptions {
       packDescriptor = Check.notNegative(descriptor, "descriptor");
       packOffset = Check.notNegative(offset, "offset");
       packLength = Check.notNegative(length, "length");
+      return this;
+    }
+
+    /**
+     * Opens only files that one of these keys has signed, packs among them, also in {@link
+     * Model#swap}; another is MISMATCH. The whole file is read for it. None, the default: any file.
+     *
+     * @param keys Ed25519 public keys of 32 bytes each
+     */
+    @NonNull
+    public Builder trustedKeys(@NonNull byte[]... keys) {
+      byte[] all = new byte[32 * Check.notNull(keys, "keys").length];
+      for (int i = 0; i < keys.length; ++i) {
+        if (Check.notNull(keys[i], "a key").length != 32) {
+          throw new IllegalArgumentException("a key must have 32 bytes");
+        }
+        System.arraycopy(keys[i], 0, all, 32 * i, 32);
+      }
+      trustedKeys = keys.length == 0 ? null : all;
+      return this;
+    }
+
+    /**
+     * The model's signature; null, the default: of a model that is opened by its file, the file of
+     * that name with ".sig" behind it.
+     */
+    @NonNull
+    public Builder signature(@Nullable byte[] bytes) {
+      signature = bytes == null ? null : bytes.clone();
+      return this;
+    }
+
+    /** The same of the pack. */
+    @NonNull
+    public Builder packSignature(@Nullable byte[] bytes) {
+      packSignature = bytes == null ? null : bytes.clone();
       return this;
     }
 

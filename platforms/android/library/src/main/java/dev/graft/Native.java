@@ -28,7 +28,10 @@ final class Native {
       byte[] packPath,
       int packDescriptor,
       long packOffset,
-      long packLength);
+      long packLength,
+      byte[] packSignature,
+      byte[] trustedKeys,
+      byte[] signature);
 
   static native long openDescriptor(
       int descriptor,
@@ -42,7 +45,10 @@ final class Native {
       byte[] packPath,
       int packDescriptor,
       long packOffset,
-      long packLength);
+      long packLength,
+      byte[] packSignature,
+      byte[] trustedKeys,
+      byte[] signature);
 
   static native long[] estimatePath(
       byte[] path, int threads, int contextTokens, int prefillChunk, int kvFormat);
@@ -59,7 +65,14 @@ final class Native {
   static native void destroyModel(long model);
 
   static native void swapModel(
-      long model, byte[] packPath, int packDescriptor, long packOffset, long packLength);
+      long model,
+      byte[] packPath,
+      int packDescriptor,
+      long packOffset,
+      long packLength,
+      byte[] packSignature);
+
+  static native byte[] selfTest(long model, double[] numbers);
 
   static native void trimModel(long model);
 

@@ -128,5 +128,6 @@ class MainActivity : Activity() {
             if (!copy.renameTo(file)) throw IOException("$file cannot be written")
         }
         model.swap(file)
+        model.selfTest().let { check(it.passed()) { "$pack: ${it.note}" } } // did the adapter apply?
     }
 }

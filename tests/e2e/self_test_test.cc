@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Self-tests of converted models: as they were written, with other weights behind the same header,
+// with another template and with another tokenizer.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <graft/graft.h>
+#include "schema/generated/model_generated.h"
+#include "schema/verify.h"
+#include "tests/support/model_builder.h"
+#include "tests/support/small_files.h"
+#include "tests/support/some_of_all.h"
+
+namespace graft::test {
+namespace {
+
+namespace fb = schema::fb;
+using converter::ReadBytes;
+
+AlignedBytes Load(const std::string& name) {
+  const std::string bytes = ReadBytes(std::string(GRAFT_TEST_MODELS) + "/" + name + ".graft");
+  return AlignedBytes({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+}
+
+graft_self_test Test(const AlignedBytes& file, const std::string& pack = "") {
+  graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
+  options.threads = 1;
+  graft_pack made = GRAFT_PACK_INIT;
+  made.path = pack.c_str();
+  if (!pack.empty()) options.pack = &made;
+  graft_model* model = nullptr;
+  graft_error error{};
+  REQUIRE_MESSAGE(
+      graft_model_open_memory(file.data(), file.size(), &options, &model, &error) == GRAFT_OK,
+      error.message);
+  graft_self_test found{};
+  found.struct_size = sizeof(found);
+  CHECK_MESSAGE(graft_model_self_test(model, &found, &error) == GRAFT_OK, error.message);
+  graft_model_destroy(model);
+  return found;
+}
+
+const schema::VerifiedModel Verified(const AlignedBytes& file) {
+  auto verified = schema::Verify(file.span());
+  REQUIRE(verified.ok());
+  return *verified;
+}
+
+uint64_t SegmentOf(const AlignedBytes& file) {
+  return Verified(file).model().segments()->Get(0)->offset();
+}
+
+/// The header of one file and the weights of another.
+AlignedBytes WithWeightsOf(const AlignedBytes& header, const AlignedBytes& weights) {
+  AlignedBytes made(header.span());
+  const auto from = weights.span().subspan(SegmentOf(weights));
+  const auto to = made.span().subspan(SegmentOf(made));
+  REQUIRE(from.size() == to.size());
+  std::copy(from.begin(), from.end(), to.begin());
+  return made;
+}
+
+std::span<uint8_t> Mutable(AlignedBytes& file, const uint8_t* at, size_t size) {
+  return file.span().subspan(static_cast<size_t>(at - file.data()), size);
+}
+
+TEST_CASE("a self-test passes on what was converted, and says what it is") {
+  for (const char* quant : {"f32", "f16", "int8", "int4", "int4-channel"}) {
+    CAPTURE(quant);
+    const graft_self_test base = Test(Load(std::string("tales-base-") + quant));
+    CHECK(base.verdict == GRAFT_SELF_TEST_BASE);
+    CHECK(base.passed == 1);
+    CHECK(base.probes == 3);
+    CHECK(base.answers == 3);
+    CHECK(std::isnan(base.adapter_share));
+    const graft_self_test adapted = Test(Load(std::string("tales-holmes-") + quant));
+    CHECK(adapted.verdict == GRAFT_SELF_TEST_ADAPTED);
+    CHECK(adapted.passed == 1);
+    CHECK(adapted.adapter_share > 0.9);
+    CHECK(adapted.adapter_share < 1.1);
+    CHECK(std::string(adapted.note).empty());
+  }
+  CHECK(
+      Test(Load("tales-base-int8"), std::string(GRAFT_TEST_MODELS) + "/tales-holmes-int8.graftpack")
+          .verdict == GRAFT_SELF_TEST_ADAPTED);
+}
+
+TEST_CASE("a self-test tells the base's weights and a sibling's from the adapted model's") {
+  for (const char* quant : {"int8", "int4"}) {
+    CAPTURE(quant);
+    const AlignedBytes adapted = Load(std::string("tales-holmes-") + quant);
+    const graft_self_test base =
+        Test(WithWeightsOf(adapted, Load(std::string("tales-base-") + quant)));
+    CHECK(base.verdict == GRAFT_SELF_TEST_BASE);
+    CHECK(base.passed == 0);
+    CHECK(std::abs(base.adapter_share) < 0.2);
+    CHECK(std::string(base.note).find("not in effect") != std::string::npos);
+    CHECK(Test(WithWeightsOf(adapted, Load(std::string("tales-half-") + quant))).verdict ==
+          GRAFT_SELF_TEST_BROKEN);
+  }
+}
+
+// The codes of each matrix in turn, each code in its neighbour's place.
+void CheckShiftedCodes(const std::string& name) {
+  CAPTURE(name);
+  const AlignedBytes file = Load(name);
+  const graft_self_test whole = Test(file);
+  CHECK(whole.passed == 1);
+  CHECK(whole.answers > 0);
+  const schema::VerifiedModel verified = Verified(file);
+  const auto& tensors = *verified.model().tensors();
+  size_t shifted = 0;
+  for (uint32_t i = 0; i < tensors.size(); i += StepOfAll(7)) {
+    const auto data = verified.tensor_bytes(*tensors.Get(i)).data;
+    if (tensors.Get(i)->format() < fb::TensorFormat::Int8PerChannel) continue;
+    CAPTURE(tensors.Get(i)->name()->str());
+    AlignedBytes broken(file.span());
+    const auto codes =
+        broken.span().subspan(static_cast<size_t>(data.data() - file.data()), data.size());
+    std::rotate(codes.begin(), codes.begin() + 1, codes.end());
+    const graft_self_test found = Test(broken);
+    CHECK(found.verdict == GRAFT_SELF_TEST_BROKEN);
+    CHECK(found.passed == 0);
+    ++shifted;
+  }
+  CHECK(shifted > 0);
+}
+
+TEST_CASE("a self-test finds codes of one matrix that are shifted by a place") {
+  for (const std::string quant : {"int8", "int4"}) {
+    CheckShiftedCodes("tales-holmes-" + quant);
+    for (const char* family : {"llama", "qwen3", "gemma2", "gpt2", "gpt_neox", "opt"}) {
+      CheckShiftedCodes("architecture-" + std::string(family) + "-" + quant);
+    }
+  }
+}
+
+TEST_CASE("a self-test finds another chat template, and another tokenizer") {
+  AlignedBytes file = Load("tales-chat-int4");
+  CHECK(Test(file).passed == 1);
+  const fb::Model& model = Verified(file).model();
+  const std::string chat = model.chat_template()->str();
+  const size_t word = chat.find("Answer");
+  REQUIRE(word != std::string::npos);
+  AlignedBytes other(file.span());
+  Mutable(other, other.data() + (model.chat_template()->Data() - file.data()), chat.size())[word] =
+      'a';
+  Reseal(other);
+  const graft_self_test by_template = Test(other);
+  CHECK(by_template.verdict == GRAFT_SELF_TEST_BROKEN);
+  CHECK(std::string(by_template.note).find("chat template") != std::string::npos);
+
+  // Two letters that trade places in all tokens.
+  AlignedBytes letters(file.span());
+  const auto& tokens = *model.tokenizer()->token_bytes();
+  for (uint8_t& byte :
+       Mutable(letters, letters.data() + (tokens.Data() - file.data()), tokens.size())) {
+    byte = byte == 'a' ? 'i' : byte == 'i' ? 'a' : byte;
+  }
+  Reseal(letters);
+  const graft_self_test by_tokenizer = Test(letters);
+  CHECK(by_tokenizer.verdict == GRAFT_SELF_TEST_BROKEN);
+  CHECK(std::string(by_tokenizer.note).find("other tokens") != std::string::npos);
+}
+
+TEST_CASE("a model whose ops the converter does not compute is asked for its tokens alone") {
+  const graft_self_test encoder = Test(Load("gguf-bert-f32"));
+  CHECK(encoder.verdict == GRAFT_SELF_TEST_NONE);
+  CHECK(encoder.passed == 1);
+  CHECK(encoder.answers == 0);
+}
+
+}  // namespace
+}  // namespace graft::test
