@@ -1,6 +1,7 @@
 option(GRAFT_BUILD_CONVERTER "Build graft-convert, which the tests need whatever this says" ON)
 option(GRAFT_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(GRAFT_TEST_EVERY_CPU "Test everything in every configuration, also what says the same in all" OFF)
+set(GRAFT_TEST_READY_MODELS "" CACHE PATH "A folder of models that another build's e2e_make_models made; tests that convert are left out then")
 option(GRAFT_BUILD_BENCH "Build the benchmarks (needs Google Benchmark)" OFF)
 option(GRAFT_BUILD_FUZZ "Build the fuzz targets (clang)" OFF)
 option(GRAFT_WERROR "Treat warnings as errors" OFF)   # ON in ./run and CI; off for others, whose compiler may know newer warnings
@@ -9,6 +10,7 @@ set(GRAFT_UNITY "" CACHE STRING "Top folders whose files are compiled some at a 
 option(GRAFT_FETCH_DEPENDENCIES "Fetch missing dependencies from their upstream repositories, at the pinned commits" OFF)
 option(GRAFT_BUILD_PACKAGE "Build libgraft.a and libgraft.so, and what installs them" OFF)
 set(GRAFT_LEAVE_OUT_OPS "" CACHE STRING "Groups of ops that no model of yours has, for a smaller library: images, states")
+set(GRAFT_UNITY_LINES 5000 CACHE STRING "Lines of code that are compiled as one")
 set(GRAFT_SANITIZE "" CACHE STRING "address (with undefined behaviour), thread, or empty")
 set_property(CACHE GRAFT_SANITIZE PROPERTY STRINGS "" address thread)
 set(GRAFT_DEPS_PREFIX "" CACHE PATH "A folder with include/ and lib/ of everything graft links; empty: build them, see build_dependencies.cmake")

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes of what goes onto a device, by room, by op and by dependency, from the linker's map; and the budget they keep.
+"""Bytes of what goes onto a device, by room, by op (where each is compiled alone: unity.cmake) and by dependency, from the linker's map; and
+the budget they keep.
 
 sizes.py [--check] [--strip PROGRAM] FILE=MAP...
 

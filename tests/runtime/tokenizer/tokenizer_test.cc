@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include "tests/runtime/tokenizer/text_fixture.h"
+#include "tests/support/slow_here.h"
 
 namespace graft::test {
 namespace {
@@ -68,11 +69,7 @@ TEST_SUITE("text/tokenizer") {
   }
 
   TEST_CASE("takes a million equal letters, spaces or newlines as one would expect") {
-#ifdef GRAFT_TEST_EMULATED
-    constexpr size_t kBytes = size_t{1} << 16;
-#else
-    constexpr size_t kBytes = size_t{1} << 20;
-#endif
+    constexpr size_t kBytes = size_t{1} << (kIsSlow ? 16 : 20);
     for (const char* name : {"gpt2", "smollm", "qwen3", "stories260k", "tales"}) {
       const TestTokenizer tokenizer = TestTokenizer::FromFolder(TokenizerFolder(name));
       for (const char c : {'a', ' ', '\n', '\'', '!', '7'}) {
