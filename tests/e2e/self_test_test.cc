@@ -169,6 +169,45 @@ TEST_CASE("a self-test finds another chat template, and another tokenizer") {
   CHECK(std::string(by_tokenizer.note).find("other tokens") != std::string::npos);
 }
 
+template <typename T>
+void SetField(const void* table, flatbuffers::voffset_t field, T value) {
+  auto* at = const_cast<flatbuffers::Table*>(static_cast<const flatbuffers::Table*>(table));
+  REQUIRE(at->GetAddressOf(field) != nullptr);
+  flatbuffers::WriteScalar(at->GetAddressOf(field), value);
+}
+
+template <typename T>
+void SetElement(const flatbuffers::Vector<T>* vector, T value) {
+  const_cast<flatbuffers::Vector<T>*>(vector)->Mutate(0, value);
+}
+
+TEST_CASE("probes that ask for what is not there are refused before anything is computed") {
+  const AlignedBytes file = Load("tales-holmes-int4");
+  const float nan = std::nanf("");
+  const auto refuses = [&](auto&& change) {
+    AlignedBytes changed(file.span());
+    change(*Verified(changed).model().probes(),
+           *Verified(changed).model().probes()->probes()->Get(1));
+    Reseal(changed);
+    const auto verified = schema::Verify(changed.span());
+    return !verified.ok() && verified.status().message().find("probe") != std::string_view::npos;
+  };
+  using Probe = fb::Probe;
+  CHECK_FALSE(refuses([](const fb::Probes&, const Probe&) {}));
+  CHECK(refuses([](auto& all, auto&) { SetField(&all, fb::Probes::VT_NOISE, -1.0f); }));
+  CHECK(refuses([&](auto& all, auto&) { SetField(&all, fb::Probes::VT_NOISE, nan); }));
+  CHECK(refuses([](auto&, auto& probe) { SetElement(probe.ids(), uint32_t{2048}); }));
+  CHECK(refuses([](auto&, auto& probe) { SetElement(probe.tokens(), uint32_t{2048}); }));
+  CHECK(refuses([](auto&, auto& probe) { SetElement(probe.tokens(), ~uint32_t{0}); }));
+  CHECK(refuses([&](auto&, auto& probe) { SetElement(probe.logits(), nan); }));
+  CHECK(refuses([&](auto&, auto& probe) { SetElement(probe.adapted_logits(), nan); }));
+  CHECK(refuses([&](auto&, auto& probe) { SetElement(probe.base_logits(), nan); }));
+  for (const uint32_t answered : {0u, 65u, 1u << 20, ~0u}) {
+    CAPTURE(answered);
+    CHECK(refuses([&](auto&, auto& probe) { SetField(&probe, Probe::VT_ANSWERED_IDS, answered); }));
+  }
+}
+
 TEST_CASE("a model whose ops the converter does not compute is asked for its tokens alone") {
   const graft_self_test encoder = Test(Load("gguf-bert-f32"));
   CHECK(encoder.verdict == GRAFT_SELF_TEST_NONE);

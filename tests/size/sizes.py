@@ -22,7 +22,7 @@ OWN_BUDGET = 1_300_000   # 250,000 of it for text in a form: docs/decisions/cons
                          # docs/decisions/packs.md; 35,000 for ops that keep states, sessions that hold these, and their rules
 
 DEPENDENCIES = {"XNNPACK": "XNNPACK", "microkernels-prod": "XNNPACK", "pthreadpool": "pthreadpool", "cpuinfo": "cpuinfo", "pcre2-8": "PCRE2",
-                "utf8proc": "utf8proc", "hwy": "Highway", "stdc++": "C++ library", "gcc": "compiler's library", "gcc_eh": "compiler's library",
+                "utf8proc": "utf8proc", "hwy": "Highway", "graft_dep_sodium": "libsodium", "stdc++": "C++ library", "gcc": "compiler's library", "gcc_eh": "compiler's library",
                 "c": "C library", "m": "C library", "m-2.36": "C library", "mvec": "C library", "pthread": "C library", "c_nonshared": "C library"}
 ROOMS = {"graft": "runtime (C interface)", "graft_schema": "schema", "graft_runtime": "runtime", "graft_text": "runtime/text", "graft_chat": "runtime/chat",
          "graft_platform": "platforms/posix"}
