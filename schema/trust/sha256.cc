@@ -9,7 +9,9 @@
 #include <cpuid.h>
 #include <immintrin.h>
 #define GRAFT_SHA256_X86 1
-#elif defined(__aarch64__) && defined(__linux__)
+// clang before 16 knows these functions only where every CPU that is compiled for has them.
+#elif defined(__aarch64__) && defined(__linux__) && \
+    (!defined(__clang__) || __clang_major__ >= 16 || defined(__ARM_FEATURE_SHA2))
 #include <arm_neon.h>
 #include <sys/auxv.h>
 #define GRAFT_SHA256_ARM 1
