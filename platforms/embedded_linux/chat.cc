@@ -13,6 +13,7 @@
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/constraint_options.h"
+#include "platforms/embedded_linux/draft_options.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
 #include "platforms/embedded_linux/reply_reader.h"
@@ -22,8 +23,6 @@
 
 namespace graft_run {
 namespace {
-
-constexpr uint64_t kDefaultContext = 4096;
 
 constexpr char kCommands[] =
     "  /reset          forget the talk\n"
@@ -45,6 +44,7 @@ struct Settings {
   ConstraintOptions constraint;
   ReplySettings reply;
   bool json = false;
+  DraftOptions draft;
   ThreadOptions threads;
   uint64_t context = 0;
   int32_t kv_format = GRAFT_KV_AUTO;
@@ -61,6 +61,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   settings->constraint.AddTo(&options);
   settings->reply.AddTo(&options);
   options.Flag("json", &settings->json);
+  settings->draft.AddTo(&options);
   settings->threads.AddTo(&options);
   options.Integer("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
@@ -307,6 +308,7 @@ class Conversation {
     graft_generate_options options = settings_.sampling.ToGenerateOptions(&stop);
     settings_.constraint.SetIn(&options);
     if (ReadsReplies()) settings_.reply.SetIn(&options);
+    settings_.draft.SetIn(&options);
     options.seed += answers_++;
     options.whole_prompt = 1;  // what the session holds of the conversation is not computed again
     const InterruptGuard guard(session_);
@@ -384,14 +386,11 @@ int RunChat(int argc, char** argv) {
                 "the file has no chat template: the model's folder had none when it was converted. "
                 "Give one with --template FILE, or use graft-run generate");
   }
-  uint64_t context = settings.context;
-  if (context == 0) {
-    context = info.context_tokens == 0 ? kDefaultContext
-                                       : std::min<uint64_t>(info.context_tokens, kDefaultContext);
-  }
+  const uint64_t context = settings.context == 0 ? DefaultContext(info) : settings.context;
   const SessionHandle session =
       OpenSession(settings.file, model.get(), settings.threads, context, settings.kv_format);
-  if (session == nullptr) return kExitFailure;
+  if (session == nullptr || !settings.draft.Open(settings.threads, settings.cache, context))
+    return kExitFailure;
   Conversation conversation(settings, model.get(), session.get(), context,
                             std::move(template_text));
   return Converse(&conversation);

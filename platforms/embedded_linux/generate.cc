@@ -10,6 +10,7 @@
 #include "platforms/embedded_linux/commands.h"
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/constraint_options.h"
+#include "platforms/embedded_linux/draft_options.h"
 #include "platforms/embedded_linux/generate_requests.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
@@ -39,6 +40,7 @@ struct Settings {
   std::string prompt_cache;                      // empty: none
   SamplingOptions sampling{/*default_max_tokens=*/256};
   ConstraintOptions constraint;
+  DraftOptions draft;
   ThreadOptions threads;
   uint64_t context = 0;
   int32_t kv_format = GRAFT_KV_AUTO;
@@ -63,6 +65,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.String("prompt-cache", 0, &settings->prompt_cache, nullptr);
   settings->sampling.AddTo(&options);
   settings->constraint.AddTo(&options);
+  settings->draft.AddTo(&options);
   settings->threads.AddTo(&options);
   options.Integer("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
@@ -181,6 +184,8 @@ JsonObject ResultAsJson(const Settings& settings, const graft_model* model, cons
       .Integer("prompt_tokens", result.prompt_tokens)
       .Integer("reused_tokens", result.reused_tokens)
       .Integer("generated_tokens", result.generated_tokens)
+      .Integer("drafted", result.drafted_tokens)
+      .Integer("accepted", result.accepted_tokens)
       .Number("prefill_tokens_per_second", prefill)
       .Number("decode_tokens_per_second", decode)
       .String("stop_reason", StopReasonName(result.stop_reason));
@@ -212,6 +217,10 @@ void ShowResult(const Settings& settings, const graft_model* model, const Answer
                "prompt: %zu tokens, %.1f tok/s; generated: %zu tokens, %.1f tok/s; stopped: %s\n",
                result.prompt_tokens, prefill, result.generated_tokens, decode,
                StopReasonName(result.stop_reason));
+  if (settings.draft.is_on()) {
+    std::fprintf(stderr, "drafted: %zu tokens; accepted: %zu\n", result.drafted_tokens,
+                 result.accepted_tokens);
+  }
 }
 
 /// Gives one answer. Returns an exit code.
@@ -220,6 +229,7 @@ int GiveAnswer(const Settings& settings, const graft_model* model, graft_session
   std::vector<const char*> stop;
   graft_generate_options options = settings.sampling.ToGenerateOptions(&stop);
   settings.constraint.SetIn(&options);
+  settings.draft.SetIn(&options);
   options.ignore_end = settings.ignore_eos;
   options.whole_prompt = 1;
   options.seed = answer.request.seed + answer.index;
@@ -338,6 +348,7 @@ int RunGenerate(int argc, char** argv) {
   if (!settings.prompt_cache.empty() && !RestorePromptCache(settings, session.get()))
     return kExitFailure;
   if (!SetSource(settings.file, session.get(), source)) return kExitFailure;
+  if (!settings.draft.Open(settings.threads, settings.cache, context)) return kExitFailure;
   return Generate(settings, model.get(), session.get(), requests);
 }
 

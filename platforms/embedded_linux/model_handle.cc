@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 #include <vector>
@@ -124,6 +125,11 @@ const char* CacheWord(const graft_model_info& info) {
     default:
       return "off";
   }
+}
+
+uint64_t DefaultContext(const graft_model_info& info) {
+  constexpr uint64_t kMost = 4096;
+  return info.context_tokens == 0 ? kMost : std::min<uint64_t>(info.context_tokens, kMost);
 }
 
 std::string DescribeCache(const graft_model_info& info) {

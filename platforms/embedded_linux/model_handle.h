@@ -35,6 +35,8 @@ std::string ParseKvFormat(std::string_view text, int32_t* kv_format);
 const char* KvFormatName(int32_t kv_format);
 
 graft_model_info InfoOf(const graft_model* model);
+/// Positions to make room for where nobody says how many: the model's, at most 4096.
+uint64_t DefaultContext(const graft_model_info& info);
 /// What became of the cache of packed weights, in a few words.
 std::string DescribeCache(const graft_model_info& info);
 /// The same as one word: off, hit, stored or failed.

@@ -129,12 +129,51 @@ Status ReadGenerateOptions(const graft_generate_options& given, void* user,
   to->sampling.seed = given.seed;
   to->ignore_end = given.ignore_end != 0;
   to->whole_prompt = given.whole_prompt != 0;
+  if (given.speculate > 2) {
+    return Error(StatusCode::kInvalidArgument, "options.speculate is %u, not 0, 1 or 2",
+                 given.speculate);
+  }
+  to->draft.from_text = given.speculate != 0;
+  to->draft.always = given.speculate == 2;
   if (given.stop == nullptr && given.stop_count > 0) return NullArgument("options.stop");
   for (size_t i = 0; i < given.stop_count; ++i) {
     if (given.stop[i] == nullptr) return NullArgument("a string in options.stop");
     to->stop.emplace_back(given.stop[i]);
   }
   return ReadConstraint(given, constraint);
+}
+
+// A session that a call uses beside its own.
+class OtherSession {
+ public:
+  OtherSession() = default;
+  ~OtherSession() {
+    if (session_ != nullptr) session_->slot->Leave();
+  }
+  OtherSession(const OtherSession&) = delete;
+  OtherSession& operator=(const OtherSession&) = delete;
+
+  Status Enter(graft_session* session) {
+    GRAFT_RETURN_IF_ERROR(session->slot->Enter(*session));
+    session_ = session;
+    session->session->ClearCancel();
+    return OkStatus();
+  }
+
+ private:
+  graft_session* session_ = nullptr;
+};
+
+Status EnterDraft(graft_session* draft, const graft_session* session, OtherSession* other,
+                  runtime::DraftOptions* to) {
+  if (draft == nullptr) return OkStatus();
+  if (draft == session) {
+    return Status(StatusCode::kInvalidArgument, "options.draft_session is the session itself");
+  }
+  GRAFT_RETURN_IF_ERROR(other->Enter(draft));
+  GRAFT_RETURN_IF_ERROR(runtime::CheckSameTokens(*session->model, *draft->model));
+  to->model = draft->session.get();
+  return OkStatus();
 }
 
 Status Generate(graft_session* session, std::span<const int32_t> prompt,
@@ -151,6 +190,8 @@ Status Generate(graft_session* session, std::span<const int32_t> prompt,
   GRAFT_RETURN_IF_ERROR(ReadGenerateOptions(given, user, &generate_options, &constraint_options));
   GRAFT_RETURN_IF_ERROR(
       ReadTools(given, *session, prompt, &generate_options, &constraint_options, &tools));
+  OtherSession draft;
+  GRAFT_RETURN_IF_ERROR(EnterDraft(given.draft_session, session, &draft, &generate_options.draft));
   std::unique_ptr<runtime::ConstrainedText> constraint;
   if (constraint_options.kind != runtime::ConstraintOptions::Kind::kNone) {
     GRAFT_ASSIGN_OR_RETURN(constraint,
@@ -175,6 +216,8 @@ Status Generate(graft_session* session, std::span<const int32_t> prompt,
   filled.decode_ns = outcome.decode_ns;
   filled.stop_reason = static_cast<int32_t>(outcome.stop_reason);
   filled.reused_tokens = outcome.reused_tokens;
+  filled.drafted_tokens = outcome.drafted_tokens;
+  filled.accepted_tokens = outcome.accepted_tokens;
   WriteStruct(filled, result);
   return OkStatus();
 }

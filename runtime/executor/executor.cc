@@ -59,8 +59,8 @@ Status Executor::CreateSteps(const PackedWeights& weights, std::span<const KvVie
   });
 }
 
-Status Executor::Prepare(const Binding& binding) {
-  if (prepared_ && binding == binding_) return OkStatus();
+Status Executor::Prepare(const Binding& binding, bool singly) {
+  if (prepared_ && binding == binding_ && singly == call_.singly) return OkStatus();
   prepared_ = false;
   GRAFT_RETURN_IF_ERROR(MakeSchedule(plan_, binding, &schedule_));
   if (schedule_.arena_bytes > arena_.size()) {
@@ -69,9 +69,10 @@ Status Executor::Prepare(const Binding& binding) {
     GRAFT_ASSIGN_OR_RETURN(arena_, budget_.Allocate(schedule_.arena_bytes, "the activations"));
   }
   binding_ = binding;
+  call_.singly = singly;
   for (const uint32_t index : schedule_.steps) {
-    GRAFT_RETURN_IF_ERROR(
-        runners_[index]->Place({plan_, plan_.steps()[index], binding_, schedule_, arena_.data()}));
+    GRAFT_RETURN_IF_ERROR(runners_[index]->Place(
+        {plan_, plan_.steps()[index], binding_, schedule_, arena_.data(), singly}));
   }
   FindNextReaders();
   prepared_ = true;

@@ -37,9 +37,9 @@ class Executor final : private StagedWork {
   ~Executor();
 
   /// Makes everything ready for these sizes. Costs next to nothing if they are those of the last
-  /// call.
+  /// call. singly: each row is to be what it would be if it were computed alone, bit for bit.
   /// Errors   kOutOfMemory, also beyond the budget.
-  Status Prepare(const Binding& binding);
+  Status Prepare(const Binding& binding, bool singly = false);
 
   /// Where a value lies, after Prepare; null if it is neither read nor computed.
   void* data(int32_t value) const;

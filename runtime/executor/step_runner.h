@@ -57,6 +57,7 @@ struct StepPlaces {
   const Binding& binding;
   const Schedule& schedule;
   uint8_t* arena;
+  bool singly = false;  ///< as CallState has it
 
   /// Input `i` of the step; null if it is neither read nor computed, or is -1, or there are fewer.
   template <class Element>
@@ -78,6 +79,7 @@ struct StepPlaces {
 struct CallState {
   size_t first_position = 0;  ///< positions that the caches hold already
   size_t source_rows = 0;     ///< that the caches of the source hold
+  bool singly = false;        ///< each row is to be what it would be alone, bit for bit
   TextSlots text_slots;       ///< if the graph takes several texts
   TaskShares shares;          ///< of the running stage, if its step divides its tasks by them
 };

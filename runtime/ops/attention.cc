@@ -11,6 +11,7 @@
 
 #include "runtime/executor/attention_scratch.h"
 #include "runtime/executor/attention_workspace.h"
+#include "runtime/executor/key_values.h"
 #include "runtime/executor/step_runner.h"
 #include "runtime/kernels/kv_store.h"
 #include "runtime/ops/op_table.h"
@@ -27,46 +28,6 @@ constexpr size_t kTaskQueries = 48;
 // A decoded token's attention is split between threads over the context when there are too few
 // heads to go round.
 constexpr size_t kMinSplitPositions = 256;
-
-// Where the keys and values of an op lie.
-struct KeyValues {
-  KvView view;
-  bool cached = false;
-  bool by_texts = false;  // each text's begin at a slot of their own
-  size_t block = 0;       // rows that attend to themselves alone, and begin at a slot; 0: all
-
-  void Read(const StepSource& source, const schema::fb::Attention& attention) {
-    block = attention.block();
-    cached = attention.kv_cache() >= 0;
-    if (cached) {
-      view = source.caches[static_cast<size_t>(attention.kv_cache())];
-    } else {
-      view.kv_heads = attention.kv_heads();
-      view.head_dim = attention.head_dim();
-    }
-  }
-
-  // If there is no cache. stored: the plan's value. Text ends are input 2 of either step.
-  void Place(const StepPlaces& places, int32_t stored) {
-    by_texts = places.input<int32_t>(2) != nullptr;
-    view.capacity = KeyValuesCapacity(places.plan, stored, places.binding);
-    view.Place(places.data(stored));
-  }
-
-  // Where a row of the call is stored.
-  size_t SlotOf(const CallState& call, size_t row) const {
-    if (block != 0) return row / block * BlockSlots(block) + row % block;
-    return by_texts ? call.text_slots.SlotOf(row) : first_position(call) + row;
-  }
-
-  size_t first_position(const CallState& call) const {
-    return cached && !view.of_source ? call.first_position : 0;
-  }
-  // Positions of the cache that `rows` rows of a call attend to.
-  size_t positions(const CallState& call, size_t rows) const {
-    return view.of_source ? call.source_rows : first_position(call) + rows;
-  }
-};
 
 // Inputs: keys, values, perhaps text ends.
 class StoreKeyValues final : public StepRunner {
@@ -166,7 +127,13 @@ class Attend final : public StepRunner {
                     float* scratch) const;
   void AddPositions(size_t first_row, size_t head, AttentionRows* rows_of_text) const;
   void RunBlocks(size_t part, size_t head, float* scratch) const;
+  size_t SplitsOf(size_t positions) const;
+  void RunPart(const AttentionRows& rows, size_t row, size_t head, size_t split, size_t splits,
+               float* scratch) const;
   void RunSplit(const AttentionRows& rows, size_t head, size_t split, float* scratch) const;
+  size_t RowPositions(const CallState& call, size_t row) const;
+  void RunAlone(const CallState& call, AttentionRows rows, size_t row, size_t head,
+                float* scratch) const;
 
   AttentionShape shape_;
   KeyValues stored_;
@@ -181,6 +148,8 @@ class Attend final : public StepRunner {
   size_t blocks_per_task_ = 1;
   size_t task_rows_ = 1;
   size_t splits_ = 1;  // tasks that share one row's context
+  size_t alone_rows_ =
+      0;  // of a task whose rows are computed as if each were alone; 0: they are not
 };
 
 // Blocks of rows of one text each. A task takes several where there would be too many tasks.
@@ -196,10 +165,19 @@ void Attend::DivideTexts(const TextSlots& text_slots) {
   blocks_per_task_ = text_blocks_.size() * shape_.kv_heads / (WorkerTeam::kMaxTasks / 2) + 1;
 }
 
-uint32_t Attend::CountTasks(CallState& call) {
+// Tasks that the context of a row that is alone is divided into.
+size_t Attend::SplitsOf(size_t positions) const {
   const size_t workers = workspace_->workers();
+  if (workers == 1) return 1;
+  const size_t visible = shape_.window > 0 ? std::min(positions, shape_.window) : positions;
+  const size_t wanted = (2 * workers + shape_.kv_heads - 1) / shape_.kv_heads;
+  return std::max<size_t>(1, std::min({wanted, visible / kMinSplitPositions, kMaxAttentionSplits}));
+}
+
+uint32_t Attend::CountTasks(CallState& call) {
   const size_t positions = Positions(call);
   splits_ = 1;
+  alone_rows_ = 0;
   if (stored_.block != 0) {
     // As many blocks of rows as a task of a whole text's rows has.
     blocks_per_task_ = std::max<size_t>(1, TaskRows() / stored_.block);
@@ -215,12 +193,16 @@ uint32_t Attend::CountTasks(CallState& call) {
     const size_t tasks = (text_blocks_.size() + blocks_per_task_ - 1) / blocks_per_task_;
     return static_cast<uint32_t>(shape_.kv_heads * tasks);
   }
-  if (rows() == 1 && workers > 1) {
-    const size_t visible = shape_.window > 0 ? std::min(positions, shape_.window) : positions;
-    const size_t wanted = (2 * workers + shape_.kv_heads - 1) / shape_.kv_heads;
-    splits_ =
-        std::max<size_t>(1, std::min({wanted, visible / kMinSplitPositions, kMaxAttentionSplits}));
+  if (rows() == 1 && workspace_->workers() > 1) {
+    splits_ = SplitsOf(positions);
     return static_cast<uint32_t>(shape_.kv_heads * splits_);
+  }
+  // Of several rows the tiles begin where the first's window does, and no context is divided.
+  const bool has_splits = SplitsOf(positions) > 1;
+  const bool hides = shape_.window > 0 && positions > shape_.window;
+  if (call.singly && rows() > 1 && (has_splits || hides)) {
+    alone_rows_ = has_splits ? rows() : 1;
+    return static_cast<uint32_t>(shape_.kv_heads * (rows() / alone_rows_));
   }
   task_rows_ = std::max(TaskRows(), rows() * shape_.kv_heads / (WorkerTeam::kMaxTasks / 2) + 1);
   return static_cast<uint32_t>(shape_.kv_heads * ((rows() + task_rows_ - 1) / task_rows_));
@@ -249,6 +231,11 @@ bool Attend::RunTask(CallState& call, uint32_t task, unsigned worker) {
   rows_of_call.first_position = FirstPosition(call);
   rows_of_call.kv_positions = Positions(call);
   AddPositions(0, head, &rows_of_call);
+  if (alone_rows_ > 0) {
+    for (size_t row = part * alone_rows_; row < (part + 1) * alone_rows_; ++row)
+      RunAlone(call, rows_of_call, row, head, scratch);
+    return true;
+  }
   if (splits_ > 1) {
     RunSplit(rows_of_call, head, part, scratch);
     return true;
@@ -306,20 +293,49 @@ void Attend::RunBlocks(size_t part, size_t head, float* scratch) const {
   }
 }
 
-// Attention of one row to a part of the context.
-void Attend::RunSplit(const AttentionRows& row, size_t head, size_t split, float* scratch) const {
-  const size_t end = row.kv_positions;
+// Attention of a row to one of the parts that its context is divided into.
+void Attend::RunPart(const AttentionRows& rows, size_t row, size_t head, size_t split,
+                     size_t splits, float* scratch) const {
+  const size_t end = rows.kv_positions;
   const size_t first = shape_.window > 0 && end > shape_.window ? end - shape_.window : 0;
   const size_t start = first / kKeyBlock * kKeyBlock;
-  const size_t share = ((end - start) / splits_ + kKeyBlock) / kKeyBlock * kKeyBlock;
+  const size_t share = ((end - start) / splits + kKeyBlock) / kKeyBlock * kKeyBlock;
   const size_t begin = start + split * share;
   const size_t floats = PartialFloats(shape_);
   float* partials = workspace_->partials() + head * kMaxAttentionSplits * floats;
-  AttendPartial(shape_, stored_.view, row, 0, head, begin, std::min(end, begin + share), scratch,
+  AttendPartial(shape_, stored_.view, rows, row, head, begin, std::min(end, begin + share), scratch,
                 partials + split * floats);
+}
+
+// Attention of one row to a part of the context.
+void Attend::RunSplit(const AttentionRows& row, size_t head, size_t split, float* scratch) const {
+  RunPart(row, 0, head, split, splits_, scratch);
+  const float* partials =
+      workspace_->partials() + head * kMaxAttentionSplits * PartialFloats(shape_);
   // Whoever finishes a head last puts its parts together.
   if (workspace_->FinishSplit(head, splits_))
     CombinePartials(shape_, row, 0, head, partials, splits_);
+}
+
+// Positions that a row of several attends to, if it is alone.
+size_t Attend::RowPositions(const CallState& call, size_t row) const {
+  return stored_.view.of_source ? call.source_rows : FirstPosition(call) + row + 1;
+}
+
+// One row of several, just as a pass of this row would compute it.
+void Attend::RunAlone(const CallState& call, AttentionRows rows, size_t row, size_t head,
+                      float* scratch) const {
+  rows.kv_positions = RowPositions(call, row);
+  AddPositions(0, head, &rows);
+  const size_t splits = SplitsOf(rows.kv_positions);
+  if (splits == 1) {
+    AttendRows(shape_, stored_.view, rows, head, row, row + 1, scratch);
+    return;
+  }
+  for (size_t split = 0; split < splits; ++split) RunPart(rows, row, head, split, splits, scratch);
+  CombinePartials(shape_, rows, row, head,
+                  workspace_->partials() + head * kMaxAttentionSplits * PartialFloats(shape_),
+                  splits);
 }
 
 const StepKind kStoreKv = {.name = "store_kv", .make = MakeRunner<StoreKeyValues>};

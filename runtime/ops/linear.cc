@@ -83,7 +83,7 @@ class Linears final : public StepRunner {
       const void* input = linear.weights->quantizes_input() ? static_cast<const void*>(codes)
                                                             : static_cast<const void*>(floats);
       GRAFT_RETURN_IF_ERROR(
-          PrepareSlices(linear, static_cast<uint32_t>(i), input, quantization, out));
+          PrepareSlices(linear, static_cast<uint32_t>(i), input, quantization, out, places.singly));
     }
     return OkStatus();
   }
@@ -95,7 +95,7 @@ class Linears final : public StepRunner {
 
   // The operators of all slices, on all blocks of rows.
   Status PrepareSlices(LinearState& linear, uint32_t index, const void* input,
-                       const RowQuantization* quantization, float* out) {
+                       const RowQuantization* quantization, float* out, bool singly) {
     const LinearWeights& weights = *linear.weights;
     const size_t element_bytes = weights.quantizes_input() ? 1 : sizeof(float);
     const size_t block_rows = linear.block_count == 1 ? rows() : linear.block_rows;
@@ -109,7 +109,7 @@ class Linears final : public StepRunner {
       for (uint32_t slice = 0; slice < linear.slice_count; ++slice) {
         GRAFT_RETURN_IF_ERROR(linear.slices[block * linear.slice_count + slice].Prepare(
             end - begin, from, of_block,
-            out + begin * weights.out_features + slice * linear.slice_rows));
+            out + begin * weights.out_features + slice * linear.slice_rows, singly));
         tasks_.push_back({index, slice, block});
       }
     }

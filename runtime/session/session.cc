@@ -128,7 +128,8 @@ Status Session::Impl::CatchUpStates() {
 }
 
 // Computes ids after what the caches hold, with the last `outputs` rows out.
-Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs, bool copy_states) {
+Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs, bool copy_states,
+                               bool singly) {
   GRAFT_RETURN_IF_ERROR(RequireSource());
   GRAFT_RETURN_IF_ERROR(CheckPositions(position + chunk.size()));
   const auto rows = static_cast<int64_t>(chunk.size());
@@ -138,7 +139,7 @@ Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs, b
   bind(plan.output_rows(), static_cast<int64_t>(outputs));
   bind(plan.token_ids(), rows);
   bind(plan.positions(), rows);
-  GRAFT_RETURN_IF_ERROR(executor->Prepare(binding));
+  GRAFT_RETURN_IF_ERROR(executor->Prepare(binding, singly && chunk.size() > 1));
   if (auto* to = static_cast<int32_t*>(executor->data(plan.token_ids()))) {
     std::memcpy(to, chunk.data(), chunk.size_bytes());
   }
@@ -174,7 +175,9 @@ SavedSessionTarget Session::Impl::SavedTarget() {
   return target;
 }
 
-Status Session::Impl::Append(std::span<const int32_t> given, const float** logits) {
+// outputs: last rows of the last chunk that *logits gets.
+Status Session::Impl::Append(std::span<const int32_t> given, size_t outputs, bool singly,
+                             const float** logits) {
   GRAFT_RETURN_IF_ERROR(RequireText());
   if (given.empty()) return Error(StatusCode::kInvalidArgument, "no tokens to append");
   if (given.size() > context_tokens - position) {
@@ -183,20 +186,21 @@ Status Session::Impl::Append(std::span<const int32_t> given, const float** logit
   }
   GRAFT_RETURN_IF_ERROR(CheckIds(given));
   GRAFT_RETURN_IF_ERROR(CatchUpStates());
+  if (outputs > 1) states.KeepHere();
   PositionGuard guard(&position, position);
   for (size_t done = 0; done < given.size();) {
     const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
     const bool last = done + count == given.size();
-    GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), last && logits != nullptr ? 1 : 0,
-                                   last && given.size() > 1));
+    GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), last ? outputs : 0,
+                                   last && given.size() > 1 && outputs <= 1, singly));
     done += count;
   }
   guard.Keep();
   if (logits != nullptr) {
     const int32_t output = plan.outputs()[0];
-    const size_t last_row = plan.rows(output, binding) - 1;
+    const size_t first_row = plan.rows(output, binding) - outputs;
     *logits = static_cast<const float*>(executor->data(output)) +
-              last_row * plan.row_elements(output, binding);
+              first_row * plan.row_elements(output, binding);
   }
   return OkStatus();
 }
@@ -293,7 +297,17 @@ void Session::Trim() {
 }
 
 Status Session::Append(std::span<const int32_t> ids, const float** logits) {
-  return impl_->Append(ids, logits);
+  return impl_->Append(ids, logits == nullptr ? 0 : 1, false, logits);
+}
+
+Status Session::AppendSingly(std::span<const int32_t> ids, size_t rows, const float** logits) {
+  return impl_->Append(ids, std::max<size_t>(rows, 1), true, logits);
+}
+
+size_t Session::most_rows() const { return impl_->prefill_chunk; }
+bool Session::keeps_states() const { return !impl_->states.empty(); }
+std::span<const int32_t> Session::tokens() const {
+  return impl_->ids.first(std::min(impl_->position, impl_->ids.size()));
 }
 
 Status Session::SetSource(const TensorView& source) { return impl_->SetSource(source); }

@@ -103,6 +103,16 @@ class Session {
   /// Errors   kOutOfRange, kCancelled.
   Status Append(std::span<const int32_t> ids, const float** logits);
 
+  /// The same, but that every id gives what it would give if it were appended alone, bit for bit.
+  /// *logits receives those of the last `rows` ids, one behind the other. Where states are kept, and
+  /// there are several rows, a copy is kept of where the call began: going back there costs nothing.
+  /// Requires 1 <= rows <= ids.size(), and ids.size() <= most_rows() unless rows is 1.
+  /// Errors   those of Append.
+  Status AppendSingly(std::span<const int32_t> ids, size_t rows, const float** logits);
+  size_t most_rows() const;   ///< that are computed at a time
+  bool keeps_states() const;  ///< beside keys and values: going back may mean computing again
+  std::span<const int32_t> tokens() const;  ///< held
+
   /// Computes the whole graph from position 0 on named inputs, every output row. A graph of texts
   /// takes several at once: see PackTexts and ForwardTexts in runtime/text_batch.h. Where all
   /// shapes are fixed, inputs may have one more dimension in front, the number of items, which are

@@ -58,9 +58,10 @@ class Session::Impl {
   Status CheckIds(std::span<const int32_t> given) const;
   Status CheckPositions(size_t end) const;
   Status RunPass(size_t tokens, bool copy_states);
-  Status RunChunk(std::span<const int32_t> chunk, size_t outputs, bool copy_states = false);
+  Status RunChunk(std::span<const int32_t> chunk, size_t outputs, bool copy_states = false,
+                  bool singly = false);
   Status CatchUpStates();
-  Status Append(std::span<const int32_t> given, const float** logits);
+  Status Append(std::span<const int32_t> given, size_t outputs, bool singly, const float** logits);
   Status CheckSource(const TensorView& source) const;
   Status SetSource(const TensorView& source);
   Status RequireSource() const;

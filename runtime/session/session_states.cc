@@ -91,6 +91,11 @@ void SessionStates::Keep(size_t position) {
   copies_.push_back({position, slot});
 }
 
+void SessionStates::KeepHere() {
+  if (empty() || position_ == kNowhere || position_ == 0) return;
+  if (copies_.empty() || copies_.back().position != position_) Keep(position_);
+}
+
 void SessionStates::GoBack(size_t position) {
   if (empty()) return;
   while (!copies_.empty() && copies_.back().position > position) copies_.pop_back();

@@ -50,6 +50,9 @@ class SessionStates {
   /// none here and `wanted`.
   void Finish(size_t position, bool wanted);
 
+  /// Keeps a copy here, if there is none.
+  void KeepHere();
+
   /// Makes them those of the last position up to `position` that there is a copy of, unless they
   /// are of that or of a later one already: position() is then where to go on. Forgets the copies
   /// behind it.

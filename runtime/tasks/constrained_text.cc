@@ -199,6 +199,20 @@ Status ConstrainedText::Append(int32_t id) {
                 "what follows the trigger is not what the constraint allows");
 }
 
+size_t ConstrainedText::CountAllowed(std::span<const int32_t> ids) const {
+  if (!is_active_) return ids.size();
+  std::string text;
+  std::vector<size_t> ends;
+  for (const int32_t id : ids) {
+    const std::string_view token = vocabulary_->text(static_cast<uint32_t>(id));
+    if (token.empty()) break;
+    text += token;
+    ends.push_back(text.size());
+  }
+  const size_t allowed = matcher_.CountAllowed(text);
+  return static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), allowed) - ends.begin());
+}
+
 Result<std::vector<int32_t>> ConstrainedText::Forced() {
   std::vector<int32_t> ids;
   if (!is_active_) return ids;

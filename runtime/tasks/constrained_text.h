@@ -55,6 +55,8 @@ class ConstrainedText {
   /// Tokens that must follow, as the model's tokenizer cuts their text. The last of what must follow
   /// is left to Choose: it may be one with what comes behind it.
   Result<std::vector<int32_t>> Forced();
+  /// How many of the tokens `ids` may follow, one after the other, as far as that is known.
+  size_t CountAllowed(std::span<const int32_t> ids) const;
 
  private:
   ConstrainedText(const TextModel& model, std::shared_ptr<const Vocabulary> vocabulary,

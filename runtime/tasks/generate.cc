@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "runtime/base/utf8.h"
+#include "runtime/tasks/speculation.h"
 #include "runtime/tasks/stop_strings.h"
 #include "runtime/tasks/target_text.h"
 
@@ -118,7 +119,8 @@ class Generation {
         forced_end_(ForcedEndToken(session.model())),
         output_(tokenizer, options.stop, options.shows_marks),
         history_(prompt.begin(), prompt.end()),
-        start_tokens_(start_tokens) {
+        start_tokens_(start_tokens),
+        passes_(session, options.draft, options.sampling) {
     result_.prompt_tokens = prompt.size();
   }
 
@@ -126,6 +128,7 @@ class Generation {
     const auto start = std::chrono::steady_clock::now();
     if (options_.whole_prompt) result_.reused_tokens = session_.KeepPrefix(prompt);
     GRAFT_RETURN_IF_ERROR(session_.Append(prompt.subspan(result_.reused_tokens), &logits_));
+    GRAFT_RETURN_IF_ERROR(passes_.Begin());
     result_.prefill_ns = NanosecondsSince(start);
     // An encoder-decoder's answer continues nothing of the tokens that every answer begins with.
     const size_t started = std::min(prompt.size(), start_tokens_);
@@ -139,15 +142,17 @@ class Generation {
       GRAFT_ASSIGN_OR_RETURN(const std::optional<StopReason> stop, Step());
       if (stop.has_value()) {
         result_.stop_reason = *stop;
-        if (taken_.size() > 1) {  // the last handed out is not held, as ever; those before it are
-          taken_.pop_back();
-          GRAFT_RETURN_IF_ERROR(session_.Append(taken_, &logits_));
-        }
+        // The last handed out is not held, as ever; those before it are.
+        GRAFT_RETURN_IF_ERROR(passes_.End(taken_));
         break;
       }
-      GRAFT_RETURN_IF_ERROR(session_.Append(taken_, &logits_));
+      const size_t left = MaxTokens() - result_.generated_tokens;
+      GRAFT_RETURN_IF_ERROR(
+          passes_.Advance(taken_, {left - 1, options_.constraint, sampler_}, &logits_));
     }
     result_.decode_ns = NanosecondsSince(start);
+    result_.drafted_tokens = passes_.drafted();
+    result_.accepted_tokens = passes_.accepted();
     return OkStatus();
   }
 
@@ -169,6 +174,9 @@ class Generation {
   size_t MaxTokens() const {
     return options_.max_tokens == 0 ? kDefaultMaxTokens : options_.max_tokens;
   }
+
+  /// Tokens that the session holds, but for those of a draft.
+  size_t Held() const { return passes_.end(); }
 
   /// The logits that a token is chosen by.
   std::span<const float> Logits() {
@@ -193,7 +201,7 @@ class Generation {
     if (stop.has_value()) return stop;
     GRAFT_ASSIGN_OR_RETURN(const std::vector<int32_t> forced, constraint->Forced());
     for (const int32_t next : forced) {
-      if (session_.position() + taken_.size() >= session_.context_tokens()) break;
+      if (Held() + taken_.size() >= session_.context_tokens()) break;
       GRAFT_RETURN_IF_ERROR(constraint->Append(next));
       GRAFT_ASSIGN_OR_RETURN(stop, Take(next, /*had_logits=*/false));
       if (stop.has_value()) return stop;
@@ -224,7 +232,7 @@ class Generation {
     if (callback_ && !callback_(id, text_)) return Reason(StopReason::kCallback);
     if (has_stopped) return Reason(StopReason::kStopString);
     if (result_.generated_tokens >= MaxTokens()) return Reason(StopReason::kMaxTokens);
-    if (session_.position() + taken_.size() > session_.context_tokens()) {
+    if (Held() + taken_.size() > session_.context_tokens()) {
       return Reason(StopReason::kContext);
     }
     return Reason();
@@ -245,6 +253,7 @@ class Generation {
   TextOutput output_;
   std::vector<int32_t> history_;
   size_t start_tokens_;
+  Speculation passes_;
   std::vector<int32_t> taken_;  // handed out, and not in the session yet
   std::string text_;            // of the last token
   const float* logits_ = nullptr;

@@ -14,6 +14,7 @@
 #include "runtime/tasks/constrained_text.h"
 #include "runtime/tasks/log_probabilities.h"
 #include "runtime/tasks/sampler.h"
+#include "runtime/tasks/speculation.h"
 #include "runtime/tokenizer/tokenizer.h"
 #include "schema/result.h"
 
@@ -35,6 +36,8 @@ struct GenerateOptions {
   bool shows_marks = false;  ///< special tokens that are marks of calls or thinking are in the text
   LogProbabilityCallback on_log_probabilities;  ///< empty: they are not computed
   size_t likeliest = 0;  ///< tokens that it is told of beside the one that was chosen
+  /// What tokens are guessed by. The text is the same with and without.
+  DraftOptions draft;
 };
 
 enum class StopReason : uint8_t {
@@ -52,6 +55,8 @@ struct GenerateResult {
   size_t generated_tokens = 0;
   uint64_t prefill_ns = 0;
   uint64_t decode_ns = 0;
+  size_t drafted_tokens = 0;   ///< guessed
+  size_t accepted_tokens = 0;  ///< of them, that were right
   StopReason stop_reason = StopReason::kMaxTokens;
 };
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/tasks/random.h"
+#include "runtime/base/random.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
@@ -50,6 +50,9 @@ class Sampler {
   /// Errors   kInternal: no logit is a number above minus infinity.
   /// Cost     a pass over the vocabulary; with top_p or min_p and no top_k, a partial sort.
   Result<int32_t> Choose(std::span<const float> logits, std::span<const int32_t> history);
+
+  /// Draws from now on the random numbers that `other` is going to draw.
+  void DrawAs(const Sampler& other) { random_ = other.random_; }
 
  private:
   struct Candidate {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtime/tools/reply_format.h"
+#include "schema/container.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::runtime {
@@ -69,6 +70,31 @@ Result<std::shared_ptr<const Vocabulary>> TextModel::TokenTexts(bool with_marks)
   }
   vocabulary = std::make_shared<const Vocabulary>(std::move(texts), model_->vocabulary());
   return vocabulary;
+}
+
+Result<uint64_t> TextModel::TokensChecksum() const {
+  GRAFT_RETURN_IF_ERROR(RequireTokenizer());
+  const std::lock_guard lock(mutex_);
+  if (tokens_checksum_.has_value()) return *tokens_checksum_;
+  std::string all;
+  for (uint32_t id = 0; id < tokenizer_->size(); ++id) {
+    GRAFT_ASSIGN_OR_RETURN(const std::string text, tokenizer_->decoder().InnerText(id));
+    // Sizes between, so that no byte can move from one token to the next.
+    all += tokenizer_->IsSpecial(id) ? '*' : ' ';
+    all += std::to_string(text.size()) + ' ' + text;
+  }
+  tokens_checksum_ = schema::Checksum64({reinterpret_cast<const uint8_t*>(all.data()), all.size()});
+  return *tokens_checksum_;
+}
+
+Status CheckSameTokens(const TextModel& model, const TextModel& draft) {
+  if (!draft.model()->is_text_generation() || draft.model()->takes_source()) {
+    return Status(StatusCode::kUnsupported, "the draft's model does not generate text by itself");
+  }
+  GRAFT_ASSIGN_OR_RETURN(const uint64_t own, model.TokensChecksum());
+  GRAFT_ASSIGN_OR_RETURN(const uint64_t other, draft.TokensChecksum());
+  if (own == other) return OkStatus();
+  return Status(StatusCode::kMismatch, "the draft's model has other tokens than the model");
 }
 
 Status TextModel::RequireTokenizer() const {

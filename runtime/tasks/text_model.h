@@ -44,6 +44,11 @@ class TextModel {
   /// Cost     the first time: a sort of the tokens, and about 60 bytes a token that stay.
   Result<std::shared_ptr<const Vocabulary>> TokenTexts(bool with_marks = false) const;
 
+  /// A checksum of the tokens' bytes, by which models whose ids mean the same are known. Kept. Any
+  /// thread.
+  /// Errors   kFailedPrecondition: no tokenizer.
+  Result<uint64_t> TokensChecksum() const;
+
   /// As Model::Trim, and what the tokenizer remembers of texts. Any thread.
   void Trim() const;
 
@@ -66,6 +71,12 @@ class TextModel {
   std::unique_ptr<const Tokenizer> tokenizer_;
   mutable std::mutex mutex_;
   mutable std::shared_ptr<const Vocabulary> vocabularies_[2];  // the second with marks
+  mutable std::optional<uint64_t> tokens_checksum_;
 };
+
+/// Errors   kMismatch: an id is another token in `draft` than in `model`;
+///          kUnsupported: `draft` does not generate text by itself;
+///          kFailedPrecondition: one of them has no tokenizer.
+Status CheckSameTokens(const TextModel& model, const TextModel& draft);
 
 }  // namespace graft::runtime

@@ -16,6 +16,39 @@ static_assert(offsetof(RowQuantization, zero_point) ==
               offsetof(xnn_quantization_params, zero_point));
 static_assert(offsetof(RowQuantization, scale) == offsetof(xnn_quantization_params, scale));
 
+namespace {
+
+#if defined(__x86_64__) || defined(__i386__)
+constexpr bool kIsX86 = true;
+#else
+constexpr bool kIsX86 = false;
+#endif
+#if defined(__aarch64__)
+constexpr bool kIsArm64 = true;
+#else
+constexpr bool kIsArm64 = false;
+#endif
+
+// Whether XNNPACK's kernel for one row may round otherwise than that for several. Sums of codes are
+// exact; what becomes of them is written down in more than one way among ARM's kernels for int8.
+// tests/runtime/session/single_rows_test.cc holds the others to it.
+bool DependsOnRows(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kFloat32:
+    case WeightFormat::kFloat16:
+    case WeightFormat::kBFloat16:
+      return true;
+    case WeightFormat::kInt8Channel:
+      return !kIsX86;
+    case WeightFormat::kInt4Block:
+    case WeightFormat::kInt4Channel:
+      return !kIsX86 && !kIsArm64;
+  }
+  return true;
+}
+
+}  // namespace
+
 struct LinearOperator::Impl {
   Impl(const LinearWeights& weights_in, size_t begin, const char* name_in)
       : weights(&weights_in),
@@ -31,8 +64,34 @@ struct LinearOperator::Impl {
   const char* name;
   Provider provider;
   xnn_operator_t op = nullptr;
-  BlockProduct product;  // in the operator's place, if it has weights
+  BlockProduct product;    // in the operator's place, if it has weights
+  size_t single_rows = 0;  // that go through one by one; 0: all at once
+  const void* input = nullptr;
+  const xnn_quantization_params* params = nullptr;
+  float* output = nullptr;
+
+  xnn_status Setup(size_t row) const;
 };
+
+// Points the operator at the rows from `row` on.
+xnn_status LinearOperator::Impl::Setup(size_t row) const {
+  const auto* floats = static_cast<const float*>(input) + row * weights->in_features;
+  const auto* codes = static_cast<const int8_t*>(input) + row * weights->in_features;
+  float* to = output + row * weights->out_features;
+  switch (weights->format) {
+    case WeightFormat::kFloat32:
+    case WeightFormat::kFloat16:
+    case WeightFormat::kBFloat16:
+      return xnn_setup_fully_connected_nc_f32(op, floats, to);
+    case WeightFormat::kInt8Channel:
+      return xnn_setup_fully_connected_nc_qd8_f32_qc8w(op, codes, to, params + row);
+    case WeightFormat::kInt4Block:
+      return xnn_setup_fully_connected_nc_qd8_f32_qb4w(op, codes, to, params + row);
+    case WeightFormat::kInt4Channel:
+      return xnn_setup_fully_connected_nc_qd8_f32_qc4w(op, codes, to, params + row);
+  }
+  return xnn_status_invalid_parameter;
+}
 
 LinearOperator::LinearOperator() = default;
 LinearOperator::~LinearOperator() = default;
@@ -66,17 +125,19 @@ void LinearOperator::Rebind(const uint8_t* packed) {
 }
 
 Status LinearOperator::Prepare(size_t rows, const void* input, const RowQuantization* quantization,
-                               float* output) {
-  const auto* floats = static_cast<const float*>(input);
-  const auto* codes = static_cast<const int8_t*>(input);
-  const auto* params = reinterpret_cast<const xnn_quantization_params*>(quantization);
+                               float* output, bool singly) {
   if (BlockProduct& product = impl_->product; product.packed != nullptr) {
     product.rows = rows;
-    product.codes = codes;
+    product.codes = static_cast<const int8_t*>(input);
     product.quantization = quantization;
     product.output = output;
     return OkStatus();
   }
+  impl_->single_rows = singly && rows > 1 && DependsOnRows(impl_->weights->format) ? rows : 0;
+  if (impl_->single_rows > 0) rows = 1;
+  impl_->input = input;
+  impl_->params = reinterpret_cast<const xnn_quantization_params*>(quantization);
+  impl_->output = output;
   const xnn_operator_t op = impl_->op;
   xnn_status status = xnn_status_invalid_parameter;
   switch (impl_->weights->format) {
@@ -84,25 +145,18 @@ Status LinearOperator::Prepare(size_t rows, const void* input, const RowQuantiza
     case WeightFormat::kFloat16:
     case WeightFormat::kBFloat16:
       status = xnn_reshape_fully_connected_nc_f32(op, rows, nullptr);
-      if (status == xnn_status_success)
-        status = xnn_setup_fully_connected_nc_f32(op, floats, output);
       break;
     case WeightFormat::kInt8Channel:
       status = xnn_reshape_fully_connected_nc_qd8_f32_qc8w(op, rows, nullptr);
-      if (status == xnn_status_success)
-        status = xnn_setup_fully_connected_nc_qd8_f32_qc8w(op, codes, output, params);
       break;
     case WeightFormat::kInt4Block:
       status = xnn_reshape_fully_connected_nc_qd8_f32_qb4w(op, rows, nullptr);
-      if (status == xnn_status_success)
-        status = xnn_setup_fully_connected_nc_qd8_f32_qb4w(op, codes, output, params);
       break;
     case WeightFormat::kInt4Channel:
       status = xnn_reshape_fully_connected_nc_qd8_f32_qc4w(op, rows, nullptr);
-      if (status == xnn_status_success)
-        status = xnn_setup_fully_connected_nc_qd8_f32_qc4w(op, codes, output, params);
       break;
   }
+  if (status == xnn_status_success) status = impl_->Setup(0);
   return FromXnnpack(status, impl_->name, "prepare");
 }
 
@@ -111,6 +165,12 @@ Status LinearOperator::Run() {
     MultiplyBlocks(impl_->product);
     return OkStatus();
   }
+  for (size_t row = 0; row < impl_->single_rows; ++row) {
+    xnn_status status = impl_->Setup(row);
+    if (status == xnn_status_success) status = xnn_run_operator(impl_->op, nullptr);
+    if (status != xnn_status_success) return FromXnnpack(status, impl_->name, "run");
+  }
+  if (impl_->single_rows > 0) return OkStatus();
   return FromXnnpack(xnn_run_operator(impl_->op, nullptr), impl_->name, "run");
 }
 

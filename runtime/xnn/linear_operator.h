@@ -41,9 +41,11 @@ class LinearOperator {
   void Rebind(const uint8_t* packed);
 
   /// For `rows` rows of input: f32, or int8 codes with `quantization`. output points at column
-  /// `begin` of the first output row; its rows are out_features apart.
-  Status Prepare(size_t rows, const void* input, const RowQuantization* quantization,
-                 float* output);
+  /// `begin` of the first output row; its rows are out_features apart. singly: each row is to be what
+  /// it is if it is the only one, bit for bit. Where kernels may differ rows go through one by one,
+  /// while the weights are near.
+  Status Prepare(size_t rows, const void* input, const RowQuantization* quantization, float* output,
+                 bool singly = false);
   /// Computes on the calling thread.
   /// Requires Prepare. Allocates nothing.
   Status Run();

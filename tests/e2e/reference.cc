@@ -50,7 +50,7 @@ std::vector<int32_t> Greedy(graft_session* session, const std::vector<int32_t>& 
   graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
   options.max_tokens = count;
   options.ignore_end = 1;
-  std::vector<int32_t> ids;
+  std::vector<int32_t> ids, with_guesses;
   const auto collect = [](void* user, int32_t id, const char*, size_t) -> int32_t {
     if (id >= 0) static_cast<std::vector<int32_t>*>(user)->push_back(id);
     return 0;
@@ -58,6 +58,12 @@ std::vector<int32_t> Greedy(graft_session* session, const std::vector<int32_t>& 
   RequireOk(graft_session_generate(session, prompt.data(), prompt.size(), &options, collect, &ids,
                                    nullptr, &error),
             error);
+  RequireOk(graft_session_reset(session, &error), error);
+  options.speculate = 2;
+  RequireOk(graft_session_generate(session, prompt.data(), prompt.size(), &options, collect,
+                                   &with_guesses, nullptr, &error),
+            error);
+  CHECK(ids == with_guesses);
   return ids;
 }
 

@@ -31,7 +31,8 @@ std::string ModelPath(const std::string& name);
 ModelPtr OpenModel(const std::string& name);
 SessionPtr NewSession(graft_model* model, uint32_t threads = 2, int32_t kv_format = GRAFT_KV_AUTO);
 
-/// Greedy ids: `count` of them after `prompt`, going on past end tokens.
+/// Greedy ids: `count` of them after `prompt`, going on past end tokens. They must be
+/// the same if tokens are guessed.
 std::vector<int32_t> Greedy(graft_session* session, const std::vector<int32_t>& prompt,
                             uint32_t count);
 

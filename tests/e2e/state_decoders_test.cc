@@ -49,6 +49,7 @@ class Talk {
     bound_ = kRelativeTolerance * LargestMagnitude(logits.values);
   }
 
+  size_t vocabulary() const { return vocabulary_; }
   const std::vector<int32_t>& ids() const { return ids_; }
   std::string file(const char* name) const { return (output_ / name).string(); }
 
@@ -108,6 +109,33 @@ TEST_SUITE("e2e/state_decoders") {
       CHECK_OK(graft_session_rewind(session.get(), 9, &error));
       CHECK_OK(graft_session_trim(session.get(), &error));
       talk.CheckRest(session.get(), 9);
+    }
+  }
+
+  TEST_CASE("guessed tokens, right or wrong, leave the states as if there had been none") {
+    for (const std::string& name : StateFamilies()) {
+      CAPTURE(name);
+      const Talk talk(name);
+      const SessionPtr session = talk.Start(0);
+      // Twice the same, and something else the second time: guesses that are wrong.
+      std::vector<int32_t> prompt(talk.ids().begin(), talk.ids().begin() + 6);
+      prompt.insert(prompt.end(), talk.ids().begin() + 1, talk.ids().begin() + 5);
+      Greedy(session.get(), prompt, 40);
+      const size_t held = graft_session_position(session.get());
+      CHECK(held == prompt.size() + 39);
+      const int32_t id = 3;
+      const float* logits = nullptr;
+      CHECK_OK(graft_session_append(session.get(), &id, 1, &logits, &error));
+      const std::vector<float> behind(logits, logits + talk.vocabulary());
+      // The same tokens without a guess.
+      graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
+      options.max_tokens = 40;
+      options.ignore_end = 1;
+      CHECK_OK(graft_session_reset(session.get(), &error));
+      CHECK_OK(graft_session_generate(session.get(), prompt.data(), prompt.size(), &options,
+                                      nullptr, nullptr, nullptr, &error));
+      CHECK_OK(graft_session_append(session.get(), &id, 1, &logits, &error));
+      CHECK(std::equal(behind.begin(), behind.end(), logits));
     }
   }
 

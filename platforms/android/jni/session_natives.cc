@@ -129,8 +129,8 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
                     jfloat temperature, jint top_k, jfloat top_p, jfloat min_p,
                     jfloat repeat_penalty, jint repeat_window, jlong seed, jobjectArray stop,
                     jboolean ignore_end, jboolean whole_prompt, jint constraint_kind,
-                    jobjectArray constraint, jobjectArray trigger, jboolean in_order,
-                    jobject sink) {
+                    jobjectArray constraint, jobjectArray trigger, jboolean in_order, jlong draft,
+                    jboolean speculate, jobject sink) {
   const IntsOf ids(env, prompt);
   if (!ids.ok()) return nullptr;
   const StringsOf stop_strings(env, stop);
@@ -155,6 +155,8 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
   SetConstraint(constraint_kind, constraint_texts, &options);
   if (triggers.count() > 0) options.constraint_trigger = triggers.data()[0];
   options.json_in_order = in_order == JNI_TRUE ? 1 : 0;
+  options.draft_session = FromHandle<graft_session>(draft);
+  options.speculate = speculate == JNI_TRUE ? 1 : 0;
 
   Receiver receiver = {env, sink};
   graft_generate_result result = {};
@@ -166,9 +168,10 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
   if (env->ExceptionCheck() == JNI_TRUE) return nullptr;  // what the listener threw
   if (!Check(env, status, error)) return nullptr;
   const int64_t numbers[] = {
-      static_cast<int64_t>(result.prompt_tokens), static_cast<int64_t>(result.generated_tokens),
-      static_cast<int64_t>(result.reused_tokens), static_cast<int64_t>(result.prefill_ns),
-      static_cast<int64_t>(result.decode_ns),     result.stop_reason};
+      static_cast<int64_t>(result.prompt_tokens),  static_cast<int64_t>(result.generated_tokens),
+      static_cast<int64_t>(result.reused_tokens),  static_cast<int64_t>(result.prefill_ns),
+      static_cast<int64_t>(result.decode_ns),      result.stop_reason,
+      static_cast<int64_t>(result.drafted_tokens), static_cast<int64_t>(result.accepted_tokens)};
   return NewLongs(env, numbers, std::size(numbers));
 }
 
@@ -186,7 +189,7 @@ std::span<const JNINativeMethod> SessionMethods() {
       Method<Save>("save", "(J[B)V"),
       Method<Restore>("restore", "(J[B)V"),
       Method<Append>("append", "(J[II)[F"),
-      Method<Generate>("generate", "(J[IIFIFFFIJ[[BZZI[[B[[BZLdev/graft/TokenSink;)[J"),
+      Method<Generate>("generate", "(J[IIFIFFFIJ[[BZZI[[B[[BZJZLdev/graft/TokenSink;)[J"),
   };
   return methods;
 }

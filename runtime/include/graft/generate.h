@@ -72,11 +72,19 @@ typedef struct graft_generate_options {
   float frequency_penalty;
   graft_logprobs_callback on_logprobs; /* NULL: not computed */
   uint32_t logprob_count;              /* of the likeliest tokens that it is told; up to 1000 */
+  /* Tokens may be guessed, so that fewer passes over the weights compute them. The answer is the
+   * same with and without, and where guessing does not pay it stops by itself. See docs/answers.md.
+   * A session on a smaller model, which has the same tokens. The call is one on that session, too,
+   * and leaves it with tokens of this one. NULL: none. */
+  graft_session* draft_session;
+  /* 1: guess by what followed the last tokens earlier in the text; 2: and that always, whether it
+   * pays or not, to measure it */
+  uint8_t speculate;
 } graft_generate_options;
 #define GRAFT_GENERATE_OPTIONS_INIT                                                                \
   {                                                                                                \
     sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0, 0, NULL, NULL, \
-        NULL, NULL, 0, NULL, 0, NULL, NULL, NULL, 0, 0.0f, 0.0f, NULL, 0                           \
+        NULL, NULL, 0, NULL, 0, NULL, NULL, NULL, 0, 0.0f, 0.0f, NULL, 0, NULL, 0                  \
   }
 
 #define GRAFT_STOP_END_TOKEN 0
@@ -93,8 +101,10 @@ typedef struct graft_generate_result {
   size_t generated_tokens;
   uint64_t prefill_ns;
   uint64_t decode_ns;
-  int32_t stop_reason;  /* GRAFT_STOP_... */
-  size_t reused_tokens; /* of the prompt, that were held already; prefill_ns is the others' */
+  int32_t stop_reason;    /* GRAFT_STOP_... */
+  size_t reused_tokens;   /* of the prompt, that were held already; prefill_ns is the others' */
+  size_t drafted_tokens;  /* guessed */
+  size_t accepted_tokens; /* of them, that were right */
 } graft_generate_result;
 
 /* Called on the generating thread for each token, with its id and the text that became certain:
@@ -115,10 +125,13 @@ typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text
  *          range, stop strings without a tokenizer or that are not valid UTF-8, two constraints, one
  *          with ignore_end, or one that is malformed or that no text satisfies; a bias of a token
  *          that is none; a reply_format that is not known.
+ *          with ignore_end, or one that is malformed or that no text satisfies; a draft_session that
+ *          is the session itself.
  *          UNSUPPORTED: a constraint with what is not supported, which the message names.
  *          FAILED_PRECONDITION: a constraint without a tokenizer, or none of its tokens spells what
  *          must follow.
  *          OUT_OF_RANGE: a constraint that is too ambiguous to follow within bounds.
+ *          MISMATCH: a draft_session whose model has other tokens.
  */
 GRAFT_API GRAFT_MUST_CHECK graft_status
 graft_session_generate(graft_session* session, const int32_t* prompt, size_t prompt_count,

@@ -106,7 +106,7 @@ class ExpertLinears final : public StepRunner {
   }
   Rows Gather(const int32_t* order, size_t count, float* scratch) const;
   bool Multiply(const Stack& stack, size_t slice, size_t expert, const int32_t* order, size_t count,
-                unsigned worker) const;
+                unsigned worker, bool singly) const;
 
   std::vector<Stack> stacks_;
   size_t experts_ = 0;
@@ -215,7 +215,7 @@ ExpertLinears::Rows ExpertLinears::Gather(const int32_t* order, size_t count,
 
 // A slice of an expert, times at most MostRows rows.
 bool ExpertLinears::Multiply(const Stack& stack, size_t slice, size_t expert, const int32_t* order,
-                             size_t count, unsigned worker) const {
+                             size_t count, unsigned worker, bool singly) const {
   float* scratch = workspace_->scratch(worker);
   const size_t out_features = stack.first->out_features;
   float* to = stack.out + slice * stack.slices.rows;
@@ -224,7 +224,7 @@ bool ExpertLinears::Multiply(const Stack& stack, size_t slice, size_t expert, co
   const Rows rows = Gather(order, count, scratch + count * out_features);
   LinearOperator& product = stack.OperatorOf(worker, slice);
   product.Rebind(stack.Packed(expert, slice));
-  if (!product.Prepare(count, rows.input, rows.quantization, products).ok()) return false;
+  if (!product.Prepare(count, rows.input, rows.quantization, products, singly).ok()) return false;
   if (!product.Run().ok()) return false;
   if (in_place) return true;
   const size_t width = stack.RowsOfSlice(slice);
@@ -243,7 +243,8 @@ bool ExpertLinears::RunTask(CallState& call, uint32_t, unsigned worker) {
   const auto most = static_cast<uint32_t>(MostRows(stack));
   for (uint32_t begin = group.begin; begin < group.end; begin += most) {
     const uint32_t count = std::min(group.end - begin, most);
-    if (!Multiply(stack, slice.slice, group.expert, order_ + begin, count, worker)) return false;
+    if (!Multiply(stack, slice.slice, group.expert, order_ + begin, count, worker, call.singly))
+      return false;
   }
   return true;
 }

@@ -145,6 +145,23 @@ final class GenerateTest {
       session.reset();
       equal(session.generate("Once", GenerateOptions.builder().regex("[a-c]{3}").build()).getText().length(), 3);
       session.reset();
+      // Guesses change nothing, wherever they come from.
+      try (Session draft = model.newSession()) {
+        for (GenerateOptions.Builder guessing : List.of(GenerateOptions.builder().speculate(true), GenerateOptions.builder().draft(draft))) {
+          session.reset();
+          String plain = session.generate("Once", GenerateOptions.builder().maxTokens(40).build()).getText();
+          session.reset();
+          GenerateResult guessed = session.generate("Once", guessing.maxTokens(40).build());
+          check(guessed.getText().equals(plain) && guessed.getAcceptedTokens() <= guessed.getDraftedTokens(), "guesses changed the text");
+        }
+        GenerateOptions itself = GenerateOptions.builder().draft(session).build();
+        try {
+          session.generate("Once", itself);
+          check(false, "a session drafts for itself");
+        } catch (IllegalArgumentException expected) {
+          // as it should be
+        }
+      }
       String after = session.generate("Once", GenerateOptions.builder().grammar("root ::= \"xyz\"").constraintTrigger(" ").build()).getText();
       check(after.endsWith(" xyz"), after);
       fails(Status.UNSUPPORTED, () -> session.generate("Once", GenerateOptions.builder().jsonSchema("{\"uniqueItems\": true}").build()));

@@ -2,6 +2,7 @@
 package dev.graft;
 
 import androidx.annotation.NonNull;
+import androidx.annotation.Nullable;
 
 /**
  * How tokens are chosen and when generation ends. Immutable.
@@ -27,6 +28,8 @@ public final class GenerateOptions {
   final byte[][] constraint;
   final byte[][] trigger; // one or none
   final boolean inOrder;
+  final boolean speculate;
+  final Session draft; // null: none
 
   private GenerateOptions(Builder from) {
     maxTokens = from.maxTokens;
@@ -44,6 +47,8 @@ public final class GenerateOptions {
     constraint = from.constraint;
     trigger = from.trigger;
     inOrder = from.inOrder;
+    speculate = from.speculate;
+    draft = from.draft;
   }
 
   @NonNull
@@ -68,6 +73,8 @@ public final class GenerateOptions {
     private byte[][] constraint = {};
     private byte[][] trigger = {};
     private boolean inOrder;
+    private boolean speculate;
+    private Session draft;
 
     private Builder() {}
 
@@ -193,6 +200,28 @@ public final class GenerateOptions {
     @NonNull
     public Builder jsonInOrder(boolean inOrder) {
       this.inOrder = inOrder;
+      return this;
+    }
+
+    /**
+     * Whether tokens are guessed by what followed the last ones earlier in the text, so that fewer
+     * passes over the weights compute them. The answer stays the same; where guessing does not pay
+     * it stops by itself.
+     */
+    @NonNull
+    public Builder speculate(boolean speculate) {
+      this.speculate = speculate;
+      return this;
+    }
+
+    /**
+     * A session of a smaller model with the same tokens, which guesses likewise. A generation with
+     * these options is a call on that session, too, and leaves it with tokens of this one. Null:
+     * none.
+     */
+    @NonNull
+    public Builder draft(@Nullable Session session) {
+      draft = session;
       return this;
     }
 

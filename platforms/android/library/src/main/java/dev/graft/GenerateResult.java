@@ -50,6 +50,16 @@ public final class GenerateResult {
     return numbers[4];
   }
 
+  /** Tokens that were guessed. */
+  public int getDraftedTokens() {
+    return (int) numbers[6];
+  }
+
+  /** Of them, those that were right. */
+  public int getAcceptedTokens() {
+    return (int) numbers[7];
+  }
+
   @NonNull
   public StopReason getStopReason() {
     return StopReason.of(numbers[5]);

@@ -142,6 +142,8 @@ final class Native {
       byte[][] constraint,
       byte[][] trigger,
       boolean inOrder,
+      long draft,
+      boolean speculate,
       TokenSink sink);
 
   // ---- Images

@@ -117,26 +117,36 @@ public final class Session implements AutoCloseable {
 
   private GenerateResult generate(
       long session, int[] prompt, GenerateOptions options, boolean isWhole, TokenSink sink) {
-    long[] numbers =
-        Native.generate(
-            session,
-            prompt,
-            options.maxTokens,
-            options.temperature,
-            options.topK,
-            options.topP,
-            options.minP,
-            options.repeatPenalty,
-            options.repeatWindow,
-            options.seed,
-            options.stop,
-            options.ignoreEnd,
-            isWhole,
-            options.constraintKind,
-            options.constraint,
-            options.trigger,
-            options.inOrder,
-            sink);
+    Session draft = options.draft;
+    if (draft == this) throw new IllegalArgumentException("draft is the session itself");
+    long draftSession = draft == null ? 0 : draft.turns.enter();
+    long[] numbers;
+    try {
+      numbers =
+          Native.generate(
+              session,
+              prompt,
+              options.maxTokens,
+              options.temperature,
+              options.topK,
+              options.topP,
+              options.minP,
+              options.repeatPenalty,
+              options.repeatWindow,
+              options.seed,
+              options.stop,
+              options.ignoreEnd,
+              isWhole,
+              options.constraintKind,
+              options.constraint,
+              options.trigger,
+              options.inOrder,
+              draftSession,
+              options.speculate,
+              sink);
+    } finally {
+      if (draft != null) draft.turns.leave();
+    }
     GenerateResult result = new GenerateResult(sink.text(), sink.ids(), numbers);
     if (turns.isCancelled() && result.getStopReason() == StopReason.LISTENER) {
       throw GraftException.cancelled();
