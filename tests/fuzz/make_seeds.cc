@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/sign/file_digests.h"
+#include "converter/sign/keys.h"
 #include "tests/fuzz/support/fuzz_models.h"
 #include "tests/runtime/c_api/task_models.h"
 
@@ -127,11 +129,10 @@ void AddSignatures(Seeds& seeds) {
   }
   const auto key = graft::converter::PrivateKey::Generate(graft::converter::KeyKind::kEd25519);
   const std::string file(100, 'x');
-  const auto digests = graft::converter::DigestFile(
-      {reinterpret_cast<const uint8_t*>(file.data()), file.size()}, 1);
+  const auto digests =
+      graft::converter::DigestFile({reinterpret_cast<const uint8_t*>(file.data()), file.size()}, 1);
   const fs::path path = fs::temp_directory_path() / "graft-seed.sig";
-  if (!key.ok() || !digests.ok() ||
-      !graft::converter::WriteSignature(*digests, *key, path).ok()) {
+  if (!key.ok() || !digests.ok() || !graft::converter::WriteSignature(*digests, *key, path).ok()) {
     return;
   }
   seeds.Add("signature", ReadFile(path));
