@@ -6,7 +6,8 @@
 
 #include <xnnpack.h>
 
-#include "runtime/kernels/products/block_product.h"
+#include "runtime/kernels/products/channel_product.h"
+#include "runtime/xnn/channel_layout.h"
 #include "runtime/xnn/xnn_operator.h"
 
 namespace graft::runtime {
@@ -64,7 +65,10 @@ struct LinearOperator::Impl {
   const char* name;
   Provider provider;
   xnn_operator_t op = nullptr;
-  BlockProduct product;    // in the operator's place, if it has weights
+  ChannelProduct product;  // in the operator's place, if it has weights
+  // Whether that is so for kFewestChannelRows and more alone, and for what was prepared.
+  bool is_by_rows = false;
+  bool runs_product = false;
   size_t single_rows = 0;  // that go through one by one; 0: all at once
   const void* input = nullptr;
   const xnn_quantization_params* params = nullptr;
@@ -101,15 +105,24 @@ Status LinearOperator::Create(const char* name, const LinearWeights& weights, si
   impl_.reset(new (std::nothrow) Impl(weights, begin, name));
   if (!impl_)
     return Error(StatusCode::kOutOfMemory, "tensor %.200s: cannot allocate an operator", name);
-  if (weights.block_tile.rows != 0 &&
-      PrefersBlockProduct(weights.block_tile, weights.in_features, weights.block_size)) {
-    impl_->product.in_features = weights.in_features;
-    impl_->product.block_size = weights.block_size;
-    impl_->product.depth = weights.block_tile.depth;
-    impl_->product.packed = impl_->provider.bytes;
-    impl_->product.out_features = end - begin;
-    impl_->product.output_stride = weights.out_features;
-    return OkStatus();
+  BlockTile tile = weights.block_tile;
+  if (tile.rows == 0 || !PrefersBlockProduct(tile, weights.in_features, weights.block_size)) {
+    tile = {};
+    // Ours keep no bounds.
+    if (!bounds.any()) {
+      GRAFT_ASSIGN_OR_RETURN(tile, FindChannelTile(name, weights));
+    }
+    impl_->is_by_rows = true;
+  }
+  if (ChannelProduct& product = impl_->product; tile.rows != 0) {
+    product.in_features = weights.in_features;
+    product.block_size = weights.block_size;
+    product.depth = tile.depth;
+    product.is_int4 = weights.format != WeightFormat::kInt8Channel;
+    product.packed = impl_->provider.bytes;
+    product.out_features = end - begin;
+    product.output_stride = weights.out_features;
+    if (!impl_->is_by_rows) return OkStatus();
   }
   RowSource source;
   source.scales = unit_scales;
@@ -126,7 +139,11 @@ void LinearOperator::Rebind(const uint8_t* packed) {
 
 Status LinearOperator::Prepare(size_t rows, const void* input, const RowQuantization* quantization,
                                float* output, bool singly) {
-  if (BlockProduct& product = impl_->product; product.packed != nullptr) {
+  ChannelProduct& product = impl_->product;
+  // Rows that go through ours have the bits of a row alone.
+  impl_->runs_product =
+      product.packed != nullptr && (!impl_->is_by_rows || rows >= kFewestChannelRows);
+  if (impl_->runs_product) {
     product.rows = rows;
     product.codes = static_cast<const int8_t*>(input);
     product.quantization = quantization;
@@ -161,8 +178,12 @@ Status LinearOperator::Prepare(size_t rows, const void* input, const RowQuantiza
 }
 
 Status LinearOperator::Run() {
-  if (impl_->product.packed != nullptr) {
-    MultiplyBlocks(impl_->product);
+  if (impl_->runs_product) {
+    if (impl_->is_by_rows) {
+      MultiplyChannels(impl_->product);
+    } else {
+      MultiplyBlocks(impl_->product);
+    }
     return OkStatus();
   }
   for (size_t row = 0; row < impl_->single_rows; ++row) {

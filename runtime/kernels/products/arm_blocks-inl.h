@@ -146,7 +146,108 @@ GRAFT_INLINE void MultiplyPart(const BlockCall& call, const uint8_t* tile, size_
   }
 }
 
-template <class Sums, bool kOneStep>
+// How sums of eight outputs become these, as XNNPACK rounds.
+struct ChannelEnds {
+  float32x4_t scales[2], biases[2];
+
+  // to: of one row
+  template <bool kInt4>
+  GRAFT_INLINE void Store(int32x4_t first, int32x4_t second, float row_scale, float* to) const {
+    float32x4_t a, b;
+    if constexpr (kInt4) {
+      a = vcvtq_n_f32_s32(first, 4);
+      b = vcvtq_n_f32_s32(second, 4);
+    } else {
+      a = vcvtq_f32_s32(first);
+      b = vcvtq_f32_s32(second);
+    }
+    vst1q_f32(to, vfmaq_f32(biases[0], vmulq_n_f32(a, row_scale), scales[0]));
+    vst1q_f32(to + kQuarter, vfmaq_f32(biases[1], vmulq_n_f32(b, row_scale), scales[1]));
+  }
+};
+
+// Sums of weights with a scale for each output; a Panel has them of four rows.
+template <class Panel, bool kInt4, size_t... kPanel>
+struct ChannelPanels {
+  static constexpr size_t kPanels = sizeof...(kPanel);
+  static constexpr size_t kRows = kPanels * kPanelRows;
+  static constexpr size_t kOutputs = 2 * kQuarter;
+  static constexpr size_t kCodeBytes = kTile * kStep / (kInt4 ? 2 : 1);
+  static constexpr size_t kStepBytes = kRows * kStep;
+  Panel panels[kPanels];
+
+  GRAFT_INLINE void Begin(const uint8_t* code_sums, const int32_t* zero_points) {
+    const int32x4_t a = vreinterpretq_s32_u8(vld1q_u8(code_sums));
+    const int32x4_t b = vreinterpretq_s32_u8(vld1q_u8(code_sums + 16));
+    ((panels[kPanel].template BeginRow<0>(a, b, zero_points + kPanel * kPanelRows),
+      panels[kPanel].template BeginRow<1>(a, b, zero_points + kPanel * kPanelRows),
+      panels[kPanel].template BeginRow<2>(a, b, zero_points + kPanel * kPanelRows),
+      panels[kPanel].template BeginRow<3>(a, b, zero_points + kPanel * kPanelRows)),
+     ...);
+  }
+  GRAFT_INLINE void Load(const float* from, size_t stride, size_t last) {
+    ((panels[kPanel].template LoadRow<0>(from), panels[kPanel].template LoadRow<1>(from += stride),
+      panels[kPanel].template LoadRow<2>(from += stride),
+      panels[kPanel].template LoadRow<3>(from += kPanel + 1 == kPanels ? last : stride),
+      from += stride),
+     ...);
+  }
+  GRAFT_INLINE void Store(float* to, size_t stride, size_t last) const {
+    ((panels[kPanel].template StoreRow<0>(to), panels[kPanel].template StoreRow<1>(to += stride),
+      panels[kPanel].template StoreRow<2>(to += stride),
+      panels[kPanel].template StoreRow<3>(to += kPanel + 1 == kPanels ? last : stride),
+      to += stride),
+     ...);
+  }
+  GRAFT_INLINE void End(const uint8_t* scales, const uint8_t* bias, const float* row_scales,
+                        float* to, size_t stride, size_t last) const {
+    const ChannelEnds ends = {{LoadFloats(scales), LoadFloats(scales + 16)},
+                              {LoadFloats(bias), LoadFloats(bias + 16)}};
+    ((panels[kPanel].template EndRow<0, kInt4>(ends, row_scales + kPanel * kPanelRows, to),
+      panels[kPanel].template EndRow<1, kInt4>(ends, row_scales + kPanel * kPanelRows,
+                                               to += stride),
+      panels[kPanel].template EndRow<2, kInt4>(ends, row_scales + kPanel * kPanelRows,
+                                               to += stride),
+      panels[kPanel].template EndRow<3, kInt4>(ends, row_scales + kPanel * kPanelRows,
+                                               to += kPanel + 1 == kPanels ? last : stride),
+      to += stride),
+     ...);
+  }
+};
+
+// The same of weights with a scale for each output: Begin(sums over columns, integer zero points),
+// End(scales of outputs, bias, scales of rows, as Load).
+template <class Sums>
+GRAFT_INLINE void MultiplyChannelPart(const BlockCall& call, const uint8_t* tile, size_t part,
+                                      float* to, size_t stride) {
+  const size_t last = call.rows % kPanelRows == 0 ? stride : 0;
+  const size_t output = part * Sums::kOutputs;
+  Sums sums;
+  if (call.begins) {
+    sums.Begin(tile + output * sizeof(int32_t), call.integer_zero_points);
+  } else {
+    sums.Load(to, stride, last);
+  }
+  const uint8_t* from =
+      tile + kFloatBytes + call.first_block * Sums::kCodeBytes + part * Sums::kPartBytes;
+  const int8_t* codes = call.codes;
+  size_t block = call.blocks;
+  do {
+    sums.Add(from, codes);
+    from += Sums::kCodeBytes;
+    codes += Sums::kStepBytes;
+  } while (--block != 0);
+  if (call.ends) {
+    const uint8_t* scales = tile + call.tile_bytes - 2 * kFloatBytes + output * sizeof(float);
+    sums.End(scales, scales + kFloatBytes, call.scales, to, stride, last);
+  } else {
+    sums.Store(to, stride, last);
+  }
+}
+
+enum class Walk : uint8_t { kBlocks, kOneStepBlocks, kChannels };
+
+template <class Sums, Walk kWalk>
 GRAFT_INLINE void MultiplyTiles(const BlockCall& wanted) {
   const BlockCall call = wanted;  // so that no output can be one of its numbers
   const uint8_t* tile = call.packed;
@@ -157,8 +258,13 @@ GRAFT_INLINE void MultiplyTiles(const BlockCall& wanted) {
     const size_t count = std::min(left, Sums::kOutputs);
     const bool whole = count == Sums::kOutputs;
     if (!whole) edge.Load(call, to, count);
-    MultiplyPart<Sums, kOneStep>(call, tile, part, whole ? to : edge.outputs,
-                                 whole ? call.output_stride : Sums::kOutputs);
+    float* const at = whole ? to : edge.outputs;
+    const size_t stride = whole ? call.output_stride : Sums::kOutputs;
+    if constexpr (kWalk == Walk::kChannels) {
+      MultiplyChannelPart<Sums>(call, tile, part, at, stride);
+    } else {
+      MultiplyPart<Sums, kWalk == Walk::kOneStepBlocks>(call, tile, part, at, stride);
+    }
     if (!whole) edge.Store(call, to, count);
     left -= count;
     if (++part == kTile / Sums::kOutputs) {

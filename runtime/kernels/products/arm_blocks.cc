@@ -61,6 +61,7 @@ BlockCall CallOf(const BlockProduct& product, size_t row, size_t rows) {
     const RowQuantization& of_row = product.quantization[row + std::min(i, rows - 1)];
     call.zero_points[i] = static_cast<float>(of_row.zero_point);
     call.scales[i] = of_row.scale;
+    call.integer_zero_points[i] = of_row.zero_point;
   }
   call.output = product.output + row * product.output_stride;
   call.output_stride = product.output_stride;
@@ -68,12 +69,12 @@ BlockCall CallOf(const BlockProduct& product, size_t row, size_t rows) {
 }
 
 template <size_t kDepth>
-void MultiplyPanels(const BlockProduct& product, const BlockKernels& kernels, size_t row,
-                    size_t rows) {
+void MultiplyPanels(const BlockProduct& product, const BlockKernel* kernels, size_t row,
+                    BlockCall call) {
+  const size_t rows = call.rows;
   alignas(64) int8_t interleaved[kMaxRows * kPanelColumns];
   const size_t panels = (rows + kPanelRows - 1) / kPanelRows;
   const size_t pass_blocks = kPanelColumns / product.block_size;
-  BlockCall call = CallOf(product, row, rows);
   const size_t all_blocks = call.blocks;
   call.codes = interleaved;
   const int8_t* of_rows[kMaxRows];
@@ -90,7 +91,7 @@ void MultiplyPanels(const BlockProduct& product, const BlockKernels& kernels, si
       for (size_t column = begin; column < end; column += kPart, to += panels * kPanelRows * kPart)
         Interleave<kDepth>(of_rows + panel * kPanelRows, column, to);
     }
-    kernels.panels[panels - 1](call);
+    kernels[panels - 1](call);
   }
 }
 
@@ -104,7 +105,7 @@ void Multiply(const BlockProduct& product, const BlockKernels& kernels) {
       // One row or two beyond full panels cost less by themselves than as a panel.
       const size_t rest = rows % kPanelRows;
       if (rest == 1 || rest == 2) rows -= rest;
-      MultiplyPanels<kDepth>(product, kernels, row, rows);
+      MultiplyPanels<kDepth>(product, kernels.panels, row, CallOf(product, row, rows));
     } else {
       BlockCall call = CallOf(product, row, rows);
       call.codes = product.codes + row * product.in_features;
@@ -112,6 +113,25 @@ void Multiply(const BlockProduct& product, const BlockKernels& kernels) {
       kernels.rows[rows - 1](call);
     }
     row += rows;
+  }
+}
+
+template <size_t kDepth>
+void MultiplyAllPanels(const ChannelProduct& product, const BlockKernel* kernels) {
+  constexpr size_t kMost = kMaxChannelPanels * kPanelRows;
+  for (size_t row = 0, rows = 0; row < product.rows; row += rows) {
+    rows = std::min(product.rows - row, kMost);
+    const size_t rest = rows % kPanelRows;
+    if (rows > kPanelRows && rest != 0) rows -= rest;
+    if (rest == rows && product.rows >= kPanelRows) {
+      // Some rows before are computed again, to the same numbers, rather than none in their place.
+      row -= kPanelRows - rest;
+      rows = kPanelRows;
+    }
+    BlockCall call = CallOf(product, row, rows);
+    const size_t code_bytes = product.is_int4 ? product.in_features / 2 : product.in_features;
+    call.tile_bytes = kTile * (sizeof(int32_t) + code_bytes + 2 * sizeof(float));
+    MultiplyPanels<kDepth>(product, kernels, row, call);
   }
 }
 
@@ -129,6 +149,16 @@ void MultiplyBlocks(const BlockProduct& product) {
     Multiply<kDotDepth>(product, DotprodKernels(one_step));
   } else {
     Multiply<kI8mmDepth>(product, I8mmKernels(one_step));
+  }
+}
+
+void MultiplyChannels(const ChannelProduct& product) {
+  ChannelProduct in_steps = product;
+  in_steps.block_size = kStep;
+  if (product.depth == kDotDepth) {
+    MultiplyAllPanels<kDotDepth>(in_steps, DotprodChannelKernels(product.is_int4));
+  } else {
+    MultiplyAllPanels<kI8mmDepth>(in_steps, I8mmChannelKernels(product.is_int4));
   }
 }
 

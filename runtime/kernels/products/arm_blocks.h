@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "runtime/kernels/products/block_product.h"
+#include "runtime/kernels/products/channel_product.h"
 
 // Old versions of Clang have these instructions only for whole files.
 #if defined(__aarch64__) && defined(__linux__) && \
@@ -24,6 +24,8 @@ inline constexpr size_t kStep = 32;      // columns that one step of a kernel ta
 inline constexpr size_t kPanelRows = 4;  // rows of x that are brought together
 inline constexpr size_t kMaxPanels = 3;
 inline constexpr size_t kMaxRows = kMaxPanels * kPanelRows;
+// Eight outputs of three panels would leave no registers for anything else.
+inline constexpr size_t kMaxChannelPanels = 2;
 
 /// Rows of x times all of W, over the columns of `blocks` neighbouring blocks.
 struct BlockCall {
@@ -41,6 +43,7 @@ struct BlockCall {
   size_t rows = 0;     ///< those of x; a panel's others repeat its last
   float zero_points[kMaxRows] = {};
   float scales[kMaxRows] = {};
+  int32_t integer_zero_points[kMaxRows] = {};
   float* output = nullptr;
   size_t output_stride = 0;
 };
@@ -56,8 +59,13 @@ struct BlockKernels {
 const BlockKernels& DotprodKernels(bool one_step);
 const BlockKernels& I8mmKernels(bool one_step);
 
+/// Of weights with a scale for each output: those of 1 and 2 panels. Blocks are steps.
+const BlockKernel* DotprodChannelKernels(bool is_int4);
+const BlockKernel* I8mmChannelKernels(bool is_int4);
+
 /// What PrefersBlockProduct and MultiplyBlocks do here.
 bool HasBlockKernels(BlockTile tile, size_t block_size);
 void MultiplyBlocks(const BlockProduct& product);
+void MultiplyChannels(const ChannelProduct& product);
 
 }  // namespace graft::runtime::arm

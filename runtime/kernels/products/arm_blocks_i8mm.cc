@@ -297,7 +297,8 @@ template <size_t kPanels, bool kOneStep>
 GRAFT_TARGET void MultiplyPanels(const BlockCall& call) {
   using Sums = PairPanels<std::make_index_sequence<kPanels>>;
   // With one panel there are registers left.
-  MultiplyTiles<std::conditional_t<kPanels == 1, TwoQuarters<Sums>, Sums>, kOneStep>(call);
+  MultiplyTiles<std::conditional_t<kPanels == 1, TwoQuarters<Sums>, Sums>,
+                kOneStep ? Walk::kOneStepBlocks : Walk::kBlocks>(call);
 }
 template <class Rows, bool kOneStep>
 GRAFT_TARGET void MultiplyRows(const BlockCall& call) {

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include "runtime/base/page_memory.h"
 #include "runtime/xnn/linear_operator.h"
 #include "runtime/xnn/pack_rows.h"
 
@@ -88,7 +90,10 @@ TEST_SUITE("runtime/block_packing") {
         runtime::StoredMatrix matrix = {
             ours.format, columns,      ours.in_features,
             block,       codes.data(), reinterpret_cast<const uint8_t*>(scales.data())};
-        std::vector<uint8_t> packed(ours.packed_bytes + runtime::kReadableTailBytes);
+        auto pages = runtime::PageMemory::Allocate(ours.packed_bytes + runtime::kReadableTailBytes,
+                                                   "packed weights");
+        REQUIRE(pages.ok());
+        const runtime::PageMemory packed = std::move(pages).value();
         REQUIRE(
             runtime::PackRows("weight", ours, matrix, bias.data(), 0, columns, packed.data()).ok());
         ours.packed = packed.data();
