@@ -307,7 +307,7 @@ class Conversation {
     std::vector<const char*> stop;
     graft_generate_options options = settings_.sampling.ToGenerateOptions(&stop);
     settings_.constraint.SetIn(&options);
-    if (ReadsReplies()) settings_.reply.SetIn(&options);
+    if (answer->reader != nullptr) answer->reader->SetIn(settings_.reply, &options);
     settings_.draft.SetIn(&options);
     options.seed += answers_++;
     options.whole_prompt = 1;  // what the session holds of the conversation is not computed again

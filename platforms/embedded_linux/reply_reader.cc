@@ -18,9 +18,9 @@ bool ReplySettings::Read() {
   return !has_tools || ReadTextFile(tools_file, &tools);
 }
 
-void ReplySettings::SetIn(graft_generate_options* options) const {
-  options->tools = tools_or_null();
-  options->reply_format = format.c_str();
+void ReplyReader::SetIn(const ReplySettings& settings, graft_generate_options* options) const {
+  options->tools = settings.tools_or_null();
+  options->reply_format = graft_reply_format(reply_.get());
 }
 
 graft_status ReplyReader::Begin(const graft_model* model, const ReplySettings& settings,

@@ -24,7 +24,6 @@ struct ReplySettings {
   void AddTo(Options* options);
   /// Reads the file. False after a failure, which has been printed.
   bool Read();
-  void SetIn(graft_generate_options* options) const;
   const char* tools_or_null() const { return has_tools ? tools.c_str() : nullptr; }
 };
 
@@ -43,6 +42,9 @@ class ReplyReader {
                      const std::string& prompt, graft_error* error);
   graft_status Append(std::string_view text, graft_error* error);
   graft_status Finish(graft_error* error);
+
+  /// What generates the answer is to know of it.
+  void SetIn(const ReplySettings& settings, graft_generate_options* options) const;
 
   const std::string& text() const { return text_; }
   const std::string& thinking() const { return thinking_; }

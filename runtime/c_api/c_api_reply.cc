@@ -25,7 +25,9 @@ namespace runtime = graft::runtime;
 struct graft_reply {
   graft_reply(const runtime::ReplyFormat& format, std::shared_ptr<const runtime::ToolSet> tools,
               bool is_thinking)
-      : parser(format, std::move(tools), is_thinking) {}
+      : format_name(format.name.data()), parser(format, std::move(tools), is_thinking) {}
+
+  const char* format_name;  // a literal of the table
 
   runtime::ReplyParser parser;
   size_t bytes = 0;
@@ -181,6 +183,10 @@ GRAFT_API graft_status graft_reply_create(const graft_model* model,
 
 GRAFT_API void graft_reply_destroy(graft_reply* reply) {
   const std::unique_ptr<graft_reply> owned(reply);
+}
+
+GRAFT_API const char* graft_reply_format(const graft_reply* reply) {
+  return reply == nullptr ? "" : reply->format_name;
 }
 
 GRAFT_API graft_status graft_reply_append(graft_reply* reply, const char* text, size_t size,

@@ -2,7 +2,8 @@
 #include "runtime/tools/tool_grammar.h"
 
 #include <algorithm>
-#include <array>
+#include <initializer_list>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,14 +18,8 @@ namespace {
 
 using Symbol = GrammarSymbol;
 
+constexpr size_t kMaxArguments = 1000;
 constexpr size_t kMaxNested = 32;  // schemas within schemas, in kBraces
-
-/// One argument that a schema names.
-struct Argument {
-  std::string name;
-  JsonId schema = 0;
-  bool is_required = false;
-};
 
 /// The calls of one tool.
 class ToolCompiler {
@@ -42,58 +37,54 @@ class ToolCompiler {
 
   /// The rule of a call.
   Result<RuleId> Compile(const std::string& name) {
-    const RuleId call = grammar_.NewRule();
+    const auto with_name = [&](std::string_view before, std::string_view behind) {
+      return Text(std::string(before).append(name).append(behind));
+    };
+    const auto optional = [&](std::string_view text) { return pool_.Optional(Text(text)); };
+    Expression head = kEmpty;
+    Expression tail = kEmpty;
     switch (format_.form) {
       case CallForm::kObject:
-      case CallForm::kList: {
-        const Expression head = pool_.Concat(
-            std::array{Text("{\"name\":"), space_, Text(QuoteJson(name)), Text(","), space_,
-                       Text("\"" + std::string(format_.arguments) + "\":"), space_});
+      case CallForm::kList:
+        head = Join({Text("{\"name\":"), space_, with_name("\"", "\","), space_,
+                     Text("\"" + std::string(format_.arguments) + "\":"), space_});
         // Some models give a list's calls ids.
-        const Expression id =
-            pool_.Concat(std::array{Text(", \"id\": \""), NineCharacters(), Text("\"")});
-        const bool has_id = format_.form == CallForm::kList;
-        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, compiler_.CompileAt(0));
-        grammar_.AddWay(call, {Is(head), Grammar::Call(arguments),
-                               Is(has_id ? pool_.Optional(id) : kEmpty), Is(Text("}"))});
+        tail = format_.form == CallForm::kList
+                   ? pool_.Optional(Join({Text(", \"id\": \""), NineCharacters(), Text("\"")}))
+                   : kEmpty;
+        tail = Join({tail, Text("}")});
         break;
-      }
-      case CallForm::kHead: {
-        const Expression id = pool_.Concat(Text("[CALL_ID]"), NineCharacters());
-        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, compiler_.CompileAt(0));
-        grammar_.AddWay(
-            call, {Is(pool_.Concat(std::array{Text(name), pool_.Optional(id), Text("[ARGS]")})),
-                   Grammar::Call(arguments)});
+      case CallForm::kHead:
+        head = Join({Text(name), pool_.Optional(Join({Text("[CALL_ID]"), NineCharacters()})),
+                     Text("[ARGS]")});
         break;
-      }
-      case CallForm::kPython: {
-        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, Arguments("", "=", ", "));
-        grammar_.AddWay(call, {Is(Text(name + "(")), Grammar::Call(arguments), Is(Text(")"))});
+      case CallForm::kPython:
+        head = with_name("", "(");
+        tail = Text(")");
+        members_ = {"", "=", ", ", ""};
         break;
-      }
-      case CallForm::kBraces: {
-        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, Arguments("", ":", ","));
-        grammar_.AddWay(call,
-                        {Is(Text("call:" + name + "{")), Grammar::Call(arguments), Is(Text("}"))});
+      case CallForm::kBraces:
+        head = with_name("call:", "{");
+        tail = Text("}");
+        members_ = {"", ":", ",", ""};
         break;
-      }
-      case CallForm::kElements: {
-        end_ = "</parameter>";
-        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments, Arguments("<parameter=", ">\n", "\n"));
-        grammar_.AddWay(
-            call, {Is(Text(std::string(kElementsOpen) + name + ">\n")), Grammar::Call(arguments),
-                   Is(pool_.Optional(Text("\n"))), Is(Text(kElementsClose))});
+      case CallForm::kElements:
+        head = with_name(kElementsOpen, ">\n");
+        tail = Join({optional("\n"), Text(kElementsClose)});
+        members_ = {"<parameter=", ">\n", "\n", "</parameter>"};
         break;
-      }
-      case CallForm::kPairs: {
-        end_ = "</arg_value>";
-        GRAFT_ASSIGN_OR_RETURN(const RuleId arguments,
-                               Arguments("<arg_key>", "</arg_key>\n<arg_value>", "\n"));
-        grammar_.AddWay(call, {Is(Text(name + "\n")), Grammar::Call(arguments),
-                               Is(pool_.Optional(Text("\n")))});
+      case CallForm::kPairs:
+        head = with_name("", "\n");
+        tail = optional("\n");
+        members_ = {"<arg_key>", "</arg_key>\n<arg_value>", "\n", "</arg_value>"};
         break;
-      }
     }
+    // Those without members of their own take JSON.
+    const bool is_json = members_.between.empty();
+    GRAFT_ASSIGN_OR_RETURN(const RuleId arguments,
+                           is_json ? compiler_.CompileAt(0) : Members(0, 0, members_.before));
+    const RuleId call = grammar_.NewRule();
+    grammar_.AddWay(call, {Is(head), Grammar::Call(arguments), Is(tail)});
     return call;
   }
 
@@ -109,48 +100,41 @@ class ToolCompiler {
     return pool_.Repeat(pool_.Bytes(set), 9, 9);
   }
 
-  /// What an object's schema names.
-  std::vector<Argument> ArgumentsOf(JsonId schema) const {
-    std::vector<Argument> arguments;
+  Expression Join(std::initializer_list<Expression> parts) {
+    return pool_.Concat(std::span(parts.begin(), parts.size()));
+  }
+
+  /// The members that an object's schema names, `before` each of them.
+  Result<RuleId> Members(JsonId schema, size_t depth, std::string_view before) {
+    const RuleId rule = grammar_.NewRule();
     const JsonId properties = tree_.Find(schema, "properties");
     const JsonId required = tree_.Find(schema, "required");
-    if (properties == kNoJson) return arguments;
-    for (const auto& [name, value] : tree_[properties].members) {
-      const bool is_required =
-          required != kNoJson &&
-          std::ranges::any_of(tree_[required].items,
-                              [&, &key = name](JsonId item) { return tree_[item].text == key; });
-      arguments.push_back({name, value, is_required});
-    }
-    return arguments;
-  }
-
-  /// The members of the root, as `before` NAME `between` VALUE, with `comma` between them.
-  Result<RuleId> Arguments(const std::string& before, const std::string& between,
-                           const std::string& comma) {
-    std::vector<std::pair<Argument, RuleId>> members;
-    for (const Argument& argument : ArgumentsOf(0)) {
-      GRAFT_ASSIGN_OR_RETURN(const RuleId value, Value(argument.schema, 0));
-      members.emplace_back(argument, value);
-    }
-    return Members(members, before, between, comma);
-  }
-
-  Result<RuleId> Members(const std::vector<std::pair<Argument, RuleId>>& members,
-                         const std::string& before, const std::string& between,
-                         const std::string& comma) {
-    const RuleId rule = grammar_.NewRule();
-    if (members.empty()) {
+    if (properties == kNoJson || tree_[properties].members.empty()) {
       grammar_.AddWay(rule, {Is(kEmpty)});
       return rule;
     }
+    const auto& members = tree_[properties].members;
+    if (members.size() > kMaxArguments) {
+      return Error(StatusCode::kInvalidArgument, "%zu properties at %s, more than %zu",
+                   members.size(), tree_.Place(schema).c_str(), kMaxArguments);
+    }
+    std::vector<RuleId> values;
+    for (const auto& [name, value] : members) {
+      GRAFT_ASSIGN_OR_RETURN(const RuleId one, Value(value, depth));
+      values.push_back(one);
+    }
     MemberList list;
     list.in_order = in_order_;
-    list.comma = Text(comma);
+    list.comma = Text(members_.comma);
     const uint32_t index = grammar_.NewMembers(list);
-    for (const auto& [argument, value] : members) {
-      grammar_.AddMember(index, Text(before + argument.name + between), value,
-                         argument.is_required);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const std::string& name = members[i].first;
+      bool is_required = false;
+      if (required != kNoJson) {
+        for (const JsonId item : tree_[required].items) is_required |= tree_[item].text == name;
+      }
+      grammar_.AddMember(index, Text(std::string(before).append(name).append(members_.between)),
+                         values[i], is_required);
     }
     grammar_.AddWay(rule, {Grammar::Members(index)});
     return rule;
@@ -174,9 +158,10 @@ class ToolCompiler {
     const bool is_python = format_.form == CallForm::kPython;
     if (type == "string" && !is_python) {
       const std::string_view quote = format_.quote;
-      GRAFT_ASSIGN_OR_RETURN(const Expression body, PlainText(schema, end_.empty() ? quote : end_));
+      GRAFT_ASSIGN_OR_RETURN(const Expression body,
+                             PlainText(schema, members_.end.empty() ? quote : members_.end));
       // In kElements the end stands on a line of its own.
-      const std::string before = end_.empty() ? std::string(quote) : std::string();
+      const std::string before = members_.end.empty() ? std::string(quote) : std::string();
       grammar_.AddWay(rule, {Is(Text(before)), Is(body), Is(Text(Behind(before)))});
       return rule;
     }
@@ -195,19 +180,14 @@ class ToolCompiler {
 
   /// What stands behind a value.
   std::string Behind(const std::string& quote) const {
-    if (format_.form == CallForm::kElements) return "\n" + std::string(end_);
-    return end_.empty() ? quote : std::string(end_);
+    if (format_.form == CallForm::kElements) return "\n" + std::string(members_.end);
+    return members_.end.empty() ? quote : std::string(members_.end);
   }
 
   /// An object or a list within kBraces. False: neither.
   Result<bool> Nested(RuleId rule, JsonId schema, std::string_view type, size_t depth) {
     if (type == "object") {
-      std::vector<std::pair<Argument, RuleId>> members;
-      for (const Argument& argument : ArgumentsOf(schema)) {
-        GRAFT_ASSIGN_OR_RETURN(const RuleId value, Value(argument.schema, depth + 1));
-        members.emplace_back(argument, value);
-      }
-      GRAFT_ASSIGN_OR_RETURN(const RuleId inner, Members(members, "", ":", ","));
+      GRAFT_ASSIGN_OR_RETURN(const RuleId inner, Members(schema, depth + 1, ""));
       grammar_.AddWay(rule, {Is(Text("{")), Grammar::Call(inner), Is(Text("}"))});
       return true;
     }
@@ -255,7 +235,7 @@ class ToolCompiler {
     GRAFT_ASSIGN_OR_RETURN(const uint32_t most, Count(schema, "maxLength", kUnbounded));
     const Expression any = pool_.Repeat(any_character_, 0);
     std::vector<Expression> parts = {pool_.Repeat(any_character_, least, most),
-                                     pool_.Not(pool_.Concat(std::array{any, Text(end), any}))};
+                                     pool_.Not(Join({any, Text(end), any}))};
     if (const JsonId pattern = tree_.Find(schema, "pattern"); pattern != kNoJson) {
       GRAFT_ASSIGN_OR_RETURN(const Expression matched,
                              ParseRegex(&pool_, tree_[pattern].text, RegexOptions()));
@@ -272,7 +252,10 @@ class ToolCompiler {
   ExpressionPool& pool_;
   Expression space_ = kEmpty;
   Expression any_character_ = kEmpty;
-  std::string_view end_;  // what ends a value, in forms between marks
+  /// What stands before, within, between and behind arguments in forms that are not JSON.
+  struct {
+    std::string_view before, between, comma, end;
+  } members_;
 };
 
 /// The schema of a tool's arguments, which are an object whatever it says.

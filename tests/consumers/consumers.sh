@@ -112,6 +112,7 @@ installed_run graft-run generate "$out/talker.graft" --pack "$out/holmes.graftpa
 # as_one FILE...: what they hold, each ended by a line's end.
 as_one() { for file; do echo "$(cat "$file")"; done; }
 as_one "$out/written.txt" "$out/adapted.txt" "$out/adapted.txt" >"$out/switched.txt"
+check "examples/c answers a message" test "$("${emulator[@]}" "$out/example_c/tools" "$out/talker.graft" "$prompt" 2>&1 | wc -c)" -gt 20
 check "examples/c swaps adapters" writes "$out/switched.txt" "${emulator[@]}" "$out/example_c/adapters" "$out/talker.graft" "$prompt" \
   "$out/holmes.graftpack" "$out/holmes.graftpack"
 check "examples/c says which pack is missing" says absent.graftpack "${emulator[@]}" "$out/example_c/adapters" "$out/talker.graft" "$prompt" \

@@ -138,5 +138,55 @@ check "--set without a value is a wrong usage" test $? = 2
 chat config --set name=value </dev/null
 check "no message is no error" test $? = 0
 
+# Functions that the model may call: an answer is a call of one, or the JSON that was asked for.
+folder tools
+cp "$data/chat/tools_lfm.jinja" "$work/tools/chat_template.jinja"
+make tools
+echo '[{"name": "f", "parameters": {"type": "object", "properties": {"a": {"enum": ["x"]}}, "required": ["a"], "additionalProperties": false}}]' >"$work/tools.json"
+echo '{"const": 7}' >"$work/seven.json"
+seven=$("${graft_run[@]}" tokenize "$work/tools.graft" --text 7 --no-special --json 2>/dev/null | sed -nE 's/.*"ids": \[(.*)\].*/\1/p')
+ask() { printf 'hi\n/tool 21 degrees\n' | chat tools --tools "$work/tools.json" --reply-format llama --json-schema "$work/seven.json" --json --max-tokens 150 "$@"; }
+ask --logit-bias "${seven##*,}=-inf"
+check "an answer that is a call" grep -qF '{"text": "", "thinking": "", "tool_calls": [{"id": "call00000", "name": "f", "arguments": {"a":"x"}}], ' "$work/out"
+check "is answered when its result is there" test "$(wc -l <"$work/out")" = 2
+ask --logit-bias "${seven##*,}=50"
+check "or is the JSON that was asked for" grep -qF '{"text": "7", "thinking": "", "tool_calls": [], ' "$work/out"
+check "a result without a call is an error" grep -q "no call waits" "$work/err"
+printf 'hi\n' | chat tools --tools "$work/tools.json" --reply-format llama --json-schema "$work/seven.json" --max-tokens 150 --logit-bias "${seven##*,}=-inf"
+check "a call is shown on a line" test "$(cat "$work/out")" = '-> f {"a":"x"}'
+echo hi | chat tools --tools "$work/seven.json"
+check "tools that are none are refused" grep -q "the list of tools is not one of objects" "$work/err"
+echo hi | chat tools --reply-format none
+check "a format that is none is refused" grep -q "known: hermes, llama" "$work/err"
+
+# Several answers, prompts from a file, and how likely tokens were.
+generate() { "${graft_run[@]}" generate "$work/plain.graft" --no-cache "$@" >"$work/out" 2>"$work/err"; }
+printf '{"prompt": "The \\u006bing", "id": "a\\"b", "seed": 3}\n\n{"prompt": "Once", "max_tokens": 2, "id": 7}\n' >"$work/prompts.jsonl"
+generate --prompts "$work/prompts.jsonl" --max-tokens 4 --n 2 --temperature 1
+check "prompts from a file, two answers to each" test "$(sed 's/, "text".*//' "$work/out" | tr '\n' '|')" = '{"prompt_index": 0, "id": "a\"b", "index": 0|{"prompt_index": 0, "id": "a\"b", "index": 1|{"prompt_index": 1, "id": 7, "index": 0|{"prompt_index": 1, "id": 7, "index": 1|'
+second=$(sed -n '2s/.*"ids": \(\[[^]]*\]\).*/\1/p' "$work/out")
+generate --prompt "The king" --max-tokens 4 --temperature 1 --seed 4 --json
+check "the second answer is that of the next seed" grep -qF "\"ids\": $second" "$work/out"
+generate --prompt "The king" --max-tokens 2 --json
+plain=$(sed 's/.*"ids": \(\[[^]]*\]\).*/\1/' "$work/out")
+generate --prompt "The king" --max-tokens 2 --json --logprobs 1
+check "with log-probabilities the answer is the same" grep -qF "\"ids\": $plain" "$work/out"
+check "the likeliest token is the one taken" python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); assert len(r["logprobs"]) == 2 and all(t["id"] == t["top"][0]["id"] and t["logprob"] < 0 for t in r["logprobs"])' "$work/out"
+first=${plain#[}
+generate --prompt "The king" --max-tokens 2 --json --logit-bias "${first%%,*}=-inf"
+check "a token that is forbidden does not come" grep -qvF "\"ids\": [${first%%,*}," "$work/out"
+generate --prompt "The king" --max-tokens 2 --logprobs 0
+check "as text, a line for each token" test "$(wc -l <"$work/out")" = 3
+for wrong in "--logit-bias 5" "--logit-bias x=1" "--logit-bias 5=nan" "--presence-penalty 101" "--n 0"; do
+  # shellcheck disable=SC2086
+  generate --prompt x $wrong
+  check "$wrong is a wrong usage" test $? = 2
+done
+for wrong in '{"prompt": 1}' '{}' '[]' '{"prompt": "x"} 1' '{"prompt": "\ud800"}' '{"prompt": "x", "n": 1}' '{"prompt": "x'; do
+  printf '%s\n' "$wrong" >"$work/wrong.jsonl"
+  generate --prompts "$work/wrong.jsonl"
+  check "$wrong is refused" grep -q "wrong.jsonl: line 1: " "$work/err"
+done
+
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -50,7 +50,16 @@ typedef void (*graft_reply_callback)(void* user, const graft_reply_part* part);
 GRAFT_API GRAFT_MUST_CHECK graft_status graft_reply_create(const graft_model* model,
                                                            const graft_reply_options* options,
                                                            graft_reply** reply, graft_error* error);
+/* Frees it. reply may be NULL.
+ * Thread   Any, while no other call uses it.
+ */
 GRAFT_API void graft_reply_destroy(graft_reply* reply);
+
+/* The name of the format that the reply is read in, for graft_generate_options.reply_format: a
+ * template_text of the caller's may tell another than the model's own. Empty for NULL. Static.
+ * Thread   Any.
+ */
+GRAFT_API const char* graft_reply_format(const graft_reply* reply);
 
 /* Reads on: `text` (size bytes) is what a graft_token_callback was given, cut anywhere. What begins
  * like a call and is none, or is larger than 256 KiB, is text. callback may be NULL.

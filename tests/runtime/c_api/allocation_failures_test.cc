@@ -423,6 +423,7 @@ void SweepReply() {
                         .result = ResultOf<char, 400>}};
   graft_reply_destroy(reply);
   swept.insert("graft_reply_destroy");
+  swept.insert("graft_reply_format");
 }
 
 void SweepTextTasks() {

@@ -77,6 +77,8 @@ TEST_SUITE("c_api/reply") {
     options.format = "hermes";
     graft_reply* reply = nullptr;
     REQUIRE(graft_reply_create(nullptr, &options, &reply, nullptr) == GRAFT_OK);
+    CHECK(std::string(graft_reply_format(reply)) == "hermes");
+    CHECK(std::string(graft_reply_format(nullptr)).empty());
     const std::string text =
         "<think>\nwhy\n</think>\nSo \"it\" is.<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": "
         "1.0}}</tool_call>"
@@ -138,6 +140,11 @@ TEST_SUITE("c_api/reply") {
           GRAFT_INVALID_ARGUMENT);
     REQUIRE(graft_reply_append(reply, "\xFF", 1, nullptr, nullptr, &error) == GRAFT_OK);
     REQUIRE(graft_reply_finish(reply, nullptr, nullptr, &error) == GRAFT_OK);
+    graft_reply* other = nullptr;
+    options.template_text = "<|tool_list_start|>";
+    REQUIRE(graft_reply_create(bed.model, &options, &other, &error) == GRAFT_OK);
+    CHECK(std::string(graft_reply_format(other)) == "lfm2");
+    graft_reply_destroy(other);
     size_t size = 0;
     CHECK(graft_reply_message(reply, nullptr, 0, &size, &error) == GRAFT_INVALID_ARGUMENT);
     graft_reply_destroy(reply);

@@ -80,6 +80,61 @@ TEST_SUITE("text/constrained_text") {
     CHECK(texts.size() > 3);
   }
 
+  TEST_CASE("calls among text are held to their tools, one after the other") {
+    const Bed any;
+    const auto id_of = [&](char c) {
+      const runtime::Tokenizer& tokenizer = *any.model->tokenizer();
+      for (uint32_t id = 3; id < tokenizer.size(); ++id) {
+        if (tokenizer.decoder().InnerText(id).value() == std::string(1, c)) {
+          return static_cast<int32_t>(id);
+        }
+      }
+      return -1;
+    };
+    // What the model likes to write: x{"name"name"name" ...
+    std::map<int32_t, int32_t> next;
+    const auto likes = [&](int32_t before, char c) {
+      REQUIRE(id_of(c) >= 0);
+      next[before] = id_of(c);
+    };
+    likes(403, '{');
+    likes(id_of('{'), '"');
+    likes(id_of('"'), 'n');
+    likes(id_of('n'), 'a');
+    likes(id_of('a'), 'm');
+    likes(id_of('m'), 'e');
+    likes(id_of('e'), '"');
+    likes(id_of('}'), 'z');
+    const auto tools = runtime::ToolSet::Parse(
+        R"([{"name": "f", "parameters": {"properties": {"b": {"enum": ["xy"]}}, "required": ["b"], "additionalProperties": false}}])");
+    ConstraintOptions options = Of(Kind::kTools, "");
+    options.tools = &*tools;
+    options.format = runtime::FindReplyFormat("llama");
+    options.in_order = true;
+    Bed bed(next);
+    const auto result = bed.Run(options, 0, 1, 60);
+    REQUIRE(result.ok());
+    CHECK_MESSAGE(bed.text.starts_with("{\"name\":"), bed.text);
+    std::string packed;
+    for (const char c : bed.text) {
+      if (c != ' ' && c != '\n' && c != '\t') packed += c;
+    }
+    // Behind the call the text is free, and ends as any other.
+    CHECK_MESSAGE(packed.starts_with("{\"name\":\"f\",\"parameters\":{\"b\":\"xy\"}}z"), bed.text);
+    CHECK(result->stop_reason == runtime::StopReason::kMaxTokens);
+    // Within thinking nothing is held to anything.
+    options.is_thinking = true;
+    REQUIRE(bed.Run(options, 0, 1, 30).ok());
+    CHECK_MESSAGE(bed.text.starts_with("{\"name\"name\"name"), bed.text);
+    // Nor is an object that is not the first of the text.
+    options.is_thinking = false;
+    next[403] = id_of('z');
+    next[id_of('z')] = id_of('{');
+    Bed later(next);
+    REQUIRE(later.Run(options, 0, 1, 30).ok());
+    CHECK_MESSAGE(later.text.starts_with("z{\"name\"name"), later.text);
+  }
+
   TEST_CASE("JSON, with its end where it may be") {
     Bed bed;
     for (const bool in_order : {false, true}) {
