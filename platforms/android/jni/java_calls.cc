@@ -14,6 +14,7 @@ struct JavaNames {
   jclass exception = nullptr;  // a global reference
   jmethodID new_exception = nullptr;
   jmethodID accept = nullptr;
+  jmethodID logprobs = nullptr;
 };
 JavaNames names;
 
@@ -39,8 +40,10 @@ bool FindJavaNames(JNIEnv* env) {
   jclass sink = env->FindClass("dev/graft/TokenSink");
   if (sink == nullptr) return false;
   names.accept = env->GetMethodID(sink, "accept", "(I[B)Z");
+  if (names.accept == nullptr) return false;
+  names.logprobs = env->GetMethodID(sink, "logprobs", "(IF[I[F)V");
   env->DeleteLocalRef(sink);
-  return names.accept != nullptr;
+  return names.logprobs != nullptr;
 }
 
 void Throw(JNIEnv* env, graft_status code, const char* message) {
@@ -63,6 +66,17 @@ bool CallSink(JNIEnv* env, jobject sink, int32_t id, const char* text, size_t si
   const bool has_thrown = env->ExceptionCheck() == JNI_TRUE;
   env->DeleteLocalRef(bytes);  // a generation has more tokens than a frame has room for references
   return !has_thrown && wants_more == JNI_TRUE;
+}
+
+void CallLogprobs(JNIEnv* env, jobject sink, const graft_token_logprobs& logprobs) {
+  if (env->ExceptionCheck() == JNI_TRUE) return;
+  jintArray ids = NewInts(env, logprobs.ids, logprobs.count);
+  if (ids == nullptr) return;
+  jfloatArray values = NewFloats(env, logprobs.logprobs, logprobs.count);
+  if (values == nullptr) return;
+  env->CallVoidMethod(sink, names.logprobs, logprobs.id, logprobs.logprob, ids, values);
+  env->DeleteLocalRef(values);
+  env->DeleteLocalRef(ids);
 }
 
 void CopyRegion(JNIEnv* env, jbyteArray from, jsize size, char* to) {

@@ -34,6 +34,9 @@ inline bool Check(JNIEnv* env, graft_status status, const graft_error& error) {
 /// sink.accept(id, text) of dev.graft.TokenSink; false to stop, also when an exception is pending.
 bool CallSink(JNIEnv* env, jobject sink, int32_t id, const char* text, size_t size);
 
+/// sink.logprobs(...) of dev.graft.TokenSink. An exception may be pending afterwards.
+void CallLogprobs(JNIEnv* env, jobject sink, const graft_token_logprobs& logprobs);
+
 void CopyRegion(JNIEnv* env, jbyteArray from, jsize size, char* to);
 void CopyRegion(JNIEnv* env, jintArray from, jsize size, int32_t* to);
 void CopyRegion(JNIEnv* env, jlongArray from, jsize size, int64_t* to);

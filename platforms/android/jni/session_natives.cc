@@ -2,6 +2,7 @@
 // Sessions for dev.graft.Native: tokens in, tokens out.
 #include <cstdint>
 #include <iterator>
+#include <memory>
 
 #include "platforms/android/jni/java_calls.h"
 #include "platforms/android/jni/natives.h"
@@ -113,6 +114,25 @@ int32_t OnToken(void* user, int32_t id, const char* text, size_t size) {
   return CallSink(receiver->env, receiver->sink, id, text, size) ? 0 : 1;
 }
 
+void OnLogprobs(void* user, const graft_token_logprobs* logprobs) {
+  const auto* receiver = static_cast<const Receiver*>(user);
+  CallLogprobs(receiver->env, receiver->sink, *logprobs);
+}
+
+/// Two arrays of as many elements as one. nullptr: an exception is pending.
+std::unique_ptr<graft_token_bias[]> BiasesOf(JNIEnv* env, jintArray ids, jfloatArray values,
+                                             size_t* count) {
+  const IntsOf id_copy(env, ids);
+  if (!id_copy.ok()) return nullptr;
+  const FloatsOf value_copy(env, values);
+  if (!value_copy.ok()) return nullptr;
+  auto biases = Allocate<graft_token_bias>(env, id_copy.size());
+  if (biases == nullptr) return nullptr;
+  for (size_t i = 0; i < id_copy.size(); ++i) biases[i] = {id_copy.data()[i], value_copy.data()[i]};
+  *count = id_copy.size();
+  return biases;
+}
+
 /// `kind` as dev.graft.GenerateOptions numbers them.
 void SetConstraint(jint kind, const StringsOf& texts, graft_generate_options* options) {
   if (kind >= 1 && kind <= 3 && texts.count() == 0) return;
@@ -125,12 +145,33 @@ void SetConstraint(jint kind, const StringsOf& texts, graft_generate_options* op
 }
 
 /// The numbers, in the order of dev.graft.GenerateResult's constructor.
+jlongArray Run(JNIEnv* env, jlong session, const IntsOf& ids, const graft_generate_options& options,
+               jobject sink) {
+  Receiver receiver = {env, sink};
+  graft_generate_result result = {};
+  result.struct_size = sizeof(result);
+  graft_error error = {};
+  const graft_status status =
+      graft_session_generate(FromHandle<graft_session>(session), ids.data(), ids.size(), &options,
+                             OnToken, &receiver, &result, &error);
+  if (env->ExceptionCheck() == JNI_TRUE) return nullptr;  // what the listener threw
+  if (!Check(env, status, error)) return nullptr;
+  const int64_t numbers[] = {
+      static_cast<int64_t>(result.prompt_tokens),  static_cast<int64_t>(result.generated_tokens),
+      static_cast<int64_t>(result.reused_tokens),  static_cast<int64_t>(result.prefill_ns),
+      static_cast<int64_t>(result.decode_ns),      result.stop_reason,
+      static_cast<int64_t>(result.drafted_tokens), static_cast<int64_t>(result.accepted_tokens)};
+  return NewLongs(env, numbers, std::size(numbers));
+}
+
 jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint max_tokens,
                     jfloat temperature, jint top_k, jfloat top_p, jfloat min_p,
                     jfloat repeat_penalty, jint repeat_window, jlong seed, jobjectArray stop,
                     jboolean ignore_end, jboolean whole_prompt, jint constraint_kind,
                     jobjectArray constraint, jobjectArray trigger, jboolean in_order, jlong draft,
-                    jboolean speculate, jobject sink) {
+                    jboolean speculate, jbyteArray tools, jbyteArray reply_format,
+                    jintArray bias_ids, jfloatArray bias_values, jfloat presence_penalty,
+                    jfloat frequency_penalty, jint logprobs, jobject sink) {
   const IntsOf ids(env, prompt);
   if (!ids.ok()) return nullptr;
   const StringsOf stop_strings(env, stop);
@@ -157,22 +198,23 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
   options.json_in_order = in_order == JNI_TRUE ? 1 : 0;
   options.draft_session = FromHandle<graft_session>(draft);
   options.speculate = speculate == JNI_TRUE ? 1 : 0;
+  const BytesOf tools_bytes(env, tools);
+  if (!tools_bytes.ok()) return nullptr;
+  const BytesOf format_bytes(env, reply_format);
+  if (!format_bytes.ok()) return nullptr;
+  options.tools = tools_bytes.data();
+  options.reply_format = format_bytes.data();
+  const auto biases = BiasesOf(env, bias_ids, bias_values, &options.bias_count);
+  if (biases == nullptr) return nullptr;
+  options.biases = biases.get();
+  options.presence_penalty = presence_penalty;
+  options.frequency_penalty = frequency_penalty;
+  if (logprobs >= 0) {
+    options.on_logprobs = OnLogprobs;
+    options.logprob_count = static_cast<uint32_t>(logprobs);
+  }
 
-  Receiver receiver = {env, sink};
-  graft_generate_result result = {};
-  result.struct_size = sizeof(result);
-  graft_error error = {};
-  const graft_status status =
-      graft_session_generate(FromHandle<graft_session>(session), ids.data(), ids.size(), &options,
-                             OnToken, &receiver, &result, &error);
-  if (env->ExceptionCheck() == JNI_TRUE) return nullptr;  // what the listener threw
-  if (!Check(env, status, error)) return nullptr;
-  const int64_t numbers[] = {
-      static_cast<int64_t>(result.prompt_tokens),  static_cast<int64_t>(result.generated_tokens),
-      static_cast<int64_t>(result.reused_tokens),  static_cast<int64_t>(result.prefill_ns),
-      static_cast<int64_t>(result.decode_ns),      result.stop_reason,
-      static_cast<int64_t>(result.drafted_tokens), static_cast<int64_t>(result.accepted_tokens)};
-  return NewLongs(env, numbers, std::size(numbers));
+  return Run(env, session, ids, options, sink);
 }
 
 }  // namespace
@@ -189,7 +231,8 @@ std::span<const JNINativeMethod> SessionMethods() {
       Method<Save>("save", "(J[B)V"),
       Method<Restore>("restore", "(J[B)V"),
       Method<Append>("append", "(J[II)[F"),
-      Method<Generate>("generate", "(J[IIFIFFFIJ[[BZZI[[B[[BZJZLdev/graft/TokenSink;)[J"),
+      Method<Generate>("generate",
+                       "(J[IIFIFFFIJ[[BZZI[[B[[BZJZ[B[B[I[FFFILdev/graft/TokenSink;)[J"),
   };
   return methods;
 }

@@ -12,7 +12,10 @@ import dev.graft.GenerateOptions;
 import dev.graft.GenerateResult;
 import dev.graft.GraftException.Status;
 import dev.graft.Model;
+import dev.graft.ReplyListener;
+import dev.graft.ReplyReader;
 import dev.graft.Session;
+import dev.graft.ToolCall;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -36,6 +39,9 @@ final class ChatTest {
     suite.test("a conversation goes on from what the session holds", this::goesOn);
     suite.test("a long conversation is rendered whole", this::longConversation);
     suite.test("null and zero characters in messages are refused", this::arguments);
+    suite.test("functions, calls, results and documents go to the template", this::tools);
+    suite.test("a reply is taken apart while it comes", this::reply);
+    suite.test("a call is one of the functions, whatever the model likes", this::calls);
   }
 
   private static ChatOptions options(String mark) {
@@ -52,6 +58,92 @@ final class ChatTest {
       ChatOptions whole =
           ChatOptions.builder().template(TEMPLATE).variable("mark", ">").withoutGenerationPrompt(true).build();
       equal(model.renderChat(messages, whole), text);
+    }
+  }
+
+  private static final String TOOLS =
+      "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"parameters\": {\"type\": \"object\","
+          + " \"properties\": {\"a\": {\"enum\": [\"x\"]}}, \"required\": [\"a\"], \"additionalProperties\": false}}}]";
+
+  /** What a reply consists of, as one text. */
+  private static final class Parts implements ReplyListener {
+    final StringBuilder all = new StringBuilder();
+    ToolCall call;
+
+    @Override
+    public void onText(String text) {
+      all.append(text);
+    }
+
+    @Override
+    public void onThinking(String text) {
+      all.append('~').append(text);
+    }
+
+    @Override
+    public void onCall(ToolCall call) {
+      this.call = call;
+      all.append('[').append(call.getName()).append(call.getArguments()).append(']');
+    }
+  }
+
+  private void tools() {
+    ChatOptions options =
+        ChatOptions.builder()
+            .template(
+                "{% for m in messages %}{{ m.role }}:{{ m.content }}{{ m.tool_calls | tojson if m.tool_calls }};{% endfor %}"
+                    + "{{ tools[0].function.name }}{{ documents[0].n + more[1] }}")
+            .tools(TOOLS)
+            .documents("[{\"n\": 1}]")
+            .variables("{\"more\": [0, 41]}")
+            .build();
+    try (Model model = fixtures.open("tales-base-f32")) {
+      List<ChatMessage> messages =
+          Arrays.asList(
+              ChatMessage.user("\"a\"\\\n\u00E9"),
+              ChatMessage.ofJson("assistant", "{\"role\": \"assistant\", \"content\": \"\", \"tool_calls\": [1]}"));
+      equal(model.renderChat(messages, options), "user:\"a\"\\\n\u00E9;assistant:[1];f42");
+      fails(
+          Status.INVALID_ARGUMENT,
+          () -> model.renderChat(messages, ChatOptions.builder().template("x").tools("{}").build()));
+    }
+  }
+
+  private void reply() {
+    try (Model model = fixtures.open("tales-base-f32")) {
+      Parts parts = new Parts();
+      ReplyReader reader = model.newReplyReader(ChatOptions.DEFAULT, "hermes", "<think>");
+      String text = "so\n</think>\u00E9 <tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"x\"}}</tool_call>";
+      for (int i = 0; i < text.length(); ++i) reader.append(text.substring(i, i + 1), parts);
+      reader.finish(parts);
+      equal(parts.all.toString(), "~s~o\u00E9[f{\"a\":\"x\"}]");
+      ChatMessage answer = reader.getMessage();
+      ChatMessage result = ChatMessage.toolResult(parts.call, "7\"");
+      ChatOptions options =
+          ChatOptions.builder()
+              .template("{{ messages[0].tool_calls[0].id }}{{ messages[1].tool_call_id }}{{ messages[1].name }}{{ messages[1].content }}")
+              .build();
+      equal(model.renderChat(Arrays.asList(answer, result), options), "call00000call00000f7\"");
+      reader.close();
+      reader.close();
+      throwsA(IllegalStateException.class, () -> reader.append("x", null));
+      fails(Status.INVALID_ARGUMENT, () -> model.newReplyReader(ChatOptions.DEFAULT, "none", null));
+    }
+  }
+
+  private void calls() {
+    GenerateOptions options =
+        GenerateOptions.builder()
+            .tools(TOOLS)
+            .jsonSchema("{\"const\": 1}")
+            .temperature(2)
+            .seed(3)
+            .maxTokens(120)
+            .build();
+    try (Model model = fixtures.open("tales-base-f32");
+        Session session = model.newSession()) {
+      String text = session.generate("x", options).getText();
+      check(text.equals("1") || text.startsWith("<tool_call>\n{\"name\":"), text);
     }
   }
 

@@ -14,6 +14,7 @@ import dev.graft.Model;
 import dev.graft.Session;
 import dev.graft.SessionOptions;
 import dev.graft.StopReason;
+import dev.graft.TokenLogprobs;
 import java.io.File;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -39,6 +40,7 @@ final class GenerateTest {
     suite.test("an exception of the listener comes out, and the session goes on working", this::listenerThrows);
     suite.test("a seed repeats what it gave", this::seeds);
     suite.test("answers have the form that was asked for", this::answersInAForm);
+    suite.test("how likely tokens were, and what makes them less so", this::likely);
     suite.test("a whole prompt reuses the tokens held", this::wholePrompt);
     suite.test("appending gives logits, whose largest is the greedy token", this::append);
     suite.test("rewinding and keeping a prefix move the position", this::positions);
@@ -127,6 +129,37 @@ final class GenerateTest {
           session.generate(prompt, GenerateOptions.builder().maxTokens(1000).ignoreEnd(true).stop("\u2603", word).build());
       equal(stopped.getStopReason(), StopReason.STOP_STRING);
       equal(stopped.getText(), all.getText().substring(0, all.getText().indexOf(word)));
+    }
+  }
+
+  private void likely() {
+    try (Model model = fixtures.open("tales-base-f32");
+        Session session = model.newSession()) {
+      GenerateOptions plain = GenerateOptions.builder().maxTokens(4).wholePrompt(true).build();
+      GenerateResult result = session.generate("The king", plain);
+      equal(result.getLogprobs().length, 0);
+      GenerateOptions asked =
+          GenerateOptions.builder().maxTokens(4).wholePrompt(true).logprobs(2).build();
+      GenerateResult told = session.generate("The king", asked);
+      check(Arrays.equals(told.getIds(), result.getIds()), "other tokens");
+      equal(told.getLogprobs().length, 4);
+      TokenLogprobs first = told.getLogprobs()[0];
+      equal(first.getId(), told.getIds()[0]);
+      equal(first.getLikeliestIds()[0], first.getId());
+      check(first.getLikeliestLogprobs()[0] == first.getLogprob(), "the first is not the likeliest");
+      check(first.getLikeliestLogprobs()[1] < first.getLogprob() && first.getLogprob() < 0, "no order");
+      GenerateOptions without =
+          GenerateOptions.builder()
+              .maxTokens(4)
+              .wholePrompt(true)
+              .bias(first.getId(), Float.NEGATIVE_INFINITY)
+              .presencePenalty(1)
+              .frequencyPenalty(1)
+              .build();
+      equal(session.generate("The king", without).getIds()[0], first.getLikeliestIds()[1]);
+      fails(
+          Status.INVALID_ARGUMENT,
+          () -> session.generate("a", GenerateOptions.builder().bias(-1, 1).build()));
     }
   }
 

@@ -7,11 +7,38 @@ import androidx.annotation.NonNull;
 public final class ChatMessage {
   private final String role;
   private final String content;
+  private final String json; // null: the role and the content are all
 
   /** With a role of the template's own; "system", "user" and "assistant" have functions here. */
   public ChatMessage(@NonNull String role, @NonNull String content) {
     this.role = Check.notNull(role, "role");
     this.content = Check.notNull(content, "content");
+    json = null;
+  }
+
+  private ChatMessage(String role, String content, String json) {
+    this.role = Check.notNull(role, "role");
+    this.content = content;
+    this.json = Check.notNull(json, "json");
+  }
+
+  /**
+   * Any message that the template knows, as a JSON object: one with "tool_calls", or with a list of
+   * parts as its content. {@code role} is what {@link #getRole} gives.
+   */
+  @NonNull
+  public static ChatMessage ofJson(@NonNull String role, @NonNull String json) {
+    return new ChatMessage(role, "", json);
+  }
+
+  /** What a call of a function gave. */
+  @NonNull
+  public static ChatMessage toolResult(@NonNull ToolCall call, @NonNull String content) {
+    StringBuilder json = new StringBuilder("{\"role\": \"tool\", \"tool_call_id\": ");
+    Json.quote(Check.notNull(call, "call").getId(), json);
+    Json.quote(call.getName(), json.append(", \"name\": "));
+    Json.quote(Check.notNull(content, "content"), json.append(", \"content\": "));
+    return new ChatMessage("tool", content, json.append('}').toString());
   }
 
   @NonNull
@@ -34,8 +61,23 @@ public final class ChatMessage {
     return role;
   }
 
+  /** "" for one that was made of JSON. */
   @NonNull
   public String getContent() {
     return content;
+  }
+
+  boolean isPlain() {
+    return json == null;
+  }
+
+  void appendJson(StringBuilder to) {
+    if (json != null) {
+      to.append(json);
+      return;
+    }
+    Json.quote(role, to.append("{\"role\": "));
+    Json.quote(content, to.append(", \"content\": "));
+    to.append('}');
   }
 }

@@ -17,12 +17,18 @@ public final class ChatOptions {
   final byte[] template; // null: the model's
   final byte[][] names;
   final byte[][] values;
+  final byte[] tools; // null: none, as the next two
+  final byte[] documents;
+  final byte[] variables;
 
   private ChatOptions(Builder from) {
     withoutGenerationPrompt = from.withoutGenerationPrompt;
     template = from.template;
     names = from.names.toArray(NONE);
     values = from.values.toArray(NONE);
+    tools = from.tools;
+    documents = from.documents;
+    variables = from.variables;
   }
 
   @NonNull
@@ -36,6 +42,9 @@ public final class ChatOptions {
     private byte[] template;
     private final List<byte[]> names = new ArrayList<>();
     private final List<byte[]> values = new ArrayList<>();
+    private byte[] tools;
+    private byte[] documents;
+    private byte[] variables;
 
     private Builder() {}
 
@@ -59,6 +68,30 @@ public final class ChatOptions {
       byte[] nameBytes = Check.withoutZero(name, "name");
       values.add(Check.withoutZero(value, "value"));
       names.add(nameBytes);
+      return this;
+    }
+
+    /**
+     * Functions that the model may call, as a JSON list: what transformers' apply_chat_template
+     * takes. {@link Session#chat} holds calls to them. null, the default: none.
+     */
+    @NonNull
+    public Builder tools(@Nullable String json) {
+      tools = json == null ? null : Check.withoutZero(json, "tools");
+      return this;
+    }
+
+    /** Documents that the model is to read, as a JSON list of objects. */
+    @NonNull
+    public Builder documents(@Nullable String json) {
+      documents = json == null ? null : Check.withoutZero(json, "documents");
+      return this;
+    }
+
+    /** Further variables of any type, as a JSON object. */
+    @NonNull
+    public Builder variables(@Nullable String json) {
+      variables = json == null ? null : Check.withoutZero(json, "variables");
       return this;
     }
 

@@ -3,11 +3,13 @@ package dev.graft;
 
 import androidx.annotation.NonNull;
 import androidx.annotation.Nullable;
+import java.util.Arrays;
 
 /**
  * How tokens are chosen and when generation ends. Immutable.
  *
- * <p>The filters apply in the order repeatPenalty, temperature, topK, topP, minP.
+ * <p>What changes logits applies in the order biases, repeatPenalty, presencePenalty and
+ * frequencyPenalty, temperature, topK, topP, minP.
  */
 public final class GenerateOptions {
   /** The likeliest token each time, at most 256 of them. */
@@ -30,6 +32,13 @@ public final class GenerateOptions {
   final boolean inOrder;
   final boolean speculate;
   final Session draft; // null: none
+  final byte[] tools; // null: none
+  final byte[] replyFormat; // null: none is asked for
+  final int[] biasIds;
+  final float[] biases;
+  final float presencePenalty;
+  final float frequencyPenalty;
+  final int logprobs; // -1: not computed
 
   private GenerateOptions(Builder from) {
     maxTokens = from.maxTokens;
@@ -49,6 +58,46 @@ public final class GenerateOptions {
     inOrder = from.inOrder;
     speculate = from.speculate;
     draft = from.draft;
+    tools = from.tools;
+    replyFormat = from.replyFormat;
+    biasIds = Arrays.copyOf(from.biasIds, from.biasCount);
+    biases = Arrays.copyOf(from.biases, from.biasCount);
+    presencePenalty = from.presencePenalty;
+    frequencyPenalty = from.frequencyPenalty;
+    logprobs = from.logprobs;
+  }
+
+  /** Generates with these. {@code tools}: which to use, these or others. */
+  long[] generate(
+      long session, long draft, int[] prompt, boolean isWhole, byte[] tools, TokenSink sink) {
+    return Native.generate(
+        session,
+        prompt,
+        maxTokens,
+        temperature,
+        topK,
+        topP,
+        minP,
+        repeatPenalty,
+        repeatWindow,
+        seed,
+        stop,
+        ignoreEnd,
+        isWhole,
+        constraintKind,
+        constraint,
+        trigger,
+        inOrder,
+        draft,
+        speculate,
+        tools,
+        replyFormat,
+        biasIds,
+        biases,
+        presencePenalty,
+        frequencyPenalty,
+        logprobs,
+        sink);
   }
 
   @NonNull
@@ -75,6 +124,14 @@ public final class GenerateOptions {
     private boolean inOrder;
     private boolean speculate;
     private Session draft;
+    private byte[] tools;
+    private byte[] replyFormat;
+    private int[] biasIds = new int[4];
+    private float[] biases = new float[4];
+    private int biasCount;
+    private float presencePenalty;
+    private float frequencyPenalty;
+    private int logprobs = -1;
 
     private Builder() {}
 
@@ -215,6 +272,17 @@ public final class GenerateOptions {
     }
 
     /**
+     * Functions that the model may call, as {@link ChatOptions.Builder#tools} has them: calls in
+     * the text are of them, with arguments that they take. The text has the marks that a {@link
+     * ReplyReader} looks for.
+     */
+    @NonNull
+    public Builder tools(@Nullable String json) {
+      tools = json == null ? null : Check.withoutZero(json, "tools");
+      return this;
+    }
+
+    /**
      * A session of a smaller model with the same tokens, which guesses likewise. A generation with
      * these options is a call on that session, too, and leaves it with tokens of this one. Null:
      * none.
@@ -222,6 +290,49 @@ public final class GenerateOptions {
     @NonNull
     public Builder draft(@Nullable Session session) {
       draft = session;
+      return this;
+    }
+
+    /**
+     * How the model writes calls and thinking, by a name of docs/answers.md; "": as its template or
+     * its tokens tell. The text has the marks of calls and thinking then, also without tools.
+     */
+    @NonNull
+    public Builder replyFormat(@Nullable String name) {
+      replyFormat = name == null ? null : Check.withoutZero(name, "replyFormat");
+      return this;
+    }
+
+    /** Adds to the logit of a token; {@code Float.NEGATIVE_INFINITY}: it never comes. */
+    @NonNull
+    public Builder bias(int id, float bias) {
+      if (biasCount == biasIds.length) {
+        biasIds = Arrays.copyOf(biasIds, 2 * biasCount);
+        biases = Arrays.copyOf(biases, 2 * biasCount);
+      }
+      biasIds[biasCount] = id;
+      biases[biasCount++] = bias;
+      return this;
+    }
+
+    /** Taken off the logits of tokens that were generated before; -100 to 100. */
+    @NonNull
+    public Builder presencePenalty(float penalty) {
+      presencePenalty = penalty;
+      return this;
+    }
+
+    /** The same for each time that they were. */
+    @NonNull
+    public Builder frequencyPenalty(float penalty) {
+      frequencyPenalty = penalty;
+      return this;
+    }
+
+    /** Whether to tell how likely each token was, and the likeliest {@code count}; up to 1000. */
+    @NonNull
+    public Builder logprobs(int count) {
+      logprobs = Check.notNegative(count, "logprobs");
       return this;
     }
 

@@ -7,9 +7,11 @@ import androidx.annotation.NonNull;
 public final class GenerateResult {
   private final String text;
   private final int[] ids;
+  private final TokenLogprobs[] logprobs;
   private final long[] numbers; // as native code orders them
 
-  GenerateResult(String text, int[] ids, long[] numbers) {
+  GenerateResult(String text, int[] ids, TokenLogprobs[] logprobs, long[] numbers) {
+    this.logprobs = logprobs;
     this.text = text;
     this.ids = ids;
     this.numbers = numbers;
@@ -25,6 +27,12 @@ public final class GenerateResult {
   @NonNull
   public int[] getIds() {
     return ids.clone();
+  }
+
+  /** How likely each token was; empty unless {@link GenerateOptions.Builder#logprobs} asked. */
+  @NonNull
+  public TokenLogprobs[] getLogprobs() {
+    return logprobs.clone();
   }
 
   public int getPromptTokens() {

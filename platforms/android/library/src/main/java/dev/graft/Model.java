@@ -251,30 +251,33 @@ public final class Model implements AutoCloseable {
   public String renderChat(@NonNull List<ChatMessage> messages, @NonNull ChatOptions options) {
     long model = enter();
     try {
-      return utf8(renderChat(model, messages, options));
+      return utf8(ChatText.render(model, messages, options));
     } finally {
       leave();
     }
   }
 
-  /** The same by a handle that is in use already. */
-  static byte[] renderChat(long model, List<ChatMessage> messages, ChatOptions options) {
+  /**
+   * Makes a reader of one reply to {@code prompt}, which is what {@link #renderChat} gave; null: of
+   * one that does not begin within the model's thinking.
+   *
+   * @param options what the prompt was rendered with: its tools and its template
+   * @param format a name of docs/answers.md; "": as the template or the model's tokens tell
+   * @throws GraftException INVALID_ARGUMENT for a format that is not known, or tools that are none
+   */
+  @NonNull
+  public ReplyReader newReplyReader(
+      @NonNull ChatOptions options, @NonNull String format, @Nullable String prompt) {
     Check.notNull(options, "options");
-    byte[][] roles = new byte[Check.notNull(messages, "messages").size()][];
-    byte[][] contents = new byte[roles.length][];
-    for (int i = 0; i < roles.length; ++i) {
-      ChatMessage message = Check.notNull(messages.get(i), "a message");
-      roles[i] = Check.withoutZero(message.getRole(), "a role");
-      contents[i] = Check.withoutZero(message.getContent(), "a message");
+    byte[] name = Check.withoutZero(format, "format");
+    byte[] text = prompt == null ? null : Check.withoutZero(prompt, "prompt");
+    long model = enter();
+    try {
+      return new ReplyReader(
+          Native.createReply(model, name, options.tools, text, options.template));
+    } finally {
+      leave();
     }
-    return Native.renderChat(
-        model,
-        roles,
-        contents,
-        options.withoutGenerationPrompt,
-        options.template,
-        options.names,
-        options.values);
   }
 
   /**

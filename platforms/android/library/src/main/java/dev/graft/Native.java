@@ -91,7 +91,21 @@ final class Native {
       boolean withoutGenerationPrompt,
       byte[] template,
       byte[][] names,
-      byte[][] values);
+      byte[][] values,
+      byte[] messages,
+      byte[] tools,
+      byte[] documents,
+      byte[] variables);
+
+  static native long createReply(
+      long model, byte[] format, byte[] tools, byte[] prompt, byte[] template);
+
+  /** Four elements for each part: see {@link ReplyReader}. */
+  static native byte[][] readReply(long reply, byte[] text, boolean isLast);
+
+  static native byte[] replyMessage(long reply);
+
+  static native void destroyReply(long reply);
 
   // ---- Sessions
 
@@ -144,6 +158,13 @@ final class Native {
       boolean inOrder,
       long draft,
       boolean speculate,
+      byte[] tools,
+      byte[] replyFormat,
+      int[] biasIds,
+      float[] biases,
+      float presencePenalty,
+      float frequencyPenalty,
+      int logprobs,
       TokenSink sink);
 
   // ---- Images

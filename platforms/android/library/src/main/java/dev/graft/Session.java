@@ -91,7 +91,12 @@ public final class Session implements AutoCloseable {
     try {
       boolean isWhole = options.wholePrompt || Native.position(session) == 0;
       return generate(
-          session, Native.tokenize(modelHandle, text, isWhole), options, options.wholePrompt, sink);
+          session,
+          Native.tokenize(modelHandle, text, isWhole),
+          options,
+          options.wholePrompt,
+          options.tools,
+          sink);
     } finally {
       turns.leave();
     }
@@ -109,45 +114,30 @@ public final class Session implements AutoCloseable {
     TokenSink sink = new TokenSink(this, listener);
     long session = turns.enter(sink);
     try {
-      return generate(session, prompt, options, options.wholePrompt, sink);
+      return generate(session, prompt, options, options.wholePrompt, options.tools, sink);
     } finally {
       turns.leave();
     }
   }
 
   private GenerateResult generate(
-      long session, int[] prompt, GenerateOptions options, boolean isWhole, TokenSink sink) {
+      long session,
+      int[] prompt,
+      GenerateOptions options,
+      boolean isWhole,
+      byte[] tools,
+      TokenSink sink) {
     Session draft = options.draft;
     if (draft == this) throw new IllegalArgumentException("draft is the session itself");
     long draftSession = draft == null ? 0 : draft.turns.enter();
     long[] numbers;
     try {
-      numbers =
-          Native.generate(
-              session,
-              prompt,
-              options.maxTokens,
-              options.temperature,
-              options.topK,
-              options.topP,
-              options.minP,
-              options.repeatPenalty,
-              options.repeatWindow,
-              options.seed,
-              options.stop,
-              options.ignoreEnd,
-              isWhole,
-              options.constraintKind,
-              options.constraint,
-              options.trigger,
-              options.inOrder,
-              draftSession,
-              options.speculate,
-              sink);
+      numbers = options.generate(session, draftSession, prompt, isWhole, tools, sink);
     } finally {
       if (draft != null) draft.turns.leave();
     }
-    GenerateResult result = new GenerateResult(sink.text(), sink.ids(), numbers);
+    GenerateResult result =
+        new GenerateResult(sink.text(), sink.ids(), sink.logprobs(), numbers);
     if (turns.isCancelled() && result.getStopReason() == StopReason.LISTENER) {
       throw GraftException.cancelled();
     }
@@ -166,7 +156,8 @@ public final class Session implements AutoCloseable {
   /**
    * Answers a conversation: all its messages so far, by the model's chat template. Of what the
    * session holds already nothing is computed again. The answer is not added to the messages: that
-   * is the caller's.
+   * is the caller's. With {@link ChatOptions.Builder#tools} a {@link ReplyReader} finds the calls
+   * in it.
    *
    * @param listener receives each token, on this thread; null: nobody does
    * @throws GraftException as {@link Model#renderChat} and {@link #generate}
@@ -181,8 +172,10 @@ public final class Session implements AutoCloseable {
     TokenSink sink = new TokenSink(this, listener);
     long session = turns.enter(sink);
     try {
-      byte[] text = Model.renderChat(modelHandle, messages, chatOptions);
-      return generate(session, Native.tokenize(modelHandle, text, false), options, true, sink);
+      byte[] text = ChatText.render(modelHandle, messages, chatOptions);
+      byte[] tools = options.tools != null ? options.tools : chatOptions.tools;
+      return generate(
+          session, Native.tokenize(modelHandle, text, false), options, true, tools, sink);
     } finally {
       turns.leave();
     }

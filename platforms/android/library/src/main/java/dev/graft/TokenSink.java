@@ -11,6 +11,8 @@ final class TokenSink {
   private final StringBuilder text = new StringBuilder();
   private int[] ids = new int[64];
   private int count;
+  private TokenLogprobs[] logprobs = {};
+  private int logprobCount;
 
   TokenSink(Session session, TokenListener listener) {
     this.session = session;
@@ -28,6 +30,18 @@ final class TokenSink {
     String piece = utf8 == null ? "" : new String(utf8, StandardCharsets.UTF_8);
     text.append(piece);
     return listener == null || listener.onToken(id, piece);
+  }
+
+  /** Called by native code before accept, if it was asked for. */
+  void logprobs(int id, float logprob, int[] ids, float[] values) {
+    if (logprobCount == logprobs.length) {
+      logprobs = Arrays.copyOf(logprobs, Math.max(64, 2 * logprobCount));
+    }
+    logprobs[logprobCount++] = new TokenLogprobs(id, logprob, ids, values);
+  }
+
+  TokenLogprobs[] logprobs() {
+    return Arrays.copyOf(logprobs, logprobCount);
   }
 
   boolean isFor(TokenListener other) {
