@@ -139,6 +139,33 @@ void AddSignatures(Seeds& seeds) {
   fs::remove(path);
 }
 
+// Replies with thinking and calls, and tools, for each format.
+void AddReplies(Seeds& seeds) {
+  constexpr std::string_view kReplies[] = {
+      "<think>a</think>b<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": "
+      "\"1\"}}\n</tool_call>",
+      "{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {\"b\": [1.5, "
+      "null]}}",
+      "[THINK]a[/THINK][TOOL_CALLS]f[CALL_ID]123456789[ARGS]{\"a\": {}}[TOOL_CALLS][{\"name\": "
+      "\"g\", \"arguments\": {}}]",
+      "<start_function_call>call:f{a:<escape>b<escape>,c:[1,{d:true}]}<end_function_call>",
+      "<|channel>thought\na<channel|><|tool_call>call:g{a:<|\"|>b<|\"|>}<tool_call|>",
+      "<|tool_call_start|>[f(a='b\\n', c=[1, None]), g()]<|tool_call_end|>x",
+      "<tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>",
+      "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>\n</tool_call>"};
+  constexpr std::string_view kTools =
+      R"([{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"string","maxLength":4},"b":{"enum":[1,"x"]},"c":{"type":"boolean"},"d":{"type":"array","items":{"type":"string","pattern":"^[a-c]+$"},"maxItems":2},"e":{"type":"object","properties":{"k":{"type":"integer","maximum":9}},"required":["k"]}},"required":["a"]}},{"type":"function","function":{"name":"g"}}])";
+  for (char format = 0; format < 13; ++format) {
+    for (const std::string_view reply : kReplies) {
+      seeds.Add("reply", std::string({format, '\x06'}) + std::string(reply));
+    }
+    for (char order = 0; order < 2; ++order) {
+      const auto first = static_cast<char>(2 * format + order);
+      seeds.Add("tools", std::string({first, 'q'}) + std::string(kTools));
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -153,6 +180,7 @@ int main(int argc, char** argv) {
   AddTexts(seeds);
   AddConstraints(seeds);
   AddSignatures(seeds);
+  AddReplies(seeds);
   // A mask, ids and types of two texts; an image; numbers out of range.
   seeds.Add("forward_inputs",
             std::string_view("\1\0\1\2\2\4\5\6\7\1\2\3\1\1\1\2\2\4\1\1\1\0\1\1", 24));
