@@ -30,9 +30,9 @@ bool AddObject(const JsonTree& tree, JsonId id, std::vector<ToolCall>* calls) {
   if (arguments == kNoJson) arguments = tree.Find(function, "parameters");
   if (arguments == kNoJson) return false;
   if (tree[arguments].type == JsonType::kString) {  // JSON within a text
-    const Result<JsonTree> written = JsonTree::Parse(tree[arguments].text);
-    if (!written.ok() || !written->IsObject(0)) return false;
-    call.arguments = written->Text(0);
+    JsonTree written;
+    if (!ReadTree(tree[arguments].text, &written) || !written.IsObject(0)) return false;
+    call.arguments = written.Text(0);
   } else if (tree.IsObject(arguments)) {
     call.arguments = tree.Text(arguments);
   } else {
@@ -43,11 +43,11 @@ bool AddObject(const JsonTree& tree, JsonId id, std::vector<ToolCall>* calls) {
 }
 
 bool ReadJson(std::string_view body, std::vector<ToolCall>* calls) {
-  const Result<JsonTree> tree = JsonTree::Parse(body);
-  if (!tree.ok()) return false;
-  if ((*tree)[0].type != JsonType::kArray) return AddObject(*tree, 0, calls);
-  for (const JsonId item : (*tree)[0].items) {
-    if (!AddObject(*tree, item, calls)) return false;
+  JsonTree tree;
+  if (!ReadTree(body, &tree)) return false;
+  if (tree[0].type != JsonType::kArray) return AddObject(tree, 0, calls);
+  for (const JsonId item : tree[0].items) {
+    if (!AddObject(tree, item, calls)) return false;
   }
   return true;
 }
@@ -55,8 +55,8 @@ bool ReadJson(std::string_view body, std::vector<ToolCall>* calls) {
 /// Adds a call whose arguments were written as JSON here: a name twice shows only now.
 bool AddChecked(ToolCall call, std::vector<ToolCall>* calls) {
   if (call.name.empty() || call.name.size() > kMaxCallNameBytes) return false;
-  const Result<JsonTree> tree = JsonTree::Parse(call.arguments);
-  if (!tree.ok() || !tree->IsObject(0)) return false;
+  JsonTree tree;
+  if (!ReadTree(call.arguments, &tree) || !tree.IsObject(0)) return false;
   calls->push_back(std::move(call));
   return true;
 }
@@ -101,9 +101,9 @@ bool ReadHead(std::string_view body, std::vector<ToolCall>* calls) {
   call.name = reader.TakeName();
   if (reader.TakeText("[CALL_ID]")) call.id = reader.TakeName();
   reader.TakeText("[ARGS]");
-  const Result<JsonTree> tree = JsonTree::Parse(reader.rest());
-  if (!tree.ok()) return false;
-  call.arguments = tree->Text(0);
+  JsonTree tree;
+  if (!ReadTree(reader.rest(), &tree)) return false;
+  call.arguments = tree.Text(0);
   return AddChecked(std::move(call), calls);
 }
 

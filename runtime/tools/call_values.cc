@@ -6,7 +6,6 @@
 
 #include "runtime/base/utf8.h"
 #include "runtime/constrain/characters.h"
-#include "runtime/constrain/json/json_tree.h"
 #include "runtime/tools/call_body.h"
 
 namespace graft::runtime {
@@ -24,15 +23,21 @@ int DigitOf(char c) {
 
 }  // namespace
 
+bool ReadTree(std::string_view text, JsonTree* tree) {
+  Result<JsonTree> read = JsonTree::Parse(text);
+  if (read.ok()) *tree = std::move(read).value();
+  return read.ok();
+}
+
 std::string LiteralAsJson(std::string_view text) {
   constexpr std::pair<std::string_view, std::string_view> kWords[] = {
       {"True", "true"}, {"False", "false"}, {"None", "null"}};
   for (const auto& [word, json] : kWords) {
     if (text == word) return std::string(json);
   }
-  const Result<JsonTree> tree = JsonTree::Parse(text);
-  if (!tree.ok() || (*tree)[0].type == JsonType::kString) return std::string();
-  return tree->Text(0);
+  JsonTree tree;
+  if (!ReadTree(text, &tree) || tree[0].type == JsonType::kString) return std::string();
+  return tree.Text(0);
 }
 
 void ValueReader::SkipSpace() {

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/constrain/json/json_tree.h"
+
 namespace graft::runtime {
 
 class ValueReader {
@@ -42,6 +44,9 @@ class ValueReader {
   std::string_view quote_;
   size_t at_ = 0;
 };
+
+/// False: `text` is no JSON.
+bool ReadTree(std::string_view text, JsonTree* tree);
 
 /// What `text` is as JSON if it is a literal of JSON or Python that is no text; empty if it is not.
 std::string LiteralAsJson(std::string_view text);

@@ -21,68 +21,58 @@ using Symbol = GrammarSymbol;
 constexpr size_t kMaxArguments = 1000;
 constexpr size_t kMaxNested = 32;  // schemas within schemas, in kBraces
 
+/// What stands around arguments, and in forms that are not JSON before, within, between and behind
+/// each of them. In patterns a sign stands for something: N the function's name, A what format calls
+/// arguments, _ a space or none, ~ a line's end or none; the others as FromPattern has them.
+struct FormText {
+  std::string_view head, tail;
+  std::string_view before, between, comma, end;
+};
+constexpr FormText kObjectText = {"{\"!\":_\"N\",_\"A\":_", "}", "", "", "", ""};
+constexpr FormText kListText = {kObjectText.head, "@}", "", "", "", ""};
+
+FormText TextOf(CallForm form) {
+  switch (form) {
+    case CallForm::kObject:
+      break;
+    case CallForm::kList:
+      return kListText;
+    case CallForm::kHead:
+      return {"N#&", "", "", "", "", ""};
+    case CallForm::kPython:
+      return {"N(", ")", "", "=", ", ", ""};
+    case CallForm::kBraces:
+      return {"?N{", "}", "", ":", ",", ""};
+    case CallForm::kElements:
+      return {"^N>\n", "~$", "<parameter=", ">\n", "\n", "</parameter>"};
+    case CallForm::kPairs:
+      return {"N\n", "~", "<arg_key>", "</arg_key>\n<arg_value>", "\n", "</arg_value>"};
+  }
+  return kObjectText;
+}
+
 /// The calls of one tool.
 class ToolCompiler {
  public:
   ToolCompiler(const ReplyFormat& format, JsonTree tree, bool in_order, Grammar* grammar)
       : format_(format),
+        form_(TextOf(format.form)),
         tree_(tree),
         in_order_(in_order),
         compiler_(std::move(tree), in_order, grammar),
         grammar_(*grammar),
         pool_(grammar->pool()) {
-    space_ = pool_.Optional(pool_.Literal(" "));
     any_character_ = MakeAnyCharacter(&pool_, Spelling::kText);
   }
 
   /// The rule of a call.
-  Result<RuleId> Compile(const std::string& name) {
-    const auto with_name = [&](std::string_view before, std::string_view behind) {
-      return Text(std::string(before).append(name).append(behind));
-    };
-    const auto optional = [&](std::string_view text) { return pool_.Optional(Text(text)); };
-    Expression head = kEmpty;
-    Expression tail = kEmpty;
-    switch (format_.form) {
-      case CallForm::kObject:
-      case CallForm::kList:
-        head = Join({Text("{\"name\":"), space_, with_name("\"", "\","), space_,
-                     Text("\"" + std::string(format_.arguments) + "\":"), space_});
-        // Some models give a list's calls ids.
-        tail = format_.form == CallForm::kList
-                   ? pool_.Optional(Join({Text(", \"id\": \""), NineCharacters(), Text("\"")}))
-                   : kEmpty;
-        tail = Join({tail, Text("}")});
-        break;
-      case CallForm::kHead:
-        head = Join({Text(name), pool_.Optional(Join({Text("[CALL_ID]"), NineCharacters()})),
-                     Text("[ARGS]")});
-        break;
-      case CallForm::kPython:
-        head = with_name("", "(");
-        tail = Text(")");
-        members_ = {"", "=", ", ", ""};
-        break;
-      case CallForm::kBraces:
-        head = with_name("call:", "{");
-        tail = Text("}");
-        members_ = {"", ":", ",", ""};
-        break;
-      case CallForm::kElements:
-        head = with_name(kElementsOpen, ">\n");
-        tail = Join({optional("\n"), Text(kElementsClose)});
-        members_ = {"<parameter=", ">\n", "\n", "</parameter>"};
-        break;
-      case CallForm::kPairs:
-        head = with_name("", "\n");
-        tail = optional("\n");
-        members_ = {"<arg_key>", "</arg_key>\n<arg_value>", "\n", "</arg_value>"};
-        break;
-    }
+  Result<RuleId> Compile(std::string_view name) {
+    const Expression head = FromPattern(form_.head, name);
+    const Expression tail = FromPattern(form_.tail, name);
     // Those without members of their own take JSON.
-    const bool is_json = members_.between.empty();
+    const bool is_json = form_.between.empty();
     GRAFT_ASSIGN_OR_RETURN(const RuleId arguments,
-                           is_json ? compiler_.CompileAt(0) : Members(0, 0, members_.before));
+                           is_json ? compiler_.CompileAt(0) : Members(0, 0, form_.before));
     const RuleId call = grammar_.NewRule();
     grammar_.AddWay(call, {Is(head), Grammar::Call(arguments), Is(tail)});
     return call;
@@ -92,12 +82,61 @@ class ToolCompiler {
   static Symbol Is(Expression e) { return Grammar::Is(e); }
   Expression Text(std::string_view text) { return pool_.Literal(text); }
 
-  Expression NineCharacters() {
+  /// The text of a pattern of FormText.
+  Expression FromPattern(std::string_view pattern, std::string_view name) {
+    Expression all = kEmpty;
+    for (size_t i = pattern.size(); i-- > 0;) {
+      const std::string_view c = pattern.substr(i, 1);
+      Expression part = kEmpty;
+      switch (c[0]) {
+        case 'N':
+          part = Text(name);
+          break;
+        case 'A':
+          part = Text(format_.arguments);
+          break;
+        case '_':
+          part = pool_.Optional(Text(" "));
+          break;
+        case '~':
+          part = pool_.Optional(Text("\n"));
+          break;
+        case '#':
+          part = NineCharacters("[CALL_ID]", "");
+          break;
+        case '@':
+          part = NineCharacters(", \"id\": \"", "\"");
+          break;
+        case '!':
+          part = Text("name");
+          break;
+        case '?':
+          part = Text("call:");
+          break;
+        case '^':
+          part = Text(kElementsOpen);
+          break;
+        case '$':
+          part = Text(kElementsClose);
+          break;
+        case '&':
+          part = Text("[ARGS]");
+          break;
+        default:
+          part = Text(c);
+      }
+      all = pool_.Concat(part, all);
+    }
+    return all;
+  }
+
+  /// An id, as some models give calls, or nothing.
+  Expression NineCharacters(std::string_view before, std::string_view behind) {
     ByteSet set;
     set.AddRange('0', '9');
     set.AddRange('A', 'Z');
     set.AddRange('a', 'z');
-    return pool_.Repeat(pool_.Bytes(set), 9, 9);
+    return pool_.Optional(Join({Text(before), pool_.Repeat(pool_.Bytes(set), 9, 9), Text(behind)}));
   }
 
   Expression Join(std::initializer_list<Expression> parts) {
@@ -125,7 +164,7 @@ class ToolCompiler {
     }
     MemberList list;
     list.in_order = in_order_;
-    list.comma = Text(members_.comma);
+    list.comma = Text(form_.comma);
     const uint32_t index = grammar_.NewMembers(list);
     for (size_t i = 0; i < values.size(); ++i) {
       const std::string& name = members[i].first;
@@ -133,7 +172,7 @@ class ToolCompiler {
       if (required != kNoJson) {
         for (const JsonId item : tree_[required].items) is_required |= tree_[item].text == name;
       }
-      grammar_.AddMember(index, Text(std::string(before).append(name).append(members_.between)),
+      grammar_.AddMember(index, Text(std::string(before).append(name).append(form_.between)),
                          values[i], is_required);
     }
     grammar_.AddWay(rule, {Grammar::Members(index)});
@@ -159,9 +198,9 @@ class ToolCompiler {
     if (type == "string" && !is_python) {
       const std::string_view quote = format_.quote;
       GRAFT_ASSIGN_OR_RETURN(const Expression body,
-                             PlainText(schema, members_.end.empty() ? quote : members_.end));
+                             PlainText(schema, form_.end.empty() ? quote : form_.end));
       // In kElements the end stands on a line of its own.
-      const std::string before = members_.end.empty() ? std::string(quote) : std::string();
+      const std::string before = form_.end.empty() ? std::string(quote) : std::string();
       grammar_.AddWay(rule, {Is(Text(before)), Is(body), Is(Text(Behind(before)))});
       return rule;
     }
@@ -180,8 +219,8 @@ class ToolCompiler {
 
   /// What stands behind a value.
   std::string Behind(const std::string& quote) const {
-    if (format_.form == CallForm::kElements) return "\n" + std::string(members_.end);
-    return members_.end.empty() ? quote : std::string(members_.end);
+    if (format_.form == CallForm::kElements) return "\n" + std::string(form_.end);
+    return form_.end.empty() ? quote : std::string(form_.end);
   }
 
   /// An object or a list within kBraces. False: neither.
@@ -245,17 +284,13 @@ class ToolCompiler {
   }
 
   const ReplyFormat& format_;
+  const FormText form_;
   const JsonTree tree_;
   const bool in_order_;
   SchemaCompiler compiler_;
   Grammar& grammar_;
   ExpressionPool& pool_;
-  Expression space_ = kEmpty;
   Expression any_character_ = kEmpty;
-  /// What stands before, within, between and behind arguments in forms that are not JSON.
-  struct {
-    std::string_view before, between, comma, end;
-  } members_;
 };
 
 /// The schema of a tool's arguments, which are an object whatever it says.
