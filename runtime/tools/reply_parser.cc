@@ -8,6 +8,7 @@ namespace graft::runtime {
 namespace {
 
 constexpr size_t kMaxSpaceBytes = 4096;  // that are held back
+constexpr std::string_view kSpace = " \t\r\n";
 constexpr size_t kMaxRescans = 64;
 constexpr size_t kPieceBytes = 4096;
 // Behind one call of a list without brackets comes another behind one of these.
@@ -83,7 +84,7 @@ void ReplyParser::Tell(std::string_view text, ReplySink* sink) {
   if (place_ == Place::kThinking) {
     sink->OnThinking(text);
   } else {
-    has_text_ = true;
+    has_text_ = has_text_ || text.find_first_not_of(kSpace) != std::string_view::npos;
     sink->OnText(text);
   }
 }
@@ -100,9 +101,11 @@ void ReplyParser::Emit(std::string_view text, ReplySink* sink) {
   if (end > 0) {
     space_.append(text.substr(0, end));
     Tell(std::exchange(space_, std::string()), sink);
+    has_long_space_ = false;
   }
   space_.append(text.substr(end));
-  if (space_.size() > kMaxSpaceBytes) Tell(std::exchange(space_, std::string()), sink);
+  has_long_space_ = has_long_space_ || space_.size() > kMaxSpaceBytes;
+  if (has_long_space_ && !space_.empty()) Tell(std::exchange(space_, std::string()), sink);
 }
 
 void ReplyParser::BeginCall(std::string_view mark) {
@@ -212,9 +215,9 @@ bool ReplyParser::StepBehindCall(bool is_last) {
     return true;
   }
   if (format_.is_bare && kBetweenBareCalls.find(rest[0]) != std::string_view::npos) {
-    const size_t next = rest.find_first_not_of(" \t\r\n", 1);
+    const size_t next = rest.find_first_not_of(kSpace, 1);
     if (next == std::string_view::npos && !is_last && rest.size() <= kMaxSpaceBytes) return false;
-    if (next != std::string_view::npos && rest[next] == '{') {
+    if (next <= kMaxSpaceBytes && rest[next] == '{') {
       Take(next);
       BeginCall({});
       return true;

@@ -68,7 +68,8 @@ class ReplyParser {
   Place place_ = Place::kText;
   std::string buffer_;  // what has come and is not done with, behind the first taken_ bytes
   size_t taken_ = 0;
-  std::string space_;  // white space that may be part of the text
+  std::string space_;            // white space that may be part of the text
+  bool has_long_space_ = false;  // too much to be held back
   bool skips_space_ = false;
   bool has_text_ = false;
   size_t rescans_ = 0;  // of calls that were none
