@@ -28,6 +28,9 @@ struct FormText {
   std::string_view head, tail;
   std::string_view before, between, comma, end;
 };
+constexpr std::pair<char, std::string_view> kSigns[] = {
+    {'_', " "},           {'~', "\n"},           {'!', "name"},  {'?', "call:"},
+    {'^', kElementsOpen}, {'$', kElementsClose}, {'&', "[ARGS]"}};
 constexpr FormText kObjectText = {"{\"!\":_\"N\",_\"A\":_", "}", "", "", "", ""};
 constexpr FormText kListText = {kObjectText.head, "@}", "", "", "", ""};
 
@@ -86,45 +89,15 @@ class ToolCompiler {
   Expression FromPattern(std::string_view pattern, std::string_view name) {
     Expression all = kEmpty;
     for (size_t i = pattern.size(); i-- > 0;) {
-      const std::string_view c = pattern.substr(i, 1);
-      Expression part = kEmpty;
-      switch (c[0]) {
-        case 'N':
-          part = Text(name);
-          break;
-        case 'A':
-          part = Text(format_.arguments);
-          break;
-        case '_':
-          part = pool_.Optional(Text(" "));
-          break;
-        case '~':
-          part = pool_.Optional(Text("\n"));
-          break;
-        case '#':
-          part = NineCharacters("[CALL_ID]", "");
-          break;
-        case '@':
-          part = NineCharacters(", \"id\": \"", "\"");
-          break;
-        case '!':
-          part = Text("name");
-          break;
-        case '?':
-          part = Text("call:");
-          break;
-        case '^':
-          part = Text(kElementsOpen);
-          break;
-        case '$':
-          part = Text(kElementsClose);
-          break;
-        case '&':
-          part = Text("[ARGS]");
-          break;
-        default:
-          part = Text(c);
-      }
+      const char sign = pattern[i];
+      std::string_view text = pattern.substr(i, 1);
+      for (const auto& [each, meaning] : kSigns) text = each == sign ? meaning : text;
+      if (sign == 'N') text = name;
+      if (sign == 'A') text = format_.arguments;
+      const bool is_optional = sign == '_' || sign == '~';
+      Expression part = is_optional ? pool_.Optional(Text(text)) : Text(text);
+      if (sign == '#') part = NineCharacters("[CALL_ID]", "");
+      if (sign == '@') part = NineCharacters(", \"id\": \"", "\"");
       all = pool_.Concat(part, all);
     }
     return all;
@@ -168,6 +141,11 @@ class ToolCompiler {
     const uint32_t index = grammar_.NewMembers(list);
     for (size_t i = 0; i < values.size(); ++i) {
       const std::string& name = members[i].first;
+      if (name.empty() || !std::ranges::all_of(name, IsCallNameByte)) {
+        return Error(StatusCode::kUnsupported,
+                     "the property \"%.60s\" has a name that this form of calls cannot write",
+                     name.c_str());
+      }
       bool is_required = false;
       if (required != kNoJson) {
         for (const JsonId item : tree_[required].items) is_required |= tree_[item].text == name;
@@ -179,42 +157,78 @@ class ToolCompiler {
     return rule;
   }
 
-  std::string_view TypeOf(JsonId schema) const {
-    const JsonId type = tree_.Find(schema, "type");
-    if (type != kNoJson) return tree_[type].text;
+  /// What references within the schema lead to.
+  JsonId Followed(JsonId schema) const {
+    for (size_t i = 0; i < kMaxNested; ++i) {
+      const JsonId reference = tree_.Find(schema, "$ref");
+      if (reference == kNoJson || !tree_[reference].text.starts_with('#')) break;
+      const JsonId target = tree_.At(std::string_view(tree_[reference].text).substr(1));
+      if (target == kNoJson) break;
+      schema = target;
+    }
+    return schema;
+  }
+
+  /// Values that a schema counts up; empty: it does not.
+  std::vector<JsonId> ChoicesOf(JsonId schema) const {
+    if (const JsonId one = tree_.Find(schema, "const"); one != kNoJson) return {one};
     const JsonId choices = tree_.Find(schema, "enum");
-    const bool are_texts =
-        choices != kNoJson && std::ranges::all_of(tree_[choices].items, [&](JsonId item) {
-          return tree_[item].type == JsonType::kString;
-        });
-    return are_texts ? "string" : "";
+    return choices == kNoJson ? std::vector<JsonId>() : tree_[choices].items;
   }
 
   /// A value in the form's own spelling.
   Result<RuleId> Value(JsonId schema, size_t depth) {
-    const std::string_view type = TypeOf(schema);
+    schema = Followed(schema);
+    const JsonId named = tree_.Find(schema, "type");
+    const std::string_view type = named == kNoJson ? std::string_view() : tree_[named].text;
     const RuleId rule = grammar_.NewRule();
     const bool is_python = format_.form == CallForm::kPython;
-    if (type == "string" && !is_python) {
-      const std::string_view quote = format_.quote;
-      GRAFT_ASSIGN_OR_RETURN(const Expression body,
-                             PlainText(schema, form_.end.empty() ? quote : form_.end));
-      // In kElements the end stands on a line of its own.
-      const std::string before = form_.end.empty() ? std::string(quote) : std::string();
-      grammar_.AddWay(rule, {Is(Text(before)), Is(body), Is(Text(Behind(before)))});
+    if (type == "boolean" && is_python) {
+      grammar_.AddWay(rule, {Is(pool_.Or(Text("True"), Text("False")))});
       return rule;
     }
-    if (format_.form == CallForm::kBraces && depth < kMaxNested) {
+    const std::vector<JsonId> choices = ChoicesOf(schema);
+    if (!is_python && !choices.empty()) {
+      for (const JsonId choice : choices) {
+        const bool is_text = tree_[choice].type == JsonType::kString;
+        AddValue(
+            rule,
+            is_text ? pool_.And(Text(tree_[choice].text), FreeText()) : Text(tree_.Text(choice)),
+            is_text);
+      }
+      return rule;
+    }
+    if (!is_python && type == "string") {
+      GRAFT_ASSIGN_OR_RETURN(const Expression body, PlainText(schema));
+      AddValue(rule, body, true);
+      return rule;
+    }
+    const bool is_scalar =
+        type == "integer" || type == "number" || type == "null" || type == "boolean";
+    if (format_.form == CallForm::kBraces && !is_scalar) {
       GRAFT_ASSIGN_OR_RETURN(const bool is_built, Nested(rule, schema, type, depth));
       if (is_built) return rule;
     }
-    if (type == "boolean" && is_python) {
-      grammar_.AddWay(rule, {Is(pool_.Or(Text("True"), Text("False")))});
+    // Where neither text nor JSON is said, marks tell texts from others, or all is text.
+    if (!is_python && !is_scalar && (type.empty() || format_.form == CallForm::kBraces)) {
+      AddValue(rule, FreeText(), true);
+      if (format_.form != CallForm::kBraces) return rule;
+      for (const char* word : {"true", "false", "null"}) AddValue(rule, Text(word), false);
+      GRAFT_ASSIGN_OR_RETURN(const Expression number,
+                             ParseRegex(&pool_, "-?(0|[1-9][0-9]*)(\\.[0-9]+)?",
+                                        {Spelling::kText, /*is_anchored=*/true}));
+      AddValue(rule, number, false);
       return rule;
     }
     GRAFT_ASSIGN_OR_RETURN(const RuleId json, compiler_.CompileAt(schema));
     grammar_.AddWay(rule, {Grammar::Call(json), Is(Text(Behind("")))});
     return rule;
+  }
+
+  void AddValue(RuleId rule, Expression body, bool is_text) {
+    const bool is_quoted = is_text && form_.end.empty();
+    const std::string quote(is_quoted ? format_.quote : std::string_view());
+    grammar_.AddWay(rule, {Is(Text(quote)), Is(body), Is(Text(Behind(quote)))});
   }
 
   /// What stands behind a value.
@@ -223,8 +237,9 @@ class ToolCompiler {
     return form_.end.empty() ? quote : std::string(form_.end);
   }
 
-  /// An object or a list within kBraces. False: neither.
+  /// An object or a list within kBraces. False: neither, or too deep.
   Result<bool> Nested(RuleId rule, JsonId schema, std::string_view type, size_t depth) {
+    if (depth >= kMaxNested) return false;
     if (type == "object") {
       GRAFT_ASSIGN_OR_RETURN(const RuleId inner, Members(schema, depth + 1, ""));
       grammar_.AddWay(rule, {Is(Text("{")), Grammar::Call(inner), Is(Text("}"))});
@@ -260,21 +275,23 @@ class ToolCompiler {
     return static_cast<uint32_t>(std::min<uint64_t>(count, kUnbounded - 1));
   }
 
-  /// A text without quotes or escapes, in which `end` does not stand.
-  Result<Expression> PlainText(JsonId schema, std::string_view end) {
-    if (const JsonId choices = tree_.Find(schema, "enum"); choices != kNoJson) {
-      std::vector<std::string> texts;
-      for (const JsonId item : tree_[choices].items) texts.push_back(tree_[item].text);
-      return pool_.AnyOf(std::move(texts));
+  /// Any text in which nothing stands that would end it.
+  Expression FreeText() {
+    const Expression any = pool_.Repeat(any_character_, 0);
+    std::vector<Expression> parts = {any};
+    for (const std::string_view end :
+         {form_.end.empty() ? format_.quote : form_.end,
+          format_.form == CallForm::kElements ? kElementsClose : format_.close}) {
+      if (!end.empty()) parts.push_back(pool_.Not(Join({any, Text(end), any})));
     }
-    if (const JsonId one = tree_.Find(schema, "const"); one != kNoJson) {
-      return Text(tree_[one].text);
-    }
+    return pool_.And(parts);
+  }
+
+  /// A text without quotes or escapes.
+  Result<Expression> PlainText(JsonId schema) {
     GRAFT_ASSIGN_OR_RETURN(const uint32_t least, Count(schema, "minLength", 0));
     GRAFT_ASSIGN_OR_RETURN(const uint32_t most, Count(schema, "maxLength", kUnbounded));
-    const Expression any = pool_.Repeat(any_character_, 0);
-    std::vector<Expression> parts = {pool_.Repeat(any_character_, least, most),
-                                     pool_.Not(Join({any, Text(end), any}))};
+    std::vector<Expression> parts = {pool_.Repeat(any_character_, least, most), FreeText()};
     if (const JsonId pattern = tree_.Find(schema, "pattern"); pattern != kNoJson) {
       GRAFT_ASSIGN_OR_RETURN(const Expression matched,
                              ParseRegex(&pool_, tree_[pattern].text, RegexOptions()));

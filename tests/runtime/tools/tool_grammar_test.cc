@@ -101,6 +101,31 @@ TEST_SUITE("text/tool_grammar") {
           kNested);
   }
 
+  TEST_CASE("what a schema leaves open, in forms that are not JSON") {
+    constexpr std::string_view kOpen =
+        R"([{"name": "f", "parameters": {"properties": {"a": {}, "b": {"enum": [1, "x", null]}, "c": {"type": ["string", "null"]},
+          "d": {"type": "array"}, "e": {"$ref": "#/$defs/n"}}, "$defs": {"n": {"type": "integer", "minimum": 5}}}}])";
+    Check("functiongemma",
+          {"call:f{a:<escape>\"}<escape>}<end_function_call>",
+           "call:f{a:-1.5,b:1}<end_function_call>",
+           "call:f{b:<escape>x<escape>,c:null,d:<escape>[<escape>,e:7}<end_function_call>"},
+          {"call:f{a:\"x\"}<end_function_call>", "call:f{b:2}<end_function_call>",
+           "call:f{b:x}<end_function_call>", "call:f{e:4}<end_function_call>"},
+          kOpen);
+    Check("qwen-coder",
+          {"\n<function=f>\n<parameter=a>\n<b>\n\n</parameter>\n</function>\n</tool_call>",
+           "\n<function=f>\n<parameter=b>\nx\n</parameter>\n<parameter=e>\n5\n</parameter>\n</"
+           "function>\n</tool_call>"},
+          {"\n<function=f>\n<parameter=b>\ny\n</parameter>\n</function>\n</tool_call>",
+           "\n<function=f>\n<parameter=a>\n</function>\n</parameter>\n</function>\n</tool_call>"},
+          kOpen);
+    const ToolSet odd =
+        ToolSet::Parse(R"([{"name": "f", "parameters": {"properties": {"a=b": {}}}}])").value();
+    CheckRefused(CompileTools(odd, *FindReplyFormat("lfm2"), false, ""), StatusCode::kUnsupported,
+                 "\"a=b\"");
+    CHECK(CompileTools(odd, *FindReplyFormat("hermes"), false, "").ok());
+  }
+
   TEST_CASE("a call, or an answer that is JSON") {
     Check(
         "hermes",
