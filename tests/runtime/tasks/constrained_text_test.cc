@@ -112,7 +112,7 @@ TEST_SUITE("text/constrained_text") {
     options.format = runtime::FindReplyFormat("llama");
     options.in_order = true;
     Bed bed(next);
-    const auto result = bed.Run(options, 0, 1, 60);
+    const auto result = bed.Run(options, 0, 1, 230);
     REQUIRE(result.ok());
     CHECK_MESSAGE(bed.text.starts_with("{\"name\":"), bed.text);
     std::string packed;
