@@ -4,7 +4,7 @@
 #   portable_text.sh REPOSITORY
 set -uo pipefail
 cd "$1" || exit 1
-allowed='(git-lfs\.)?github\.com|www\.debian\.org|www\.unicode\.org|arxiv\.org|www\.apache\.org|huggingface\.co|schemas\.android\.com|www\.w3\.org'   # upstreams, the first line of a Git LFS pointer, papers, the licence, the name spaces of Android's manifests and of SVG
+allowed='(git-lfs\.)?github\.com|www\.debian\.org|www\.unicode\.org|arxiv\.org|www\.apache\.org|huggingface\.co|schemas\.android\.com|www\.w3\.org|in-toto\.io|model'   # upstreams, the first line of a Git LFS pointer, papers, the licence, the name spaces of Android's manifests and of SVG, the names of types in a signed bundle (model_signing's has no dot)
 
 if git rev-parse --git-dir >/dev/null 2>&1; then files() { git ls-files -z; }; else files() { find . -name .git -prune -o -path ./build -prune -o -type f -print0; }; fi
 failures=0
