@@ -102,6 +102,8 @@ uint64_t* OpChecker::BoundOf(uint32_t input) {
       return &facts_.source_vocabulary;
     case Origin::kSourcePositions:
       return &facts_.source_positions;
+    case Origin::kImagePositions:
+      return &facts_.image_positions;
     default:
       return nullptr;
   }
@@ -178,6 +180,15 @@ Status OpChecker::ExpectTokenRows() const {
   const fb::Value* tokens = RoleInput(fb::InputRole::TokenIds);
   if (tokens != nullptr && SameRows(Input(0), *tokens)) return OkStatus();
   return OpError("needs %.100s to have one row for each token", Input(0).name()->c_str());
+}
+
+bool OpChecker::HasRowsOf(const fb::Value& value, fb::InputRole role) const {
+  return RoleInput(role) != nullptr && SameRows(value, *RoleInput(role));
+}
+
+Status OpChecker::ExpectPatchRows(const fb::Value& value) const {
+  if (HasRowsOf(value, fb::InputRole::ImagePatches)) return OkStatus();
+  return OpError("needs %.100s to have one row for each patch", value.name()->c_str());
 }
 
 Status OpChecker::ExpectOrigin(uint32_t input, Origin origin, const char* role) const {

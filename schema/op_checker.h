@@ -43,6 +43,8 @@ enum class Origin : uint8_t {
   kSourceIds,
   kSourcePositions,
   kSourceFeatures,
+  kImagePatches,
+  kImagePositions,
   kComputed,
   kSelectedPositions  // of output rows
 };
@@ -95,6 +97,10 @@ class OpChecker {
   Status ExpectOrigin(uint32_t input, Origin origin, const char* role) const;
   /// The operand is positions: the graph input, or those of output rows.
   Status ExpectPositions(uint32_t input) const;
+  /// The operand has one row for each patch of an image.
+  Status ExpectPatchRows(const fb::Value& value) const;
+  /// The rows of a value are those of the graph input of `role`.
+  bool HasRowsOf(const fb::Value& value, fb::InputRole role) const;
   Result<const fb::Tensor*> TensorAt(int32_t index, const char* what) const;
   /// An f32 tensor of one dimension; elements 0: any number.
   Status ExpectVector(int32_t index, int64_t elements, const char* what,
@@ -134,5 +140,7 @@ Status CheckKind(OpChecker& op);
 Status CheckStateKind(OpChecker& op);
 /// The same for the kinds of a mixture of experts: Route and ExpertLinear.
 Status CheckExperts(OpChecker& op);
+/// The same of what images become: MergePatches and PlaceImages.
+Status CheckPictureKind(OpChecker& op);
 
 }  // namespace graft::schema

@@ -6,6 +6,7 @@
 
 #include "schema/checked_math.h"
 #include "schema/generated/model_generated.h"
+#include "schema/ops/verify_pictures.h"
 #include "schema/ops/verify_source.h"
 #include "schema/verify_graph.h"
 #include "schema/verify_task.h"
@@ -244,6 +245,7 @@ Result<VerifiedModel> Verify(std::span<const uint8_t> bytes) {
   GRAFT_RETURN_IF_ERROR(CheckTask(model, facts));
   GRAFT_RETURN_IF_ERROR(CheckTarget(model, facts));
   GRAFT_RETURN_IF_ERROR(CheckProbes(model, facts));
+  GRAFT_RETURN_IF_ERROR(CheckPictures(model, facts));
   if (model.tokenizer() != nullptr) {
     if (Status status = VerifyTokenizer(*model.tokenizer(), facts.vocabulary); !status.ok()) {
       return status.WithContext("tokenizer");

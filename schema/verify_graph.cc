@@ -38,6 +38,7 @@ class GraphChecker final : public OpChecker {
   Status CheckInput(uint32_t index);
   Status CheckInputsOfTexts() const;
   Status CheckInputsOfSource();
+  Status CheckInputsOfImages() const;
   Status CheckCachesOfSource() const;
   Status CheckOp();
   Status CheckOutputs() const;
@@ -171,7 +172,9 @@ Status GraphChecker::CheckInputs() {
       continue;
     return Error(StatusCode::kCorrupt, "token ids and positions have different dimensions");
   }
+  facts_.image_patches = RoleInput(fb::InputRole::ImagePatches);
   GRAFT_RETURN_IF_ERROR(CheckInputsOfSource());
+  GRAFT_RETURN_IF_ERROR(CheckInputsOfImages());
   return CheckInputsOfTexts();
 }
 
@@ -200,6 +203,7 @@ Status GraphChecker::CheckInput(uint32_t index) {
   const fb::Value& value = *graph_.values()->Get(input.value());
   roles_[role] = &value;
   if (input.role() == fb::InputRole::SourceFeatures) return OkStatus();  // CheckInputsOfSource
+  if (input.role() == fb::InputRole::ImagePatches) return OkStatus();    // CheckInputsOfImages
   if (value.type() != fb::ElementType::Int32 || value.shape()->size() != 1 ||
       value.shape()->Get(0)->symbol() < 0) {
     return Error(
@@ -246,6 +250,38 @@ Status GraphChecker::CheckInputsOfSource() {
         "a graph with a source takes nothing but that and tokens, but %.200s is of role %s",
         graph_.values()->Get(static_cast<uint32_t>(input->value()))->name()->c_str(),
         fb::EnumNameInputRole(input->role()));
+  }
+  return OkStatus();
+}
+
+// Patches have rows of their own: what is computed of them reaches tokens by PlaceImages alone.
+Status GraphChecker::CheckInputsOfImages() const {
+  const fb::Value* patches = facts_.image_patches;
+  const fb::Value* places = RoleInput(fb::InputRole::ImagePositions);
+  if (patches == nullptr) {
+    if (places == nullptr) return OkStatus();
+    return Error(StatusCode::kCorrupt, "places of patches need the patches");
+  }
+  const auto& shape = *patches->shape();
+  if (patches->type() != fb::ElementType::Float32 || shape.size() != 2 ||
+      shape.Get(0)->symbol() < 0 || shape.Get(1)->symbol() >= 0) {
+    return Error(StatusCode::kCorrupt, "patches of images (%.200s) must be f32 of [patches, width]",
+                 patches->name()->c_str());
+  }
+  const auto has_their_rows = [&](fb::InputRole role) {
+    return RoleInput(role) != nullptr && SameRows(*patches, *RoleInput(role));
+  };
+  if (RoleInput(fb::InputRole::TokenIds) == nullptr || facts_.has_source() ||
+      facts_.text_ends != nullptr || has_their_rows(fb::InputRole::TokenIds) ||
+      has_their_rows(fb::InputRole::OutputRows) ||
+      (places != nullptr && !SameRows(*patches, *places))) {
+    return Error(StatusCode::kCorrupt,
+                 "patches of images need token ids, a dimension of their own, which their places "
+                 "have, and neither a source nor ends of texts");
+  }
+  for (const fb::GraphInput* input : *graph_.inputs()) {
+    if (input->role() == fb::InputRole::Tensor)
+      return Error(StatusCode::kCorrupt, "a graph with pictures takes no tensors by name");
   }
   return OkStatus();
 }
@@ -323,6 +359,8 @@ Status GraphChecker::CheckOp() {
 }
 
 Status GraphChecker::CheckOutputs() const {
+  if (facts_.image_patches != nullptr && !facts_.places_images)
+    return Error(StatusCode::kCorrupt, "the graph takes pictures, but nothing places them");
   if (graph_.outputs()->size() == 0) return Error(StatusCode::kCorrupt, "graph has no outputs");
   for (const int32_t value : *graph_.outputs()) {
     if (value < 0 || static_cast<uint32_t>(value) >= origins_.size() ||
@@ -331,11 +369,12 @@ Status GraphChecker::CheckOutputs() const {
                    value);
     }
     const fb::Value& output = *graph_.values()->Get(static_cast<uint32_t>(value));
-    if (facts_.has_source() && !SameRows(output, *facts_.token_ids) &&
+    if ((facts_.has_source() || facts_.image_patches != nullptr) &&
+        !SameRows(output, *facts_.token_ids) &&
         (facts_.output_rows == nullptr || !SameRows(output, *facts_.output_rows))) {
       return Error(StatusCode::kCorrupt,
                    "output %.200s has rows neither for tokens nor for output rows, as the outputs "
-                   "of a graph with a source must have",
+                   "of a graph with a source or pictures must have",
                    output.name()->c_str());
     }
     if (graph_.values()->Get(value)->type() != fb::ElementType::Float32)

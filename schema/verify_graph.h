@@ -24,12 +24,22 @@ struct GraphFacts {
   uint64_t source_positions = 0;
   /// Rows of the source, where they are fixed; 0: one for each of source_ids, or no source.
   uint64_t source_rows = 0;
+  /// The same of what places of patches look up.
+  uint64_t image_positions = 0;
+  /// Patches that become one image row; 0: there are no pictures.
+  uint32_t merged_patches = 0;
   /// The graph inputs of these roles; null: there is none.
   const fb::Value* token_ids = nullptr;
   const fb::Value* output_rows = nullptr;
   const fb::Value* text_ends = nullptr;
   const fb::Value* source_ids = nullptr;
   const fb::Value* source_features = nullptr;
+  const fb::Value* image_patches = nullptr;
+  /// What MergePatches gives, and whether PlaceImages reads it.
+  const fb::Value* image_rows = nullptr;
+  bool places_images = false;
+  /// Whether some attention lets the rows of a picture see each other.
+  bool has_image_runs = false;
 
   /// Of an encoder-decoder.
   bool has_source() const { return source_ids != nullptr || source_features != nullptr; }

@@ -24,8 +24,8 @@ Status CheckEmbedding(OpChecker& op, const fb::Embedding& embedding) {
   uint64_t* const bound = op.BoundOf(0);
   if (bound == nullptr) {
     return op.OpError(
-        "needs %.100s to be the graph input of role TokenIds, Positions or TokenTypes, or ids or "
-        "positions of a source",
+        "needs %.100s to be the graph input of role TokenIds, Positions or TokenTypes, ids or "
+        "positions of a source, or places of patches",
         op.Input(0).name()->c_str());
   }
   GRAFT_ASSIGN_OR_RETURN(const fb::Tensor* table, op.MatrixAt(embedding.table(), "table"));
@@ -79,7 +79,8 @@ Status CheckRope(OpChecker& op, const fb::Rope& rope) {
   GRAFT_RETURN_IF_ERROR(op.ExpectOperands(2, 1));
   int64_t width = 0;
   GRAFT_RETURN_IF_ERROR(op.ExpectMatrix(op.Input(0), &width));
-  GRAFT_RETURN_IF_ERROR(op.ExpectPositions(1));
+  const bool of_patches = op.InputOrigin(1) == Origin::kImagePositions;
+  if (!of_patches) GRAFT_RETURN_IF_ERROR(op.ExpectPositions(1));
   GRAFT_RETURN_IF_ERROR(op.ExpectSameRows(op.Input(0), op.Input(1)));
   if (rope.head_dim() < 1 || rope.head_dim() > kMaxHeadDim || width % rope.head_dim() != 0) {
     return op.OpError("has a width of %" PRId64 ", not a multiple of head_dim %u (at most %u)",
@@ -94,7 +95,8 @@ Status CheckRope(OpChecker& op, const fb::Rope& rope) {
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(rope.magnitude(), "magnitude"));
   if (!std::isfinite(rope.growth()) || rope.growth() < 0.0f)
     return op.OpError("has growth %g; it must be finite, and 0 or more", rope.growth());
-  if (positions != 0) Bound(positions, &op.facts().positions);
+  GraphFacts& facts = op.facts();
+  if (positions != 0) Bound(positions, of_patches ? &facts.image_positions : &facts.positions);
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
 
@@ -190,6 +192,11 @@ Status CheckAttention(OpChecker& op, const fb::Attention& attention) {
   if (attention.sinks() != -1)
     GRAFT_RETURN_IF_ERROR(op.ExpectVector(attention.sinks(), attention.heads(), "sinks"));
   if (stored || attention.kv_cache() != -1) GRAFT_RETURN_IF_ERROR(CheckCache(op, attention));
+  if (attention.image_runs()) {
+    if (!attention.causal() || op.facts().image_patches == nullptr)
+      return op.OpError("has image_runs, which need pictures and a causal op");
+    op.facts().has_image_runs = true;
+  }
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }
 
@@ -335,6 +342,10 @@ Status CheckKind(OpChecker& op) {
     case fb::OpAttributes::Route:
     case fb::OpAttributes::ExpertLinear:
       return CheckExperts(op);
+    case fb::OpAttributes::MergePatches:
+    case fb::OpAttributes::PlaceImages:
+    case fb::OpAttributes::GridPositions:
+      return CheckPictureKind(op);
     default:
       return CheckImageKind(op);
   }

@@ -147,48 +147,13 @@ class TaskChecker {
   }
 
   Status CheckImage(const fb::ImageInput& image) const {
-    if ((image.channels() != 1 && image.channels() != 3) || image.height() < 1 ||
-        image.height() > kMaxImageSide || image.width() < 1 || image.width() > kMaxImageSide ||
-        image.resize_height() > kMaxImageSide || image.resize_width() > kMaxImageSide ||
-        (image.resize_height() == 0 && image.resize_width() != 0)) {
-      return Error(
-          StatusCode::kCorrupt,
-          "the image input is %u x %u of %u channels, resized to %u x %u; it must have 1 or "
-          "3 channels and at most %u pixels a side",
-          image.height(), image.width(), image.channels(), image.resize_height(),
-          image.resize_width(), kMaxImageSide);
-    }
-    if (graph_.inputs()->size() != 1 || !IsImageInput(*graph_.inputs()->Get(0), image)) {
-      return Error(StatusCode::kCorrupt,
-                   "the image input is %u x %u of %u channels; the graph's only input must be f32 "
-                   "[channels, height, width]",
-                   image.height(), image.width(), image.channels());
-    }
-    if (image.filter() > fb::ImageFilter::MAX) {
-      return Error(StatusCode::kUnsupported, "image filter %u, which this build does not know",
-                   static_cast<unsigned>(image.filter()));
-    }
-    if (!std::isfinite(image.rescale())) {
-      return Error(StatusCode::kCorrupt, "the image input's rescale is not finite");
-    }
-    return CheckNormalization(image);
-  }
-
-  static Status CheckNormalization(const fb::ImageInput& image) {
-    for (const auto* numbers : {image.mean(), image.deviation()}) {
-      if (numbers == nullptr || numbers->size() == 0) continue;
-      bool sound = numbers->size() == image.channels();
-      for (const float number : *numbers) {
-        sound = sound && std::isfinite(number) && (numbers == image.mean() || number > 0.0f);
-      }
-      if (sound) continue;
-      return Error(
-          StatusCode::kCorrupt,
-          "the image input's mean and deviation must have %u finite numbers, and deviations "
-          "above 0",
-          image.channels());
-    }
-    return OkStatus();
+    GRAFT_RETURN_IF_ERROR(CheckImageSettings(image));
+    if (graph_.inputs()->size() == 1 && IsImageInput(*graph_.inputs()->Get(0), image))
+      return OkStatus();
+    return Error(StatusCode::kCorrupt,
+                 "the image input is %u x %u of %u channels; the graph's only input must be f32 "
+                 "[channels, height, width]",
+                 image.height(), image.width(), image.channels());
   }
 
   const fb::Task& task_;
@@ -228,7 +193,43 @@ bool IsSoundProbe(const fb::Probe& probe, const fb::Model& model, const GraphFac
          AreLogits(probe.adapted_logits(), tokens) && AreLogits(probe.base_logits(), tokens);
 }
 
+Status CheckNormalization(const fb::ImageInput& image) {
+  for (const auto* numbers : {image.mean(), image.deviation()}) {
+    if (numbers == nullptr || numbers->size() == 0) continue;
+    bool sound = numbers->size() == image.channels();
+    for (const float number : *numbers) {
+      sound = sound && std::isfinite(number) && (numbers == image.mean() || number > 0.0f);
+    }
+    if (sound) continue;
+    return Error(StatusCode::kCorrupt,
+                 "the image input's mean and deviation must have %u finite numbers, and deviations "
+                 "above 0",
+                 image.channels());
+  }
+  return OkStatus();
+}
+
 }  // namespace
+
+Status CheckImageSettings(const fb::ImageInput& image) {
+  if ((image.channels() != 1 && image.channels() != 3) || image.height() < 1 ||
+      image.height() > kMaxImageSide || image.width() < 1 || image.width() > kMaxImageSide ||
+      image.resize_height() > kMaxImageSide || image.resize_width() > kMaxImageSide ||
+      (image.resize_height() == 0 && image.resize_width() != 0)) {
+    return Error(StatusCode::kCorrupt,
+                 "the image input is %u x %u of %u channels, resized to %u x %u; it must have 1 or "
+                 "3 channels and at most %u pixels a side",
+                 image.height(), image.width(), image.channels(), image.resize_height(),
+                 image.resize_width(), kMaxImageSide);
+  }
+  if (image.filter() > fb::ImageFilter::MAX) {
+    return Error(StatusCode::kUnsupported, "image filter %u, which this build does not know",
+                 static_cast<unsigned>(image.filter()));
+  }
+  if (!std::isfinite(image.rescale()))
+    return Error(StatusCode::kCorrupt, "the image input's rescale is not finite");
+  return CheckNormalization(image);
+}
 
 Status CheckTask(const fb::Model& model, const GraphFacts& facts) {
   return TaskChecker(model, facts).Check();

@@ -8,6 +8,10 @@
 
 namespace graft::schema {
 
+namespace fb {
+struct ImageInput;
+}  // namespace fb
+
 /// The longest prompt of a task.
 inline constexpr uint32_t kMaxPromptBytes = 1 << 16;
 
@@ -26,5 +30,9 @@ Status CheckTask(const fb::Model& model, const GraphFacts& facts);
 /// tokens, all finite.
 /// Errors   kCorrupt.
 Status CheckProbes(const fb::Model& model, const GraphFacts& facts);
+
+/// Sizes, filter and normalization of an image input, whatever the graph takes.
+/// Errors   as CheckTask.
+Status CheckImageSettings(const fb::ImageInput& image);
 
 }  // namespace graft::schema

@@ -48,6 +48,7 @@ struct ConvertOptions {
   int threads = 0;  ///< 0: all.
   bool keep_delta = false;
   bool long_context = false;
+  bool text_only = false;
   bool exact_delta = false;
   bool report = false;
   bool json = false;

@@ -102,6 +102,7 @@ Status Convert(const ConvertOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(const auto base, ResolveHubPath(options.base, HubCacheFolder()));
   GRAFT_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(base, adapters, rules));
   model.long_context = options.long_context;
+  model.text_only = options.text_only;
   flatbuffers::FlatBufferBuilder header(1 << 16);
   header.ForceDefaults(true);
   BaseHash base_hash(*model.base);

@@ -13,6 +13,7 @@
 #include "converter/commands/pack_report.h"
 #include "converter/commands/progress.h"
 #include "converter/describe/image_files.h"
+#include "converter/describe/picture_files.h"
 
 namespace graft::converter {
 namespace {
@@ -62,6 +63,11 @@ void AppendModel(const ConvertReport& report, std::string* text) {
     Append(text, ", no tokenizer.json");
   }
   *text += "\n";
+  if (task.pictures) {
+    const std::string& source = task.pictures->image.source;
+    *text += "  pictures " + DescribePictures(*task.pictures) +
+             (source.empty() ? "\n" : ", by " + source + "\n");
+  }
   if (!task.image) return;
   *text +=
       "  images " + DescribePreparation(*task.image) +
@@ -279,6 +285,7 @@ std::string ConvertReportJson(const ConvertReport& report) {
       {"context_tokens", task.context_tokens},
       {"has_tokenizer", !report.description.tokenizer.IsNull()},
       {"image", ImageJson(task.image)},
+      {"pictures", task.pictures ? Json(DescribePictures(*task.pictures)) : Json()},
       {"quantization", report.wanted.Name()},
       {"base",
        {{"name", report.description.base_name}, {"hash", HashText(report.outcome.base_hash)}}}};

@@ -178,6 +178,8 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
                     "Add a table of all matrices: what rounding cost, what the adapter did");
   command->add_flag("--long-context", options->long_context,
                     "take longrope's long factors, for texts beyond its original context");
+  command->add_flag("--text-only", options->text_only,
+                    "Leave out the part of a model that sees pictures");
   command->add_flag("--keep-delta", options->keep_delta,
                     "With int4: store a matrix in int8 where int4 would drown the adapter in "
                     "rounding noise");

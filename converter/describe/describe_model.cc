@@ -15,9 +15,11 @@
 #include "converter/base/hub_cache.h"
 #include "converter/base/input_file.h"
 #include "converter/describe/image_files.h"
+#include "converter/describe/picture_files.h"
 #include "converter/describe/sentence_files.h"
 #include "converter/describe/target_files.h"
 #include "converter/json/json.h"
+#include "converter/lower/architectures/pictures/vision_part.h"
 #include "converter/lower/architectures/registry.h"
 #include "converter/lower/architectures/text_model.h"
 #include "converter/lower/graph_builder.h"
@@ -191,8 +193,15 @@ Status DescribeConfigured(const OpenedModel& model, const fs::path& folder, Grap
   const fs::path& images = companions.images.empty() ? folder : companions.images;
   GRAFT_RETURN_IF_ERROR(FindPreparedSize(images, &description->task.prepared_height,
                                          &description->task.prepared_width));
+  if (!model.text_only) {
+    GRAFT_ASSIGN_OR_RETURN(description->task.vision, FindVisionPart(config, graph));
+  }
   GRAFT_RETURN_IF_ERROR(lower(text.config, graph, &description->task));
   TaskDescription& task = description->task;
+  if (task.pictures) {
+    const fs::path& tokens = companions.tokenizer.empty() ? folder : companions.tokenizer;
+    GRAFT_RETURN_IF_ERROR(ReadPictureFiles(images, tokens, &*task.pictures));
+  }
   GRAFT_RETURN_IF_ERROR(DescribeImages(images, &task));
   if (task.target.has_value()) {
     GRAFT_RETURN_IF_ERROR(ReadTarget(companions.generation.empty() ? folder : companions.generation,

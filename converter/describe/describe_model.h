@@ -27,6 +27,7 @@ struct OpenedModel {
   std::optional<LayerStack> stack;
   std::unique_ptr<TensorSource> with_inline_loras;  ///< Null if the stack has none.
   bool long_context = false;                        ///< As TaskDescription has it.
+  bool text_only = false;                           ///< Parts that see are left out.
 
   const TensorSource& source() const {
     if (with_inline_loras) return *with_inline_loras;

@@ -82,7 +82,7 @@ constexpr std::string_view kKnown[] = {"image_processor_type",
                                        "image_seq_length",
                                        "backend"};
 
-constexpr const char* kFilterNames[] = {"nearest", "bilinear", "bicubic"};
+constexpr const char* kFilterNames[] = {"nearest", "bilinear", "bicubic", "Lanczos"};
 
 struct Sides {
   int64_t height = 0;
@@ -157,7 +157,7 @@ Result<Sides> ReadSides(const JsonValue& config, const char* key, const Sides& f
 // Pillow's numbers.
 Result<Filter> ReadFilter(const JsonValue& config, Filter fallback) {
   constexpr std::pair<int64_t, Filter> kFilters[] = {
-      {0, Filter::kNearest}, {2, Filter::kBilinear}, {3, Filter::kBicubic}};
+      {0, Filter::kNearest}, {1, Filter::kLanczos}, {2, Filter::kBilinear}, {3, Filter::kBicubic}};
   if (!config.Has("resample")) return fallback;
   GRAFT_ASSIGN_OR_RETURN(const int64_t code, config.GetInt("resample"));
   for (const auto& [number, filter] : kFilters) {
@@ -165,7 +165,7 @@ Result<Filter> ReadFilter(const JsonValue& config, Filter fallback) {
   }
   return config.Find("resample")
       .Fail("is " + std::to_string(code) +
-                "; this version resizes by nearest (0), bilinear (2) and bicubic (3)",
+                "; this version resizes by nearest (0), Lanczos (1), bilinear (2) and bicubic (3)",
             StatusCode::kUnsupported);
 }
 
@@ -250,7 +250,7 @@ Result<std::vector<float>> ReadNumbers(const JsonValue& config, const char* key,
   return numbers;
 }
 
-Status ReadNormalization(const JsonValue& config, const Processor& processor,
+Status ReadNormalization(const JsonValue& config, const Normalization& usual,
                          ImagePreparation* image) {
   GRAFT_ASSIGN_OR_RETURN(const bool rescales, config.GetBool("do_rescale", true));
   if (rescales) {
@@ -260,10 +260,10 @@ Status ReadNormalization(const JsonValue& config, const Processor& processor,
   }
   GRAFT_ASSIGN_OR_RETURN(const bool normalizes, config.GetBool("do_normalize", true));
   if (!normalizes) return OkStatus();
-  GRAFT_ASSIGN_OR_RETURN(image->mean, ReadNumbers(config, "image_mean", image->channels,
-                                                  processor.normalization.mean, false));
-  GRAFT_ASSIGN_OR_RETURN(image->deviation, ReadNumbers(config, "image_std", image->channels,
-                                                       processor.normalization.deviation, true));
+  GRAFT_ASSIGN_OR_RETURN(image->mean,
+                         ReadNumbers(config, "image_mean", image->channels, usual.mean, false));
+  GRAFT_ASSIGN_OR_RETURN(image->deviation,
+                         ReadNumbers(config, "image_std", image->channels, usual.deviation, true));
   return OkStatus();
 }
 
@@ -284,7 +284,13 @@ Status ParseImagePreparation(const JsonValue& config, ImagePreparation* image) {
   GRAFT_ASSIGN_OR_RETURN(const Processor processor, FindProcessor(config));
   GRAFT_RETURN_IF_ERROR(RefuseOtherSettings(config, processor));
   GRAFT_RETURN_IF_ERROR(ReadResize(config, processor, image));
-  return ReadNormalization(config, processor, image);
+  return ReadNormalization(config, processor.normalization, image);
+}
+
+Status ReadPixelSettings(const JsonValue& config, Filter usual_filter, bool is_clip,
+                         ImagePreparation* image) {
+  GRAFT_ASSIGN_OR_RETURN(image->filter, ReadFilter(config, usual_filter));
+  return ReadNormalization(config, is_clip ? kClip : kHalf, image);
 }
 
 Status ReadImagePreparation(const fs::path& folder, ImagePreparation* image) {

@@ -32,6 +32,12 @@ Status FindPreparedSize(const std::filesystem::path& folder, int64_t* height, in
 /// The same as ReadImagePreparation from the file's contents.
 Status ParseImagePreparation(const JsonValue& config, ImagePreparation* image);
 
+/// Filter, rescaling and normalization of a processor that resizes in some way of its own; is_clip:
+/// the usual mean and deviation are CLIP's.
+/// Errors   as ReadImagePreparation.
+Status ReadPixelSettings(const JsonValue& config, ImagePreparation::Filter usual_filter,
+                         bool is_clip, ImagePreparation* image);
+
 /// "resized to 224x224 (bicubic), ..." for reports.
 std::string DescribePreparation(const ImagePreparation& image);
 

@@ -31,6 +31,10 @@ class ConstantTable {
   }
 
   bool Has(std::string_view source) const;
+  /// The same of the checkpoint's own name, whatever Rename says.
+  bool HasStored(std::string_view stored) const {
+    return source_.Find(std::string(stored)) != nullptr;
+  }
   /// Rows of a tensor; 0 if there is none.
   int64_t RowsOf(std::string_view source) const;
   /// Elements of each of a tensor's rows, likewise.

@@ -69,6 +69,22 @@ ValueId GraphBuilder::SourceFeatures(std::string_view name, int64_t channels, in
   return AddInput(value, fb::InputRole::SourceFeatures);
 }
 
+ValueId GraphBuilder::ImagePatches(std::string_view name, int64_t width) {
+  const int32_t rows = Symbol("patches");
+  const ValueId value =
+      AddValue(name, {rows, width}, {{0, rows}, {width, -1}}, fb::ElementType::Float32);
+  return AddInput(value, fb::InputRole::ImagePatches);
+}
+
+ValueId GraphBuilder::ImagePositions() {
+  return IndexInput("image_positions", "patches", fb::InputRole::ImagePositions);
+}
+
+ValueId GraphBuilder::MergePatches(std::string_view name, ValueId x, int64_t count, bool mean) {
+  const ValueShape shape = {Symbol("image_rows"), mean ? Width(x) : Width(x) * count};
+  return Op(name, {x}, shape, fb::CreateMergePatches(header_, U32(count), mean));
+}
+
 ValueId GraphBuilder::TextEnds() {
   text_ends_ = IndexInput("text_ends", "texts", fb::InputRole::TextEnds);
   return text_ends_;
@@ -110,7 +126,7 @@ flatbuffers::Offset<fb::Attention> GraphBuilder::AttentionOf(const AttentionShap
                              shape.alibi_slopes.index, shape.alibi_scale, shape.alibi_rounded,
                              shape.position_bias.index, U32(shape.position_bias_before),
                              shape.both_ways, tables, shape.sinks.index, shape.score_bias.index,
-                             U32(shape.block), regions);
+                             U32(shape.block), regions, shape.image_runs);
 }
 
 int32_t GraphBuilder::AddState(std::string_view name, int64_t rows, int64_t width) {

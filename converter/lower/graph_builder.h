@@ -39,6 +39,8 @@ class GraphBuilder : public ConstantTable {
   ValueId SourcePositions();  ///< i32 ["source"]
   /// f32 [channels, 1, frames], in their place.
   ValueId SourceFeatures(std::string_view name, int64_t channels, int64_t frames);
+  ValueId ImagePatches(std::string_view name, int64_t width);  ///< f32 ["patches", width]
+  ValueId ImagePositions();                                    ///< i32 ["patches"]
   /// What TextEnds gave; none if it was not called.
   ValueId text_ends() const { return text_ends_; }
   /// What Positions gave, likewise.
@@ -226,6 +228,17 @@ class GraphBuilder : public ConstantTable {
     const auto stored = header_.CreateVector(rows);
     return Op(name, {x}, FixedRows(static_cast<int64_t>(rows.size()), Width(x)),
               schema::fb::CreateTakeRows(header_, stored));
+  }
+  /// `count` rows of patches as one, beside each other or, if `mean`, as their mean.
+  ValueId MergePatches(std::string_view name, ValueId x, int64_t count, bool mean = false);
+  /// table: f32 [side * side, width].
+  ValueId GridPositions(std::string_view name, ValueId places, TensorId table, int64_t side) {
+    return Op(name, {places}, RowsLike(places, constant(table).shape[1]),
+              schema::fb::CreateGridPositions(header_, table.index, U32(side)));
+  }
+  /// x, with rows of images in the place of those of tokens that stand for them.
+  ValueId PlaceImages(std::string_view name, ValueId x, ValueId images) {
+    return Op(name, {x, images}, ShapeOf(x), schema::fb::CreatePlaceImages(header_));
   }
   /// angles: f32 [rows, head_dim / 2].
   ValueId Rotate(std::string_view name, ValueId x, TensorId angles, int64_t head_dim) {

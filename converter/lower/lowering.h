@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "converter/json/json.h"
+#include "converter/lower/shapes.h"
 #include "schema/result.h"
 
 namespace graft::converter {
@@ -29,13 +30,38 @@ const char* TaskName(Task task);
 
 /// How an image becomes the model's input; schema/model.fbs, ImageInput.
 struct ImagePreparation {
-  enum class Filter : uint8_t { kNearest, kBilinear, kBicubic };
+  enum class Filter : uint8_t { kNearest, kBilinear, kBicubic, kLanczos };
   int64_t channels = 0, height = 0, width = 0;
   int64_t resize_height = 0, resize_width = 0;
   Filter filter = Filter::kBilinear;
   double rescale = 1.0;
   std::vector<float> mean, deviation;
   std::string source;  ///< The file that says so; empty: none does, and it is ViT's usual.
+};
+
+/// How pictures become rows of a text; schema/model.fbs, Pictures. The lowering says what the model
+/// takes, files beside config.json add the rest.
+struct PicturesDescription {
+  enum class Layout : uint8_t { kSquare, kTiles, kGrid, kRatio };
+  enum class Processor : uint8_t { kGemma3, kIdefics3, kPixtral, kLfm2Vl };
+  Processor processor = Processor::kGemma3;
+  Layout layout = Layout::kSquare;
+  int64_t token = 0, patch = 0, merge = 0, side = 0, longest_side = 0;
+  /// Of kRatio.
+  int64_t most_patches = 0, tile_side = 0, fewest_tiles = 0, most_tiles = 0;
+  int64_t fewest_rows = 0, most_rows = 0;
+  double tolerance = 0.0;
+  ImagePreparation image;
+  std::string placeholder, token_text, begin, end, row_break;
+  std::string tile_begin, tile_row_end, whole_begin, single_begin;
+};
+
+/// The part of a model that sees: what its lowering reads, and the lowering. It adds the inputs of an
+/// image, and gives a row for each token that stands for it.
+struct VisionPart {
+  JsonValue config;  ///< Of the whole model.
+  Result<ValueId> (*lower)(const JsonValue& config, GraphBuilder& graph,
+                           PicturesDescription* pictures);
 };
 
 /// How sound becomes an encoder's features; schema/model.fbs, AudioInput. -1: no such token.
@@ -89,6 +115,9 @@ struct TaskDescription {
   /// Of an encoder-decoder that generates: the lowering says that there is one, and sizes of sound;
   /// files beside config.json the rest.
   std::optional<TargetDescription> target;
+  /// Of a decoder of texts with pictures. The first is set before the lowering runs.
+  std::optional<VisionPart> vision;
+  std::optional<PicturesDescription> pictures;
   std::string prompt;          ///< Goes before each text of which an embedding is made.
   int64_t context_tokens = 0;  ///< Positions the model was trained for; 0: unbounded.
   /// Whether the head is the embedding, where the model around a text model says so. Set before the

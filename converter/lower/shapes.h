@@ -52,7 +52,8 @@ struct AttentionShape {
   TensorId score_bias{};  ///< f32 [heads, rows, rows] or, with blocks, [heads, block, block].
   int64_t block = 0;      ///< Rows that attend to themselves alone; 0: all.
   std::vector<uint8_t> regions =
-      {};  ///< Of each row, with blocks: it attends to its own. Empty: none.
+      {};                   ///< Of each row, with blocks: it attends to its own. Empty: none.
+  bool image_runs = false;  ///< Rows of a picture that follow each other see each other.
 };
 
 /// As schema/model.fbs's Xielu has them.

@@ -137,6 +137,35 @@ flatbuffers::Offset<fb::ImageInput> WriteImage(const ImagePreparation& image,
                               static_cast<float>(image.rescale), mean, deviation);
 }
 
+static_assert(static_cast<int>(PicturesDescription::Layout::kRatio) ==
+              static_cast<int>(fb::PictureLayout::Ratio));
+
+flatbuffers::Offset<fb::Pictures> WritePictures(const PicturesDescription& pictures,
+                                                flatbuffers::FlatBufferBuilder& header) {
+  const auto u32 = [](int64_t number) { return static_cast<uint32_t>(number); };
+  const auto text = [&header](const std::string& string) {
+    return string.empty() ? flatbuffers::Offset<flatbuffers::String>()
+                          : header.CreateString(string);
+  };
+  const auto image = WriteImage(pictures.image, header);
+  const auto placeholder = text(pictures.placeholder);
+  const auto token_text = text(pictures.token_text);
+  const auto begin = text(pictures.begin);
+  const auto end = text(pictures.end);
+  const auto row_break = text(pictures.row_break);
+  const auto tile_begin = text(pictures.tile_begin);
+  const auto tile_row_end = text(pictures.tile_row_end);
+  const auto whole_begin = text(pictures.whole_begin);
+  const auto single_begin = text(pictures.single_begin);
+  return fb::CreatePictures(
+      header, u32(pictures.token), u32(pictures.patch), u32(pictures.merge), u32(pictures.side),
+      static_cast<fb::PictureLayout>(pictures.layout), u32(pictures.longest_side), image,
+      placeholder, token_text, begin, end, row_break, tile_begin, tile_row_end, whole_begin,
+      single_begin, u32(pictures.most_patches), u32(pictures.tile_side), u32(pictures.fewest_tiles),
+      u32(pictures.most_tiles), u32(pictures.fewest_rows), u32(pictures.most_rows),
+      static_cast<float>(pictures.tolerance));
+}
+
 flatbuffers::Offset<fb::AudioInput> WriteSound(const SoundDescription& sound,
                                                flatbuffers::FlatBufferBuilder& header) {
   const auto u32 = [](int64_t number) { return static_cast<uint32_t>(number); };
@@ -182,12 +211,14 @@ flatbuffers::Offset<fb::Task> WriteTask(const ModelDescription& description,
   if (task.image) image = WriteImage(*task.image, header);
   flatbuffers::Offset<fb::TargetText> target;
   if (task.target) target = WriteTarget(*task.target, header);
+  flatbuffers::Offset<fb::Pictures> pictures;
+  if (task.pictures) pictures = WritePictures(*task.pictures, header);
   flatbuffers::Offset<flatbuffers::String> prompt;
   if (!task.prompt.empty()) prompt = header.CreateString(task.prompt);
   return fb::CreateTask(header, static_cast<fb::TaskKind>(task.task), architecture,
                         static_cast<uint32_t>(task.context_tokens), end_tokens, labels,
                         static_cast<fb::ScoreKind>(task.scores), image,
-                        static_cast<int32_t>(task.pad_token), prompt, target);
+                        static_cast<int32_t>(task.pad_token), prompt, target, pictures);
 }
 
 // With zeros for answers, which are known once the weights are.

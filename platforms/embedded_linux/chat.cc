@@ -7,6 +7,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "platforms/embedded_linux/cache_options.h"
@@ -16,6 +17,7 @@
 #include "platforms/embedded_linux/draft_options.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/pictures/text_pictures.h"
 #include "platforms/embedded_linux/reply_reader.h"
 #include "platforms/embedded_linux/sampling_options.h"
 #include "platforms/embedded_linux/text_input.h"
@@ -27,6 +29,7 @@ namespace {
 constexpr char kCommands[] =
     "  /reset          forget the talk\n"
     "  /system TEXT    forget the talk, and start with this instruction (none: without one)\n"
+    "  /image FILE     show this picture with the next message\n"
     "  /pack FILE      go on with what this pack makes of the model (none: with the model)\n"
     "  /tool TEXT      the result of the first call that has none; the last of them is answered\n"
     "  /help           this list\n"
@@ -40,6 +43,7 @@ struct Settings {
   std::string template_file;
   bool has_template_file = false;
   std::vector<std::string> set;
+  std::vector<std::string> images;
   SamplingOptions sampling{/*default_max_tokens=*/1024};
   ConstraintOptions constraint;
   ReplySettings reply;
@@ -57,6 +61,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.String("system", 's', &settings->system, &settings->has_system);
   options.String("template", 0, &settings->template_file, &settings->has_template_file);
   options.StringList("set", &settings->set);
+  options.StringList("image", &settings->images);
   settings->sampling.AddTo(&options);
   settings->constraint.AddTo(&options);
   settings->reply.AddTo(&options);
@@ -80,11 +85,8 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
 struct Turn {
   std::string role;
   std::string message;  // in JSON
+  size_t pictures = 0;  // of the talk's, one turn's after the other's
 };
-
-Turn TurnOf(const std::string& role, const std::string& text) {
-  return {role, JsonObject().String("role", role).String("content", text).Text()};
-}
 
 /// An answer as it comes.
 struct Answer {
@@ -116,6 +118,7 @@ class Conversation {
         model_(model),
         session_(session),
         context_(context),
+        takes_pictures_(InfoOf(model).takes_pictures != 0),
         template_text_(std::move(template_text)) {
     for (const std::string& pair : settings.set) {
       const size_t equals = pair.find('=');
@@ -125,35 +128,34 @@ class Conversation {
     if (settings.has_system) Reset(settings.system);
   }
 
-  /// Makes the model another one; the talk goes on. What fails is printed, and nothing is changed;
-  /// false then.
-  bool Swap(const std::string& pack_file) {
-    graft_pack pack = GRAFT_PACK_INIT;
-    pack.path = pack_file.c_str();
-    graft_error error{};
-    if (graft_model_swap(model_, pack_file.empty() ? nullptr : &pack, &error) == GRAFT_OK) {
-      return true;
-    }
-    FailCall(settings_.file, error);
+  /// The talk goes on with another model.
+  bool Swap(const std::string& pack_file) { return SwapModel(settings_.file, model_, pack_file); }
+
+  /// Shows a picture with the next message; false after a failure, which has been printed.
+  bool AddPicture(const std::string& file) {
+    if (takes_pictures_) return pictures_.Add(file) && ++pictures_of_next_ > 0;
+    Fail(settings_.file, "the model takes no pictures");
     return false;
   }
 
   void Reset() {
     turns_.resize(has_system_ ? 1 : 0);
     calls_.clear();
+    pictures_.RemoveFirst(pictures_.size() - pictures_of_next_);
   }
   void Reset(const std::string& system) {
+    has_system_ = false;
+    Reset();
     has_system_ = !system.empty();
-    turns_.clear();
-    calls_.clear();
-    if (has_system_) turns_.push_back(TurnOf("system", system));
+    if (has_system_) turns_.push_back(TextTurn("system", system));
   }
 
   /// Answers `text`, showing the answer as it comes. What fails is printed and forgotten; false
   /// then.
   bool AnswerMessage(const std::string& text) {
     calls_.clear();
-    return Respond(TurnOf("user", text));
+    const size_t pictures = std::exchange(pictures_of_next_, 0);
+    return Respond(TextTurn("user", text, pictures));
   }
 
   /// The result of the first call that has none. The last is answered.
@@ -173,6 +175,15 @@ class Conversation {
   }
 
  private:
+  Turn TextTurn(const std::string& role, const std::string& text, size_t pictures = 0) const {
+    return {role, MessageOf(role, text, takes_pictures_, pictures), pictures};
+  }
+
+  void ForgetLast() {
+    pictures_.Truncate(pictures_.size() - turns_.back().pictures);
+    turns_.pop_back();
+  }
+
   bool ReadsReplies() const {
     return settings_.json || settings_.reply.has_tools || settings_.reply.has_format;
   }
@@ -182,7 +193,7 @@ class Conversation {
     std::vector<int32_t> prompt;
     std::string prompt_text;
     if (!MakePrompt(&prompt, &prompt_text)) {
-      turns_.pop_back();
+      ForgetLast();
       return false;
     }
     Answer answer;
@@ -213,41 +224,19 @@ class Conversation {
     std::fflush(stdout);
     if (!is_answer) {
       Fail(settings_.file, answer->error.message);
-      turns_.pop_back();
+      ForgetLast();
       return false;
     }
     if (answer->reader == nullptr) {
-      turns_.push_back(TurnOf("assistant", answer->text));
+      turns_.push_back(TextTurn("assistant", answer->text));
       return true;
     }
-    if (settings_.json) PrintAnswer(reader, result, status);
+    if (settings_.json) reader.Print(result, status);
     calls_ = reader.calls();
     std::string message = reader.Message();
     if (message.empty()) return false;
     turns_.push_back({"assistant", std::move(message)});
     return true;
-  }
-
-  static void PrintAnswer(const ReplyReader& reader, const graft_generate_result& result,
-                          graft_status status) {
-    std::vector<JsonObject> calls;
-    for (const ReplyReader::Call& call : reader.calls()) {
-      calls.push_back(JsonObject()
-                          .String("id", call.id)
-                          .String("name", call.name)
-                          .Json("arguments", call.arguments));
-    }
-    JsonObject()
-        .String("text", reader.text())
-        .String("thinking", reader.thinking())
-        .Objects("tool_calls", calls)
-        .Integer("prompt_tokens", result.prompt_tokens)
-        .Integer("reused_tokens", result.reused_tokens)
-        .Integer("generated_tokens", result.generated_tokens)
-        .String("stop_reason",
-                status == GRAFT_CANCELLED ? "cancelled" : StopReasonName(result.stop_reason))
-        .Print();
-    std::fflush(stdout);
   }
 
   bool Render(std::string* text) const {
@@ -270,7 +259,8 @@ class Conversation {
                      [&](char* room, size_t capacity, size_t* size, graft_error* error) {
                        return graft_model_render_chat(model_, nullptr, 0, &options, room, capacity,
                                                       size, error);
-                     });
+                     }) &&
+           (pictures_.empty() || pictures_.Place(settings_.file, model_, text));
   }
 
   /// The ids of the conversation; its oldest turns go if it has outgrown the context.
@@ -289,6 +279,7 @@ class Conversation {
                                     prompt->size(), context_));
         return false;
       }
+      for (size_t i = first; i < end; ++i) pictures_.RemoveFirst(turns_[i].pictures);
       turns_.erase(turns_.begin() + static_cast<ptrdiff_t>(first),
                    turns_.begin() + static_cast<ptrdiff_t>(end));
       ++forgotten;
@@ -297,7 +288,7 @@ class Conversation {
       std::fprintf(stderr, "(the context is full: the oldest %zu of the turns are forgotten)\n",
                    forgotten);
     }
-    if (!prompt->empty()) return true;
+    if (!prompt->empty()) return !takes_pictures_ || pictures_.SetIn(settings_.file, session_);
     Fail(settings_.file, "the chat template made no tokens of the talk");
     return false;
   }
@@ -320,10 +311,13 @@ class Conversation {
   graft_model* model_;
   graft_session* session_;
   const uint64_t context_;
+  const bool takes_pictures_;
   const std::string template_text_;
   std::vector<std::string> names_;
   std::vector<std::string> values_;
   std::vector<Turn> turns_;
+  TextPictures pictures_;
+  size_t pictures_of_next_ = 0;           // the last of them
   std::vector<ReplyReader::Call> calls_;  // that have no result yet
   bool has_system_ = false;
   uint64_t answers_ = 0;
@@ -348,6 +342,8 @@ int Converse(Conversation* conversation) {
       all_answered =
           conversation->TakeResult(message.substr(std::min<size_t>(message.size(), 6))) &&
           all_answered;
+    } else if (message.starts_with("/image ")) {
+      all_answered = conversation->AddPicture(message.substr(7)) && all_answered;
     } else if (message == "/help") {
       std::fputs(kCommands, stderr);
     } else if (message.starts_with('/') && message.find_first_of(" /", 1) == std::string::npos) {
@@ -393,6 +389,9 @@ int RunChat(int argc, char** argv) {
     return kExitFailure;
   Conversation conversation(settings, model.get(), session.get(), context,
                             std::move(template_text));
+  for (const std::string& image : settings.images) {
+    if (!conversation.AddPicture(image)) return kExitFailure;
+  }
   return Converse(&conversation);
 }
 

@@ -10,6 +10,7 @@
 #include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/pictures/picture_forward.h"
 #include "platforms/embedded_linux/safetensors.h"
 #include "platforms/embedded_linux/thread_options.h"
 
@@ -178,6 +179,14 @@ int RunForward(int argc, char** argv) {
   if (model == nullptr) return kExitFailure;
   Inputs inputs;
   const graft_model_info info = InfoOf(model.get());
+  if (info.takes_pictures != 0) {
+    const SessionHandle session = OpenSession(settings.file, model.get(), settings.threads,
+                                              TokensOfTexts(settings.input_file));
+    if (session == nullptr) return kExitFailure;
+    const InterruptGuard guard(session.get());
+    return ForwardWithPictures(settings.file, model.get(), session.get(), settings.input_file,
+                               settings.output_file);
+  }
   if (!ReadInputs(settings.input_file, model.get(), info.takes_source != GRAFT_SOURCE_NONE,
                   &inputs)) {
     return kExitFailure;

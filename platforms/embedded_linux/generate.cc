@@ -14,6 +14,7 @@
 #include "platforms/embedded_linux/generate_requests.h"
 #include "platforms/embedded_linux/model_handle.h"
 #include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/pictures/text_pictures.h"
 #include "platforms/embedded_linux/sampling_options.h"
 #include "platforms/embedded_linux/source_input.h"
 #include "platforms/embedded_linux/text_input.h"
@@ -38,6 +39,7 @@ struct Settings {
   bool has_input = false;
   std::string source_language, target_language;  // empty: the model's own
   std::string prompt_cache;                      // empty: none
+  std::vector<std::string> images;
   SamplingOptions sampling{/*default_max_tokens=*/256};
   ConstraintOptions constraint;
   DraftOptions draft;
@@ -63,6 +65,7 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.String("source-language", 0, &settings->source_language, nullptr);
   options.String("target-language", 0, &settings->target_language, nullptr);
   options.String("prompt-cache", 0, &settings->prompt_cache, nullptr);
+  options.StringList("image", &settings->images);
   settings->sampling.AddTo(&options);
   settings->constraint.AddTo(&options);
   settings->draft.AddTo(&options);
@@ -127,11 +130,17 @@ uint64_t ContextFor(const Settings& settings, const graft_model_info& info, size
   return info.context_tokens == 0 ? wanted : std::min<uint64_t>(wanted, info.context_tokens);
 }
 
-bool ReadPrompt(Settings* settings, const graft_model* model, std::vector<int32_t>* ids) {
+bool ReadPrompt(Settings* settings, const graft_model* model, TextPictures* pictures,
+                std::vector<int32_t>* ids) {
+  for (const std::string& image : settings->images) {
+    if (!pictures->Add(image)) return false;
+  }
   if (settings->has_prompt_ids) return true;  // read already
   if (settings->has_prompt_file && !ReadTextFile(settings->prompt_file, &settings->prompt)) {
     return false;
   }
+  if (!pictures->empty() && !pictures->Place(settings->file, model, &settings->prompt))
+    return false;
   if (!Tokenize(settings->file, model, settings->prompt, true, ids)) return false;
   if (!ids->empty()) return true;
   Fail(settings->file, "the prompt is empty, and this model puts no token before a text");
@@ -322,9 +331,12 @@ int RunGenerate(int argc, char** argv) {
     return Fail(settings.file, "the model has no tokenizer; give the prompt as --prompt-ids");
   }
   SourceInput source;
+  TextPictures pictures;
+  if (info.takes_pictures == 0 && !settings.images.empty())
+    return Fail(settings.file, "the model takes no pictures");
   if (settings.has_prompts_file) {
-    if (info.takes_source != GRAFT_SOURCE_NONE) {
-      return Fail(settings.file, "--prompts is for models that continue a text");
+    if (info.takes_source != GRAFT_SOURCE_NONE || !settings.images.empty()) {
+      return Fail(settings.file, "--prompts is for models that continue a text, without pictures");
     }
     requests.clear();
     if (!ReadPrompts(settings, model.get(), &requests)) return kExitFailure;
@@ -333,7 +345,7 @@ int RunGenerate(int argc, char** argv) {
   } else if (settings.has_input || !settings.source_language.empty() ||
              !settings.target_language.empty()) {
     return Fail(settings.file, "the model takes no source, and has no languages");
-  } else if (!ReadPrompt(&settings, model.get(), &requests[0].ids)) {
+  } else if (!ReadPrompt(&settings, model.get(), &pictures, &requests[0].ids)) {
     return kExitFailure;
   }
   const uint64_t context = std::max(ContextFor(settings, info, requests), SourceTokens(source));
@@ -349,6 +361,8 @@ int RunGenerate(int argc, char** argv) {
     return kExitFailure;
   if (!SetSource(settings.file, session.get(), source)) return kExitFailure;
   if (!settings.draft.Open(settings.threads, settings.cache, context)) return kExitFailure;
+  if (info.takes_pictures != 0 && !pictures.SetIn(settings.file, session.get()))
+    return kExitFailure;
   return Generate(settings, model.get(), session.get(), requests);
 }
 

@@ -18,19 +18,20 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
   graft-run generate FILE (--prompt TEXT | --prompt-file F | --prompt-ids 1,2,3 | --input in.safetensors) [--max-tokens N]
             [--temperature T] [--top-k K] [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]...
             [--threads N] [--context N] [--kv auto|f32|f16|int8] [--prompt-cache F] [--ignore-eos] [--json]
-            [--source-language L] [--target-language L]
+            [--source-language L] [--target-language L] [--image F]...
             [--json-schema F | --regex R | --choices A,B | --grammar F] [--after TEXT] [--in-order] [--presence-penalty P]
             [--frequency-penalty P] [--logit-bias ID=X]... [--logprobs N] [--n ANSWERS] [--speculate] [--draft F], or --prompts F.jsonl for the prompt
       Continues a text. Without --temperature the likeliest token is always taken. --prompt-cache: what is computed is kept in
       F, and what F holds of the prompt's beginning is not computed again. To an encoder-decoder (T5, BART, Marian, M2M-100) the
-      prompt is the source, which it answers to; --input takes that from the tensor of the model's name.
+      prompt is the source, which it answers to; --input takes that from the tensor of the model's name. --image shows a PNG or
+      JPEG file to a model that sees.
       --json-schema and its like: what the text is, from TEXT on if --after is given; a grammar is GBNF. --in-order: properties
       stand in the schema's order, rather than in any. --speculate: tokens are guessed by what followed the last ones earlier in
       the text, so that fewer passes compute them; --draft: or by a smaller model with the same tokens. The answer stays the same.
   graft-run chat FILE [--system TEXT] [--set NAME=VALUE]... [--template F] [--max-tokens N] [--temperature T] [--top-k K]
             [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N] [--context N] [--kv ...]
             [--json-schema F | --regex R | --choices A,B | --grammar F] [--after TEXT] [--in-order] [--tools F]
-            [--reply-format NAME] [--json] [--speculate] [--draft F]
+            [--reply-format NAME] [--json] [--speculate] [--draft F] [--image F]...
       A talk by the model's own chat template: each line of standard input is a message, and is answered. /reset, /system TEXT
       and /exit are commands, /help lists them. Ctrl-C stops an answer. --set: what the template asks for by name, such as
       enable_thinking=false. --template: a Jinja template in place of the file's. When the context is full the oldest turns go.

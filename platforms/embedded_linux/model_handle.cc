@@ -89,6 +89,15 @@ SessionHandle OpenSession(const std::string& file, graft_model* model, const Thr
   return SessionHandle(session);
 }
 
+bool SwapModel(const std::string& file, graft_model* model, const std::string& pack_file) {
+  graft_pack pack = GRAFT_PACK_INIT;
+  pack.path = pack_file.c_str();
+  graft_error error{};
+  if (graft_model_swap(model, pack_file.empty() ? nullptr : &pack, &error) == GRAFT_OK) return true;
+  FailCall(file, error);
+  return false;
+}
+
 std::string ParseKvFormat(std::string_view text, int32_t* kv_format) {
   for (const auto& [name, number] : kKvFormats) {
     if (text != name) continue;

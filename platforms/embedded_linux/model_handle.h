@@ -29,6 +29,9 @@ ModelHandle OpenModel(const std::string& file, const ThreadOptions& threads,
                       const CacheOptions& cache);
 SessionHandle OpenSession(const std::string& file, graft_model* model, const ThreadOptions& threads,
                           uint64_t context_tokens, int32_t kv_format = GRAFT_KV_AUTO);
+/// Makes the model what a pack makes of it, or its base again without one. What fails is printed, and
+/// nothing is changed; false then.
+bool SwapModel(const std::string& file, graft_model* model, const std::string& pack_file);
 /// "auto", "f32", "f16" or "int8" as graft.h's number. Returns an empty string, or what is wrong.
 std::string ParseKvFormat(std::string_view text, int32_t* kv_format);
 /// The reverse.

@@ -3,7 +3,9 @@
 
 #include <cstdio>
 
+#include "platforms/embedded_linux/console.h"
 #include "platforms/embedded_linux/model_handle.h"
+#include "platforms/embedded_linux/sampling_options.h"
 #include "platforms/embedded_linux/text_input.h"
 
 namespace graft_run {
@@ -69,6 +71,27 @@ std::string ReplyReader::Message() const {
         return graft_reply_message(reply_.get(), room, capacity, size, error);
       });
   return is_made ? message : std::string();
+}
+
+void ReplyReader::Print(const graft_generate_result& result, graft_status status) const {
+  std::vector<JsonObject> calls;
+  for (const Call& call : calls_) {
+    calls.push_back(JsonObject()
+                        .String("id", call.id)
+                        .String("name", call.name)
+                        .Json("arguments", call.arguments));
+  }
+  JsonObject()
+      .String("text", text_)
+      .String("thinking", thinking_)
+      .Objects("tool_calls", calls)
+      .Integer("prompt_tokens", result.prompt_tokens)
+      .Integer("reused_tokens", result.reused_tokens)
+      .Integer("generated_tokens", result.generated_tokens)
+      .String("stop_reason",
+              status == GRAFT_CANCELLED ? "cancelled" : StopReasonName(result.stop_reason))
+      .Print();
+  std::fflush(stdout);
 }
 
 }  // namespace graft_run

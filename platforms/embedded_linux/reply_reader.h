@@ -51,6 +51,8 @@ class ReplyReader {
   const std::vector<Call>& calls() const { return calls_; }
   /// The answer as a message in JSON. Empty after a failure, which has been printed.
   std::string Message() const;
+  /// Prints the answer and how it came about as a JSON object.
+  void Print(const graft_generate_result& result, graft_status status) const;
 
  private:
   static void OnPart(void* user, const graft_reply_part* part);

@@ -11,6 +11,7 @@
 #include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
 #include "runtime/chat/chat_template.h"
+#include "runtime/session/saved_session.h"
 
 using graft::Error;
 using graft::OkStatus;
@@ -30,6 +31,18 @@ Status ReadMessages(const graft_chat_message* messages, size_t count,
       return Error(StatusCode::kInvalidArgument, "message %zu has no role or no content", i);
     }
     (*read)[i] = {messages[i].role, messages[i].content};
+  }
+  return OkStatus();
+}
+
+Status ReadPictureCounts(const size_t* counts, std::vector<runtime::ChatMessage>* messages) {
+  size_t total = 0;
+  for (size_t i = 0; i < messages->size(); ++i) {
+    (*messages)[i].pictures = counts[i];
+    if (counts[i] <= runtime::kMaxPictures && (total += counts[i]) <= runtime::kMaxPictures)
+      continue;
+    return Error(StatusCode::kOutOfRange, "message %zu has %zu pictures; at most %zu are possible",
+                 i, counts[i], runtime::kMaxPictures);
   }
   return OkStatus();
 }
@@ -61,6 +74,8 @@ Status Render(const graft_model* model, const graft_chat_message* messages, size
   }
   std::vector<runtime::ChatMessage> list;
   GRAFT_RETURN_IF_ERROR(ReadMessages(messages, message_count, &list));
+  if (given.message_pictures != nullptr)
+    GRAFT_RETURN_IF_ERROR(ReadPictureCounts(given.message_pictures, &list));
   std::vector<runtime::ChatVariable> variables;
   GRAFT_RETURN_IF_ERROR(ReadVariables(given, &variables));
   const std::shared_ptr<const ModelState> state = model->slot->state();
@@ -84,6 +99,7 @@ Status Render(const graft_model* model, const graft_chat_message* messages, size
   chat.tools_json = view(given.tools);
   chat.documents_json = view(given.documents);
   chat.variables_json = view(given.variables_json);
+  chat.in_parts = given.message_pictures != nullptr;
   chat.now = static_cast<std::time_t>(given.now_seconds);
   GRAFT_ASSIGN_OR_RETURN(const std::string rendered, chosen->Render(list, chat));
   return CopyOut(rendered, "bytes", text, capacity, size);

@@ -27,19 +27,6 @@ static_assert(GRAFT_IMAGE_RGBA8 == static_cast<int>(runtime::PixelFormat::kRgba8
 static_assert(GRAFT_IMAGE_GRAY8 == static_cast<int>(runtime::PixelFormat::kGray8));
 static_assert(graft::schema::kMaxImageSide == 16384, "graft.h says so");
 
-Status ReadImage(const graft_image& image, runtime::ImageView* view) {
-  if (image.format < GRAFT_IMAGE_RGB8 || image.format > GRAFT_IMAGE_GRAY8) {
-    return Error(StatusCode::kInvalidArgument, "the image's format %d is none of GRAFT_IMAGE_...",
-                 image.format);
-  }
-  view->pixels = image.pixels;
-  view->width = image.width;
-  view->height = image.height;
-  view->row_stride_bytes = image.row_stride_bytes;
-  view->format = static_cast<runtime::PixelFormat>(image.format);
-  return OkStatus();
-}
-
 Status Prepare(const graft_model* model, const graft_image* image, float* prepared, size_t capacity,
                size_t* count) {
   if (model == nullptr) return NullArgument("model");
@@ -98,6 +85,23 @@ Status ClassifyImages(graft_session* session, std::span<const graft_image> image
 }
 
 }  // namespace
+
+namespace graft::capi {
+
+Status ReadImage(const graft_image& image, runtime::ImageView* view) {
+  if (image.format < GRAFT_IMAGE_RGB8 || image.format > GRAFT_IMAGE_GRAY8) {
+    return Error(StatusCode::kInvalidArgument, "the image's format %d is none of GRAFT_IMAGE_...",
+                 image.format);
+  }
+  view->pixels = image.pixels;
+  view->width = image.width;
+  view->height = image.height;
+  view->row_stride_bytes = image.row_stride_bytes;
+  view->format = static_cast<runtime::PixelFormat>(image.format);
+  return OkStatus();
+}
+
+}  // namespace graft::capi
 
 GRAFT_API graft_status graft_model_prepare_image(const graft_model* model, const graft_image* image,
                                                  float* prepared, size_t capacity, size_t* count,

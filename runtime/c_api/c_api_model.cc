@@ -106,6 +106,7 @@ Status GetInfo(const graft_model* model, graft_model_info* info) {
   const graft::schema::GraphFacts& facts = shared.verified().facts();
   if (facts.source_ids != nullptr) filled.takes_source = GRAFT_SOURCE_TEXT;
   if (facts.source_features != nullptr) filled.takes_source = GRAFT_SOURCE_FEATURES;
+  filled.takes_pictures = facts.image_patches != nullptr ? 1 : 0;
   filled.sample_rate = runtime::SampleRateOf(shared);
   filled.has_tokenizer = state->text->tokenizer() != nullptr;
   filled.file_bytes = shared.verified().file_bytes().size();

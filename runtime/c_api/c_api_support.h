@@ -14,6 +14,7 @@
 
 #include <graft/graft.h>
 #include "runtime/c_api/model_slot.h"
+#include "runtime/image/prepare_image.h"
 #include "runtime/platform/data_source.h"
 #include "runtime/session/session.h"
 #include "runtime/tasks/text_model.h"
@@ -119,6 +120,10 @@ Result<const runtime::ReplyFormat*> FormatNamed(const char* name, const ModelSta
 
 /// Type, shape and data of a tensor that messages call `name`.
 Status ReadTensor(const graft_tensor& tensor, const char* name, runtime::TensorView* view);
+
+/// Format, sides and place of an image, which are not checked any further.
+/// Errors   kInvalidArgument: a format that there is none of.
+Status ReadImage(const graft_image& image, runtime::ImageView* view);
 
 /// options may be null.
 Status ReadSessionOptions(const graft_session_options* options, runtime::SessionOptions* to);

@@ -77,9 +77,25 @@ Status NameThinking(chat::Value* message, chat::Heap* heap) {
   return OkStatus();
 }
 
+/// The content of a message as transformers' processors take it.
+Result<chat::Value> PartsOf(const ChatMessage& message, chat::Heap* heap) {
+  GRAFT_ASSIGN_OR_RETURN(chat::List * parts, heap->NewList());
+  for (size_t i = 0; i < message.pictures; ++i) {
+    GRAFT_ASSIGN_OR_RETURN(chat::Map * part, heap->NewMap());
+    GRAFT_RETURN_IF_ERROR(heap->Set(part, "type", chat::Value::Of(std::string_view("image"))));
+    GRAFT_RETURN_IF_ERROR(heap->Append(parts, chat::Value::Of(part)));
+  }
+  GRAFT_ASSIGN_OR_RETURN(chat::Map * part, heap->NewMap());
+  GRAFT_RETURN_IF_ERROR(heap->Set(part, "type", chat::Value::Of(std::string_view("text"))));
+  GRAFT_RETURN_IF_ERROR(heap->Set(part, "text", chat::Value::Of(message.content)));
+  GRAFT_RETURN_IF_ERROR(heap->Append(parts, chat::Value::Of(part)));
+  return chat::Value::Of(parts);
+}
+
 /// The messages as the template sees them.
-Result<const chat::List*> MessageList(std::span<const ChatMessage> messages, std::string_view json,
-                                      chat::Heap* heap) {
+Result<const chat::List*> MessageList(std::span<const ChatMessage> messages,
+                                      const ChatOptions& options, chat::Heap* heap) {
+  const std::string_view json = options.messages_json;
   if (json.data() != nullptr) {
     GRAFT_ASSIGN_OR_RETURN(chat::List* const list, ReadObjects(json, "list of messages", heap));
     for (chat::Value& message : list->items) GRAFT_RETURN_IF_ERROR(NameThinking(&message, heap));
@@ -89,7 +105,11 @@ Result<const chat::List*> MessageList(std::span<const ChatMessage> messages, std
   for (const ChatMessage& message : messages) {
     GRAFT_ASSIGN_OR_RETURN(chat::Map * map, heap->NewMap());
     GRAFT_RETURN_IF_ERROR(heap->Set(map, "role", chat::Value::Of(message.role)));
-    GRAFT_RETURN_IF_ERROR(heap->Set(map, "content", chat::Value::Of(message.content)));
+    chat::Value content = chat::Value::Of(message.content);
+    if (options.in_parts) {
+      GRAFT_ASSIGN_OR_RETURN(content, PartsOf(message, heap));
+    }
+    GRAFT_RETURN_IF_ERROR(heap->Set(map, "content", content));
     GRAFT_RETURN_IF_ERROR(heap->Append(list, chat::Value::Of(map)));
   }
   return static_cast<const chat::List*>(list);
@@ -166,8 +186,7 @@ Result<std::string> ChatTemplate::Render(std::span<const ChatMessage> messages,
   limits.steps = kSteps + kStepsPerByte * bytes + kStepsPerMessage * count;
 
   chat::Heap heap(limits.heap_bytes);
-  GRAFT_ASSIGN_OR_RETURN(const chat::List* const list,
-                         MessageList(messages, options.messages_json, &heap));
+  GRAFT_ASSIGN_OR_RETURN(const chat::List* const list, MessageList(messages, options, &heap));
   GRAFT_ASSIGN_OR_RETURN(chat::Scope * globals, heap.NewScope(nullptr));
   const auto define = [&](std::string_view name, Value value) {
     return heap.Set(&globals->names(), name, value);

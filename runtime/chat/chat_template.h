@@ -26,6 +26,7 @@ struct Syntax;
 struct ChatMessage {
   std::string_view role;
   std::string_view content;
+  size_t pictures = 0;  ///< That go before the content.
 };
 
 /// A name that the template may look at. "true" and "false" are truth values, else it is a text.
@@ -43,6 +44,7 @@ struct ChatOptions {
   std::string_view documents_json;  ///< a list of objects
   std::string_view variables_json;  ///< an object, beside `variables`
   std::time_t now = 0;              ///< what the template takes the time to be; 0: the clock's
+  bool in_parts = false;            ///< contents are lists of pictures and texts, not texts
 };
 
 /// Immutable: any number of threads may use it.

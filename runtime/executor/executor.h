@@ -53,6 +53,9 @@ class Executor final : private StagedWork {
   /// How many rows of the source its caches hold.
   void set_source_rows(size_t rows) { call_.source_rows = rows; }
 
+  /// What the next calls have of images.
+  void set_images(const ImageCall& images) { call_.images = images; }
+
   /// Gives back the memory of activations and scratch; Prepare allocates it again.
   void Trim();
 

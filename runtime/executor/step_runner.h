@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/kernels/attention.h"
 #include "runtime/kernels/kv_store.h"
 #include "runtime/model/lookup_tables.h"
 #include "runtime/model/packed_weights.h"
@@ -75,13 +76,23 @@ struct StepPlaces {
   uint8_t* data(const std::vector<int32_t>& values, size_t i) const;
 };
 
+/// Of a call of a model that takes pictures: where a pass over an image puts its rows, and what a
+/// pass over tokens has in the place of them.
+struct ImageCall {
+  uint32_t height = 0, width = 0;  ///< of the image, in patches
+  float* store = nullptr;
+  const float* const* rows = nullptr;   ///< of each token; null: its own. Null: of none
+  const PositionRange* runs = nullptr;  ///< as AttentionRows has them, from the first token on
+};
+
 /// What the running call gives to all steps.
 struct CallState {
   size_t first_position = 0;  ///< positions that the caches hold already
   size_t source_rows = 0;     ///< that the caches of the source hold
-  bool singly = false;        ///< each row is to be what it would be alone, bit for bit
-  TextSlots text_slots;       ///< if the graph takes several texts
-  TaskShares shares;          ///< of the running stage, if its step divides its tasks by them
+  ImageCall images;
+  bool singly = false;   ///< each row is to be what it would be alone, bit for bit
+  TextSlots text_slots;  ///< if the graph takes several texts
+  TaskShares shares;     ///< of the running stage, if its step divides its tasks by them
 };
 
 /// A kind of step overrides Read and Prepare if there is anything to them, and then RunRows or, if

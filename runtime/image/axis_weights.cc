@@ -24,6 +24,16 @@ double Bicubic(double x) {
   return 0.0;
 }
 
+double Sinc(double x) {
+  constexpr double kPi = 3.14159265358979323846;
+  if (x == 0.0) return 1.0;
+  x *= kPi;
+  return std::sin(x) / x;
+}
+
+// Three lobes.
+double Lanczos(double x) { return -3.0 <= x && x < 3.0 ? Sinc(x) * Sinc(x / 3) : 0.0; }
+
 int32_t WholeWeight(double weight) {
   const double scaled = weight * (1 << AxisWeights::kWeightBits);
   return static_cast<int32_t>(weight < 0 ? scaled - 0.5 : scaled + 0.5);
@@ -33,7 +43,14 @@ int64_t Rounded(double place) {
   return static_cast<int64_t>(place + 0.5);  // NOLINT(bugprone-incorrect-roundings): as Pillow does
 }
 
-double Support(ImageFilter filter) { return filter == ImageFilter::kBicubic ? 2.0 : 1.0; }
+double Support(ImageFilter filter) {
+  return filter == ImageFilter::kLanczos ? 3.0 : filter == ImageFilter::kBicubic ? 2.0 : 1.0;
+}
+
+double WeightAt(double x, ImageFilter filter) {
+  if (filter == ImageFilter::kLanczos) return Lanczos(x);
+  return filter == ImageFilter::kBicubic ? Bicubic(x) : Bilinear(x);
+}
 
 }  // namespace
 
@@ -74,7 +91,7 @@ void AxisWeights::Fill(int64_t in_size, int64_t out_size, int64_t first, ImageFi
   const double inverse = 1.0 / scale;
   const auto weight_at = [&](int64_t pixel, double center) {
     const double x = (static_cast<double>(pixel) - center + 0.5) * inverse;
-    return filter == ImageFilter::kBicubic ? Bicubic(x) : Bilinear(x);
+    return WeightAt(x, filter);
   };
   for (int64_t i = 0; i < count_; ++i) {
     const double center = (static_cast<double>(first + i) + 0.5) * step;

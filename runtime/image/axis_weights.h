@@ -10,7 +10,7 @@
 
 namespace graft::runtime {
 
-enum class ImageFilter : uint8_t { kNearest = 0, kBilinear = 1, kBicubic = 2 };
+enum class ImageFilter : uint8_t { kNearest = 0, kBilinear = 1, kBicubic = 2, kLanczos = 3 };
 
 /// The windows and weights of Pillow's Image.resize for 8-bit images, bit for bit: filters widen
 /// with the step when an image shrinks, and weights are whole numbers of 1 / 2^kWeightBits.

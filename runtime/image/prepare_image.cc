@@ -216,6 +216,8 @@ class RowResizer {
   uint8_t* source_ = nullptr;
 };
 
+}  // namespace
+
 Status CheckImage(const ImageView& image) {
   if (image.pixels == nullptr) {
     return Error(StatusCode::kInvalidArgument, "the image's pixels are NULL");
@@ -239,7 +241,43 @@ Status CheckImage(const ImageView& image) {
   return OkStatus();
 }
 
-}  // namespace
+Result<PixelBytes> ResizeImage(const ImageView& image, uint32_t channels, uint32_t height,
+                               uint32_t width, ImageFilter filter) {
+  GRAFT_RETURN_IF_ERROR(CheckImage(image));
+  PixelBytes resized;
+  resized.height = height;
+  resized.width = width;
+  resized.channels = channels;
+  const size_t row_bytes = size_t{width} * channels;
+  GRAFT_ASSIGN_OR_RETURN(resized.memory,
+                         PageMemory::Allocate(uint64_t{height} * row_bytes, "a resized image"));
+  GRAFT_ASSIGN_OR_RETURN(AxisWeights across,
+                         AxisWeights::Create(image.width, width, 0, width, filter));
+  GRAFT_ASSIGN_OR_RETURN(AxisWeights down,
+                         AxisWeights::Create(image.height, height, 0, height, filter));
+  RowResizer resizer(image, channels, std::move(across), std::move(down),
+                     IsVerticalFirst(image, {height, width}));
+  GRAFT_RETURN_IF_ERROR(resizer.Allocate());
+  for (uint32_t row = 0; row < height; ++row)
+    std::copy_n(resizer.Row(row), row_bytes, resized.memory.data() + row * row_bytes);
+  return resized;
+}
+
+void NormalizePixels(const fb::ImageInput& input, const PixelBytes& bytes, uint32_t y, uint32_t x,
+                     uint32_t height, uint32_t width, float* planes) {
+  PixelValues values;
+  FillPixelValues(input, &values);
+  const size_t channels = bytes.channels;
+  const size_t plane = size_t{height} * width;
+  for (uint32_t row = 0; row < height; ++row) {
+    const uint8_t* pixel = bytes.memory.data() + ((size_t{y} + row) * bytes.width + x) * channels;
+    float* to = planes + size_t{row} * width;
+    for (uint32_t column = 0; column < width; ++column) {
+      for (size_t channel = 0; channel < channels; ++channel)
+        to[channel * plane + column] = values[channel][*pixel++];
+    }
+  }
+}
 
 size_t PreparedSize(const fb::ImageInput& input) {
   return size_t{input.channels()} * input.height() * input.width();

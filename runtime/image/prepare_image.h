@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <span>
 
+#include "runtime/base/page_memory.h"
+#include "runtime/image/axis_weights.h"
+#include "schema/result.h"
 #include "schema/status.h"
 
 namespace graft::schema::fb {
@@ -24,6 +27,32 @@ struct ImageView {
   size_t row_stride_bytes = 0;  ///< From one row to the next; 0: they lie side by side.
   PixelFormat format = PixelFormat::kRgb8;
 };
+
+/// RGB or grey bytes that lie side by side, as what resizes an image makes.
+struct PixelBytes {
+  PageMemory memory;
+  uint32_t height = 0;
+  uint32_t width = 0;
+  uint32_t channels = 3;
+
+  ImageView view() const {
+    return {memory.data(), width, height, 0,
+            channels == 1 ? PixelFormat::kGray8 : PixelFormat::kRgb8};
+  }
+};
+
+/// An image of another size, of 1 or 3 channels, with Pillow's pixels.
+/// Errors   those of PrepareImage.
+Result<PixelBytes> ResizeImage(const ImageView& image, uint32_t channels, uint32_t height,
+                               uint32_t width, ImageFilter filter);
+
+/// The pixels of `bytes` from (x, y) on, normalized as `input` says: [channels, height, width].
+/// Requires a part inside.
+void NormalizePixels(const schema::fb::ImageInput& input, const PixelBytes& bytes, uint32_t y,
+                     uint32_t x, uint32_t height, uint32_t width, float* planes);
+
+/// Whether an image's size, stride and format are such that it can be read.
+Status CheckImage(const ImageView& image);
 
 /// Floats of a prepared image: channels * height * width.
 size_t PreparedSize(const schema::fb::ImageInput& input);

@@ -72,6 +72,10 @@ void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row
       shape.window > 0 && position + 1 > shape.window ? position + 1 - shape.window : 0;
   if (shape.both_ways && shape.window > 0)
     block.last[i] = std::min(block.last[i], position + shape.window);
+  if (rows.runs != nullptr && rows.runs[row].last != 0) {
+    block.first[i] = std::min<size_t>(block.first[i], rows.runs[row].first);
+    block.last[i] = std::max<size_t>(block.last[i], rows.runs[row].last);
+  }
 }
 
 // Adds the bias of the query vector's row, and hides the positions of other regions.

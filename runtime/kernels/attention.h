@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "runtime/kernels/kv_store.h"
 
@@ -46,6 +47,12 @@ struct AttentionShape {
 /// Floats of scratch that a worker needs, whatever the op's number of rows.
 size_t AttentionScratchFloats(const AttentionShape& shape);
 
+/// Positions [first, last).
+struct PositionRange {
+  uint32_t first = 0;
+  uint32_t last = 0;
+};
+
 /// What a call of attention works on. Row i of the call is at position first_position + i and sees
 /// positions [0, kv_positions), less what causality and window hide.
 struct AttentionRows {
@@ -63,6 +70,9 @@ struct AttentionRows {
   /// Of each position, which are as many as the rows, if there are regions: a row sees those of its
   /// own.
   const uint8_t* regions = nullptr;
+  /// Of each row, if there are any: positions that it sees whatever causality and the window hide,
+  /// its own among them. Last 0: none.
+  const PositionRange* runs = nullptr;
 };
 
 /// out[row][column] = sum over k of rows[row][k] * table[k][column], for columns [first, last), two

@@ -76,6 +76,7 @@ class Attend final : public StepRunner {
     shape_.both_ways = attention.both_ways();
     shape_.sinks = source.floats(attention.sinks());
     shape_.score_bias = source.floats(attention.score_bias());
+    has_image_runs_ = attention.image_runs();
     regions_ = attention.regions() == nullptr ? nullptr : attention.regions()->data();
     stored_.Read(source, attention);
     workspace_ = &source.attention;
@@ -142,6 +143,7 @@ class Attend final : public StepRunner {
   const float* key_scores_ = nullptr;  // likewise
   AttentionWorkspace* workspace_ = nullptr;
   const uint8_t* regions_ = nullptr;
+  bool has_image_runs_ = false;
   size_t key_rows_ = 0;  // of this call, if there is no cache
   // What CountTasks decided.
   std::vector<TextBlock> text_blocks_;  // what the tasks of a head compute, if there are texts
@@ -230,6 +232,8 @@ bool Attend::RunTask(CallState& call, uint32_t task, unsigned worker) {
   rows_of_call.out = out();
   rows_of_call.first_position = FirstPosition(call);
   rows_of_call.kv_positions = Positions(call);
+  if (has_image_runs_ && call.images.runs != nullptr)
+    rows_of_call.runs = call.images.runs + (rows_of_call.first_position - call.first_position);
   AddPositions(0, head, &rows_of_call);
   if (alone_rows_ > 0) {
     for (size_t row = part * alone_rows_; row < (part + 1) * alone_rows_; ++row)
@@ -380,7 +384,7 @@ void PlanAttention(PlanBuilder& plan, uint32_t index) {
   if (by_texts) plan.added_value().texts_symbol = plan.value(ends).shape[0].symbol;
   plan.AddStep(kStoreKv, index, {inputs[1], inputs[2], ends}, {stored});
   plan.AddStep(kAttention, index, {inputs[0], stored, ends, KeyScores(plan, index, ends)}, {out});
-  if (!plan.is_of_source(inputs[0])) plan.ForbidChunks();
+  if (!plan.is_of_source(inputs[0]) && !plan.is_of_image(inputs[0])) plan.ForbidChunks();
 }
 
 }  // namespace

@@ -42,6 +42,9 @@ extern const StepKind kTakeRows;
 extern const StepKind kRotate;
 extern const StepKind kResizePixels;
 extern const StepKind kPlanes;
+extern const StepKind kMergePatches;
+extern const StepKind kPlaceImages;
+extern const StepKind kGridPositions;
 
 /// In the order of model.fbs's union OpAttributes.
 inline constexpr const StepKind* kOps[] = {
@@ -63,6 +66,8 @@ inline constexpr const StepKind* kOps[] = {
     &kExpertLinear,    &kConvolution,
     &kTakeRows,        &kRotate,
     &kResizePixels,    &kPlanes,
+    &kMergePatches,    &kPlaceImages,
+    &kGridPositions,
 };
 
 }  // namespace graft::runtime::ops

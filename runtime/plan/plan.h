@@ -99,6 +99,11 @@ class Plan {
   int32_t source_ids() const { return role_inputs_[6]; }
   int32_t source_positions() const { return role_inputs_[7]; }
   int32_t source_features() const { return role_inputs_[8]; }
+  /// Of a decoder of texts with pictures, in a pass of its own: the patches of an image, and their
+  /// places; -1 if there are none.
+  int32_t image_patches() const { return role_inputs_[9]; }
+  int32_t image_positions() const { return role_inputs_[10]; }
+  bool takes_pictures() const { return image_patches() >= 0; }
   bool has_source() const { return source_ids() >= 0 || source_features() >= 0; }
   /// Where a binding says whether a pass is over the source: 1, with no rows for tokens; else 0.
   /// Requires has_source().
@@ -130,7 +135,7 @@ class Plan {
 
  private:
   friend class PlanBuilder;
-  static constexpr size_t kRoles = 9;
+  static constexpr size_t kRoles = 11;
   explicit Plan(const schema::VerifiedModel& model) : model_(model) {}
 
   schema::VerifiedModel model_;

@@ -75,6 +75,11 @@ bool PlanBuilder::is_of_source(int32_t index) const {
   return symbol < 0 || (plan_.source_ids() >= 0 && symbol == symbol_of(plan_.source_ids()));
 }
 
+bool PlanBuilder::is_of_image(int32_t index) const {
+  return plan_.takes_pictures() &&
+         value(index).shape[0].symbol == value(plan_.image_patches()).shape[0].symbol;
+}
+
 int32_t PlanBuilder::TakeClampAfter(int32_t value, OutputBounds* bounds) {
   if (plan_.values_[static_cast<size_t>(value)].is_output || uses_[static_cast<size_t>(value)] != 1)
     return value;

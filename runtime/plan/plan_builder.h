@@ -33,6 +33,8 @@ class PlanBuilder {
   int32_t text_ends() const { return plan_.text_ends(); }
   /// Whether a value has rows of the source, not of tokens.
   bool is_of_source(int32_t value) const;
+  /// Whether a value has rows of patches.
+  bool is_of_image(int32_t value) const;
   std::span<const Step> steps() const { return plan_.steps_; }
   /// The ops whose first input is `value`, in order.
   std::span<const uint32_t> first_readers(int32_t value) const;

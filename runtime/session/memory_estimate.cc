@@ -87,6 +87,7 @@ uint64_t BytesReadInPlace(const schema::VerifiedModel& model) {
     }
     if (const auto* route = op->attributes_as_Route()) add_tensor(route->bias());
     if (const auto* rotate = op->attributes_as_Rotate()) add_tensor(rotate->angles());
+    if (const auto* grid = op->attributes_as_GridPositions()) add_tensor(grid->table());
     if (const auto* convolution = op->attributes_as_Convolution();
         convolution != nullptr && IsDepthwise(model, *convolution))
       add_tensor(convolution->weight());

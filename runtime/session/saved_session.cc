@@ -57,6 +57,10 @@ std::vector<Part> PartsOf(const SavedSessionTarget& session, size_t tokens, size
   std::vector<Part> parts;
   if (session.source != nullptr)
     parts.emplace_back(reinterpret_cast<uint8_t*>(&session.source->hash), sizeof(schema::Hash128));
+  if (session.pictures != nullptr) {
+    parts.emplace_back(reinterpret_cast<uint8_t*>(session.pictures->entries.data()),
+                       source_rows * sizeof(SavedPicture));
+  }
   parts.emplace_back(reinterpret_cast<uint8_t*>(session.ids.data()), tokens * sizeof(int32_t));
   for (const KvView& view : session.caches) {
     const size_t rows = view.of_source ? source_rows : tokens;
@@ -131,7 +135,12 @@ Status CheckHeader(const Header& header, uint64_t file_bytes, const SavedSession
     return Error(StatusCode::kOutOfRange, "holds %" PRIu32 " tokens, the context has room for %zu",
                  header.tokens, target.ids.size());
   }
-  if (header.source_rows > target.source_capacity) {
+  if (target.pictures != nullptr) {
+    if (header.source_rows > kMaxPictures) {
+      return Error(StatusCode::kOutOfRange, "holds %" PRIu32 " pictures, there is room for %zu",
+                   header.source_rows, kMaxPictures);
+    }
+  } else if (header.source_rows > target.source_capacity) {
     return Error(StatusCode::kOutOfRange,
                  "holds a source of %" PRIu32 " rows, there is room for %u", header.source_rows,
                  target.source_capacity);
@@ -157,6 +166,7 @@ Status ReadParts(FileReader& file, const Header& header, const SavedSessionTarge
   uint64_t offset = sizeof(Header);
   *held = 0;
   if (target.source != nullptr) target.source->rows = 0;
+  if (target.pictures != nullptr) target.pictures->count = 0;
   for (const Part& part : parts) {
     GRAFT_RETURN_IF_ERROR(file.Read(offset, part));
     checksum.Add(part);
@@ -171,13 +181,23 @@ Status ReadParts(FileReader& file, const Header& header, const SavedSessionTarge
                    id, target.vocabulary);
     }
   }
+  if (target.pictures == nullptr) return OkStatus();
+  for (size_t i = 0; i < header.source_rows; ++i) {
+    const uint64_t rows = target.pictures->entries[i].rows;
+    if (rows >= 1 && rows <= target.ids.size()) continue;
+    return Error(StatusCode::kCorrupt, "picture %zu takes %" PRIu64 " tokens of a context of %zu",
+                 i, rows, target.ids.size());
+  }
+  target.pictures->count = header.source_rows;
   return OkStatus();
 }
 
 }  // namespace
 
 Status WriteSavedSession(const char* path, const SavedSessionTarget& session, size_t tokens) {
-  const size_t source_rows = session.source == nullptr ? 0 : session.source->rows;
+  const size_t source_rows = session.source != nullptr     ? session.source->rows
+                             : session.pictures != nullptr ? session.pictures->count
+                                                           : 0;
   for (const KvView& view : session.caches)
     ClearLastBlock(view, view.of_source ? source_rows : tokens);
   const std::vector<Part> parts = PartsOf(session, tokens, source_rows);

@@ -8,20 +8,23 @@
 //   12-15   kv_format, u32: 1 f32, 2 f16, 3 int8
 //   16-31   identity of the model: high u64, low u64
 //   32-35   tokens, u32
-//   36-39   source_rows, u32: rows of the source of an encoder-decoder; 0: none
+//   36-39   source_rows, u32: rows of the source of an encoder-decoder, or pictures of a model that
+//           takes any; 0: none
 //   40-47   payload_bytes, u64
 //   48-55   payload_checksum, u64: XXH3-64 of the XXH3-64 of each part
 //   56-63   header_checksum, u64: XXH3-64 of bytes 0-55
 //   64-     the parts, one after the other
 //
 // All numbers are little-endian. If there is a source, the first part is its 128-bit hash, and what
-// belongs to a cache of the source is for `source_rows` positions. The next part is the ids, i32.
+// belongs to a cache of the source is for `source_rows` positions. Of a model that takes pictures it
+// is, for each picture, its hash and its image rows, u64. The next part is the ids, i32.
 // Then come, for each cache of the graph and each of its key/value heads, the keys, the values, and
 // of int8 the keys' scales and the values' scales, each for `tokens` positions, laid out as
 // kernels/attention.h says; keys end with a whole block of positions, zero after the last token. Of
 // a model with states these are the last part, as runtime/session/session_states.h lays them out.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -37,16 +40,30 @@ struct SavedSource {
   schema::Hash128 hash = {};
 };
 
+/// A picture that tokens stand for.
+struct SavedPicture {
+  schema::Hash128 hash = {};
+  uint64_t rows = 0;  ///< as many tokens
+};
+
+inline constexpr size_t kMaxPictures = 64;
+
+struct SavedPictures {
+  size_t count = 0;
+  std::array<SavedPicture, kMaxPictures> entries = {};
+};
+
 /// What a file must agree with, and where its contents go.
 struct SavedSessionTarget {
   schema::Hash128 identity;
   KvElement element = KvElement::kFloat32;
   uint32_t vocabulary = 0;
   std::span<const KvView> caches;
-  std::span<int32_t> ids;         ///< room for the whole context
-  std::span<uint8_t> states;      ///< of a model that keeps any, as SessionStates has them
-  SavedSource* source = nullptr;  ///< of an encoder-decoder
-  uint32_t source_capacity = 0;   ///< rows of a source there is room for
+  std::span<int32_t> ids;             ///< room for the whole context
+  std::span<uint8_t> states;          ///< of a model that keeps any, as SessionStates has them
+  SavedSource* source = nullptr;      ///< of an encoder-decoder
+  SavedPictures* pictures = nullptr;  ///< of a model that takes any; it has no source
+  uint32_t source_capacity = 0;       ///< rows of a source there is room for
 };
 
 /// Writes the first `tokens` positions. Clears what the caches hold after them in their last block

@@ -22,6 +22,20 @@
 #include "schema/generated/model_generated.h"
 
 namespace graft::runtime {
+namespace {
+
+// Of an image row where tokens take it.
+size_t PlacedWidth(const Plan& plan) {
+  for (const schema::fb::Op* op : *plan.model().model().graph()->ops()) {
+    if (op->attributes_type() != schema::fb::OpAttributes::PlaceImages) continue;
+    const PlanValue& placed = plan.values()[static_cast<size_t>(op->outputs()->Get(0))];
+    return static_cast<size_t>(placed.shape[1].size);
+  }
+  return 0;
+}
+
+}  // namespace
+
 Status Session::Impl::Initialize(const SessionOptions& options) {
   const schema::VerifiedModel& verified = model->verified();
   GRAFT_ASSIGN_OR_RETURN(const SessionSizes sizes, SizesOf(verified, options, model->threads()));
@@ -47,6 +61,10 @@ Status Session::Impl::Initialize(const SessionOptions& options) {
   GRAFT_ASSIGN_OR_RETURN(id_memory, PageMemory::Allocate(memory.id_bytes, "token ids"));
   ids = {reinterpret_cast<int32_t*>(id_memory.data()), context_tokens};
   binding.assign(plan.symbols(), 0);
+  if (plan.takes_pictures()) {
+    const schema::GraphFacts& facts = verified.facts();
+    pictures.Create(verified.model().task()->pictures(), PlacedWidth(plan), facts.has_image_runs);
+  }
   return OkStatus();
 }
 
@@ -121,7 +139,8 @@ Status Session::Impl::CatchUpStates() {
   const PositionGuard guard(&position, end);
   states.GoBack(end);
   for (position = states.position(); position < end;) {
-    const size_t count = std::min<size_t>(prefill_chunk, end - position);
+    const size_t count =
+        pictures.Chunk(held(), ids.subspan(position, end - position), prefill_chunk);
     GRAFT_RETURN_IF_ERROR(RunChunk(ids.subspan(position, count), 0));
   }
   return OkStatus();
@@ -136,6 +155,7 @@ Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs, b
   const auto bind = [&](int32_t value, int64_t size) {
     if (value >= 0) binding[plan.rows_symbol(value)] = size;
   };
+  if (plan.takes_pictures()) SetImageRows(plan, 0, &binding);
   bind(plan.output_rows(), static_cast<int64_t>(outputs));
   bind(plan.token_ids(), rows);
   bind(plan.positions(), rows);
@@ -153,6 +173,10 @@ Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs, b
       const size_t count = plan.rows(plan.output_rows(), binding);
       for (size_t i = 0; i < count; ++i) to[i] = static_cast<int32_t>(chunk.size() - count + i);
     }
+  }
+  if (pictures.taken()) {
+    GRAFT_ASSIGN_OR_RETURN(const SessionPictures::Pass pass, pictures.PassOver(held(), chunk));
+    executor->set_images({.rows = pass.rows, .runs = pass.runs});
   }
   GRAFT_RETURN_IF_ERROR(RunPass(chunk.size(), copy_states));
   // A model that keeps no cache can go beyond the context, and nothing is held of it.
@@ -172,6 +196,7 @@ SavedSessionTarget Session::Impl::SavedTarget() {
   SavedSessionTarget target{model->identity(), kv_element, vocabulary, caches, ids, states.all()};
   if (plan.has_source()) target.source = &source;
   target.source_capacity = source_capacity;
+  if (pictures.taken()) target.pictures = pictures.saved();
   return target;
 }
 
@@ -185,11 +210,12 @@ Status Session::Impl::Append(std::span<const int32_t> given, size_t outputs, boo
                  given.size(), position, context_tokens);
   }
   GRAFT_RETURN_IF_ERROR(CheckIds(given));
+  GRAFT_RETURN_IF_ERROR(pictures.CheckStart(held(), given[0]));
   GRAFT_RETURN_IF_ERROR(CatchUpStates());
   if (outputs > 1) states.KeepHere();
   PositionGuard guard(&position, position);
   for (size_t done = 0; done < given.size();) {
-    const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
+    const size_t count = pictures.Chunk(held(), given.subspan(done), prefill_chunk);
     const bool last = done + count == given.size();
     GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), last ? outputs : 0,
                                    last && given.size() > 1 && outputs <= 1, singly));
@@ -267,7 +293,7 @@ size_t Session::KeepPrefix(std::span<const int32_t> ids) {
   const size_t most = std::min(impl_->position, ids.size() - std::min<size_t>(1, ids.size()));
   const auto end = ids.begin() + static_cast<ptrdiff_t>(most);
   const auto [differs, held] = std::mismatch(ids.begin(), end, impl_->ids.begin());
-  impl_->position = static_cast<size_t>(differs - ids.begin());
+  impl_->position = impl_->pictures.StartOfRun(ids, static_cast<size_t>(differs - ids.begin()));
   return impl_->position;
 }
 
@@ -280,6 +306,8 @@ Status Session::Save(const char* path) const {
 Status Session::Restore(const char* path) {
   GRAFT_RETURN_IF_ERROR(impl_->RequireText());
   Status status = ReadSavedSession(path, impl_->SavedTarget(), &impl_->position);
+  if (impl_->pictures.taken() && (status.ok() || impl_->position == 0))
+    impl_->pictures.Lose(&impl_->budget);
   if (status.ok()) {
     impl_->states.Assign(impl_->position);
   } else if (impl_->position == 0) {
@@ -312,6 +340,13 @@ std::span<const int32_t> Session::tokens() const {
 
 Status Session::SetSource(const TensorView& source) { return impl_->SetSource(source); }
 size_t Session::source_rows() const { return impl_->source.rows; }
+
+Status Session::SetPictures(std::span<PictureImages* const> pictures) {
+  return impl_->SetPictures(pictures);
+}
+Status Session::CheckPictureTokens(std::span<const int32_t> ids) const {
+  return impl_->pictures.CheckCount(ids);
+}
 
 Result<std::span<const TensorView>> Session::Forward(std::span<const TensorView> inputs) {
   return impl_->Forward(inputs);

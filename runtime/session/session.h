@@ -33,6 +33,7 @@ struct SessionOptions {
 enum class ElementType : uint8_t { kFloat32 = 0, kInt32 = 1 };
 
 struct TextBatch;
+class PictureImages;
 
 /// A dense row-major tensor that someone else owns.
 struct TensorView {
@@ -98,6 +99,18 @@ class Session {
   /// Rows held of the source; 0: none was set.
   size_t source_rows() const;
 
+  /// Says which pictures the text is about, in its order, and computes what the model sees of those
+  /// that are new; of the others it is kept, by what they are made of. Tokens are forgotten from the
+  /// first on that stands for a picture which is another now. Without pictures the tokens that stand
+  /// for them are words like others. What fails leaves the pictures before it.
+  /// Errors   kUnsupported: the model takes no pictures;
+  ///          kInvalidArgument, kOutOfRange: more pictures, or larger ones, than it takes;
+  ///          kCancelled, kOutOfMemory.
+  Status SetPictures(std::span<PictureImages* const> pictures);
+  /// Whether a whole text has as many tokens for pictures as those set take, if any are.
+  /// Errors   kInvalidArgument.
+  Status CheckPictureTokens(std::span<const int32_t> ids) const;
+
   /// Appends ids in chunks. *logits (may be null) receives vocabulary() floats of the last id,
   /// valid until the next call. On failure nothing was appended.
   /// Errors   kOutOfRange, kCancelled.
@@ -118,7 +131,8 @@ class Session {
   /// shapes are fixed, inputs may have one more dimension in front, the number of items, which are
   /// computed one after the other; outputs have it too, in place of a first dimension of 1. The
   /// views returned live until the next call. Of an encoder-decoder the source is among the inputs,
-  /// and SetSource is done with it.
+  /// and SetSource is done with it; of a decoder that takes pictures their pixels may be, f32
+  /// [..., channels, height, width], and SetPictures is.
   /// Errors   kInvalidArgument, kOutOfRange, kCancelled; each names the input and what was
   ///          expected.
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);

@@ -78,7 +78,7 @@ bool Session::Impl::WantsLastRow() const {
 
 Status Session::Impl::ForwardTokens(std::span<const int32_t> given, bool last_only) {
   for (size_t done = 0; done < given.size();) {
-    const size_t count = std::min<size_t>(prefill_chunk, given.size() - done);
+    const size_t count = pictures.Chunk(held(), given.subspan(done), prefill_chunk);
     const bool last = done + count == given.size();
     GRAFT_RETURN_IF_ERROR(RunChunk(given.subspan(done, count), last_only ? (last ? 1 : 0) : count));
     if (!last_only) GRAFT_RETURN_IF_ERROR(CollectOutputs(done, given.size()));
@@ -94,6 +94,7 @@ Status Session::Impl::BindInputs(std::span<const TensorView> inputs) {
     binding[plan.source_pass()] = 0;
     if (plan.source_ids() >= 0) binding[plan.rows_symbol(plan.source_ids())] = 0;
   }
+  if (plan.takes_pictures()) SetImageRows(plan, 0, &binding);
   std::vector<int32_t> expected(plan.tensor_inputs().begin(), plan.tensor_inputs().end());
   if (plan.token_ids() >= 0) expected.push_back(plan.token_ids());
   for (const TensorView& input : inputs) {
@@ -321,6 +322,11 @@ Result<std::span<const TensorView>> Session::Impl::Forward(std::span<const Tenso
   GRAFT_RETURN_IF_ERROR(CheckNamedOnce(inputs));
   GRAFT_RETURN_IF_ERROR(TakeImageSize(inputs));
   if (plan.has_source()) return ForwardWithSource(inputs);
+  if (plan.takes_pictures()) {
+    std::vector<TensorView> others;
+    GRAFT_RETURN_IF_ERROR(TakePictures(inputs, &others));
+    return ForwardOnTokens(others);
+  }
   return ForwardOnTokens(inputs);
 }
 
@@ -345,6 +351,7 @@ Result<std::span<const TensorView>> Session::Impl::ForwardOnTokens(
     });
     given = {static_cast<const int32_t*>(input->data), static_cast<size_t>(input->shape[0])};
     GRAFT_RETURN_IF_ERROR(CheckIds(given));
+    GRAFT_RETURN_IF_ERROR(pictures.CheckCount(given));
     if (plan.has_state() && given.size() > context_tokens) {
       return Error(StatusCode::kOutOfRange, "%zu tokens do not fit the context of %u", given.size(),
                    context_tokens);

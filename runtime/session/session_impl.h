@@ -2,6 +2,7 @@
 // Session::Impl: what a session holds, for the files that its functions are divided into.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include "runtime/session/saved_session.h"
 #include "runtime/session/session.h"
 #include "runtime/session/session_memory.h"
+#include "runtime/session/session_pictures.h"
 #include "runtime/session/session_states.h"
 #include "runtime/threads/worker_team.h"
 #include "schema/result.h"
@@ -65,6 +67,11 @@ class Session::Impl {
   Status CheckSource(const TensorView& source) const;
   Status SetSource(const TensorView& source);
   Status RequireSource() const;
+  Status SetPictures(std::span<PictureImages* const> given);
+  Status ComputePicture(size_t index, PictureImages& picture, size_t rows);
+  Status ComputeImage(const ImagePixels& image, float* rows);
+  Status TakePictures(std::span<const TensorView> inputs, std::vector<TensorView>* others);
+  std::span<const int32_t> held() const { return ids.first(std::min(position, ids.size())); }
   Result<std::span<const TensorView>> ForwardWithSource(std::span<const TensorView> inputs);
   Result<std::span<const TensorView>> ForwardOnTokens(std::span<const TensorView> inputs);
   Result<std::span<const TensorView>> Forward(std::span<const TensorView> inputs);
@@ -102,6 +109,7 @@ class Session::Impl {
   size_t position = 0;
   uint32_t source_capacity = 0;
   SavedSource source;
+  SessionPictures pictures;
   const std::atomic<bool>& cancelled;
   Binding binding;
   Profile profile;

@@ -101,6 +101,12 @@ std::string WhatFits(uint32_t context_tokens) {
   return "a context of " + std::to_string(context_tokens) + " fits";
 }
 
+// Of the largest image.
+uint64_t MostPatches(const fb::Pictures& pictures) {
+  if (pictures.most_patches() != 0) return pictures.most_patches();
+  return uint64_t{pictures.side()} * pictures.side();
+}
+
 Result<uint64_t> ArenaBytes(const Plan& plan, const SessionSizes& sizes) {
   if (!plan.can_chunk() && plan.symbols() > 0) return uint64_t{0};
   Binding binding(plan.symbols(), 0);
@@ -109,16 +115,30 @@ Result<uint64_t> ArenaBytes(const Plan& plan, const SessionSizes& sizes) {
     const PlanDimension& dimension = plan.values()[static_cast<size_t>(value)].shape[0];
     if (dimension.symbol >= 0) binding[static_cast<size_t>(dimension.symbol)] = size;
   };
-  bind(plan.token_ids(), sizes.prefill_chunk);
-  bind(plan.positions(), sizes.prefill_chunk);
   Schedule schedule;
-  uint64_t source_bytes = 0;
+  uint64_t other_pass_bytes = 0;
+  uint64_t chunk = sizes.prefill_chunk;
+  if (plan.takes_pictures()) {
+    const uint64_t patches = MostPatches(*plan.model().model().task()->pictures());
+    SetImageRows(plan, static_cast<size_t>(patches), &binding);
+    GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, binding, &schedule));
+    other_pass_bytes = schedule.arena_bytes;
+    SetImageRows(plan, 0, &binding);
+    // The tokens of a picture that see each other are one pass.
+    const schema::GraphFacts& facts = plan.model().facts();
+    if (facts.has_image_runs) {
+      chunk =
+          std::min<uint64_t>(sizes.context_tokens, std::max(chunk, patches / facts.merged_patches));
+    }
+  }
+  bind(plan.token_ids(), static_cast<int64_t>(chunk));
+  bind(plan.positions(), static_cast<int64_t>(chunk));
   if (plan.has_source()) {
     GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, SourceBinding(plan, sizes.source_rows), &schedule));
-    source_bytes = schedule.arena_bytes;
+    other_pass_bytes = schedule.arena_bytes;
   }
   GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, binding, &schedule));
-  if (plan.output_rows() < 0) return std::max(source_bytes, schedule.arena_bytes);
+  if (plan.output_rows() < 0) return std::max(other_pass_bytes, schedule.arena_bytes);
   // What has a row for each output may find a gap between what has one for each token, and may not
   // find it with a token less: counted behind all else, it is enough for every chunk.
   uint64_t arena_bytes = schedule.arena_bytes;
@@ -133,7 +153,7 @@ Result<uint64_t> ArenaBytes(const Plan& plan, const SessionSizes& sizes) {
     if (symbol >= 0 && symbol_of(value) == symbol)
       arena_bytes = SaturatingAdd(arena_bytes, schedule.places[value].bytes);
   }
-  return std::max({source_bytes, arena_bytes, schedule.arena_bytes});
+  return std::max({other_pass_bytes, arena_bytes, schedule.arena_bytes});
 }
 
 }  // namespace
@@ -144,6 +164,13 @@ Binding SourceBinding(const Plan& plan, size_t rows) {
   if (plan.source_ids() >= 0)
     binding[plan.rows_symbol(plan.source_ids())] = static_cast<int64_t>(rows);
   return binding;
+}
+
+void SetImageRows(const Plan& plan, size_t patches, Binding* binding) {
+  const schema::GraphFacts& facts = plan.model().facts();
+  const auto symbol = static_cast<size_t>(facts.image_rows->shape()->Get(0)->symbol());
+  (*binding)[plan.rows_symbol(plan.image_patches())] = static_cast<int64_t>(patches);
+  (*binding)[symbol] = static_cast<int64_t>(patches / facts.merged_patches);
 }
 
 KvFormat FormatOf(KvElement element) {

@@ -37,6 +37,10 @@ uint32_t MostPositions(const schema::VerifiedModel& model);
 Result<SessionSizes> SizesOf(const schema::VerifiedModel& model, const SessionOptions& options,
                              unsigned model_threads);
 
+/// Sets the sizes of a pass over an image of `patches` patches, or to none (0) for one over tokens.
+/// Requires plan.takes_pictures().
+void SetImageRows(const Plan& plan, size_t patches, Binding* binding);
+
 struct SessionMemory {
   std::vector<KvView> caches;           ///< one for each of the graph's, not placed yet
   std::vector<uint64_t> cache_offsets;  ///< of each in one run of memory

@@ -126,7 +126,10 @@ class Generation {
 
   Status Prefill(std::span<const int32_t> prompt) {
     const auto start = std::chrono::steady_clock::now();
-    if (options_.whole_prompt) result_.reused_tokens = session_.KeepPrefix(prompt);
+    if (options_.whole_prompt) {
+      GRAFT_RETURN_IF_ERROR(session_.CheckPictureTokens(prompt));
+      result_.reused_tokens = session_.KeepPrefix(prompt);
+    }
     GRAFT_RETURN_IF_ERROR(session_.Append(prompt.subspan(result_.reused_tokens), &logits_));
     GRAFT_RETURN_IF_ERROR(passes_.Begin());
     result_.prefill_ns = NanosecondsSince(start);

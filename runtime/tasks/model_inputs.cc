@@ -7,15 +7,33 @@
 namespace graft::runtime {
 namespace fb = schema::fb;
 
+namespace {
+
+// The caller brings images; the session makes patches of them.
+ModelInput PixelsOf(const Model& model, const fb::Value& value) {
+  const fb::Pictures& pictures = *model.verified().model().task()->pictures();
+  const fb::ImageInput& image = *pictures.image();
+  const bool any = pictures.layout() == fb::PictureLayout::Grid;
+  return {value.name()->c_str(),
+          ElementType::kFloat32,
+          4,
+          {-1, image.channels(), any ? -1 : int64_t{image.height()},
+           any ? -1 : int64_t{image.width()}}};
+}
+
+}  // namespace
+
 Result<ModelInput> DescribeInput(const Model& model, size_t index) {
   const fb::Graph& graph = *model.verified().model().graph();
   const bool takes_texts = model.verified().facts().text_ends != nullptr;
   size_t left = index;
-  for (const auto role : {fb::InputRole::TokenIds, fb::InputRole::Tensor, fb::InputRole::SourceIds,
-                          fb::InputRole::SourceFeatures, fb::InputRole::TokenTypes}) {
+  for (const auto role :
+       {fb::InputRole::TokenIds, fb::InputRole::Tensor, fb::InputRole::SourceIds,
+        fb::InputRole::SourceFeatures, fb::InputRole::TokenTypes, fb::InputRole::ImagePatches}) {
     for (const fb::GraphInput* candidate : *graph.inputs()) {
       if (candidate->role() != role || left-- != 0) continue;
       const fb::Value& value = *graph.values()->Get(static_cast<uint32_t>(candidate->value()));
+      if (role == fb::InputRole::ImagePatches) return PixelsOf(model, value);
       ModelInput input;
       input.name = value.name()->c_str();
       input.type = static_cast<ElementType>(value.type());

@@ -149,6 +149,15 @@ struct ResizePixelsBuilder;
 struct Planes;
 struct PlanesBuilder;
 
+struct MergePatches;
+struct MergePatchesBuilder;
+
+struct PlaceImages;
+struct PlaceImagesBuilder;
+
+struct GridPositions;
+struct GridPositionsBuilder;
+
 struct Op;
 struct OpBuilder;
 
@@ -160,6 +169,9 @@ struct GraphBuilder;
 
 struct ImageInput;
 struct ImageInputBuilder;
+
+struct Pictures;
+struct PicturesBuilder;
 
 struct LanguageToken;
 struct LanguageTokenBuilder;
@@ -417,11 +429,14 @@ enum class OpAttributes : uint8_t {
   Rotate = 33,
   ResizePixels = 34,
   Planes = 35,
+  MergePatches = 36,
+  PlaceImages = 37,
+  GridPositions = 38,
   MIN = NONE,
-  MAX = Planes
+  MAX = GridPositions
 };
 
-inline const OpAttributes (&EnumValuesOpAttributes())[36] {
+inline const OpAttributes (&EnumValuesOpAttributes())[39] {
   static const OpAttributes values[] = {
     OpAttributes::NONE,
     OpAttributes::Embedding,
@@ -458,13 +473,16 @@ inline const OpAttributes (&EnumValuesOpAttributes())[36] {
     OpAttributes::TakeRows,
     OpAttributes::Rotate,
     OpAttributes::ResizePixels,
-    OpAttributes::Planes
+    OpAttributes::Planes,
+    OpAttributes::MergePatches,
+    OpAttributes::PlaceImages,
+    OpAttributes::GridPositions
   };
   return values;
 }
 
 inline const char * const *EnumNamesOpAttributes() {
-  static const char * const names[37] = {
+  static const char * const names[40] = {
     "NONE",
     "Embedding",
     "Linear",
@@ -501,13 +519,16 @@ inline const char * const *EnumNamesOpAttributes() {
     "Rotate",
     "ResizePixels",
     "Planes",
+    "MergePatches",
+    "PlaceImages",
+    "GridPositions",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameOpAttributes(OpAttributes e) {
-  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::Planes)) return "";
+  if (flatbuffers::IsOutRange(e, OpAttributes::NONE, OpAttributes::GridPositions)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesOpAttributes()[index];
 }
@@ -656,6 +677,18 @@ template<> struct OpAttributesTraits<graft::schema::fb::Planes> {
   static const OpAttributes enum_value = OpAttributes::Planes;
 };
 
+template<> struct OpAttributesTraits<graft::schema::fb::MergePatches> {
+  static const OpAttributes enum_value = OpAttributes::MergePatches;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::PlaceImages> {
+  static const OpAttributes enum_value = OpAttributes::PlaceImages;
+};
+
+template<> struct OpAttributesTraits<graft::schema::fb::GridPositions> {
+  static const OpAttributes enum_value = OpAttributes::GridPositions;
+};
+
 bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj, OpAttributes type);
 bool VerifyOpAttributesVector(flatbuffers::Verifier &verifier, const flatbuffers::Vector<flatbuffers::Offset<void>> *values, const flatbuffers::Vector<OpAttributes> *types);
 
@@ -669,11 +702,13 @@ enum class InputRole : uint8_t {
   SourceIds = 6,
   SourcePositions = 7,
   SourceFeatures = 8,
+  ImagePatches = 9,
+  ImagePositions = 10,
   MIN = Tensor,
-  MAX = SourceFeatures
+  MAX = ImagePositions
 };
 
-inline const InputRole (&EnumValuesInputRole())[9] {
+inline const InputRole (&EnumValuesInputRole())[11] {
   static const InputRole values[] = {
     InputRole::Tensor,
     InputRole::TokenIds,
@@ -683,13 +718,15 @@ inline const InputRole (&EnumValuesInputRole())[9] {
     InputRole::TextEnds,
     InputRole::SourceIds,
     InputRole::SourcePositions,
-    InputRole::SourceFeatures
+    InputRole::SourceFeatures,
+    InputRole::ImagePatches,
+    InputRole::ImagePositions
   };
   return values;
 }
 
 inline const char * const *EnumNamesInputRole() {
-  static const char * const names[10] = {
+  static const char * const names[12] = {
     "Tensor",
     "TokenIds",
     "Positions",
@@ -699,13 +736,15 @@ inline const char * const *EnumNamesInputRole() {
     "SourceIds",
     "SourcePositions",
     "SourceFeatures",
+    "ImagePatches",
+    "ImagePositions",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameInputRole(InputRole e) {
-  if (flatbuffers::IsOutRange(e, InputRole::Tensor, InputRole::SourceFeatures)) return "";
+  if (flatbuffers::IsOutRange(e, InputRole::Tensor, InputRole::ImagePositions)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesInputRole()[index];
 }
@@ -786,33 +825,72 @@ enum class ImageFilter : uint8_t {
   Nearest = 0,
   Bilinear = 1,
   Bicubic = 2,
+  Lanczos = 3,
   MIN = Nearest,
-  MAX = Bicubic
+  MAX = Lanczos
 };
 
-inline const ImageFilter (&EnumValuesImageFilter())[3] {
+inline const ImageFilter (&EnumValuesImageFilter())[4] {
   static const ImageFilter values[] = {
     ImageFilter::Nearest,
     ImageFilter::Bilinear,
-    ImageFilter::Bicubic
+    ImageFilter::Bicubic,
+    ImageFilter::Lanczos
   };
   return values;
 }
 
 inline const char * const *EnumNamesImageFilter() {
-  static const char * const names[4] = {
+  static const char * const names[5] = {
     "Nearest",
     "Bilinear",
     "Bicubic",
+    "Lanczos",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNameImageFilter(ImageFilter e) {
-  if (flatbuffers::IsOutRange(e, ImageFilter::Nearest, ImageFilter::Bicubic)) return "";
+  if (flatbuffers::IsOutRange(e, ImageFilter::Nearest, ImageFilter::Lanczos)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesImageFilter()[index];
+}
+
+enum class PictureLayout : uint8_t {
+  Square = 0,
+  Tiles = 1,
+  Grid = 2,
+  Ratio = 3,
+  MIN = Square,
+  MAX = Ratio
+};
+
+inline const PictureLayout (&EnumValuesPictureLayout())[4] {
+  static const PictureLayout values[] = {
+    PictureLayout::Square,
+    PictureLayout::Tiles,
+    PictureLayout::Grid,
+    PictureLayout::Ratio
+  };
+  return values;
+}
+
+inline const char * const *EnumNamesPictureLayout() {
+  static const char * const names[5] = {
+    "Square",
+    "Tiles",
+    "Grid",
+    "Ratio",
+    nullptr
+  };
+  return names;
+}
+
+inline const char *EnumNamePictureLayout(PictureLayout e) {
+  if (flatbuffers::IsOutRange(e, PictureLayout::Square, PictureLayout::Ratio)) return "";
+  const size_t index = static_cast<size_t>(e);
+  return EnumNamesPictureLayout()[index];
 }
 
 enum class LanguagePlace : uint8_t {
@@ -1922,7 +2000,8 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_SINKS = 34,
     VT_SCORE_BIAS = 36,
     VT_BLOCK = 38,
-    VT_REGIONS = 40
+    VT_REGIONS = 40,
+    VT_IMAGE_RUNS = 42
   };
   uint32_t heads() const {
     return GetField<uint32_t>(VT_HEADS, 0);
@@ -1981,6 +2060,9 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const flatbuffers::Vector<uint8_t> *regions() const {
     return GetPointer<const flatbuffers::Vector<uint8_t> *>(VT_REGIONS);
   }
+  bool image_runs() const {
+    return GetField<uint8_t>(VT_IMAGE_RUNS, 0) != 0;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint32_t>(verifier, VT_HEADS, 4) &&
@@ -2004,6 +2086,7 @@ struct Attention FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint32_t>(verifier, VT_BLOCK, 4) &&
            VerifyOffset(verifier, VT_REGIONS) &&
            verifier.VerifyVector(regions()) &&
+           VerifyField<uint8_t>(verifier, VT_IMAGE_RUNS, 1) &&
            verifier.EndTable();
   }
 };
@@ -2069,6 +2152,9 @@ struct AttentionBuilder {
   void add_regions(flatbuffers::Offset<flatbuffers::Vector<uint8_t>> regions) {
     fbb_.AddOffset(Attention::VT_REGIONS, regions);
   }
+  void add_image_runs(bool image_runs) {
+    fbb_.AddElement<uint8_t>(Attention::VT_IMAGE_RUNS, static_cast<uint8_t>(image_runs), 0);
+  }
   explicit AttentionBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -2100,7 +2186,8 @@ inline flatbuffers::Offset<Attention> CreateAttention(
     int32_t sinks = -1,
     int32_t score_bias = -1,
     uint32_t block = 0,
-    flatbuffers::Offset<flatbuffers::Vector<uint8_t>> regions = 0) {
+    flatbuffers::Offset<flatbuffers::Vector<uint8_t>> regions = 0,
+    bool image_runs = false) {
   AttentionBuilder builder_(_fbb);
   builder_.add_regions(regions);
   builder_.add_block(block);
@@ -2118,6 +2205,7 @@ inline flatbuffers::Offset<Attention> CreateAttention(
   builder_.add_head_dim(head_dim);
   builder_.add_kv_heads(kv_heads);
   builder_.add_heads(heads);
+  builder_.add_image_runs(image_runs);
   builder_.add_both_ways(both_ways);
   builder_.add_alibi_rounded(alibi_rounded);
   builder_.add_causal(causal);
@@ -2144,7 +2232,8 @@ inline flatbuffers::Offset<Attention> CreateAttentionDirect(
     int32_t sinks = -1,
     int32_t score_bias = -1,
     uint32_t block = 0,
-    const std::vector<uint8_t> *regions = nullptr) {
+    const std::vector<uint8_t> *regions = nullptr,
+    bool image_runs = false) {
   auto regions__ = regions ? _fbb.CreateVector<uint8_t>(*regions) : 0;
   return graft::schema::fb::CreateAttention(
       _fbb,
@@ -2166,7 +2255,8 @@ inline flatbuffers::Offset<Attention> CreateAttentionDirect(
       sinks,
       score_bias,
       block,
-      regions__);
+      regions__,
+      image_runs);
 }
 
 struct Add FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -3792,6 +3882,137 @@ inline flatbuffers::Offset<Planes> CreatePlanes(
   return builder_.Finish();
 }
 
+struct MergePatches FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef MergePatchesBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_COUNT = 4,
+    VT_MEAN = 6
+  };
+  uint32_t count() const {
+    return GetField<uint32_t>(VT_COUNT, 0);
+  }
+  bool mean() const {
+    return GetField<uint8_t>(VT_MEAN, 0) != 0;
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_COUNT, 4) &&
+           VerifyField<uint8_t>(verifier, VT_MEAN, 1) &&
+           verifier.EndTable();
+  }
+};
+
+struct MergePatchesBuilder {
+  typedef MergePatches Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_count(uint32_t count) {
+    fbb_.AddElement<uint32_t>(MergePatches::VT_COUNT, count, 0);
+  }
+  void add_mean(bool mean) {
+    fbb_.AddElement<uint8_t>(MergePatches::VT_MEAN, static_cast<uint8_t>(mean), 0);
+  }
+  explicit MergePatchesBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<MergePatches> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<MergePatches>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<MergePatches> CreateMergePatches(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t count = 0,
+    bool mean = false) {
+  MergePatchesBuilder builder_(_fbb);
+  builder_.add_count(count);
+  builder_.add_mean(mean);
+  return builder_.Finish();
+}
+
+struct PlaceImages FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef PlaceImagesBuilder Builder;
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           verifier.EndTable();
+  }
+};
+
+struct PlaceImagesBuilder {
+  typedef PlaceImages Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  explicit PlaceImagesBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<PlaceImages> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<PlaceImages>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<PlaceImages> CreatePlaceImages(
+    flatbuffers::FlatBufferBuilder &_fbb) {
+  PlaceImagesBuilder builder_(_fbb);
+  return builder_.Finish();
+}
+
+struct GridPositions FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef GridPositionsBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_TABLE = 4,
+    VT_SIDE = 6
+  };
+  int32_t table() const {
+    return GetField<int32_t>(VT_TABLE, 0);
+  }
+  uint32_t side() const {
+    return GetField<uint32_t>(VT_SIDE, 0);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<int32_t>(verifier, VT_TABLE, 4) &&
+           VerifyField<uint32_t>(verifier, VT_SIDE, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct GridPositionsBuilder {
+  typedef GridPositions Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_table(int32_t table) {
+    fbb_.AddElement<int32_t>(GridPositions::VT_TABLE, table, 0);
+  }
+  void add_side(uint32_t side) {
+    fbb_.AddElement<uint32_t>(GridPositions::VT_SIDE, side, 0);
+  }
+  explicit GridPositionsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<GridPositions> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<GridPositions>(end);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<GridPositions> CreateGridPositions(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    int32_t table = 0,
+    uint32_t side = 0) {
+  GridPositionsBuilder builder_(_fbb);
+  builder_.add_side(side);
+  builder_.add_table(table);
+  return builder_.Finish();
+}
+
 struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef OpBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -3921,6 +4142,15 @@ struct Op FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   }
   const graft::schema::fb::Planes *attributes_as_Planes() const {
     return attributes_type() == graft::schema::fb::OpAttributes::Planes ? static_cast<const graft::schema::fb::Planes *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::MergePatches *attributes_as_MergePatches() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::MergePatches ? static_cast<const graft::schema::fb::MergePatches *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::PlaceImages *attributes_as_PlaceImages() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::PlaceImages ? static_cast<const graft::schema::fb::PlaceImages *>(attributes()) : nullptr;
+  }
+  const graft::schema::fb::GridPositions *attributes_as_GridPositions() const {
+    return attributes_type() == graft::schema::fb::OpAttributes::GridPositions ? static_cast<const graft::schema::fb::GridPositions *>(attributes()) : nullptr;
   }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
@@ -4075,6 +4305,18 @@ template<> inline const graft::schema::fb::ResizePixels *Op::attributes_as<graft
 
 template<> inline const graft::schema::fb::Planes *Op::attributes_as<graft::schema::fb::Planes>() const {
   return attributes_as_Planes();
+}
+
+template<> inline const graft::schema::fb::MergePatches *Op::attributes_as<graft::schema::fb::MergePatches>() const {
+  return attributes_as_MergePatches();
+}
+
+template<> inline const graft::schema::fb::PlaceImages *Op::attributes_as<graft::schema::fb::PlaceImages>() const {
+  return attributes_as_PlaceImages();
+}
+
+template<> inline const graft::schema::fb::GridPositions *Op::attributes_as<graft::schema::fb::GridPositions>() const {
+  return attributes_as_GridPositions();
 }
 
 struct OpBuilder {
@@ -4489,6 +4731,341 @@ inline flatbuffers::Offset<ImageInput> CreateImageInputDirect(
       deviation__);
 }
 
+struct Pictures FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
+  typedef PicturesBuilder Builder;
+  enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
+    VT_TOKEN = 4,
+    VT_PATCH = 6,
+    VT_MERGE = 8,
+    VT_SIDE = 10,
+    VT_LAYOUT = 12,
+    VT_LONGEST_SIDE = 14,
+    VT_IMAGE = 16,
+    VT_PLACEHOLDER = 18,
+    VT_TOKEN_TEXT = 20,
+    VT_BEGIN = 22,
+    VT_END = 24,
+    VT_ROW_BREAK = 26,
+    VT_TILE_BEGIN = 28,
+    VT_TILE_ROW_END = 30,
+    VT_WHOLE_BEGIN = 32,
+    VT_SINGLE_BEGIN = 34,
+    VT_MOST_PATCHES = 36,
+    VT_TILE_SIDE = 38,
+    VT_FEWEST_TILES = 40,
+    VT_MOST_TILES = 42,
+    VT_FEWEST_ROWS = 44,
+    VT_MOST_ROWS = 46,
+    VT_TOLERANCE = 48
+  };
+  uint32_t token() const {
+    return GetField<uint32_t>(VT_TOKEN, 0);
+  }
+  uint32_t patch() const {
+    return GetField<uint32_t>(VT_PATCH, 0);
+  }
+  uint32_t merge() const {
+    return GetField<uint32_t>(VT_MERGE, 0);
+  }
+  uint32_t side() const {
+    return GetField<uint32_t>(VT_SIDE, 0);
+  }
+  graft::schema::fb::PictureLayout layout() const {
+    return static_cast<graft::schema::fb::PictureLayout>(GetField<uint8_t>(VT_LAYOUT, 0));
+  }
+  uint32_t longest_side() const {
+    return GetField<uint32_t>(VT_LONGEST_SIDE, 0);
+  }
+  const graft::schema::fb::ImageInput *image() const {
+    return GetPointer<const graft::schema::fb::ImageInput *>(VT_IMAGE);
+  }
+  const flatbuffers::String *placeholder() const {
+    return GetPointer<const flatbuffers::String *>(VT_PLACEHOLDER);
+  }
+  const flatbuffers::String *token_text() const {
+    return GetPointer<const flatbuffers::String *>(VT_TOKEN_TEXT);
+  }
+  const flatbuffers::String *begin() const {
+    return GetPointer<const flatbuffers::String *>(VT_BEGIN);
+  }
+  const flatbuffers::String *end() const {
+    return GetPointer<const flatbuffers::String *>(VT_END);
+  }
+  const flatbuffers::String *row_break() const {
+    return GetPointer<const flatbuffers::String *>(VT_ROW_BREAK);
+  }
+  const flatbuffers::String *tile_begin() const {
+    return GetPointer<const flatbuffers::String *>(VT_TILE_BEGIN);
+  }
+  const flatbuffers::String *tile_row_end() const {
+    return GetPointer<const flatbuffers::String *>(VT_TILE_ROW_END);
+  }
+  const flatbuffers::String *whole_begin() const {
+    return GetPointer<const flatbuffers::String *>(VT_WHOLE_BEGIN);
+  }
+  const flatbuffers::String *single_begin() const {
+    return GetPointer<const flatbuffers::String *>(VT_SINGLE_BEGIN);
+  }
+  uint32_t most_patches() const {
+    return GetField<uint32_t>(VT_MOST_PATCHES, 0);
+  }
+  uint32_t tile_side() const {
+    return GetField<uint32_t>(VT_TILE_SIDE, 0);
+  }
+  uint32_t fewest_tiles() const {
+    return GetField<uint32_t>(VT_FEWEST_TILES, 0);
+  }
+  uint32_t most_tiles() const {
+    return GetField<uint32_t>(VT_MOST_TILES, 0);
+  }
+  uint32_t fewest_rows() const {
+    return GetField<uint32_t>(VT_FEWEST_ROWS, 0);
+  }
+  uint32_t most_rows() const {
+    return GetField<uint32_t>(VT_MOST_ROWS, 0);
+  }
+  float tolerance() const {
+    return GetField<float>(VT_TOLERANCE, 0.0f);
+  }
+  bool Verify(flatbuffers::Verifier &verifier) const {
+    return VerifyTableStart(verifier) &&
+           VerifyField<uint32_t>(verifier, VT_TOKEN, 4) &&
+           VerifyField<uint32_t>(verifier, VT_PATCH, 4) &&
+           VerifyField<uint32_t>(verifier, VT_MERGE, 4) &&
+           VerifyField<uint32_t>(verifier, VT_SIDE, 4) &&
+           VerifyField<uint8_t>(verifier, VT_LAYOUT, 1) &&
+           VerifyField<uint32_t>(verifier, VT_LONGEST_SIDE, 4) &&
+           VerifyOffsetRequired(verifier, VT_IMAGE) &&
+           verifier.VerifyTable(image()) &&
+           VerifyOffsetRequired(verifier, VT_PLACEHOLDER) &&
+           verifier.VerifyString(placeholder()) &&
+           VerifyOffsetRequired(verifier, VT_TOKEN_TEXT) &&
+           verifier.VerifyString(token_text()) &&
+           VerifyOffset(verifier, VT_BEGIN) &&
+           verifier.VerifyString(begin()) &&
+           VerifyOffset(verifier, VT_END) &&
+           verifier.VerifyString(end()) &&
+           VerifyOffset(verifier, VT_ROW_BREAK) &&
+           verifier.VerifyString(row_break()) &&
+           VerifyOffset(verifier, VT_TILE_BEGIN) &&
+           verifier.VerifyString(tile_begin()) &&
+           VerifyOffset(verifier, VT_TILE_ROW_END) &&
+           verifier.VerifyString(tile_row_end()) &&
+           VerifyOffset(verifier, VT_WHOLE_BEGIN) &&
+           verifier.VerifyString(whole_begin()) &&
+           VerifyOffset(verifier, VT_SINGLE_BEGIN) &&
+           verifier.VerifyString(single_begin()) &&
+           VerifyField<uint32_t>(verifier, VT_MOST_PATCHES, 4) &&
+           VerifyField<uint32_t>(verifier, VT_TILE_SIDE, 4) &&
+           VerifyField<uint32_t>(verifier, VT_FEWEST_TILES, 4) &&
+           VerifyField<uint32_t>(verifier, VT_MOST_TILES, 4) &&
+           VerifyField<uint32_t>(verifier, VT_FEWEST_ROWS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_MOST_ROWS, 4) &&
+           VerifyField<float>(verifier, VT_TOLERANCE, 4) &&
+           verifier.EndTable();
+  }
+};
+
+struct PicturesBuilder {
+  typedef Pictures Table;
+  flatbuffers::FlatBufferBuilder &fbb_;
+  flatbuffers::uoffset_t start_;
+  void add_token(uint32_t token) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_TOKEN, token, 0);
+  }
+  void add_patch(uint32_t patch) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_PATCH, patch, 0);
+  }
+  void add_merge(uint32_t merge) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_MERGE, merge, 0);
+  }
+  void add_side(uint32_t side) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_SIDE, side, 0);
+  }
+  void add_layout(graft::schema::fb::PictureLayout layout) {
+    fbb_.AddElement<uint8_t>(Pictures::VT_LAYOUT, static_cast<uint8_t>(layout), 0);
+  }
+  void add_longest_side(uint32_t longest_side) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_LONGEST_SIDE, longest_side, 0);
+  }
+  void add_image(flatbuffers::Offset<graft::schema::fb::ImageInput> image) {
+    fbb_.AddOffset(Pictures::VT_IMAGE, image);
+  }
+  void add_placeholder(flatbuffers::Offset<flatbuffers::String> placeholder) {
+    fbb_.AddOffset(Pictures::VT_PLACEHOLDER, placeholder);
+  }
+  void add_token_text(flatbuffers::Offset<flatbuffers::String> token_text) {
+    fbb_.AddOffset(Pictures::VT_TOKEN_TEXT, token_text);
+  }
+  void add_begin(flatbuffers::Offset<flatbuffers::String> begin) {
+    fbb_.AddOffset(Pictures::VT_BEGIN, begin);
+  }
+  void add_end(flatbuffers::Offset<flatbuffers::String> end) {
+    fbb_.AddOffset(Pictures::VT_END, end);
+  }
+  void add_row_break(flatbuffers::Offset<flatbuffers::String> row_break) {
+    fbb_.AddOffset(Pictures::VT_ROW_BREAK, row_break);
+  }
+  void add_tile_begin(flatbuffers::Offset<flatbuffers::String> tile_begin) {
+    fbb_.AddOffset(Pictures::VT_TILE_BEGIN, tile_begin);
+  }
+  void add_tile_row_end(flatbuffers::Offset<flatbuffers::String> tile_row_end) {
+    fbb_.AddOffset(Pictures::VT_TILE_ROW_END, tile_row_end);
+  }
+  void add_whole_begin(flatbuffers::Offset<flatbuffers::String> whole_begin) {
+    fbb_.AddOffset(Pictures::VT_WHOLE_BEGIN, whole_begin);
+  }
+  void add_single_begin(flatbuffers::Offset<flatbuffers::String> single_begin) {
+    fbb_.AddOffset(Pictures::VT_SINGLE_BEGIN, single_begin);
+  }
+  void add_most_patches(uint32_t most_patches) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_MOST_PATCHES, most_patches, 0);
+  }
+  void add_tile_side(uint32_t tile_side) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_TILE_SIDE, tile_side, 0);
+  }
+  void add_fewest_tiles(uint32_t fewest_tiles) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_FEWEST_TILES, fewest_tiles, 0);
+  }
+  void add_most_tiles(uint32_t most_tiles) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_MOST_TILES, most_tiles, 0);
+  }
+  void add_fewest_rows(uint32_t fewest_rows) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_FEWEST_ROWS, fewest_rows, 0);
+  }
+  void add_most_rows(uint32_t most_rows) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_MOST_ROWS, most_rows, 0);
+  }
+  void add_tolerance(float tolerance) {
+    fbb_.AddElement<float>(Pictures::VT_TOLERANCE, tolerance, 0.0f);
+  }
+  explicit PicturesBuilder(flatbuffers::FlatBufferBuilder &_fbb)
+        : fbb_(_fbb) {
+    start_ = fbb_.StartTable();
+  }
+  flatbuffers::Offset<Pictures> Finish() {
+    const auto end = fbb_.EndTable(start_);
+    auto o = flatbuffers::Offset<Pictures>(end);
+    fbb_.Required(o, Pictures::VT_IMAGE);
+    fbb_.Required(o, Pictures::VT_PLACEHOLDER);
+    fbb_.Required(o, Pictures::VT_TOKEN_TEXT);
+    return o;
+  }
+};
+
+inline flatbuffers::Offset<Pictures> CreatePictures(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t token = 0,
+    uint32_t patch = 0,
+    uint32_t merge = 0,
+    uint32_t side = 0,
+    graft::schema::fb::PictureLayout layout = graft::schema::fb::PictureLayout::Square,
+    uint32_t longest_side = 0,
+    flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
+    flatbuffers::Offset<flatbuffers::String> placeholder = 0,
+    flatbuffers::Offset<flatbuffers::String> token_text = 0,
+    flatbuffers::Offset<flatbuffers::String> begin = 0,
+    flatbuffers::Offset<flatbuffers::String> end = 0,
+    flatbuffers::Offset<flatbuffers::String> row_break = 0,
+    flatbuffers::Offset<flatbuffers::String> tile_begin = 0,
+    flatbuffers::Offset<flatbuffers::String> tile_row_end = 0,
+    flatbuffers::Offset<flatbuffers::String> whole_begin = 0,
+    flatbuffers::Offset<flatbuffers::String> single_begin = 0,
+    uint32_t most_patches = 0,
+    uint32_t tile_side = 0,
+    uint32_t fewest_tiles = 0,
+    uint32_t most_tiles = 0,
+    uint32_t fewest_rows = 0,
+    uint32_t most_rows = 0,
+    float tolerance = 0.0f) {
+  PicturesBuilder builder_(_fbb);
+  builder_.add_tolerance(tolerance);
+  builder_.add_most_rows(most_rows);
+  builder_.add_fewest_rows(fewest_rows);
+  builder_.add_most_tiles(most_tiles);
+  builder_.add_fewest_tiles(fewest_tiles);
+  builder_.add_tile_side(tile_side);
+  builder_.add_most_patches(most_patches);
+  builder_.add_single_begin(single_begin);
+  builder_.add_whole_begin(whole_begin);
+  builder_.add_tile_row_end(tile_row_end);
+  builder_.add_tile_begin(tile_begin);
+  builder_.add_row_break(row_break);
+  builder_.add_end(end);
+  builder_.add_begin(begin);
+  builder_.add_token_text(token_text);
+  builder_.add_placeholder(placeholder);
+  builder_.add_image(image);
+  builder_.add_longest_side(longest_side);
+  builder_.add_side(side);
+  builder_.add_merge(merge);
+  builder_.add_patch(patch);
+  builder_.add_token(token);
+  builder_.add_layout(layout);
+  return builder_.Finish();
+}
+
+inline flatbuffers::Offset<Pictures> CreatePicturesDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    uint32_t token = 0,
+    uint32_t patch = 0,
+    uint32_t merge = 0,
+    uint32_t side = 0,
+    graft::schema::fb::PictureLayout layout = graft::schema::fb::PictureLayout::Square,
+    uint32_t longest_side = 0,
+    flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
+    const char *placeholder = nullptr,
+    const char *token_text = nullptr,
+    const char *begin = nullptr,
+    const char *end = nullptr,
+    const char *row_break = nullptr,
+    const char *tile_begin = nullptr,
+    const char *tile_row_end = nullptr,
+    const char *whole_begin = nullptr,
+    const char *single_begin = nullptr,
+    uint32_t most_patches = 0,
+    uint32_t tile_side = 0,
+    uint32_t fewest_tiles = 0,
+    uint32_t most_tiles = 0,
+    uint32_t fewest_rows = 0,
+    uint32_t most_rows = 0,
+    float tolerance = 0.0f) {
+  auto placeholder__ = placeholder ? _fbb.CreateString(placeholder) : 0;
+  auto token_text__ = token_text ? _fbb.CreateString(token_text) : 0;
+  auto begin__ = begin ? _fbb.CreateString(begin) : 0;
+  auto end__ = end ? _fbb.CreateString(end) : 0;
+  auto row_break__ = row_break ? _fbb.CreateString(row_break) : 0;
+  auto tile_begin__ = tile_begin ? _fbb.CreateString(tile_begin) : 0;
+  auto tile_row_end__ = tile_row_end ? _fbb.CreateString(tile_row_end) : 0;
+  auto whole_begin__ = whole_begin ? _fbb.CreateString(whole_begin) : 0;
+  auto single_begin__ = single_begin ? _fbb.CreateString(single_begin) : 0;
+  return graft::schema::fb::CreatePictures(
+      _fbb,
+      token,
+      patch,
+      merge,
+      side,
+      layout,
+      longest_side,
+      image,
+      placeholder__,
+      token_text__,
+      begin__,
+      end__,
+      row_break__,
+      tile_begin__,
+      tile_row_end__,
+      whole_begin__,
+      single_begin__,
+      most_patches,
+      tile_side,
+      fewest_tiles,
+      most_tiles,
+      fewest_rows,
+      most_rows,
+      tolerance);
+}
+
 struct LanguageToken FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef LanguageTokenBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
@@ -4846,7 +5423,8 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_IMAGE = 16,
     VT_PAD_TOKEN = 18,
     VT_PROMPT = 20,
-    VT_TARGET = 22
+    VT_TARGET = 22,
+    VT_PICTURES = 24
   };
   graft::schema::fb::TaskKind kind() const {
     return static_cast<graft::schema::fb::TaskKind>(GetField<uint8_t>(VT_KIND, 0));
@@ -4878,6 +5456,9 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const graft::schema::fb::TargetText *target() const {
     return GetPointer<const graft::schema::fb::TargetText *>(VT_TARGET);
   }
+  const graft::schema::fb::Pictures *pictures() const {
+    return GetPointer<const graft::schema::fb::Pictures *>(VT_PICTURES);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint8_t>(verifier, VT_KIND, 1) &&
@@ -4897,6 +5478,8 @@ struct Task FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            verifier.VerifyString(prompt()) &&
            VerifyOffset(verifier, VT_TARGET) &&
            verifier.VerifyTable(target()) &&
+           VerifyOffset(verifier, VT_PICTURES) &&
+           verifier.VerifyTable(pictures()) &&
            verifier.EndTable();
   }
 };
@@ -4935,6 +5518,9 @@ struct TaskBuilder {
   void add_target(flatbuffers::Offset<graft::schema::fb::TargetText> target) {
     fbb_.AddOffset(Task::VT_TARGET, target);
   }
+  void add_pictures(flatbuffers::Offset<graft::schema::fb::Pictures> pictures) {
+    fbb_.AddOffset(Task::VT_PICTURES, pictures);
+  }
   explicit TaskBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -4957,8 +5543,10 @@ inline flatbuffers::Offset<Task> CreateTask(
     flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
     int32_t pad_token = -1,
     flatbuffers::Offset<flatbuffers::String> prompt = 0,
-    flatbuffers::Offset<graft::schema::fb::TargetText> target = 0) {
+    flatbuffers::Offset<graft::schema::fb::TargetText> target = 0,
+    flatbuffers::Offset<graft::schema::fb::Pictures> pictures = 0) {
   TaskBuilder builder_(_fbb);
+  builder_.add_pictures(pictures);
   builder_.add_target(target);
   builder_.add_prompt(prompt);
   builder_.add_pad_token(pad_token);
@@ -4983,7 +5571,8 @@ inline flatbuffers::Offset<Task> CreateTaskDirect(
     flatbuffers::Offset<graft::schema::fb::ImageInput> image = 0,
     int32_t pad_token = -1,
     const char *prompt = nullptr,
-    flatbuffers::Offset<graft::schema::fb::TargetText> target = 0) {
+    flatbuffers::Offset<graft::schema::fb::TargetText> target = 0,
+    flatbuffers::Offset<graft::schema::fb::Pictures> pictures = 0) {
   auto architecture__ = architecture ? _fbb.CreateString(architecture) : 0;
   auto end_tokens__ = end_tokens ? _fbb.CreateVector<uint32_t>(*end_tokens) : 0;
   auto labels__ = labels ? _fbb.CreateVector<flatbuffers::Offset<flatbuffers::String>>(*labels) : 0;
@@ -4999,7 +5588,8 @@ inline flatbuffers::Offset<Task> CreateTaskDirect(
       image,
       pad_token,
       prompt__,
-      target);
+      target,
+      pictures);
 }
 
 struct LayerReport FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -5971,6 +6561,18 @@ inline bool VerifyOpAttributes(flatbuffers::Verifier &verifier, const void *obj,
     }
     case OpAttributes::Planes: {
       auto ptr = reinterpret_cast<const graft::schema::fb::Planes *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::MergePatches: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::MergePatches *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::PlaceImages: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::PlaceImages *>(obj);
+      return verifier.VerifyTable(ptr);
+    }
+    case OpAttributes::GridPositions: {
+      auto ptr = reinterpret_cast<const graft::schema::fb::GridPositions *>(obj);
       return verifier.VerifyTable(ptr);
     }
     default: return true;

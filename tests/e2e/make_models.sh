@@ -86,6 +86,7 @@ for preparation in vit deit shortest extractor; do
 done
 with_images image-vit_qkv-f32 "$data/adapters/base_vit" vit --adapter "$data/adapters/vit_qkv"
 make image-embedder-f32 --base "$data/images/embedder" --quant f32
+make pictures-smolvlm-f32 --base "$data/pictures/smolvlm" --quant f32
 
 # The same input gives the same bytes, whatever the number of threads.
 if [[ -z $only ]]; then

@@ -14,6 +14,7 @@
 #include "converter/sign/keys.h"
 #include "tests/fuzz/support/fuzz_models.h"
 #include "tests/runtime/c_api/task_models.h"
+#include "tests/support/picture_model.h"
 
 namespace {
 
@@ -54,6 +55,7 @@ void AddModels(Seeds& seeds) {
     seeds.Add(target, graft::test::ImageTaskModel(fb::TaskKind::Classification));
     seeds.Add(target, graft::test::SourceTaskModel());
     seeds.Add(target, graft::test::SoundTaskModel());
+    seeds.Add(target, graft::test::PictureModel().Build());
   }
 }
 

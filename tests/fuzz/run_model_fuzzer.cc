@@ -88,8 +88,27 @@ void UseSource(const graft_model* model, graft_session* session) {
   }
 }
 
+// What a model that sees takes besides tokens; the text has as many for the picture as it takes.
+void UsePictures(const graft_model* model, graft_session* session) {
+  const std::vector<uint8_t> pixels(7 * 5 * 3, 0x5A);
+  const graft_image images[] = {{pixels.data(), 7, 5, 0, GRAFT_IMAGE_RGB8},
+                                {pixels.data(), 1, 9, 0, GRAFT_IMAGE_GRAY8}};
+  std::vector<char> placed(1 << 16);
+  size_t size = 0;
+  (void)!graft_model_place_pictures(model, kText.data(), kText.size(), images, 2, placed.data(),
+                                    placed.size(), &size, nullptr);
+  if (graft_session_set_pictures(session, images, 2, nullptr) != GRAFT_OK) return;
+  const int32_t ids[] = {1, 3, 3, 3, 3, 2, 3, 3, 3, 3, 5};  // 3: PictureModel's token for pictures
+  const float* logits = nullptr;
+  (void)!graft_session_append(session, ids, 11, &logits, nullptr);
+  (void)!graft_session_rewind(session, 3, nullptr);
+  (void)!graft_session_set_pictures(session, images + 1, 1, nullptr);
+  (void)!graft_session_append(session, ids, 5, &logits, nullptr);
+}
+
 void UseSession(const graft_model* model, graft_session* session) {
   UseSource(model, session);
+  UsePictures(model, session);
   const int32_t ids[] = {1, 2, 3, 2, 1, 0, 3};
   const float* logits = nullptr;
   size_t width = 0;

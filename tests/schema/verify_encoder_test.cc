@@ -197,7 +197,7 @@ TEST_SUITE("schema/encoders") {
     CHECK_IMAGE_REFUSED("at most 16384 pixels a side", i.resize_height = 100000);
     CHECK_IMAGE_REFUSED("at most 16384 pixels a side", i.resize_height = 0, i.resize_width = 9);
     CHECK_IMAGE_REFUSED("only input must be f32 [channels, height, width]", i.task_width = 5);
-    CHECK_IMAGE_REFUSED("image filter 3, which this build does not know", i.filter = 3);
+    CHECK_IMAGE_REFUSED("image filter 4, which this build does not know", i.filter = 4);
     CHECK_IMAGE_REFUSED("rescale is not finite", i.rescale = kInfinity);
     CHECK_IMAGE_REFUSED("must have 3 finite numbers", i.mean = {0, 1});
     CHECK_IMAGE_REFUSED("must have 3 finite numbers", i.mean = {0, 1, kInfinity});

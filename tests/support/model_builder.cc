@@ -119,10 +119,10 @@ AlignedBytes ModelBuilder::Finish() {
   const auto graph = fb::CreateGraph(builder_, symbols, values, inputs, outputs, caches, ops,
                                      states_.empty() ? 0 : builder_.CreateVector(states_));
   const auto architecture = builder_.CreateString("test");
-  const auto task =
-      fb::CreateTask(builder_, task_, architecture, context_tokens_,
-                     builder_.CreateVector(end_tokens_), 0, fb::ScoreKind::Softmax, image_,
-                     pad_token_, prompt_.empty() ? 0 : builder_.CreateString(prompt_), target_);
+  const auto task = fb::CreateTask(
+      builder_, task_, architecture, context_tokens_, builder_.CreateVector(end_tokens_), 0,
+      fb::ScoreKind::Softmax, image_, pad_token_,
+      prompt_.empty() ? 0 : builder_.CreateString(prompt_), target_, pictures_);
   const auto tensor_vector = builder_.CreateVector(tensors);
 
   // The segment starts behind the header, whose size does not depend on the number written here,

@@ -73,6 +73,7 @@ class ModelBuilder {
   }
 
   void SetTarget(flatbuffers::Offset<fb::TargetText> target) { target_ = target; }
+  void SetPictures(flatbuffers::Offset<fb::Pictures> pictures) { pictures_ = pictures; }
   void SetImage(flatbuffers::Offset<fb::ImageInput> image) { image_ = image; }
 
   flatbuffers::FlatBufferBuilder& builder() { return builder_; }
@@ -102,6 +103,7 @@ class ModelBuilder {
   flatbuffers::Offset<fb::Tokenizer> tokenizer_;
   flatbuffers::Offset<fb::ImageInput> image_;
   flatbuffers::Offset<fb::TargetText> target_;
+  flatbuffers::Offset<fb::Pictures> pictures_;
   int32_t pad_token_ = -1;
   std::string prompt_;
   flatbuffers::Offset<flatbuffers::String> chat_template_;

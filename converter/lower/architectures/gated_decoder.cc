@@ -22,12 +22,18 @@ Result<schema::fb::ActivationKind> ReadActivationOr(const JsonValue& config, std
 }
 
 // The embedding with what is done to it before the first layer.
-ValueId Embed(const GatedDecoder& d, const Module& model, const DecoderInputs& inputs) {
+Result<ValueId> Embed(const GatedDecoder& d, const Module& model, const DecoderInputs& inputs,
+                      TaskDescription* task) {
   GraphBuilder& g = model.graph();
   const std::string embedding = model.Name(d.names.embedding);
   const TensorId table = g.Matrix(embedding + ".weight", d.sizes.vocabulary, d.sizes.hidden);
   const TensorId places = d.position_table ? d.position_table(model) : TensorId{};
   ValueId x = g.Embedding(embedding, inputs.ids, table, static_cast<float>(d.embedding_factor));
+  if (task->vision && inputs.head == DecoderHead::kLogits) {
+    GRAFT_ASSIGN_OR_RETURN(const ValueId images,
+                           task->vision->lower(task->vision->config, g, &task->pictures.emplace()));
+    x = g.PlaceImages("embedded_with_images", x, images);
+  }
   if (d.position_table)
     x = g.Add("embedded", x, g.Embedding(model.Name("positions"), inputs.positions, places));
   return Normalize(d, model, d.embedding_norm, x);
@@ -157,7 +163,7 @@ Status LowerGatedDecoder(const GatedDecoder& decoder, const JsonValue& config, G
   GRAFT_ASSIGN_OR_RETURN(const DecoderInputs inputs, AddDecoderInputs(config, g, *task));
   const LayerInputs of_layers = AddLayerInputs(d, inputs, g);
   const Module model = ModelModule(g, d.names.model, d.names.embedding);
-  ValueId x = Embed(d, model, inputs);
+  GRAFT_ASSIGN_OR_RETURN(ValueId x, Embed(d, model, inputs, task));
   for (int64_t layer = 0; layer < d.sizes.layers; ++layer) {
     x = AddLayer(d, model[d.names.layers][layer], layer, x, of_layers);
   }

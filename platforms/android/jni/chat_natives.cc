@@ -15,7 +15,8 @@ namespace {
 jbyteArray RenderChat(JNIEnv* env, jclass, jlong model, jobjectArray roles, jobjectArray contents,
                       jboolean without_generation_prompt, jbyteArray template_text,
                       jobjectArray names, jobjectArray values, jbyteArray messages_json,
-                      jbyteArray tools, jbyteArray documents, jbyteArray further) {
+                      jbyteArray tools, jbyteArray documents, jbyteArray further,
+                      jintArray pictures) {
   const StringsOf role_strings(env, roles);
   if (!role_strings.ok()) return nullptr;
   const StringsOf content_strings(env, contents);
@@ -34,6 +35,12 @@ jbyteArray RenderChat(JNIEnv* env, jclass, jlong model, jobjectArray roles, jobj
   if (!documents_bytes.ok()) return nullptr;
   const BytesOf further_bytes(env, further);
   if (!further_bytes.ok()) return nullptr;
+  const IntsOf picture_counts(env, pictures);
+  if (!picture_counts.ok()) return nullptr;
+  const auto counts = Allocate<size_t>(env, role_strings.count());
+  if (counts == nullptr) return nullptr;
+  for (size_t i = 0; i < picture_counts.size() && i < role_strings.count(); ++i)
+    counts[i] = static_cast<size_t>(picture_counts.data()[i]);
   const auto messages = Allocate<graft_chat_message>(env, role_strings.count());
   const auto variables = Allocate<graft_chat_variable>(env, name_strings.count());
   if (messages == nullptr || variables == nullptr) return nullptr;
@@ -52,6 +59,7 @@ jbyteArray RenderChat(JNIEnv* env, jclass, jlong model, jobjectArray roles, jobj
   options.tools = tools_bytes.data();
   options.documents = documents_bytes.data();
   options.variables_json = further_bytes.data();
+  if (picture_counts.data() != nullptr) options.message_pictures = counts.get();
   size_t size = 0;
   const auto text = FillWhole<char>(
       env, 4096, &size, [&](char* room, size_t capacity, size_t* filled, graft_error* error) {
@@ -139,15 +147,38 @@ void DestroyReply(JNIEnv*, jclass, jlong reply) {
   graft_reply_destroy(FromHandle<graft_reply>(reply));
 }
 
+/// sides: the width and the height of each picture.
+jbyteArray PlacePictures(JNIEnv* env, jclass, jlong model, jbyteArray text, jintArray sides) {
+  const BytesOf bytes(env, text);
+  const IntsOf numbers(env, sides);
+  if (!bytes.ok() || !numbers.ok()) return nullptr;
+  const size_t count = numbers.size() / 2;
+  const auto images = Allocate<graft_image>(env, count);
+  if (images == nullptr) return nullptr;
+  for (size_t i = 0; i < count; ++i) {
+    images[i].width = static_cast<uint32_t>(numbers.data()[2 * i]);
+    images[i].height = static_cast<uint32_t>(numbers.data()[2 * i + 1]);
+  }
+  size_t size = 0;
+  const auto placed = FillWhole<char>(
+      env, 4096, &size, [&](char* room, size_t capacity, size_t* filled, graft_error* error) {
+        return graft_model_place_pictures(FromHandle<graft_model>(model), bytes.data(),
+                                          bytes.size(), images.get(), count, room, capacity, filled,
+                                          error);
+      });
+  return placed == nullptr ? nullptr : NewBytes(env, placed.get(), size);
+}
+
 }  // namespace
 
 std::span<const JNINativeMethod> ChatMethods() {
   static const JNINativeMethod methods[] = {
-      Method<RenderChat>("renderChat", "(J[[B[[BZ[B[[B[[B[B[B[B[B)[B"),
+      Method<RenderChat>("renderChat", "(J[[B[[BZ[B[[B[[B[B[B[B[B[I)[B"),
       Method<CreateReply>("createReply", "(J[B[B[B[B)J"),
       Method<ReadReply>("readReply", "(J[BZ)[[B"),
       Method<ReplyMessage>("replyMessage", "(J)[B"),
       Method<DestroyReply>("destroyReply", "(J)V"),
+      Method<PlacePictures>("placePictures", "(J[B[I)[B"),
   };
   return methods;
 }

@@ -48,6 +48,42 @@ jfloatArray ComputeImage(JNIEnv* env, jclass, jlong session, jboolean is_embeddi
   return NewFloats(env, numbers, count);
 }
 
+/// The same of several pictures, numbers[4 i ...] offset, width, height and row stride of each; they
+/// become the text's.
+void SetPictures(JNIEnv* env, jclass, jlong session, jobjectArray argb, jobjectArray rgba,
+                 jintArray numbers) {
+  const IntsOf sizes(env, numbers);
+  if (!sizes.ok()) return;
+  const size_t count = sizes.size() / 4;
+  const auto images = Allocate<graft_image>(env, count);
+  const auto copies = Allocate<std::unique_ptr<uint32_t[]>>(env, count);
+  if (images == nullptr || copies == nullptr) return;
+  for (size_t i = 0; i < count; ++i) {
+    const auto index = static_cast<jsize>(i);
+    const int32_t* number = sizes.data() + 4 * i;
+    images[i] = {nullptr, static_cast<uint32_t>(number[1]), static_cast<uint32_t>(number[2]),
+                 static_cast<size_t>(number[3]), GRAFT_IMAGE_RGBA8};
+    const auto array = static_cast<jintArray>(env->GetObjectArrayElement(argb, index));
+    if (array != nullptr) {
+      const jsize pixels = env->GetArrayLength(array);
+      copies[i] = Allocate<uint32_t>(env, static_cast<size_t>(pixels));
+      if (copies[i] == nullptr) return;
+      CopyRegion(env, array, pixels, reinterpret_cast<int32_t*>(copies[i].get()));
+      MakeRgba(copies[i].get(), static_cast<size_t>(pixels));
+      images[i].pixels = reinterpret_cast<const uint8_t*>(copies[i].get());
+      env->DeleteLocalRef(array);
+      continue;
+    }
+    const jobject buffer = env->GetObjectArrayElement(rgba, index);
+    images[i].pixels = static_cast<const uint8_t*>(env->GetDirectBufferAddress(buffer)) + number[0];
+    env->DeleteLocalRef(buffer);
+  }
+  graft_error error = {};
+  const graft_status status =
+      graft_session_set_pictures(FromHandle<graft_session>(session), images.get(), count, &error);
+  static_cast<void>(Check(env, status, error));
+}
+
 /// The name of score `index`; null if there is no such label.
 jbyteArray Label(JNIEnv* env, jclass, jlong model, jint index) {
   const char* label = nullptr;
@@ -61,6 +97,7 @@ jbyteArray Label(JNIEnv* env, jclass, jlong model, jint index) {
 std::span<const JNINativeMethod> ImageMethods() {
   static const JNINativeMethod methods[] = {
       Method<Label>("label", "(JI)[B"),
+      Method<SetPictures>("setPictures", "(J[[I[Ljava/nio/ByteBuffer;[I)V"),
       Method<ComputeImage>("computeImage", "(JZ[ILjava/nio/ByteBuffer;IIII)[F"),
   };
   return methods;

@@ -38,9 +38,12 @@ typedef struct graft_chat_options {
   const char* tools;          /* a list of functions that the model may call */
   const char* documents;      /* a list of objects */
   const char* variables_json; /* an object of further variables, of any type */
+  /* Of each of `messages`, how many pictures go before its text. If it is not NULL, the template is
+   * given contents as lists of parts, {"type": "image"} and {"type": "text", "text": ...}. */
+  const size_t* message_pictures;
 } graft_chat_options;
 #define GRAFT_CHAT_OPTIONS_INIT \
-  { sizeof(graft_chat_options), 0, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL }
+  { sizeof(graft_chat_options), 0, NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL }
 
 /* Gives the text the model was trained to see for `messages`, by its own chat template, as
  * transformers' apply_chat_template does. It follows the rule of capacity, with *size in bytes, and

@@ -46,6 +46,8 @@
 #include <graft/tensors.h>
 /* What an encoder-decoder answers to. */
 #include <graft/source.h>
+/* Pictures in texts. */
+#include <graft/pictures.h>
 /* Whether it computes what was converted. */
 #include <graft/self_test.h>
 /* What memory it takes, and giving it back. */

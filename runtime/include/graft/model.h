@@ -165,7 +165,8 @@ typedef struct graft_model_info {
   uint8_t has_chat_template; /* graft_model_render_chat works without a template of the caller's */
   uint8_t takes_images;      /* graft_session_classify_images or _embed_images works, by task */
   uint8_t takes_source;      /* GRAFT_SOURCE_...: what graft_session_set_source takes */
-  uint32_t sample_rate; /* of the sound that graft_session_transcribe takes; 0: it takes none */
+  uint32_t sample_rate;   /* of the sound that graft_session_transcribe takes; 0: it takes none */
+  uint8_t takes_pictures; /* graft_session_set_pictures works */
 } graft_model_info;
 
 /* Fills in *info, which is the caller's.

@@ -86,6 +86,7 @@ TEST_SUITE("converter/image_files") {
     const ImagePreparation own = Read(
         R"({"size": 32, "resample": 0, "rescale_factor": 0.25, "image_mean": [1, 2, 3], "image_std": 4})");
     CHECK(own.filter == Filter::kNearest);
+    CHECK(Read(R"({"size": 32, "resample": 1})").filter == Filter::kLanczos);
     CHECK(own.rescale == 0.25);
     CHECK(own.mean == std::vector<float>{1, 2, 3});
     CHECK(own.deviation == std::vector<float>{4, 4, 4});
@@ -101,7 +102,7 @@ TEST_SUITE("converter/image_files") {
     CHECK(Says(Fault(R"({"size": 32, "do_pad": true})", kUnsupported),
                {"preprocessor_config.json", "'do_pad' is true"}));
     CHECK(Says(Fault(R"({"size": 32, "crop_pct": 0.9})", kUnsupported), {"crop_pct", "0.9"}));
-    CHECK(Says(Fault(R"({"size": 32, "resample": 1})", kUnsupported), {"'resample' is 1"}));
+    CHECK(Says(Fault(R"({"size": 32, "resample": 4})", kUnsupported), {"'resample' is 4"}));
     CHECK(Says(Fault(R"({"size": {"longest_edge": 32}})", kUnsupported), {"size.longest_edge"}));
     CHECK(Says(Fault(R"({"image_processor_type": "LevitImageProcessor"})", kUnsupported),
                {"LevitImageProcessor", "ViT, DeiT"}));

@@ -17,6 +17,7 @@ Result<WriteOutcome> ConvertModel(const ConvertRequest& request) {
   if (!request.adapter.empty()) adapters.push_back(AdapterSpec{request.adapter, 1.0});
   GRAFT_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(request.base, adapters, request.rules));
   model.long_context = request.long_context;
+  model.text_only = request.text_only;
   flatbuffers::FlatBufferBuilder header;
   header.ForceDefaults(true);
   GRAFT_ASSIGN_OR_RETURN(const ModelDescription description, DescribeModel(model, header));

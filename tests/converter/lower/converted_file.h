@@ -30,6 +30,7 @@ struct ConvertRequest {
   MergeRules rules = {};
   bool keep_delta = false;
   bool long_context = false;
+  bool text_only = false;
   std::optional<CalibrationOptions> calibration = {};
 };
 

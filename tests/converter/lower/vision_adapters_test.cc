@@ -24,7 +24,8 @@ constexpr int64_t kRank = 2;
 // Layers and kernels; those of one channel by itself aside, which PEFT adapts in another way.
 bool IsTarget(const TensorInfo& info) {
   const std::string& name = info.name;
-  if (!name.ends_with(".weight") || Contains(name, "norm") || Contains(name, "position"))
+  if (!name.ends_with(".weight") || Contains(name, "norm") || Contains(name, "position") ||
+      Contains(name, "embed_tokens") || Contains(name, "lm_head") || Contains(name, "ln_pre"))
     return false;
   if (info.shape.size() == 4) return info.shape[1] > 1;
   return info.shape.size() == 2 && name != "classifier.weight" && name != "classifier.1.weight";
@@ -83,17 +84,18 @@ Changed AdaptAll(const std::filesystem::path& folder, bool newer_names) {
 }
 
 // A LoRA on all targets, and a new head, give what the formula gives.
-void CheckAdapter(const std::string& name, bool newer_names, size_t convolutions) {
+void CheckAdapter(const std::string& name, bool newer_names, size_t convolutions,
+                  const std::string& of = "vision/") {
   CAPTURE(name);
   const TemporaryFolder folder;
-  const std::filesystem::path base = TestData("vision/" + name);
+  const std::filesystem::path base = TestData(of + name);
   const Changed changed = AdaptAll(base, newer_names);
   CHECK(changed.convolutions == convolutions);
   std::string targets = R"("r": 2, "lora_alpha": 2, "target_modules": ".*")";
   const bool has_head = changed.base.contains("classifier.weight");
   if (has_head) targets += R"(, "modules_to_save": ["classifier"])";
   WriteAdapter(folder / "adapter", "LORA", targets, changed.factors);
-  EditedModel merged("vision/" + name);
+  EditedModel merged(of + name);
   WriteTensors(merged.path() / "model.safetensors", changed.base);
   const Status status =
       ConvertModel({base, folder / "adapter", {}, folder / "model.graft"}).status();
@@ -119,6 +121,13 @@ TEST_SUITE("converter/vision_adapters") {
     CheckAdapter("segformer", false, 9);
     CheckAdapter("siglip_vision", false, 1);
     CheckAdapter("swin", false, 1);
+  }
+
+  TEST_CASE("so they do on all layers of models that see in their texts") {
+    CheckAdapter("gemma3", false, 1, "pictures/");
+    CheckAdapter("gemma3", true, 1, "pictures/");
+    CheckAdapter("mistral3", false, 1, "pictures/");
+    CheckAdapter("smolvlm", false, 1, "pictures/");
   }
 
   TEST_CASE("and so they do under the newer names of transformers") {

@@ -50,6 +50,66 @@ TEST_SUITE("converter/vision_settings") {
     model.Remove("preprocessor_config.json");
     CHECK(model.Convert().model().task()->image()->height() == 224);
   }
+
+  TEST_CASE("processors of pictures in texts are followed, or named") {
+    const auto refusal = [](const char* name, const char* from, const char* to) {
+      EditedModel model(std::string("pictures/") + name);
+      EditFile(model.path() / "preprocessor_config.json", from, to);
+      return model.Failure();
+    };
+    CHECK(Contains(refusal("gemma3", "Gemma3ImageProcessor", "SiglipImageProcessor"),
+                   "which is not the family's; --text-only"));
+    CHECK(Contains(refusal("gemma3", R"("do_resize": true)", R"("do_resize": false)"),
+                   "'do_resize' is false, which is not computed"));
+    CHECK(Contains(refusal("gemma3", R"("do_resize": true)", R"("do_pan_and_scan": true)"),
+                   "'do_pan_and_scan' is true, which is not computed"));
+    CHECK(Contains(refusal("gemma3", R"("height": 16)", R"("height": 24)"),
+                   "makes images of 24 a side, but the model takes 16"));
+    CHECK(Contains(
+        refusal("smolvlm", R"("do_image_splitting": true)", R"("do_image_splitting": false)"),
+        "'do_image_splitting' is false, which is not computed"));
+    CHECK(Contains(refusal("smolvlm", R"("longest_edge": 48)", R"("longest_edge": 400)"),
+                   "makes images of up to 400 a side, more than the model's 16 allow"));
+    CHECK(Contains(refusal("mistral3", R"("longest_edge": 28)", R"("longest_edge": 33)"),
+                   "makes images of up to 33 a side, more than the model's 32 allow"));
+    CHECK(Contains(refusal("mistral3", R"("resample": 3)", R"("resample": 5)"), "is 5; this"));
+    CHECK(Contains(EditedModel("pictures/mistral3")
+                       .Edit(R"("vision_feature_layer": -1)", R"("vision_feature_layer": [1, 2])")
+                       .Failure(),
+                   "this version takes the features of one"));
+    CHECK(Contains(EditedModel("pictures/mistral3")
+                       .Edit(R"("image_size": 32)", R"("image_size": 16384)")
+                       .Failure(),
+                   "makes 4096 patches a side"));
+    CHECK(Contains(EditedModel("pictures/mistral3")
+                       .Edit(R"("spatial_merge_size": 2)", R"("spatial_merge_size": 4)")
+                       .Failure(),
+                   "merging_layer"));
+    CHECK(Contains(EditedModel("pictures/gemma3")
+                       .Edit(R"("mm_tokens_per_image": 4)", R"("mm_tokens_per_image": 9)")
+                       .Failure(),
+                   "mm_tokens_per_image does not divide"));
+    CHECK(Contains(EditedModel("pictures/smolvlm")
+                       .Edit(R"("scale_factor": 2)", R"("scale_factor": 3)")
+                       .Failure(),
+                   "which do not merge by 3"));
+  }
+
+  TEST_CASE("what sees is in the file unless it is not wanted or not there") {
+    const LoadedModel whole = EditedModel("pictures/gemma3").Convert();
+    REQUIRE(whole.model().task()->pictures() != nullptr);
+    CHECK(whole.FindTensor("vision_tower.post_layernorm.weight") != nullptr);
+    CHECK(whole.model().task()->pictures()->token() == 4);
+    const TemporaryFolder folder;
+    ConvertRequest request;
+    request.base = TestData("pictures/gemma3");
+    request.output = folder / "text.graft";
+    request.text_only = true;
+    REQUIRE(ConvertModel(request).ok());
+    const LoadedModel text(folder / "text.graft");
+    CHECK(text.model().task()->pictures() == nullptr);
+    CHECK(text.FindTensor("vision_tower.post_layernorm.weight") == nullptr);
+  }
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "tests/runtime/c_api/header_functions.h"
 #include "tests/runtime/c_api/swept_models.h"
 #include "tests/runtime/c_api/task_models.h"
+#include "tests/support/picture_model.h"
 #include "tests/support/tiny_llama.h"
 
 namespace graft::test {
@@ -426,6 +427,33 @@ void SweepReply() {
   swept.insert("graft_reply_format");
 }
 
+void SweepPictures() {
+  const Opened opened(PictureModel().Build());
+  const std::vector<uint8_t> pixels(5 * 7 * 3, 9);
+  const std::array<graft_image, 2> images = {
+      {{pixels.data(), 5, 7, 0, GRAFT_IMAGE_RGB8}, {pixels.data(), 7, 5, 0, GRAFT_IMAGE_RGB8}}};
+  using Text = Filled<char, 500>;
+  Sweep{SweptCall<Text>{.function = "graft_model_place_pictures",
+                        .call =
+                            [&](Text* out, graft_error* error) {
+                              return graft_model_place_pictures(
+                                  opened.model, "<p> and then <p>", 16, images.data(), 2,
+                                  out->elements.data(), 500, &out->count, error);
+                            },
+                        .result = ResultOf<char, 500>}};
+  Sweep{SweptCall<Nothing>{
+      .function = "graft_session_set_pictures",
+      .call =
+          [&](Nothing*, graft_error* error) {
+            return graft_session_set_pictures(opened.session, images.data(), 2, error);
+          },
+      .ready =
+          [&] {
+            REQUIRE(graft_session_set_pictures(opened.session, nullptr, 0, nullptr) == GRAFT_OK);
+            REQUIRE(graft_session_trim(opened.session, nullptr) == GRAFT_OK);
+          }}};
+}
+
 void SweepTextTasks() {
   const graft_text texts[] = {{"Once upon", 9, nullptr, 0}, {"a time", 6, "there", 5}};
   SweptCall<Numbers2> call;
@@ -514,6 +542,7 @@ TEST_SUITE("runtime/c_api_allocation_failures") {
     SweepTranscribe();
     SweepChat();
     SweepReply();
+    SweepPictures();
     SweepTextTasks();
     SweepImages();
     SweepSessions();

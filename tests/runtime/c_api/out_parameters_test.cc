@@ -16,6 +16,7 @@
 #include "tests/runtime/c_api/header_functions.h"
 #include "tests/runtime/c_api/task_models.h"
 #include "tests/runtime/tasks/scripted_model.h"
+#include "tests/support/picture_model.h"
 #include "tests/support/tiny_llama.h"
 
 namespace graft::test {
@@ -217,6 +218,22 @@ void CheckReply() {
   graft_reply_destroy(reply);
 }
 
+void CheckPictures() {
+  const Opened opened(PictureModel().Build());
+  const std::array<uint8_t, 12> pixels{};
+  const graft_image image = {pixels.data(), 2, 2, 0, GRAFT_IMAGE_RGB8};
+  const graft_image nothing = {pixels.data(), 0, 2, 0, GRAFT_IMAGE_RGB8};
+  Out<char, 64> placed("graft_model_place_pictures", "placed");
+  Out<size_t> size("graft_model_place_pictures", "placed_size");
+  const auto place = [&](const graft_model* model, const char* text, const graft_image& shown) {
+    return graft_model_place_pictures(model, text, std::strlen(text), &shown, 1, placed, 64, size,
+                                      nullptr);
+  };
+  Fails(place(opened.model, "<p> and <p>", image), GRAFT_INVALID_ARGUMENT, placed, size);
+  Fails(place(opened.model, "<p>", nothing), GRAFT_INVALID_ARGUMENT, placed, size);
+  Fails(place(Opened(Scripted()).model, "<p>", image), GRAFT_UNSUPPORTED, placed, size);
+}
+
 void CheckTextTasks() {
   // The second of two texts is too long.
   const std::string text(300, 'a');
@@ -368,6 +385,7 @@ TEST_SUITE("runtime/c_api_out_parameters") {
     CheckChat();
     CheckReply();
     CheckTextTasks();
+    CheckPictures();
     CheckImages();
     CheckTensors();
     CheckSource();

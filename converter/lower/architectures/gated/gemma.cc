@@ -92,6 +92,7 @@ Status LowerGemma3(const JsonValue& config, GraphBuilder& graph, TaskDescription
   GRAFT_ASSIGN_OR_RETURN(LayerRopes ropes, ReadLayerRopes(config, decoder.attention.head_dim));
   decoder.rope = std::move(ropes.full);
   decoder.rope_in_windows = std::move(ropes.sliding);
+  decoder.attention.image_runs = task->vision.has_value();
   return LowerGatedDecoder(decoder, config, graph, task);
 }
 

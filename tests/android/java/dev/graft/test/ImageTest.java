@@ -6,8 +6,12 @@ import static dev.graft.test.Suite.equal;
 import static dev.graft.test.Suite.fails;
 import static dev.graft.test.Suite.throwsA;
 
+import dev.graft.ChatMessage;
+import dev.graft.ChatOptions;
+import dev.graft.GenerateOptions;
 import dev.graft.GraftException.Status;
 import dev.graft.Model;
+import dev.graft.Pictures;
 import dev.graft.Pixels;
 import dev.graft.Session;
 import java.awt.image.BufferedImage;
@@ -30,6 +34,7 @@ final class ImageTest {
     suite.test("an image has the scores that transformers gives it", this::scores);
     suite.test("pixels in a buffer are those in an array, whatever lies around them", this::buffers);
     suite.test("an embedder of images gives a vector, and no scores", this::embedding);
+    suite.test("pictures in a conversation are placed, set and kept", this::pictures);
     suite.test("pixels that are not there are refused", this::wrongPixels);
   }
 
@@ -111,6 +116,56 @@ final class ImageTest {
         Session session = model.newSession()) {
       check(!model.getInfo().takesImages(), "takes images");
       fails(Status.UNSUPPORTED, () -> session.classify(pixels));
+    }
+  }
+
+  /** The pixels that tests/data/pictures/make_pictures.py makes. */
+  private static Pixels byFormula(int width, int height) {
+    int[] argb = new int[width * height];
+    for (long i = 0; i < 3L * argb.length; ++i) {
+      long value = ((i * 2654435761L >>> 7) ^ (i * i * 40503L >>> 11)) & 0xFF;
+      argb[(int) (i / 3)] |= (int) (value << (16 - 8 * (i % 3)));
+    }
+    return Pixels.ofArgb(argb, width, height);
+  }
+
+  private void pictures() throws Exception {
+    List<Pixels> pictures = List.of(byFormula(61, 23), byFormula(19, 88), byFormula(40, 40));
+    List<ChatMessage> messages =
+        List.of(
+            ChatMessage.user("what is this and that").withPictures(2),
+            ChatMessage.assistant("a cat"),
+            ChatMessage.user("and this").withPictures(1));
+    String reference = String.join("\n", fixtures.lines("pictures/smolvlm/reference.json"));
+    try (Model model = fixtures.open("pictures-smolvlm-f32");
+        Session session = model.newSession()) {
+      String rendered = model.renderChat(messages, ChatOptions.DEFAULT);
+      String text = Pictures.place(model, rendered, pictures);
+      check(reference.contains(text.replace("\n", "\\n")), text);
+      List<ChatMessage> mixed =
+          List.of(
+              messages.get(0),
+              ChatMessage.ofJson(
+                  "assistant",
+                  "{\"role\": \"assistant\","
+                      + " \"content\": [{\"type\": \"text\", \"text\": \"a cat\"}]}"),
+              messages.get(2));
+      equal(model.renderChat(mixed, ChatOptions.DEFAULT), rendered);
+      throwsA(IllegalArgumentException.class, () -> mixed.get(1).withPictures(1));
+      session.setPictures(pictures);
+      int[] ids = model.tokenize(text, false);
+      session.generate(ids, GenerateOptions.builder().maxTokens(4).build(), (id, piece) -> true);
+      int position = session.getPosition();
+      session.setPictures(pictures); // the same: nothing is forgotten
+      equal(session.getPosition(), position);
+      session.setPictures(pictures.subList(0, 2));
+      check(session.getPosition() < position, "nothing is forgotten");
+      fails(Status.INVALID_ARGUMENT, () -> Pictures.place(model, rendered, pictures.subList(0, 1)));
+    }
+    try (Model model = fixtures.open("stories260k-f32");
+        Session session = model.newSession()) {
+      fails(Status.UNSUPPORTED, () -> session.setPictures(pictures));
+      fails(Status.UNSUPPORTED, () -> Pictures.place(model, "text", pictures));
     }
   }
 

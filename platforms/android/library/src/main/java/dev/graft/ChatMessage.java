@@ -2,24 +2,32 @@
 package dev.graft;
 
 import androidx.annotation.NonNull;
+import java.util.List;
 
 /** One message of a conversation. Immutable. */
 public final class ChatMessage {
   private final String role;
   private final String content;
   private final String json; // null: the role and the content are all
+  final int pictures;
 
   /** With a role of the template's own; "system", "user" and "assistant" have functions here. */
   public ChatMessage(@NonNull String role, @NonNull String content) {
+    this(role, content, 0);
+  }
+
+  private ChatMessage(String role, String content, int pictures) {
     this.role = Check.notNull(role, "role");
     this.content = Check.notNull(content, "content");
     json = null;
+    this.pictures = pictures;
   }
 
   private ChatMessage(String role, String content, String json) {
     this.role = Check.notNull(role, "role");
     this.content = content;
     this.json = Check.notNull(json, "json");
+    pictures = 0;
   }
 
   /**
@@ -41,6 +49,14 @@ public final class ChatMessage {
     return new ChatMessage("tool", content, json.append('}').toString());
   }
 
+  /** The same message with so many pictures before its text, for a model that sees. */
+  @NonNull
+  public ChatMessage withPictures(int count) {
+    if (count < 0) throw new IllegalArgumentException(count + " pictures");
+    if (json != null) throw new IllegalArgumentException("a message of JSON names its own pictures");
+    return new ChatMessage(role, content, count);
+  }
+
   @NonNull
   public static ChatMessage system(@NonNull String content) {
     return new ChatMessage("system", content);
@@ -54,6 +70,17 @@ public final class ChatMessage {
   @NonNull
   public static ChatMessage assistant(@NonNull String content) {
     return new ChatMessage("assistant", content);
+  }
+
+  /** How many pictures each has; null if none has any. */
+  static int[] picturesOf(List<ChatMessage> messages) {
+    int[] pictures = new int[messages.size()];
+    boolean any = false;
+    for (int i = 0; i < pictures.length; ++i) {
+      pictures[i] = messages.get(i).pictures;
+      any |= pictures[i] > 0;
+    }
+    return any ? pictures : null;
   }
 
   @NonNull
@@ -71,13 +98,22 @@ public final class ChatMessage {
     return json == null;
   }
 
-  void appendJson(StringBuilder to) {
+  /** inParts: with the content as a list of pictures and the text. */
+  void appendJson(boolean inParts, StringBuilder to) {
     if (json != null) {
       to.append(json);
       return;
     }
     Json.quote(role, to.append("{\"role\": "));
-    Json.quote(content, to.append(", \"content\": "));
-    to.append('}');
+    to.append(", \"content\": ");
+    if (!inParts) {
+      Json.quote(content, to);
+      to.append('}');
+      return;
+    }
+    to.append('[');
+    for (int i = 0; i < pictures; ++i) to.append("{\"type\": \"image\"}, ");
+    Json.quote(content, to.append("{\"type\": \"text\", \"text\": "));
+    to.append("}]}");
   }
 }

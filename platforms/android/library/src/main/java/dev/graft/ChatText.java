@@ -21,11 +21,12 @@ final class ChatText {
       roles[i] = Check.withoutZero(message.getRole(), "a role");
       contents[i] = Check.withoutZero(message.getContent(), "a message");
     }
+    int[] pictures = ChatMessage.picturesOf(messages);
     byte[] json = null;
     if (!arePlain) {
       StringBuilder list = new StringBuilder();
       for (ChatMessage message : messages) {
-        message.appendJson(list.append(list.length() == 0 ? '[' : ','));
+        message.appendJson(pictures != null, list.append(list.length() == 0 ? '[' : ','));
       }
       json = Check.withoutZero(list.append(']').toString(), "a message");
     }
@@ -40,6 +41,7 @@ final class ChatText {
         json,
         options.tools,
         options.documents,
-        options.variables);
+        options.variables,
+        arePlain ? pictures : null);
   }
 }

@@ -373,7 +373,7 @@ public final class Model implements AutoCloseable {
     }
   }
 
-  private long enter() {
+  long enter() {
     synchronized (lock) {
       if (closed) throw new IllegalStateException("the model is closed");
       ++users;
@@ -393,7 +393,7 @@ public final class Model implements AutoCloseable {
     handle = 0;
   }
 
-  private static String utf8(byte[] bytes) {
+  static String utf8(byte[] bytes) {
     return new String(bytes, StandardCharsets.UTF_8);
   }
 }

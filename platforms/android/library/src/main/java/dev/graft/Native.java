@@ -95,7 +95,10 @@ final class Native {
       byte[] messages,
       byte[] tools,
       byte[] documents,
-      byte[] variables);
+      byte[] variables,
+      int[] pictures);
+
+  static native byte[] placePictures(long model, byte[] text, int[] sides);
 
   static native long createReply(
       long model, byte[] format, byte[] tools, byte[] prompt, byte[] template);
@@ -108,6 +111,9 @@ final class Native {
   static native void destroyReply(long reply);
 
   // ---- Sessions
+
+  static native void setPictures(
+      long session, int[][] argb, ByteBuffer[] rgba, int[] numbers);
 
   static native long createSession(
       long model,

@@ -3,6 +3,7 @@ package dev.graft;
 
 import androidx.annotation.NonNull;
 import java.nio.ByteBuffer;
+import java.util.List;
 
 /**
  * An image of any size, as Android's Bitmap gives it. The pixels are not copied: they must not
@@ -61,6 +62,40 @@ public final class Pixels {
           width + " x " + height + " pixels do not fit in " + rgba.remaining() + " bytes");
     }
     return new Pixels(null, rgba, width, height, rowStride);
+  }
+
+  /** A session's vector or scores of it. */
+  float[] compute(long session, boolean isEmbedding) {
+    return Native.computeImage(
+        session, isEmbedding, argb, rgba, offset, width, height, rowStride);
+  }
+
+  /** The width and the height of each. */
+  static int[] sidesOf(List<Pixels> pictures) {
+    int[] sides = new int[2 * pictures.size()];
+    for (int i = 0; i < pictures.size(); ++i) {
+      Pixels picture = Check.notNull(pictures.get(i), "a picture");
+      sides[2 * i] = picture.width;
+      sides[2 * i + 1] = picture.height;
+    }
+    return sides;
+  }
+
+  /** Makes them the pictures of a session's text. */
+  static void setIn(long session, List<Pixels> pictures) {
+    int[][] argb = new int[pictures.size()][];
+    ByteBuffer[] rgba = new ByteBuffer[argb.length];
+    int[] numbers = new int[4 * argb.length];
+    for (int i = 0; i < argb.length; ++i) {
+      Pixels picture = Check.notNull(pictures.get(i), "a picture");
+      argb[i] = picture.argb;
+      rgba[i] = picture.rgba;
+      numbers[4 * i] = picture.offset;
+      numbers[4 * i + 1] = picture.width;
+      numbers[4 * i + 2] = picture.height;
+      numbers[4 * i + 3] = picture.rowStride;
+    }
+    Native.setPictures(session, argb, rgba, numbers);
   }
 
   private static void checkSize(int width, int height) {

@@ -288,15 +288,18 @@ public final class Session implements AutoCloseable {
     Check.notNull(image, "image");
     long session = turns.enter();
     try {
-      return Native.computeImage(
-          session,
-          isEmbedding,
-          image.argb,
-          image.rgba,
-          image.offset,
-          image.width,
-          image.height,
-          image.rowStride);
+      return image.compute(session, isEmbedding);
+    } finally {
+      turns.leave();
+    }
+  }
+
+  /** Says which pictures the text is about, in its order; those set before are not computed again. */
+  public void setPictures(@NonNull List<Pixels> pictures) {
+    Check.notNull(pictures, "pictures");
+    long session = turns.enter();
+    try {
+      Pixels.setIn(session, pictures);
     } finally {
       turns.leave();
     }
