@@ -137,6 +137,7 @@ struct Question {
 
 std::vector<Question> ChooseQuestions(const std::vector<std::string>& lines, bool has_chat) {
   std::vector<Question> questions;
+  questions.reserve(lines.size());
   for (const std::string& line : lines) questions.push_back({line, has_chat});
   if (!questions.empty()) return questions;
   return {{"The capital of France is", false},

@@ -105,7 +105,7 @@ Status WriteNewFile(const fs::path& path, mode_t mode, const std::string& text) 
   if (file < 0) return FailFile(path);
   const ssize_t written = write(file, text.data(), text.size());
   const bool done = written == static_cast<ssize_t>(text.size()) && fsync(file) == 0;
-  const Status failure = done ? OkStatus() : FailFile(path);
+  Status failure = done ? OkStatus() : FailFile(path);
   close(file);
   if (!done) unlink(path.c_str());
   return failure;

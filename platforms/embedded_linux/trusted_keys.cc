@@ -52,7 +52,9 @@ std::string ReadTrustedKeys(const std::vector<std::string>& files, std::vector<u
   constexpr std::string_view kEnd = "-----END PUBLIC KEY-----";
   for (const std::string& path : files) {
     std::string text;
-    if (std::string problem = ReadFile(path, &text); !problem.empty()) return path + ": " + problem;
+    if (std::string problem = ReadFile(path, &text); !problem.empty()) {
+      return std::string(path).append(": ").append(problem);
+    }
     const size_t begin = text.find(kBegin), end = text.find(kEnd);
     std::vector<uint8_t> bytes;
     if (begin != std::string::npos && end != std::string::npos && begin + kBegin.size() <= end) {

@@ -25,8 +25,9 @@ int DigitOf(char c) {
 
 bool ReadTree(std::string_view text, JsonTree* tree) {
   Result<JsonTree> read = JsonTree::Parse(text);
-  if (read.ok()) *tree = std::move(read).value();
-  return read.ok();
+  if (!read.ok()) return false;
+  *tree = std::move(read).value();
+  return true;
 }
 
 std::string LiteralAsJson(std::string_view text) {
