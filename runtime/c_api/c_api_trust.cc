@@ -36,9 +36,9 @@ Status CheckParts(const runtime::DataSource& source, const schema::FileDigests& 
                                        static_cast<size_t>(part.bytes))) == part.digest;
     source.Release(offsets[i], part.bytes);
     if (holds) return OkStatus();
+    const uint64_t end = offsets[i] + part.bytes;
     return Error(StatusCode::kMismatch, "bytes %llu to %llu are not those that were signed",
-                 static_cast<unsigned long long>(offsets[i]),
-                 static_cast<unsigned long long>(offsets[i] + part.bytes));
+                 static_cast<unsigned long long>(offsets[i]), static_cast<unsigned long long>(end));
   });
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much is tried of what says the same on every CPU, where a CPU is emulated.
+// How much is tried of what says the same on every CPU, where a CPU is emulated or threads are watched.
 #pragma once
 
 #include <cstddef>
