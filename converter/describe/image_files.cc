@@ -55,32 +55,28 @@ constexpr std::string_view kEndings[] = {"ImageProcessor", "ImageProcessorFast",
                                          "ImageProcessorPil", "FeatureExtractor"};
 
 // Settings that are read below, or that say nothing about pixels.
-constexpr std::string_view kKnown[] = {"image_processor_type",
-                                       "feature_extractor_type",
-                                       "processor_class",
-                                       "do_resize",
-                                       "size",
-                                       "default_to_square",
-                                       "resample",
-                                       "do_center_crop",
-                                       "crop_size",
-                                       "reduce_labels",
-                                       "do_reduce_labels",
-                                       "do_rescale",
-                                       "rescale_factor",
-                                       "do_normalize",
-                                       "image_mean",
-                                       "image_std",
-                                       "do_convert_rgb",
-                                       "data_format",
-                                       "input_data_format",
-                                       "return_tensors",
-                                       "device",
-                                       "disable_grouping",
-                                       "_valid_processor_keys",
-                                       "pad_size",
-                                       "image_seq_length",
-                                       "backend"};
+constexpr std::string_view kOfAllProcessors[] = {"image_processor_type",
+                                                 "processor_class",
+                                                 "do_resize",
+                                                 "size",
+                                                 "default_to_square",
+                                                 "resample",
+                                                 "do_rescale",
+                                                 "rescale_factor",
+                                                 "do_normalize",
+                                                 "image_mean",
+                                                 "image_std",
+                                                 "do_convert_rgb",
+                                                 "data_format",
+                                                 "input_data_format",
+                                                 "return_tensors",
+                                                 "device",
+                                                 "disable_grouping",
+                                                 "_valid_processor_keys",
+                                                 "image_seq_length",
+                                                 "backend"};
+constexpr std::string_view kOfThese[] = {"feature_extractor_type", "do_center_crop",   "crop_size",
+                                         "reduce_labels",          "do_reduce_labels", "pad_size"};
 
 constexpr const char* kFilterNames[] = {"nearest", "bilinear", "bicubic", "Lanczos"};
 
@@ -116,7 +112,8 @@ Result<Processor> FindProcessor(const JsonValue& config) {
 // A setting of no known name may be one that changes the pixels; null and false ask for nothing.
 Status RefuseOtherSettings(const JsonValue& config, const Processor& processor) {
   for (size_t i = 0; i < config.size(); ++i) {
-    if (std::find(std::begin(kKnown), std::end(kKnown), config.key(i)) != std::end(kKnown))
+    if (IsSettingOfAllProcessors(config.key(i))) continue;
+    if (std::find(std::begin(kOfThese), std::end(kOfThese), config.key(i)) != std::end(kOfThese))
       continue;
     if (config.key(i) == "crop_pct" && processor.name == "ConvNext") continue;
     const JsonValue value = config.at(i);
@@ -278,6 +275,11 @@ std::string NumbersText(const std::vector<float>& numbers) {
 }
 
 }  // namespace
+
+bool IsSettingOfAllProcessors(std::string_view name) {
+  return std::find(std::begin(kOfAllProcessors), std::end(kOfAllProcessors), name) !=
+         std::end(kOfAllProcessors);
+}
 
 Status ParseImagePreparation(const JsonValue& config, ImagePreparation* image) {
   if (!config.IsObject()) return config.Fail("must hold an object");

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "converter/json/json.h"
 #include "converter/lower/lowering.h"
@@ -31,6 +32,10 @@ Status FindPreparedSize(const std::filesystem::path& folder, int64_t* height, in
 
 /// The same as ReadImagePreparation from the file's contents.
 Status ParseImagePreparation(const JsonValue& config, ImagePreparation* image);
+
+/// A setting of preprocessor_config.json that every image processor may have, and that is read or
+/// says nothing about pixels.
+bool IsSettingOfAllProcessors(std::string_view name);
 
 /// Filter, rescaling and normalization of a processor that resizes in some way of its own; is_clip:
 /// the usual mean and deviation are CLIP's.

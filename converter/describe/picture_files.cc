@@ -21,46 +21,26 @@ using Filter = ImagePreparation::Filter;
 using Layout = PicturesDescription::Layout;
 using Kind = PicturesDescription::Processor;
 
-// Settings that are read, or that say nothing about pixels, for all processors.
-constexpr std::string_view kKnown[] = {"image_processor_type",
-                                       "processor_class",
-                                       "do_resize",
-                                       "size",
-                                       "resample",
-                                       "do_rescale",
-                                       "rescale_factor",
-                                       "do_normalize",
-                                       "image_mean",
-                                       "image_std",
-                                       "do_convert_rgb",
-                                       "data_format",
-                                       "input_data_format",
-                                       "return_tensors",
-                                       "device",
-                                       "disable_grouping",
-                                       "_valid_processor_keys",
-                                       "backend",
-                                       "image_seq_length",
-                                       "default_to_square",
-                                       "pan_and_scan_max_num_crops",
-                                       "pan_and_scan_min_crop_size",
-                                       "pan_and_scan_min_ratio_to_activate",
-                                       "max_image_size",
-                                       "do_image_splitting",
-                                       "downsample_factor",
-                                       "min_tiles",
-                                       "max_tiles",
-                                       "use_thumbnail",
-                                       "min_image_tokens",
-                                       "max_image_tokens",
-                                       "encoder_patch_size",
-                                       "tile_size",
-                                       "max_pixels_tolerance",
-                                       "max_num_patches",
-                                       "do_pad",
-                                       "patch_size",
-                                       "return_row_col_info",
-                                       "video_sampling"};
+// Settings beside those of all processors that are read, or that say nothing about pixels.
+constexpr std::string_view kOfThese[] = {"pan_and_scan_max_num_crops",
+                                         "pan_and_scan_min_crop_size",
+                                         "pan_and_scan_min_ratio_to_activate",
+                                         "max_image_size",
+                                         "do_image_splitting",
+                                         "downsample_factor",
+                                         "min_tiles",
+                                         "max_tiles",
+                                         "use_thumbnail",
+                                         "min_image_tokens",
+                                         "max_image_tokens",
+                                         "encoder_patch_size",
+                                         "tile_size",
+                                         "max_pixels_tolerance",
+                                         "max_num_patches",
+                                         "do_pad",
+                                         "patch_size",
+                                         "return_row_col_info",
+                                         "video_sampling"};
 
 bool IsKindOf(std::string_view type, Kind kind) {
   switch (kind) {
@@ -91,7 +71,8 @@ Status CheckSettings(const JsonValue& config, Kind kind) {
     const JsonValue value = config.at(i);
     const bool off = value.IsNull() || (value.kind() == JsonKind::kBool && !value.AsBool().value());
     const bool is_known =
-        std::find(std::begin(kKnown), std::end(kKnown), config.key(i)) != std::end(kKnown);
+        IsSettingOfAllProcessors(config.key(i)) ||
+        std::find(std::begin(kOfThese), std::end(kOfThese), config.key(i)) != std::end(kOfThese);
     if (off ? config.key(i) == "do_resize" ||
                   (config.key(i) == "do_image_splitting" && !value.IsNull() &&
                    kind != Kind::kLfm2Vl) ||
