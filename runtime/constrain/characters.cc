@@ -92,7 +92,7 @@ std::vector<std::pair<uint32_t, uint32_t>> CharacterSet::Sorted() const {
     if (low < 0xD800) sorted.emplace_back(low, std::min<uint32_t>(high, 0xD7FF));
     if (high > 0xDFFF) sorted.emplace_back(std::max<uint32_t>(low, 0xE000), high);
   }
-  std::sort(sorted.begin(), sorted.end());
+  SortPairs(sorted.data(), sorted.size());
   size_t kept = 0;
   for (size_t i = 0; i < sorted.size(); ++i) {
     if (kept > 0 && sorted[i].first <= sorted[kept - 1].second + 1) {

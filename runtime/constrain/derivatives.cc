@@ -259,6 +259,7 @@ void ExpressionPool::Compact(std::span<Expression> live) {
   nodes_.resize(frozen_);
   lists_.resize(frozen_lists_);
   alive_.clear();
+  lengths_.clear();
   memo_.assign(1024, Memo());
   memo_count_ = 0;
   Rehash(table_.size());

@@ -3,6 +3,9 @@
 #include "runtime/constrain/expressions.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <set>
 #include <utility>
 
 namespace graft::runtime {
@@ -16,7 +19,18 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
   return hash ^ (hash >> 29);
 }
 
+int ComparePairs(const void* a, const void* b) {
+  std::array<uint32_t, 2> pairs[2];
+  std::memcpy(&pairs[0], a, sizeof pairs[0]);
+  std::memcpy(&pairs[1], b, sizeof pairs[1]);
+  return pairs[0] < pairs[1] ? -1 : pairs[1] < pairs[0] ? 1 : 0;
+}
+
 }  // namespace
+
+void SortPairs(void* pairs, size_t count) {
+  if (count > 1) std::qsort(pairs, count, 2 * sizeof(uint32_t), ComparePairs);
+}
 
 ExpressionPool::ExpressionPool() {
   Rehash(1024);
@@ -262,8 +276,9 @@ Expression ExpressionPool::Repeat(Expression body, uint32_t min, uint32_t max) {
 }
 
 Expression ExpressionPool::AnyOf(std::vector<std::string> texts) {
-  std::sort(texts.begin(), texts.end());
-  texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
+  std::set<std::string> sorted;
+  for (std::string& text : texts) sorted.insert(std::move(text));
+  texts.assign(sorted.begin(), sorted.end());
   return AnyOfSorted(texts, 0);
 }
 

@@ -21,6 +21,19 @@ inline constexpr Expression kNothing = 0;  ///< matches no text
 inline constexpr Expression kEmpty = 1;    ///< matches the empty text
 inline constexpr uint32_t kUnbounded = UINT32_MAX;
 
+/// Lengths of texts; kUnbounded is one that is not known, or too long to count.
+inline uint32_t AddLengths(uint32_t a, uint32_t b) {
+  return a < kUnbounded - b ? a + b : kUnbounded;
+}
+inline uint32_t MultiplyLength(uint32_t length, uint32_t count) {
+  const uint64_t product = uint64_t{length} * count;
+  return length == kUnbounded || product > kUnbounded ? kUnbounded : static_cast<uint32_t>(product);
+}
+
+/// Sorts `count` pairs of 32-bit numbers by the first, then by the second. Small code, unlike
+/// std::sort's for one more type.
+void SortPairs(void* pairs, size_t count);
+
 /// A set of bytes.
 struct ByteSet {
   std::array<uint64_t, 4> words{};
@@ -85,6 +98,8 @@ class ExpressionPool {
   /// As many characters that stand for themselves in a JSON string may always follow, whichever they
   /// are: 0 if that is not known. *is_exact: no more of them may.
   uint32_t FreeCharacters(Expression e, bool* is_exact) const;
+  /// The bytes of the shortest match; kUnbounded: none is known. Memoized.
+  uint32_t ShortestMatch(Expression e) { return LengthOf(e, true); }
   /// Tells that `character` matches every character that stands for itself in a JSON string.
   void NotePlainCharacter(Expression character) { plain_.push_back(character); }
 
@@ -150,6 +165,9 @@ class ExpressionPool {
   Expression MakeMultiple(uint32_t divisor, uint32_t remainder, uint32_t state);
   Expression AnyOfSorted(std::span<const std::string> texts, size_t depth);
   uint32_t FreeOf(Expression e) const;
+  uint32_t LengthOf(Expression e, bool may_search);
+  uint32_t LengthOfRow(Expression e, bool may_search);
+  uint32_t Search(Expression e);
   static uint64_t MemoKey(Expression e, uint8_t byte) { return uint64_t{e} << 8 | byte; }
   void GrowMemo();
 
@@ -165,6 +183,13 @@ class ExpressionPool {
   std::vector<Memo> memo_;
   size_t memo_count_ = 0;
   std::vector<uint8_t> alive_;  // by expression: 0 unknown, 1 dead, 2 alive
+  struct Length {
+    uint32_t bytes = 0;
+    bool is_exact = false;
+    bool is_bound = false;  // no match is shorter
+  };
+  std::vector<Length> lengths_;  // by expression
+  size_t failed_searches_ = 0;
   std::vector<Expression> plain_;
   size_t frozen_ = 0;
   size_t frozen_lists_ = 0;

@@ -9,6 +9,8 @@ namespace {
 
 constexpr size_t kMaxCached = 16;        // masks
 constexpr uint64_t kMaxSteps = 5000000;  // of one call: a second or so
+constexpr size_t kMostPlanned = 8192;    // bytes of an end that is put together from tokens
+constexpr size_t kMostTokenBytes = 32;   // of these, on average
 
 }  // namespace
 
@@ -51,6 +53,28 @@ std::string Matcher::ForcedText(size_t most, bool* ends) {
   }
   *ends = recognizer_.IsAccepting(state) && recognizer_.IsFinal(state);
   return text;
+}
+
+std::vector<int32_t> Matcher::PlanFrom(StateId state) {
+  std::string text;
+  for (int byte = recognizer_.ByteToEnd(state); byte >= 0; byte = recognizer_.ByteToEnd(state)) {
+    if (text.size() == kMostPlanned) return {};
+    text.push_back(static_cast<char>(byte));
+    state = recognizer_.Next(state, static_cast<uint8_t>(byte));
+    recognizer_.Allow(kMaxSteps);
+  }
+  return recognizer_.IsAccepting(state) ? vocabulary_.FewestTokens(text) : std::vector<int32_t>();
+}
+
+bool Matcher::CanEnd(std::string_view text, size_t tokens) {
+  recognizer_.Allow(kMaxSteps);
+  StateId state = state_;
+  for (const char c : text) state = recognizer_.Next(state, static_cast<uint8_t>(c));
+  const uint32_t bytes = recognizer_.ShortestEnd(state);
+  if (bytes <= tokens) return true;  // a token for each
+  if (bytes > kMostPlanned || bytes / kMostTokenBytes > tokens) return false;
+  const size_t count = PlanFrom(state).size();
+  return count != 0 && count <= tokens;
 }
 
 void Matcher::Walk(const TokenTree& tree, TokenMask* mask) {

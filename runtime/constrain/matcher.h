@@ -41,6 +41,10 @@ class Matcher {
   bool AcceptText(std::string_view text);
   /// How many of the bytes of `text` the constraint allows.
   size_t CountAllowed(std::string_view text);
+  /// Whether the text can be whole with `tokens` more behind `text`, which the constraint allows.
+  bool CanEnd(std::string_view text, size_t tokens);
+  /// The tokens of the shortest end, the first last; none if the text may end here.
+  std::vector<int32_t> PlanEnd() { return PlanFrom(state_); }
   /// The bytes that must follow, `most` at the most. *ends: nothing may follow them.
   std::string ForcedText(size_t most, bool* ends);
 
@@ -50,6 +54,7 @@ class Matcher {
     TokenMask mask;
   };
 
+  std::vector<int32_t> PlanFrom(StateId state);
   void Fill(TokenMask* mask);
   void Walk(const TokenTree& tree, TokenMask* mask);
 

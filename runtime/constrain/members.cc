@@ -2,6 +2,7 @@
 // The members of objects, in any order: what an object has is a set, and its number is what waits on
 // the stack. A frame's count is that number, which is one more than the index of the set and 0 for
 // none, doubled; the last bit tells that a comma has been read.
+#include <algorithm>
 #include <utility>
 
 #include "runtime/constrain/recognizer.h"
@@ -69,8 +70,8 @@ void Recognizer::FollowMembers(const Place& place) {
   });
 }
 
-void Recognizer::EndMember(const Place& place) {
-  const Stack frame = stacks_[place.stack];
+/// What an object of `frame` has with `member`.
+Recognizer::MemberSet Recognizer::SetWith(const Stack& frame, uint32_t member) const {
   const uint32_t index = grammar_.symbol(frame.position).value;
   const MemberList& list = grammar_.members(index);
   MemberSet set;
@@ -80,7 +81,6 @@ void Recognizer::EndMember(const Place& place) {
     set.bits.assign(2 + (list.members.size() + 63) / 64, 0);
     set.bits[0] = index;
   }
-  const uint32_t member = grammar_.symbol(place.position).value;
   const bool counts = list.min > 0 || list.max != kUnbounded;
   if (member == MemberList::kOther) {
     if (counts || set.others() == 0) {
@@ -93,7 +93,42 @@ void Recognizer::EndMember(const Place& place) {
     if (list.members[member].is_required) ++set.required;
     set.next = member + 1;
   }
+  return set;
+}
+
+void Recognizer::EndMember(const Place& place) {
+  const Stack frame = stacks_[place.stack];
+  MemberSet set = SetWith(frame, grammar_.symbol(place.position).value);
   work_.push_back({frame.position, InternSet(std::move(set)) << 1, frame.parent});
+}
+
+/// The shortest text from where an object has `set` to behind its last member.
+uint32_t Recognizer::MembersLength(const MemberList& list, const MemberSet& set, bool has_comma) {
+  uint32_t bytes = 0;
+  uint32_t count = 0;  // of members that are added
+  std::vector<uint32_t> others;
+  for (uint32_t i = 0; i < list.members.size(); ++i) {
+    if (set.Has(i) || (list.in_order && i < set.next)) continue;
+    const MemberList::Member& member = list.members[i];
+    const uint32_t length = WayLength(member.way);
+    if (member.is_required) {
+      bytes = AddLengths(bytes, length);
+      ++count;
+    } else if (!list.in_order || set.others() == 0) {
+      others.push_back(length);
+    }
+  }
+  std::sort(others.begin(), others.end());
+  const uint32_t other = list.has_others ? WayLength(list.other_way) : kUnbounded;
+  const uint32_t least = std::max(list.min, has_comma ? set.total + 1 : 0);
+  for (size_t i = 0; set.total + count < least; ++count, ++i) {
+    if (bytes == kUnbounded) return kUnbounded;
+    bytes = AddLengths(bytes, std::min(other, i < others.size() ? others[i] : kUnbounded));
+  }
+  const uint32_t had =
+      (has_comma ? 1 : 0) + (set.total == 0 ? 1 : 0);  // commas that are not needed
+  const uint32_t commas = count > had ? count - had : 0;
+  return AddLengths(bytes, MultiplyLength(grammar_.pool().ShortestMatch(list.comma), commas));
 }
 
 }  // namespace graft::runtime

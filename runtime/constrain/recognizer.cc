@@ -47,6 +47,7 @@ void Recognizer::Reset() {
   set_ids_.clear();
   stacks_.assign(1, Stack{0, 0, 0});
   stack_table_.assign(256, 0);
+  stack_lengths_.clear();
 }
 
 uint32_t Recognizer::Push(uint32_t parent, uint32_t position, uint32_t count) {
@@ -167,7 +168,7 @@ void Recognizer::Close() {
 }
 
 StateId Recognizer::InternState() {
-  std::sort(made_.begin(), made_.end());
+  SortPairs(made_.data(), made_.size());
   made_.erase(std::unique(made_.begin(), made_.end()), made_.end());
   const bool accepts = std::exchange(accepts_, false);
   if (made_.empty() && !accepts) return kDeadState;

@@ -42,6 +42,12 @@ class Recognizer {
   /// Whether nothing may follow.
   bool IsFinal(StateId state);
 
+  /// The bytes of the shortest text that may follow, up to where the text may end; kUnbounded: none
+  /// is known. Memoized.
+  uint32_t ShortestEnd(StateId state);
+  /// The first byte of that text; -1: it is empty, or not known.
+  int ByteToEnd(StateId state);
+
   struct Config {
     Expression expression;
     uint32_t stack;
@@ -117,6 +123,12 @@ class Recognizer {
   StateId InternState();
   void AddRow(StateId state);
   Edge* FindEdge(uint64_t key);
+  void FindRuleLengths();
+  uint32_t SymbolLength(const GrammarSymbol& symbol, uint32_t count);
+  uint32_t WayLength(uint32_t position, uint32_t count = 0);
+  uint32_t MembersLength(const MemberList& list, const MemberSet& set, bool has_comma);
+  MemberSet SetWith(const Stack& frame, uint32_t member) const;
+  uint32_t StackLength(uint32_t stack);
 
   Grammar grammar_;
   std::vector<State> states_;
@@ -127,6 +139,8 @@ class Recognizer {
   size_t edge_count_ = 0;
   std::vector<Stack> stacks_;
   std::vector<uint32_t> stack_table_;
+  std::vector<uint32_t> stack_lengths_;  // by stack, 1 more than what is known, 0: nothing is
+  std::vector<uint32_t> rule_lengths_;   // empty: not asked for yet
   std::vector<MemberSet> sets_;
   std::map<std::vector<uint64_t>, uint32_t> set_ids_;
   StateId start_ = kDeadState;

@@ -2,6 +2,7 @@
 #include "runtime/constrain/vocabulary.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "runtime/base/utf8.h"
 
@@ -18,6 +19,19 @@ uint32_t PlainCharacters(std::string_view text) {
     if ((byte & 0xC0) != 0x80) ++count;
   }
   return count;
+}
+
+struct TextOf {
+  std::string_view text;
+  uint32_t id;
+};
+
+/// std::sort's code for one more type is large.
+int CompareTexts(const void* a, const void* b) {
+  const auto& one = *static_cast<const TextOf*>(a);
+  const auto& other = *static_cast<const TextOf*>(b);
+  const int compared = one.text.compare(other.text);
+  return compared != 0 ? compared : one.id < other.id ? -1 : 1;
 }
 
 /// Makes the tree of `ids`, which are in the order of their texts, all different and not empty.
@@ -56,22 +70,19 @@ Vocabulary::Vocabulary(std::vector<std::string> texts, uint32_t size) : size_(si
     offsets_.push_back(static_cast<uint32_t>(bytes_.size()));
     text = std::string();
   }
-  std::vector<uint32_t> order;
+  std::vector<TextOf> order;
   for (uint32_t id = 0; id < texts.size() && id < size; ++id) {
-    if (!text(id).empty()) order.push_back(id);
+    if (!text(id).empty()) order.push_back({text(id), id});
   }
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    const int compared = text(a).compare(text(b));
-    return compared != 0 ? compared < 0 : a < b;
-  });
+  if (!order.empty()) std::qsort(order.data(), order.size(), sizeof(TextOf), CompareTexts);
   std::vector<uint32_t> different;
   std::vector<uint32_t> rest;
   plain_.resize(kMaxPlainCharacters + 1, TokenMask(mask_words()));
-  for (const uint32_t id : order) {
-    const uint32_t characters = PlainCharacters(text(id));
+  for (const auto& [bytes, id] : order) {
+    const uint32_t characters = PlainCharacters(bytes);
     const bool is_plain = characters != 0 && characters <= kMaxPlainCharacters;
     if (is_plain) AddToken(&plain_[characters], id);
-    if (!different.empty() && text(different.back()) == text(id)) {
+    if (!different.empty() && text(different.back()) == bytes) {
       twins_.emplace_back(different.back(), id);
       continue;
     }
@@ -83,6 +94,39 @@ Vocabulary::Vocabulary(std::vector<std::string> texts, uint32_t size) : size_(si
   }
   all_ = MakeTree(*this, different);
   rest_ = MakeTree(*this, rest);
+}
+
+std::vector<int32_t> Vocabulary::FewestTokens(std::string_view text) const {
+  struct Best {
+    uint32_t count = UINT32_MAX;
+    uint32_t token = 0;
+  };
+  std::vector<Best> best(text.size() + 1);  // by where the rest begins
+  best.back().count = 0;
+  const std::vector<TokenTree::Node>& nodes = all_.nodes;
+  for (size_t begin = text.size(); begin-- > 0;) {
+    uint32_t at = 0;
+    auto end = static_cast<uint32_t>(nodes.size());
+    for (size_t i = begin; i < text.size() && at < end;) {
+      if (nodes[at].byte() != static_cast<uint8_t>(text[i])) {
+        at = nodes[at].end;
+        continue;
+      }
+      ++i;
+      if (nodes[at].has_token() && best[i].count < UINT32_MAX &&
+          best[i].count + 1 <= best[begin].count) {
+        best[begin] = {best[i].count + 1, nodes[at].token()};
+      }
+      end = nodes[at++].end;
+    }
+  }
+  std::vector<int32_t> tokens;
+  if (best[0].count == UINT32_MAX) return tokens;
+  for (size_t i = 0; i < text.size(); i += this->text(best[i].token).size()) {
+    tokens.push_back(static_cast<int32_t>(best[i].token));
+  }
+  std::reverse(tokens.begin(), tokens.end());
+  return tokens;
 }
 
 }  // namespace graft::runtime

@@ -57,6 +57,8 @@ class Vocabulary {
   const TokenMask& plain(uint32_t characters) const {
     return plain_[characters < kMaxPlainCharacters ? characters : kMaxPlainCharacters];
   }
+  /// The fewest tokens that spell `text`, the first last; empty if none do.
+  std::vector<int32_t> FewestTokens(std::string_view text) const;
   /// Pairs of a token in the trees and another of the same bytes.
   std::span<const std::pair<uint32_t, uint32_t>> twins() const { return twins_; }
 

@@ -15,8 +15,11 @@ namespace graft::runtime {
 namespace {
 
 constexpr size_t kMaxForcedBytes = 512;
-constexpr size_t kMaxRefused =
-    1000;  // tokens that end the trigger wrongly, before one that does not
+// Tokens that end the trigger wrongly, before one that does not.
+constexpr size_t kMaxRefused = 1000;
+// Tokens behind which the text could not end in time, before one of the shortest end is taken.
+constexpr size_t kMaxUnfit = 8;
+constexpr size_t kSeldom = 8;
 // What a call without a mark begins with.
 constexpr std::string_view kBareCall = "{\"name\"";
 constexpr float kNever = -std::numeric_limits<float>::infinity();
@@ -143,7 +146,8 @@ Result<int32_t> ConstrainedText::ChooseBefore(std::span<const float> logits,
 
 Result<int32_t> ConstrainedText::Choose(std::span<const float> logits,
                                         std::span<const int32_t> history,
-                                        std::span<const uint32_t> end_tokens, Sampler* sampler) {
+                                        std::span<const uint32_t> end_tokens, size_t most,
+                                        Sampler* sampler) {
   if (!is_active_) return ChooseBefore(logits, history, sampler);
   GRAFT_ASSIGN_OR_RETURN(const TokenMask* const mask, matcher_.Mask());
   masked_.assign(logits.size(), kNever);
@@ -165,10 +169,45 @@ Result<int32_t> ConstrainedText::Choose(std::span<const float> logits,
     return Status(StatusCode::kFailedPrecondition,
                   "no token of the model's vocabulary spells what the constraint asks for next");
   }
-  return sampler->Choose(masked_, history);
+  return ChooseWithin(most, history, end_tokens, sampler);
+}
+
+/// Of masked_. The text can end within `most` tokens, if it could.
+Result<int32_t> ConstrainedText::ChooseWithin(size_t most, std::span<const int32_t> history,
+                                              std::span<const uint32_t> end_tokens,
+                                              Sampler* sampler) {
+  int32_t last = 0;
+  for (size_t i = 0;; ++i) {
+    const Result<int32_t> id = sampler->Choose(masked_, history);
+    if (id.ok()) {
+      const auto token = static_cast<uint32_t>(*id);
+      if (std::ranges::find(end_tokens, token) != end_tokens.end()) return id;
+      const bool is_planned = !plan_.empty() && plan_.back() == *id && plan_.size() <= most;
+      if (most == 0 || is_planned || most > unfit_) return id;
+      if (matcher_.CanEnd(vocabulary_->text(token), most - 1)) return id;
+      if (plan_.empty() && !matcher_.CanEnd({}, most)) {  // it is cut off in any case
+        unfit_ = most > kSeldom ? most - kSeldom : 1;     // when to look again
+        return id;
+      }
+    }
+    if (i == 0 && !id.ok()) return id;
+    if (plan_.empty()) plan_ = matcher_.PlanEnd();
+    if (!id.ok() || i == kMaxUnfit || plan_.size() == most) {
+      if (!plan_.empty()) return plan_.back();
+      if (matcher_.MayEnd() && !end_tokens.empty()) return static_cast<int32_t>(end_tokens[0]);
+      return id.ok() ? id : last;
+    }
+    last = *id;
+    masked_[static_cast<size_t>(*id)] = kNever;
+  }
 }
 
 Status ConstrainedText::Append(int32_t id) {
+  if (!plan_.empty() && plan_.back() == id) {
+    plan_.pop_back();
+  } else {
+    plan_.clear();
+  }
   if (is_active_) {
     if (matcher_.AcceptToken(static_cast<uint32_t>(id))) {
       if (repeats_ && matcher_.MustEnd()) WaitAgain();
@@ -213,7 +252,7 @@ size_t ConstrainedText::CountAllowed(std::span<const int32_t> ids) const {
   return static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), allowed) - ends.begin());
 }
 
-Result<std::vector<int32_t>> ConstrainedText::Forced() {
+Result<std::vector<int32_t>> ConstrainedText::Forced(size_t most) {
   std::vector<int32_t> ids;
   if (!is_active_) return ids;
   bool ends = false;
@@ -230,6 +269,12 @@ Result<std::vector<int32_t>> ConstrainedText::Forced() {
   }
   if (count > 0 && !(ends && at == text.size())) --count;
   ids.resize(count);
+  // The tokenizer may cut it into more tokens than there is room for.
+  at = 0;
+  for (const int32_t id : ids) at += vocabulary_->text(static_cast<uint32_t>(id)).size();
+  const bool fits =
+      count < most && matcher_.CanEnd(std::string_view(text).substr(0, at), most - count);
+  if (!fits && matcher_.CanEnd({}, most)) ids.clear();
   return ids;
 }
 

@@ -45,16 +45,19 @@ class ConstrainedText {
 
   /// Whether the text is whole, and nothing may follow.
   bool IsComplete() { return is_active_ && matcher_.MustEnd(); }  // never of calls among text
+  /// Whether the text may end.
+  bool MayEnd() const { return is_active_ && matcher_.MayEnd(); }
   /// The next token, which Append has not seen yet. One of end_tokens only where the text may end.
+  /// most: of all tokens from it on. The text ends within them where its shortest end does.
   /// Errors   those of Sampler::Choose and Matcher::Mask;
   ///          kFailedPrecondition: no token of the vocabulary spells what must follow.
   Result<int32_t> Choose(std::span<const float> logits, std::span<const int32_t> history,
-                         std::span<const uint32_t> end_tokens, Sampler* sampler);
+                         std::span<const uint32_t> end_tokens, size_t most, Sampler* sampler);
   /// Goes on by a token that Choose or Forced gave.
   Status Append(int32_t id);
   /// Tokens that must follow, as the model's tokenizer cuts their text. The last of what must follow
-  /// is left to Choose: it may be one with what comes behind it.
-  Result<std::vector<int32_t>> Forced();
+  /// is left to Choose: it may be one with what comes behind it. most: as of Choose.
+  Result<std::vector<int32_t>> Forced(size_t most);
   /// How many of the tokens `ids` may follow, one after the other, as far as that is known.
   size_t CountAllowed(std::span<const int32_t> ids) const;
 
@@ -66,6 +69,8 @@ class ConstrainedText {
   Result<int32_t> ChooseBefore(std::span<const float> logits, std::span<const int32_t> history,
                                Sampler* sampler);
   Result<bool> MayFollow(int32_t id) const;
+  Result<int32_t> ChooseWithin(size_t most, std::span<const int32_t> history,
+                               std::span<const uint32_t> end_tokens, Sampler* sampler);
 
   const Tokenizer& tokenizer_;
   std::shared_ptr<const Vocabulary> vocabulary_;
@@ -81,6 +86,9 @@ class ConstrainedText {
   size_t tail_bytes_ = 0;  // that are kept
   bool is_whole_ = true;   // tail_ is all the text
   std::vector<float> masked_;
+  std::vector<int32_t>
+      plan_;                 // the tokens of an end that fits, the first last; empty: none was made
+  size_t unfit_ = SIZE_MAX;  // with more tokens than these left no end is looked for: none fitted
 };
 
 }  // namespace graft::runtime

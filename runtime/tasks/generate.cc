@@ -181,6 +181,13 @@ class Generation {
   /// Tokens that the session holds, but for those of a draft.
   size_t Held() const { return passes_.end(); }
 
+  /// Tokens that can still be handed out. The last need not be held.
+  size_t Room() const {
+    const size_t context = session_.context_tokens();
+    return std::min(MaxTokens() - result_.generated_tokens,
+                    context + 1 - std::min(Held() + taken_.size(), context));
+  }
+
   /// The logits that a token is chosen by.
   std::span<const float> Logits() {
     return filter_.Apply({logits_, session_.model().vocabulary()}, result_.generated_tokens == 0);
@@ -198,19 +205,25 @@ class Generation {
     if (constraint->IsComplete()) return std::optional(StopReason::kComplete);
     GRAFT_ASSIGN_OR_RETURN(
         const int32_t id,
-        constraint->Choose(Logits(), history_, session_.model().end_tokens(), &sampler_));
+        constraint->Choose(Logits(), history_, session_.model().end_tokens(), Room(), &sampler_));
     if (!IsEnd(id)) GRAFT_RETURN_IF_ERROR(constraint->Append(id));
     GRAFT_ASSIGN_OR_RETURN(std::optional<StopReason> stop, Take(id));
-    if (stop.has_value()) return stop;
-    GRAFT_ASSIGN_OR_RETURN(const std::vector<int32_t> forced, constraint->Forced());
+    if (stop.has_value()) return WholeOr(*stop);
+    GRAFT_ASSIGN_OR_RETURN(const std::vector<int32_t> forced, constraint->Forced(Room()));
     for (const int32_t next : forced) {
       if (Held() + taken_.size() >= session_.context_tokens()) break;
       GRAFT_RETURN_IF_ERROR(constraint->Append(next));
       GRAFT_ASSIGN_OR_RETURN(stop, Take(next, /*had_logits=*/false));
-      if (stop.has_value()) return stop;
+      if (stop.has_value()) return WholeOr(*stop);
     }
     if (constraint->IsComplete()) return std::optional(StopReason::kComplete);
     return stop;
+  }
+
+  /// A text that has become whole with the last token that there was room for is complete.
+  std::optional<StopReason> WholeOr(StopReason stop) const {
+    const bool has_no_room = stop == StopReason::kMaxTokens || stop == StopReason::kContext;
+    return has_no_room && options_.constraint->MayEnd() ? StopReason::kComplete : stop;
   }
 
   void TellLogProbabilities(int32_t id, bool had_logits) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compiles constraints and follows texts through them: the first byte says what the bytes up to a
 // zero are (a JSON Schema, a regular expression, a GBNF grammar, choices), and those behind it choose
-// tokens. Whatever they are, a mask holds just the tokens whose bytes the constraint allows, and no
-// text that it allows is led where none may follow and the text may not end.
+// tokens. Whatever they are, a mask holds just the tokens whose bytes the constraint allows, no text
+// that it allows is led where none may follow and the text may not end, and an end that was planned
+// is one.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -53,6 +54,20 @@ graft::Result<Grammar> Compile(uint8_t kind, std::string_view text) {
   }
 }
 
+/// That the tokens of the shortest end lead to one.
+void CheckEnd(graft::runtime::Matcher* matcher) {
+  std::vector<int32_t> plan = matcher->PlanEnd();
+  if (matcher->overflowed()) return;
+  if (plan.empty() && matcher->CanEnd({}, 0) && !matcher->MayEnd()) std::abort();
+  for (; !plan.empty(); plan.pop_back()) {
+    if (!matcher->AcceptToken(static_cast<uint32_t>(plan.back()))) {
+      if (matcher->overflowed()) return;
+      std::abort();
+    }
+    if (plan.size() == 1 && !matcher->MayEnd()) std::abort();
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -85,5 +100,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!matcher.overflowed() && matcher.CountAllowed(forced) != forced.size()) std::abort();
     if (matcher.overflowed()) return 0;
   }
+  CheckEnd(&matcher);
   return 0;
 }

@@ -7,6 +7,7 @@ namespace graft::runtime {
 namespace {
 
 constexpr size_t kMaxPrefix = 5000;
+constexpr size_t kMaxUnique = 500;  // values that items can be, each once
 
 }  // namespace
 
@@ -41,17 +42,60 @@ Result<SchemaCompiler::Conjunction> SchemaCompiler::ItemAt(const Conjunction& fl
   return item;
 }
 
+/// Items that are all different: they are like the members of an object, of which each comes once.
+Status SchemaCompiler::BuildUnique(RuleId rule, const Conjunction& flat, const Limits& limits) {
+  const Status refusal = Unsupported(flat.front().schema, "uniqueItems");
+  GRAFT_ASSIGN_OR_RETURN(const Conjunction item, ItemAt(flat, 0));
+  Conjunction parts;
+  GRAFT_ASSIGN_OR_RETURN(const bool may_hold, Flatten(item, &parts));
+  if (PrefixCount(flat) > 0) return refusal;
+  std::vector<JsonId> values;
+  if (may_hold) {
+    for (const Part& part : parts) {
+      for (const char* choice : {"anyOf", "oneOf", "not", "if"}) {
+        if (tree_.Find(part.schema, choice) != kNoJson) return refusal;
+      }
+    }
+    GRAFT_ASSIGN_OR_RETURN(const bool is_listed, ListValues(parts, &values));
+    GRAFT_ASSIGN_OR_RETURN(const uint32_t types, TypesOf(parts));
+    if (!is_listed) {
+      if ((types & ~uint32_t{kBoolType | kNullType}) != 0) return refusal;
+      for (const JsonType type : {JsonType::kTrue, JsonType::kFalse, JsonType::kNull}) {
+        const JsonId value = tree_.Add(type, flat.front().schema);
+        if ((types & TypeOf(value)) != 0) values.push_back(value);
+      }
+    }
+    if (values.size() > kMaxUnique) return refusal;
+  }
+  MemberList list;
+  list.min = limits.min;
+  list.max = limits.max;
+  list.comma = comma_;
+  const uint32_t members = grammar_.NewMembers(list);
+  const RuleId nothing = grammar_.NewRule();
+  grammar_.AddWay(nothing, {});
+  for (auto value = values.begin(); value != values.end(); ++value) {
+    const bool is_known =
+        std::any_of(values.begin(), value, [&](JsonId other) { return AreEqual(other, *value); });
+    if (!is_known) grammar_.AddMember(members, ValueText(*value), nothing, /*is_required=*/false);
+  }
+  const GrammarSymbol open = Grammar::Is(pool_.Concat(pool_.Literal("["), space_));
+  const GrammarSymbol close = Grammar::Is(pool_.Concat(space_, pool_.Literal("]")));
+  grammar_.AddWay(rule, {open, Grammar::Members(members), close});
+  return OkStatus();
+}
+
 Status SchemaCompiler::BuildArray(RuleId rule, const Conjunction& flat) {
   GRAFT_ASSIGN_OR_RETURN(const Limits limits, ReadLimits(flat, "minItems", "maxItems"));
+  bool is_unique = false;
   for (const Part& part : flat) {
     const JsonId unique = tree_.Find(part.schema, "uniqueItems");
-    if (unique != kNoJson && tree_[unique].type == JsonType::kTrue && limits.max > 1) {
-      return Unsupported(part.schema, "uniqueItems");
-    }
+    is_unique = is_unique || (unique != kNoJson && tree_[unique].type == JsonType::kTrue);
     if (tree_.Find(part.schema, "contains") != kNoJson) return Unsupported(part.schema, "contains");
   }
   if (limits.min > limits.max) return OkStatus();
   const size_t prefix = PrefixCount(flat);
+  if (is_unique && limits.max > 1) return BuildUnique(rule, flat, limits);
   if (prefix > kMaxPrefix) return Unsupported(flat.front().schema, "prefixItems");
   const GrammarSymbol open = Grammar::Is(pool_.Concat(pool_.Literal("["), space_));
   const GrammarSymbol close = Grammar::Is(pool_.Concat(space_, pool_.Literal("]")));

@@ -7,8 +7,9 @@
 namespace graft::runtime {
 
 JsonId SchemaCompiler::Wrap(const std::string& keyword, JsonId value, JsonId near) {
+  const std::string own = keyword;  // it may be a text of the tree, which moves
   const JsonId object = tree_.Add(JsonType::kObject, near);
-  tree_.AddMember(object, keyword, value);
+  tree_.AddMember(object, own, value);
   return object;
 }
 

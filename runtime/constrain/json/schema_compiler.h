@@ -117,6 +117,7 @@ class SchemaCompiler {
 
   // schema_values.cc
   Status BuildValues(RuleId rule, const Conjunction& flat);
+  Result<bool> ListValues(const Conjunction& flat, std::vector<JsonId>* allowed);
   Result<bool> Allows(JsonId schema, JsonId value, size_t depth);
   Result<bool> AllowsOwn(JsonId schema, JsonId value);
   Result<bool> AllowsByType(JsonId schema, JsonId value, size_t depth);
@@ -146,6 +147,7 @@ class SchemaCompiler {
 
   // schema_arrays.cc
   Status BuildArray(RuleId rule, const Conjunction& flat);
+  Status BuildUnique(RuleId rule, const Conjunction& flat, const Limits& limits);
   Result<Conjunction> ItemAt(const Conjunction& flat, size_t index) const;
   size_t PrefixCount(const Conjunction& flat) const;
 

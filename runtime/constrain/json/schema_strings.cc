@@ -1,84 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Strings: lengths, patterns and formats.
-#include <algorithm>
-
+#include "runtime/constrain/json/formats.h"
 #include "runtime/constrain/json/schema_compiler.h"
 #include "runtime/constrain/regex.h"
 
 namespace graft::runtime {
-namespace {
-
-#define GRAFT_DATE                                                                       \
-  "(?:(?:\\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|" \
-  "[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8])))|(?:\\d\\d(?:0[48]|[2468][048]|[13579][26])|"  \
-  "(?:[02468][048]|[13579][26])00)-02-29)"
-#define GRAFT_TIME \
-  "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:[zZ]|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)"
-#define GRAFT_BYTE "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)"
-#define GRAFT_IPV4 GRAFT_BYTE "(?:\\." GRAFT_BYTE "){3}"
-#define GRAFT_H16 "[0-9a-fA-F]{1,4}"
-#define GRAFT_LS32 "(?:" GRAFT_H16 ":" GRAFT_H16 "|" GRAFT_IPV4 ")"
-#define GRAFT_IPV6                                                                                \
-  "(?:(?:" GRAFT_H16 ":){6}" GRAFT_LS32 "|::(?:" GRAFT_H16 ":){5}" GRAFT_LS32 "|(?:" GRAFT_H16    \
-  ")?::(?:" GRAFT_H16 ":){4}" GRAFT_LS32 "|(?:(?:" GRAFT_H16 ":){0,1}" GRAFT_H16                  \
-  ")?::(?:" GRAFT_H16 ":){3}" GRAFT_LS32 "|(?:(?:" GRAFT_H16 ":){0,2}" GRAFT_H16                  \
-  ")?::(?:" GRAFT_H16 ":){2}" GRAFT_LS32 "|(?:(?:" GRAFT_H16 ":){0,3}" GRAFT_H16 ")?::" GRAFT_H16 \
-  ":" GRAFT_LS32 "|(?:(?:" GRAFT_H16 ":){0,4}" GRAFT_H16 ")?::" GRAFT_LS32 "|(?:(?:" GRAFT_H16    \
-  ":){0,5}" GRAFT_H16 ")?::" GRAFT_H16 "|(?:(?:" GRAFT_H16 ":){0,6}" GRAFT_H16 ")?::)"
-#define GRAFT_LABEL "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-#define GRAFT_HOST GRAFT_LABEL "(?:\\." GRAFT_LABEL ")*"
-#define GRAFT_PCHAR "(?:[a-zA-Z0-9._~!$&'()*+,;=:@-]|%[0-9a-fA-F]{2})"
-#define GRAFT_AUTHORITY                                                       \
-  "//(?:(?:[a-zA-Z0-9._~!$&'()*+,;=:-]|%[0-9a-fA-F]{2})*@)?(?:\\[" GRAFT_IPV6 \
-  "\\]|(?:"                                                                   \
-  "[a-zA-Z0-9._~!$&'()*+,;=-]|%[0-9a-fA-F]{2})*)(?::\\d{0,5})?(?:/" GRAFT_PCHAR "*)*"
-#define GRAFT_TAIL "(?:\\?(?:" GRAFT_PCHAR "|[/?])*)?(?:#(?:" GRAFT_PCHAR "|[/?])*)?"
-#define GRAFT_URI                                                                       \
-  "[a-zA-Z][a-zA-Z0-9+.-]*:(?:" GRAFT_AUTHORITY "|/(?:" GRAFT_PCHAR "+(?:/" GRAFT_PCHAR \
-  "*)*)?|" GRAFT_PCHAR "+(?:/" GRAFT_PCHAR "*)*)" GRAFT_TAIL
-
-struct Format {
-  std::string_view name;
-  std::string_view pattern;  // of the whole string; empty: known, and not supported
-};
-
-// Source   RFC 3339, 4122, 5321, 1123, 2673, 4291, 3986 and 6901.
-constexpr Format kFormats[] = {
-    {"date", "(?!0000)" GRAFT_DATE},
-    {"time", GRAFT_TIME},
-    {"date-time", "(?!0000)" GRAFT_DATE "[tT]" GRAFT_TIME},
-    {"duration",
-     "P(?:\\d+W|(?:\\d+D|\\d+M(?:\\d+D)?|\\d+Y(?:\\d+M(?:\\d+D)?)?)(?:T(?:\\d+S|\\d+M(?:\\d+S)?|"
-     "\\d+H(?:\\d+M(?:\\d+S)?)?))?|T(?:\\d+S|\\d+M(?:\\d+S)?|\\d+H(?:\\d+M(?:\\d+S)?)?))"},
-    {"uuid", "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"},
-    {"email", "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+(?:\\.[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+)*@" GRAFT_HOST},
-    {"hostname", GRAFT_HOST},
-    {"ipv4", GRAFT_IPV4},
-    {"ipv6", GRAFT_IPV6},
-    {"uri", GRAFT_URI},
-    {"uri-reference", "(?:" GRAFT_URI "|(?:" GRAFT_AUTHORITY "|/(?:" GRAFT_PCHAR "+(?:/" GRAFT_PCHAR
-                      "*)*)?|(?:[a-zA-Z0-9._~!$&'()*+,;=@-]|%[0-9a-fA-F]{2})+(?:/" GRAFT_PCHAR
-                      "*)*)?" GRAFT_TAIL ")"},
-    {"json-pointer", "(?:/(?:[^/~]|~[01])*)*"},
-    {"iri", ""},
-    {"iri-reference", ""},
-    {"idn-email", ""},
-    {"idn-hostname", ""},
-    {"uri-template", ""},
-    {"relative-json-pointer", ""},
-    {"regex", ""},
-};
-
-}  // namespace
-
 /// *is_known: false for formats that the standard does not name, which say nothing.
 Result<Expression> SchemaCompiler::FormatBody(JsonId schema, JsonId format, bool* is_known) {
   *is_known = false;
   if (tree_[format].type != JsonType::kString) return kEmpty;
   const std::string& name = tree_[format].text;
-  const auto found = std::ranges::find(kFormats, std::string_view(name), &Format::name);
-  if (found == std::end(kFormats)) return kEmpty;
-  if (found->pattern.empty()) {
+  const std::optional<std::string> pattern = FormatPattern(name);
+  if (!pattern.has_value()) return kEmpty;
+  if (pattern->empty()) {
     return Error(StatusCode::kUnsupported, "the schema's format '%s' at %s is not supported",
                  name.c_str(), tree_.Place(schema).c_str());
   }
@@ -86,7 +20,7 @@ Result<Expression> SchemaCompiler::FormatBody(JsonId schema, JsonId format, bool
   const auto [known, is_new] = pattern_bodies_.try_emplace("format " + name, kNothing);
   if (is_new) {
     const RegexOptions options = {Spelling::kJson, /*is_anchored=*/true};
-    GRAFT_ASSIGN_OR_RETURN(known->second, ParseRegex(&pool_, found->pattern, options));
+    GRAFT_ASSIGN_OR_RETURN(known->second, ParseRegex(&pool_, *pattern, options));
   }
   return known->second;
 }

@@ -190,20 +190,23 @@ Expression SchemaCompiler::ValueText(JsonId value) {
   return pool_.Concat(parts);
 }
 
-Status SchemaCompiler::BuildValues(RuleId rule, const Conjunction& flat) {
+/// The values that the shortest list of an enum or a const has, and all of `flat` allows. False:
+/// there is no list.
+Result<bool> SchemaCompiler::ListValues(const Conjunction& flat, std::vector<JsonId>* allowed) {
+  bool has_list = false;
   std::vector<JsonId> values;
   for (const Part& part : flat) {
     if (const JsonId one = tree_.Find(part.schema, "const"); one != kNoJson) {
+      has_list = true;
       values = {one};
       break;
     }
     const JsonId some = tree_.Find(part.schema, "enum");
     if (some == kNoJson) continue;
     if (tree_[some].type != JsonType::kArray) return Invalid(part.schema, "enum", "is no array");
-    if (values.empty() || tree_[some].items.size() < values.size()) values = tree_[some].items;
+    if (!has_list || tree_[some].items.size() < values.size()) values = tree_[some].items;
+    has_list = true;
   }
-  std::vector<std::string> texts;
-  std::vector<Expression> ways;
   for (const JsonId value : values) {
     bool is_allowed = true;
     for (size_t i = 0; i < flat.size() && is_allowed; ++i) {
@@ -212,7 +215,17 @@ Status SchemaCompiler::BuildValues(RuleId rule, const Conjunction& flat) {
       if (members.size() == 1 && flat.size() == 1) break;
       GRAFT_ASSIGN_OR_RETURN(is_allowed, AllowsOwn(flat[i].schema, value));
     }
-    if (!is_allowed) continue;
+    if (is_allowed) allowed->push_back(value);
+  }
+  return has_list;
+}
+
+Status SchemaCompiler::BuildValues(RuleId rule, const Conjunction& flat) {
+  std::vector<JsonId> values;
+  GRAFT_ASSIGN_OR_RETURN(const bool is_listed, ListValues(flat, &values));
+  std::vector<std::string> texts;
+  std::vector<Expression> ways;
+  for (const JsonId value : values) {
     const JsonType type = tree_[value].type;
     if (type == JsonType::kArray || type == JsonType::kObject) {
       ways.push_back(ValueText(value));
@@ -222,7 +235,7 @@ Status SchemaCompiler::BuildValues(RuleId rule, const Conjunction& flat) {
   }
   ways.push_back(pool_.AnyOf(std::move(texts)));
   const Expression all = pool_.Or(ways);
-  if (all != kNothing) grammar_.AddWay(rule, {Grammar::Is(all)});
+  if (is_listed && all != kNothing) grammar_.AddWay(rule, {Grammar::Is(all)});
   return OkStatus();
 }
 

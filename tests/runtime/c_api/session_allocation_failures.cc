@@ -108,10 +108,10 @@ int32_t Keep(void* user, int32_t id, const char*, size_t) {
 }
 
 // What is handed out before a failure stays handed out: `text` is not an out-parameter.
-void SweepGenerate(graft_session* session, bool has_tokenizer) {
+void SweepGenerate(graft_session* session, bool has_tokenizer,
+                   graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT) {
   Text text = {};
   const char* const stop[] = {"never to be said, whatever happens"};
-  graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
   options.max_tokens = 5;
   options.temperature = 0.8f;
   options.top_k = 50;
@@ -135,6 +135,42 @@ void SweepGenerate(graft_session* session, bool has_tokenizer) {
     return graft_session_generate(session, kIds.data(), 6, &options, Keep, &text, result, error);
   };
   Sweep{generate};
+}
+
+// Text that is held to a form, and tokens that are guessed.
+void SweepConstraints(const OpenedScripted& opened) {
+  const char* const choices[] = {"one", "another"};
+  graft_session_options session_options = GRAFT_SESSION_OPTIONS_INIT;
+  session_options.threads = 1;
+  graft_session* draft = nullptr;
+  REQUIRE(graft_session_create(opened.model, &session_options, &draft, nullptr) == GRAFT_OK);
+  const auto sweep = [&](void (*set)(graft_generate_options*), bool drafts) {
+    graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
+    set(&options);
+    options.speculate = drafts ? 2 : 0;
+    if (drafts) options.draft_session = draft;
+    if (options.choice_count > 0) options.choices = choices;
+    SweepGenerate(opened.session, true, options);
+  };
+  sweep(
+      [](graft_generate_options* options) {
+        options->json_schema =
+            R"({"type": "object", "properties": {"a": {"enum": [1, "x"]}, "b": {"type": "string", "pattern": "^a+$"}}, "required": ["a"]})";
+      },
+      false);
+  sweep([](graft_generate_options* options) { options->regex = "(?:[a-c]{2}|x.*)y"; }, true);
+  sweep([](graft_generate_options* options) { options->grammar = "root ::= \"a\" root | [0-9]+"; },
+        false);
+  sweep([](graft_generate_options* options) { options->choice_count = 2; }, false);
+  sweep(
+      [](graft_generate_options* options) {
+        options->tools =
+            R"([{"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}])";
+        options->reply_format = "llama";
+      },
+      true);
+  sweep([](graft_generate_options*) {}, true);
+  graft_session_destroy(draft);
 }
 
 void SweepSaving(graft_session* session) {
@@ -237,6 +273,7 @@ void SweepSessions() {
   graft_session_destroy(session);
   const OpenedScripted scripted;
   SweepGenerate(scripted.session, true);
+  SweepConstraints(scripted);
 }
 
 }  // namespace graft::test

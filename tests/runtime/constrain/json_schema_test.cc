@@ -207,6 +207,55 @@ TEST_SUITE("text/constrain/json_schema") {
     for (const TextCase& texts : cases) CheckSchema(texts);
   }
 
+  TEST_CASE("names stay while schemas are made of the schema") {
+    std::string names;
+    for (int i = 0; i < 40; ++i) {
+      names += (i == 0 ? "" : ", ") + ("\"a name that is long enough " + std::to_string(i) + "\"");
+    }
+    CheckSchema(
+        {R"({"oneOf": [{"type": "object", "required": ["x"]}, {"type": "object", "required": [)" +
+             names + "]}]}",
+         {"{\"x\": 1}"},
+         {"{}"}});
+  }
+
+  TEST_CASE("items that are all different, where a schema lists them") {
+    const TextCase cases[] = {
+        {R"({"type": "array", "items": {"enum": ["a", "b", 3]}, "uniqueItems": true})",
+         {"[]", "[\"b\"]", "[\"b\", \"a\"]", "[3,\"a\",\"b\"]"},
+         {"[\"a\", \"a\"]", "[3, \"a\", 3]", "[\"a\",]", "[4]"}},
+        {R"({"type": "array", "items": {"type": "boolean"}, "uniqueItems": true, "minItems": 2})",
+         {"[true, false]", "[false,true]"},
+         {"[]", "[true]", "[true, true]", "[true, false, true]"}},
+        {R"({"type": "array", "items": {"$ref": "#/$defs/c"}, "uniqueItems": true, "minItems": 1, "maxItems": 2,
+             "$defs": {"c": {"enum": [1, 1.0, 2, 3, null], "type": "integer", "maximum": 2}}})",
+         {"[1]", "[2, 1]"},
+         {"[]", "[1, 1]", "[3]", "[null]", "[1.0]"}},
+        {R"({"type": "array", "items": {"enum": [{"a": 1}, [2]]}, "uniqueItems": true})",
+         {"[{\"a\": 1}, [2]]", "[[2]]"},
+         {"[[2], [2]]", "[[ 2], [2]]"}},
+        {R"({"type": "array", "items": {"const": 7}, "uniqueItems": true, "maxItems": 9})",
+         {"[7]", "[]"},
+         {"[7, 7]"}},
+        {R"({"type": "array", "items": {"type": "string"}, "uniqueItems": true, "maxItems": 1})",
+         {"[\"x\"]"},
+         {"[\"x\", \"y\"]"}},
+    };
+    for (const TextCase& texts : cases) CheckSchema(texts);
+    for (const char* impossible :
+         {R"({"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": true, "minItems": 3})",
+          R"({"type": "array", "items": {"type": "null"}, "uniqueItems": true, "minItems": 2})"}) {
+      CheckRefused(CompileJsonSchema(impossible, false), StatusCode::kInvalidArgument, "no text");
+    }
+    for (
+        const char* unknown :
+        {R"({"type": "array", "items": {"type": "string"}, "uniqueItems": true})",
+         R"({"type": "array", "items": {"anyOf": [{"const": 1}, {"const": 2}]}, "uniqueItems": true})",
+         R"({"type": "array", "prefixItems": [{"const": 1}], "uniqueItems": true})"}) {
+      CheckRefused(CompileJsonSchema(unknown, false), StatusCode::kUnsupported, "uniqueItems");
+    }
+  }
+
   TEST_CASE("refuses what is not supported, by keyword and place") {
     const auto refused = [](const char* schema, StatusCode code, const char* part) {
       CAPTURE(schema);

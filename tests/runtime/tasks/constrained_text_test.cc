@@ -221,6 +221,47 @@ TEST_SUITE("text/constrained_text") {
               .code() == StatusCode::kInvalidArgument);
   }
 
+  TEST_CASE("a text is whole where its shortest end fits into the tokens that are left") {
+    constexpr std::string_view kSchema =
+        R"({"type": "object", "properties": {"who": {"type": "string", "minLength": 2}, "tags": {"type": "array", "items": {"type": "string"}},
+            "n": {"type": "number"}, "in": {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]}}, "required": ["who", "n", "in"]})";
+    Bed bed;
+    const auto ends_whole = [&](const ConstraintOptions& options, float temperature,
+                                uint32_t most) {
+      for (uint64_t seed = 1; seed <= 6; ++seed) {
+        const auto result = bed.Run(options, temperature, seed, most);
+        REQUIRE(result.ok());
+        CHECK(result->generated_tokens <= most);
+        CHECK(result->stop_reason != runtime::StopReason::kMaxTokens);
+        auto grammar = runtime::CompileJsonSchema(options.text, options.in_order);
+        REQUIRE(grammar.ok());
+        runtime::Recognizer recognizer(std::move(*grammar));
+        runtime::StateId state = recognizer.start();
+        for (const char c : bed.text) state = recognizer.Next(state, static_cast<uint8_t>(c));
+        CHECK_MESSAGE(recognizer.IsAccepting(state), bed.text);
+      }
+    };
+    for (const bool in_order : {false, true}) {
+      ConstraintOptions options = Of(Kind::kJsonSchema, kSchema);
+      options.in_order = in_order;
+      for (const uint32_t most : {30, 33, 50}) ends_whole(options, 1.5f, most);
+      ends_whole(options, 0, 31);
+    }
+    for (const uint32_t most : {1, 2, 4, 9})
+      ends_whole(Of(Kind::kJsonSchema, "{\"type\": \"number\"}"), 1.5f, most);
+    for (const uint32_t most : {2, 5, 12}) ends_whole(Of(Kind::kJsonSchema, "true"), 1.5f, most);
+    // What does not fit is cut off.
+    const auto result = bed.Run(Of(Kind::kJsonSchema, kSchema), 0, 1, 10);
+    REQUIRE(result.ok());
+    CHECK(result->stop_reason == runtime::StopReason::kMaxTokens);
+    CHECK(bed.ids.size() == 10);
+    // Nor is there room behind a full context.
+    Bed small({}, true, /*context=*/32);
+    const auto within = small.Run(Of(Kind::kJsonSchema, kSchema), 1.5f);
+    REQUIRE(within.ok());
+    CHECK_MESSAGE(within->stop_reason != runtime::StopReason::kContext, small.text);
+  }
+
   TEST_CASE("token limits and a full context cut the text off") {
     Bed bed({}, true, /*context=*/8);
     const auto result = bed.Run(Of(Kind::kRegex, "[0-9]{100}"), 0);
