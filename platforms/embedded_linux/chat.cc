@@ -298,7 +298,8 @@ class Conversation {
     std::vector<const char*> stop;
     graft_generate_options options = settings_.sampling.ToGenerateOptions(&stop);
     settings_.constraint.SetIn(&options);
-    if (answer->reader != nullptr) answer->reader->SetIn(settings_.reply, &options);
+    if (answer->reader != nullptr)
+      answer->reader->SetIn(settings_.reply, turns_.back().role == "tool", &options);
     settings_.draft.SetIn(&options);
     options.seed += answers_++;
     options.whole_prompt = 1;  // what the session holds of the conversation is not computed again

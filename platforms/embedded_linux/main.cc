@@ -31,11 +31,12 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
   graft-run chat FILE [--system TEXT] [--set NAME=VALUE]... [--template F] [--max-tokens N] [--temperature T] [--top-k K]
             [--top-p P] [--min-p P] [--repeat-penalty R] [--seed S] [--stop STR]... [--threads N] [--context N] [--kv ...]
             [--json-schema F | --regex R | --choices A,B | --grammar F] [--after TEXT] [--in-order] [--tools F]
-            [--reply-format NAME] [--json] [--speculate] [--draft F] [--image F]...
+            [--tool-choice C] [--reply-format NAME] [--json] [--speculate] [--draft F] [--image F]...
       A talk by the model's own chat template: each line of standard input is a message, and is answered. /reset, /system TEXT
       and /exit are commands, /help lists them. Ctrl-C stops an answer. --set: what the template asks for by name, such as
       enable_thinking=false. --template: a Jinja template in place of the file's. When the context is full the oldest turns go.
-      --tools: JSON of functions that the model may call; /tool TEXT is what a call gave. docs/answers.md has the rest.
+      --tools: JSON of functions that the model may call; /tool TEXT is what a call gave. --tool-choice: auto, required, or the
+      one to call. docs/answers.md has the rest.
   graft-run transcribe FILE SOUND.wav [--language L] [--translate] [--timestamps] [--threads N] [--json]
       What is said in a WAV file of any rate and length, shown as it comes. The language is heard if it is not given.
   graft-run forward FILE --input in.safetensors -o out.safetensors [--threads N]

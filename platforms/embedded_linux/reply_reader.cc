@@ -13,6 +13,7 @@ namespace graft_run {
 void ReplySettings::AddTo(Options* options) {
   options->String("tools", 0, &tools_file, &has_tools);
   options->String("reply-format", 0, &format, &has_format);
+  options->String("tool-choice", 0, &choice, &has_choice);
 }
 
 bool ReplySettings::Read() {
@@ -20,9 +21,11 @@ bool ReplySettings::Read() {
   return !has_tools || ReadTextFile(tools_file, &tools);
 }
 
-void ReplyReader::SetIn(const ReplySettings& settings, graft_generate_options* options) const {
+void ReplyReader::SetIn(const ReplySettings& settings, bool answers_tools,
+                        graft_generate_options* options) const {
   options->tools = settings.tools_or_null();
   options->reply_format = graft_reply_format(reply_.get());
+  if (settings.has_choice && !answers_tools) options->tool_choice = settings.choice.c_str();
 }
 
 graft_status ReplyReader::Begin(const graft_model* model, const ReplySettings& settings,

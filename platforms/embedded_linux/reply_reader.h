@@ -16,8 +16,10 @@ namespace graft_run {
 struct ReplySettings {
   std::string tools_file;
   std::string format;
+  std::string choice;
   bool has_tools = false;
   bool has_format = false;
+  bool has_choice = false;
   std::string tools;  // the file's text
   std::string template_text;
 
@@ -44,7 +46,9 @@ class ReplyReader {
   graft_status Finish(graft_error* error);
 
   /// What generates the answer is to know of it.
-  void SetIn(const ReplySettings& settings, graft_generate_options* options) const;
+  /// answers_tools: what is answered are results, so that no call has to come.
+  void SetIn(const ReplySettings& settings, bool answers_tools,
+             graft_generate_options* options) const;
 
   const std::string& text() const { return text_; }
   const std::string& thinking() const { return thinking_; }

@@ -68,6 +68,9 @@ Status ReadTools(const graft_generate_options& given, const graft_session& sessi
                  std::span<const int32_t> prompt, runtime::GenerateOptions* to,
                  runtime::ConstraintOptions* constraint, runtime::ToolSet* tools) {
   using Kind = runtime::ConstraintOptions::Kind;
+  if (given.tools == nullptr && given.tool_choice != nullptr) {
+    return Status(StatusCode::kInvalidArgument, "a tool_choice is given, and no tools");
+  }
   if (given.tools == nullptr && given.reply_format == nullptr) return OkStatus();
   to->shows_marks = true;
   const std::shared_ptr<const ModelState> state = session.slot->state();
@@ -78,6 +81,17 @@ Status ReadTools(const graft_generate_options& given, const graft_session& sessi
                   "with tools, of json_schema, regex, grammar and choices only the first can hold");
   }
   GRAFT_ASSIGN_OR_RETURN(*tools, runtime::ToolSet::Parse(given.tools));
+  if (given.tool_choice != nullptr && std::string_view(given.tool_choice) != "auto") {
+    if (constraint->kind != Kind::kNone) {
+      return Status(StatusCode::kInvalidArgument,
+                    "with a tool_choice the answer is calls, so no json_schema can hold");
+    }
+    if (std::string_view(given.tool_choice) != "required" && !tools->Keep(given.tool_choice)) {
+      return Error(StatusCode::kInvalidArgument, "options.tool_choice is no function: \"%.100s\"",
+                   given.tool_choice);
+    }
+    constraint->text = "false";  // no JSON is the answer: calls are
+  }
   constraint->kind = Kind::kTools;
   constraint->tools = tools;
   // Whether the prompt ends within the model's thinking.

@@ -58,6 +58,12 @@ const Tool* ToolSet::Find(std::string_view name) const {
   return found == tools_.end() ? nullptr : &*found;
 }
 
+bool ToolSet::Keep(std::string_view name) {
+  if (Find(name) == nullptr) return false;
+  std::erase_if(tools_, [&](const Tool& tool) { return tool.name != name; });
+  return true;
+}
+
 ArgumentKind ToolSet::KindOf(std::string_view tool_name, std::string_view argument) const {
   const Tool* const tool = Find(tool_name);
   if (tool == nullptr || tool->parameters == kNoJson) return ArgumentKind::kUnknown;

@@ -33,6 +33,8 @@ class ToolSet {
   std::span<const Tool> tools() const { return tools_; }
   const JsonTree& tree() const { return tree_; }
   const Tool* Find(std::string_view name) const;
+  /// Drops all others. False: there is none of that name.
+  bool Keep(std::string_view name);
   ArgumentKind KindOf(std::string_view tool, std::string_view argument) const;
 
  private:

@@ -80,11 +80,14 @@ typedef struct graft_generate_options {
   /* 1: guess by what followed the last tokens earlier in the text; 2: and that always, whether it
    * pays or not, to measure it */
   uint8_t speculate;
+  /* With tools: NULL or "auto": the model calls one if it likes; "required": the answer is calls and
+   * nothing else; a function's name: calls of that one. Not with json_schema, unless it is "auto". */
+  const char* tool_choice;
 } graft_generate_options;
 #define GRAFT_GENERATE_OPTIONS_INIT                                                                \
   {                                                                                                \
     sizeof(graft_generate_options), 0, 0.0f, 0, 0.0f, 0.0f, 0.0f, 0, 0, NULL, 0, 0, 0, NULL, NULL, \
-        NULL, NULL, 0, NULL, 0, NULL, NULL, NULL, 0, 0.0f, 0.0f, NULL, 0, NULL, 0                  \
+        NULL, NULL, 0, NULL, 0, NULL, NULL, NULL, 0, 0.0f, 0.0f, NULL, 0, NULL, 0, NULL            \
   }
 
 #define GRAFT_STOP_END_TOKEN 0
@@ -92,7 +95,7 @@ typedef struct graft_generate_options {
 #define GRAFT_STOP_MAX_TOKENS 2
 #define GRAFT_STOP_CONTEXT 3
 #define GRAFT_STOP_CALLBACK 4
-#define GRAFT_STOP_COMPLETE 5 /* the text is what it must be, and nothing may follow */
+#define GRAFT_STOP_COMPLETE 5 /* the text is what it must be, and nothing may or can follow */
 
 /* How a generation went. */
 typedef struct graft_generate_result {
@@ -124,9 +127,8 @@ typedef int32_t (*graft_token_callback)(void* user, int32_t id, const char* text
  *          INVALID_ARGUMENT: no prompt, but for an encoder-decoder; a sampling option out of its
  *          range, stop strings without a tokenizer or that are not valid UTF-8, two constraints, one
  *          with ignore_end, or one that is malformed or that no text satisfies; a bias of a token
- *          that is none; a reply_format that is not known.
- *          with ignore_end, or one that is malformed or that no text satisfies; a draft_session that
- *          is the session itself.
+ *          that is none; a reply_format that is not known; a tool_choice that is no function; a
+ *          draft_session that is the session itself.
  *          UNSUPPORTED: a constraint with what is not supported, which the message names.
  *          FAILED_PRECONDITION: a constraint without a tokenizer, or none of its tokens spells what
  *          must follow.

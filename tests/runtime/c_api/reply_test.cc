@@ -191,6 +191,42 @@ TEST_SUITE("c_api/reply") {
     CHECK(bed.Run(options) == GRAFT_INVALID_ARGUMENT);
   }
 
+  TEST_CASE("a tool_choice makes the answer calls") {
+    constexpr const char* kTwo =
+        R"([{"name": "f", "parameters": {"properties": {"a": {"enum": [1]}}, "required": ["a"], "additionalProperties": false}}, {"name": "gg"}])";
+    Bed bed;
+    graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
+    options.tools = kTwo;
+    options.temperature = 2.0f;
+    options.max_tokens = 90;
+    for (const char* choice : {"required", "f", "gg"}) {
+      options.tool_choice = choice;
+      size_t named = 0;
+      for (options.seed = 1; options.seed <= 4; ++options.seed) {
+        REQUIRE_MESSAGE(bed.Run(options) == GRAFT_OK, bed.error.message);
+        CHECK_MESSAGE(bed.text.starts_with("<tool_call>\n{\"name\":"), bed.text);
+        CHECK_MESSAGE(bed.text.find("</tool_call>") != std::string::npos, bed.text);
+        if (bed.text.find("\"gg\"") != std::string::npos) ++named;
+      }
+      if (std::string_view(choice) == "f") CHECK(named == 0);
+      if (std::string_view(choice) == "gg") CHECK(named == 4);
+    }
+    options.reply_format = "llama";
+    options.tool_choice = "f";
+    REQUIRE(bed.Run(options) == GRAFT_OK);
+    CHECK_MESSAGE(bed.text.starts_with("{\"name\":"), bed.text);
+    options.tool_choice = "auto";
+    CHECK(bed.Run(options) == GRAFT_OK);
+    options.tool_choice = "h";
+    CHECK(bed.Run(options) == GRAFT_INVALID_ARGUMENT);
+    options.tool_choice = "required";
+    options.json_schema = "true";
+    CHECK(bed.Run(options) == GRAFT_INVALID_ARGUMENT);
+    options.json_schema = nullptr;
+    options.tools = nullptr;
+    CHECK(bed.Run(options) == GRAFT_INVALID_ARGUMENT);
+  }
+
   TEST_CASE("how likely tokens were") {
     Bed bed({{403, 5}, {5, 6}, {6, 7}, {7, 2}});
     graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
