@@ -41,6 +41,36 @@ HWY_INLINE Vector LoadElements(Floats d, const int8_t* p) {
   return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(hn::Rebind<int8_t, Floats>(), p)));
 }
 
+// Neighbouring elements, as vectors.
+template <size_t kVectors, typename T>
+HWY_INLINE void LoadPanel(const T* p, Vector* to) {
+  const Floats d;
+#if HWY_ARCH_ARM_A64
+  if constexpr (std::is_same_v<T, hwy::float16_t>) {
+    const hn::Full128<hwy::float16_t> halves;
+    for (size_t v = 0; v < kVectors; v += 2) {
+      const auto two = hn::LoadU(halves, p + v * kLanes);
+      to[v] = hn::PromoteLowerTo(d, two);
+      to[v + 1] = hn::PromoteUpperTo(d, two);
+    }
+    return;
+  }
+#endif
+  for (size_t v = 0; v < kVectors; ++v) to[v] = LoadElements(d, p + v * kLanes);
+}
+
+#if HWY_ARCH_ARM_A64
+// sums[i][v] += lane kLane of factors[i] times operand[v]
+template <int kLane, size_t kRows, size_t kColumns>
+HWY_INLINE void AddLane(const Vector (&factors)[kRows], const Vector (&operand)[kColumns],
+                        Vector (&sums)[kRows][kColumns]) {
+  for (size_t i = 0; i < kRows; ++i) {
+    for (size_t v = 0; v < kColumns; ++v)
+      sums[i][v] = Vector(vfmaq_laneq_f32(sums[i][v].raw, operand[v].raw, factors[i].raw, kLane));
+  }
+}
+#endif
+
 // c[i][panel] = c_scale[i] * c[i][panel] + sum over k of a[i][k] * b[k][panel], for kRows rows and
 // kPanels panels, which are panel_stride elements apart in b and kPanel apart in c. c_scale null: c
 // is not read.
@@ -58,12 +88,30 @@ HWY_INLINE void PanelProduct(const float* HWY_RESTRICT a, size_t a_stride, const
                                                hn::LoadU(d, c + i * c_stride + v * kLanes));
     }
   }
-  for (size_t k = 0; k < depth; ++k, b += b_stride) {
-    Vector operand[kColumns];
-    for (size_t v = 0; v < kColumns; ++v) {
-      operand[v] =
-          LoadElements(d, b + v / kPanelVectors * panel_stride + v % kPanelVectors * kLanes);
-    }
+  Vector operand[kColumns];
+  const auto load = [&]() HWY_ATTR {
+    for (size_t panel = 0; panel < kPanels; ++panel)
+      LoadPanel<kPanelVectors>(b + panel * panel_stride, operand + panel * kPanelVectors);
+    b += b_stride;
+  };
+  size_t k = 0;
+#if HWY_ARCH_ARM_A64
+  // Four factors of a row are one load.
+  for (; k + 4 <= depth; k += 4) {
+    Vector factors[kRows];
+    for (size_t i = 0; i < kRows; ++i) factors[i] = hn::LoadU(d, a + i * a_stride + k);
+    load();
+    AddLane<0>(factors, operand, sum);
+    load();
+    AddLane<1>(factors, operand, sum);
+    load();
+    AddLane<2>(factors, operand, sum);
+    load();
+    AddLane<3>(factors, operand, sum);
+  }
+#endif
+  for (; k < depth; ++k) {
+    load();
     for (size_t i = 0; i < kRows; ++i) {
       const Vector factor = hn::Set(d, a[i * a_stride + k]);
       for (size_t v = 0; v < kColumns; ++v) sum[i][v] = hn::MulAdd(factor, operand[v], sum[i][v]);

@@ -262,7 +262,11 @@ HWY_INLINE void Encode(const float* x, size_t width, const RowQuantization& quan
   const Vector least = hn::Set(d, -128.0f - static_cast<float>(zero_point));
   const auto step = [&](const float* from) HWY_ATTR {
     const Vector scaled = hn::Mul(hn::LoadU(d, from), factor);
+#if HWY_ARCH_ARM_A64
+    return hn::NearestInt(hn::Min(scaled, most));  // what fits no integer becomes the least one
+#else
     return hn::NearestInt(hn::Max(hn::Min(scaled, most), least));
+#endif
   };
   // Four vectors share the work of narrowing; the zero point is added where lanes are 16 bits wide.
   const hn::Repartition<int16_t, Floats> d16;
@@ -272,7 +276,8 @@ HWY_INLINE void Encode(const float* x, size_t width, const RowQuantization& quan
   for (; i + 4 * lanes <= width; i += 4 * lanes) {
     const auto first = hn::OrderedDemote2To(d16, step(x + i), step(x + i + lanes));
     const auto second = hn::OrderedDemote2To(d16, step(x + i + 2 * lanes), step(x + i + 3 * lanes));
-    hn::StoreU(hn::OrderedDemote2To(d8_full, hn::Add(first, offset16), hn::Add(second, offset16)),
+    hn::StoreU(hn::OrderedDemote2To(d8_full, hn::SaturatedAdd(first, offset16),
+                                    hn::SaturatedAdd(second, offset16)),
                d8_full, codes + i);
   }
   for (; i < width; i += lanes) {

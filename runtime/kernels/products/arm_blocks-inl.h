@@ -29,6 +29,48 @@ GRAFT_INLINE int32x4_t NewZero() {
   return zero;
 }
 
+// A pointer whose numbers are read where they are used: kept in registers, they would cost those of
+// sums.
+template <class T>
+GRAFT_INLINE const T* ReadAnew(const T* from) {
+  __asm__ volatile("" : "+r"(from));
+  return from;
+}
+
+// Stores, and goes on to the next row: one instruction, which compilers do not find.
+GRAFT_INLINE void StoreNext(float*& to, float32x4_t value, size_t stride) {
+  __asm__ volatile("st1 {%1.4s}, [%0], %2"
+                   : "+r"(to)
+                   : "w"(value), "r"(stride * sizeof(float))
+                   : "memory");
+}
+
+// 4 columns of panels of rows, after which `from` is at the next: one instruction, which compilers
+// do not find. What it reads is not written here.
+template <size_t kPanels>
+GRAFT_INLINE auto LoadPanels(const int8_t*& from) {
+  static_assert(kPanels == 2 || kPanels == 3);
+#if defined(__clang__)
+  const int8_t* const at = from;
+  from += kPanels * kPanelRows * 4;
+  if constexpr (kPanels == 2) {
+    return vld1q_s8_x2(at);
+  } else {
+    return vld1q_s8_x3(at);
+  }
+#else
+  if constexpr (kPanels == 2) {
+    int8x16x2_t panels;
+    __asm__("ld1 {%S0.16b - %T0.16b}, [%1], 32" : "=w"(panels), "+r"(from));
+    return panels;
+  } else {
+    int8x16x3_t panels;
+    __asm__("ld1 {%S0.16b - %U0.16b}, [%1], 48" : "=w"(panels), "+r"(from));
+    return panels;
+  }
+#endif
+}
+
 // Four scales in bf16, as floats.
 GRAFT_INLINE float32x4_t LoadScales(const uint8_t* from) {
   return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(from)), 16));
@@ -72,8 +114,9 @@ struct TwoQuarters {
     first.Clear();
     second.Clear();
   }
-  GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes) {
-    Sums::AddTwo(first, second, from, codes);
+  template <size_t kAfter>
+  GRAFT_INLINE void Add(const uint8_t*& from, const int8_t*& codes) {
+    Sums::template AddTwo<kAfter>(first, second, from, codes);
   }
   GRAFT_INLINE void AddScaled(const uint8_t* scales) {
     first.AddScaled(scales);
@@ -98,49 +141,59 @@ struct TwoQuarters {
   }
 };
 
+// What the rows of a call have.
+struct RowNumbers {
+  const float* zero_points;
+  const float* scales;
+  const int32_t* integer_zero_points;
+};
+
+// Where a part's outputs go: the first row's, and floats between rows; 0 before a row that only
+// repeats the one before it.
+struct Outputs {
+  float* to;
+  size_t stride;
+  size_t last;
+};
+
 // Sums: registers of panels for a part of a tile, with
 //   Begin(sums over columns, zero points), Load(row 0 of each panel, stride, last), Add(codes of a
-//   step, of the rows), AddScaled(scales), End(bias, scales, as Load), Store(as Load).
+//   step, of the rows), which goes on to the next step, kAfter bytes after this one's codes,
+//   AddScaled(scales), End(bias, scales, as Load), Store(as Load).
 template <class Sums, bool kOneStep>
-GRAFT_INLINE void MultiplyPart(const BlockCall& call, const uint8_t* tile, size_t part, float* to,
-                               size_t stride) {
+GRAFT_INLINE void MultiplyPart(const BlockCall& call, const RowNumbers& of_rows,
+                               const uint8_t* tile, size_t part, const Outputs& outputs) {
   const size_t block_bytes = kTile * call.block_size / 2 + kScaleBytes;
-  const size_t last = call.rows % kPanelRows == 0 ? stride : 0;
+  const auto [to, stride, last] = outputs;
   const size_t output = part * Sums::kOutputs;
   Sums sums;
   if (call.begins) {
-    sums.Begin(tile + output * sizeof(float), call.zero_points);
+    sums.Begin(tile + output * sizeof(float), ReadAnew(of_rows.zero_points));
   } else {
     sums.Load(to, stride, last);
   }
   const uint8_t* from =
       tile + kFloatBytes + call.first_block * block_bytes + part * Sums::kPartBytes;
-  const size_t to_scales =
-      block_bytes - kScaleBytes - part * Sums::kPartBytes + output * sizeof(uint16_t);
+  const size_t to_scales = output * sizeof(uint16_t) - part * Sums::kPartBytes;  // from codes' end
   const int8_t* codes = call.codes;
   size_t block = call.blocks;
   do {
     sums.Clear();
     if constexpr (kOneStep) {
-      sums.Add(from, codes);
-      codes += Sums::kStepBytes;
-      sums.AddScaled(from + to_scales);
-      from += kCodeBytes + kScaleBytes;
+      sums.template Add<kScaleBytes>(from, codes);
+      sums.AddScaled(from + (to_scales - kScaleBytes));
     } else {
-      const uint8_t* scales = from + to_scales;
       size_t columns = call.block_size;
       do {
-        sums.Add(from, codes);
-        from += kCodeBytes;
-        codes += Sums::kStepBytes;
+        sums.template Add<0>(from, codes);
       } while ((columns -= kStep) != 0);
-      sums.AddScaled(scales);
+      sums.AddScaled(from + to_scales);
       from += kScaleBytes;
     }
   } while (--block != 0);
   if (call.ends) {
     const uint8_t* bias = tile + call.tile_bytes - kFloatBytes + output * sizeof(float);
-    sums.End(bias, call.scales, to, stride, last);
+    sums.End(bias, ReadAnew(of_rows.scales), to, stride, last);
   } else {
     sums.Store(to, stride, last);
   }
@@ -216,15 +269,15 @@ struct ChannelPanels {
 };
 
 // The same of weights with a scale for each output: Begin(sums over columns, integer zero points),
-// End(scales of outputs, bias, scales of rows, as Load).
+// Add(codes of a step, of the rows), which goes on to the next of the rows, End(scales of outputs, bias, scales of rows, as Load).
 template <class Sums>
-GRAFT_INLINE void MultiplyChannelPart(const BlockCall& call, const uint8_t* tile, size_t part,
-                                      float* to, size_t stride) {
-  const size_t last = call.rows % kPanelRows == 0 ? stride : 0;
+GRAFT_INLINE void MultiplyChannelPart(const BlockCall& call, const RowNumbers& of_rows,
+                                      const uint8_t* tile, size_t part, const Outputs& outputs) {
+  const auto [to, stride, last] = outputs;
   const size_t output = part * Sums::kOutputs;
   Sums sums;
   if (call.begins) {
-    sums.Begin(tile + output * sizeof(int32_t), call.integer_zero_points);
+    sums.Begin(tile + output * sizeof(int32_t), ReadAnew(of_rows.integer_zero_points));
   } else {
     sums.Load(to, stride, last);
   }
@@ -235,11 +288,10 @@ GRAFT_INLINE void MultiplyChannelPart(const BlockCall& call, const uint8_t* tile
   do {
     sums.Add(from, codes);
     from += Sums::kCodeBytes;
-    codes += Sums::kStepBytes;
   } while (--block != 0);
   if (call.ends) {
     const uint8_t* scales = tile + call.tile_bytes - 2 * kFloatBytes + output * sizeof(float);
-    sums.End(scales, scales + kFloatBytes, call.scales, to, stride, last);
+    sums.End(scales, scales + kFloatBytes, ReadAnew(of_rows.scales), to, stride, last);
   } else {
     sums.Store(to, stride, last);
   }
@@ -250,23 +302,27 @@ enum class Walk : uint8_t { kBlocks, kOneStepBlocks, kChannels };
 template <class Sums, Walk kWalk>
 GRAFT_INLINE void MultiplyTiles(const BlockCall& wanted) {
   const BlockCall call = wanted;  // so that no output can be one of its numbers
+  const RowNumbers of_rows = {wanted.zero_points, wanted.scales, wanted.integer_zero_points};
   const uint8_t* tile = call.packed;
-  float* to = call.output;
   size_t part = 0;
+  const bool whole_panels = call.rows % kPanelRows == 0;
+  Outputs outputs = {call.output, call.output_stride, whole_panels ? call.output_stride : 0};
   Edge<Sums::kRows, Sums::kOutputs> edge;
-  for (size_t left = call.out_features; left != 0; to += Sums::kOutputs) {
-    const size_t count = std::min(left, Sums::kOutputs);
-    const bool whole = count == Sums::kOutputs;
-    if (!whole) edge.Load(call, to, count);
-    float* const at = whole ? to : edge.outputs;
-    const size_t stride = whole ? call.output_stride : Sums::kOutputs;
-    if constexpr (kWalk == Walk::kChannels) {
-      MultiplyChannelPart<Sums>(call, tile, part, at, stride);
-    } else {
-      MultiplyPart<Sums, kWalk == Walk::kOneStepBlocks>(call, tile, part, at, stride);
+  for (size_t left = call.out_features;;) {
+    float* const to = outputs.to;
+    if (left < Sums::kOutputs) {
+      edge.Load(call, to, left);
+      outputs = {edge.outputs, Sums::kOutputs, whole_panels ? Sums::kOutputs : 0};
     }
-    if (!whole) edge.Store(call, to, count);
-    left -= count;
+    if constexpr (kWalk == Walk::kChannels) {
+      MultiplyChannelPart<Sums>(call, of_rows, tile, part, outputs);
+    } else {
+      MultiplyPart<Sums, kWalk == Walk::kOneStepBlocks>(call, of_rows, tile, part, outputs);
+    }
+    if (left < Sums::kOutputs) edge.Store(call, to, left);
+    if (left <= Sums::kOutputs) return;
+    left -= Sums::kOutputs;
+    outputs.to += Sums::kOutputs;
     if (++part == kTile / Sums::kOutputs) {
       part = 0;
       tile += call.tile_bytes;

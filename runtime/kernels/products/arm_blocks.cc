@@ -26,16 +26,19 @@ bool Has(unsigned long first, unsigned long second) {
   return (kFirst & first) == first && (kSecond & second) == second;
 }
 
-// Four rows' 16 columns, in fours or eights of each row.
+// Four rows' 16 columns, in fours or eights of each row. stride: from a panel's fours to its next.
 template <size_t kDepth>
-void Interleave(const int8_t* const* rows, size_t column, int8_t* to) {
+void Interleave(const int8_t* const* rows, size_t column, int8_t* to, size_t stride) {
   if constexpr (kDepth == kDotDepth) {
     int32x4x4_t four;
     four.val[0] = vreinterpretq_s32_s8(vld1q_s8(rows[0] + column));
     four.val[1] = vreinterpretq_s32_s8(vld1q_s8(rows[1] + column));
     four.val[2] = vreinterpretq_s32_s8(vld1q_s8(rows[2] + column));
     four.val[3] = vreinterpretq_s32_s8(vld1q_s8(rows[3] + column));
-    vst4q_s32(reinterpret_cast<int32_t*>(to), four);
+    vst4q_lane_s32(reinterpret_cast<int32_t*>(to), four, 0);
+    vst4q_lane_s32(reinterpret_cast<int32_t*>(to + stride), four, 1);
+    vst4q_lane_s32(reinterpret_cast<int32_t*>(to + 2 * stride), four, 2);
+    vst4q_lane_s32(reinterpret_cast<int32_t*>(to + 3 * stride), four, 3);
   } else {
     int64x2x2_t two;
     two.val[0] = vreinterpretq_s64_s8(vld1q_s8(rows[0] + column));
@@ -87,9 +90,10 @@ void MultiplyPanels(const BlockProduct& product, const BlockKernel* kernels, siz
     const size_t begin = call.first_block * product.block_size;
     const size_t end = begin + call.blocks * product.block_size;
     for (size_t panel = 0; panel < panels; ++panel) {
-      int8_t* to = interleaved + panel * kPanelRows * kPart;
+      const size_t bytes = kPanelRows * (kDepth == kDotDepth ? kDotDepth : kPart);
+      int8_t* to = interleaved + panel * bytes;
       for (size_t column = begin; column < end; column += kPart, to += panels * kPanelRows * kPart)
-        Interleave<kDepth>(of_rows + panel * kPanelRows, column, to);
+        Interleave<kDepth>(of_rows + panel * kPanelRows, column, to, panels * bytes);
     }
     kernels[panels - 1](call);
   }

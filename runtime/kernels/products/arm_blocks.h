@@ -29,7 +29,8 @@ inline constexpr size_t kMaxChannelPanels = 2;
 
 /// Rows of x times all of W, over the columns of `blocks` neighbouring blocks.
 struct BlockCall {
-  /// Panels: for each 16 columns the 64 bytes of each panel. Else the rows, `codes_stride` apart.
+  /// Panels: for each 4 columns (dotprod) or 16 (i8mm) those of each panel. Else the rows,
+  /// `codes_stride` apart.
   const int8_t* codes = nullptr;
   size_t codes_stride = 0;
   const uint8_t* packed = nullptr;  ///< the first tile

@@ -16,19 +16,14 @@ namespace {
 
 constexpr size_t kGroup = 8;  // columns in 16 bytes of each quarter
 constexpr size_t kGroupBytes = kTile * kGroup / 2;
-constexpr size_t kPanelBytes = kPanelRows * 16;  // of 16 columns
 
-// One instruction, which compilers find only where loads stand beside each other.
-template <size_t kOffset>
-GRAFT_INLINE void LoadTwo(const uint8_t* from, uint8x16_t& a, uint8x16_t& b) {
-  struct Bytes {
-    uint8_t bytes[kOffset + 32];
-  };
-  __asm__("ldp %q0, %q1, [%2, %3]"
-          : "=w"(a), "=w"(b)
-          : "r"(from), "i"(kOffset), "m"(*reinterpret_cast<const Bytes*>(from)));
+// Goes on by kBytes in the same instruction.
+template <size_t kBytes>
+GRAFT_INLINE uint8x16_t LoadNext(const uint8_t*& from) {
+  uint8x16_t bytes;
+  __asm__("ldr %q0, [%1], %2" : "=w"(bytes), "+r"(from) : "i"(kBytes));
+  return bytes;
 }
-
 // Four rows of x. Arrays that are indexed by constants stay in registers.
 struct DotPanel {
   float32x4_t totals[kPanelRows];
@@ -45,11 +40,6 @@ struct DotPanel {
     sums[1] = vdotq_laneq_s32(sums[1], weights, codes, 1);
     sums[2] = vdotq_laneq_s32(sums[2], weights, codes, 2);
     sums[3] = vdotq_laneq_s32(sums[3], weights, codes, 3);
-  }
-  GRAFT_INLINE void Add(int8x16_t low, int8x16_t high, const int8_t* codes) {
-    const int8x16_t first = vld1q_s8(codes), second = vld1q_s8(codes + 16);
-    AddFour(low, first);
-    AddFour(high, second);
   }
   GRAFT_INLINE void AddScaled(float32x4_t scales) {
     totals[0] = vfmaq_f32(totals[0], vcvtq_f32_s32(sums[0]), scales);
@@ -79,12 +69,11 @@ struct DotPanel {
     totals[3] = vld1q_f32(from += last);
     return from + stride;
   }
-  GRAFT_INLINE float* Store(float* to, size_t stride, size_t last) const {
-    vst1q_f32(to, totals[0]);
-    vst1q_f32(to += stride, totals[1]);
-    vst1q_f32(to += stride, totals[2]);
-    vst1q_f32(to += last, totals[3]);
-    return to + stride;
+  GRAFT_INLINE void Store(float*& to, size_t stride, size_t last) const {
+    StoreNext(to, totals[0], stride);
+    StoreNext(to, totals[1], stride);
+    StoreNext(to, totals[2], last);
+    StoreNext(to, totals[3], stride);
   }
 };
 
@@ -100,32 +89,46 @@ struct DotPanels<std::index_sequence<kPanel...>> {
   DotPanel panels[kPanels];
 
   GRAFT_INLINE void Clear() { (panels[kPanel].Clear(), ...); }
-  GRAFT_INLINE void AddBytes(uint8x16_t bytes, const int8_t* codes) {
+  GRAFT_INLINE void AddFour(int8x16_t weights, const int8_t*& codes) {
+    const auto four = LoadPanels<kPanels>(codes);
+    (panels[kPanel].AddFour(weights, four.val[kPanel]), ...);
+  }
+  GRAFT_INLINE void AddGroup(uint8x16_t bytes, const int8_t*& codes) {
     int8x16_t low, high;
     Split(bytes, low, high);
-    (panels[kPanel].Add(low, high, codes + kPanel * kPanelBytes), ...);
+    AddFour(low, codes);
+    AddFour(high, codes);
   }
-  GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes) {
-    AddBytes(vld1q_u8(from), codes);
-    AddBytes(vld1q_u8(from + kGroupBytes), codes + 32);
-    AddBytes(vld1q_u8(from + 2 * kGroupBytes), codes + kPanels * kPanelBytes);
-    AddBytes(vld1q_u8(from + 3 * kGroupBytes), codes + kPanels * kPanelBytes + 32);
+  template <size_t kAfter>
+  GRAFT_INLINE void Add(const uint8_t*& from, const int8_t*& codes) {
+    AddGroup(LoadNext<kGroupBytes>(from), codes);
+    AddGroup(LoadNext<kGroupBytes>(from), codes);
+    AddGroup(LoadNext<kGroupBytes>(from), codes);
+    AddGroup(LoadNext<kGroupBytes + kAfter>(from), codes);
   }
-  // 8 columns of this quarter, and of the next.
-  template <size_t kOffset>
-  static GRAFT_INLINE void AddGroup(DotPanels& first, DotPanels& second, const uint8_t* from,
-                                    const int8_t* codes) {
-    uint8x16_t a, b;
-    LoadTwo<kOffset>(from, a, b);
-    first.AddBytes(a, codes);
-    second.AddBytes(b, codes);
+  // The same of one panel, of this quarter and of the next.
+  static GRAFT_INLINE void AddGroupTwice(DotPanel& first, DotPanel& second, const uint8_t* from,
+                                         const int8_t* codes) {
+    const uint8x16_t a = vld1q_u8(from), b = vld1q_u8(from + 16);
+    const int8x16_t codes0 = vld1q_s8(codes), codes1 = vld1q_s8(codes + 16);
+    int8x16_t low, high, low1, high1;
+    Split(a, low, high);
+    Split(b, low1, high1);
+    first.AddFour(low, codes0);
+    second.AddFour(low1, codes0);
+    first.AddFour(high, codes1);
+    second.AddFour(high1, codes1);
   }
-  static GRAFT_INLINE void AddTwo(DotPanels& first, DotPanels& second, const uint8_t* from,
-                                  const int8_t* codes) {
-    AddGroup<0>(first, second, from, codes);
-    AddGroup<kGroupBytes>(first, second, from, codes + 32);
-    AddGroup<2 * kGroupBytes>(first, second, from, codes + kPanels * kPanelBytes);
-    AddGroup<3 * kGroupBytes>(first, second, from, codes + kPanels * kPanelBytes + 32);
+  template <size_t kAfter>
+  static GRAFT_INLINE void AddTwo(DotPanels& first, DotPanels& second, const uint8_t*& from,
+                                  const int8_t*& codes) {
+    static_assert(kPanels == 1);
+    AddGroupTwice(first.panels[0], second.panels[0], from, codes);
+    AddGroupTwice(first.panels[0], second.panels[0], from + kGroupBytes, codes + 32);
+    AddGroupTwice(first.panels[0], second.panels[0], from + 2 * kGroupBytes, codes + 64);
+    AddGroupTwice(first.panels[0], second.panels[0], from + 3 * kGroupBytes, codes + 96);
+    from += kCodeBytes + kAfter;
+    codes += kStepBytes;
   }
   GRAFT_INLINE void AddScaled(const uint8_t* from) {
     const float32x4_t scales = LoadScales(from);
@@ -139,7 +142,7 @@ struct DotPanels<std::index_sequence<kPanel...>> {
     ((from = panels[kPanel].Load(from, stride, kPanel + 1 == kPanels ? last : stride)), ...);
   }
   GRAFT_INLINE void Store(float* to, size_t stride, size_t last) const {
-    ((to = panels[kPanel].Store(to, stride, kPanel + 1 == kPanels ? last : stride)), ...);
+    (panels[kPanel].Store(to, stride, kPanel + 1 == kPanels ? last : stride), ...);
   }
   GRAFT_INLINE void End(const uint8_t* from, const float* scales, float* to, size_t stride,
                         size_t last) {

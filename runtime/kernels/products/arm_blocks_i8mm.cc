@@ -95,21 +95,20 @@ struct PairPanel {
     pairs[1].Load(c, d);
     return from + stride;
   }
-  GRAFT_INLINE float* Store(float* to, size_t stride, size_t last) const {
-    vst1q_f32(to, pairs[0].FirstRow());
-    vst1q_f32(to += stride, pairs[0].SecondRow());
-    vst1q_f32(to += stride, pairs[1].FirstRow());
-    vst1q_f32(to += last, pairs[1].SecondRow());
-    return to + stride;
+  GRAFT_INLINE void Store(float*& to, size_t stride, size_t last) const {
+    StoreNext(to, pairs[0].FirstRow(), stride);
+    StoreNext(to, pairs[0].SecondRow(), stride);
+    StoreNext(to, pairs[1].FirstRow(), last);
+    StoreNext(to, pairs[1].SecondRow(), stride);
   }
-  GRAFT_INLINE float* End(float32x4_t bias, const float* row_scales, float* to, size_t stride,
-                          size_t last) const {
+  GRAFT_INLINE void End(float32x4_t bias, const float* row_scales, float*& to, size_t stride,
+                        size_t last) const {
     const float32x4_t scales = vld1q_f32(row_scales);
-    vst1q_f32(to, vaddq_f32(bias, vmulq_laneq_f32(pairs[0].FirstRow(), scales, 0)));
-    vst1q_f32(to += stride, vaddq_f32(bias, vmulq_laneq_f32(pairs[0].SecondRow(), scales, 1)));
-    vst1q_f32(to += stride, vaddq_f32(bias, vmulq_laneq_f32(pairs[1].FirstRow(), scales, 2)));
-    vst1q_f32(to += last, vaddq_f32(bias, vmulq_laneq_f32(pairs[1].SecondRow(), scales, 3)));
-    return to + stride;
+    const auto end = [bias](float32x4_t scaled) GRAFT_TARGET { return vaddq_f32(bias, scaled); };
+    StoreNext(to, end(vmulq_laneq_f32(pairs[0].FirstRow(), scales, 0)), stride);
+    StoreNext(to, end(vmulq_laneq_f32(pairs[0].SecondRow(), scales, 1)), stride);
+    StoreNext(to, end(vmulq_laneq_f32(pairs[1].FirstRow(), scales, 2)), last);
+    StoreNext(to, end(vmulq_laneq_f32(pairs[1].SecondRow(), scales, 3)), stride);
   }
 };
 
@@ -132,14 +131,23 @@ struct PairPanels<std::index_sequence<kPanel...>> {
     const Weights weights(from);
     (panels[kPanel].Add(weights, codes + kPanel * 2 * kPairBytes), ...);
   }
-  GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes) {
+  GRAFT_INLINE void AddStep(const uint8_t* from, const int8_t* codes) {
     AddGroup(from, codes);
     AddGroup(from + kGroupBytes, codes + kPanels * 2 * kPairBytes);
   }
-  static GRAFT_INLINE void AddTwo(PairPanels& first, PairPanels& second, const uint8_t* from,
-                                  const int8_t* codes) {
-    first.Add(from, codes);
-    second.Add(from + kPartBytes, codes);
+  template <size_t kAfter>
+  GRAFT_INLINE void Add(const uint8_t*& from, const int8_t*& codes) {
+    AddStep(from, codes);
+    from += kCodeBytes + kAfter;
+    codes += kStepBytes;
+  }
+  template <size_t kAfter>
+  static GRAFT_INLINE void AddTwo(PairPanels& first, PairPanels& second, const uint8_t*& from,
+                                  const int8_t*& codes) {
+    first.AddStep(from, codes);
+    second.AddStep(from + kPartBytes, codes);
+    from += kCodeBytes + kAfter;
+    codes += kStepBytes;
   }
   GRAFT_INLINE void AddScaled(const uint8_t* from) {
     const float32x4_t scales = LoadScales(from);
@@ -158,13 +166,13 @@ struct PairPanels<std::index_sequence<kPanel...>> {
     ((from = panels[kPanel].Load(from, stride, kPanel + 1 == kPanels ? last : stride)), ...);
   }
   GRAFT_INLINE void Store(float* to, size_t stride, size_t last) const {
-    ((to = panels[kPanel].Store(to, stride, kPanel + 1 == kPanels ? last : stride)), ...);
+    (panels[kPanel].Store(to, stride, kPanel + 1 == kPanels ? last : stride), ...);
   }
   GRAFT_INLINE void End(const uint8_t* from, const float* scales, float* to, size_t stride,
                         size_t last) const {
     const float32x4_t bias = LoadFloats(from);
-    ((to = panels[kPanel].End(bias, scales + kPanel * kPanelRows, to, stride,
-                              kPanel + 1 == kPanels ? last : stride)),
+    (panels[kPanel].End(bias, scales + kPanel * kPanelRows, to, stride,
+                        kPanel + 1 == kPanels ? last : stride),
      ...);
   }
 };

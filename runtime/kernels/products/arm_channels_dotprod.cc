@@ -13,8 +13,8 @@
 namespace graft::runtime::arm {
 namespace {
 
-constexpr size_t kGroupBytes = 64;               // of a tile
-constexpr size_t kPanelBytes = kPanelRows * 16;  // of 16 columns
+constexpr size_t kGroupBytes = 64;              // of a tile
+constexpr size_t kPanelBytes = kPanelRows * 4;  // of 4 columns
 
 // Four rows of x times eight outputs: of each row the first four, and the others.
 struct DotPanel {
@@ -59,36 +59,38 @@ struct DotPanels<kInt4, std::index_sequence<kPanel...>>
   static constexpr size_t kPartBytes = 32;
   using Base = ChannelPanels<DotPanel, kInt4, kPanel...>;
 
-  GRAFT_INLINE void AddFour(int8x16_t first, int8x16_t second, const int8_t* codes) {
-    (Base::panels[kPanel].Add(first, second, vld1q_s8(codes + kPanel * kPanelBytes)), ...);
+  GRAFT_INLINE void AddFour(int8x16_t first, int8x16_t second, const int8_t*& codes) {
+    if constexpr (Base::kPanels == 1) {
+      Base::panels[0].Add(first, second, vld1q_s8(codes));
+      codes += kPanelBytes;
+    } else {
+      const auto four = LoadPanels<Base::kPanels>(codes);
+      (Base::panels[kPanel].Add(first, second, four.val[kPanel]), ...);
+    }
   }
   // Four columns, or eight of int4.
-  template <size_t kGroup>
-  GRAFT_INLINE void AddGroup(const uint8_t* from, const int8_t* codes) {
-    const uint8x16_t first = vld1q_u8(from + kGroup * kGroupBytes);
-    const uint8x16_t second = vld1q_u8(from + kGroup * kGroupBytes + 16);
-    constexpr size_t kFour = kInt4 ? 2 * kGroup : kGroup;
-    codes += kFour / 4 * Base::kPanels * kPanelBytes + kFour % 4 * 16;
+  GRAFT_INLINE void AddGroup(const uint8_t* from, const int8_t*& codes) {
+    const uint8x16_t first = vld1q_u8(from), second = vld1q_u8(from + 16);
     if constexpr (kInt4) {
       int8x16_t low0, high0, low1, high1;
       Split(first, low0, high0);
       Split(second, low1, high1);
       AddFour(low0, low1, codes);
-      AddFour(high0, high1, codes + 16);
+      AddFour(high0, high1, codes);
     } else {
       AddFour(vreinterpretq_s8_u8(first), vreinterpretq_s8_u8(second), codes);
     }
   }
-  GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes) {
-    AddGroup<0>(from, codes);
-    AddGroup<1>(from, codes);
-    AddGroup<2>(from, codes);
-    AddGroup<3>(from, codes);
+  GRAFT_INLINE void Add(const uint8_t* from, const int8_t*& codes) {
+    AddGroup(from, codes);
+    AddGroup(from + kGroupBytes, codes);
+    AddGroup(from + 2 * kGroupBytes, codes);
+    AddGroup(from + 3 * kGroupBytes, codes);
     if constexpr (!kInt4) {
-      AddGroup<4>(from, codes);
-      AddGroup<5>(from, codes);
-      AddGroup<6>(from, codes);
-      AddGroup<7>(from, codes);
+      AddGroup(from + 4 * kGroupBytes, codes);
+      AddGroup(from + 5 * kGroupBytes, codes);
+      AddGroup(from + 6 * kGroupBytes, codes);
+      AddGroup(from + 7 * kGroupBytes, codes);
     }
   }
 };

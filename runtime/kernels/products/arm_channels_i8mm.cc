@@ -110,13 +110,14 @@ struct PairPanels<kInt4, std::index_sequence<kPanel...>>
     AddGroup<kGroup, 0>(from, codes);
     AddGroup<kGroup, 2>(from, codes);
   }
-  GRAFT_INLINE void Add(const uint8_t* from, const int8_t* codes) {
+  GRAFT_INLINE void Add(const uint8_t* from, const int8_t*& codes) {
     AddGroups<0>(from, codes);
     AddGroups<1>(from, codes);
     if constexpr (!kInt4) {
       AddGroups<2>(from, codes);
       AddGroups<3>(from, codes);
     }
+    codes += Base::kStepBytes;
   }
 };
 
