@@ -65,7 +65,7 @@ Result<Scratch> Scratch::Create(const std::filesystem::path& folder, size_t coun
 void Scratch::Free() {
   if (!numbers_.empty() && few_.empty()) munmap(numbers_.data(), numbers_.size_bytes());
   numbers_ = {};
-  few_ = {};
+  few_ = std::vector<float>();  // "= {}" would keep the memory
 }
 
 }  // namespace graft::converter

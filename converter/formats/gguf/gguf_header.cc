@@ -91,9 +91,10 @@ Status GgufHeader::Fail(std::string_view key, const std::string& what, StatusCod
 }
 
 void GgufHeader::ForgetSettings() {
-  bytes_ = {};
-  settings_ = {};
-  by_key_ = {};
+  // "= {}" would keep their memory.
+  std::vector<uint8_t>().swap(bytes_);
+  std::vector<Setting>().swap(settings_);
+  std::vector<size_t>().swap(by_key_);
 }
 
 std::vector<std::string_view> GgufHeader::keys() const {
