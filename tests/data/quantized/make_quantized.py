@@ -439,6 +439,16 @@ def mlx_mxfp4():
     return mlx([(4, 32)], mode="mxfp4")
 
 
+@case
+def mlx_mxfp8():
+    return mlx([(8, 32)], mode="mxfp8")
+
+
+@case
+def mlx_nvfp4():
+    return mlx([(4, 16)], mode="nvfp4")
+
+
 # torchao
 
 
