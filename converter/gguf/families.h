@@ -20,6 +20,10 @@ enum class GgufChange : uint8_t {
   kKeyPairs,    ///< The same of key heads.
   kSplitHeads,  ///< Query, key and value rows stored apart, in the model head by head.
   kTransposed,  ///< The weight, not the bias.
+  kEach,  ///< All experts (or heads) in one tensor; in the model each by itself, its number for "{}".
+  kOneRow,         ///< A matrix of one row, stored as a vector.
+  kOneChannel,     ///< The filters of a convolution by channel, stored as a matrix.
+  kWithoutEnding,  ///< The model's name has no ".weight" or ".bias".
 };
 
 struct GgufModule {
@@ -37,6 +41,9 @@ struct GgufFamily {
   std::span<const GgufModule> layer_modules;
   bool adds_one_to_norms = false;  ///< The weights of norms are stored plus one.
 };
+
+/// Whether its rows see those before and after them.
+inline bool IsEncoder(const GgufFamily& family) { return family.architecture.ends_with("bert"); }
 
 /// The family of a file's model.
 /// Errors   kNotFound, kCorrupt: the file does not say;

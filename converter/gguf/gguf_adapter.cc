@@ -88,6 +88,8 @@ Result<GgufFile::View> ViewOf(const GgufHeader& header, const GgufFamily& family
       std::string_view(name).substr(0, name.size() - kFactors[0].size());
   GgufChange change = GgufChange::kNone;
   std::string module = GgufNameInModel(family, weight, &change);
+  if (change == GgufChange::kEach)
+    return fail("is a LoRA of all experts in one, which graft does not take apart");
   constexpr std::string_view kWeight = ".weight";
   if (!module.ends_with(kWeight)) return fail("belongs to no module that graft knows");
   module.resize(module.size() - kWeight.size());
@@ -100,7 +102,8 @@ Result<GgufFile::View> ViewOf(const GgufHeader& header, const GgufFamily& family
   using Order = GgufLayout::Order;
   // Of an embedding the first factor is stored as a table of its tokens.
   if (is_embedding && !is_second) view.layout.order = Order::kColumns;
-  const bool by_heads = change != GgufChange::kNone && change != GgufChange::kTransposed;
+  const bool by_heads = change == GgufChange::kQueryPairs || change == GgufChange::kKeyPairs ||
+                        change == GgufChange::kSplitHeads;
   if (!is_second || !by_heads) return view;
   if (base.query_heads == 0) {
     return fail(

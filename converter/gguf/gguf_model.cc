@@ -25,6 +25,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kMaxHeads = 65536;
+constexpr int64_t kMaxExperts = 4096;
+constexpr size_t kMaxShown = size_t{1} << 20;  // tensors, those of single experts among them
 constexpr int64_t kMaxPadding = 4096;
 
 Status CheckKind(const GgufParts& parts) {
@@ -58,7 +60,7 @@ Result<Heads> ReadHeads(const GgufHeader& header, const GgufFamily& family) {
   heads.keys = heads.queries;
   if (settings.Has("attention.head_count_kv")) {
     GRAFT_ASSIGN_OR_RETURN(heads.keys,
-                           settings.GetForAllLayers("attention.head_count_kv", 1, kMaxHeads));
+                           settings.GetForSomeLayers("attention.head_count_kv", kMaxHeads));
   }
   if (!family.model_type.ends_with("roberta")) return heads;
   int64_t padding = 1;
@@ -73,7 +75,7 @@ Result<Heads> ReadHeads(const GgufHeader& header, const GgufFamily& family) {
   return heads;
 }
 
-GgufLayout LayoutOf(GgufChange change, const Heads& heads) {
+GgufLayout LayoutOf(GgufChange change, const Heads& heads, const GgufTensor& tensor) {
   using Order = GgufLayout::Order;
   switch (change) {
     case GgufChange::kQueryPairs:
@@ -84,10 +86,39 @@ GgufLayout LayoutOf(GgufChange change, const Heads& heads) {
       return {.order = Order::kByHead, .heads = heads.queries, .parts = 3};
     case GgufChange::kTransposed:
       return {.order = Order::kColumns};
+    case GgufChange::kOneRow:
+      if (tensor.shape.size() == 1) return {.inserted = 0};
+      break;
+    case GgufChange::kOneChannel:
+      if (tensor.shape.size() == 2) return {.inserted = 1};
+      break;
     case GgufChange::kNone:
+    case GgufChange::kEach:
+    case GgufChange::kWithoutEnding:
       break;
   }
   return {};
+}
+
+// Each along the first axis as a tensor of its own, with its number where the name has "{}".
+Status ShowEach(const GgufFile& file, size_t tensor, const std::string& name,
+                std::vector<GgufFile::View>* views) {
+  const GgufTensor& stored = file.header().tensors()[tensor];
+  const int64_t count = stored.shape.empty() ? 0 : stored.shape[0];
+  const bool fits = views->size() < kMaxShown - kMaxExperts;
+  if (stored.shape.size() < 2 || count > kMaxExperts || !fits) {
+    return Error(StatusCode::kCorrupt, "%s: tensor '%s' of shape %s is not one of several experts",
+                 file.path().c_str(), Sanitize(stored.name).c_str(),
+                 ShapeText(stored.shape).c_str());
+  }
+  constexpr std::string_view kPlace = "{}";
+  const size_t place = name.find(kPlace);
+  for (int64_t i = 0; i < count; ++i) {
+    std::string own = name;
+    own.replace(place, kPlace.size(), std::to_string(i));
+    views->push_back({std::move(own), tensor, {.slice = i}});
+  }
+  return OkStatus();
 }
 
 Status ShowAsInModel(const GgufFamily& family, const Heads& heads, GgufFile* file) {
@@ -97,7 +128,11 @@ Status ShowAsInModel(const GgufFamily& family, const Heads& heads, GgufFile* fil
     if (IsRopeTensor(tensors[i].name)) continue;  // config.json has them
     GgufChange change = GgufChange::kNone;
     std::string name = GgufNameInModel(family, tensors[i].name, &change);
-    GgufLayout layout = LayoutOf(change, heads);
+    if (change == GgufChange::kEach) {
+      GRAFT_RETURN_IF_ERROR(ShowEach(*file, i, name, &views));
+      continue;
+    }
+    GgufLayout layout = LayoutOf(change, heads, tensors[i]);
     if (family.adds_one_to_norms && name.ends_with("norm.weight")) layout.added = -1.0;
     if (name.ends_with("position_embeddings.weight")) layout.zero_rows = heads.padding_rows;
     // What the family does not know keeps its name, and is reported as unused.
@@ -177,7 +212,7 @@ Status WriteFiles(const GgufParts& parts, const GgufFamily& family, const fs::pa
   GRAFT_RETURN_IF_ERROR(WriteText(folder / "tokenizer.json", text));
   GRAFT_RETURN_IF_ERROR(
       WriteText(folder / "tokenizer_config.json", GgufTokenizerConfig(*tokenizer)));
-  if (family.architecture == "bert") return OkStatus();
+  if (IsEncoder(family)) return OkStatus();
   GRAFT_ASSIGN_OR_RETURN(const std::string generation, GgufGenerationConfig(header, *tokenizer));
   return WriteText(folder / "generation_config.json", generation);
 }

@@ -23,6 +23,17 @@ Result<int64_t> GgufSettings::GetIntIn(std::string_view key, int64_t least, int6
 Result<int64_t> GgufSettings::GetForAllLayers(std::string_view key, int64_t least,
                                               int64_t most) const {
   GRAFT_ASSIGN_OR_RETURN(const std::vector<int64_t> values, header_->GetInts(Key(key)));
+  return TheOne(key, values, least, most);
+}
+
+Result<int64_t> GgufSettings::GetForSomeLayers(std::string_view key, int64_t most) const {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> values, header_->GetInts(Key(key)));
+  std::erase(values, 0);
+  return TheOne(key, values, 1, most);
+}
+
+Result<int64_t> GgufSettings::TheOne(std::string_view key, const std::vector<int64_t>& values,
+                                     int64_t least, int64_t most) const {
   if (values.empty()) return Fail(key, "is empty", StatusCode::kCorrupt);
   if (std::any_of(values.begin(), values.end(), [&](int64_t v) { return v != values[0]; }))
     return Fail(key, "differs from layer to layer, which graft does not convert");

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "converter/formats/gguf/gguf_header.h"
 #include "schema/result.h"
@@ -29,6 +30,8 @@ class GgufSettings {
   /// A number for each layer, which must be the same for all: models whose layers differ in size are
   /// none that graft converts.
   Result<int64_t> GetForAllLayers(std::string_view key, int64_t least, int64_t most) const;
+  /// The same number for each layer that has one; others say 0. One must have it.
+  Result<int64_t> GetForSomeLayers(std::string_view key, int64_t most) const;
   Result<double> GetNumber(std::string_view key) const { return header_->GetNumber(Key(key)); }
   Result<double> GetNumber(std::string_view key, double usual) const;
   Result<bool> GetBool(std::string_view key, bool usual) const;
@@ -40,6 +43,9 @@ class GgufSettings {
   }
 
  private:
+  Result<int64_t> TheOne(std::string_view key, const std::vector<int64_t>& values, int64_t least,
+                         int64_t most) const;
+
   const GgufHeader* header_;
   std::string prefix_;
 };

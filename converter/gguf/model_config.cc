@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "converter/gguf/family_settings.h"
 #include "converter/gguf/gguf_settings.h"
 #include "converter/gguf/rope_config.h"
 
@@ -39,7 +40,9 @@ class ConfigMaker {
     const std::string_view kind = family_.architecture;
     if (kind == "bert") {
       GRAFT_RETURN_IF_ERROR(SetBert());
-    } else if (kind == "gpt2") {
+    } else if (kind == "nomic-bert") {
+      GRAFT_RETURN_IF_ERROR(SetNomic());
+    } else if (kind == "gpt2" || kind == "starcoder") {
       GRAFT_RETURN_IF_ERROR(SetGpt2());
     } else if (kind == "gptneox") {
       GRAFT_RETURN_IF_ERROR(SetGptNeoX());
@@ -57,6 +60,7 @@ class ConfigMaker {
   void SetType();
   Status SetBert();
   Status SetDistilBert();
+  Status SetNomic();
   Status SetGpt2();
   Status SetGptNeoX();
   Status SetGatedDecoder();
@@ -101,13 +105,16 @@ Status ConfigMaker::SetSizes() {
 Status ConfigMaker::RefuseOthers() const {
   constexpr const char* kOthers[] = {"expert_count", "attention.clamp_kqv",
                                      "attention.max_alibi_bias"};
-  for (const char* key : kOthers) {
+  const bool are_known[] = {HasExperts(family_), ClipsAttention(family_), false};
+  for (size_t i = 0; i < std::size(kOthers); ++i) {
+    if (are_known[i]) continue;
+    const char* key = kOthers[i];
     GRAFT_ASSIGN_OR_RETURN(const double value, settings_.GetNumber(key, 0.0));
     if (value != 0.0) return settings_.Fail(key, "is not 0, which graft does not convert");
   }
-  GRAFT_ASSIGN_OR_RETURN(const bool causal,
-                         settings_.GetBool("attention.causal", family_.architecture != "bert"));
-  if (causal == (family_.architecture != "bert")) return OkStatus();
+  const bool looks_back = !IsEncoder(family_);
+  GRAFT_ASSIGN_OR_RETURN(const bool causal, settings_.GetBool("attention.causal", looks_back));
+  if (causal == looks_back) return OkStatus();
   return settings_.Fail("attention.causal", causal ? "is true, of an encoder"
                                                    : "is false, which graft does not convert");
 }
@@ -189,13 +196,28 @@ Status ConfigMaker::SetDistilBert() {
   return OkStatus();
 }
 
+Status ConfigMaker::SetNomic() {
+  config_["hidden_size"] = hidden_;
+  config_["intermediate_size"] = mlp_hidden_;
+  config_["num_hidden_layers"] = layers_;
+  config_["num_attention_heads"] = heads_;
+  config_["max_position_embeddings"] = positions_;
+  config_["hidden_act"] = "silu";
+  const GgufTensor* types = FindTensor("token_types.weight");
+  config_["type_vocab_size"] = types != nullptr && types->shape.size() == 2 ? types->shape[0] : 1;
+  GRAFT_RETURN_IF_ERROR(DescribeRope(parts_, settings_, head_dim_, &config_));
+  return SetNumber("attention.layer_norm_epsilon", "layer_norm_eps", 1e-12);
+}
+
 Status ConfigMaker::SetGpt2() {
   config_["n_embd"] = hidden_;
   config_["n_inner"] = mlp_hidden_;
   config_["n_layer"] = layers_;
   config_["n_head"] = heads_;
   config_["n_positions"] = positions_;
-  config_["activation_function"] = "gelu_new";
+  const bool is_big_code = family_.architecture == "starcoder";
+  config_["activation_function"] = is_big_code ? "gelu_pytorch_tanh" : "gelu_new";
+  if (is_big_code) config_["multi_query"] = true;
   config_["tie_word_embeddings"] = FindTensor("output.weight") == nullptr;
   return SetNumber("attention.layer_norm_epsilon", "layer_norm_epsilon", 1e-5);
 }
@@ -226,7 +248,7 @@ Status ConfigMaker::SetGatedDecoder() {
   int64_t kv_heads = heads_;
   if (settings_.Has("attention.head_count_kv")) {
     GRAFT_ASSIGN_OR_RETURN(kv_heads,
-                           settings_.GetForAllLayers("attention.head_count_kv", 1, kMaxHeads));
+                           settings_.GetForSomeLayers("attention.head_count_kv", kMaxHeads));
   }
   config_["num_key_value_heads"] = kv_heads;
   config_["head_dim"] = head_dim_;
@@ -238,17 +260,17 @@ Status ConfigMaker::SetGatedDecoder() {
   config_["mlp_bias"] = FindTensor("blk.0.ffn_down.bias") != nullptr;
   GRAFT_RETURN_IF_ERROR(SetNumber("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-6));
   GRAFT_RETURN_IF_ERROR(DescribeRope(parts_, settings_, head_dim_, &config_));
-  if (family_.architecture.starts_with("gemma")) return SetGemma();
+  const bool has_streams = family_.architecture == "gemma3n";
+  if (family_.architecture.starts_with("gemma") && !has_streams) return SetGemma();
   if (family_.architecture == "granite") return SetGranite();
   if (family_.architecture == "smollm3") config_["no_rope_layer_interval"] = 4;
   // Phi 3's files say 0 for none. Those of others that have the setting are none of these families.
   GRAFT_ASSIGN_OR_RETURN(const int64_t window,
                          settings_.GetIntIn("attention.sliding_window", 0, kMaxSize, 0));
-  if (window == 0) return OkStatus();
-  if (family_.architecture != "phi3")
-    return settings_.Fail("attention.sliding_window", "is set, which graft does not convert");
-  config_["sliding_window"] = window;
-  return OkStatus();
+  if (family_.architecture == "phi3" && window > 0) config_["sliding_window"] = window;
+  GRAFT_RETURN_IF_ERROR(AddFamilySettings(parts_, settings_, family_, &config_));
+  if (window == 0 || config_.contains("sliding_window")) return OkStatus();
+  return settings_.Fail("attention.sliding_window", "is set, which graft does not convert");
 }
 
 Status ConfigMaker::SetGemma() {

@@ -46,6 +46,14 @@ constexpr const char* kTekken = GRAFT_SPLIT_BYTES(
     R"([^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|)"
     R"([^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|)"
     R"(\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+)");
+constexpr const char* kSeedCoder =
+    GRAFT_SPLIT_BYTES(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}|)"
+                      R"( ?[^\\s\\p{L}\\p{N}\\r\\n]+|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+)");
+constexpr const char* kDeepSeek3 = GRAFT_SEQUENCE(
+    GRAFT_SPLIT(R"(\\p{N}{1,3})") "," GRAFT_SPLIT("[一-龥぀-ゟ゠-ヿ]+") "," GRAFT_SPLIT(
+        R"([!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|)"
+        R"([^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|)"
+        R"(\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+)") "," GRAFT_BYTES);
 constexpr const char* kDeepSeekCoder =
     GRAFT_SEQUENCE(GRAFT_SPLIT(R"([\\r\\n])") "," GRAFT_SPLIT(R"(\\s?\\p{L}+)") "," GRAFT_SPLIT(
         R"(\\s?\\p{P}+)") "," GRAFT_SPLIT("[一-龥ࠀ-一가-퟿]+") R"(,{"type":"Digits","individual_digits":true},)" GRAFT_BYTES);
@@ -66,6 +74,7 @@ constexpr Named kNamed[] = {
     {"jais", {kNone, kGpt2, false}},
     {"trillion", {kNone, kGpt2, false}},
     {"granite-docling", {kNone, kGpt2, false}},
+    {"exaone4", {kNone, kGpt2, false}},
     {"mpt", {kComposed, kGpt2, false}},
     {"olmo", {kComposed, kGpt2, false}},
     {"smollm", {kNone, kDigits, false}},
@@ -83,6 +92,7 @@ constexpr Named kNamed[] = {
     {"dbrx", {kNone, kLlama3, false}},
     {"smaug-bpe", {kNone, kLlama3, false}},
     {"glm4", {kNone, kLlama3, false}},
+    {"chatglm-bpe", {kNone, kLlama3, false}},
     {"qwen2", {kComposed, kQwen2, false}},
     {"deepseek-r1-qwen", {kComposed, kQwen2, false}},
     {"megrez", {kComposed, kQwen2, false}},
@@ -92,6 +102,9 @@ constexpr Named kNamed[] = {
     {"llama4", {kNone, kGpt4o, false}},
     {"tekken", {kNone, kTekken, true}},
     {"pixtral", {kNone, kTekken, true}},
+    {"seed-coder", {kNone, kSeedCoder, false}},
+    {"deepseek-v3", {kNone, kDeepSeek3, false}},
+    {"hunyuan-dense", {kNone, kDeepSeek3, false}},
     {"deepseek-coder", {kNone, kDeepSeekCoder, false}},
 };
 
@@ -102,6 +115,7 @@ const PreTokenizer* FindPreTokenizer(std::string_view name, std::string_view arc
     if (architecture == "gpt2") name = "gpt-2";
     if (architecture == "gptneox") name = "olmo";
     if (architecture == "qwen2" || architecture == "qwen3") name = "qwen2";
+    if (architecture == "qwen2moe" || architecture == "qwen3moe") name = "qwen2";
     if (architecture == "bert") name = "roberta-bpe";
   }
   const auto* found = std::find_if(std::begin(kNamed), std::end(kNamed),

@@ -35,7 +35,7 @@ Usual UsualMarks(const GgufTokenizer& tokenizer) {
   constexpr std::string_view kWithBegin[] = {"llama3",  "llama-v3", "llama-bpe", "falcon3",
                                              "pixtral", "tekken",   "falcon-h1", "lfm2"};
   if (tokenizer.model == "llama") return {true, false};
-  if (tokenizer.architecture == "bert") return {true, true};
+  if (tokenizer.architecture.ends_with("bert")) return {true, true};
   if (tokenizer.model == "t5") return {false, true};
   return {std::find(std::begin(kWithBegin), std::end(kWithBegin), tokenizer.pre) !=
               std::end(kWithBegin),
@@ -52,7 +52,7 @@ Status ReadMarks(const GgufHeader& header, GgufTokenizer* tokenizer) {
   constexpr const char* kEnd = "tokenizer.ggml.add_eos_token";
   constexpr const char* kSeparator = "tokenizer.ggml.add_sep_token";
   // An encoder's end is its separator.
-  const bool has_separator = tokenizer->architecture == "bert" && header.Has(kSeparator);
+  const bool has_separator = tokenizer->architecture.ends_with("bert") && header.Has(kSeparator);
   if (!header.Has(kEnd) && !has_separator) return OkStatus();
   bool adds_end = false;
   bool adds_separator = false;
@@ -135,7 +135,7 @@ Result<std::optional<GgufTokenizer>> ReadGgufTokenizer(const GgufHeader& header)
     if (id >= 0 && id < static_cast<int64_t>(tokenizer.tokens.size()))
       tokenizer.named.push_back({entry.name, id});
   }
-  if (tokenizer.architecture == "bert") NameByLooks(&tokenizer);
+  if (tokenizer.architecture.ends_with("bert")) NameByLooks(&tokenizer);
   GRAFT_RETURN_IF_ERROR(ReadMarks(header, &tokenizer));
   return std::optional(std::move(tokenizer));
 }

@@ -43,7 +43,7 @@ std::string AddedTokens(const GgufTokenizer& tokenizer) {
 
 /// What goes around a text, and around each of two.
 std::string Around(const GgufTokenizer& tokenizer) {
-  const bool is_encoder = tokenizer.architecture == "bert";
+  const bool is_encoder = tokenizer.architecture.ends_with("bert");
   int64_t begin = is_encoder ? tokenizer.Find("cls_token") : -1;
   int64_t end = is_encoder ? tokenizer.Find("sep_token") : -1;
   if (begin < 0) begin = tokenizer.Find("bos_token");
@@ -97,7 +97,11 @@ Result<std::string> BytePairs(const GgufHeader& header, const GgufTokenizer& tok
                              "own checkpoint in the place of this file, or convert one of these";
     return header.Fail("tokenizer.ggml.pre", what, StatusCode::kUnsupported);
   }
-  GRAFT_ASSIGN_OR_RETURN(const auto merges, header.GetStrings("tokenizer.ggml.merges"));
+  // An empty list is not written.
+  std::vector<std::string_view> merges;
+  if (header.Has("tokenizer.ggml.merges")) {
+    GRAFT_ASSIGN_OR_RETURN(merges, header.GetStrings("tokenizer.ggml.merges"));
+  }
   const std::vector<std::string> texts(tokenizer.tokens.begin(), tokenizer.tokens.end());
   std::string json =
       R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)" +

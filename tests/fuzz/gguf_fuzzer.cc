@@ -14,6 +14,7 @@
 
 #include "converter/formats/gguf/gguf_file.h"
 #include "converter/gguf/gguf_adapter.h"
+#include "converter/gguf/gguf_model.h"
 #include "converter/gguf/gguf_parts.h"
 #include "converter/gguf/model_config.h"
 #include "converter/gguf/tokenizer_facts.h"
@@ -64,6 +65,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
     if (const auto file = GgufFile::Open(path); file.ok()) ReadRows(**file);
     MakeModel(path);
+    if (const auto model = OpenGgufModel(path); model.ok()) {
+      for (const auto& file : model->files) ReadRows(*file);
+    }
     if (const auto adapter = OpenGgufAdapter(path, ""); adapter.ok()) ReadRows(**adapter);
   }
   close(descriptor);

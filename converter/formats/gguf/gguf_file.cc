@@ -14,6 +14,7 @@ namespace graft::converter {
 namespace {
 
 constexpr int64_t kChunkBytes = 128 << 10;
+constexpr int64_t kMaxShownAxes = 4;
 
 int64_t Elements(const GgufTensor& tensor) {
   return static_cast<int64_t>(tensor.size_bytes) / tensor.type->block_bytes *
@@ -37,6 +38,15 @@ int64_t StoredRow(const GgufLayout& layout, int64_t rows, int64_t row) {
     return (part * layout.heads + head) * per_part + row % per_part;
   }
   return row;
+}
+
+// The stored element that is shown first.
+int64_t SliceBegin(const GgufTensor& tensor, const GgufLayout& layout) {
+  return layout.slice < 0 ? 0 : Elements(tensor) / StoredRows(tensor) * layout.slice;
+}
+uint64_t SliceBytes(const GgufTensor& tensor, const GgufLayout& layout) {
+  return static_cast<uint64_t>(SliceBegin(tensor, layout) / tensor.type->block_elements *
+                               tensor.type->block_bytes);
 }
 
 }  // namespace
@@ -72,11 +82,18 @@ Status GgufFile::CheckLayout(const View& view) const {
     fits = layout.heads > 0 && layout.parts > 0 && rows % (layout.heads * layout.parts) == 0;
   }
   if (layout.order == Order::kColumns) fits = tensor.shape.size() == 2 && layout.zero_rows == 0;
+  if (layout.slice >= 0) {
+    fits = layout.order == Order::kAsStored && layout.zero_rows == 0 && tensor.shape.size() > 1 &&
+           layout.slice < rows && Elements(tensor) / rows % tensor.type->block_elements == 0;
+  }
+  const auto axes = static_cast<int64_t>(tensor.shape.size());
+  fits = fits && layout.inserted <= axes && (layout.inserted < 0 || axes < kMaxShownAxes);
   if (fits) return OkStatus();
-  return Error(StatusCode::kCorrupt,
-               "%s: tensor '%s' of shape %s does not fit the model's %lld heads", path().c_str(),
-               Sanitize(tensor.name).c_str(), ShapeText(tensor.shape).c_str(),
-               static_cast<long long>(layout.heads));
+  return Error(StatusCode::kCorrupt, "%s: tensor '%s' of shape %s does not fit the model's %s",
+               path().c_str(), Sanitize(tensor.name).c_str(), ShapeText(tensor.shape).c_str(),
+               layout.slice >= 0 || layout.inserted >= 0
+                   ? "settings"
+                   : (std::to_string(layout.heads) + " heads").c_str());
 }
 
 Status GgufFile::Show(std::vector<View> views) {
@@ -93,10 +110,12 @@ Status GgufFile::Show(std::vector<View> views) {
     std::vector<int64_t>& shape = entry.info.shape;
     if (view.layout.order == GgufLayout::Order::kColumns) std::swap(shape[0], shape[1]);
     if (view.layout.zero_rows > 0 && !shape.empty()) shape[0] += view.layout.zero_rows;
+    if (view.layout.slice >= 0) shape.erase(shape.begin());
+    if (view.layout.inserted >= 0) shape.insert(shape.begin() + view.layout.inserted, 1);
     auto size = TensorBytes(entry.info);
     if (!size.ok()) return size.status().WithContext(path());
     entry.size_bytes = *size;
-    entry.file_offset = tensor.file_offset;
+    entry.file_offset = tensor.file_offset + SliceBytes(tensor, view.layout);
     if (!entries_.empty() && entries_.back().info.name == view.name) {
       return Error(StatusCode::kCorrupt, "%s: has two tensors for '%s'", path().c_str(),
                    Sanitize(view.name).c_str());
@@ -125,7 +144,7 @@ Status GgufFile::ReadElements(const Entry& entry, int64_t first, std::span<doubl
   if (layout.order == GgufLayout::Order::kColumns) {
     GRAFT_RETURN_IF_ERROR(ReadColumns(tensor, first, out));
   } else if (layout.order == GgufLayout::Order::kAsStored && layout.zero_rows == 0) {
-    GRAFT_RETURN_IF_ERROR(ReadStored(tensor, first, out));
+    GRAFT_RETURN_IF_ERROR(ReadStored(tensor, SliceBegin(tensor, layout) + first, out));
   } else {
     const int64_t row_elements = entry.info.row_elements();
     const int64_t end = first + static_cast<int64_t>(out.size());
@@ -238,7 +257,7 @@ Status GgufFile::ReadBytes(const Entry& entry, uint64_t offset, std::span<uint8_
                         view.layout.order == GgufLayout::Order::kAsStored &&
                         view.layout.zero_rows == 0;
   if (as_it_is) {
-    const Status status = file_->ReadAt(tensor.file_offset + offset, out);
+    const Status status = file_->ReadAt(entry.file_offset + offset, out);
     return status.ok() ? OkStatus() : status.WithContext("tensor '" + entry.info.name + "'");
   }
   if (!IsFloat(entry.info.dtype)) {

@@ -28,6 +28,8 @@ struct GgufLayout {
   int64_t parts = 1;      ///< Of kByHead.
   int64_t zero_rows = 0;  ///< Rows of zeros that are shown before the first stored one.
   double added = 0;       ///< To every number.
+  int64_t slice = -1;     ///< This one alone of those along the first axis, as it is stored.
+  int64_t inserted = -1;  ///< Before this axis one of a single element is shown.
 };
 
 class GgufFile final : public WeightFile {

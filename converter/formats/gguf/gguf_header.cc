@@ -136,7 +136,8 @@ Result<std::vector<int64_t>> GgufHeader::GetInts(std::string_view key) const {
   return values;
 }
 
-Result<std::vector<double>> GgufHeader::GetNumbers(std::string_view key) const {
+Result<std::vector<double>> GgufHeader::GetNumbers(std::string_view key,
+                                                   bool may_be_infinite) const {
   GRAFT_ASSIGN_OR_RETURN(const Setting* setting, Get(key));
   if (setting->type == Type::kString || setting->type == Type::kBool)
     return Fail(key, "must be a number");
@@ -144,7 +145,9 @@ Result<std::vector<double>> GgufHeader::GetNumbers(std::string_view key) const {
   values.reserve(static_cast<size_t>(setting->count));
   for (size_t at = setting->begin; at < setting->end; at += BytesOf(setting->type)) {
     values.push_back(NumberAt(setting->type, &bytes_[at]));
-    if (!std::isfinite(values.back())) return Fail(key, "must be finite");
+    const bool is_allowed =
+        std::isfinite(values.back()) || (may_be_infinite && std::isinf(values.back()));
+    if (!is_allowed) return Fail(key, "must be finite");
   }
   return values;
 }

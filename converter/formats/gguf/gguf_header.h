@@ -81,7 +81,7 @@ class GgufHeader {
   Result<std::string_view> GetString(std::string_view key) const;
   /// Lists; a single value is a list of one.
   Result<std::vector<int64_t>> GetInts(std::string_view key) const;
-  Result<std::vector<double>> GetNumbers(std::string_view key) const;
+  Result<std::vector<double>> GetNumbers(std::string_view key, bool may_be_infinite = false) const;
   Result<std::vector<std::string_view>> GetStrings(std::string_view key) const;
   /// The elements of a list of bytes, as they are.
   Result<std::string_view> GetBytes(std::string_view key) const;

@@ -262,10 +262,102 @@ TEST_SUITE("converter/gguf_model") {
     CheckMentions(ReadBytes(model->folder / "1_Pooling/config.json"), "lasttoken");
   }
 
+  TEST_CASE("experts that lie in one tensor are tensors each of its own") {
+    GgufMaker maker;
+    AddSettings(&maker);
+    maker.Integer("llama.expert_count", 3);
+    maker.Integer("llama.expert_used_count", 2);
+    AddFirstHalf(&maker);
+    AddTensor(&maker, "blk.0.ffn_down_exps.weight", {3, kWidth, 4});
+    const TemporaryFolder folder;
+    WriteText(folder / "m.gguf", maker.Bytes());
+    const auto mixture = Checkpoint::Open(folder / "m.gguf");
+    REQUIRE_MESSAGE(mixture.ok(), mixture.status().message());
+    const std::vector<float> all = Numbers(3 * kWidth * 4, 26);
+    for (size_t expert = 0; expert < 3; ++expert) {
+      const std::string name =
+          "model.layers.0.block_sparse_moe.experts." + std::to_string(expert) + ".w2.weight";
+      const TensorInfo* info = (*mixture)->Find(name);
+      REQUIRE(info != nullptr);
+      CHECK(info->shape == std::vector<int64_t>{kWidth, 4});
+      const auto begin = all.begin() + static_cast<int64_t>(expert) * kWidth * 4;
+      CHECK(ReadAll(**mixture, name) == std::vector<double>(begin, begin + kWidth * 4));
+    }
+    CHECK((*mixture)->Find("model.layers.0.block_sparse_moe.experts.3.w2.weight") == nullptr);
+  }
+
+  TEST_CASE("tensors have the model's axes, whichever of them the file leaves out or joins") {
+    const auto lfm2 = Checkpoint::Open(TestData("gguf/families/lfm2.gguf"));
+    REQUIRE_MESSAGE(lfm2.ok(), lfm2.status().message());
+    const TensorInfo* kernel = (*lfm2)->Find("model.layers.0.conv.conv.weight");
+    REQUIRE(kernel != nullptr);
+    CHECK(kernel->shape == std::vector<int64_t>{kWidth, 1, 3});
+    GgufMaker maker;
+    AddSettings(&maker, "stablelm");
+    AddFirstHalf(&maker);
+    AddTensor(&maker, "blk.0.attn_q_norm.weight", {4, 4});
+    const TemporaryFolder folder;
+    WriteText(folder / "heads.gguf", maker.Bytes());
+    const auto heads = Checkpoint::Open(folder / "heads.gguf");
+    REQUIRE_MESSAGE(heads.ok(), heads.status().message());
+    const std::string norm = "model.layers.0.self_attn.q_layernorm.norms.3.weight";
+    const std::vector<float> all = Numbers(16, 24);
+    CHECK(ReadAll(**heads, norm) == std::vector<double>(all.begin() + 12, all.end()));
+    // As llama-quantize leaves a matrix of one row.
+    GgufMaker shared;
+    AddSettings(&shared, "qwen2moe");
+    for (const char* key : {"expert_count", "expert_used_count", "expert_feed_forward_length",
+                            "expert_shared_feed_forward_length"}) {
+      shared.Integer(std::string("qwen2moe.") + key, 2);
+    }
+    AddFirstHalf(&shared);
+    AddTensor(&shared, "blk.0.ffn_gate_inp_shexp.weight", {kWidth});
+    WriteText(folder / "shared.gguf", shared.Bytes());
+    const auto gate = Checkpoint::Open(folder / "shared.gguf");
+    REQUIRE_MESSAGE(gate.ok(), gate.status().message());
+    const TensorInfo* row = (*gate)->Find("model.layers.0.mlp.shared_expert_gate.weight");
+    REQUIRE(row != nullptr);
+    CHECK(row->shape == std::vector<int64_t>{1, kWidth});
+  }
+
+  TEST_CASE("a tokenizer without merges has none") {
+    CheckMentions(ConfigOf([](GgufMaker* m) {
+                    m->Text("tokenizer.ggml.model", "gpt2");
+                    m->Text("tokenizer.ggml.pre", "gpt-2");
+                    m->Texts("tokenizer.ggml.tokens", {"a", "b"});
+                  }),
+                  "\"model_type\": \"llama\"");
+  }
+
+  TEST_CASE("more experts than a model may have, or a vector of them, are refused") {
+    for (const std::vector<int64_t>& shape : {std::vector<int64_t>{4097, 1}, {8}}) {
+      GgufMaker maker;
+      AddSettings(&maker);
+      maker.Integer("llama.expert_count", 3);
+      maker.Integer("llama.expert_used_count", 2);
+      AddFirstHalf(&maker);
+      AddTensor(&maker, "blk.0.ffn_down_exps.weight", shape);
+      const TemporaryFolder folder;
+      WriteText(folder / "m.gguf", maker.Bytes());
+      CheckMentions(std::string(OpenGgufModel(folder / "m.gguf").status().message()),
+                    "is not one of several experts");
+    }
+  }
+
+  TEST_CASE("windows that are not said of each layer are refused") {
+    CheckMentions(ConfigOf(
+                      [](GgufMaker* m) {
+                        m->Integer("olmo2.attention.sliding_window", 8);
+                        m->Integers("olmo2.attention.sliding_window_pattern", {1, 0});
+                      },
+                      "olmo2"),
+                  "setting 'olmo2.attention.sliding_window_pattern' does not say it of each layer");
+  }
+
   TEST_CASE("what graft does not compute is refused by name") {
     CheckMentions(ConfigOf([](GgufMaker*) {}, "rwkv7"), "is \"rwkv7\"; of GGUF files graft reads");
-    CheckMentions(ConfigOf([](GgufMaker* m) { m->Integer("llama.expert_count", 8); }),
-                  "setting 'llama.expert_count' is not 0");
+    CheckMentions(ConfigOf([](GgufMaker* m) { m->Integer("qwen2.expert_count", 8); }, "qwen2"),
+                  "setting 'qwen2.expert_count' is not 0");
     CheckMentions(ConfigOf([](GgufMaker* m) { m->Flag("llama.attention.causal", false); }),
                   "setting 'llama.attention.causal' is false");
     CheckMentions(ConfigOf([](GgufMaker* m) { m->Text("general.type", "mmproj"); }),

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""families/NAME.gguf: tiny random models of transformers', written by llama.cpp's converter without a tokenizer; families/references.safetensors: what
+transformers computes of each for the last three of NAME.ids.
+
+  make_families.py PACKAGE FOLDER [NAME...]
+
+PACKAGE is the folder that llama.cpp's package conversion lies in.
+"""
+import copy
+import logging
+import pathlib
+import sys
+import tempfile
+
+import torch
+import transformers as hf
+from safetensors.torch import load_file, save_file
+
+VOCABULARY, TOKENS = 64, 12
+SIZES = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+             vocab_size=VOCABULARY, pad_token_id=0, bos_token_id=1, eos_token_id=2, tie_word_embeddings=False)
+WINDOWS = dict(sliding_window=4, layer_types=['sliding_attention', 'full_attention'])
+EXPERTS = dict(num_experts=3, num_experts_per_tok=2)
+YARN = dict(rope_type='yarn', rope_theta=1e4, factor=4.0, original_max_position_embeddings=4, beta_fast=32.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0,
+            llama_4_scaling_beta=0.3)
+MODELS = {
+    'arcee': hf.ArceeConfig(**SIZES),
+    'ministral3': hf.Ministral3Config(**SIZES, head_dim=8, rope_parameters=YARN),
+    'olmo': hf.OlmoConfig(**SIZES, clip_qkv=0.5),
+    'olmo3': hf.Olmo3Config(**SIZES, **WINDOWS),
+    'seed_oss': hf.SeedOssConfig(**SIZES, head_dim=8, attention_bias=True, attention_out_bias=True),
+    'hunyuan': hf.HunYuanDenseV1Config(**SIZES, head_dim=8, rope_parameters=dict(rope_type='default', rope_theta=1e4)),
+    'ernie4_5': hf.Ernie4_5Config(**{**SIZES, 'tie_word_embeddings': True}, head_dim=8),
+    'nemotron': hf.NemotronConfig(**SIZES),
+    'stablelm': hf.StableLmConfig(**SIZES, use_qkv_bias=True, partial_rotary_factor=0.5),
+    'starcoder2': hf.Starcoder2Config(**{**SIZES, 'tie_word_embeddings': True}, sliding_window=None),
+    'phi': hf.PhiConfig(**{**SIZES, 'num_key_value_heads': 4, 'intermediate_size': 64}),
+    'cohere': hf.CohereConfig(**{**SIZES, 'tie_word_embeddings': True}, use_qk_norm=True, logit_scale=0.25),
+    'cohere2': hf.Cohere2Config(**{**SIZES, 'tie_word_embeddings': True, 'num_hidden_layers': 4}, sliding_window=4, logit_scale=0.25),
+    'glm4': hf.Glm4Config(**SIZES, head_dim=8, attention_bias=True),
+    'exaone4': hf.Exaone4Config(**SIZES, **WINDOWS),
+    'glm': hf.GlmConfig(**SIZES, head_dim=4, attention_bias=True, rms_norm_eps=1e-5),   # the file has this epsilon whatever the model's is
+    'gpt_bigcode': hf.GPTBigCodeConfig(n_embd=16, n_layer=2, n_head=4, n_positions=64, vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=2),
+    'gemma3n': hf.Gemma3nTextConfig(**{**SIZES, 'tie_word_embeddings': True, 'num_hidden_layers': 4}, head_dim=8, hidden_size_per_layer_input=4, laurel_rank=4,
+                                    vocab_size_per_layer_input=VOCABULARY, sliding_window=4, num_kv_shared_layers=2,
+                                    layer_types=['sliding_attention', 'full_attention'] * 2, activation_sparsity_pattern=[0.95, 0.0, 0.0, 0.0]),
+    'nomic_bert': hf.NomicBertConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64,
+                                     vocab_size=VOCABULARY, pad_token_id=0, layer_norm_eps=1e-12, rope_parameters=dict(rope_type='default', rope_theta=1000.0)),
+    'lfm2': hf.Lfm2Config(**{**SIZES, 'tie_word_embeddings': True, 'num_hidden_layers': 3}, block_auto_adjust_ff_dim=False,
+                          layer_types=['conv', 'full_attention', 'conv']),
+    'lfm2_moe': hf.Lfm2MoeConfig(**{**SIZES, 'tie_word_embeddings': True}, **EXPERTS, moe_intermediate_size=8, num_dense_layers=1,
+                                 layer_types=['conv', 'full_attention']),
+    'mixtral': hf.MixtralConfig(**SIZES, num_local_experts=3, num_experts_per_tok=2),
+    'qwen2_moe': hf.Qwen2MoeConfig(**SIZES, **EXPERTS, moe_intermediate_size=8, shared_expert_intermediate_size=16),
+    'qwen3_moe': hf.Qwen3MoeConfig(**SIZES, **EXPERTS, head_dim=8, moe_intermediate_size=8, norm_topk_prob=True),
+    'olmoe': hf.OlmoeConfig(**SIZES, **EXPERTS),
+}
+
+
+def randomize(model):
+    with torch.no_grad():
+        for key, parameter in [*model.named_parameters(), *((k, b) for k, b in model.named_buffers() if k.endswith('expert_bias'))]:
+            noise = torch.randn_like(parameter)
+            if 'norm' in key.lower() or key.endswith('bias'):
+                parameter.add_(noise * 0.1)
+            elif 'embed' in key:
+                parameter.copy_(noise * 0.5)
+            else:
+                parameter.copy_(noise / parameter.shape[-1] ** 0.5)
+            parameter.copy_(parameter.to(torch.bfloat16).float())
+
+
+def convert(folder, file):
+    import conversion.base as base
+    import gguf
+    from conversion import get_model_class
+    settings = base.ModelBase.load_hparams(folder, False)
+    settings.setdefault('rotary_pct', (settings.get('rope_parameters') or {}).get('partial_rotary_factor', 1.0))   # no longer written by transformers 5
+    if settings['model_type'] == 'nomic_bert':   # the settings of its authors' code, which the converter reads
+        settings.update(n_embd=16, n_inner=16, n_layer=2, n_head=4, n_positions=8192, max_trained_positions=2048, activation_function='swiglu', causal=False,
+                        qkv_proj_bias=False, mlp_fc1_bias=False, mlp_fc2_bias=False, prenorm=False, rotary_emb_fraction=1.0, rotary_emb_interleaved=False,
+                        rotary_emb_scale_base=None, rotary_emb_base=1000.0, layer_norm_epsilon=1e-12)
+        (folder / 'tokenizer.json').write_text('{"model": {"type": "WordPiece"}}')
+    kind = get_model_class(base.get_model_architecture(settings, base.ModelType.TEXT))
+    kind = getattr(kind, 'Ministral3Model', kind)
+    without = type(kind.__name__, (kind,), {'model_arch': kind.model_arch, 'set_vocab': lambda self: self.gguf_writer.add_tokenizer_model('none')})
+    if hasattr(kind, '_experts_cache'):
+        kind._experts_cache = {}
+    without(folder, gguf.LlamaFileType.MOSTLY_BF16, file, hparams=settings).write()
+
+
+def main(package, folder, *names):
+    sys.path.insert(1, package)
+    logging.disable(logging.CRITICAL)
+    folder = pathlib.Path(folder)
+    file = folder / 'references.safetensors'
+    references = load_file(file) if names and file.exists() else {}
+    for name in names or MODELS:
+        torch.manual_seed(7)
+        kind = hf.AutoModel if name == 'nomic_bert' else hf.AutoModelForCausalLM
+        model = kind.from_config(MODELS[name], attn_implementation='eager').float()
+        randomize(model)
+        with tempfile.TemporaryDirectory() as temporary:
+            copy.deepcopy(model).to(torch.bfloat16).save_pretrained(temporary)
+            convert(pathlib.Path(temporary), folder / f'{name}.gguf')
+        ids = torch.randint(4, VOCABULARY, (1, TOKENS))
+        with torch.no_grad():
+            out = model.eval()(ids)
+            logits = out.logits if hasattr(out, 'logits') else out.last_hidden_state
+        references[f'{name}.ids'] = ids[0].to(torch.int32)
+        references[f'{name}.out'] = logits[0, -3:].float().contiguous()
+    save_file(references, file)
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
