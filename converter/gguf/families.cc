@@ -73,6 +73,12 @@ Result<GgufFamily> FindGgufFamilyOfAdapter(const GgufHeader& header, std::string
   return is_distilled ? DistilBertFamily() : family;
 }
 
+bool IsJoinedToAnother(const GgufFamily& family, std::string_view name) {
+  const GgufModule* gates = FindModule(family.layer_modules, "ffn_gate_exps");
+  return gates != nullptr && gates->change == GgufChange::kGatesAndUps &&
+         name.ends_with(".ffn_up_exps.weight");
+}
+
 std::string GgufNameInModel(const GgufFamily& family, std::string_view name, GgufChange* change) {
   *change = GgufChange::kNone;
   const size_t dot = name.rfind('.');

@@ -21,6 +21,7 @@ enum class GgufChange : uint8_t {
   kSplitHeads,  ///< Query, key and value rows stored apart, in the model head by head.
   kTransposed,  ///< The weight, not the bias.
   kEach,  ///< All experts (or heads) in one tensor; in the model each by itself, its number for "{}".
+  kGatesAndUps,    ///< Of all experts the gates; in the model each gate's rows are before its up's.
   kOneRow,         ///< A matrix of one row, stored as a vector.
   kOneChannel,     ///< The filters of a convolution by channel, stored as a matrix.
   kWithoutEnding,  ///< The model's name has no ".weight" or ".bias".
@@ -54,6 +55,9 @@ Result<GgufFamily> FindGgufFamily(const GgufParts& parts);
 /// apart that share an architecture.
 /// Errors   as FindGgufFamily.
 Result<GgufFamily> FindGgufFamilyOfAdapter(const GgufHeader& header, std::string_view base_type);
+
+/// Whether the tensor is shown as part of another: the second of kGatesAndUps.
+bool IsJoinedToAnother(const GgufFamily& family, std::string_view name);
 
 /// What transformers calls the tensor that is stored as `name`, "blk.0.attn_q.weight" for one;
 /// `change` is that of its module. Empty: the family has no such tensor.

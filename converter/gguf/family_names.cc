@@ -70,6 +70,7 @@ constexpr GgufModule kGemmaLayer[] = {
 };
 
 // Gemma 3n: several streams of rows, narrow branches beside attention, embeddings for each layer.
+// Gemma 4 has the last, and a number that each layer's result is multiplied by.
 constexpr GgufModule kGemma3n[] = {
     {"token_embd", "model.embed_tokens"},
     {"output_norm", "model.norm"},
@@ -104,6 +105,7 @@ constexpr GgufModule kGemma3nLayer[] = {
     {"inp_gate", "per_layer_input_gate"},
     {"proj", "per_layer_projection"},
     {"post_norm", "post_per_layer_input_norm"},
+    {"layer_output_scale", "layer_scalar", Change::kWithoutEnding},
 };
 
 // Norms after each half, and of all query and key heads together.
@@ -213,6 +215,19 @@ constexpr GgufModule kMixtralLayer[] = {
     {"ffn_down_exps", "block_sparse_moe.experts.{}.w2", Change::kEach},
 };
 
+// Granite's attention is Llama's. Rows of an expert's gate are before those of its up.
+constexpr GgufModule kGraniteExpertsLayer[] = {
+    {"attn_norm", "input_layernorm"},
+    {"ffn_norm", "post_attention_layernorm"},
+    {"attn_q", "self_attn.q_proj", Change::kQueryPairs},
+    {"attn_k", "self_attn.k_proj", Change::kKeyPairs},
+    {"attn_v", "self_attn.v_proj"},
+    {"attn_output", "self_attn.o_proj"},
+    {"ffn_gate_inp", "block_sparse_moe.router.layer"},
+    {"ffn_gate_exps", "block_sparse_moe.input_linear", Change::kGatesAndUps},
+    {"ffn_down_exps", "block_sparse_moe.output_linear"},
+};
+
 constexpr GgufModule kQwenExpertsLayer[] = {
     {"attn_norm", "input_layernorm"},
     {"ffn_norm", "post_attention_layernorm"},
@@ -313,6 +328,7 @@ constexpr GgufFamily kFamilies[] = {
     {"qwen3", "qwen3", "Qwen3ForCausalLM", kLayers, kDecoder, kQwenLayer},
     {"smollm3", "smollm3", "SmolLM3ForCausalLM", kLayers, kDecoder, kLlamaLayer},
     {"granite", "granite", "GraniteForCausalLM", kLayers, kDecoder, kLlamaLayer},
+    {"granitemoe", "granitemoe", "GraniteMoeForCausalLM", kLayers, kDecoder, kGraniteExpertsLayer},
     {"arcee", "arcee", "ArceeForCausalLM", kLayers, kDecoder, kLlamaLayer},
     {"mistral3", "ministral3", "Ministral3ForCausalLM", kLayers, kDecoder, kLlamaLayer},
     {"olmo", "olmo", "OlmoForCausalLM", kLayers, kDecoder, kLlamaLayer},
@@ -339,6 +355,7 @@ constexpr GgufFamily kFamilies[] = {
     {"gemma2", "gemma2", "Gemma2ForCausalLM", kLayers, kDecoder, kGemmaLayer, true},
     {"gemma3", "gemma3_text", "Gemma3ForCausalLM", kLayers, kDecoder, kGemmaLayer, true},
     {"gemma3n", "gemma3n_text", "Gemma3nForCausalLM", kLayers, kGemma3n, kGemma3nLayer},
+    {"gemma4", "gemma4_text", "Gemma4ForCausalLM", kLayers, kGemma3n, kGemma3nLayer},
     {"olmo2", "olmo2", "Olmo2ForCausalLM", kLayers, kDecoder, kOlmo2Layer},
     {"gpt2", "gpt2", "GPT2LMHeadModel", "transformer.h.", kGpt2, kGpt2Layer},
     {"starcoder", "gpt_bigcode", "GPTBigCodeForCausalLM", "transformer.h.", kGpt2, kBigCodeLayer},

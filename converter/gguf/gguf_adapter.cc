@@ -88,7 +88,7 @@ Result<GgufFile::View> ViewOf(const GgufHeader& header, const GgufFamily& family
       std::string_view(name).substr(0, name.size() - kFactors[0].size());
   GgufChange change = GgufChange::kNone;
   std::string module = GgufNameInModel(family, weight, &change);
-  if (change == GgufChange::kEach)
+  if (change == GgufChange::kEach || change == GgufChange::kGatesAndUps)
     return fail("is a LoRA of all experts in one, which graft does not take apart");
   constexpr std::string_view kWeight = ".weight";
   if (!module.ends_with(kWeight)) return fail("belongs to no module that graft knows");

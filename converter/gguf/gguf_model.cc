@@ -58,7 +58,8 @@ Result<Heads> ReadHeads(const GgufHeader& header, const GgufFamily& family) {
   GRAFT_ASSIGN_OR_RETURN(heads.queries,
                          settings.GetForAllLayers("attention.head_count", 1, kMaxHeads));
   heads.keys = heads.queries;
-  if (settings.Has("attention.head_count_kv")) {
+  // Gemma 4's heads differ from layer to layer, and none of its rows are in another order.
+  if (settings.Has("attention.head_count_kv") && family.architecture != "gemma4") {
     GRAFT_ASSIGN_OR_RETURN(heads.keys,
                            settings.GetForSomeLayers("attention.head_count_kv", kMaxHeads));
   }
@@ -94,6 +95,7 @@ GgufLayout LayoutOf(GgufChange change, const Heads& heads, const GgufTensor& ten
       break;
     case GgufChange::kNone:
     case GgufChange::kEach:
+    case GgufChange::kGatesAndUps:
     case GgufChange::kWithoutEnding:
       break;
   }
@@ -121,11 +123,26 @@ Status ShowEach(const GgufFile& file, size_t tensor, const std::string& name,
   return OkStatus();
 }
 
+// "blk.0.ffn_up_exps.weight" of "blk.0.ffn_gate_exps.weight".
+Result<int64_t> FindUps(const GgufFile& file, const GgufTensor& gates) {
+  std::string name = gates.name;
+  constexpr std::string_view kGate = "gate";
+  name.replace(name.find(kGate), kGate.size(), "up");
+  const auto& tensors = file.header().tensors();
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].name == name) return static_cast<int64_t>(i);
+  }
+  return Error(StatusCode::kUnsupported,
+               "%s: has '%s' without '%s' in the same file, which graft does not join",
+               file.path().c_str(), Sanitize(gates.name).c_str(), Sanitize(name).c_str());
+}
+
 Status ShowAsInModel(const GgufFamily& family, const Heads& heads, GgufFile* file) {
   std::vector<GgufFile::View> views;
   const auto& tensors = file->header().tensors();
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (IsRopeTensor(tensors[i].name)) continue;  // config.json has them
+    if (IsJoinedToAnother(family, tensors[i].name)) continue;
     GgufChange change = GgufChange::kNone;
     std::string name = GgufNameInModel(family, tensors[i].name, &change);
     if (change == GgufChange::kEach) {
@@ -133,6 +150,9 @@ Status ShowAsInModel(const GgufFamily& family, const Heads& heads, GgufFile* fil
       continue;
     }
     GgufLayout layout = LayoutOf(change, heads, tensors[i]);
+    if (change == GgufChange::kGatesAndUps) {
+      GRAFT_ASSIGN_OR_RETURN(layout.joined, FindUps(*file, tensors[i]));
+    }
     if (family.adds_one_to_norms && name.ends_with("norm.weight")) layout.added = -1.0;
     if (name.ends_with("position_embeddings.weight")) layout.zero_rows = heads.padding_rows;
     // What the family does not know keeps its name, and is reported as unused.

@@ -26,6 +26,12 @@ Result<int64_t> GgufSettings::GetForAllLayers(std::string_view key, int64_t leas
   return TheOne(key, values, least, most);
 }
 
+Result<int64_t> GgufSettings::GetFirst(std::string_view key, int64_t least, int64_t most) const {
+  GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> values, header_->GetInts(Key(key)));
+  if (!values.empty()) values.erase(values.begin() + 1, values.end());
+  return TheOne(key, values, least, most);
+}
+
 Result<int64_t> GgufSettings::GetForSomeLayers(std::string_view key, int64_t most) const {
   GRAFT_ASSIGN_OR_RETURN(std::vector<int64_t> values, header_->GetInts(Key(key)));
   std::erase(values, 0);

@@ -30,6 +30,8 @@ class GgufSettings {
   /// A number for each layer, which must be the same for all: models whose layers differ in size are
   /// none that graft converts.
   Result<int64_t> GetForAllLayers(std::string_view key, int64_t least, int64_t most) const;
+  /// The first layer's number.
+  Result<int64_t> GetFirst(std::string_view key, int64_t least, int64_t most) const;
   /// The same number for each layer that has one; others say 0. One must have it.
   Result<int64_t> GetForSomeLayers(std::string_view key, int64_t most) const;
   Result<double> GetNumber(std::string_view key) const { return header_->GetNumber(Key(key)); }

@@ -84,8 +84,11 @@ Status ConfigMaker::SetSizes() {
   GRAFT_ASSIGN_OR_RETURN(hidden_, settings_.GetIntIn("embedding_length", 1, kMaxSize));
   GRAFT_ASSIGN_OR_RETURN(layers_, settings_.GetIntIn("block_count", 1, kMaxLayers));
   GRAFT_ASSIGN_OR_RETURN(heads_, settings_.GetForAllLayers("attention.head_count", 1, kMaxHeads));
+  // Gemma 4's layers differ in it, in a way that its other settings tell.
   GRAFT_ASSIGN_OR_RETURN(mlp_hidden_,
-                         settings_.GetForAllLayers("feed_forward_length", 1, kMaxSize));
+                         family_.architecture == "gemma4"
+                             ? settings_.GetFirst("feed_forward_length", 1, kMaxSize)
+                             : settings_.GetForAllLayers("feed_forward_length", 1, kMaxSize));
   GRAFT_ASSIGN_OR_RETURN(positions_, settings_.GetIntIn("context_length", 1, kMaxSize));
   const GgufTensor* embedding = FindTensor("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2) {
@@ -246,7 +249,8 @@ Status ConfigMaker::SetGatedDecoder() {
   config_["num_hidden_layers"] = layers_;
   config_["num_attention_heads"] = heads_;
   int64_t kv_heads = heads_;
-  if (settings_.Has("attention.head_count_kv")) {
+  const bool is_gemma4 = family_.architecture == "gemma4";
+  if (settings_.Has("attention.head_count_kv") && !is_gemma4) {
     GRAFT_ASSIGN_OR_RETURN(kv_heads,
                            settings_.GetForSomeLayers("attention.head_count_kv", kMaxHeads));
   }
@@ -259,10 +263,10 @@ Status ConfigMaker::SetGatedDecoder() {
       FindTensor("blk.0.attn_q.bias") != nullptr && family_.model_type != "qwen2";
   config_["mlp_bias"] = FindTensor("blk.0.ffn_down.bias") != nullptr;
   GRAFT_RETURN_IF_ERROR(SetNumber("attention.layer_norm_rms_epsilon", "rms_norm_eps", 1e-6));
-  GRAFT_RETURN_IF_ERROR(DescribeRope(parts_, settings_, head_dim_, &config_));
-  const bool has_streams = family_.architecture == "gemma3n";
-  if (family_.architecture.starts_with("gemma") && !has_streams) return SetGemma();
-  if (family_.architecture == "granite") return SetGranite();
+  if (!is_gemma4) GRAFT_RETURN_IF_ERROR(DescribeRope(parts_, settings_, head_dim_, &config_));
+  const bool is_later_gemma = family_.architecture == "gemma3n" || is_gemma4;
+  if (family_.architecture.starts_with("gemma") && !is_later_gemma) return SetGemma();
+  if (family_.architecture.starts_with("granite")) GRAFT_RETURN_IF_ERROR(SetGranite());
   if (family_.architecture == "smollm3") config_["no_rope_layer_interval"] = 4;
   // Phi 3's files say 0 for none. Those of others that have the setting are none of these families.
   GRAFT_ASSIGN_OR_RETURN(const int64_t window,

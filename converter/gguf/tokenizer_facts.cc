@@ -10,7 +10,7 @@
 namespace graft::converter {
 namespace {
 
-constexpr const char* kModels[] = {"gpt2", "llama", "bert", "t5"};
+constexpr const char* kModels[] = {"gpt2", "llama", "bert", "t5", "gemma4"};
 
 struct NamedKey {
   const char* key;
@@ -34,7 +34,7 @@ struct Usual {
 Usual UsualMarks(const GgufTokenizer& tokenizer) {
   constexpr std::string_view kWithBegin[] = {"llama3",  "llama-v3", "llama-bpe", "falcon3",
                                              "pixtral", "tekken",   "falcon-h1", "lfm2"};
-  if (tokenizer.model == "llama") return {true, false};
+  if (tokenizer.model == "llama" || tokenizer.model == "gemma4") return {true, false};
   if (tokenizer.architecture.ends_with("bert")) return {true, true};
   if (tokenizer.model == "t5") return {false, true};
   return {std::find(std::begin(kWithBegin), std::end(kWithBegin), tokenizer.pre) !=
@@ -117,7 +117,7 @@ Result<std::optional<GgufTokenizer>> ReadGgufTokenizer(const GgufHeader& header)
   if (std::find(std::begin(kModels), std::end(kModels), tokenizer.model) == std::end(kModels)) {
     return header.Fail(
         "tokenizer.ggml.model",
-        "is \"" + Sanitize(tokenizer.model) + "\"; graft reads gpt2, llama, bert and t5",
+        "is \"" + Sanitize(tokenizer.model) + "\"; graft reads gpt2, llama, gemma4, bert and t5",
         StatusCode::kUnsupported);
   }
   GRAFT_ASSIGN_OR_RETURN(tokenizer.architecture, header.GetString("general.architecture"));

@@ -89,6 +89,40 @@ std::string Vocabulary(const std::vector<std::string>& texts, const GgufTokenize
   return json + "}";
 }
 
+// The list of pairs that are merged, the first first. An empty one is not written.
+Result<std::string> Merges(const GgufHeader& header) {
+  constexpr const char* kKey = "tokenizer.ggml.merges";
+  if (!header.Has(kKey)) return std::string("[]");
+  GRAFT_ASSIGN_OR_RETURN(const auto merges, header.GetStrings(kKey));
+  std::string json = "[";
+  for (size_t i = 0; i < merges.size(); ++i) {
+    // Neither half holds a space but as its first character.
+    const size_t space = merges[i].find(' ', 1);
+    if (space == std::string_view::npos) return header.Fail(kKey, "has a merge that is no pair");
+    json += (i > 0 ? ",[" : "[") + JsonQuote(merges[i].substr(0, space)) + "," +
+            JsonQuote(merges[i].substr(space + 1)) + "]";
+  }
+  return json + "]";
+}
+
+// Gemma 4's: pairs of characters, spaces as U+2581, and bytes for what is in no piece.
+Result<std::string> CharacterPairs(const GgufHeader& header, const GgufTokenizer& tokenizer) {
+  GRAFT_ASSIGN_OR_RETURN(const std::string merges, Merges(header));
+  const std::vector<std::string> texts(tokenizer.tokens.begin(), tokenizer.tokens.end());
+  const int64_t unknown = tokenizer.Find("unk_token");
+  const std::string unknown_text =
+      unknown < 0 ? "null" : JsonQuote(texts[static_cast<size_t>(unknown)]);
+  return R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)" +
+         AddedTokens(tokenizer) +
+         R"(,"normalizer":{"type":"Replace","pattern":{"String":" "},"content":"▁"},)" +
+         R"("pre_tokenizer":null,"post_processor":)" + Around(tokenizer) +
+         R"(,"decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":)" +
+         R"("▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"}]},)" +
+         R"("model":{"type":"BPE","unk_token":)" + unknown_text +
+         R"(,"fuse_unk":true,"byte_fallback":true,"ignore_merges":false,"vocab":)" +
+         Vocabulary(texts, tokenizer) + R"(,"merges":)" + merges + "}}";
+}
+
 Result<std::string> BytePairs(const GgufHeader& header, const GgufTokenizer& tokenizer) {
   const PreTokenizer* steps = FindPreTokenizer(tokenizer.pre, tokenizer.architecture);
   if (steps == nullptr) {
@@ -97,30 +131,16 @@ Result<std::string> BytePairs(const GgufHeader& header, const GgufTokenizer& tok
                              "own checkpoint in the place of this file, or convert one of these";
     return header.Fail("tokenizer.ggml.pre", what, StatusCode::kUnsupported);
   }
-  // An empty list is not written.
-  std::vector<std::string_view> merges;
-  if (header.Has("tokenizer.ggml.merges")) {
-    GRAFT_ASSIGN_OR_RETURN(merges, header.GetStrings("tokenizer.ggml.merges"));
-  }
+  GRAFT_ASSIGN_OR_RETURN(const std::string merges, Merges(header));
   const std::vector<std::string> texts(tokenizer.tokens.begin(), tokenizer.tokens.end());
-  std::string json =
-      R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)" +
-      AddedTokens(tokenizer) + R"(,"normalizer":)" + steps->normalizer + R"(,"pre_tokenizer":)" +
-      steps->pre_tokenizer + R"(,"post_processor":)" + Around(tokenizer) +
-      R"(,"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,)" +
-      R"("use_regex":true},"model":{"type":"BPE",)" +
-      R"("fuse_unk":false,"byte_fallback":false,"ignore_merges":)" +
-      (steps->ignore_merges ? "true" : "false") + R"(,"vocab":)" + Vocabulary(texts, tokenizer) +
-      R"(,"merges":[)";
-  for (size_t i = 0; i < merges.size(); ++i) {
-    // Neither half holds a space but as its first character.
-    const size_t space = merges[i].find(' ', 1);
-    if (space == std::string_view::npos)
-      return header.Fail("tokenizer.ggml.merges", "has a merge that is no pair");
-    json += (i > 0 ? ",[" : "[") + JsonQuote(merges[i].substr(0, space)) + "," +
-            JsonQuote(merges[i].substr(space + 1)) + "]";
-  }
-  return json + "]}}";
+  return R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)" +
+         AddedTokens(tokenizer) + R"(,"normalizer":)" + steps->normalizer + R"(,"pre_tokenizer":)" +
+         steps->pre_tokenizer + R"(,"post_processor":)" + Around(tokenizer) +
+         R"(,"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,)" +
+         R"("use_regex":true},"model":{"type":"BPE",)" +
+         R"("fuse_unk":false,"byte_fallback":false,"ignore_merges":)" +
+         (steps->ignore_merges ? "true" : "false") + R"(,"vocab":)" + Vocabulary(texts, tokenizer) +
+         R"(,"merges":)" + merges + "}}";
 }
 
 // The converter of llama.cpp has put a mark before the starts of words, and taken "##" off the rest.
@@ -171,6 +191,7 @@ Result<std::string> WordPieces(const GgufHeader& header, const GgufTokenizer& to
 
 Result<std::string> GgufTokenizerJson(const GgufHeader& header, const GgufTokenizer& tokenizer) {
   if (tokenizer.model == "gpt2") return BytePairs(header, tokenizer);
+  if (tokenizer.model == "gemma4") return CharacterPairs(header, tokenizer);
   if (tokenizer.model == "bert") return WordPieces(header, tokenizer);
   GRAFT_ASSIGN_OR_RETURN(const std::string bytes, GgufSentencePieceBytes(header, tokenizer));
   Result<std::string> json = SentencePieceToJson(
@@ -191,8 +212,8 @@ Result<std::string> GgufGenerationConfig(const GgufHeader& header, const GgufTok
                                    "tokenizer.ggml.eom_token_id"};
   // Ends of a turn that files do not always name as such.
   constexpr std::string_view kEnds[] = {
-      "<|im_end|>",    "<|eot_id|>", "<|eom_id|>",      "<end_of_turn>", "<|end|>",
-      "<|endoftext|>", "<EOT>",      "<|end_of_text|>", "<eos>",         "<|end_of_turn|>"};
+      "<|im_end|>", "<|eot_id|>",      "<|eom_id|>", "<end_of_turn>",   "<|end|>", "<|endoftext|>",
+      "<EOT>",      "<|end_of_text|>", "<eos>",      "<|end_of_turn|>", "<turn|>"};
   std::vector<int64_t> ends;
   const auto add = [&ends](int64_t id) {
     if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);

@@ -19,12 +19,12 @@ constexpr size_t kComparedRows = 3;  // the last ones
 const char* const kNames[] = {"llama", "llama3",     "qwen2",   "qwen3",     "smollm3", "granite",
                               "phi3",  "olmo2",      "gemma2",  "gemma3",    "gpt2",    "gptneox",
                               "bert",  "distilbert", "roberta", "xlmroberta"};
-// Without tokenizers.
+// Without tokenizers, but for Gemma 4.
 const char* const kFamilies[] = {
-    "arcee",     "cohere",      "cohere2",  "ernie4_5",  "exaone4",  "gemma3n",    "glm",
-    "glm4",      "gpt_bigcode", "hunyuan",  "lfm2",      "lfm2_moe", "ministral3", "mixtral",
-    "nemotron",  "nomic_bert",  "olmo",     "olmo3",     "olmoe",    "phi",        "qwen2_moe",
-    "qwen3_moe", "seed_oss",    "stablelm", "starcoder2"};
+    "arcee",      "cohere",    "cohere2",     "ernie4_5",   "exaone4",  "gemma3n",   "gemma4",
+    "glm",        "glm4",      "gpt_bigcode", "granitemoe", "hunyuan",  "lfm2",      "lfm2_moe",
+    "ministral3", "mixtral",   "nemotron",    "nomic_bert", "olmo",     "olmo3",     "olmoe",
+    "phi",        "qwen2_moe", "qwen3_moe",   "seed_oss",   "stablelm", "starcoder2"};
 
 std::vector<float> LastRows(graft_session* session, const std::vector<int32_t>& ids) {
   const std::span<const graft_tensor> outputs = Forward(session, ids);
@@ -51,6 +51,31 @@ void CheckLogits(std::span<const char* const> names, const char* references) {
   }
 }
 
+void CheckTokens(std::span<const char* const> names, const char* file) {
+  const auto document = converter::JsonDocument::Read(DataPath(file));
+  REQUIRE(document.ok());
+  for (const std::string name : names) {
+    const ModelPtr model = OpenModel("gguf-" + name + "-f32");
+    const converter::JsonValue texts = (*document)->root().Find(name);
+    REQUIRE(texts.size() > 10);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const std::string text(*texts.at(i).at(0).AsString());
+      std::vector<int32_t> expected;
+      for (size_t k = 0; k < texts.at(i).at(1).size(); ++k)
+        expected.push_back(static_cast<int32_t>(*texts.at(i).at(1).at(k).AsInt()));
+      std::vector<int32_t> ids(200);
+      size_t count = 0;
+      graft_error error = {};
+      REQUIRE(graft_model_tokenize(model.get(), text.data(), text.size(), 1, ids.data(), ids.size(),
+                                   &count, &error) == GRAFT_OK);
+      ids.resize(count);
+      CAPTURE(name);
+      CAPTURE(text);
+      CHECK(ids == expected);
+    }
+  }
+}
+
 TEST_SUITE("e2e/gguf") {
   TEST_CASE("every family computes what its own checkpoint does") {
     CheckLogits(kNames, "gguf/references.safetensors");
@@ -58,28 +83,9 @@ TEST_SUITE("e2e/gguf") {
   }
 
   TEST_CASE("texts become the ids of the model's own tokenizer") {
-    const auto document = converter::JsonDocument::Read(DataPath("gguf/tokens.json"));
-    REQUIRE(document.ok());
-    for (const std::string name : kNames) {
-      const ModelPtr model = OpenModel("gguf-" + name + "-f32");
-      const converter::JsonValue texts = (*document)->root().Find(name);
-      REQUIRE(texts.size() > 10);
-      for (size_t i = 0; i < texts.size(); ++i) {
-        const std::string text(*texts.at(i).at(0).AsString());
-        std::vector<int32_t> expected;
-        for (size_t k = 0; k < texts.at(i).at(1).size(); ++k)
-          expected.push_back(static_cast<int32_t>(*texts.at(i).at(1).at(k).AsInt()));
-        std::vector<int32_t> ids(200);
-        size_t count = 0;
-        graft_error error = {};
-        REQUIRE(graft_model_tokenize(model.get(), text.data(), text.size(), 1, ids.data(),
-                                     ids.size(), &count, &error) == GRAFT_OK);
-        ids.resize(count);
-        CAPTURE(name);
-        CAPTURE(text);
-        CHECK(ids == expected);
-      }
-    }
+    CheckTokens(kNames, "gguf/tokens.json");
+    constexpr const char* kWithTokenizer[] = {"gemma4"};
+    CheckTokens(kWithTokenizer, "gguf/families/tokens.json");
   }
 }
 

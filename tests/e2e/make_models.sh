@@ -55,7 +55,7 @@ make architecture-qwen3_embedding_lora-f32 --base "$data/architectures/qwen3_emb
 for name in llama llama3 qwen2 qwen3 smollm3 granite phi3 olmo2 gemma2 gemma3 gpt2 gptneox bert distilbert roberta xlmroberta; do
   make "gguf-$name-f32" --base "$data/gguf/$name.gguf" --quant f32
 done
-for name in arcee cohere cohere2 ernie4_5 exaone4 gemma3n glm glm4 gpt_bigcode hunyuan lfm2 lfm2_moe ministral3 mixtral nemotron nomic_bert olmo olmo3 olmoe \
+for name in arcee cohere cohere2 ernie4_5 exaone4 gemma3n gemma4 glm glm4 gpt_bigcode granitemoe hunyuan lfm2 lfm2_moe ministral3 mixtral nemotron nomic_bert olmo olmo3 olmoe \
   phi qwen2_moe qwen3_moe seed_oss stablelm starcoder2; do
   make "gguf-$name-f32" --base "$data/gguf/families/$name.gguf" --quant f32 --no-probe
 done

@@ -86,12 +86,18 @@ Status GgufFile::CheckLayout(const View& view) const {
     fits = layout.order == Order::kAsStored && layout.zero_rows == 0 && tensor.shape.size() > 1 &&
            layout.slice < rows && Elements(tensor) / rows % tensor.type->block_elements == 0;
   }
+  if (layout.joined >= 0) {
+    const auto other = static_cast<size_t>(layout.joined);
+    fits = layout.order == Order::kAsStored && layout.zero_rows == 0 && layout.slice < 0 &&
+           layout.inserted < 0 && tensor.shape.size() == 3 && other < header_->tensors().size() &&
+           header_->tensors()[other].shape == tensor.shape;
+  }
   const auto axes = static_cast<int64_t>(tensor.shape.size());
   fits = fits && layout.inserted <= axes && (layout.inserted < 0 || axes < kMaxShownAxes);
   if (fits) return OkStatus();
   return Error(StatusCode::kCorrupt, "%s: tensor '%s' of shape %s does not fit the model's %s",
                path().c_str(), Sanitize(tensor.name).c_str(), ShapeText(tensor.shape).c_str(),
-               layout.slice >= 0 || layout.inserted >= 0
+               layout.slice >= 0 || layout.inserted >= 0 || layout.joined >= 0
                    ? "settings"
                    : (std::to_string(layout.heads) + " heads").c_str());
 }
@@ -106,11 +112,14 @@ Status GgufFile::Show(std::vector<View> views) {
     const GgufTensor& tensor = header_->tensors()[view.tensor];
     Entry entry;
     entry.info = {view.name, tensor.type->plain, tensor.shape};
-    if (view.layout.added != 0) entry.info.dtype = DType::kFloat32;
+    const GgufTensor* joined = JoinedTo(view);
+    const bool is_mixed = joined != nullptr && joined->type->plain != tensor.type->plain;
+    if (view.layout.added != 0 || is_mixed) entry.info.dtype = DType::kFloat32;
     std::vector<int64_t>& shape = entry.info.shape;
     if (view.layout.order == GgufLayout::Order::kColumns) std::swap(shape[0], shape[1]);
     if (view.layout.zero_rows > 0 && !shape.empty()) shape[0] += view.layout.zero_rows;
     if (view.layout.slice >= 0) shape.erase(shape.begin());
+    if (view.layout.joined >= 0) shape[1] *= 2;
     if (view.layout.inserted >= 0) shape.insert(shape.begin() + view.layout.inserted, 1);
     auto size = TensorBytes(entry.info);
     if (!size.ok()) return size.status().WithContext(path());
@@ -141,7 +150,9 @@ Status GgufFile::ReadElements(const Entry& entry, int64_t first, std::span<doubl
   const View& view = ViewOf(entry);
   const GgufTensor& tensor = header_->tensors()[view.tensor];
   const GgufLayout& layout = view.layout;
-  if (layout.order == GgufLayout::Order::kColumns) {
+  if (layout.joined >= 0) {
+    GRAFT_RETURN_IF_ERROR(ReadJoined(view, first, out));
+  } else if (layout.order == GgufLayout::Order::kColumns) {
     GRAFT_RETURN_IF_ERROR(ReadColumns(tensor, first, out));
   } else if (layout.order == GgufLayout::Order::kAsStored && layout.zero_rows == 0) {
     GRAFT_RETURN_IF_ERROR(ReadStored(tensor, SliceBegin(tensor, layout) + first, out));
@@ -173,6 +184,26 @@ Status GgufFile::ReadRow(const View& view, int64_t row, int64_t column,
   const int64_t rows = StoredRows(tensor);
   const int64_t stored = StoredRow(view.layout, rows, row - view.layout.zero_rows);
   return ReadStored(tensor, stored * (Elements(tensor) / rows) + column, out);
+}
+
+const GgufTensor* GgufFile::JoinedTo(const View& view) const {
+  return view.layout.joined < 0 ? nullptr
+                                : &header_->tensors()[static_cast<size_t>(view.layout.joined)];
+}
+
+// A matrix of this tensor, then the one of the other.
+Status GgufFile::ReadJoined(const View& view, int64_t first, std::span<double> out) const {
+  const GgufTensor& tensor = header_->tensors()[view.tensor];
+  const int64_t matrix = tensor.shape[1] * tensor.shape[2];
+  while (!out.empty()) {
+    const int64_t at = first % matrix;
+    const GgufTensor& from = first / matrix % 2 == 0 ? tensor : *JoinedTo(view);
+    const size_t count = std::min(out.size(), static_cast<size_t>(matrix - at));
+    GRAFT_RETURN_IF_ERROR(ReadStored(from, first / matrix / 2 * matrix + at, out.first(count)));
+    first += static_cast<int64_t>(count);
+    out = out.subspan(count);
+  }
+  return OkStatus();
 }
 
 // Of each stored row the columns that are asked for, as rows.
@@ -255,7 +286,7 @@ Status GgufFile::ReadBytes(const Entry& entry, uint64_t offset, std::span<uint8_
   const GgufTensor& tensor = header_->tensors()[view.tensor];
   const bool as_it_is = tensor.type->IsPlain() && view.layout.added == 0 &&
                         view.layout.order == GgufLayout::Order::kAsStored &&
-                        view.layout.zero_rows == 0;
+                        view.layout.zero_rows == 0 && view.layout.joined < 0;
   if (as_it_is) {
     const Status status = file_->ReadAt(entry.file_offset + offset, out);
     return status.ok() ? OkStatus() : status.WithContext("tensor '" + entry.info.name + "'");

@@ -30,6 +30,9 @@ struct GgufLayout {
   double added = 0;       ///< To every number.
   int64_t slice = -1;     ///< This one alone of those along the first axis, as it is stored.
   int64_t inserted = -1;  ///< Before this axis one of a single element is shown.
+  /// Of a tensor of matrices: its number in the header, of whose matrices the rows are shown behind
+  /// those of this tensor's; -1: none.
+  int64_t joined = -1;
 };
 
 class GgufFile final : public WeightFile {
@@ -67,8 +70,10 @@ class GgufFile final : public WeightFile {
   GgufFile(std::unique_ptr<InputFile> file, std::unique_ptr<GgufHeader> header)
       : WeightFile(std::move(file)), header_(std::move(header)) {}
   const View& ViewOf(const Entry& entry) const;
+  const GgufTensor* JoinedTo(const View& view) const;
   Status CheckLayout(const View& view) const;
   Status ReadRow(const View& view, int64_t row, int64_t column, std::span<double> out) const;
+  Status ReadJoined(const View& view, int64_t first, std::span<double> out) const;
   Status ReadColumns(const GgufTensor& tensor, int64_t first, std::span<double> out) const;
   Status ReadBlocks(const GgufTensor& tensor, int64_t first, std::span<double> out) const;
 

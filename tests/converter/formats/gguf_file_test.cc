@@ -120,6 +120,10 @@ TEST_SUITE("converter/gguf_file") {
     for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(i);
     maker.Floats32("t", {12, 1}, numbers);
     maker.Floats32("m", {3, 4}, numbers);
+    std::vector<float> twenties(12);
+    for (size_t i = 0; i < twenties.size(); ++i) twenties[i] = static_cast<float>(20 + i);
+    maker.Floats32("gates", {2, 3, 2}, numbers);
+    maker.Floats32("ups", {2, 3, 2}, twenties);
     const TemporaryFolder folder;
     WriteText(folder / "t.gguf", maker.Bytes());
     using Order = GgufLayout::Order;
@@ -142,7 +146,12 @@ TEST_SUITE("converter/gguf_file") {
          {0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11}},
         {"columns", 1, {.order = Order::kColumns}, {0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11}},
         {"added", 1, {.added = -1.0}, {-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}},
-        {"zeros", 1, {.zero_rows = 1}, {0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}}};
+        {"zeros", 1, {.zero_rows = 1}, {0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+        {"one expert", 2, {.slice = 1}, {6, 7, 8, 9, 10, 11}},
+        {"one row", 1, {.slice = 1}, {4, 5, 6, 7}},
+        {"an axis more", 1, {.inserted = 1}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+        {"gates and ups", 2, {.joined = 3}, {0, 1, 2, 3, 4,  5,  20, 21, 22, 23, 24, 25,
+                                             6, 7, 8, 9, 10, 11, 26, 27, 28, 29, 30, 31}}};
     for (const Case& c : cases) {
       INFO(c.name);
       auto file = GgufFile::Open(folder / "t.gguf");
@@ -164,6 +173,15 @@ TEST_SUITE("converter/gguf_file") {
     REQUIRE(file.ok());
     const Status bad = (*file)->Show({{"t", 0, {.order = Order::kHalves, .heads = 5}}});
     CHECK(Mentions(std::string(bad.message()), "does not fit the model's 5 heads"));
+    const std::pair<size_t, GgufLayout> misfits[] = {
+        {0, {.slice = 12}},   {1, {.slice = 3}},
+        {2, {.joined = 1}},   {2, {.joined = 99}},
+        {1, {.joined = 1}},   {2, {.slice = 0, .joined = 3}},
+        {1, {.inserted = 3}}, {2, {.order = Order::kColumns, .inserted = 4}}};
+    for (const auto& [tensor, layout] : misfits) {
+      const Status misfit = (*file)->Show({{"t", tensor, layout}});
+      CHECK(Mentions(std::string(misfit.message()), "does not fit the model's"));
+    }
   }
 
   TEST_CASE("gives settings of the kinds they are of") {

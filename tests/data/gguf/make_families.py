@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """families/NAME.gguf: tiny random models of transformers', written by llama.cpp's converter without a tokenizer; families/references.safetensors: what
-transformers computes of each for the last three of NAME.ids.
+transformers computes of each for the last three of NAME.ids. Gemma 4's has a tokenizer; families/tokens.json: the ids that it gives to texts.
 
   make_families.py PACKAGE FOLDER [NAME...]
 
 PACKAGE is the folder that llama.cpp's package conversion lies in.
 """
 import copy
+import json
 import logging
 import pathlib
 import sys
@@ -16,6 +17,9 @@ import tempfile
 import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
+
+from make_models import TEXT, TRIED
 
 VOCABULARY, TOKENS = 64, 12
 SIZES = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
@@ -45,6 +49,13 @@ MODELS = {
     'gemma3n': hf.Gemma3nTextConfig(**{**SIZES, 'tie_word_embeddings': True, 'num_hidden_layers': 4}, head_dim=8, hidden_size_per_layer_input=4, laurel_rank=4,
                                     vocab_size_per_layer_input=VOCABULARY, sliding_window=4, num_kv_shared_layers=2,
                                     layer_types=['sliding_attention', 'full_attention'] * 2, activation_sparsity_pattern=[0.95, 0.0, 0.0, 0.0]),
+    'gemma4': hf.Gemma4TextConfig(**{**SIZES, 'tie_word_embeddings': True, 'num_hidden_layers': 4}, head_dim=4, global_head_dim=8, hidden_size_per_layer_input=4,
+                                  sliding_window=4, num_kv_shared_layers=2, use_double_wide_mlp=True,
+                                  layer_types=['sliding_attention', 'full_attention'] * 2, final_logit_softcapping=20.0,
+                                  rope_parameters=dict(full_attention=dict(rope_type='proportional', partial_rotary_factor=0.5, rope_theta=1e6),
+                                                       sliding_attention=dict(rope_type='default', rope_theta=1e4))),
+    'granitemoe': hf.GraniteMoeConfig(**SIZES, num_local_experts=3, num_experts_per_tok=2, embedding_multiplier=3.0, residual_multiplier=0.3,
+                                      attention_multiplier=0.2, logits_scaling=2.0),
     'nomic_bert': hf.NomicBertConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64,
                                      vocab_size=VOCABULARY, pad_token_id=0, layer_norm_eps=1e-12, rope_parameters=dict(rope_type='default', rope_theta=1000.0)),
     'lfm2': hf.Lfm2Config(**{**SIZES, 'tie_word_embeddings': True, 'num_hidden_layers': 3}, block_auto_adjust_ff_dim=False,
@@ -56,6 +67,23 @@ MODELS = {
     'qwen3_moe': hf.Qwen3MoeConfig(**SIZES, **EXPERTS, head_dim=8, moe_intermediate_size=8, norm_topk_prob=True),
     'olmoe': hf.OlmoeConfig(**SIZES, **EXPERTS),
 }
+
+
+def gemma4_tokenizer():
+    spaces = normalizers.Replace(' ', '\u2581')
+    trained = Tokenizer(models.BPE())
+    trained.normalizer = spaces
+    trained.train_from_iterator(TEXT * 3, trainers.BpeTrainer(vocab_size=70, show_progress=False))
+    learned = json.loads(trained.to_str())['model']
+    special = ['<pad>', '<eos>', '<bos>', '<unk>', '<|turn>', '<turn|>']
+    pieces = special + [f'<0x{byte:02X}>' for byte in range(256)] + sorted(learned['vocab'], key=learned['vocab'].get)
+    tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [tuple(merge) for merge in learned['merges']], unk_token='<unk>', fuse_unk=True,
+                                     byte_fallback=True))
+    tokenizer.normalizer = spaces
+    tokenizer.decoder = decoders.Sequence([decoders.Replace('\u2581', ' '), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.add_special_tokens(special)
+    tokenizer.post_processor = processors.TemplateProcessing('<bos> $A', '<bos> $A <bos> $B', [('<bos>', 2)])
+    return hf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token='<pad>', eos_token='<eos>', bos_token='<bos>', unk_token='<unk>')
 
 
 def randomize(model):
@@ -84,6 +112,9 @@ def convert(folder, file):
         (folder / 'tokenizer.json').write_text('{"model": {"type": "WordPiece"}}')
     kind = get_model_class(base.get_model_architecture(settings, base.ModelType.TEXT))
     kind = getattr(kind, 'Ministral3Model', kind)
+    if 'gemma4' in settings['model_type']:
+        kind(folder, gguf.LlamaFileType.MOSTLY_BF16, file, hparams=settings).write()
+        return
     without = type(kind.__name__, (kind,), {'model_arch': kind.model_arch, 'set_vocab': lambda self: self.gguf_writer.add_tokenizer_model('none')})
     if hasattr(kind, '_experts_cache'):
         kind._experts_cache = {}
@@ -98,11 +129,17 @@ def main(package, folder, *names):
     references = load_file(file) if names and file.exists() else {}
     for name in names or MODELS:
         torch.manual_seed(7)
+        tokenizer = gemma4_tokenizer() if name == 'gemma4' else None
+        if tokenizer:
+            MODELS[name].vocab_size = MODELS[name].vocab_size_per_layer_input = len(tokenizer)
+            (folder / 'tokens.json').write_text(json.dumps({name: [[text, tokenizer.encode(text)] for text in TRIED]}, ensure_ascii=False, indent=0))
         kind = hf.AutoModel if name == 'nomic_bert' else hf.AutoModelForCausalLM
         model = kind.from_config(MODELS[name], attn_implementation='eager').float()
         randomize(model)
         with tempfile.TemporaryDirectory() as temporary:
             copy.deepcopy(model).to(torch.bfloat16).save_pretrained(temporary)
+            if tokenizer:
+                tokenizer.save_pretrained(temporary)
             convert(pathlib.Path(temporary), folder / f'{name}.gguf')
         ids = torch.randint(4, VOCABULARY, (1, TOKENS))
         with torch.no_grad():
