@@ -70,8 +70,8 @@ bool Grammar::IsDead(const GrammarSymbol& symbol, const std::vector<uint8_t>& li
         *waits_for = member.value;
         return true;
       }
-      if (list.has_others && lives[list.other] != 0) return false;
-      *waits_for = list.has_others ? list.other : dead;
+      if (list.has_others && lives[list.other] != 0) ++alive;  // others may have one name
+      *waits_for = list.has_others && lives[list.other] == 0 ? list.other : dead;
       return alive < list.min;
     }
     case Kind::kEnd:

@@ -57,8 +57,8 @@ std::string Matcher::ForcedText(size_t most, bool* ends) {
 
 std::vector<int32_t> Matcher::PlanFrom(StateId state) {
   std::string text;
+  if (recognizer_.ShortestEnd(state) > kMostPlanned) return {};
   for (int byte = recognizer_.ByteToEnd(state); byte >= 0; byte = recognizer_.ByteToEnd(state)) {
-    if (text.size() == kMostPlanned) return {};
     text.push_back(static_cast<char>(byte));
     state = recognizer_.Next(state, static_cast<uint8_t>(byte));
     recognizer_.Allow(kMaxSteps);

@@ -23,22 +23,28 @@ void Recognizer::ForEachNext(const MemberList& list, const MemberSet& set, Enter
   if (set.total >= list.max) return;
   const uint32_t missing = list.required - set.required;
   const bool has_room = missing < list.max - set.total;  // for what need not be there
+  // Others may have one name: they count as one where there must be so many.
+  const uint32_t lacking = list.min > set.different() ? list.min - set.different() : 0;
+  const bool has_room_again =
+      set.others() == 0 || std::max(missing, lacking) < list.max - set.total;
   if (!list.in_order) {
     for (uint32_t i = 0; i < count; ++i) {
       if (!set.Has(i) && (has_room || list.members[i].is_required)) enter(i);
     }
-    if (list.has_others && has_room) enter(MemberList::kOther);
+    if (list.has_others && has_room && has_room_again) enter(MemberList::kOther);
     return;
   }
   const auto reaches_min = [&](uint32_t i) {
-    return list.has_others || set.total + (count - i) >= list.min;
+    return set.different() + (count - i) + (list.has_others ? 1 : 0) >= list.min;
   };
   for (uint32_t i = set.next; set.others() == 0 && i < count; ++i) {
     const bool is_required = list.members[i].is_required;
     if ((has_room || is_required) && reaches_min(i)) enter(i);
     if (is_required) return;
   }
-  if (list.has_others && has_room) enter(MemberList::kOther);
+  if (list.has_others && has_room && (set.others() != 0 || lacking <= 1)) {
+    enter(MemberList::kOther);
+  }
 }
 
 void Recognizer::FollowMembers(const Place& place) {
@@ -52,7 +58,7 @@ void Recognizer::FollowMembers(const Place& place) {
     none.bits.assign(2 + (list.members.size() + 63) / 64, 0);
   }
   const bool has_comma = (place.count & 1) != 0;
-  if (!has_comma && set->required == list.required && set->total >= list.min) {
+  if (!has_comma && set->required == list.required && set->different() >= list.min) {
     work_.push_back({place.position + 1, 0, place.stack});
   }
   if (!has_comma && set->total > 0) {
@@ -81,9 +87,8 @@ Recognizer::MemberSet Recognizer::SetWith(const Stack& frame, uint32_t member) c
     set.bits.assign(2 + (list.members.size() + 63) / 64, 0);
     set.bits[0] = index;
   }
-  const bool counts = list.min > 0 || list.max != kUnbounded;
   if (member == MemberList::kOther) {
-    if (counts || set.others() == 0) {
+    if (list.max != kUnbounded || set.others() == 0) {
       ++set.bits[1];
       ++set.total;
     }
@@ -120,10 +125,16 @@ uint32_t Recognizer::MembersLength(const MemberList& list, const MemberSet& set,
   }
   std::sort(others.begin(), others.end());
   const uint32_t other = list.has_others ? WayLength(list.other_way) : kUnbounded;
-  const uint32_t least = std::max(list.min, has_comma ? set.total + 1 : 0);
-  for (size_t i = 0; set.total + count < least; ++count, ++i) {
-    if (bytes == kUnbounded) return kUnbounded;
-    bytes = AddLengths(bytes, std::min(other, i < others.size() ? others[i] : kUnbounded));
+  if (list.has_others && set.others() == 0) {
+    others.insert(std::lower_bound(others.begin(), others.end(), other), other);
+  }
+  const uint32_t different = set.different() + count;
+  const size_t lacking = list.min > different ? list.min - different : 0;
+  if (lacking > others.size()) return kUnbounded;
+  for (size_t i = 0; i < lacking; ++i, ++count) bytes = AddLengths(bytes, others[i]);
+  if (has_comma && count == 0) {  // something has to come
+    bytes = others.empty() ? other : std::min(other, others[0]);
+    count = 1;
   }
   const uint32_t had =
       (has_comma ? 1 : 0) + (set.total == 0 ? 1 : 0);  // commas that are not needed

@@ -103,6 +103,10 @@ class Recognizer {
     uint32_t next = 0;  // behind the last of those that there are
     bool Has(uint32_t member) const { return (bits[2 + member / 64] >> (member % 64) & 1) != 0; }
     uint64_t others() const { return bits[1]; }
+    /// Members that certainly have different names.
+    uint32_t different() const {
+      return total - static_cast<uint32_t>(others() > 1 ? others() - 1 : 0);
+    }
   };
 
   std::array<int, 2> FirstFollowing(StateId state);

@@ -150,18 +150,30 @@ Result<int32_t> ConstrainedText::Choose(std::span<const float> logits,
                                         Sampler* sampler) {
   if (!is_active_) return ChooseBefore(logits, history, sampler);
   GRAFT_ASSIGN_OR_RETURN(const TokenMask* const mask, matcher_.Mask());
-  masked_.assign(logits.size(), kNever);
+  masked_.resize(logits.size());
   bool has_any = false;
+  for (size_t begin = 0; begin < logits.size(); begin += 64) {
+    const size_t count = std::min<size_t>(64, logits.size() - begin);
+    const uint64_t bits = begin / 64 < mask->size() ? (*mask)[begin / 64] : 0;
+    has_any = has_any || bits != 0;
+    float* const to = masked_.data() + begin;
+    if (bits == 0) {
+      std::fill_n(to, count, kNever);
+      continue;
+    }
+    std::copy_n(logits.data() + begin, count, to);
+    // Mostly all or none of a word is allowed.
+    for (uint64_t never = ~bits; never != 0; never &= never - 1) {
+      const auto bit = static_cast<size_t>(std::countr_zero(never));
+      if (bit >= count) break;
+      to[bit] = kNever;
+    }
+  }
   const auto allow = [&](size_t id) {
     if (id >= logits.size()) return;
     masked_[id] = logits[id];
     has_any = true;
   };
-  for (size_t word = 0; word < mask->size(); ++word) {
-    for (uint64_t bits = (*mask)[word]; bits != 0; bits &= bits - 1) {
-      allow(word * 64 + static_cast<size_t>(std::countr_zero(bits)));
-    }
-  }
   if (matcher_.MayEnd()) {
     for (const uint32_t id : end_tokens) allow(id);
   }

@@ -182,6 +182,10 @@ Status SchemaCompiler::BuildObject(RuleId rule, const Conjunction& flat) {
     }
   }
   GRAFT_RETURN_IF_ERROR(AddAdditional(flat, &shape));
+  // Names that no schema lists may be the same one, which readers take for one property.
+  if (shape.has_additional && shape.count.min > shape.properties.size() + 1) {
+    return Unsupported(flat.front().schema, "minProperties");
+  }
   MemberList list;
   list.min = shape.count.min;
   list.max = shape.count.max;

@@ -131,11 +131,17 @@ TEST_SUITE("text/constrain/json_schema") {
         {R"({"type": "object", "properties": {"a": {"const": 1}}})",
          {"{}", "{\"x\": [], \"a\": 1}", "{\"ab\": 2}", "{\"\\n\": 2}"},
          {"{\"a\": 2}", "{\"x\": 1, \"a\": 2}", "{\"\\u0061\": 2}"}},
-        {R"({"type": "object", "additionalProperties": {"type": "null"}, "minProperties": 2,
+        {R"({"type": "object", "additionalProperties": {"type": "null"}, "minProperties": 1,
              "maxProperties": 3})",
-         {"{\"a\": null, \"b\": null}"},
-         {"{}", "{\"a\": null}", "{\"a\": 1, \"b\": null}",
-          "{\"a\": null, \"b\": null, \"c\": null, \"d\": null}"}},
+         {"{\"a\": null, \"b\": null}", "{\"a\": null}"},
+         {"{}", "{\"a\": 1, \"b\": null}", "{\"a\": null, \"b\": null, \"c\": null, \"d\": null}"}},
+        {R"({"type": "object", "properties": {"a": {"const": 1}, "b": {"const": 2}}, "minProperties": 2,
+             "maxProperties": 2})",
+         {"{\"a\": 1, \"b\": 2}", "{\"b\": 2, \"x\": 3}", "{\"x\": 3, \"a\": 1}"},
+         {"{\"a\": 1}", "{\"x\": 1, \"x\": 2}", "{\"x\": 1, \"y\": 2}"}},
+        {R"({"type": "object", "properties": {"a": {"const": 1}, "b": {"const": 2}}, "minProperties": 3})",
+         {"{\"a\": 1, \"b\": 2, \"x\": 1}", "{\"x\": 1, \"y\": 2, \"b\": 2, \"a\": 1}"},
+         {"{\"a\": 1, \"b\": 2}", "{\"x\": 1, \"x\": 2, \"a\": 1}"}},
         {R"({"type": "object", "properties": {"a": true, "b": true, "c": true}, "required": ["c"],
              "maxProperties": 2, "minProperties": 2, "additionalProperties": false})",
          {"{\"a\": 1, \"c\": 1}", "{\"c\": 1, \"b\": 1}"},
@@ -263,6 +269,8 @@ TEST_SUITE("text/constrain/json_schema") {
     };
     refused(R"({"properties": {"a": {"type": "array", "uniqueItems": true}}})",
             StatusCode::kUnsupported, "'uniqueItems' at #/properties/a");
+    refused(R"({"type": "object", "minProperties": 2})", StatusCode::kUnsupported,
+            "'minProperties' at #");
     refused(R"({"type": "array", "contains": {"const": 1}})", StatusCode::kUnsupported,
             "'contains' at #");
     refused(R"({"unevaluatedProperties": false})", StatusCode::kUnsupported,

@@ -74,6 +74,7 @@ TEST_SUITE("text/constrain/shortest_end") {
          R"({"type": "array", "items": {"enum": [1, 22, 333]}, "minItems": 2, "uniqueItems": true})",
          R"({"type": "object", "properties": {"a": {"enum": [true]}, "b": {"enum": [10, 2]}}, "required": ["b"], "additionalProperties": false})",
          R"({"type": "object", "properties": {"a": {"const": 1}, "bb": {"const": 2}}, "minProperties": 2, "additionalProperties": false})",
+         R"({"type": "object", "properties": {"aaaaaa": {"const": 1}, "b": {"const": 2}}, "minProperties": 2, "maxProperties": 3, "additionalProperties": {"const": 5}})",
          R"({"type": "array", "items": {"$ref": "#"}, "maxItems": 1})"}) {
       CheckEnds(schema, runtime::CompileJsonSchema(schema, false));
       CheckEnds(schema, runtime::CompileJsonSchema(schema, true));
