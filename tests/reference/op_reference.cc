@@ -129,11 +129,12 @@ double TableNumber(const GraphMaker::AttentionOptions& options, const std::vecto
 }  // namespace
 
 Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbers& value,
-                           const GraphMaker::AttentionOptions& options) {
-  Numbers y = query;
+                           const GraphMaker::AttentionOptions& options, size_t first_row) {
+  Numbers y = Numbers::Zeros(query.rows, query.width);
   const size_t dim = options.head_dim;
   const size_t group = options.heads / options.kv_heads;
-  for (size_t row = 0; row < query.rows; ++row) {
+  const bool has_tables = !options.query_table.empty() || !options.key_table.empty();
+  for (size_t row = first_row; row < query.rows; ++row) {
     for (size_t head = 0; head < options.heads; ++head) {
       const size_t kv = head / group;
       std::vector<double> weights(key.rows, 0.0);
@@ -145,8 +146,8 @@ Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbe
           continue;
         double score = 0.0;
         for (size_t k = 0; k < dim; ++k) score += query(row, head * dim + k) * key(j, kv * dim + k);
-        const size_t column = ColumnOf(options, row, j);
-        for (size_t k = 0; k < dim; ++k) {
+        const size_t column = has_tables ? ColumnOf(options, row, j) : 0;
+        for (size_t k = 0; has_tables && k < dim; ++k) {
           const size_t at = head * dim + k;
           score += query(row, at) * TableNumber(options, options.query_table, at, column);
           score += key(j, at % key.width) * TableNumber(options, options.key_table, at, column);
@@ -174,10 +175,10 @@ Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbe
         total += weights[j];
       }
       if (!options.sinks.empty()) total += std::exp(double{options.sinks[head]});
-      for (size_t k = 0; k < dim; ++k) {
-        double sum = 0.0;
-        for (size_t j = 0; j < key.rows; ++j) sum += weights[j] / total * value(j, kv * dim + k);
-        y(row, head * dim + k) = sum;
+      for (size_t j = 0; j < key.rows; ++j) {
+        const double weight = weights[j] / total;
+        for (size_t k = 0; weight != 0.0 && k < dim; ++k)
+          y(row, head * dim + k) += weight * value(j, kv * dim + k);
       }
     }
   }

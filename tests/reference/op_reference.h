@@ -17,8 +17,9 @@ Numbers ReferenceLayerNorm(const Numbers& x, const Numbers& weight, const Number
 Numbers ReferenceRope(const Numbers& x, const Numbers& inverse_frequencies, size_t head_dim,
                       size_t rotary_dim, bool interleaved, double magnitude,
                       size_t first_position = 0);
+/// The rows before first_row are left zero.
 Numbers ReferenceAttention(const Numbers& query, const Numbers& key, const Numbers& value,
-                           const GraphMaker::AttentionOptions& options);
+                           const GraphMaker::AttentionOptions& options, size_t first_row = 0);
 double ReferenceActivation(fb::ActivationKind kind, double x);
 
 /// The largest absolute difference.
