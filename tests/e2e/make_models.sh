@@ -8,7 +8,7 @@ convert=$1 data=$2 out=$3
 shift 3
 emulator=("$@")
 mkdir -p "$out"
-only=${GRAFT_TEST_ONLY_MODELS:-}
+only=${GRAFT_TEST_ONLY_MODELS:-} made=0
 
 # make NAME ARGUMENTS...: OUT/NAME.graft
 make() {
@@ -16,6 +16,7 @@ make() {
   shift
   [[ -z $only || $name =~ ^($only)$ ]] || return 0
   "${emulator[@]}" "$convert" convert "$@" -o "$out/$name.graft" >"$out/$name.log" 2>&1 || { cat "$out/$name.log"; echo "cannot make $name"; exit 1; }
+  made=$((made + 1))
 }
 
 for quant in f32 f16 int8 int4 int4-channel; do
@@ -100,4 +101,5 @@ if [[ -z $only ]]; then
   cmp "$out/again-1.graft" "$out/tales-holmes-int4.graft"
   rm "$out"/again-*
 fi
+((made > 0)) || { echo "no model is called $only"; exit 1; }
 (cd "$out" && sha256sum ./*.graft >checksums.txt)
