@@ -1,83 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every family of tests/data/decoders, converted here: transformers' logits and greedy tokens, with
 // the prompt in chunks of any size and after going back; and quantized they follow.
-#include <cmath>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "tests/converter/lower/converted_file.h"
-#include "tests/e2e/reference.h"
-#include "tests/support/small_files.h"
+#include "tests/e2e/converted_model.h"
 #include "tests/support/some_of_all.h"
 
 namespace graft::test {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr size_t kFamilies = 66;
 constexpr size_t kPrompt = 8;
 // Of the largest logit. Found: 1e-6.
 constexpr double kRelativeTolerance = 1e-4;
 
-std::vector<std::string> Families() {
-  std::vector<std::string> names;
-  for (const std::string& name : converter::NamesIn(converter::TestData("decoders"))) {
-    if (fs::is_directory(converter::TestData("decoders/" + name))) names.push_back(name);
-  }
-  REQUIRE(names.size() == kFamilies);
-  return names;
-}
+std::vector<std::string> Families() { return FixturesIn("decoders", kFamilies); }
 
-// A family's fixture, converted.
-class Family {
+class Family : public ConvertedModel {
  public:
   explicit Family(const std::string& name, const converter::StoredFormat& format = {})
-      : folder_(converter::TestData("decoders/" + name)) {
-    const fs::path file = output_ / "model.graft";
-    const auto outcome = converter::ConvertModel({folder_, {}, format, file});
-    REQUIRE_MESSAGE(outcome.ok(), outcome.status().message());
-    graft_model* model = nullptr;
-    graft_error error = {};
-    REQUIRE_MESSAGE(graft_model_open(file.c_str(), nullptr, &model, &error) == GRAFT_OK,
-                    std::string(error.message));
-    model_.reset(model);
-  }
-
-  graft_model* model() const { return model_.get(); }
-  Numbers Read(const std::string& tensor) const {
-    return ReadNumbers((folder_ / "io.safetensors").string(), tensor);
-  }
-
- private:
-  fs::path folder_;
-  converter::TemporaryFolder output_;
-  ModelPtr model_;
+      : ConvertedModel(converter::TestData("decoders/" + name), format) {}
 };
-
-SessionPtr ChunkedSession(graft_model* model, uint32_t chunk) {
-  graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
-  options.threads = 1;
-  options.prefill_chunk = chunk;
-  graft_session* session = nullptr;
-  graft_error error = {};
-  REQUIRE(graft_session_create(model, &options, &session, &error) == GRAFT_OK);
-  return SessionPtr(session);
-}
-
-// Logits of the last of `ids`, appended to what the session holds.
-std::vector<float> Append(graft_session* session, const std::vector<int32_t>& ids, size_t from,
-                          size_t vocabulary) {
-  const float* logits = nullptr;
-  graft_error error = {};
-  const graft_status status =
-      graft_session_append(session, ids.data() + from, ids.size() - from, &logits, &error);
-  REQUIRE_MESSAGE(status == GRAFT_OK, std::string(error.message));
-  return {logits, logits + vocabulary};
-}
 
 TEST_SUITE("e2e/dense_decoders") {
   TEST_CASE("float32 logits and greedy tokens of every family are those of transformers") {
@@ -108,11 +54,13 @@ TEST_SUITE("e2e/dense_decoders") {
       const double bound = kRelativeTolerance * LargestMagnitude(all.values);
       for (const uint32_t chunk : {1u, 5u}) {
         CAPTURE(chunk);
-        const SessionPtr session = ChunkedSession(family.model(), chunk);
-        CHECK(LargestDifference(Append(session.get(), ids, 0, vocabulary), expected) <= bound);
+        const SessionPtr session = ChunkedSession(family.model(), {.prefill_chunk = chunk});
+        CHECK(LargestDifference(AppendedLogits(session.get(), ids, 0, vocabulary), expected) <=
+              bound);
         graft_error error = {};
         REQUIRE(graft_session_rewind(session.get(), 11, &error) == GRAFT_OK);
-        CHECK(LargestDifference(Append(session.get(), ids, 11, vocabulary), expected) <= bound);
+        CHECK(LargestDifference(AppendedLogits(session.get(), ids, 11, vocabulary), expected) <=
+              bound);
       }
     }
   }

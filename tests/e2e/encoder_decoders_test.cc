@@ -3,60 +3,35 @@
 // tokens, with tokens in chunks of any size, after going back, and after a session was saved; and
 // quantized they follow.
 #include <algorithm>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "tests/converter/lower/converted_file.h"
-#include "tests/e2e/reference.h"
-#include "tests/support/small_files.h"
+#include "tests/e2e/converted_model.h"
 #include "tests/support/some_of_all.h"
 
 namespace graft::test {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr size_t kFamilies = 10;             // beside T5's encoder
+constexpr uint32_t kContextTokens = 24;      // no position of the source is beyond it
 constexpr double kRelativeTolerance = 1e-4;  // of the largest logit; found: 1e-6
 
 std::vector<std::string> Families() {
-  std::vector<std::string> names;
-  for (const std::string& name : converter::NamesIn(converter::TestData("encoder_decoders"))) {
-    if (fs::is_directory(converter::TestData("encoder_decoders/" + name)) && name != "t5_encoder")
-      names.push_back(name);
-  }
-  REQUIRE(names.size() == kFamilies);
+  std::vector<std::string> names = FixturesIn("encoder_decoders", kFamilies + 1);
+  std::erase(names, "t5_encoder");
   return names;
 }
 
-// A family's fixture, converted.
-class Family {
+class Family : public ConvertedModel {
  public:
   explicit Family(const std::string& name, const converter::StoredFormat& format = {})
-      : folder_(converter::TestData("encoder_decoders/" + name)) {
-    const fs::path file = output_ / "model.graft";
-    const auto outcome = converter::ConvertModel({folder_, {}, format, file});
-    REQUIRE_MESSAGE(outcome.ok(), outcome.status().message());
-    graft_model* model = nullptr;
-    graft_error error = {};
-    REQUIRE_MESSAGE(graft_model_open(file.c_str(), nullptr, &model, &error) == GRAFT_OK,
-                    std::string(error.message));
-    model_.reset(model);
+      : ConvertedModel(converter::TestData("encoder_decoders/" + name), format) {}
+  SessionPtr Session(uint32_t prefill_chunk) const {
+    return ChunkedSession(model(),
+                          {.prefill_chunk = prefill_chunk, .context_tokens = kContextTokens});
   }
-
-  graft_model* model() const { return model_.get(); }
-  Numbers Read(const std::string& tensor) const {
-    return ReadNumbers((folder_ / "io.safetensors").string(), tensor);
-  }
-  fs::path output(const std::string& name) const { return output_ / name; }
-
- private:
-  fs::path folder_;
-  converter::TemporaryFolder output_;
-  ModelPtr model_;
 };
 
 // What a family's encoder takes, without the batch's dimension of 1.
@@ -94,28 +69,6 @@ class Source {
   std::vector<int32_t> ids_;
   std::vector<float> features_;
 };
-
-SessionPtr ChunkedSession(graft_model* model, uint32_t chunk) {
-  graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
-  options.threads = 1;
-  options.prefill_chunk = chunk;
-  options.context_tokens = 24;  // no position of the source is beyond it
-  graft_session* session = nullptr;
-  graft_error error = {};
-  REQUIRE(graft_session_create(model, &options, &session, &error) == GRAFT_OK);
-  return SessionPtr(session);
-}
-
-// Logits of the last of `ids`, appended to what the session holds.
-std::vector<float> Append(graft_session* session, const std::vector<int32_t>& ids, size_t from,
-                          size_t vocabulary) {
-  const float* logits = nullptr;
-  graft_error error = {};
-  const graft_status status =
-      graft_session_append(session, ids.data() + from, ids.size() - from, &logits, &error);
-  REQUIRE_MESSAGE(status == GRAFT_OK, std::string(error.message));
-  return {logits, logits + vocabulary};
-}
 
 // All logits of one forward.
 std::vector<float> ForwardLogits(const Family& family, graft_session* session) {
@@ -215,16 +168,19 @@ TEST_SUITE("e2e/encoder_decoders") {
       const double bound = kRelativeTolerance * LargestMagnitude(all.values);
       for (const uint32_t chunk : {1u, 5u}) {
         CAPTURE(chunk);
-        const SessionPtr session = ChunkedSession(family.model(), chunk);
+        const SessionPtr session = family.Session(chunk);
         source.SetIn(session.get());
-        CHECK(LargestDifference(Append(session.get(), ids, 0, vocabulary), expected) <= bound);
+        CHECK(LargestDifference(AppendedLogits(session.get(), ids, 0, vocabulary), expected) <=
+              bound);
         REQUIRE(graft_session_rewind(session.get(), 6, nullptr) == GRAFT_OK);
         source.SetIn(session.get());
         CHECK(graft_session_position(session.get()) == 6);
         REQUIRE(graft_session_trim(session.get(), nullptr) == GRAFT_OK);
-        CHECK(LargestDifference(Append(session.get(), ids, 6, vocabulary), expected) <= bound);
+        CHECK(LargestDifference(AppendedLogits(session.get(), ids, 6, vocabulary), expected) <=
+              bound);
         REQUIRE(graft_session_reset(session.get(), nullptr) == GRAFT_OK);
-        CHECK(LargestDifference(Append(session.get(), ids, 0, vocabulary), expected) <= bound);
+        CHECK(LargestDifference(AppendedLogits(session.get(), ids, 0, vocabulary), expected) <=
+              bound);
       }
     }
   }
@@ -236,21 +192,21 @@ TEST_SUITE("e2e/encoder_decoders") {
       const Source source(family);
       const std::vector<int32_t> ids = family.Read("decoder_input_ids").ids();
       const auto vocabulary = static_cast<size_t>(family.Read("logits").shape.back());
-      const SessionPtr first = ChunkedSession(family.model(), 5);
+      const SessionPtr first = family.Session(5);
       const std::string file = family.output("session").string();
       graft_error error = {};
       REQUIRE(graft_session_save(first.get(), file.c_str(), &error) == GRAFT_OK);  // of nothing
       source.SetIn(first.get());
       const std::vector<int32_t> begun(ids.begin(), ids.begin() + 7);
-      Append(first.get(), begun, 0, vocabulary);
+      AppendedLogits(first.get(), begun, 0, vocabulary);
       REQUIRE(graft_session_save(first.get(), file.c_str(), &error) == GRAFT_OK);
-      const std::vector<float> expected = Append(first.get(), ids, 7, vocabulary);
+      const std::vector<float> expected = AppendedLogits(first.get(), ids, 7, vocabulary);
 
-      const SessionPtr second = ChunkedSession(family.model(), 5);
+      const SessionPtr second = family.Session(5);
       REQUIRE_MESSAGE(graft_session_restore(second.get(), file.c_str(), &error) == GRAFT_OK,
                       std::string(error.message));
       CHECK(graft_session_position(second.get()) == 7);
-      CHECK(Append(second.get(), ids, 7, vocabulary) == expected);
+      CHECK(AppendedLogits(second.get(), ids, 7, vocabulary) == expected);
       source.SetIn(second.get());  // the one that is held
       CHECK(graft_session_position(second.get()) == ids.size());
 
@@ -259,7 +215,7 @@ TEST_SUITE("e2e/encoder_decoders") {
       shorter.shape[0] = 5;
       REQUIRE(graft_session_set_source(second.get(), &shorter, nullptr) == GRAFT_OK);
       CHECK(graft_session_position(second.get()) == 0);
-      CHECK(Append(second.get(), ids, 0, vocabulary) != expected);
+      CHECK(AppendedLogits(second.get(), ids, 0, vocabulary) != expected);
     }
   }
 
@@ -291,10 +247,10 @@ TEST_SUITE("e2e/encoder_decoders") {
   TEST_CASE("sources that a model does not take are refused, and what is held stays") {
     const Family family("t5");
     const Source source(family);
-    const SessionPtr session = ChunkedSession(family.model(), 5);
+    const SessionPtr session = family.Session(5);
     source.SetIn(session.get());
     const std::vector<int32_t> ids = family.Read("decoder_input_ids").ids();
-    Append(session.get(), ids, 0, 48);
+    AppendedLogits(session.get(), ids, 0, 48);
     const std::vector<int32_t> numbers(30, 5);
     const std::vector<int32_t> unknown = {3, 48};
     graft_tensor wrong = source.tensor();

@@ -14,8 +14,7 @@
 #include "runtime/session/picture_images.h"
 #include "schema/generated/model_generated.h"
 #include "tests/converter/lower/converted_file.h"
-#include "tests/e2e/reference.h"
-#include "tests/support/small_files.h"
+#include "tests/e2e/converted_model.h"
 
 namespace graft::test {
 namespace {
@@ -42,40 +41,21 @@ class PixelsByFormula {
 };
 
 // A model of the fixtures, and the three pictures of its conversation.
-class Family {
+class Family : public ConvertedModel {
  public:
   explicit Family(const std::string& name, const converter::StoredFormat& format = {})
-      : folder_(converter::TestData("pictures/" + name)),
-        pictures_{{61, 23}, {19, 88}, {40, 40}},
-        file_(output_ / "model.graft") {
-    const auto outcome = converter::ConvertModel({folder_, {}, format, file_});
-    REQUIRE_MESSAGE(outcome.ok(), outcome.status().message());
-    graft_model* model = nullptr;
-    graft_error error = {};
-    REQUIRE_MESSAGE(graft_model_open(file_.c_str(), nullptr, &model, &error) == GRAFT_OK,
-                    std::string(error.message));
-    model_.reset(model);
-    reference_ = std::move(converter::JsonDocument::Read(folder_ / "reference.json")).value();
+      : ConvertedModel(converter::TestData("pictures/" + name), format),
+        pictures_{{61, 23}, {19, 88}, {40, 40}} {
+    reference_ = std::move(converter::JsonDocument::Read(folder() / "reference.json")).value();
     for (const PixelsByFormula& pixels : pictures_) images.push_back(pixels.image());
   }
 
-  graft_model* model() const { return model_.get(); }
-  const std::filesystem::path& file() const { return file_; }
-  std::string saved() const { return (output_ / "saved").string(); }
+  std::filesystem::path file() const { return output("model.graft"); }
+  std::string saved() const { return output("saved").string(); }
   uint8_t* bytes(size_t picture) { return pictures_[picture].bytes(); }
-  Numbers Read(const std::string& tensor) const {
-    return ReadNumbers((folder_ / "io.safetensors").string(), tensor);
-  }
   std::string Text(const char* key) const { return reference_->root().GetString(key).value(); }
   SessionPtr NewSession(uint32_t chunk = 128) const {
-    graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
-    options.threads = 1;
-    options.prefill_chunk = chunk;
-    options.context_tokens = 256;
-    graft_session* session = nullptr;
-    graft_error error = {};
-    REQUIRE(graft_session_create(model(), &options, &session, &error) == GRAFT_OK);
-    return SessionPtr(session);
+    return ChunkedSession(model(), {.prefill_chunk = chunk, .context_tokens = 256});
   }
   void SetPictures(graft_session* session) const {
     graft_error error = {};
@@ -87,11 +67,7 @@ class Family {
   std::vector<graft_image> images;
 
  private:
-  std::filesystem::path folder_;
-  converter::TemporaryFolder output_;
   std::vector<PixelsByFormula> pictures_;
-  std::filesystem::path file_;
-  ModelPtr model_;
   std::unique_ptr<converter::JsonDocument> reference_;
 };
 

@@ -4,16 +4,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "tests/converter/lower/converted_file.h"
-#include "tests/e2e/reference.h"
-#include "tests/support/small_files.h"
+#include "tests/e2e/converted_model.h"
 #include "tests/support/some_of_all.h"
 
 namespace graft::test {
@@ -31,19 +28,9 @@ std::vector<std::string> StateFamilies() {
 // A family's fixture and a session on it.
 class Talk {
  public:
-  explicit Talk(const std::string& name) {
-    const std::filesystem::path folder = converter::TestData("decoders/" + name);
-    const auto outcome = converter::ConvertModel({folder, {}, {}, output_ / "model.graft"});
-    REQUIRE_MESSAGE(outcome.ok(), outcome.status().message());
-    graft_model* model = nullptr;
-    graft_error error = {};
-    const std::string file = (output_ / "model.graft").string();
-    REQUIRE_MESSAGE(graft_model_open(file.c_str(), nullptr, &model, &error) == GRAFT_OK,
-                    std::string(error.message));
-    model_.reset(model);
-    const std::string io = (folder / "io.safetensors").string();
-    ids_ = ReadNumbers(io, "input_ids").ids();
-    const Numbers logits = ReadNumbers(io, "logits");
+  explicit Talk(const std::string& name) : family_(converter::TestData("decoders/" + name)) {
+    ids_ = family_.Read("input_ids").ids();
+    const Numbers logits = family_.Read("logits");
     vocabulary_ = static_cast<size_t>(logits.shape.back());
     last_.assign(logits.values.end() - static_cast<ptrdiff_t>(vocabulary_), logits.values.end());
     bound_ = kRelativeTolerance * LargestMagnitude(logits.values);
@@ -51,32 +38,20 @@ class Talk {
 
   size_t vocabulary() const { return vocabulary_; }
   const std::vector<int32_t>& ids() const { return ids_; }
-  std::string file(const char* name) const { return (output_ / name).string(); }
+  std::string file(const char* name) const { return family_.output(name).string(); }
 
   SessionPtr Start(uint32_t chunk, uint32_t threads = 2) const {
-    graft_session_options options = GRAFT_SESSION_OPTIONS_INIT;
-    options.threads = threads;
-    options.prefill_chunk = chunk;
-    graft_session* session = nullptr;
-    graft_error error = {};
-    REQUIRE(graft_session_create(model_.get(), &options, &session, &error) == GRAFT_OK);
-    return SessionPtr(session);
+    return ChunkedSession(family_.model(), {.prefill_chunk = chunk, .threads = threads});
   }
 
   // Appends all from `from` on; the logits of the last must be transformers'.
   void CheckRest(graft_session* session, size_t from) const {
     CAPTURE(from);
-    const float* logits = nullptr;
-    graft_error error = {};
-    const graft_status status =
-        graft_session_append(session, ids_.data() + from, ids_.size() - from, &logits, &error);
-    REQUIRE_MESSAGE(status == GRAFT_OK, std::string(error.message));
-    CHECK(LargestDifference({logits, logits + vocabulary_}, last_) <= bound_);
+    CHECK(LargestDifference(AppendedLogits(session, ids_, from, vocabulary_), last_) <= bound_);
   }
 
  private:
-  converter::TemporaryFolder output_;
-  ModelPtr model_;
+  ConvertedModel family_;
   std::vector<int32_t> ids_;
   size_t vocabulary_ = 0;
   std::vector<double> last_;

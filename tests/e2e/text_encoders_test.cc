@@ -3,34 +3,22 @@
 // texts in one pass, each alone and in another order; and quantized they follow.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include <doctest/doctest.h>
 
-#include "tests/converter/lower/converted_file.h"
-#include "tests/e2e/reference.h"
-#include "tests/support/small_files.h"
+#include "tests/e2e/converted_model.h"
 #include "tests/support/some_of_all.h"
 
 namespace graft::test {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr size_t kEncoders = 19;
 // Of the largest value. Found: 2e-6.
 constexpr double kRelativeTolerance = 1e-4;
 
-std::vector<std::string> Encoders() {
-  std::vector<std::string> names;
-  for (const std::string& name : converter::NamesIn(converter::TestData("encoders"))) {
-    if (fs::is_directory(converter::TestData("encoders/" + name))) names.push_back(name);
-  }
-  REQUIRE(names.size() == kEncoders);
-  return names;
-}
+std::vector<std::string> Encoders() { return FixturesIn("encoders", kEncoders); }
 
 // The texts of a fixture, each with its ids and types, and what transformers computed of them.
 struct Text {
@@ -38,28 +26,16 @@ struct Text {
   size_t row = 0;  // in the fixture
 };
 
-class Encoder {
+class Encoder : public ConvertedModel {
  public:
   explicit Encoder(const std::string& name, const converter::StoredFormat& format = {})
-      : folder_(converter::TestData("encoders/" + name)) {
-    const fs::path file = output_ / "model.graft";
-    const auto outcome = converter::ConvertModel({folder_, {}, format, file});
-    REQUIRE_MESSAGE(outcome.ok(), outcome.status().message());
-    graft_model* model = nullptr;
-    graft_error error = {};
-    REQUIRE_MESSAGE(graft_model_open(file.c_str(), nullptr, &model, &error) == GRAFT_OK,
-                    std::string(error.message));
-    model_.reset(model);
-    session_ = NewSession(model);
-    has_types_ = HasTensor("token_type_ids");
-  }
+      : ConvertedModel(converter::TestData("encoders/" + name), format),
+        session_(NewSession(model())),
+        has_types_(HasTensor("token_type_ids")) {}
 
   bool HasTensor(const std::string& tensor) const {
-    return ReadFile((folder_ / "io.safetensors").string()).find('"' + tensor + '"') !=
+    return ReadFile((folder() / "io.safetensors").string()).find('"' + tensor + '"') !=
            std::string::npos;
-  }
-  Numbers Read(const std::string& tensor) const {
-    return ReadNumbers((folder_ / "io.safetensors").string(), tensor);
   }
 
   std::vector<Text> Texts() const {
@@ -149,9 +125,6 @@ class Encoder {
     return tensor;
   }
 
-  fs::path folder_;
-  converter::TemporaryFolder output_;
-  ModelPtr model_;
   SessionPtr session_;
   bool has_types_ = false;
 };
