@@ -10,7 +10,7 @@
 #include "converter/json/json.h"
 #include "converter/write/write_model.h"
 #include "schema/generated/model_generated.h"
-#include "schema/pack.h"
+#include "schema/packs/pack.h"
 
 namespace graft::converter {
 namespace {

@@ -48,17 +48,15 @@ class PackApplier {
     thread_local schema::PackWorkspace workspace;
     thread_local std::vector<uint8_t> made;
     const PackBlock& block = pack_.blocks()[index];
-    GRAFT_ASSIGN_OR_RETURN(std::span<const uint8_t> differences,
-                           pack_.ReadBlock(index, &workspace));
+    made.resize(block.result_bytes);
+    GRAFT_RETURN_IF_ERROR(pack_.MakeBlock(index, base_.file_bytes(), made.data(), &workspace));
+    std::span<const uint8_t> rest = made;
     for (uint32_t i = block.first_step; i < block.end_step; ++i) {
       const PackStep& step = pack_.steps()[i];
       if (step.block != index) continue;
       const auto size = static_cast<size_t>(step.bytes);
-      made.resize(size);
-      schema::AddDifferences(step.unit, schema::BaseBytesOf(step, base_.file_bytes()),
-                             differences.first(size), made.data());
-      differences = differences.subspan(size);
-      GRAFT_RETURN_IF_ERROR(file_->WriteAt(step.offset, made));
+      GRAFT_RETURN_IF_ERROR(file_->WriteAt(step.offset, rest.first(size)));
+      rest = rest.subspan(size);
       Did(size);
     }
     return OkStatus();

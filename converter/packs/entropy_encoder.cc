@@ -5,7 +5,8 @@
 #include <array>
 #include <cstddef>
 
-#include "schema/entropy_decoder.h"
+#include "converter/packs/sparse_encoder.h"
+#include "schema/packs/entropy_decoder.h"
 
 namespace graft::converter {
 namespace {
@@ -63,9 +64,7 @@ void PutStates(std::span<const uint8_t> symbols, const std::array<uint32_t, 256>
   coded->insert(coded->end(), words.rbegin(), words.rend());
 }
 
-}  // namespace
-
-void EncodeBytes(std::span<const uint8_t> symbols, std::vector<uint8_t>* coded) {
+void EncodeDense(std::span<const uint8_t> symbols, std::vector<uint8_t>* coded) {
   const size_t begin = coded->size();
   Counts counts{};
   for (const uint8_t symbol : symbols) ++counts[symbol];
@@ -90,6 +89,27 @@ void EncodeBytes(std::span<const uint8_t> symbols, std::vector<uint8_t>* coded) 
   }
   coded->push_back(static_cast<uint8_t>(CodedMode::kStored));
   coded->insert(coded->end(), symbols.begin(), symbols.end());
+}
+
+// Decoding a sparse byte takes as long as decoding so many others.
+constexpr size_t kBytesForSparse = 2;
+
+bool IsMostlyZeros(std::span<const uint8_t> symbols) {
+  const auto zeros = static_cast<size_t>(std::count(symbols.begin(), symbols.end(), 0));
+  return (symbols.size() - zeros) * kBytesForSparse <= symbols.size() && zeros < symbols.size();
+}
+
+}  // namespace
+
+void EncodeBytes(std::span<const uint8_t> symbols, std::vector<uint8_t>* coded) {
+  std::vector<uint8_t> dense;
+  EncodeDense(symbols, &dense);
+  std::vector<uint8_t> sparse;
+  if (IsMostlyZeros(symbols)) EncodeSparse(symbols, &sparse);
+  // What is decoded sooner may be a little larger.
+  const bool is_sparse = !sparse.empty() && sparse.size() <= dense.size() + dense.size() / 32;
+  const std::vector<uint8_t>& better = is_sparse ? sparse : dense;
+  coded->insert(coded->end(), better.begin(), better.end());
 }
 
 void PutNumber(uint64_t number, std::vector<uint8_t>* out) {

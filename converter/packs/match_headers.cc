@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "schema/pack.h"
+#include "schema/packs/pack.h"
 
 namespace graft::converter {
 namespace {

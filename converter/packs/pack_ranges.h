@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "converter/packs/match_headers.h"
-#include "schema/pack.h"
+#include "schema/packs/pack.h"
 #include "schema/verify.h"
 
 namespace graft::converter {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "schema/pack.h"
+#include "schema/packs/pack.h"
 #include "schema/result.h"
 #include "schema/verify.h"
 

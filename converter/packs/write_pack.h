@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <functional>
 
-#include "schema/pack.h"
+#include "schema/packs/pack.h"
 #include "schema/result.h"
 #include "schema/verify.h"
 

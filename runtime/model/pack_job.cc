@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/model/pack_job.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <vector>
@@ -45,9 +46,10 @@ class PackJob {
   }
 
   Status Run(unsigned threads) {
-    return RunTasks(threads, tasks_.size(), [this](size_t index, unsigned) {
+    rooms_.resize(std::max(threads, 1u));
+    return RunTasks(threads, tasks_.size(), [this](size_t index, unsigned worker) {
       const Task& task = tasks_[index];
-      if (task.kind == Task::Kind::kPack) return Pack(task.index);
+      if (task.kind == Task::Kind::kPack) return Pack(task.index, worker);
       return Check(*tensors_.Get(task.index), task.index);
     });
   }
@@ -70,14 +72,29 @@ class PackJob {
     }
   }
 
-  Status Load(std::span<const uint8_t> bytes) const {
-    return bytes.empty() ? OkStatus() : source_.Load(OffsetOf(bytes.data()), bytes.size());
+  Status LoadNumbers(const fb::Tensor& tensor) const {
+    return Load(tensor, model_.tensor_bytes(tensor).data);
+  }
+
+  Status LoadScales(const fb::Tensor& tensor) const {
+    return Load(tensor, model_.tensor_bytes(tensor).scales);
+  }
+
+  Status Load(const fb::Tensor& tensor, std::span<const uint8_t> bytes) const {
+    if (bytes.empty()) return OkStatus();
+    return Named(tensor, source_.Load(OffsetOf(bytes.data()), bytes.size()));
+  }
+
+  // What a source says of its bytes does not know whose they are.
+  static Status Named(const fb::Tensor& tensor, const Status& status) {
+    if (status.ok()) return status;
+    return status.WithContext("tensor " + tensor.name()->str());
   }
 
   Status Check(const fb::Tensor& tensor, uint32_t index) {
     const schema::TensorBytes bytes = model_.tensor_bytes(tensor);
-    GRAFT_RETURN_IF_ERROR(Load(bytes.data));
-    GRAFT_RETURN_IF_ERROR(Load(bytes.scales));
+    GRAFT_RETURN_IF_ERROR(LoadNumbers(tensor));
+    GRAFT_RETURN_IF_ERROR(LoadScales(tensor));
     source_.WillRead(OffsetOf(bytes.data.data()), bytes.data.size());
     const schema::Hash128 hash = schema::ContentHash(bytes.data, bytes.scales);
     const fb::Hash128* stored = tensor.content_hash();
@@ -90,25 +107,28 @@ class PackJob {
     return OkStatus();
   }
 
-  Status Pack(uint32_t index) {
+  Status Pack(uint32_t index, unsigned worker) {
     const PackedSlice& slice = layout_.slices[index];
     const PackedEntry& entry = layout_.entries[slice.entry];
     const fb::Tensor& tensor = *tensors_.Get(static_cast<uint32_t>(entry.source.weight));
     const size_t first_row = slice.matrix * entry.weights.out_features;
-    const StoredMatrix matrix =
-        RowsOf(MatrixOf(model_, tensor), first_row, entry.weights.out_features);
+    StoredMatrix rows =
+        RowsOf(MatrixOf(model_, tensor), first_row + slice.begin, slice.end - slice.begin);
     const float* bias = nullptr;
     if (entry.source.bias >= 0) {
       const fb::Tensor& stored = *tensors_.Get(static_cast<uint32_t>(entry.source.bias));
-      GRAFT_RETURN_IF_ERROR(Load(model_.tensor_bytes(stored).data));
-      bias = reinterpret_cast<const float*>(model_.tensor_bytes(stored).data.data()) + first_row;
+      GRAFT_RETURN_IF_ERROR(LoadNumbers(stored));
+      bias = reinterpret_cast<const float*>(model_.tensor_bytes(stored).data.data()) + first_row +
+             slice.begin;
     }
-    const uint64_t offset = OffsetOf(matrix.data + slice.begin * matrix.row_bytes());
-    const uint64_t size = (slice.end - slice.begin) * matrix.row_bytes();
+    const uint64_t offset = OffsetOf(rows.data);
+    const uint64_t size = rows.rows * rows.row_bytes();
     source_.WillRead(offset, size);
-    GRAFT_RETURN_IF_ERROR(source_.Load(offset, size));
-    GRAFT_RETURN_IF_ERROR(Load(model_.tensor_bytes(tensor).scales));
-    GRAFT_RETURN_IF_ERROR(PackRows(tensor.name()->c_str(), entry.weights, matrix, bias, slice.begin,
+    const Result<const uint8_t*> numbers = source_.ReadOnce(offset, size, &rooms_[worker]);
+    GRAFT_RETURN_IF_ERROR(Named(tensor, numbers.status()));
+    rows.data = *numbers;
+    GRAFT_RETURN_IF_ERROR(LoadScales(tensor));
+    GRAFT_RETURN_IF_ERROR(PackRows(tensor.name()->c_str(), entry.weights, rows, bias, slice.begin,
                                    slice.end,
                                    slots_[slice.entry]->memory() + (slice.offset - entry.offset)));
     // At once, so that never much more than one copy is in memory. Pages shared with a neighbour
@@ -127,6 +147,7 @@ class PackJob {
   // How many tasks still read each tensor.
   const std::unique_ptr<std::atomic<uint32_t>[]> readers_;
   std::vector<Task> tasks_;
+  std::vector<std::vector<uint8_t>> rooms_;  // of threads, for what a source makes to be read once
 };
 
 }  // namespace

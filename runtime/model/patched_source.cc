@@ -135,7 +135,7 @@ Status PatchedSource::Make(uint32_t index, State state) const {
   const Unit& unit = units_[index];
   if (before == kAbsent) {
     if (unit.block != kNoBlock) {
-      GRAFT_RETURN_IF_ERROR(MakeBlock(unit));
+      GRAFT_RETURN_IF_ERROR(MakeBlock(unit, memory_.data() + unit.range.begin));
     } else {
       const uint64_t size = unit.range.end - unit.range.begin;
       std::memcpy(memory_.data() + unit.range.begin, base_->bytes().data() + unit.base_offset,
@@ -152,9 +152,9 @@ Status PatchedSource::Make(uint32_t index, State state) const {
   return OkStatus();
 }
 
-Status PatchedSource::MakeBlock(const Unit& unit) const {
+Status PatchedSource::MakeBlock(const Unit& unit, uint8_t* run) const {
   // Fresh memory for each block would be cleared by the system each time.
-  std::unique_ptr<schema::PackWorkspace> workspace;
+  std::unique_ptr<Workspace> workspace;
   {
     const std::lock_guard<std::mutex> lock(spare_mutex_);
     if (!spare_.empty()) {
@@ -162,28 +162,74 @@ Status PatchedSource::MakeBlock(const Unit& unit) const {
       spare_.pop_back();
     }
   }
-  if (workspace == nullptr) workspace = std::make_unique<schema::PackWorkspace>();
-  GRAFT_RETURN_IF_ERROR(MakeBlock(unit, workspace.get()));
+  if (workspace == nullptr) workspace = std::make_unique<Workspace>();
+  GRAFT_RETURN_IF_ERROR(MakeBlock(unit, run, workspace.get()));
   const std::lock_guard<std::mutex> lock(spare_mutex_);
   spare_.push_back(std::move(workspace));
   return OkStatus();
 }
 
-Status PatchedSource::MakeBlock(const Unit& unit, schema::PackWorkspace* workspace) const {
+// `run` takes the bytes of a block that is one; others go to where they belong.
+Status PatchedSource::MakeBlock(const Unit& unit, uint8_t* run, Workspace* workspace) const {
   const PackBlock& block = pack_.blocks()[unit.block];
-  GRAFT_ASSIGN_OR_RETURN(std::span<const uint8_t> differences,
-                         pack_.ReadBlock(unit.block, workspace));
+  if (!unit.is_run) {
+    workspace->scattered.resize(block.result_bytes);
+    run = workspace->scattered.data();
+  }
+  GRAFT_RETURN_IF_ERROR(pack_.MakeBlock(unit.block, base_->bytes(), run, &workspace->decoding));
   pack_source_->Release(block.coded_offset, block.coded_bytes);
   for (uint32_t i = block.first_step; i < block.end_step; ++i) {
     const PackStep& step = pack_.steps()[i];
     if (step.block != unit.block) continue;
-    schema::AddDifferences(step.unit, schema::BaseBytesOf(step, base_->bytes()),
-                           differences.first(static_cast<size_t>(step.bytes)),
-                           memory_.data() + step.offset);
-    differences = differences.subspan(static_cast<size_t>(step.bytes));
+    if (!unit.is_run) {
+      std::memcpy(memory_.data() + step.offset, run, static_cast<size_t>(step.bytes));
+      run += step.bytes;
+    }
     if (step.base_offset != kZeros) base_->Release(step.base_offset, step.bytes);
   }
   return OkStatus();
+}
+
+// Pages that hold bytes for no longer than a matrix is packed would be cleared by the system before.
+Result<const uint8_t*> PatchedSource::ReadOnce(uint64_t offset, uint64_t size,
+                                               std::vector<uint8_t>* room) const {
+  const auto is_made_here = [&](uint32_t index) {
+    const Unit& unit = units_[index];
+    return unit.block != kNoBlock && unit.is_run && unit.range.begin >= offset &&
+           unit.range.end <= offset + size &&
+           states_[index].load(std::memory_order_acquire) == kAbsent;
+  };
+  bool is_any_made_here = false;
+  Status status;
+  VisitUnits(offset, size, [&](uint32_t unit) {
+    if (is_made_here(unit)) {
+      is_any_made_here = true;
+    } else if (states_[unit].load(std::memory_order_acquire) == kAbsent) {
+      status = Make(unit, kThere);
+    }
+    return status.ok();
+  });
+  GRAFT_RETURN_IF_ERROR(status);
+  const uint8_t* const there = memory_.data() + offset;
+  if (!is_any_made_here) return there;
+  room->resize(static_cast<size_t>(size));
+  uint64_t end = offset;  // of what is in the room
+  const auto copy_until = [&](uint64_t until) {
+    if (until > end)
+      std::memcpy(room->data() + (end - offset), there + (end - offset), until - end);
+    end = std::max(end, until);
+  };
+  VisitUnits(offset, size, [&](uint32_t index) {
+    if (!is_made_here(index)) return true;
+    const Unit& unit = units_[index];
+    copy_until(unit.range.begin);
+    status = MakeBlock(unit, room->data() + (unit.range.begin - offset));
+    end = unit.range.end;
+    return status.ok();
+  });
+  GRAFT_RETURN_IF_ERROR(status);
+  copy_until(offset + size);
+  return room->data();
 }
 
 ByteOrigin PatchedSource::OriginOf(uint64_t offset, uint64_t size) const {

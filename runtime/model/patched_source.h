@@ -14,7 +14,7 @@
 
 #include "runtime/base/page_memory.h"
 #include "runtime/platform/data_source.h"
-#include "schema/pack.h"
+#include "schema/packs/pack.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
@@ -33,6 +33,8 @@ class PatchedSource final : public DataSource {
   void Release(uint64_t offset, uint64_t size) const override;
   void WillRead(uint64_t offset, uint64_t size) const override;
   Status Load(uint64_t offset, uint64_t size) const override;
+  Result<const uint8_t*> ReadOnce(uint64_t offset, uint64_t size,
+                                  std::vector<uint8_t>* room) const override;
   Status Keep(uint64_t offset, uint64_t size) const override;
   void Drop(uint64_t offset, uint64_t size) const override;
   void Settle() const override;
@@ -59,6 +61,11 @@ class PatchedSource final : public DataSource {
     Range range;
     uint32_t unit;
   };
+  /// What making a block takes beside the result.
+  struct Workspace {
+    schema::PackWorkspace decoding;
+    std::vector<uint8_t> scattered;  // the bytes of a block that is no run
+  };
   enum State : uint8_t { kAbsent = 0, kThere = 1, kKept = 2 };
 
   PatchedSource(std::shared_ptr<const DataSource> base, std::unique_ptr<DataSource> pack,
@@ -69,8 +76,8 @@ class PatchedSource final : public DataSource {
   Status LoadHeader();
   Status LoadAs(State state, uint64_t offset, uint64_t size) const;
   Status Make(uint32_t unit, State state) const;
-  Status MakeBlock(const Unit& unit) const;
-  Status MakeBlock(const Unit& unit, schema::PackWorkspace* workspace) const;
+  Status MakeBlock(const Unit& unit, uint8_t* run) const;
+  Status MakeBlock(const Unit& unit, uint8_t* run, Workspace* workspace) const;
   template <typename Visit>
   void VisitUnits(uint64_t offset, uint64_t size, const Visit& visit) const;
 
@@ -83,8 +90,8 @@ class PatchedSource final : public DataSource {
   std::vector<Piece> pieces_;                       // ascending, apart from each other
   std::unique_ptr<std::atomic<uint8_t>[]> states_;  // of units
   mutable std::mutex spare_mutex_;
-  mutable std::vector<std::unique_ptr<schema::PackWorkspace>> spare_;  // of threads that loaded
-  mutable std::array<std::mutex, 16> mutexes_;                         // of units, by their numbers
+  mutable std::vector<std::unique_ptr<Workspace>> spare_;  // of threads that loaded
+  mutable std::array<std::mutex, 16> mutexes_;             // of units, by their numbers
   mutable std::atomic<uint64_t> kept_bytes_{0};
 };
 

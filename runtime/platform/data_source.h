@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "schema/result.h"
 
@@ -38,7 +39,15 @@ class DataSource {
   /// Before that they read as zeros there. Any thread.
   /// Errors   kCorrupt, kOutOfMemory.
   virtual Status Load(uint64_t, uint64_t) const { return OkStatus(); }
-  /// The same for good: Drop leaves these bytes alone.
+  /// The bytes of [offset, offset + size), to be read once: where they lie, or made in `room`,
+  /// which is cheaper than to load and drop them. Any thread.
+  /// Errors   kCorrupt, kOutOfMemory.
+  virtual Result<const uint8_t*> ReadOnce(uint64_t offset, uint64_t size,
+                                          std::vector<uint8_t>*) const {
+    GRAFT_RETURN_IF_ERROR(Load(offset, size));
+    return bytes().data() + offset;
+  }
+  /// Loads for good: Drop leaves these bytes alone.
   virtual Status Keep(uint64_t, uint64_t) const { return OkStatus(); }
   /// Says that nobody reads [offset, offset + size) until it is loaded again.
   virtual void Drop(uint64_t offset, uint64_t size) const { Release(offset, size); }

@@ -29,23 +29,23 @@ Status ReadKernels(const char* name, const LinearWeights& weights, const StoredM
   return OkStatus();
 }
 
-// Rows [begin, end) as floats, if that is what is packed of them; else leaves *widened alone.
+// The rows as floats, if that is what is packed of them; else leaves *widened alone.
 Status Widen(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
-             size_t begin, size_t end, std::unique_ptr<float[]>* widened) {
+             std::unique_ptr<float[]>* widened) {
   const bool is_convolution = weights.convolution.groups != 0;
   if (!is_convolution && weights.format != WeightFormat::kFloat16 &&
       weights.format != WeightFormat::kBFloat16) {
     return OkStatus();
   }
-  widened->reset(new (std::nothrow) float[(end - begin) * matrix.width]);
+  widened->reset(new (std::nothrow) float[matrix.rows * matrix.width]);
   if (!*widened) {
     return Error(StatusCode::kOutOfMemory,
                  "tensor %.200s: cannot allocate %zu floats to widen %zu rows", name,
-                 (end - begin) * matrix.width, end - begin);
+                 matrix.rows * matrix.width, matrix.rows);
   }
   if (is_convolution) return ReadKernels(name, weights, matrix, widened->get());
-  for (size_t row = begin; row < end; ++row)
-    ReadRow(matrix, row, 1.0f, widened->get() + (row - begin) * matrix.width);
+  for (size_t row = 0; row < matrix.rows; ++row)
+    ReadRow(matrix, row, 1.0f, widened->get() + row * matrix.width);
   return OkStatus();
 }
 
@@ -54,8 +54,8 @@ Status Widen(const char* name, const LinearWeights& weights, const StoredMatrix&
 Status PackRows(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,
                 const float* bias, size_t begin, size_t end, uint8_t* packed) {
   RowSource source;
-  source.data = matrix.data + begin * matrix.row_bytes();
-  source.bias = bias == nullptr ? nullptr : bias + begin;
+  source.data = matrix.data;
+  source.bias = bias;
   switch (weights.format) {
     case WeightFormat::kFloat32:
     case WeightFormat::kFloat16:
@@ -63,23 +63,18 @@ Status PackRows(const char* name, const LinearWeights& weights, const StoredMatr
       break;
     case WeightFormat::kInt8Channel:
     case WeightFormat::kInt4Channel:
-      source.scales = matrix.scales + begin * sizeof(float);
-      break;
     case WeightFormat::kInt4Block:
-      source.scales = matrix.scales + begin * (matrix.width / matrix.block_size) * sizeof(uint16_t);
+      source.scales = matrix.scales;
       break;
   }
   std::unique_ptr<float[]> widened;
-  GRAFT_RETURN_IF_ERROR(Widen(name, weights, matrix, begin, end, &widened));
+  GRAFT_RETURN_IF_ERROR(Widen(name, weights, matrix, &widened));
   if (widened) source.data = widened.get();
   const uint64_t capacity = PackedRangeOf(weights, begin, end).bytes;
   if (const BlockTile& tile = weights.block_tile; tile.rows != 0) {
-    const BlockRows rows = {matrix.data + begin * matrix.row_bytes(),
-                            static_cast<const uint16_t*>(source.scales),
-                            source.bias,
-                            end - begin,
-                            matrix.width,
-                            matrix.block_size};
+    const BlockRows rows = {matrix.data,  static_cast<const uint16_t*>(source.scales),
+                            source.bias,  end - begin,
+                            matrix.width, matrix.block_size};
     // Other scales are left to XNNPACK, which refuses those that are not positive and normal.
     if (CanPackScales(rows)) {
       const size_t tiles = (rows.rows + tile.rows - 1) / tile.rows;

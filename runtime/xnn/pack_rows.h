@@ -11,8 +11,8 @@
 
 namespace graft::runtime {
 
-/// Packs output rows [begin, end) of `matrix` into the bytes of their PackedRange, which start at
-/// `packed`. bias [out_features] or null. f16 and bf16 become f32.
+/// Packs `matrix`, output rows [begin, end) of a weight, into the bytes of their PackedRange, which
+/// start at `packed`. bias [end - begin] or null. f16 and bf16 become f32.
 /// Errors   kUnsupported, kOutOfMemory, kCorrupt (a scale that is not positive and normal), naming
 ///          the tensor.
 Status PackRows(const char* name, const LinearWeights& weights, const StoredMatrix& matrix,

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/packs/entropy_encoder.h"
 #include "converter/sign/file_digests.h"
 #include "converter/sign/keys.h"
 #include "tests/fuzz/support/fuzz_models.h"
@@ -168,6 +169,36 @@ void AddReplies(Seeds& seeds) {
   }
 }
 
+// The size of the result and of the blocks, blocks, index: one block, which begins with the base's
+// bytes from 4,096 on. And its coded bytes alone.
+void AddPacks(Seeds& seeds) {
+  for (const uint8_t unit : {1, 2, 3, 4}) {
+    for (const size_t apart : {2, 3, 40, 5000}) {
+      const size_t planes = unit > 2 ? 2 * (unit - size_t{2}) : 1;
+      std::vector<uint8_t> plane(8192 / planes);
+      for (size_t i = apart / 2; i < plane.size(); i += apart)
+        plane[i] = static_cast<uint8_t>(1 + i % 7);
+      std::vector<uint8_t> coded;
+      graft::converter::EncodeBytes(plane, &coded);
+      seeds.Add("pack", {reinterpret_cast<const char*>(coded.data()), coded.size()});
+      std::vector<uint8_t> block;
+      for (size_t i = 0; i < planes; ++i) {
+        graft::converter::PutNumber(coded.size(), &block);
+        block.insert(block.end(), coded.begin(), coded.end());
+      }
+      std::vector<uint8_t> index = {1, static_cast<uint8_t>(unit | 16)};
+      graft::converter::PutNumber(8192, &index);
+      graft::converter::PutSigned(4096, &index);
+      graft::converter::PutNumber(block.size(), &index);
+      index.resize(index.size() + 8);  // a checksum
+      std::string seed = {0, 0x20, 0, static_cast<char>(block.size() & 0xFF),
+                          static_cast<char>(block.size() >> 8)};
+      seed.append(block.begin(), block.end()).append(index.begin(), index.end());
+      seeds.Add("pack", seed);
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -188,6 +219,7 @@ int main(int argc, char** argv) {
             std::string_view("\1\0\1\2\2\4\5\6\7\1\2\3\1\1\1\2\2\4\1\1\1\0\1\1", 24));
   seeds.Add("forward_inputs", std::string_view("\0\0\1\1\3\5\6\7", 8));
   seeds.Add("forward_inputs", std::string_view("\4\6\0\3\3\6\4\1\2\3", 10));
+  AddPacks(seeds);
   seeds.Add("packed_weights", std::string_view("\x10\0\0\1\xff", 5));
   seeds.Add("packed_weights", std::string_view("\0\x40\0\0", 4));
   return 0;

@@ -5,10 +5,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <vector>
 
-#include "schema/entropy_decoder.h"
+#include "schema/packs/entropy_decoder.h"
+#include "schema/packs/sparse_bytes.h"
 #include "schema/verify.h"
 #include "tests/support/model_builder.h"
 #include "tests/support/sealed_pack.h"
@@ -56,10 +58,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     (void)Unpack(pack, model);
   }
 
-  schema::EntropyDecoder decoder;
+  static schema::EntropyDecoder decoder;
+  static schema::SparseDecoder sparse_decoder;
   std::array<uint8_t, 1000> out;
   for (const size_t count : {size_t{0}, size_t{1}, size_t{7}, out.size()}) {
     (void)decoder.Decode({data, size}, std::span(out).first(count));
+    if (!schema::IsSparse({data, size})) continue;
+    const auto sparse = sparse_decoder.Decode({data, size}, count);
+    if (!sparse.ok()) continue;
+    // What is not refused lies within the run, in order.
+    uint32_t next = 0;
+    for (size_t i = 0; i < sparse->places.size(); ++i) {
+      if (sparse->places[i] < next || sparse->places[i] >= count || sparse->values[i] == 0) abort();
+      next = sparse->places[i] + 1;
+    }
   }
   return 0;
 }

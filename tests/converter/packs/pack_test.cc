@@ -11,6 +11,7 @@
 #include "converter/packs/write_pack.h"
 #include "schema/verify.h"
 #include "tests/support/model_builder.h"
+#include "tests/support/plain_pack.h"
 #include "tests/support/sealed_pack.h"
 #include "tests/support/small_files.h"
 
@@ -260,6 +261,31 @@ TEST_SUITE("converter/packs") {
     const auto opened = schema::Pack::Open(pack, *model);
     REQUIRE_FALSE(opened.ok());
     CHECK(std::string(opened.status().message()).find("allows") != std::string::npos);
+  }
+
+  TEST_CASE("packs of version 1 are read, and have no sparse bytes; later versions are not read") {
+    const AlignedBytes base = Make({});
+    const auto model = schema::Verify(base.span());
+    const AlignedBytes result = Make({fb::TensorFormat::Int4Block, 64, 5, 0});
+    const std::vector<uint8_t> wanted(result.span().begin(), result.span().end());
+    for (const uint32_t version : {1u, 2u}) {
+      const auto made =
+          test::Unpack(test::PlainPack(base.span(), result.span(), 512, version), *model);
+      REQUIRE_MESSAGE(made.ok(), std::string(made.status().message()));
+      CHECK(*made == wanted);
+    }
+    const auto refusal = [&](std::vector<uint8_t> pack, uint8_t version) {
+      pack[8] = version;
+      test::SealPack(pack);
+      const auto made = test::Unpack(pack, *model);
+      return made.ok() ? "none" : std::string(made.status().message());
+    };
+    const Packed packed = CheckedPack(base, result);
+    CHECK(packed.bytes[8] == 2);
+    CHECK(refusal(packed.bytes, 1).find("is sparse, which packs of its version are not") !=
+          std::string::npos);
+    CHECK(refusal(packed.bytes, 3).find("reads versions 1 to 2") != std::string::npos);
+    CHECK(refusal(packed.bytes, 0).find("reads versions 1 to 2") != std::string::npos);
   }
 
   TEST_CASE("bytes that moved are found where they were") {

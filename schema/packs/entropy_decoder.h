@@ -24,6 +24,7 @@ enum class CodedMode : uint8_t {
   kStored = 0,    ///< the bytes themselves
   kConstant = 1,  ///< one byte, which all are
   kCoded = 2,     ///< a table, four states, words of 16 bits
+  kSparse = 3,    ///< sparse_bytes.h reads them
 };
 
 /// The tables of one run of coded bytes; it stays allocated from run to run.
@@ -32,7 +33,7 @@ class EntropyDecoder {
   EntropyDecoder();
 
   /// Fills `out` with exactly the bytes that `coded` stands for.
-  /// Errors   kCorrupt: it stands for something else. `out` is then unspecified.
+  /// Errors   kCorrupt: it stands for something else, or is sparse. `out` is then unspecified.
   /// Cost     linear in both sizes; allocates nothing.
   Status Decode(std::span<const uint8_t> coded, std::span<uint8_t> out);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "schema/pack.h"
+#include "schema/packs/pack.h"
 
 #include <cinttypes>
 #include <cstring>
@@ -45,12 +45,13 @@ Result<PackPreamble> DecodePreamble(std::span<const uint8_t> bytes) {
   if (Checksum64(bytes.first(120)) != GetU64(&bytes[120])) {
     return Error(StatusCode::kCorrupt, "the pack's preamble does not have its checksum");
   }
-  if (GetU32(&bytes[8]) != kPackVersion) {
-    return Error(StatusCode::kUnsupportedVersion,
-                 "pack of version %" PRIu32 "; this build reads version %" PRIu32,
-                 GetU32(&bytes[8]), kPackVersion);
-  }
   PackPreamble preamble;
+  preamble.version = GetU32(&bytes[8]);
+  if (preamble.version < kOldestPackVersion || preamble.version > kPackVersion) {
+    return Error(StatusCode::kUnsupportedVersion,
+                 "pack of version %" PRIu32 "; this build reads versions %" PRIu32 " to %" PRIu32,
+                 preamble.version, kOldestPackVersion, kPackVersion);
+  }
   preamble.pack_bytes = GetU64(&bytes[16]);
   preamble.base_bytes = GetU64(&bytes[24]);
   preamble.base_identity = GetHash(&bytes[32]);
@@ -63,7 +64,7 @@ Result<PackPreamble> DecodePreamble(std::span<const uint8_t> bytes) {
   if (GetU32(&bytes[12]) != kPackPreambleBytes || GetU64(&bytes[112]) != 0) {
     return Error(StatusCode::kCorrupt,
                  "the pack's preamble has bytes that version %" PRIu32 " does not allow",
-                 kPackVersion);
+                 preamble.version);
   }
   if (preamble.pack_bytes != bytes.size()) {
     return Error(StatusCode::kCorrupt, "pack is %zu bytes, its preamble says %" PRIu64,
@@ -84,44 +85,12 @@ Status IndexError(size_t step, const char* what) {
   return Error(StatusCode::kCorrupt, "step %zu of the pack %s", step, what);
 }
 
-template <typename Number>
-void AddNumbers(std::span<const uint8_t> base, std::span<const uint8_t> differences, uint8_t* out) {
-  for (size_t i = 0; i + sizeof(Number) <= differences.size(); i += sizeof(Number)) {
-    Number a;
-    Number b;
-    std::memcpy(&a, base.data() + i, sizeof(Number));
-    std::memcpy(&b, differences.data() + i, sizeof(Number));
-    a = static_cast<Number>(a + b);
-    std::memcpy(out + i, &a, sizeof(Number));
-  }
-}
-
-// Eight bytes at a time: the upper bit of each nibble is added apart, so that nothing is carried
-// into the next one.
-void AddNibbles(std::span<const uint8_t> base, std::span<const uint8_t> differences, uint8_t* out) {
-  constexpr uint64_t kUpperBits = 0x8888888888888888;
-  size_t i = 0;
-  for (; i + sizeof(uint64_t) <= differences.size(); i += sizeof(uint64_t)) {
-    uint64_t a;
-    uint64_t b;
-    std::memcpy(&a, base.data() + i, sizeof(a));
-    std::memcpy(&b, differences.data() + i, sizeof(b));
-    a = ((a & ~kUpperBits) + (b & ~kUpperBits)) ^ ((a ^ b) & kUpperBits);
-    std::memcpy(out + i, &a, sizeof(a));
-  }
-  for (; i < differences.size(); ++i) {
-    const unsigned a = base[i];
-    const unsigned b = differences[i];
-    out[i] = static_cast<uint8_t>(((a & 0x77) + (b & 0x77)) ^ ((a ^ b) & 0x88));
-  }
-}
-
 }  // namespace
 
 std::array<uint8_t, kPackPreambleBytes> EncodePackPreamble(const PackPreamble& preamble) {
   std::array<uint8_t, kPackPreambleBytes> bytes{};
   std::memcpy(bytes.data(), kPackMagic.data(), kPackMagic.size());
-  PutU32(&bytes[8], kPackVersion);
+  PutU32(&bytes[8], preamble.version);
   PutU32(&bytes[12], static_cast<uint32_t>(kPackPreambleBytes));
   PutU64(&bytes[16], preamble.pack_bytes);
   PutU64(&bytes[24], preamble.base_bytes);
@@ -257,56 +226,6 @@ Status Pack::CheckTotals() const {
                  preamble_.index_offset);
   }
   return OkStatus();
-}
-
-Result<std::span<const uint8_t>> Pack::ReadBlock(size_t index, PackWorkspace* workspace) const {
-  const PackBlock& block = blocks_[index];
-  std::span<const uint8_t> coded = bytes_.subspan(block.coded_offset, block.coded_bytes);
-  if (Checksum64(coded) != block.checksum) {
-    return Error(StatusCode::kCorrupt, "block %zu of the pack does not have its checksum", index);
-  }
-  const size_t planes = PlanesOf(block.unit);
-  const size_t units = block.result_bytes / planes;
-  workspace->differences.resize(block.result_bytes);
-  workspace->plane.resize(planes == 1 ? 0 : units);
-  for (size_t plane = 0; plane < planes; ++plane) {
-    std::span<uint8_t> out(planes == 1 ? workspace->differences : workspace->plane);
-    uint64_t size = 0;
-    if (!TakeNumber(&coded, &size) || size > coded.size()) {
-      return Error(StatusCode::kCorrupt, "block %zu of the pack ends early", index);
-    }
-    Status status = workspace->decoder.Decode(coded.first(static_cast<size_t>(size)), out);
-    if (!status.ok()) {
-      return Error(status.code(), "block %zu of the pack: %.200s", index,
-                   std::string(status.message()).c_str());
-    }
-    coded = coded.subspan(static_cast<size_t>(size));
-    if (planes == 1) continue;
-    uint8_t* to = workspace->differences.data() + plane;
-    for (size_t i = 0; i < units; ++i) to[i * planes] = out[i];
-  }
-  if (coded.empty()) return std::span<const uint8_t>(workspace->differences);
-  return Error(StatusCode::kCorrupt, "block %zu of the pack is longer than it says", index);
-}
-
-void AddDifferences(PackUnit unit, std::span<const uint8_t> base,
-                    std::span<const uint8_t> differences, uint8_t* out) {
-  if (base.empty()) {
-    if (out != differences.data()) std::memmove(out, differences.data(), differences.size());
-    return;
-  }
-  switch (unit) {
-    case PackUnit::kNone:
-      break;
-    case PackUnit::kNibbles:
-      return AddNibbles(base, differences, out);
-    case PackUnit::kBytes:
-      return AddNumbers<uint8_t>(base, differences, out);
-    case PackUnit::kPairs:
-      return AddNumbers<uint16_t>(base, differences, out);
-    case PackUnit::kQuads:
-      return AddNumbers<uint32_t>(base, differences, out);
-  }
 }
 
 }  // namespace graft::schema

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "schema/entropy_decoder.h"
+#include "schema/packs/entropy_decoder.h"
 
 #include <cstring>
 
@@ -35,6 +35,8 @@ Status EntropyDecoder::Decode(std::span<const uint8_t> coded, std::span<uint8_t>
     case CodedMode::kCoded:
       GRAFT_RETURN_IF_ERROR(ReadTable(&coded));
       return DecodeStates(coded, out);
+    case CodedMode::kSparse:
+      break;  // of whole planes only
   }
   return Corrupt("have a mode that this build does not know");
 }
@@ -69,28 +71,38 @@ Status EntropyDecoder::DecodeStates(std::span<const uint8_t> coded, std::span<ui
   const uint8_t* word = coded.data() + sizeof(states);
   const uint8_t* const end = coded.data() + coded.size();
   const uint8_t* const symbol_of_slot = symbol_of_slot_->data();
-  bool is_short = false;
-  const auto step = [&](uint32_t& state, uint8_t& symbol) {
+  const auto advance = [&](uint32_t state, uint8_t& symbol) {
     const uint32_t slot = state & (kSlots - 1);
     symbol = symbol_of_slot[slot];
     const Symbol entry = symbols_[symbol];
-    state = entry.slots * (state >> kSlotBits) + slot - entry.first_slot;
-    if (state >= kLowestState) return;
-    if (end - word < 2) {
-      is_short = true;
-      return;
-    }
-    state = state << 16 | word[0] | uint32_t{word[1]} << 8;
-    word += 2;
+    return entry.slots * (state >> kSlotBits) + slot - entry.first_slot;
   };
+  // Without a branch: whether a state takes a word cannot be foreseen.
+  const auto step = [&](uint32_t& state, uint8_t& symbol) {
+    const uint32_t advanced = advance(state, symbol);
+    const uint32_t takes = advanced < kLowestState ? 1 : 0;
+    const uint32_t taken = advanced << 16 | word[0] | uint32_t{word[1]} << 8;
+    state = advanced ^ ((advanced ^ taken) & (0 - takes));
+    word += 2 * takes;
+  };
+  constexpr auto kMostTaken = static_cast<ptrdiff_t>(2 * kCoderStates);
   size_t i = 0;
-  for (; i + kCoderStates <= out.size() && !is_short; i += kCoderStates) {
+  for (; i + kCoderStates <= out.size() && end - word >= kMostTaken; i += kCoderStates) {
     step(states[0], out[i]);
     step(states[1], out[i + 1]);
     step(states[2], out[i + 2]);
     step(states[3], out[i + 3]);
   }
-  for (; i < out.size() && !is_short; ++i) step(states[i % kCoderStates], out[i]);
+  bool is_short = false;
+  for (; i < out.size() && !is_short; ++i) {
+    uint32_t& state = states[i % kCoderStates];
+    state = advance(state, out[i]);
+    if (state >= kLowestState) continue;
+    is_short = end - word < 2;
+    if (is_short) break;
+    state = state << 16 | word[0] | uint32_t{word[1]} << 8;
+    word += 2;
+  }
   // The coder began with these; anything else was not written by one.
   bool is_whole = !is_short && word == end;
   for (const uint32_t state : states) is_whole = is_whole && state == kLowestState;

@@ -15,14 +15,18 @@
 #include <vector>
 
 #include "schema/container.h"
-#include "schema/entropy_decoder.h"
+#include "schema/packs/entropy_decoder.h"
+#include "schema/packs/sparse_bytes.h"
 #include "schema/result.h"
 #include "schema/verify.h"
 
 namespace graft::schema {
 
 inline constexpr std::array<uint8_t, 8> kPackMagic = {0x89, 'G', 'R', 'F', 'P', 'K', '\r', '\n'};
-inline constexpr uint32_t kPackVersion = 1;
+/// What is written. Version 1, which has no sparse bytes, is read as well.
+inline constexpr uint32_t kPackVersion = 2;
+inline constexpr uint32_t kOldestPackVersion = 1;
+inline constexpr uint32_t kFirstSparseVersion = 2;
 inline constexpr uint64_t kPackPreambleBytes = 128;
 /// Bytes of the result that one block covers at most.
 inline constexpr uint32_t kMaxBlockBytes = 1u << 18;
@@ -35,6 +39,7 @@ inline constexpr uint64_t kFreeGrowthBytes = uint64_t{256} << 20;
 
 /// The first 128 bytes.
 struct PackPreamble {
+  uint32_t version = kPackVersion;
   uint64_t pack_bytes = 0;
   uint64_t base_bytes = 0;  ///< of the base's file
   Hash128 base_identity;
@@ -85,6 +90,7 @@ struct PackBlock {
 /// What decoding blocks takes beside the result; it stays allocated from block to block.
 struct PackWorkspace {
   EntropyDecoder decoder;
+  SparseDecoder sparse;
   std::vector<uint8_t> plane;
   std::vector<uint8_t> differences;
 };
@@ -107,12 +113,14 @@ class Pack {
   std::span<const PackStep> steps() const { return steps_; }
   std::span<const PackBlock> blocks() const { return blocks_; }
 
-  /// The differences of block `index`, those of its steps one after another. They lie in
-  /// `workspace`.
-  /// Requires index < blocks().size().
+  /// Makes what the steps of block `index` make, one after another: `result_bytes` of the block.
+  /// Requires index < blocks().size(); `base`: all bytes of the base that the pack was opened with.
   /// Errors   kCorrupt: the block's bytes do not have their checksum, or are not coded as they
-  ///          must be.
-  Result<std::span<const uint8_t>> ReadBlock(size_t index, PackWorkspace* workspace) const;
+  ///          must be. `out` is then unspecified.
+  /// Cost     linear in the coded bytes and those made; takes at most 8 * kMaxBlockBytes in
+  ///          `workspace`.
+  Status MakeBlock(size_t index, std::span<const uint8_t> base, uint8_t* out,
+                   PackWorkspace* workspace) const;
 
  private:
   explicit Pack(std::span<const uint8_t> bytes) : bytes_(bytes) {}
@@ -120,6 +128,11 @@ class Pack {
   Status TakeStep(std::span<const uint8_t>* index, PackStep* step);
   Status AddToBlock(bool begins, std::span<const uint8_t>* index, PackStep* step);
   Status CheckTotals() const;
+  Status MakePlanes(size_t index, std::span<const uint8_t> base, std::span<const uint8_t> coded,
+                    uint8_t* out, PackWorkspace* workspace) const;
+  Result<std::span<const uint8_t>> TakePlane(std::span<const uint8_t>* coded) const;
+  void AddToSteps(size_t index, std::span<const uint8_t> base, std::span<const uint8_t> differences,
+                  uint8_t* out) const;
 
   std::span<const uint8_t> bytes_;
   PackPreamble preamble_;
@@ -138,10 +151,5 @@ inline std::span<const uint8_t> BaseBytesOf(const PackStep& step, std::span<cons
   if (step.base_offset == kZeros) return {};
   return base.subspan(static_cast<size_t>(step.base_offset), static_cast<size_t>(step.bytes));
 }
-
-/// out = base + differences, unit by unit. `base` is empty for zeros. All are of one size, and
-/// `out` may be `differences`.
-void AddDifferences(PackUnit unit, std::span<const uint8_t> base,
-                    std::span<const uint8_t> differences, uint8_t* out);
 
 }  // namespace graft::schema
