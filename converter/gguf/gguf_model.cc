@@ -123,15 +123,16 @@ Status ShowEach(const GgufFile& file, size_t tensor, const std::string& name,
   return OkStatus();
 }
 
+using NumbersByName = std::map<std::string_view, size_t>;
+
 // "blk.0.ffn_up_exps.weight" of "blk.0.ffn_gate_exps.weight".
-Result<int64_t> FindUps(const GgufFile& file, const GgufTensor& gates) {
+Result<int64_t> FindUps(const GgufFile& file, const NumbersByName& numbers,
+                        const GgufTensor& gates) {
   std::string name = gates.name;
   constexpr std::string_view kGate = "gate";
   name.replace(name.find(kGate), kGate.size(), "up");
-  const auto& tensors = file.header().tensors();
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (tensors[i].name == name) return static_cast<int64_t>(i);
-  }
+  if (const auto found = numbers.find(name); found != numbers.end())
+    return static_cast<int64_t>(found->second);
   return Error(StatusCode::kUnsupported,
                "%s: has '%s' without '%s' in the same file, which graft does not join",
                file.path().c_str(), Sanitize(gates.name).c_str(), Sanitize(name).c_str());
@@ -140,6 +141,8 @@ Result<int64_t> FindUps(const GgufFile& file, const GgufTensor& gates) {
 Status ShowAsInModel(const GgufFamily& family, const Heads& heads, GgufFile* file) {
   std::vector<GgufFile::View> views;
   const auto& tensors = file->header().tensors();
+  NumbersByName numbers;
+  for (size_t i = 0; i < tensors.size(); ++i) numbers.emplace(tensors[i].name, i);
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (IsRopeTensor(tensors[i].name)) continue;  // config.json has them
     if (IsJoinedToAnother(family, tensors[i].name)) continue;
@@ -151,7 +154,7 @@ Status ShowAsInModel(const GgufFamily& family, const Heads& heads, GgufFile* fil
     }
     GgufLayout layout = LayoutOf(change, heads, tensors[i]);
     if (change == GgufChange::kGatesAndUps) {
-      GRAFT_ASSIGN_OR_RETURN(layout.joined, FindUps(*file, tensors[i]));
+      GRAFT_ASSIGN_OR_RETURN(layout.joined, FindUps(*file, numbers, tensors[i]));
     }
     if (family.adds_one_to_norms && name.ends_with("norm.weight")) layout.added = -1.0;
     if (name.ends_with("position_embeddings.weight")) layout.zero_rows = heads.padding_rows;
