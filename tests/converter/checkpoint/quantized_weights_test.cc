@@ -58,6 +58,7 @@ constexpr Case kCases[] = {
      DType::kBFloat16},
     {"mlx_mxfp4", "mlx mxfp4 in groups of 32 (1 tensor)", DType::kBFloat16},
     {"mlx_mxfp8", "mlx mxfp8 in groups of 32 (1 tensor)", DType::kBFloat16},
+    {"modelopt_nvfp4", "modelopt NVFP4 in groups of 16 (1 tensor)", DType::kBFloat16},
     {"mlx_nvfp4", "mlx nvfp4 in groups of 16 (1 tensor)", DType::kBFloat16},
     {"torchao_8",
      "torchao FP8 by channel (1 tensor); torchao int8 by channel, with zeros (1 tensor); torchao "

@@ -449,6 +449,24 @@ def mlx_nvfp4():
     return mlx([(4, 16)], mode="nvfp4")
 
 
+# modelopt
+
+
+@case
+def modelopt_nvfp4():
+    from modelopt.torch.quantization.qtensor.nvfp4_tensor import NVFP4QTensor
+
+    packed, scale, scale_2 = NVFP4QTensor.quantize(weights(6, 64, 90), 16)
+    expected = packed.dequantize(dtype=torch.float32, scale=scale, double_scale=scale_2, block_sizes={-1: 16})
+    tensors = {"model.fc0.weight": packed._quantized_data, "model.fc0.weight_scale": scale,
+               "model.fc0.weight_scale_2": scale_2, "expected.model.fc0.weight": expected.contiguous()}
+    weight = {"dynamic": False, "num_bits": 4, "type": "float", "group_size": 16}
+    said = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["lm_head"],
+            "config_groups": {"group_0": {"weights": weight, "targets": ["Linear"]}},
+            "producer": {"name": "modelopt", "version": "0.47.0"}}
+    return tensors, {"torch_dtype": "bfloat16", "quantization_config": said}
+
+
 # torchao
 
 
