@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What the inner loops of kernels cost on ARM cores, as llvm-mca models them: a machine whose caches hold everything.
-  kernel_cycles.py PROGRAM [--mca llvm-mca-14] [--cores cortex-a55,...] [--loops REGEX]
+  kernel_cycles.py PROGRAM [--mca llvm-mca-14] [--cores cortex-a55,...] [--loops REGEX] [--kleidiai FOLDER]
 
 PROGRAM: an aarch64 program with symbols, such as build/linux-aarch64/bin/graft-run. Prints for each kernel of int4 blocks of 32, ours and
 XNNPACK's, a table row: instructions a weight and row, loads and spills (loads and stores on the stack) of a block, and cycles a weight and
 row on each core. The path through a block is checked: it must hold as many products as a block has.
+--kleidiai: a checkout of KleidiAI, whose kernels for the same weights and rows are compiled and shown too.
 --loops: instead, the innermost loops of the functions whose names match: attention, norms, row quantization."""
 import argparse
+import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 CORES = "cortex-a55,cortex-a76,cortex-a78,cortex-x2,neoverse-v2"
 ATTRIBUTES = "+dotprod,+i8mm,+fullfp16"
 BLOCK = 32
 ITERATIONS = 200
+MOST_TIMES = 4  # that a loop over columns is gone through for a block
 PRODUCTS = {"sdot": 16, "smmla": 32}
 XNNPACK = "xnn_qd8_f32_qb4w_gemm_minmax_ukernel_"
 # Name, symbol, the instruction it is made of, rows, outputs, and the share of its products that counts.
@@ -26,6 +30,16 @@ KERNELS = [
     ("i8mm, 1 row", r"OneRow, true>", "sdot", 1, 16, 1), ("XNNPACK", XNNPACK + "1x16c8__neoni8mm", "smmla", 1, 16, 0.5),
     ("i8mm, 4 rows", r"MultiplyPanels<1ul, true>", "smmla", 4, 8, 1), ("8 rows", r"MultiplyPanels<2ul, true>", "smmla", 8, 4, 1),
     ("12 rows", r"MultiplyPanels<3ul, true>", "smmla", 12, 4, 1), ("XNNPACK, 4 rows", XNNPACK + "4x16c8__neoni8mm", "smmla", 4, 16, 1),
+]
+
+KLEIDIAI = "kai_matmul_clamp_f32_qai8dxp"
+# The same of KleidiAI's, by what follows KLEIDIAI in their files' names.
+KLEIDIAI_KERNELS = [
+    ("dotprod, 1 row", "1x4_qsi4c32p4x4_1x4_neon_dotprod", "sdot", 1, 4, 1), ("1 row", "1x4_qsi4c32p8x4_1x8_neon_dotprod", "sdot", 1, 8, 1),
+    ("4 rows", "4x4_qsi4c32p8x4_4x8_neon_dotprod", "sdot", 4, 8, 1), ("16 rows", "4x4_qsi4c32p4x4_16x4_neon_dotprod", "sdot", 16, 4, 1),
+    ("i8mm, 1 row", "1x8_qsi4c32p4x8_1x4x32_neon_dotprod", "sdot", 1, 4, 1), ("1 row", "1x8_qsi4c32p8x8_1x8x32_neon_dotprod", "sdot", 1, 8, 1),
+    ("4 rows", "4x8_qsi4c32p8x8_4x8x32_neon_i8mm", "smmla", 4, 8, 1), ("8 rows", "4x8_qsi4c32p4x8_8x4x32_neon_i8mm", "smmla", 8, 4, 1),
+    ("16 rows", "4x8_qsi4c32p4x8_16x4x32_neon_i8mm", "smmla", 16, 4, 1),
 ]
 
 
@@ -78,9 +92,14 @@ def block_path(body, wanted):
             continue
         inner = [loop for loop in loops if begin < loop[0] and loop[1] < end and products(body[loop[0]:loop[1] + 1])]
         if not inner:
-            return path
+            if products(path) == wanted:
+                return path
+            continue
         first, last = inner[0]
         once = body[first:last + 1]
+        times = round(wanted / products(once))
+        if times > MOST_TIMES:  # a loop over fewer rows
+            continue
         # Forward branches lead to what a rest of columns would need, or around it.
         after, i = [], last + 1
         while i <= end:
@@ -91,7 +110,7 @@ def block_path(body, wanted):
                 continue
             after.append(x)
             i += 1
-        return body[begin:first] + round(wanted / products(once)) * once + after
+        return body[begin:first] + times * once + after
     return []
 
 
@@ -116,6 +135,29 @@ def show(name, path, per, options):
     print("| " + " | ".join([name, *cells]) + " |")
 
 
+def show_kernel(functions, name, symbol, instruction, rows, outputs, share, options):
+    bodies = [body for function, body in functions if re.search(symbol, function) and count(body, {instruction})]
+    if not bodies:
+        print(f"| {name} | not there |")
+        return
+    wanted = rows * outputs * BLOCK / share
+    path = block_path(bodies[0], wanted)
+    if products(path) != wanted:
+        sys.exit(f"{name}: {products(path)} products on the path through a block, not {wanted:.0f}")
+    show(name, path, rows * outputs * BLOCK, options)
+
+
+def show_kleidiai(options):
+    folder = pathlib.Path(options.kleidiai)
+    with tempfile.TemporaryDirectory() as work:
+        for name, kernel, *numbers in KLEIDIAI_KERNELS:
+            for source in sorted(folder.rglob(f"{KLEIDIAI}{kernel}_asm.S")) or sorted(folder.rglob(f"{KLEIDIAI}{kernel}.c")):
+                made = f"{work}/{kernel}.o"
+                subprocess.run([options.compiler, "-O3", "-march=armv8.2-a+dotprod+i8mm", f"-I{folder}", "-c", source, "-o", made], check=True)
+                body = [x for _, part in read_functions(made, options.objdump) for x in part]   # labels stand between parts
+                show_kernel([(kernel, body)], f"KleidiAI, {name}", kernel, *numbers, options)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
@@ -123,6 +165,8 @@ def main():
     parser.add_argument("--objdump", default="aarch64-linux-gnu-objdump")
     parser.add_argument("--cores", default=CORES, type=lambda text: text.split(","))
     parser.add_argument("--loops", type=re.compile)
+    parser.add_argument("--kleidiai", metavar="FOLDER")
+    parser.add_argument("--compiler", default="aarch64-linux-gnu-gcc")
     options = parser.parse_args()
     functions = read_functions(options.program, options.objdump)
     print("| " + " | ".join(["", "instructions", "loads", "spills", *options.cores]) + " |\n" + "|---" * (4 + len(options.cores)) + "|")
@@ -135,16 +179,10 @@ def main():
                 if not any(begin <= other[0] and other[1] <= end and other != (begin, end) for other in loops):
                     show(f"{name.split('(')[0][-40:]} +{body[begin].address - body[0].address}", body[begin:end + 1], 1, options)
         return
-    for name, symbol, instruction, rows, outputs, share in KERNELS:
-        bodies = [body for function, body in functions if re.search(symbol, function) and count(body, {instruction})]
-        if not bodies:
-            print(f"| {name} | not in {options.program} |")
-            continue
-        wanted = rows * outputs * BLOCK / share
-        path = block_path(bodies[0], wanted)
-        if products(path) != wanted:
-            sys.exit(f"{name}: {products(path)} products on the path through a block, not {wanted:.0f}")
-        show(name, path, rows * outputs * BLOCK, options)
+    for kernel in KERNELS:
+        show_kernel(functions, *kernel, options)
+    if options.kleidiai:
+        show_kleidiai(options)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # peer.py on stand-ins for both programs whose rates are known: right medians, ratios and order, and a word about what cannot run.
-#   peer_test.sh PEER_PY
+# half_taken.py on one whose rate falls while its parent has another child: one that is pinned takes from a CPU in every second measurement.
+#   peer_test.sh PEER_PY HALF_TAKEN_PY
 set -uo pipefail
-peer=$1
+peer=$1 half_taken=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
@@ -45,6 +46,22 @@ run_peer --llama-bench "$work/absent" "$work/m.graft=$work/m.gguf"
 check "a program that is not there is named" grep -q "cannot run $work/absent" "$work/out"
 run_peer --llama-bench "false" "$work/m.graft=$work/m.gguf"
 check "a program that fails is named" grep -q "false .*m.gguf.* failed" "$work/out"
+
+cat >"$work/disturbed" <<'SCRIPT'
+#!/usr/bin/env bash
+rate=100
+for child in $(cat "/proc/$PPID/task/$PPID/children"); do
+  [[ $child == "$$" ]] && continue
+  rate=60
+  sed -n 's/^Cpus_allowed_list:\t/cpus /p' "/proc/$child/status" >>"$0.takers"
+done
+echo "{\"decode_tokens_per_second\": $rate, \"prefill_tokens_per_second\": $rate}"
+SCRIPT
+chmod +x "$work/disturbed"
+check "half_taken runs" bash -c '"$@" >"$0" 2>&1' "$work/out" python3 "$half_taken" --graft-run "$work/disturbed" --rounds 2 --threads 1 "$work/m.graft"
+check "decode: share, and of what is possible" grep -qE '^graft, decode +100\.0 +60\.0 +0\.60 +1\.20$' "$work/out"
+check "prefill: share, and of what is possible" grep -qE '^graft, prefill +100\.0 +60\.0 +0\.60 +1\.20$' "$work/out"
+check "it takes from one CPU in every second measurement" test "$(grep -cE '^cpus [0-9]+$' "$work/disturbed.takers")" = 4
 
 echo "$passed passed, $failed failed"
 ((failed == 0))
