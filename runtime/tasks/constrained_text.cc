@@ -190,7 +190,7 @@ Result<int32_t> ConstrainedText::ChooseWithin(size_t most, std::span<const int32
                                               Sampler* sampler) {
   int32_t last = 0;
   for (size_t i = 0;; ++i) {
-    const Result<int32_t> id = sampler->Choose(masked_, history);
+    Result<int32_t> id = sampler->Choose(masked_, history);
     if (id.ok()) {
       const auto token = static_cast<uint32_t>(*id);
       if (std::ranges::find(end_tokens, token) != end_tokens.end()) return id;

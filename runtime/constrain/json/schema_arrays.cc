@@ -44,7 +44,7 @@ Result<SchemaCompiler::Conjunction> SchemaCompiler::ItemAt(const Conjunction& fl
 
 /// Items that are all different: they are like the members of an object, of which each comes once.
 Status SchemaCompiler::BuildUnique(RuleId rule, const Conjunction& flat, const Limits& limits) {
-  const Status refusal = Unsupported(flat.front().schema, "uniqueItems");
+  Status refusal = Unsupported(flat.front().schema, "uniqueItems");
   GRAFT_ASSIGN_OR_RETURN(const Conjunction item, ItemAt(flat, 0));
   Conjunction parts;
   GRAFT_ASSIGN_OR_RETURN(const bool may_hold, Flatten(item, &parts));
