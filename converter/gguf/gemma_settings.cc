@@ -69,6 +69,8 @@ Status SetGemma4Heads(const FamilySource& source) {
   GRAFT_ASSIGN_OR_RETURN(
       const std::vector<int64_t> heads,
       source.settings.header().GetInts(source.settings.Key("attention.head_count_kv")));
+  if (heads.empty())
+    return source.settings.Fail("attention.head_count_kv", "is empty", StatusCode::kCorrupt);
   int64_t full = heads.front(), sliding = heads.front();
   const Json& types = config["layer_types"];
   for (size_t i = 0; i < heads.size() && heads.size() == types.size(); ++i)
