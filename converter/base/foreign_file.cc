@@ -63,6 +63,14 @@ bool IsOnnx(std::string_view start) {
          start[2] == 0x12 && start[3] > 0;
 }
 
+// CTranslate2 (faster-whisper) begins with its version as 32 bits and, by a length of 16, the name of what it holds: "WhisperSpec".
+bool IsCTranslate2(std::string_view start) {
+  constexpr size_t kNameStart = 6;
+  if (start.size() <= kNameStart || start.substr(1, 3) != "\0\0\0"sv || start[5] != 0) return false;
+  const auto name_bytes = static_cast<unsigned char>(start[4]);
+  return start.substr(kNameStart, name_bytes).ends_with("Spec\0"sv);
+}
+
 // A page of the hub's instead of the file: an error, a log-in.
 bool IsMarkup(std::string_view start) {
   while (!start.empty() && (std::isspace(static_cast<unsigned char>(start[0])) != 0 ||
@@ -99,6 +107,10 @@ const char* WhatFileIs(std::span<const uint8_t> bytes) {
   if (IsOnnx(start)) {
     return "is an ONNX model, which graft does not read; start from the safetensors checkpoint it "
            "was made from";
+  }
+  if (IsCTranslate2(start)) {
+    return "is a model of CTranslate2 (faster-whisper), which graft does not read; start from the "
+           "safetensors checkpoint it was made from";
   }
   return nullptr;
 }

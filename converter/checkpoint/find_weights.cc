@@ -8,6 +8,8 @@
 #include <system_error>
 #include <vector>
 
+#include "converter/base/foreign_file.h"
+#include "converter/base/input_file.h"
 #include "converter/gguf/gguf_parts.h"
 
 namespace graft::converter {
@@ -39,9 +41,9 @@ struct Listing {
   std::vector<fs::path> files;
   std::vector<fs::path> ggufs;
   std::vector<fs::path> indexes;
-  bool has_pickle = false;
-  std::string other;    // a file of another kind, the first by name
-  std::string missing;  // a link to nothing
+  std::vector<fs::path> pickles;  // files that are called as PyTorch's are
+  std::string other;              // a file of another kind, the first by name
+  std::string missing;            // a link to nothing
 };
 
 Result<Listing> List(const fs::path& folder) {
@@ -55,11 +57,12 @@ Result<Listing> List(const fs::path& folder) {
     if (name.ends_with(kIndexEnding)) listing.indexes.push_back(it->path());
     if (name.ends_with(kFileEnding)) listing.files.push_back(it->path());
     if (IsGgufModel(name)) listing.ggufs.push_back(it->path());
-    listing.has_pickle = listing.has_pickle || pickle;
+    if (pickle) listing.pickles.push_back(it->path());
     if (IsOtherKind(name) && (listing.other.empty() || name < listing.other)) listing.other = name;
     std::error_code link_error;
     if (weights && it->is_symlink(link_error) && !it->exists(link_error)) listing.missing = name;
   }
+  std::sort(listing.pickles.begin(), listing.pickles.end());
   if (!error) return listing;
   return Error(StatusCode::kIo, "%s: cannot be listed: %s", folder.c_str(),
                error.message().c_str());
@@ -76,6 +79,17 @@ Status SeveralGgufs(const fs::path& folder, std::vector<fs::path> ggufs) {
                folder.c_str(), ggufs.size(), names.c_str());
 }
 
+// An error if one of the files is of a kind that is known, and not PyTorch's.
+Status SayOthers(const std::vector<fs::path>& files) {
+  for (const fs::path& path : files) {
+    const auto file = InputFile::Open(path);
+    if (!file.ok()) continue;
+    GRAFT_ASSIGN_OR_RETURN(const char* what, WhatFileIs(**file));
+    if (what != nullptr) return Error(StatusCode::kUnsupported, "%s: %s", path.c_str(), what);
+  }
+  return OkStatus();
+}
+
 Status NothingFound(const fs::path& folder, const Listing& listing) {
   std::error_code error;
   if (fs::exists(folder / "adapter_config.json", error)) {
@@ -84,7 +98,8 @@ Status NothingFound(const fs::path& folder, const Listing& listing) {
                  "trained on as --base and this folder as --adapter",
                  folder.c_str());
   }
-  if (listing.files.empty() && listing.has_pickle) {
+  if (listing.files.empty() && !listing.pickles.empty()) {
+    GRAFT_RETURN_IF_ERROR(SayOthers(listing.pickles));
     return Error(
         StatusCode::kUnsupported,
         "%s: holds PyTorch files, but neither model.safetensors nor pytorch_model.bin; name "

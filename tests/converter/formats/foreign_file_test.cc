@@ -51,6 +51,7 @@ TEST_SUITE("converter/foreign_file") {
         {"\x93NUMPY\1\0"s, "is a NumPy array"},
         {"\x1C\0\0\0TFL3"s, "is a TensorFlow Lite model"},
         {"\x08\x08\x12\x07pytorch"s, "is an ONNX model"},
+        {"\6\0\0\0\x0C\0WhisperSpec\0\3\0\0\0"s, "is a model of CTranslate2 (faster-whisper)"},
         {"\x89GRAFT\r\n"s, "is a .graft file, which is what comes out"},
     };
     const TemporaryFolder folder;
@@ -100,6 +101,10 @@ TEST_SUITE("converter/foreign_file") {
       CheckMentions(FaultOf(folder.path()),
                     "holds " + std::string(name) + ", which graft does not");
     }
+    const TemporaryFolder faster_whisper;
+    WriteText(faster_whisper / "config.json", "{}");
+    WriteText(faster_whisper / "model.bin", "\6\0\0\0\x0C\0WhisperSpec\0"s);
+    CheckMentions(FaultOf(faster_whisper.path()), "model.bin: is a model of CTranslate2");
     const TemporaryFolder gguf;
     WriteText(gguf / "model-Q4_K_M.gguf", "x");
     CheckMentions(FaultOf(gguf.path()), "model-Q4_K_M.gguf: is not a sound GGUF file");
