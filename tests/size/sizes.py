@@ -18,7 +18,7 @@ import tempfile
 # Bytes of the stripped file, by its name; and of graft's own rooms in any of them. The file's are what a phone downloads.
 # 21,455 of the own ones hold what hostile files may cost (597,566 to 619,021).
 BUDGETS = {"graft-run": 3_300_000, "libgraft.so": 2_900_000}
-OWN_BUDGET = 1_400_000   # 160,000 of it for text in a form: docs/decisions/constrained-text.md; 125,000 for allocations that may fail: docs/decisions/allocation-failure.md; 50,000 for packs, weights that models share, and swaps:
+OWN_BUDGET = 1_400_000   # 150,000 of it for text in a form: docs/decisions/constrained-text.md; 125,000 for allocations that may fail: docs/decisions/allocation-failure.md; 50,000 for packs, weights that models share, and swaps:
                          # docs/decisions/packs.md; 35,000 for ops that keep states, sessions that hold these, and their rules; 27,000 for
                          # self-tests and signatures, docs/decisions/trust.md; 84,000 for replies that are taken apart, and tools
 
