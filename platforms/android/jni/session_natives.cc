@@ -170,8 +170,9 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
                     jboolean ignore_end, jboolean whole_prompt, jint constraint_kind,
                     jobjectArray constraint, jobjectArray trigger, jboolean in_order, jlong draft,
                     jboolean speculate, jbyteArray tools, jbyteArray reply_format,
-                    jintArray bias_ids, jfloatArray bias_values, jfloat presence_penalty,
-                    jfloat frequency_penalty, jint logprobs, jobject sink) {
+                    jbyteArray tool_choice, jintArray bias_ids, jfloatArray bias_values,
+                    jfloat presence_penalty, jfloat frequency_penalty, jint logprobs,
+                    jobject sink) {
   const IntsOf ids(env, prompt);
   if (!ids.ok()) return nullptr;
   const StringsOf stop_strings(env, stop);
@@ -202,7 +203,10 @@ jlongArray Generate(JNIEnv* env, jclass, jlong session, jintArray prompt, jint m
   if (!tools_bytes.ok()) return nullptr;
   const BytesOf format_bytes(env, reply_format);
   if (!format_bytes.ok()) return nullptr;
+  const BytesOf choice_bytes(env, tool_choice);
+  if (!choice_bytes.ok()) return nullptr;
   options.tools = tools_bytes.data();
+  options.tool_choice = choice_bytes.data();
   options.reply_format = format_bytes.data();
   const auto biases = BiasesOf(env, bias_ids, bias_values, &options.bias_count);
   if (biases == nullptr) return nullptr;
@@ -232,7 +236,7 @@ std::span<const JNINativeMethod> SessionMethods() {
       Method<Restore>("restore", "(J[B)V"),
       Method<Append>("append", "(J[II)[F"),
       Method<Generate>("generate",
-                       "(J[IIFIFFFIJ[[BZZI[[B[[BZJZ[B[B[I[FFFILdev/graft/TokenSink;)[J"),
+                       "(J[IIFIFFFIJ[[BZZI[[B[[BZJZ[B[B[B[I[FFFILdev/graft/TokenSink;)[J"),
   };
   return methods;
 }

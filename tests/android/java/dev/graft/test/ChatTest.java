@@ -144,6 +144,11 @@ final class ChatTest {
         Session session = model.newSession()) {
       String text = session.generate("x", options).getText();
       check(text.equals("1") || text.startsWith("<tool_call>\n{\"name\":"), text);
+      GenerateOptions.Builder called = GenerateOptions.builder().tools(TOOLS).maxTokens(120);
+      text = session.generate("x", called.toolChoice("required").build()).getText();
+      check(text.startsWith("<tool_call>\n{\"name\":"), text);
+      GenerateOptions wrong = called.toolChoice("no such").build();
+      fails(Status.INVALID_ARGUMENT, () -> session.generate("x", wrong));
     }
   }
 

@@ -34,6 +34,7 @@ public final class GenerateOptions {
   final Session draft; // null: none
   final byte[] tools; // null: none
   final byte[] replyFormat; // null: none is asked for
+  final byte[] toolChoice; // null: the model's
   final int[] biasIds;
   final float[] biases;
   final float presencePenalty;
@@ -60,6 +61,7 @@ public final class GenerateOptions {
     draft = from.draft;
     tools = from.tools;
     replyFormat = from.replyFormat;
+    toolChoice = from.toolChoice;
     biasIds = Arrays.copyOf(from.biasIds, from.biasCount);
     biases = Arrays.copyOf(from.biases, from.biasCount);
     presencePenalty = from.presencePenalty;
@@ -92,6 +94,7 @@ public final class GenerateOptions {
         speculate,
         tools,
         replyFormat,
+        toolChoice,
         biasIds,
         biases,
         presencePenalty,
@@ -126,6 +129,7 @@ public final class GenerateOptions {
     private Session draft;
     private byte[] tools;
     private byte[] replyFormat;
+    private byte[] toolChoice;
     private int[] biasIds = new int[4];
     private float[] biases = new float[4];
     private int biasCount;
@@ -300,6 +304,16 @@ public final class GenerateOptions {
     @NonNull
     public Builder replyFormat(@Nullable String name) {
       replyFormat = name == null ? null : Check.withoutZero(name, "replyFormat");
+      return this;
+    }
+
+    /**
+     * With tools: "required" makes the answer calls and nothing else, a function's name calls of
+     * that one; null or "auto" leaves it to the model.
+     */
+    @NonNull
+    public Builder toolChoice(@Nullable String choice) {
+      toolChoice = choice == null ? null : Check.withoutZero(choice, "toolChoice");
       return this;
     }
 

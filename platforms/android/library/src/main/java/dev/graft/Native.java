@@ -166,6 +166,7 @@ final class Native {
       boolean speculate,
       byte[] tools,
       byte[] replyFormat,
+      byte[] toolChoice,
       int[] biasIds,
       float[] biases,
       float presencePenalty,
