@@ -86,7 +86,7 @@ TEST_SUITE("converter/checkpoint") {
     const TemporaryFolder folder;
     CHECK(Mentions(FaultOf(folder.path()), "needs model.safetensors"));
     CHECK(Mentions(FaultOf(folder / "none"), "cannot be opened"));
-    WriteText(folder / "other.bin", "");
+    WriteText(folder / "other.bin", "PK\3\4");
     CHECK(Mentions(FaultOf(folder.path()), "holds PyTorch files"));
     WriteTensors(folder / "x.safetensors", {});
     WriteTensors(folder / "y.safetensors", {});
