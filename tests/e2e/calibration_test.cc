@@ -115,7 +115,7 @@ TEST_SUITE("e2e/calibration") {
       if (threads != 0) request.calibration = {2, 16, 7};
       const auto outcome = converter::ConvertModel(request);
       REQUIRE_MESSAGE(outcome.ok(), outcome.status().message());
-      CHECK(outcome->calibrated_matrices == (threads == 0 ? 0 : kIsSlow ? 14 : 42));
+      CHECK(outcome->calibrated_matrices == (threads == 0 ? 0 : kIsSlow ? 22 : 42));
       files.push_back(ReadFile(request.output.string()));
     }
     CHECK(files[0] == files[1]);
