@@ -36,6 +36,7 @@ make tales-holmes-for-base-int8 --base "$data/tales/base" --adapter "$data/tales
 [[ -n $only ]] || "${emulator[@]}" "$convert" pack "$out/tales-base-int8.graft" "$out/tales-holmes-for-base-int8.graft" -o "$out/tales-holmes-int8.graftpack" -q ||
   { echo "cannot pack tales-holmes-int8"; exit 1; }
 make tales-holmes-calibrated --base "$data/tales/base" --adapter "$data/tales/holmes" --head int8 --calibrate --calibration-texts 4 --calibration-tokens 48
+make architecture-llama-calibrated --base "$data/architectures/llama" --head int8 --calibrate --calibration-texts 2 --calibration-tokens 16
 make tales-holmes_dora-f32 --base "$data/tales/base" --adapter "$data/tales/holmes_dora" --quant f32
 make stories260k-f32 --base "$data/stories260k" --quant f32
 make lora_layer-f32 --base "$data/lora_layer" --quant f32
