@@ -7,7 +7,8 @@
 namespace graft::runtime {
 
 JsonId SchemaCompiler::Wrap(const std::string& keyword, JsonId value, JsonId near) {
-  const std::string own = keyword;  // it may be a text of the tree, which moves
+  // It may be a text of the tree, which moves.
+  const std::string own = keyword;  // NOLINT(performance-unnecessary-copy-initialization)
   const JsonId object = tree_.Add(JsonType::kObject, near);
   tree_.AddMember(object, own, value);
   return object;
