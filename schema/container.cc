@@ -10,29 +10,10 @@
 #include <xxhash.h>
 
 #include "schema/checked_math.h"
+#include "schema/little_endian.h"
 
 namespace graft::schema {
 namespace {
-
-void PutU32(uint8_t* out, uint32_t value) {
-  for (int i = 0; i < 4; ++i) out[i] = static_cast<uint8_t>(value >> (8 * i));
-}
-
-void PutU64(uint8_t* out, uint64_t value) {
-  for (int i = 0; i < 8; ++i) out[i] = static_cast<uint8_t>(value >> (8 * i));
-}
-
-uint32_t GetU32(const uint8_t* in) {
-  uint32_t value = 0;
-  for (int i = 0; i < 4; ++i) value |= uint32_t{in[i]} << (8 * i);
-  return value;
-}
-
-uint64_t GetU64(const uint8_t* in) {
-  uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value |= uint64_t{in[i]} << (8 * i);
-  return value;
-}
 
 // XXH3 prefetches some lines ahead of where it reads; bringing the next step into the second-level
 // cache meanwhile lets a core wait for more lines at once.

@@ -12,6 +12,7 @@
 #include "schema/checked_math.h"
 #include "schema/container.h"
 #include "schema/generated/model_generated.h"
+#include "schema/little_endian.h"
 
 namespace graft::runtime {
 namespace {
@@ -34,11 +35,6 @@ void PutU64(uint64_t value, std::vector<uint8_t>* out) {
 void PutHash(const schema::Hash128& hash, std::vector<uint8_t>* out) {
   PutU64(hash.high, out);
   PutU64(hash.low, out);
-}
-uint64_t GetU64(const uint8_t* in) {
-  uint64_t value = 0;
-  for (int i = 0; i < 8; ++i) value |= uint64_t{in[i]} << (8 * i);
-  return value;
 }
 
 /// HashLayout of each kind of weight, computed once for all weights of a kind.
@@ -159,7 +155,7 @@ Result<std::vector<uint64_t>> PackFile::ReadHead(std::span<const uint8_t> file) 
   }
   std::vector<uint64_t> checksums(slices_);
   for (size_t i = 0; i < checksums.size(); ++i) {
-    checksums[i] = GetU64(file.data() + checksums_offset_ + i * sizeof(uint64_t));
+    checksums[i] = schema::GetU64(file.data() + checksums_offset_ + i * sizeof(uint64_t));
   }
   const std::vector<uint8_t> expected = Head(checksums);
   if (std::memcmp(file.data(), expected.data(), expected.size()) != 0) {

@@ -3,14 +3,11 @@
 
 #include <cstring>
 
+#include "schema/little_endian.h"
 #include "schema/variable_length.h"
 
 namespace graft::schema {
 namespace {
-
-uint32_t GetU32(const uint8_t* in) {
-  return uint32_t{in[0]} | uint32_t{in[1]} << 8 | uint32_t{in[2]} << 16 | uint32_t{in[3]} << 24;
-}
 
 Status Corrupt(const char* what) { return Error(StatusCode::kCorrupt, "its coded bytes %s", what); }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "schema/checked_math.h"
+#include "schema/little_endian.h"
 #include "schema/variable_length.h"
 
 namespace graft::schema {
@@ -15,18 +16,6 @@ constexpr uint8_t kUnitMask = 0x07;
 constexpr uint8_t kOnZeros = 0x08;
 constexpr uint8_t kBeginsBlock = 0x10;
 
-void PutU32(uint8_t* out, uint32_t value) {
-  for (int i = 0; i < 4; ++i) out[i] = static_cast<uint8_t>(value >> (8 * i));
-}
-void PutU64(uint8_t* out, uint64_t value) {
-  for (int i = 0; i < 8; ++i) out[i] = static_cast<uint8_t>(value >> (8 * i));
-}
-uint32_t GetU32(const uint8_t* in) {
-  uint32_t value = 0;
-  for (int i = 0; i < 4; ++i) value |= uint32_t{in[i]} << (8 * i);
-  return value;
-}
-uint64_t GetU64(const uint8_t* in) { return GetU32(in) | uint64_t{GetU32(in + 4)} << 32; }
 void PutHash(uint8_t* out, const Hash128& hash) {
   PutU64(out, hash.high);
   PutU64(out + 8, hash.low);
