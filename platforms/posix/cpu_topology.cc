@@ -108,50 +108,77 @@ struct Core {
   std::string name;
   uint64_t capacity = 0;
   uint64_t max_khz = 0;
+  uint64_t power = 0;
 };
 
-}  // namespace
-
-CpuTopology ReadCpuTopology(const CpuSet& usable, const char* root) {
-  const std::string folder = root;
-  const std::string info = ReadSmallFile(folder + "/proc/cpuinfo", kMostCpuInfoBytes);
-  const std::string online = ReadSmallFile(folder + "/sys/devices/system/cpu/online");
+/// Those of `usable` that are on, as far as that is known.
+std::vector<Core> ReadCores(const CpuSet& usable, const std::string& root) {
+  const std::string info = ReadSmallFile(root + "/proc/cpuinfo", kMostCpuInfoBytes);
+  const std::string online = ReadSmallFile(root + "/sys/devices/system/cpu/online");
   CpuSet on;
   if (const size_t end = online.find('\n'); end != std::string::npos) {
     if (Result<CpuSet> parsed = ParseCpuList(online.substr(0, end)); parsed.ok())
       on = std::move(parsed).value();
   }
   std::vector<Core> cores;
-  bool has_capacity = true, has_clock = true;
   for (const unsigned cpu : usable) {
     if (!on.empty() && !std::binary_search(on.begin(), on.end(), cpu)) continue;
-    const std::string files = folder + "/sys/devices/system/cpu/cpu" + std::to_string(cpu);
+    const std::string files = root + "/sys/devices/system/cpu/cpu" + std::to_string(cpu);
     Core core;
     core.cpu = cpu;
     core.name = platform::CpuName(info, cpu);
     core.capacity = ReadNumber(files + "/cpu_capacity");
     core.max_khz = ReadNumber(files + "/cpufreq/cpuinfo_max_freq");
-    has_capacity = has_capacity && core.capacity != 0;
-    has_clock = has_clock && core.max_khz != 0;
     cores.push_back(std::move(core));
   }
-  // The kernel's own measure where it has one for all (ARM), else the highest clock.
-  const auto power = [&](const Core& core) {
-    return has_capacity ? core.capacity : has_clock ? core.max_khz : 1;
-  };
+  return cores;
+}
+
+/// Whether nothing tells two cores apart, but that they may not be known at all.
+bool AreAlike(const std::vector<Core>& cores) {
+  return std::all_of(cores.begin(), cores.end(), [&](const Core& core) {
+    return !core.name.empty() && core.name == cores[0].name && core.max_khz == cores[0].max_khz;
+  });
+}
+
+/// By the kernel's own measure where it has one for all (ARM); else by measuring, which only tells
+/// big from little, since no two runs are equal; else by the highest clock.
+void SetPowers(std::vector<Core>& cores, std::vector<uint32_t> (*measure)(const CpuSet&)) {
+  bool has_capacity = true, has_clock = true;
+  CpuSet cpus;
+  for (const Core& core : cores) {
+    has_capacity = has_capacity && core.capacity != 0;
+    has_clock = has_clock && core.max_khz != 0;
+    cpus.push_back(core.cpu);
+  }
+  for (Core& core : cores) core.power = has_capacity ? core.capacity : has_clock ? core.max_khz : 1;
+  if (has_capacity || measure == nullptr || AreAlike(cores)) return;
+  const std::vector<uint32_t> speeds = measure(cpus);
+  if (speeds.size() != cores.size()) return;
+  const uint64_t best = *std::max_element(speeds.begin(), speeds.end());
+  for (size_t i = 0; i < cores.size(); ++i)
+    cores[i].power = uint64_t{speeds[i]} * 100 >= best * kBigCorePercent ? 100 : 1;
+}
+
+}  // namespace
+
+CpuTopology ReadCpuTopology(const CpuSet& usable, const char* root,
+                            std::vector<uint32_t> (*measure)(const CpuSet&)) {
+  std::vector<Core> cores = ReadCores(usable, root);
+  SetPowers(cores, measure);
   // Few cores and mostly in order: sorting by exchanges is short, and keeps equal ones in place.
   for (size_t i = 1; i < cores.size(); ++i) {
-    for (size_t j = i; j > 0 && power(cores[j - 1]) < power(cores[j]); --j)
+    for (size_t j = i; j > 0 && cores[j - 1].power < cores[j].power; --j)
       std::swap(cores[j - 1], cores[j]);
   }
   CpuTopology topology;
   size_t big = 0;
   for (const Core& core : cores) {
-    const bool is_big = power(core) * 100 >= power(cores[0]) * kBigCorePercent;
+    const bool is_big = core.power * 100 >= cores[0].power * kBigCorePercent;
     big += is_big ? 1 : 0;
     CpuGroup* group = topology.groups.empty() ? nullptr : &topology.groups.back();
     if (group == nullptr || group->name != core.name || group->capacity != core.capacity ||
-        group->max_khz != core.max_khz) {
+        group->max_khz != core.max_khz || group->is_big != is_big) {
       group = &topology.groups.emplace_back();
       group->name = core.name;
       group->capacity = static_cast<uint32_t>(core.capacity);
@@ -160,7 +187,7 @@ CpuTopology ReadCpuTopology(const CpuSet& usable, const char* root) {
     }
     group->cpus.push_back(core.cpu);
   }
-  topology.quota_cpus = QuotaCpus(folder);
+  topology.quota_cpus = QuotaCpus(root);
   if (topology.quota_cpus != 0) big = std::min<size_t>(big, topology.quota_cpus);
   topology.default_threads = static_cast<uint32_t>(std::max<size_t>(1, big));
   return topology;

@@ -10,6 +10,7 @@
 #include "runtime/model/model.h"
 #include "runtime/model/pack_layout.h"
 #include "runtime/plan/schedule.h"
+#include "runtime/platform/cpus.h"
 #include "runtime/platform/data_source.h"
 #include "runtime/threads/worker_team.h"
 #include "runtime/xnn/linear_weights.h"
@@ -156,6 +157,16 @@ Result<uint64_t> ArenaBytes(const Plan& plan, const SessionSizes& sizes) {
   return std::max({other_pass_bytes, arena_bytes, schedule.arena_bytes});
 }
 
+// Threads beyond the CPUs that they may run on, or the big ones among these, would take work and
+// then make the others wait for it. Numbers that no team can have stay, to be refused.
+unsigned ThreadsOf(const SessionOptions& options, unsigned model_threads) {
+  const auto given = static_cast<unsigned>(std::min<size_t>(options.cpus.size(), kMaxCpus));
+  if (options.threads > WorkerTeam::kMaxWorkers) return options.threads;
+  unsigned threads = options.threads != 0 ? options.threads : given != 0 ? given : model_threads;
+  if (threads > 1) threads = std::min(threads, given != 0 ? given : DefaultThreads());
+  return std::min(threads, WorkerTeam::kMaxWorkers);
+}
+
 }  // namespace
 
 Binding SourceBinding(const Plan& plan, size_t rows) {
@@ -214,12 +225,7 @@ Result<SessionSizes> SizesOf(const schema::VerifiedModel& model, const SessionOp
   sizes.prefill_chunk =
       std::min(options.prefill_chunk == 0 ? kDefaultPrefillChunk : options.prefill_chunk,
                sizes.context_tokens);
-  sizes.threads = options.threads;
-  if (sizes.threads == 0) {
-    const unsigned threads =
-        options.cpus.empty() ? model_threads : static_cast<unsigned>(options.cpus.size());
-    sizes.threads = std::min(threads, WorkerTeam::kMaxWorkers);
-  }
+  sizes.threads = ThreadsOf(options, model_threads);
   sizes.kv_element = ElementOf(options.kv_format, model);
   const schema::GraphFacts& facts = model.facts();
   if (facts.source_features != nullptr) {

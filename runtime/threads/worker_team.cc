@@ -72,8 +72,12 @@ Result<std::unique_ptr<WorkerTeam>> WorkerTeam::Create(unsigned size, const CpuS
   if (!cpus.empty()) GRAFT_RETURN_IF_ERROR(CheckAffinity(cpus));
   std::unique_ptr<WorkerTeam> team(new (std::nothrow) WorkerTeam(size, cpus));
   if (team) team->helpers_.reset(new (std::nothrow) Helper[size]);
-  if (!team || !team->helpers_)
+  if (team) team->turns_.reset(new (std::nothrow) Turn[size]);
+  if (!team || !team->helpers_ || !team->turns_)
     return Error(StatusCode::kOutOfMemory, "cannot allocate a team of %u threads", size);
+  const CpuSet usable = cpus.empty() ? UsableCpus() : cpus;
+  for (unsigned worker = 0; worker < size && size == usable.size(); ++worker)
+    team->turns_[worker].of_worker.set_own_cpu({usable[worker]});
   team->cursor_.store(kIdle);
   for (unsigned worker = 1; worker < size; ++worker) {
     Helper& helper = team->helpers_[worker];
@@ -125,12 +129,16 @@ void WorkerTeam::Run(StagedWork& work, uint32_t stages) {
 
 // Works until the team is idle.
 void WorkerTeam::TakeTasks(unsigned worker) {
+  CpuTurn& turn = turns_[worker].of_worker;
   std::span<const uint8_t> ahead;
+  turn.BeginPass();
+  turn.BeforeTask();
   uint64_t cursor = cursor_.fetch_add(1, std::memory_order_acq_rel);
   while (StageOf(cursor) != kIdleStage) {
     const uint32_t stage = StageOf(cursor);
     if (TicketOf(cursor) < TasksOf(cursor)) {
       work_->RunTask(stage, TicketOf(cursor), worker);
+      turn.AfterTask();
       ahead = work_->NextRead(stage, worker);
       if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 == TasksOf(cursor)) {
         BringNear(ahead, kStreamStartBytes);
@@ -145,15 +153,17 @@ void WorkerTeam::TakeTasks(unsigned worker) {
       for (unsigned spins = 0; closed(cursor_.load(std::memory_order_acquire)); ++spins) {
         if (!ahead.empty()) {
           BringNear(ahead, kLinesAtOnce * kLineBytes);
-        } else if (spins < kStageSpins) {
+        } else if (spins < kStageSpins || turn.IsPatient()) {
           CpuRelax();
         } else {
           sched_yield();
         }
       }
     }
+    turn.BeforeTask();
     cursor = cursor_.fetch_add(1, std::memory_order_acq_rel);
   }
+  turn.EndPass();
 }
 
 // The calling thread has finished the last task of `stage`. Stages of one task it does at once,

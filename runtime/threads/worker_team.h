@@ -17,6 +17,7 @@
 #include <span>
 
 #include "runtime/platform/cpus.h"
+#include "runtime/threads/cpu_turn.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
@@ -77,7 +78,11 @@ class WorkerTeam {
 
   const unsigned size_;
   const CpuSet cpus_;  // empty: any
+  struct alignas(64) Turn {
+    CpuTurn of_worker;
+  };
   std::unique_ptr<Helper[]> helpers_;
+  std::unique_ptr<Turn[]> turns_;
   StagedWork* work_ = nullptr;
   uint32_t stages_ = 0;
 

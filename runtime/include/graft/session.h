@@ -21,7 +21,7 @@ typedef struct graft_session graft_session;
 /* How a session is made. Zeros are defaults. */
 typedef struct graft_session_options {
   size_t struct_size;
-  uint32_t threads;        /* default: as the model's */
+  uint32_t threads;        /* default: as the model's; at most those that help: see cpus */
   uint32_t context_tokens; /* positions to make room for; default: the model's, at most 4096 */
   uint32_t prefill_chunk;  /* tokens of a prompt computed at a time; default 128 */
   int32_t kv_format;       /* GRAFT_KV_... */
@@ -31,8 +31,8 @@ typedef struct graft_session_options {
   uint64_t memory_limit_bytes;
   /* Such as "4-7" or "0,2-3": the session's threads run on these CPUs only, and so does the
    * caller's while it is inside the session. Read during the call. By default there is then one
-   * thread for each. INVALID_ARGUMENT if one does not exist or may not be used. NULL or "":
-   * wherever the system puts them. */
+   * thread for each, and never more. INVALID_ARGUMENT if one does not exist or may not be used.
+   * NULL or "": wherever the system puts them, and at most as many as there are big cores. */
   const char* cpus;
 } graft_session_options;
 #define GRAFT_SESSION_OPTIONS_INIT \

@@ -47,7 +47,10 @@ class Machine {
       if (number != 0) Write(path, std::to_string(number));
     }
   }
-  CpuTopology Read(const CpuSet& usable) const { return ReadCpuTopology(usable, root_.c_str()); }
+  CpuTopology Read(const CpuSet& usable,
+                   std::vector<uint32_t> (*measure)(const CpuSet&) = nullptr) const {
+    return ReadCpuTopology(usable, root_.c_str(), measure);
+  }
   uint32_t Threads(const CpuSet& usable) const { return Read(usable).default_threads; }
 
  private:
@@ -119,6 +122,48 @@ TEST_SUITE("runtime/cpus") {
     machine.Each(kCapacity, {1024, 1024, 200, 200});
     CHECK(machine.Threads(First(4)) == 2);
     CHECK(CpuListText(machine.Read(First(4)).groups[0].cpus) == "0-1");
+  }
+
+  TEST_CASE("cores that differ are measured where the kernel has no measure for all") {
+    const auto measure = [](const CpuSet& cpus) {
+      std::vector<uint32_t> speeds;
+      for (const unsigned cpu : cpus) speeds.push_back(cpu < 2 ? 300 + cpu : 1000 - cpu);
+      return speeds;
+    };
+    const Machine machine;
+    CHECK(machine.Read(First(6), measure).default_threads == 4);  // nothing is known of them
+    machine.Each(kClock, {1800000, 1800000, 2000000, 2000000, 2000000, 2000000});
+    const CpuTopology topology = machine.Read(First(6), measure);
+    CHECK(topology.default_threads == 4);
+    REQUIRE(topology.groups.size() == 2);
+    CHECK(CpuListText(topology.groups[0].cpus) == "2-5");
+    CHECK(CpuListText(topology.groups[1].cpus) == "0-1");
+    CHECK(!topology.groups[1].is_big);
+    const auto refused = [](const CpuSet&) { return std::vector<uint32_t>(); };
+    CHECK(machine.Read(First(6), refused).default_threads == 6);  // by their clocks
+    machine.Each(kCapacity, {1024, 1024, 1024, 1024, 1024, 1024});
+    CHECK(machine.Read(First(6), measure).default_threads == 6);
+  }
+
+  TEST_CASE("cores of one name and clock are not measured") {
+    const auto measure = [](const CpuSet&) { return std::vector<uint32_t>{1, 1000}; };
+    const Machine machine;
+    machine.Write("proc/cpuinfo",
+                  "processor\t: 0\nmodel name\t: X\n\nprocessor\t: 1\nmodel name\t: X\n");
+    CHECK(machine.Read(First(2), measure).default_threads == 2);
+    machine.Each(kClock, {1800000, 2800000});
+    CHECK(machine.Read(First(2), measure).default_threads == 1);
+  }
+
+  TEST_CASE("this machine's cores have speeds, the same when asked again") {
+    const CpuSet usable = UsableCpus();
+    const CpuSet some(usable.begin(), usable.begin() + std::min<size_t>(2, usable.size()));
+    const std::vector<uint32_t> speeds = MeasureCpuSpeeds(some);
+    REQUIRE(speeds.size() == some.size());
+    for (const uint32_t speed : speeds) CHECK(speed > 1000);  // a millisecond, where it takes 10 us
+    CHECK(MeasureCpuSpeeds(some) == speeds);
+    CHECK(UsableCpus() == usable);
+    CHECK(MeasureCpuSpeeds({kMaxCpus - 1}).empty());
   }
 
   TEST_CASE("only cores that are on and may be used count") {

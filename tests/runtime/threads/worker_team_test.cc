@@ -3,12 +3,16 @@
 #include "runtime/threads/worker_team.h"
 
 #include <atomic>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "runtime/base/page_memory.h"
+#include "runtime/platform/cpus.h"
+#include "runtime/threads/cpu_turn.h"
 
 namespace graft::runtime {
 namespace {
@@ -101,6 +105,64 @@ TEST_SUITE("runtime/worker team") {
       CHECK(team.status().code() == StatusCode::kInvalidArgument);
       CHECK(team.status().message().find(std::to_string(size)) != std::string::npos);
     }
+  }
+}
+
+TEST_SUITE("runtime/CPU turn") {
+  TEST_CASE("a tick is foreseen from the distance of the two clocks") {
+    constexpr uint64_t kTick = 4000, kBehind = 2100, kStart = 900'000;
+    TickForecast ticks;
+    ticks.Reset(kTick);
+    // Ticks are at multiples of kTick; the coarse clock stands kBehind below them.
+    const auto left = [&](uint64_t now) {
+      return ticks.LeftNs(now, now / kTick * kTick - kBehind);
+    };
+    CHECK(left(kStart + 1000) == kTick);  // for all that is known, one has just been
+    CHECK(left(kStart + 2000) == 3001);
+    CHECK(left(kStart + kTick + 10) == kTick);  // a better guess
+    CHECK(left(kStart + kTick + 1010) == 3001);
+    CHECK(left(kStart + 3 * kTick + 3990) < 30);
+    CHECK(ticks.LeftNs(5, 10) == kTick);  // clocks that disagree
+    for (const uint64_t tick : {uint64_t{1}, uint64_t{1'000'000}}) {
+      CAPTURE(tick);
+      ticks.Reset(tick);
+      for (uint64_t now = 7; now < 10'000'000; now += 999'983) {
+        const uint64_t ns = ticks.LeftNs(now, 0);
+        CHECK(ns >= 1);
+        CHECK(ns <= tick);
+      }
+    }
+  }
+
+  TEST_CASE(
+      "beside threads that take its CPUs, a team does each task once and its caller goes back") {
+    const CpuSet before = UsableCpus();
+    const CpuSet few(before.begin(), before.begin() + std::min<size_t>(2, before.size()));
+    std::atomic<bool> quit{false};
+    std::vector<std::thread> takers;
+    for (const unsigned cpu : few) {
+      takers.emplace_back([&quit, cpu] {
+        const PinnedThread pinned({cpu});
+        while (!quit.load(std::memory_order_relaxed)) {
+        }
+      });
+    }
+    for (const unsigned size : {static_cast<unsigned>(few.size()), 3u}) {  // a CPU each, or not
+      const auto team = WorkerTeam::Create(size, few);
+      REQUIRE(team.ok());
+      size_t runs = 0, once = 0, back = 0;
+      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(40);
+      for (; std::chrono::steady_clock::now() < until; ++runs) {
+        Recorder work({1, 40, 1, 90});
+        (*team)->Run(work, 4);
+        once += work.RunOnce();
+        back += UsableCpus() == before ? 1 : 0;
+      }
+      CHECK(once == runs * 132);
+      CHECK(back == runs);
+    }
+    quit.store(true);
+    for (std::thread& taker : takers) taker.join();
   }
 }
 
