@@ -12,8 +12,8 @@ namespace {
 constexpr uint64_t kMinSliceBytes = 24 << 10;
 constexpr uint64_t kMaxSliceBytes = 1 << 20;
 // Two let a thread that the system puts aside be helped out; each more is another start of a stream
-// from memory, which decoding feels.
-constexpr size_t kSlicesPerWorker = 2;
+// from memory, which decoding feels. A thread alone is not helped.
+constexpr size_t SlicesPerWorker(unsigned workers) { return workers == 1 ? 1 : 2; }
 
 }  // namespace
 
@@ -21,8 +21,8 @@ LinearSlices SlicesOf(const LinearWeights& weights, uint64_t group_bytes, unsign
   LinearSlices slices{weights.out_features, 1};
   const size_t tile = weights.tile_rows;
   if (tile == 0) return slices;
-  const uint64_t slice_bytes =
-      std::clamp(group_bytes / (workers * kSlicesPerWorker), kMinSliceBytes, kMaxSliceBytes);
+  const uint64_t slice_bytes = std::clamp(group_bytes / (workers * SlicesPerWorker(workers)),
+                                          kMinSliceBytes, kMaxSliceBytes);
   // As even as tiles allow; the last slice takes the rest, which may be more or less but is never
   // below a tile. A quarter over one slice is worth two.
   const uint64_t rounding =

@@ -56,6 +56,16 @@ HWY_INLINE Block MakeBlock(const AttentionShape& shape, size_t padded_dim, float
   return block;
 }
 
+// y = x * factor, in whole vectors as far as they go.
+HWY_INLINE void ScaleTo(const float* x, float factor, size_t count, float* y) {
+  const Floats d;
+  const Vector factor_v = hn::Set(d, factor);
+  size_t k = 0;
+  for (; k + kLanes <= count; k += kLanes)
+    hn::StoreU(hn::Mul(hn::LoadU(d, x + k), factor_v), d, y + k);
+  for (; k < count; ++k) y[k] = x[k] * factor;
+}
+
 void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row, size_t head,
               Block& block) {
   const size_t i = block.count++;
@@ -63,8 +73,7 @@ void AddQuery(const AttentionShape& shape, const AttentionRows& rows, size_t row
   block.row[i] = row;
   block.regions = rows.regions;
   const float* query = rows.query + (row * shape.heads + head) * shape.head_dim;
-  float* scaled = block.query + i * shape.head_dim;
-  for (size_t k = 0; k < shape.head_dim; ++k) scaled[k] = shape.scale * query[k];
+  ScaleTo(query, shape.scale, shape.head_dim, block.query + i * shape.head_dim);
   const size_t position = rows.first_position + row;
   block.position[i] = position;
   block.last[i] = shape.causal ? std::min(rows.kv_positions, position + 1) : rows.kv_positions;
@@ -268,7 +277,7 @@ void AttendRowsImpl(const AttentionShape& shape, const KvView& view, const Atten
                                   shape.head_dim;
       const float inverse = 1.0f / AttentionDivisor(shape, block.head[vector],
                                                     block.maximum[vector], block.total[vector]);
-      for (size_t k = 0; k < shape.head_dim; ++k) out[k] = sums[k] * inverse;
+      ScaleTo(sums, inverse, shape.head_dim, out);
     }
   }
 }

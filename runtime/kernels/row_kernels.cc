@@ -46,6 +46,25 @@ HWY_INLINE void Map2(const float* a, const float* b, size_t width, float* y, F f
           HWY_ATTR { hn::StoreN(f(hn::LoadN(d, a + i, n), hn::LoadN(d, b + i, n)), d, y + i, n); });
 }
 
+// As Map2, four vectors at a time where f is shorter than what counts them.
+template <class F>
+HWY_INLINE void ShortMap2(const float* a, const float* b, size_t width, float* y, F f) {
+  const Floats d;
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + 4 * lanes <= width; i += 4 * lanes) {
+    const Vector y0 = f(hn::LoadU(d, a + i), hn::LoadU(d, b + i));
+    const Vector y1 = f(hn::LoadU(d, a + i + lanes), hn::LoadU(d, b + i + lanes));
+    const Vector y2 = f(hn::LoadU(d, a + i + 2 * lanes), hn::LoadU(d, b + i + 2 * lanes));
+    const Vector y3 = f(hn::LoadU(d, a + i + 3 * lanes), hn::LoadU(d, b + i + 3 * lanes));
+    hn::StoreU(y0, d, y + i);
+    hn::StoreU(y1, d, y + i + lanes);
+    hn::StoreU(y2, d, y + i + 2 * lanes);
+    hn::StoreU(y3, d, y + i + 3 * lanes);
+  }
+  Map2(a + i, b + i, width - i, y + i, f);
+}
+
 // Sum of f over a row, in four independent partial sums: the adds overlap and the rounding error
 // stays small.
 template <class F>
@@ -93,8 +112,8 @@ void RmsNormImpl(const float* x, size_t width, const float* weight, size_t group
   const Floats d;
   for (size_t start = 0; start < width; start += group) {
     const Vector factor = hn::Set(d, 1.0f / std::sqrt(MeanSquare(x + start, group) + epsilon));
-    Map2(x + start, weight, group, y + start,
-         [&](Vector v, Vector w) HWY_ATTR { return hn::Mul(hn::Mul(v, factor), w); });
+    ShortMap2(x + start, weight, group, y + start,
+              [&](Vector v, Vector w) HWY_ATTR { return hn::Mul(hn::Mul(v, factor), w); });
   }
 }
 
@@ -112,7 +131,7 @@ void LayerNormImpl(const float* x, size_t width, const float* weight, const floa
 }
 
 void AddImpl(const float* a, const float* b, size_t width, float* y) {
-  Map2(a, b, width, y, [](Vector u, Vector v) HWY_ATTR { return hn::Add(u, v); });
+  ShortMap2(a, b, width, y, [](Vector u, Vector v) HWY_ATTR { return hn::Add(u, v); });
 }
 
 void MultiplyImpl(const float* a, const float* b, size_t width, float* y) {
