@@ -29,18 +29,18 @@ constexpr int64_t kRowsTogether = 16;
 class Calibrator {
  public:
   Calibrator(const ModelDescription& description, const fb::Model& model,
-             std::span<const StoredFormat> formats, const TensorSource& source,
+             std::vector<StoredFormat>* formats, const TensorSource& source,
              const CalibrationOptions& options, const std::filesystem::path& folder, int threads,
              const std::function<void(int64_t, int64_t)>& progress)
       : description_(description),
         model_(model),
-        formats_(formats),
+        formats_(*formats),
         source_(source),
         options_(options),
         folder_(folder),
         threads_(threads),
         progress_(progress),
-        weights_(formats.size()) {}
+        weights_(formats->size()) {}
 
   Result<CalibratedWeights> Run();
 
@@ -51,11 +51,12 @@ class Calibrator {
   Result<std::span<const float>> RoundLinear(size_t op, std::span<const float> input, size_t width);
   Status RoundInput(int32_t value, std::span<const float> input, size_t width);
   Status RoundMatrix(size_t tensor, const Hessian& hessian);
+  Status KeepDelta(size_t tensor, const Hessian& hessian);
   void Advance(int64_t steps);
 
   const ModelDescription& description_;
   const fb::Model& model_;
-  std::span<const StoredFormat> formats_;
+  std::vector<StoredFormat>& formats_;
   const TensorSource& source_;
   const CalibrationOptions& options_;
   const std::filesystem::path& folder_;
@@ -118,7 +119,7 @@ void Calibrator::PlanLinears() {
     last_op_ = i;
     ++total_;
   }
-  total_ += options_.tokens_each - 1;
+  if (options_.ids.empty()) total_ += options_.tokens_each - 1;
 }
 
 // Tables are read row by row: there is nothing to make up for. Later ops see them rounded.
@@ -168,6 +169,26 @@ Status Calibrator::RoundMatrix(size_t tensor, const Hessian& hessian) {
   return status.ok() ? status : status.WithContext("tensor '" + constant.name + "'");
 }
 
+// Measures what is left of an adapter, and rounds its matrix again where that is too little.
+Status Calibrator::KeepDelta(size_t tensor, const Hessian& hessian) {
+  const Constant& constant = description_.constants[tensor];
+  if (options_.delta_row_stride <= 0 || description_.AdaptedOf(constant) == nullptr) {
+    return OkStatus();
+  }
+  const CalibratedWeights::Rows& codes = weights_.of(tensor);
+  const auto measure = [&]() {
+    return MeasureOutputNoise(constant, source_, formats_[tensor], codes.data, codes.scales,
+                              rounded_.numbers(), options_.delta_row_stride, threads_);
+  };
+  GRAFT_ASSIGN_OR_RETURN(weights_.noise(tensor), measure());
+  const bool is_drowned = weights_.noise(tensor).NoiseRatio() > 1.0;
+  if (!options_.keep_delta || !is_drowned || !formats_[tensor].is_int4()) return OkStatus();
+  formats_[tensor] = StoredFormat{StorageKind::kInt8PerChannel};
+  GRAFT_RETURN_IF_ERROR(RoundMatrix(tensor, hessian));
+  GRAFT_ASSIGN_OR_RETURN(weights_.noise(tensor), measure());
+  return OkStatus();
+}
+
 Status Calibrator::RoundInput(int32_t value, std::span<const float> input, size_t width) {
   if (rounded_value_ == value) return OkStatus();
   rounded_value_ = value;
@@ -193,7 +214,10 @@ Result<std::span<const float>> Calibrator::RoundLinear(size_t op_index,
     }
     hessians_.emplace(value, std::move(hessian).value());
   }
-  if (!weights_.Has(tensor)) GRAFT_RETURN_IF_ERROR(RoundMatrix(tensor, hessians_.at(value)));
+  if (!weights_.Has(tensor)) {
+    GRAFT_RETURN_IF_ERROR(RoundMatrix(tensor, hessians_.at(value)));
+    GRAFT_RETURN_IF_ERROR(KeepDelta(tensor, hessians_.at(value)));
+  }
   if (last_linear_.at(value) == op_index) hessians_.erase(value);
   Advance(1);
   return std::span<const float>(rounded_.numbers());
@@ -207,13 +231,14 @@ Result<CalibratedWeights> Calibrator::Run() {
                  "no matrix is stored in a format that calibration helps");
   }
   GRAFT_RETURN_IF_ERROR(ReadWeights());
-  std::vector<int32_t> ids;
+  std::vector<int32_t> ids = options_.ids;
   const auto texts = static_cast<size_t>(options_.texts);
   const auto tokens = static_cast<size_t>(options_.tokens_each);
-  {
+  if (ids.empty()) {
     GraphRunner writer(*model_.graph(), tensors_, {folder_, threads_});
-    GRAFT_ASSIGN_OR_RETURN(ids, WriteTexts(model_, &writer, texts, tokens, options_.seed, threads_,
-                                           [&](int64_t) { Advance(1); }));
+    const TextPlan plan{texts, tokens, options_.seed, options_.chat};
+    GRAFT_ASSIGN_OR_RETURN(
+        ids, WriteTexts(model_, &writer, plan, threads_, [&](int64_t) { Advance(1); }));
   }
   GRAFT_RETURN_IF_ERROR(RoundTables());
   GraphRunner runner(*model_.graph(), tensors_, {folder_, threads_});
@@ -234,9 +259,9 @@ int64_t CalibratedWeights::matrices() const {
 }
 
 Result<CalibratedWeights> Calibrate(
-    const ModelDescription& description, const fb::Model& model,
-    std::span<const StoredFormat> formats, const TensorSource& source,
-    const CalibrationOptions& options, const std::filesystem::path& folder, int threads,
+    const ModelDescription& description, const fb::Model& model, std::vector<StoredFormat>* formats,
+    const TensorSource& source, const CalibrationOptions& options,
+    const std::filesystem::path& folder, int threads,
     const std::function<void(int64_t done, int64_t total)>& progress) {
   return Calibrator(description, model, formats, source, options, folder, threads, progress).Run();
 }

@@ -109,7 +109,7 @@ Status GraphRunner::RunOne(const Batch& all, const BeforeLinear& before, size_t 
   return is_linear && options_.linear ? options_.linear(call) : RunOp(call);
 }
 
-Status GraphRunner::Run(const Batch& batch, const BeforeLinear& before, size_t last_op) {
+void GraphRunner::StartPass() {
   const auto& ops = *graph_.ops();
   values_.clear();
   values_.resize(graph_.values()->size());
@@ -119,14 +119,40 @@ Status GraphRunner::Run(const Batch& batch, const BeforeLinear& before, size_t l
       last_reader_[static_cast<size_t>(input)] = i;
     }
   }
-  for (size_t i = 0; i < ops.size() && i <= last_op; ++i) {
+}
+
+void GraphRunner::FreeUnread(size_t index) {
+  for (const int32_t input : *graph_.ops()->Get(static_cast<unsigned>(index))->inputs()) {
+    const auto value = static_cast<size_t>(input);
+    if (last_reader_[value] == index) values_[value].Free();
+  }
+}
+
+Status GraphRunner::Run(const Batch& batch, const BeforeLinear& before, size_t last_op) {
+  StartPass();
+  for (size_t i = 0; i < graph_.ops()->size() && i <= last_op; ++i) {
     GRAFT_RETURN_IF_ERROR(CheckCancelled());
     GRAFT_RETURN_IF_ERROR(RunOne(batch, before, i, !before || i < last_op));
-    for (const int32_t input : *ops.Get(static_cast<unsigned>(i))->inputs()) {
-      if (last_reader_[static_cast<size_t>(input)] == i) values_[static_cast<size_t>(input)].Free();
-    }
+    FreeUnread(i);
   }
   output_ = std::move(values_[static_cast<size_t>(graph_.outputs()->Get(0))]);
+  return OkStatus();
+}
+
+Status GraphRunner::RunPart(const Batch& batch, size_t begin, size_t end, int32_t given,
+                            std::span<const float> numbers, int32_t wanted) {
+  StartPass();
+  if (given >= 0) {
+    Scratch& value = values_[static_cast<size_t>(given)];
+    GRAFT_ASSIGN_OR_RETURN(value, MakeRoom(numbers.size()));
+    std::copy(numbers.begin(), numbers.end(), value.numbers().begin());
+  }
+  for (size_t i = begin; i < end; ++i) {
+    GRAFT_RETURN_IF_ERROR(CheckCancelled());
+    GRAFT_RETURN_IF_ERROR(RunOne(batch, {}, i, true));
+    if (i + 1 < end) FreeUnread(i);
+  }
+  output_ = std::move(values_[static_cast<size_t>(wanted)]);
   return OkStatus();
 }
 

@@ -53,11 +53,19 @@ class GraphRunner {
   /// Errors   those of `before`, kIo, kCancelled.
   Status Run(const Batch& batch, const BeforeLinear& before, size_t last_op);
 
+  /// Runs ops [begin, end) alone, which take of earlier ones the value `given` only, `numbers`.
+  /// What they leave in the value `wanted` is output() then. -1: nothing is given.
+  /// Errors   kIo, kCancelled.
+  Status RunPart(const Batch& batch, size_t begin, size_t end, int32_t given,
+                 std::span<const float> numbers, int32_t wanted);
+
   /// What the last Run computed for the graph's first output: [rows, width].
   std::span<const float> output() const { return output_.numbers(); }
 
  private:
   Status RunOne(const Batch& batch, const BeforeLinear& before, size_t index, bool computes);
+  void StartPass();
+  void FreeUnread(size_t index);
   Operand OperandOf(int32_t value, const Batch& batch) const;
   size_t WidthOf(int32_t value) const;
   Result<Scratch> MakeRoom(size_t count) const;

@@ -35,8 +35,9 @@ struct ConvertOptions {
   AdapterOptions merge;
   std::string quant = "int4";
   int64_t block_size = 32;
-  std::string head;  ///< Of embedding and head; empty: as `quant`.
-  bool calibrate = false;
+  std::string head;       ///< Of embedding and head; empty: as `quant`.
+  double bits = 0.0;      ///< 0: not given.
+  std::string calibrate;  ///< "self" or a file of texts; empty: no calibration.
   int64_t calibration_texts = 64;
   int64_t calibration_tokens = 256;
   std::string like;      ///< A .graft file; empty: none.
@@ -114,6 +115,8 @@ int RunConvert(const ConvertOptions& options);
 int RunMerge(const MergeOptions& options);
 int RunInspect(const InspectOptions& options);
 int RunVerify(const VerifyOptions& options);
+/// Those of how weights are stored.
+void AddFormats(CLI::App* command, ConvertOptions* options);
 CLI::App* AddVerify(CLI::App& app, VerifyOptions* options);
 CLI::App* AddKeygen(CLI::App& app, KeygenOptions* options);
 CLI::App* AddSign(CLI::App& app, SignOptions* options);

@@ -16,8 +16,10 @@
 #include "converter/commands/commands.h"
 #include "converter/commands/convert_report.h"
 #include "converter/commands/mapped_model.h"
-#include "converter/commands/probe_texts.h"
 #include "converter/commands/progress.h"
+#include "converter/commands/texts/calibration_texts.h"
+#include "converter/commands/texts/probe_texts.h"
+#include "converter/commands/texts/text_encoder.h"
 #include "converter/describe/describe_model.h"
 #include "converter/packs/write_pack.h"
 #include "converter/probes/answer_probes.h"
@@ -64,9 +66,10 @@ Result<WriteOptions> ReadWriteOptions(const ConvertOptions& options, const LikeF
   if (!options.head.empty()) {
     GRAFT_ASSIGN_OR_RETURN(write.head_format, ParseStoredFormat(options.head, options.block_size));
   }
-  if (options.calibrate) {
+  if (!options.calibrate.empty()) {
     write.calibration = {options.calibration_texts, options.calibration_tokens};
   }
+  if (options.bits > 0) write.bits = options.bits;
   write.path = options.output;
   write.threads = options.threads > 0 ? options.threads : DefaultThreads();
   write.keep_delta = options.keep_delta;
@@ -91,6 +94,54 @@ Status PlanProbes(const ConvertOptions& options, flatbuffers::FlatBufferBuilder&
   return OkStatus();
 }
 
+// What calibration takes from outside of the weights: texts of the user's, or the frame of those that
+// the model writes.
+Status PlanCalibration(const ConvertOptions& options, const flatbuffers::FlatBufferBuilder& header,
+                       const ModelDescription& description, WriteOptions* write) {
+  if (!write->calibration && !write->bits) return OkStatus();
+  TextEncoder model;
+  const bool has_tokenizer = model.Open(description, header);
+  if (write->calibration && options.calibrate != "self") {
+    if (!has_tokenizer) {
+      return Error(StatusCode::kUnsupported,
+                   "%s: the model has no tokenizer; --calibrate without a file takes ids that it "
+                   "chooses itself",
+                   options.calibrate.c_str());
+    }
+    return ReadCalibrationTexts(options.calibrate, model, &*write->calibration);
+  }
+  if (!has_tokenizer) return OkStatus();
+  write->measuring.chat = model.Frame();
+  if (write->calibration) write->calibration->chat = write->measuring.chat;
+  return OkStatus();
+}
+
+/// The bars of one conversion, one after another.
+class ConvertProgress {
+ public:
+  ConvertProgress(bool quiet, WriteOptions* write)
+      : measuring_("measuring", "steps", quiet),
+        calibrating_("calibrating", "steps", quiet),
+        converting_("converting", "weights", quiet) {
+    write->measuring_progress = [this](int64_t done, int64_t total) {
+      Show(&measuring_, done, total);
+    };
+    write->calibration_progress = [this](int64_t done, int64_t total) {
+      Show(&calibrating_, done, total);
+    };
+    write->progress = [this](int64_t done, int64_t total) { converting_.Update(done, total); };
+  }
+  void Finish() { converting_.Finish(); }
+
+ private:
+  static void Show(Progress* progress, int64_t done, int64_t total) {
+    progress->Update(done, total);
+    if (done == total) progress->Finish();
+  }
+
+  Progress measuring_, calibrating_, converting_;
+};
+
 Status Convert(const ConvertOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   GRAFT_ASSIGN_OR_RETURN(const LikeFile like, OpenLike(options));
@@ -108,15 +159,10 @@ Status Convert(const ConvertOptions& options) {
   BaseHash base_hash(*model.base);
   GRAFT_ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(model, header));
   GRAFT_RETURN_IF_ERROR(PlanProbes(options, header, &description));
+  GRAFT_RETURN_IF_ERROR(PlanCalibration(options, header, description, &write));
   write.base_hash = [&base_hash] { return base_hash.Get(); };
 
-  Progress calibrating("calibrating", "steps", options.quiet);
-  write.calibration_progress = [&calibrating](int64_t done, int64_t total) {
-    calibrating.Update(done, total);
-    if (done == total) calibrating.Finish();
-  };
-  Progress progress("converting", "weights", options.quiet);
-  write.progress = [&progress](int64_t done, int64_t total) { progress.Update(done, total); };
+  ConvertProgress progress(options.quiet, &write);
   GRAFT_ASSIGN_OR_RETURN(WrittenModel written,
                          WriteUnnamedModel(description, model.source(), write, header));
   progress.Finish();
@@ -142,6 +188,11 @@ Status Convert(const ConvertOptions& options) {
   const std::string text =
       options.json ? ConvertReportJson(report) : ConvertReportText(report, options.report);
   if (!options.quiet || options.json) std::fputs(text.c_str(), stdout);
+  for (const std::string& warning : ConvertWarnings(report)) {
+    // The report for people has it.
+    if (!options.quiet && !options.json) break;
+    std::fprintf(stderr, "graft-convert: warning: %s\n", warning.c_str());
+  }
   return OkStatus();
 }
 

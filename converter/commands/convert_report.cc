@@ -47,8 +47,33 @@ std::string ShapeOf(const LayerOutcome& layer) {
   return std::to_string(layer.shape[0]) + "x" + std::to_string(layer.shape[1]);
 }
 
-bool Drowned(const LayerOutcome& layer) {
-  return layer.adapted && layer.measures.retained.NoiseRatio() > 1.0;
+// By outputs where these were measured, else by weights.
+double NoiseOf(const LayerOutcome& layer) {
+  return layer.output_noise.outputs > 0 ? layer.output_noise.NoiseRatio()
+                                        : layer.measures.retained.NoiseRatio();
+}
+
+bool Drowned(const LayerOutcome& layer) { return layer.adapted && NoiseOf(layer) > 1.0; }
+
+void AppendMixed(const ConvertReport& report, std::string* text) {
+  if (report.outcome.mixed) *text += "  " + DescribeMixed(*report.outcome.mixed) + "\n";
+}
+
+// What is left of adapters in the outputs of calibrated matrices.
+void AppendSurvival(const ConvertReport& report, std::string* text) {
+  size_t matrices = 0;
+  double least = 1.0, loudest = 0.0;
+  for (const LayerOutcome& layer : report.outcome.layers) {
+    if (layer.output_noise.outputs == 0) continue;
+    ++matrices;
+    least = std::min(least, layer.output_noise.Correlation());
+    loudest = std::max(loudest, layer.output_noise.NoiseRatio());
+  }
+  if (matrices == 0) return;
+  Append(text,
+         "  in the outputs of %zu calibrated matrices rounding is at most %.2f of the adapter's "
+         "change, and the correlation with it at least %.3f\n",
+         matrices, loudest, least);
 }
 
 void AppendModel(const ConvertReport& report, std::string* text) {
@@ -218,7 +243,10 @@ void AppendTable(const ConvertReport& report, std::string* text) {
       const RetainedDelta& retained = layer.measures.retained;
       Append(text, "  %4lld  %9.4g  %8.4f", static_cast<long long>(layer.change.rank),
              layer.change.scale, retained.DeltaRatio());
-      if (retained.sampled > 0) {
+      if (layer.output_noise.outputs > 0) {
+        Append(text, "  %6.3f  %6.3f", layer.output_noise.Correlation(),
+               layer.output_noise.NoiseRatio());
+      } else if (retained.sampled > 0) {
         Append(text, "  %6.3f  %6.3f", retained.Correlation(), retained.NoiseRatio());
       }
     }
@@ -226,7 +254,8 @@ void AppendTable(const ConvertReport& report, std::string* text) {
   }
   *text +=
       "corr: correlation of the adapter's change with what quantization leaves of it. "
-      "noise: rounding error over the adapter's change.\n";
+      "noise: rounding error over the adapter's change. Of calibrated matrices both are of what "
+      "they put out, of others of weights.\n";
 }
 
 Json LayerJson(const LayerOutcome& layer) {
@@ -241,6 +270,7 @@ Json LayerJson(const LayerOutcome& layer) {
                {"snr_db", error.SnrDb()},
                {"max_error", error.max_error},
                {"zeros_made", error.zeros_made}};
+  if (layer.int4_divergence > 0) json["int4_divergence"] = layer.int4_divergence;
   if (layer.adapted) {
     Json change = {{"kind", layer.change.kind},
                    {"rank", layer.change.rank},
@@ -251,7 +281,20 @@ Json LayerJson(const LayerOutcome& layer) {
       change["delta_noise_ratio"] = retained.NoiseRatio();
       change["sampled_elements"] = retained.sampled;
     }
+    if (layer.output_noise.outputs > 0) {
+      change["output_noise_ratio"] = layer.output_noise.NoiseRatio();
+      change["output_correlation"] = layer.output_noise.Correlation();
+    }
     json["adapter"] = std::move(change);
+  }
+  return json;
+}
+
+Json MixedJson(const MixedFormats& mixed) {
+  Json json = {{"bits", mixed.bits}, {"divergence", mixed.divergence}};
+  json["curve"] = Json::array();
+  for (const CurvePoint& point : mixed.curve) {
+    json["curve"].push_back({{"bits", point.bits}, {"divergence", point.divergence}});
   }
   return json;
 }
@@ -265,9 +308,12 @@ std::string ConvertReportText(const ConvertReport& report, bool per_layer) {
   text += "\n";
   AppendModel(report, &text);
   AppendFormats(report, &text);
+  AppendMixed(report, &text);
   AppendMerge(report, &text);
+  AppendSurvival(report, &text);
   AppendGrids(report, &text);
   AppendQuantizationError(report, &text);
+  for (const std::string& warning : ConvertWarnings(report)) text += "  warning: " + warning + "\n";
   Append(&text, "  verified; %.1f s\n", report.seconds);
   if (per_layer) AppendTable(report, &text);
   return text;
@@ -292,6 +338,11 @@ std::string ConvertReportJson(const ConvertReport& report) {
   for (const FormatTotal& total : report.outcome.formats) {
     json["formats"][total.format.Name()] = {{"tensors", total.tensors}, {"bytes", total.bytes}};
   }
+  if (report.outcome.mixed) json["mixed"] = MixedJson(*report.outcome.mixed);
+  if (report.outcome.probe_divergence) {
+    json["probe_divergence"] = *report.outcome.probe_divergence;
+  }
+  json["warnings"] = ConvertWarnings(report);
   if (report.outcome.scales_offered > 0) {
     json["like"] = {{"scales_offered", report.outcome.scales_offered},
                     {"scales_kept", report.outcome.scales_kept}};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "converter/describe/describe_model.h"
 #include "converter/packs/write_pack.h"
@@ -19,6 +20,9 @@ struct ConvertReport {
   StoredFormat wanted;
   double seconds = 0.0;
 };
+
+/// What its user should know before relying on the file; mostly nothing.
+std::vector<std::string> ConvertWarnings(const ConvertReport& report);
 
 /// Some lines; with `per_layer` a table of all weight matrices too.
 std::string ConvertReportText(const ConvertReport& report, bool per_layer);

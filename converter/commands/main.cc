@@ -95,57 +95,6 @@ void AddAdapters(CLI::App* command, AdapterOptions* options, bool required) {
                     "With --nf4-base: the training used bnb_4bit_use_double_quant");
 }
 
-void AddFormats(CLI::App* command, ConvertOptions* options) {
-  CLI::Option* quant =
-      command->add_option("--quant", options->quant, "How weight matrices are stored")
-          ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "int4-channel"}))
-          ->capture_default_str()
-          ->type_name("FORMAT");
-  CLI::Option* block_size = command
-                                ->add_option("--block-size", options->block_size,
-                                             "Weights that share a scale, with --quant int4")
-                                ->check(CLI::IsMember({32, 64, 128, 256}))
-                                ->capture_default_str()
-                                ->type_name("N");
-  CLI::Option* head =
-      command
-          ->add_option("--head", options->head,
-                       "How the embedding and the head are stored, if not as the other matrices")
-          ->check(CLI::IsMember({"f32", "f16", "int8", "int4", "int4-channel"}))
-          ->type_name("FORMAT");
-  CLI::Option* calibrate = command->add_flag(
-      "--calibrate", options->calibrate,
-      "Round weights by what their errors do to outputs, on texts that the model itself writes");
-  const auto add_count = [&](const char* name, const char* text, int64_t least, int64_t* value) {
-    command->add_option(name, *value, text)
-        ->check(CLI::Range(least, int64_t{1} << 20))
-        ->capture_default_str()
-        ->needs(calibrate)
-        ->type_name("N");
-  };
-  add_count("--calibration-texts", "How many texts it writes", 1, &options->calibration_texts);
-  add_count("--calibration-tokens", "Tokens of each", 2, &options->calibration_tokens);
-  CLI::Option* like =
-      command
-          ->add_option("--like", options->like,
-                       "Take the formats of that file, and its scales where they cost little, so "
-                       "that a pack for it is small")
-          ->type_name("BASE.graft")
-          ->excludes(quant)
-          ->excludes(block_size)
-          ->excludes(head)
-          ->excludes(calibrate);
-  command
-      ->add_option("--pack-for", options->pack_for,
-                   "The same, but write the pack for that file in place of a model")
-      ->type_name("BASE.graft")
-      ->excludes(quant)
-      ->excludes(block_size)
-      ->excludes(head)
-      ->excludes(calibrate)
-      ->excludes(like);
-}
-
 void AddTrust(CLI::App* command, ConvertOptions* options) {
   CLI::Option* no_probe = command->add_flag("--no-probe", options->no_probe,
                                             "Leave out the questions that a self-test asks");
@@ -180,9 +129,11 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
                     "take longrope's long factors, for texts beyond its original context");
   command->add_flag("--text-only", options->text_only,
                     "Leave out the part of a model that sees pictures");
-  command->add_flag("--keep-delta", options->keep_delta,
-                    "With int4: store a matrix in int8 where int4 would drown the adapter in "
-                    "rounding noise");
+  command
+      ->add_flag("--keep-delta", options->keep_delta,
+                 "With int4: store a matrix in int8 where int4 would drown the adapter in rounding "
+                 "noise; with --calibrate, in what it puts out")
+      ->excludes("--bits");
   command->add_flag("--exact-delta", options->exact_delta,
                     "Measure what is left of the adapter on every row, not on every 16th; takes "
                     "about twice the time");
@@ -195,6 +146,8 @@ CLI::App* AddConvert(CLI::App& app, ConvertOptions* options) {
                   "mine.graft --report\n"
                   "  graft-convert convert --base SmolLM2-135M --adapter style:0.7 --adapter "
                   "facts:0.5 --combine ties --density 0.3 -o both.graft\n"
+                  "  graft-convert convert --base SmolLM2-135M --adapter my-lora --bits 5.0 "
+                  "--calibrate chats.jsonl -o mine.graft\n"
                   "  graft-convert convert --base SmolLM2-135M --adapter my-lora --pack-for "
                   "smol.graft -o mine.graftpack\n") +
       kExitCodes);

@@ -48,8 +48,10 @@ void Progress::Update(int64_t done, int64_t total) {
   const double left = rate > 0 ? static_cast<double>(total - most_done_) / rate : 0;
   std::string bar(kBarWidth, '.');
   std::fill_n(bar.begin(), std::clamp(static_cast<int>(share * kBarWidth), 0, kBarWidth), '#');
-  std::fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %.0f M %s/s  %.0f s left", what_.c_str(),
-               bar.c_str(), share * 100, rate / 1e6, unit_.c_str(), left);
+  const bool is_fast = rate >= 1e6;
+  std::fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %.*f%s %s/s  %.0f s left", what_.c_str(),
+               bar.c_str(), share * 100, is_fast || rate >= 10 ? 0 : 1, is_fast ? rate / 1e6 : rate,
+               is_fast ? " M" : "", unit_.c_str(), left);
   std::fflush(stderr);
 }
 

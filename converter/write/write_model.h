@@ -14,6 +14,7 @@
 
 #include "converter/base/output_file.h"
 #include "converter/calibrate/calibrate.h"
+#include "converter/sensitivity/mixed_formats.h"
 #include "converter/tensors/tensor_source.h"
 #include "converter/write/model_header.h"
 #include "schema/result.h"
@@ -26,7 +27,8 @@ class LikeBase;
 struct WriteOptions {
   std::filesystem::path path;
   StoredFormat format;  ///< Of weight matrices; see FormatFor.
-  /// Store adapted matrices in int8 where int4 would drown the adapter; see FormatWish.
+  /// Store adapted matrices in int8 where int4 would drown the adapter; see FormatWish, and
+  /// CalibrationOptions where there is a calibration.
   bool keep_delta = false;
   /// Whose formats and scales are taken where they serve; null: none.
   const LikeBase* like = nullptr;
@@ -34,8 +36,15 @@ struct WriteOptions {
   std::optional<StoredFormat> head_format = {};
   /// Round weights by what their errors do to outputs on texts; nothing: by themselves.
   std::optional<CalibrationOptions> calibration = {};
+  /// Bits of a weight on average, of all that is stored: each matrix gets int8 or int4 by what
+  /// rounding it costs; see ChooseMixedFormats. Requires `format` to be int4 in blocks of 32.
+  std::optional<double> bits = {};
+  /// Of what rounding costs where there is no calibration: texts that the model writes.
+  CalibrationOptions measuring = {8, 64};
   /// As `progress`, while texts are written and layers are rounded.
   std::function<void(int64_t done, int64_t total)> calibration_progress = {};
+  /// The same, while what rounding costs is measured.
+  std::function<void(int64_t done, int64_t total)> measuring_progress = {};
   int threads = 1;
   /// Of adapted matrices, every n-th row is also quantized as it was before the adapter, to measure
   /// what is left of the adapter. 1: every row, which takes about twice the time. 0: none.
@@ -58,6 +67,8 @@ struct LayerOutcome {
   bool adapted = false;
   AdaptedTensor change;  ///< If adapted.
   LayerMeasures measures;
+  double int4_divergence = 0.0;  ///< What rounding it to int4 costs; 0 if that was not measured.
+  OutputNoise output_noise;      ///< Of what is adapted and calibrated.
 };
 
 /// All tensors of the file that share a format.
@@ -72,6 +83,8 @@ struct WriteOutcome {
   int64_t scales_offered = 0;  ///< By WriteOptions::like ...
   int64_t scales_kept = 0;     ///< ... and taken.
   int64_t calibrated_matrices = 0;
+  std::optional<MixedFormats> mixed;  ///< Of WriteOptions::bits.
+  std::optional<double> probe_divergence;
   uint64_t header_bytes = 0;
   schema::Hash128 base_hash;
   std::vector<FormatTotal> formats;

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // What calibration computes of a model is what transformers computes: the logits of decoder
 // families, with whole texts and token by token. And what it writes is a model that runs.
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
 
 #include "converter/calibrate/graph_runner.h"
+#include "converter/calibrate/write_texts.h"
+#include "converter/sensitivity/measure_sensitivity.h"
+#include "converter/sensitivity/merged_numbers.h"
 #include "schema/generated/model_generated.h"
 #include "tests/converter/lower/converted_file.h"
 #include "tests/e2e/reference.h"
@@ -44,6 +49,30 @@ class FloatModel {
   std::vector<std::vector<float>> numbers_;
   converter::TensorNumbers tensors_;
 };
+
+// Of each matrix what rounding it alone does to the logits of all rows that are looked at: every
+// fourth.
+double DirectDivergence(const FloatModel& model, size_t tensor, size_t width,
+                        const converter::StoredFormat& format, const Batch& batch,
+                        const fs::path& scratch) {
+  std::vector<float> rounded(model.tensors()[tensor].size());
+  REQUIRE(converter::RoundNumbers(model.tensors()[tensor], width, format, 1, rounded).ok());
+  converter::TensorNumbers tensors = model.tensors();
+  std::vector<std::vector<float>> logits;
+  for (const bool rounds : {false, true}) {
+    if (rounds) tensors[tensor] = rounded;
+    GraphRunner runner(model.graph(), tensors, {scratch, 1});
+    REQUIRE(runner.Run(batch, {}, kAll).ok());
+    const size_t vocabulary = runner.output().size() / batch.rows();
+    logits.emplace_back();
+    for (size_t row = 3; row < batch.rows(); row += 4) {
+      const auto one = runner.output().subspan(row * vocabulary, vocabulary);
+      logits.back().insert(logits.back().end(), one.begin(), one.end());
+    }
+  }
+  const size_t vocabulary = logits[0].size() / (batch.rows() / 4);
+  return converter::MeanDivergence(logits[0], logits[1], vocabulary, 1);
+}
 
 // Whether the family can be calibrated; if so, checks its logits.
 bool CheckFamily(const FloatModel& model, const std::string& io, const fs::path& scratch) {
@@ -121,6 +150,152 @@ TEST_SUITE("e2e/calibration") {
     CHECK(files[0] == files[1]);
     CHECK(files[0].size() > files[2].size() - 4096);
     CHECK(files[0] != files[2]);
+  }
+
+  TEST_CASE("what a matrix costs is about what rounding it alone does to the logits") {
+    const converter::TemporaryFolder scratch;
+    constexpr converter::StoredFormat kFormat{converter::StorageKind::kInt4Block, 32};
+    for (const std::string name : {"llama", "gemma2", "gpt2"}) {
+      CAPTURE(name);
+      const converter::LoadedModel file(ModelPath("architecture-" + name + "-f32"));
+      const FloatModel model(ModelPath("architecture-" + name + "-f32"));
+      std::vector<converter::Constant> constants;
+      std::vector<converter::Scratch> numbers;
+      std::vector<converter::StoredFormat> rounding;
+      for (const schema::fb::Tensor* tensor : *file.model().tensors()) {
+        converter::Constant constant;
+        constant.name = tensor->name()->str();
+        for (const auto side : *tensor->shape())
+          constant.shape.push_back(static_cast<int64_t>(side));
+        const bool fits = constant.shape.size() == 2 && constant.shape[1] % 32 == 0;
+        rounding.push_back(fits ? kFormat : converter::StoredFormat{});
+        const auto from = model.tensors()[constants.size()];
+        numbers.push_back(converter::Scratch::InMemory(from.size()));
+        std::copy(from.begin(), from.end(), numbers.back().numbers().begin());
+        constants.push_back(std::move(constant));
+      }
+      converter::MeasuredTexts texts{2, 8, {}};
+      for (int32_t i = 0; i < 16; ++i) texts.ids.push_back((i * 7 + 3) % 50);
+      const auto costs = converter::MeasureSensitivity(model.graph(), constants, numbers, rounding,
+                                                       texts, {scratch.path(), 1, 4});
+      REQUIRE_MESSAGE(costs.ok(), costs.status().message());
+      double measured = 0, direct = 0;
+      int compared = 0;
+      for (size_t i = 0; i < costs->size(); i += kIsSlow ? 5 : 1) {
+        if ((*costs)[i] <= 0) continue;
+        const auto width = static_cast<size_t>(constants[i].shape[1]);
+        const double alone = DirectDivergence(model, i, width, kFormat,
+                                              Batch{2, 8, 0, 8, texts.ids.data()}, scratch.path());
+        CAPTURE(constants[i].name);
+        CHECK((*costs)[i] < 4 * alone + 1e-6);
+        CHECK((*costs)[i] > alone / 4 - 1e-6);
+        measured += (*costs)[i];
+        direct += alone;
+        ++compared;
+      }
+      CHECK(compared >= 2);
+      CHECK(measured == doctest::Approx(direct).epsilon(0.3));
+    }
+  }
+
+  TEST_CASE("bits are kept to, and the same bytes with one thread and with two") {
+    const converter::TemporaryFolder folder;
+    std::vector<std::string> files;
+    for (const int threads : {1, 2}) {
+      converter::ConvertRequest request;
+      request.base = DataPath(kIsSlow ? "architectures/llama" : "tales/base");
+      request.format = {converter::StorageKind::kInt4Block, 32};
+      request.output = folder.path() / "model.graft";
+      request.threads = threads;
+      request.bits = 6.0;
+      const auto outcome = converter::ConvertModel(request);
+      REQUIRE_MESSAGE(outcome.ok(), outcome.status().message());
+      REQUIRE(outcome->mixed.has_value());
+      uint64_t bytes = 0;
+      for (const converter::FormatTotal& total : outcome->formats) bytes += total.bytes;
+      const converter::LoadedModel model(request.output);
+      uint64_t numbers = 0;
+      for (const schema::fb::Tensor* tensor : *model.model().tensors()) {
+        uint64_t count = 1;
+        for (const auto side : *tensor->shape()) count *= side;
+        numbers += count;
+      }
+      const double bits = 8.0 * static_cast<double>(bytes) / static_cast<double>(numbers);
+      CHECK(bits == doctest::Approx(outcome->mixed->bits));
+      CHECK(bits <= 6.0);
+      CHECK(bits > 5.5);
+      const std::vector<converter::CurvePoint>& curve = outcome->mixed->curve;
+      CHECK(curve.size() > 4);
+      for (size_t i = 1; i < curve.size(); ++i) {
+        CHECK(curve[i].divergence <= curve[i - 1].divergence);
+      }
+      files.push_back(ReadFile(request.output.string()));
+    }
+    CHECK(files[0] == files[1]);
+  }
+
+  TEST_CASE("texts in a chat's frame hold questions and answers where they belong") {
+    const converter::TemporaryFolder scratch;
+    const converter::LoadedModel file(ModelPath("architecture-llama-f32"));
+    const FloatModel model(ModelPath("architecture-llama-f32"));
+    constexpr size_t kTexts = 3, kTokens = 160;
+    GraphRunner runner(model.graph(), model.tensors(), {scratch.path(), 1});
+    const converter::TextPlan plan{kTexts, kTokens, 5, {{7, 8, 9}, {11, 12}}};
+    const auto ids = converter::WriteTexts(file.model(), &runner, plan, 1, {});
+    REQUIRE(ids.ok());
+    const auto* ends = file.model().task()->end_tokens();
+    for (size_t text = 0; text < kTexts; ++text) {
+      const std::vector<int32_t> one(ids->begin() + static_cast<ptrdiff_t>(text * kTokens),
+                                     ids->begin() + static_cast<ptrdiff_t>((text + 1) * kTokens));
+      CHECK(std::vector<int32_t>(one.begin(), one.begin() + 3) == std::vector<int32_t>{7, 8, 9});
+      // A question has at most 96 tokens; then the answer's frame stands behind it.
+      size_t answer = 3;
+      while (answer + 1 < kTokens && !(one[answer] == 11 && one[answer + 1] == 12)) ++answer;
+      CHECK(answer <= 3 + 96);
+      // An answer's end is where the next conversation begins.
+      for (size_t i = answer + 2; i + 3 < kTokens && ends != nullptr; ++i) {
+        if (std::find(ends->begin(), ends->end(), static_cast<uint32_t>(one[i])) == ends->end()) {
+          continue;
+        }
+        CHECK(std::vector<int32_t>(one.begin() + static_cast<ptrdiff_t>(i) + 1,
+                                   one.begin() + static_cast<ptrdiff_t>(i) + 4) ==
+              std::vector<int32_t>{7, 8, 9});
+        break;
+      }
+    }
+    const auto again = converter::WriteTexts(file.model(), &runner, plan, 2, {});
+    REQUIRE(again.ok());
+    CHECK(*again == *ids);
+  }
+
+  TEST_CASE("an adapter that int4 drowns in what a calibrated matrix puts out keeps int8") {
+    const converter::TemporaryFolder folder;
+    converter::ConvertRequest request;
+    request.base = DataPath("tales/base");
+    request.adapter = DataPath("tales/holmes");
+    request.adapter_weight = 0.02;  // next to nothing
+    request.format = {converter::StorageKind::kInt4Block, 32};
+    request.output = folder.path() / "model.graft";
+    request.calibration = {1, kIsSlow ? 4 : 32, 7};
+    for (const bool keeps : {false, true}) {
+      request.keep_delta = keeps;
+      const auto outcome = converter::ConvertModel(request);
+      REQUIRE_MESSAGE(outcome.ok(), outcome.status().message());
+      size_t drowned = 0, kept = 0, adapted = 0;
+      for (const converter::LayerOutcome& layer : outcome->layers) {
+        if (!layer.adapted) continue;
+        ++adapted;
+        CHECK(layer.output_noise.outputs > 0);
+        const double noise = layer.output_noise.NoiseRatio();
+        if (noise > 1) ++drowned;
+        if (layer.kept_delta) ++kept;
+        CHECK(layer.kept_delta == (layer.format.kind == converter::StorageKind::kInt8PerChannel));
+        CHECK(std::fabs(layer.output_noise.Correlation()) <= 1.0);
+      }
+      CHECK(adapted == 42);
+      CHECK((keeps ? kept : drowned) > adapted / 2);
+      if (keeps) CHECK(drowned <= adapted - kept);
+    }
   }
 
   TEST_CASE("what calibration does not compute is refused by name") {

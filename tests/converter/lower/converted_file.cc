@@ -14,7 +14,8 @@ namespace graft::converter {
 
 Result<WriteOutcome> ConvertModel(const ConvertRequest& request) {
   std::vector<AdapterSpec> adapters;
-  if (!request.adapter.empty()) adapters.push_back(AdapterSpec{request.adapter, 1.0});
+  if (!request.adapter.empty())
+    adapters.push_back(AdapterSpec{request.adapter, request.adapter_weight});
   GRAFT_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(request.base, adapters, request.rules));
   model.long_context = request.long_context;
   model.text_only = request.text_only;
@@ -27,6 +28,8 @@ Result<WriteOutcome> ConvertModel(const ConvertRequest& request) {
   options.threads = request.threads;
   options.keep_delta = request.keep_delta;
   options.calibration = request.calibration;
+  options.bits = request.bits;
+  if (request.bits) options.measuring = {2, 16};
   options.delta_row_stride = request.delta_row_stride;
   return WriteModel(description, model.source(), options, header);
 }

@@ -32,6 +32,8 @@ struct ConvertRequest {
   bool long_context = false;
   bool text_only = false;
   std::optional<CalibrationOptions> calibration = {};
+  std::optional<double> bits = {};
+  double adapter_weight = 1.0;
 };
 
 /// What `graft-convert convert` does, without its words.
