@@ -144,7 +144,11 @@ HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t c
       hn::StoreU(weight, d, weights + j);
       total = hn::Add(total, weight);
     }
-    scale[i] = maximum == block.maximum[i] ? 1.0f : std::exp(block.maximum[i] - maximum);
+    if (block.maximum[i] == kMinusInfinity) {
+      scale[i] = 0.0f;  // the first that is visible
+    } else {
+      scale[i] = maximum == block.maximum[i] ? 1.0f : std::exp(block.maximum[i] - maximum);
+    }
     block.total[i] = block.total[i] * scale[i] + hn::ReduceSum(d, total);
     block.maximum[i] = maximum;
   }
@@ -184,6 +188,7 @@ void AddPositionScores(const AttentionShape& shape, const AttentionRows& rows, s
 HWY_INLINE void PrefetchRun(const void* begin, size_t bytes) {
   constexpr size_t kLine = 64;
   const auto* at = static_cast<const uint8_t*>(begin);
+#pragma GCC unroll 4
   for (size_t i = 0; i < bytes; i += kLine) hwy::Prefetch(at + i);
 }
 
@@ -222,6 +227,7 @@ HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view,
   for (size_t tile = begin; tile < end; tile += kTile) {
     const size_t positions = std::min(kTile, end - tile);
     const size_t columns = (positions + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+    const size_t used = (positions + kLanes - 1) / kLanes * kLanes;  // of the columns
     // One row of queries spends its time waiting for memory; many rows read a cache again and again.
     if (prefetch) {
       if (tile == begin)
@@ -233,15 +239,15 @@ HWY_INLINE void AttendBlock(const AttentionShape& shape, const KvView& view,
       }
     }
     Product(block.count, block.query, shape.head_dim, keys + tile * shape.head_dim, kKeyBlock,
-            kKeyBlock * shape.head_dim, shape.head_dim, columns, nullptr, block.weights, kTile);
+            kKeyBlock * shape.head_dim, shape.head_dim, used, nullptr, block.weights, kTile);
     // Scales belong to positions, which are columns of the scores and of the weights: the products
     // work on codes.
     if constexpr (sizeof(T) == 1)
-      ScaleColumns(view.key_scales + kv_head * view.capacity + tile, columns, block);
+      ScaleColumns(view.key_scales + kv_head * view.capacity + tile, used, block);
     if (shape.tables.width > 0) AddPositionScores(shape, rows, tile, positions, block);
-    UpdateSoftmax(shape, tile, columns, block, scale);
+    UpdateSoftmax(shape, tile, used, block, scale);
     if constexpr (sizeof(T) == 1)
-      ScaleColumns(view.value_scales + kv_head * view.capacity + tile, columns, block);
+      ScaleColumns(view.value_scales + kv_head * view.capacity + tile, used, block);
     Product(block.count, block.weights, kTile, values + tile * padded_dim, padded_dim, kPanel,
             positions, padded_dim, scale, block.sums, padded_dim);
   }

@@ -72,14 +72,14 @@ HWY_INLINE void AddLane(const Vector (&factors)[kRows], const Vector (&operand)[
 #endif
 
 // c[i][panel] = c_scale[i] * c[i][panel] + sum over k of a[i][k] * b[k][panel], for kRows rows and
-// kPanels panels, which are panel_stride elements apart in b and kPanel apart in c. c_scale null: c
-// is not read.
-template <size_t kRows, size_t kPanels, typename T>
+// the first kVectors vectors of kPanels panels, which are panel_stride elements apart in b and
+// kPanel apart in c. c_scale null: c is not read.
+template <size_t kRows, size_t kPanels, size_t kVectors, typename T>
 HWY_INLINE void PanelProduct(const float* HWY_RESTRICT a, size_t a_stride, const T* HWY_RESTRICT b,
                              size_t b_stride, size_t panel_stride, size_t depth,
                              const float* c_scale, float* HWY_RESTRICT c, size_t c_stride) {
   const Floats d;
-  constexpr size_t kColumns = kPanels * kPanelVectors;
+  constexpr size_t kColumns = kPanels * kVectors;
   Vector sum[kRows][kColumns];
   for (size_t i = 0; i < kRows; ++i) {
     for (size_t v = 0; v < kColumns; ++v) {
@@ -91,7 +91,7 @@ HWY_INLINE void PanelProduct(const float* HWY_RESTRICT a, size_t a_stride, const
   Vector operand[kColumns];
   const auto load = [&]() HWY_ATTR {
     for (size_t panel = 0; panel < kPanels; ++panel)
-      LoadPanel<kPanelVectors>(b + panel * panel_stride, operand + panel * kPanelVectors);
+      LoadPanel<kVectors>(b + panel * panel_stride, operand + panel * kVectors);
     b += b_stride;
   };
   size_t k = 0;
@@ -122,7 +122,7 @@ HWY_INLINE void PanelProduct(const float* HWY_RESTRICT a, size_t a_stride, const
   }
 }
 
-// All `columns` (a multiple of kPanel) of up to kRows rows.
+// All `columns` (a multiple of kLanes) of kRows rows; of the last panel more may be computed.
 template <size_t kRows, typename T>
 HWY_INLINE void RowsProduct(const float* a, size_t a_stride, const T* b, size_t b_stride,
                             size_t panel_stride, size_t depth, size_t columns, const float* c_scale,
@@ -131,11 +131,20 @@ HWY_INLINE void RowsProduct(const float* a, size_t a_stride, const T* b, size_t 
   if constexpr (kLanes == 16) {
     for (; column + 2 * kPanel <= columns;
          column += 2 * kPanel, b += 2 * panel_stride, c += 2 * kPanel) {
-      PanelProduct<kRows, 2>(a, a_stride, b, b_stride, panel_stride, depth, c_scale, c, c_stride);
+      PanelProduct<kRows, 2, kPanelVectors>(a, a_stride, b, b_stride, panel_stride, depth, c_scale,
+                                            c, c_stride);
     }
   }
   for (; column < columns; column += kPanel, b += panel_stride, c += kPanel) {
-    PanelProduct<kRows, 1>(a, a_stride, b, b_stride, panel_stride, depth, c_scale, c, c_stride);
+    if constexpr (HWY_ARCH_ARM_A64) {
+      if (columns - column <= kPanel / 2) {
+        PanelProduct<kRows, 1, kPanelVectors / 2>(a, a_stride, b, b_stride, panel_stride, depth,
+                                                  c_scale, c, c_stride);
+        return;
+      }
+    }
+    PanelProduct<kRows, 1, kPanelVectors>(a, a_stride, b, b_stride, panel_stride, depth, c_scale, c,
+                                          c_stride);
   }
 }
 

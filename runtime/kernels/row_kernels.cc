@@ -18,12 +18,17 @@ namespace {
 using Floats = hn::ScalableTag<float>;
 using Vector = hn::Vec<Floats>;
 
-// Applies f(index, lanes) so that every element is covered: whole vectors first, then a partial
-// one.
-template <class Whole, class Partial>
+// Applies f(index, lanes) so that every element is covered: whole vectors first, kAtOnce at a time so
+// that their latencies overlap, then a partial one.
+template <size_t kAtOnce = 1, class Whole, class Partial>
 HWY_INLINE void ForEachVector(size_t width, Whole whole, Partial partial) {
   const size_t lanes = hn::Lanes(Floats());
   size_t i = 0;
+  if constexpr (kAtOnce > 1) {
+    for (; i + kAtOnce * lanes <= width; i += kAtOnce * lanes) {
+      for (size_t v = 0; v < kAtOnce; ++v) whole(i + v * lanes);
+    }
+  }
   for (; i + lanes <= width; i += lanes) whole(i);
   if (i < width) partial(i, width - i);
 }
@@ -39,7 +44,7 @@ HWY_INLINE void Map1(const float* HWY_RESTRICT x, size_t width, float* y, F f) {
 template <class F>
 HWY_INLINE void Map2(const float* a, const float* b, size_t width, float* y, F f) {
   const Floats d;
-  ForEachVector(
+  ForEachVector<2>(
       width,
       [&](size_t i) HWY_ATTR { hn::StoreU(f(hn::LoadU(d, a + i), hn::LoadU(d, b + i)), d, y + i); },
       [&](size_t i, size_t n)
