@@ -14,6 +14,7 @@ std::vector<double> LogProbabilities(const std::vector<float>& logits) {
   double sum = 0;
   for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - top);
   std::vector<double> logs;
+  logs.reserve(logits.size());
   for (const float logit : logits) logs.push_back(static_cast<double>(logit) - top - std::log(sum));
   return logs;
 }

@@ -41,7 +41,6 @@ class Meter {
   std::span<const Constant> constants_;
   std::span<Scratch> numbers_;
   std::span<const StoredFormat> rounding_;
-  const MeasuredTexts& texts_;
   const SensitivityOptions& options_;
   const Batch batch_;
 
@@ -71,7 +70,6 @@ Meter::Meter(const fb::Graph& graph, std::span<const Constant> constants,
       constants_(constants),
       numbers_(numbers),
       rounding_(rounding),
-      texts_(texts),
       options_(options),
       batch_{texts.texts, texts.tokens_each, 0, texts.tokens_each, texts.ids.data()},
       parts_(CutGraph(graph, options.most_parts)),

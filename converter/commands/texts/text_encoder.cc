@@ -94,10 +94,17 @@ bool TextEncoder::Open(const ModelDescription& description,
 std::vector<int32_t> TextEncoder::Encode(const std::string& text, bool add_special) const {
   std::vector<int32_t> ids(text.size() + 64);
   size_t count = 0;
-  if (graft_model_tokenize(model_.get(), text.data(), text.size(), add_special ? 1 : 0, ids.data(),
-                           ids.size(), &count, nullptr) != GRAFT_OK) {
-    return {};
+  const auto encode = [&] {
+    return graft_model_tokenize(model_.get(), text.data(), text.size(), add_special ? 1 : 0,
+                                ids.data(), ids.size(), &count, nullptr);
+  };
+  graft_status status = encode();
+  // A normalizer may make more of a text than it was.
+  if (status == GRAFT_OUT_OF_RANGE && count > ids.size()) {
+    ids.resize(count);
+    status = encode();
   }
+  if (status != GRAFT_OK) return {};
   ids.resize(count);
   return ids;
 }
