@@ -105,8 +105,8 @@ HWY_INLINE void HideRegions(const Block& block, size_t i, size_t tile, size_t co
 }
 
 // Turns a tile's scores into weights under the running maximum; scale[i]: factors of earlier sums.
-HWY_INLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t columns,
-                              Block& block, float* scale) {
+HWY_NOINLINE void UpdateSoftmax(const AttentionShape& shape, size_t tile, size_t columns,
+                                Block& block, float* scale) {
   const Floats d;
   for (size_t i = 0; i < block.count; ++i) {
     float* weights = block.weights + i * kTile;
@@ -188,7 +188,6 @@ void AddPositionScores(const AttentionShape& shape, const AttentionRows& rows, s
 HWY_INLINE void PrefetchRun(const void* begin, size_t bytes) {
   constexpr size_t kLine = 64;
   const auto* at = static_cast<const uint8_t*>(begin);
-#pragma GCC unroll 4
   for (size_t i = 0; i < bytes; i += kLine) hwy::Prefetch(at + i);
 }
 

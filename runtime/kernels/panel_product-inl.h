@@ -136,7 +136,7 @@ HWY_INLINE void RowsProduct(const float* a, size_t a_stride, const T* b, size_t 
     }
   }
   for (; column < columns; column += kPanel, b += panel_stride, c += kPanel) {
-    if constexpr (HWY_ARCH_ARM_A64) {
+    if constexpr (HWY_ARCH_ARM_A64 && std::is_same_v<T, hwy::float16_t>) {
       if (columns - column <= kPanel / 2) {
         PanelProduct<kRows, 1, kPanelVectors / 2>(a, a_stride, b, b_stride, panel_stride, depth,
                                                   c_scale, c, c_stride);
