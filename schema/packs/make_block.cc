@@ -2,6 +2,7 @@
 // Makes the bytes of a pack's blocks.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -61,26 +62,28 @@ void AddDifferences(PackUnit unit, std::span<const uint8_t> base,
   }
 }
 
+using SparseBytes = std::span<const SparseByte>;
+
 template <typename Number>
-void AddSparseNumbers(size_t plane, const SparseBytes& sparse, uint8_t* out) {
-  for (size_t i = 0; i < sparse.places.size(); ++i) {
-    uint8_t* const to = out + sparse.places[i] * sizeof(Number);
+void AddSparseNumbers(size_t plane, SparseBytes sparse, uint8_t* out) {
+  for (const SparseByte byte : sparse) {
+    uint8_t* const to = out + byte.place() * sizeof(Number);
     Number number;
     std::memcpy(&number, to, sizeof(number));
-    number = static_cast<Number>(number + (uint32_t{sparse.values[i]} << (8 * plane)));
+    number = static_cast<Number>(number + (uint32_t{byte.value()} << (8 * plane)));
     std::memcpy(to, &number, sizeof(number));
   }
 }
 
 // Adds the bytes of one plane to the numbers whose parts they are.
-void AddSparse(PackUnit unit, size_t plane, const SparseBytes& sparse, uint8_t* out) {
+void AddSparse(PackUnit unit, size_t plane, SparseBytes sparse, uint8_t* out) {
   switch (unit) {
     case PackUnit::kNone:
       break;
     case PackUnit::kNibbles:
-      for (size_t i = 0; i < sparse.places.size(); ++i) {
-        uint8_t& byte = out[sparse.places[i]];
-        byte = AddNibbles(byte, sparse.values[i]);
+      for (const SparseByte byte : sparse) {
+        uint8_t& to = out[byte.place()];
+        to = AddNibbles(to, byte.value());
       }
       break;
     case PackUnit::kBytes:
@@ -92,16 +95,30 @@ void AddSparse(PackUnit unit, size_t plane, const SparseBytes& sparse, uint8_t* 
   }
 }
 
-// The differences of the planes that are not sparse, those of the others being zeros.
-Status ReadDense(std::span<const std::span<const uint8_t>> planes, PackWorkspace* workspace) {
+// Whether so few bytes of a plane are not zero that it is faster to add these to what is there than
+// to go over all.
+bool IsThin(std::span<const uint8_t> plane, size_t units) {
+  constexpr size_t kUnitsForOne = 8;
+  return IsSparse(plane) && SparseEntriesOf(plane) < units / kUnitsForOne;
+}
+
+// The differences of the planes that are not thin, those of the others being zeros.
+Status ReadThick(std::span<const std::span<const uint8_t>> planes, PackWorkspace* workspace) {
   std::vector<uint8_t>& differences = workspace->differences;
-  if (planes.size() == 1) return workspace->decoder.Decode(planes[0], differences);
+  const size_t units = differences.size() / planes.size();
+  if (planes.size() == 1 && !IsSparse(planes[0]))
+    return workspace->decoder.Decode(planes[0], differences);
   std::fill(differences.begin(), differences.end(), uint8_t{0});
-  workspace->plane.resize(differences.size() / planes.size());
+  workspace->plane.resize(units);
   for (size_t plane = 0; plane < planes.size(); ++plane) {
-    if (IsSparse(planes[plane])) continue;
-    GRAFT_RETURN_IF_ERROR(workspace->decoder.Decode(planes[plane], workspace->plane));
+    if (IsThin(planes[plane], units)) continue;
     uint8_t* to = differences.data() + plane;
+    if (IsSparse(planes[plane])) {
+      const auto stride_bits = static_cast<uint32_t>(std::countr_zero(planes.size()));
+      GRAFT_RETURN_IF_ERROR(workspace->sparse.Scatter(planes[plane], units, to, stride_bits));
+      continue;
+    }
+    GRAFT_RETURN_IF_ERROR(workspace->decoder.Decode(planes[plane], workspace->plane));
     for (const uint8_t byte : workspace->plane) {
       *to = byte;
       to += planes.size();
@@ -114,42 +131,49 @@ Status ReadDense(std::span<const std::span<const uint8_t>> planes, PackWorkspace
 
 Status Pack::MakeBlock(size_t index, std::span<const uint8_t> base, uint8_t* out,
                        PackWorkspace* workspace) const {
-  const PackBlock& block = blocks_[index];
-  const std::span<const uint8_t> coded = bytes_.subspan(block.coded_offset, block.coded_bytes);
-  if (Checksum64(coded) != block.checksum) {
-    return Error(StatusCode::kCorrupt, "block %zu of the pack does not have its checksum", index);
-  }
-  Status status = MakePlanes(index, base, coded, out, workspace);
+  return InBlock(index, MakePlanes(index, base, out, workspace));
+}
+
+Status Pack::InBlock(size_t index, const Status& status) {
   if (status.ok()) return status;
-  return Error(status.code(), "block %zu of the pack: %.200s", index,
+  return Error(status.code(), "block %zu of the pack %.200s", index,
                std::string(status.message()).c_str());
+}
+
+Result<CodedPlanes> Pack::PlanesOfBlock(size_t index) const {
+  const PackBlock& block = blocks_[index];
+  std::span<const uint8_t> coded = bytes_.subspan(block.coded_offset, block.coded_bytes);
+  if (Checksum64(coded) != block.checksum) {
+    return Status(StatusCode::kCorrupt, "does not have its checksum");
+  }
+  CodedPlanes planes;
+  for (size_t plane = 0; plane < PlanesOf(block.unit); ++plane) {
+    GRAFT_ASSIGN_OR_RETURN(planes[plane], TakePlane(&coded));
+  }
+  if (!coded.empty()) return Status(StatusCode::kCorrupt, "is longer than it says");
+  return planes;
 }
 
 // Planes are added one after another: a number's parts add up whatever their order. Most bytes of
 // weights that an adapter changed a little are the base's, and are only copied.
-Status Pack::MakePlanes(size_t index, std::span<const uint8_t> base, std::span<const uint8_t> coded,
-                        uint8_t* out, PackWorkspace* workspace) const {
+Status Pack::MakePlanes(size_t index, std::span<const uint8_t> base, uint8_t* out,
+                        PackWorkspace* workspace) const {
   const PackBlock& block = blocks_[index];
   const size_t planes = PlanesOf(block.unit);
   const size_t units = block.result_bytes / planes;
-  std::array<std::span<const uint8_t>, 4> coded_planes;
-  bool is_sparse = true;
-  for (size_t plane = 0; plane < planes; ++plane) {
-    GRAFT_ASSIGN_OR_RETURN(coded_planes[plane], TakePlane(&coded));
-    is_sparse = is_sparse && IsSparse(coded_planes[plane]);
-  }
-  if (!coded.empty()) return Status(StatusCode::kCorrupt, "is longer than it says");
-  if (!is_sparse) {
-    workspace->differences.resize(block.result_bytes);
-    GRAFT_RETURN_IF_ERROR(ReadDense(std::span(coded_planes).first(planes), workspace));
-    AddToSteps(index, base, workspace->differences, out);
-  } else {
+  GRAFT_ASSIGN_OR_RETURN(const CodedPlanes all_planes, PlanesOfBlock(index));
+  const auto coded = std::span(all_planes).first(planes);
+  const auto is_thin = [units](std::span<const uint8_t> plane) { return IsThin(plane, units); };
+  if (std::all_of(coded.begin(), coded.end(), is_thin)) {
     AddToSteps(index, base, {}, out);
+  } else {
+    workspace->differences.resize(block.result_bytes);
+    GRAFT_RETURN_IF_ERROR(ReadThick(coded, workspace));
+    AddToSteps(index, base, workspace->differences, out);
   }
   for (size_t plane = 0; plane < planes; ++plane) {
-    if (!IsSparse(coded_planes[plane])) continue;
-    GRAFT_ASSIGN_OR_RETURN(const SparseBytes sparse,
-                           workspace->sparse.Decode(coded_planes[plane], units));
+    if (!is_thin(coded[plane])) continue;
+    GRAFT_ASSIGN_OR_RETURN(const SparseBytes sparse, workspace->sparse.Decode(coded[plane], units));
     AddSparse(block.unit, plane, sparse, out);
   }
   return OkStatus();

@@ -95,6 +95,8 @@ struct PackWorkspace {
   std::vector<uint8_t> differences;
 };
 
+using CodedPlanes = std::array<std::span<const uint8_t>, 4>;
+
 /// The most bytes that a pack may make of a base of so many.
 uint64_t MostResultBytes(uint64_t base_bytes);
 
@@ -122,15 +124,20 @@ class Pack {
   Status MakeBlock(size_t index, std::span<const uint8_t> base, uint8_t* out,
                    PackWorkspace* workspace) const;
 
+  /// The planes of block `index`, coded: PlanesOf its unit, the others empty.
+  /// Errors   kCorrupt: the block's bytes do not have their checksum, or are not so many planes.
+  Result<CodedPlanes> PlanesOfBlock(size_t index) const;
+
  private:
   explicit Pack(std::span<const uint8_t> bytes) : bytes_(bytes) {}
   Status ReadIndex();
   Status TakeStep(std::span<const uint8_t>* index, PackStep* step);
   Status AddToBlock(bool begins, std::span<const uint8_t>* index, PackStep* step);
   Status CheckTotals() const;
-  Status MakePlanes(size_t index, std::span<const uint8_t> base, std::span<const uint8_t> coded,
-                    uint8_t* out, PackWorkspace* workspace) const;
+  Status MakePlanes(size_t index, std::span<const uint8_t> base, uint8_t* out,
+                    PackWorkspace* workspace) const;
   Result<std::span<const uint8_t>> TakePlane(std::span<const uint8_t>* coded) const;
+  static Status InBlock(size_t index, const Status& status);
   void AddToSteps(size_t index, std::span<const uint8_t> base, std::span<const uint8_t> differences,
                   uint8_t* out) const;
 

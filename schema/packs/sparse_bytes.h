@@ -21,11 +21,16 @@ inline constexpr size_t kSparseStreams = 4;
 inline constexpr uint32_t kLongGap = 31;
 inline constexpr uint32_t kMostGapBits = 12;
 inline constexpr uint32_t kMostCodeBits = 10;
+/// Of a decoder: entries of at most so many bits are looked up as a whole.
+inline constexpr uint32_t kMostEntryBits = 12;
+inline constexpr size_t kMostSparseBytes = size_t{1} << 24;
 
-/// The bytes of a run that are not zero.
-struct SparseBytes {
-  std::span<const uint32_t> places;  ///< ascending, each within the run
-  std::span<const uint8_t> values;   ///< as many, none of them zero
+/// One byte of a run that is not zero.
+struct SparseByte {
+  uint32_t bits = 0;
+
+  uint32_t place() const { return bits >> 8; }
+  uint8_t value() const { return static_cast<uint8_t>(bits); }
 };
 
 /// Whether `coded` begins as sparse bytes do.
@@ -33,15 +38,23 @@ inline bool IsSparse(std::span<const uint8_t> coded) {
   return !coded.empty() && coded.front() == static_cast<uint8_t>(CodedMode::kSparse);
 }
 
+/// How many entries sparse bytes say that they have: no fewer than there are bytes that are not zero.
+/// Requires IsSparse(coded).
+uint64_t SparseEntriesOf(std::span<const uint8_t> coded);
+
 /// What decoding takes; it stays allocated from run to run.
 class SparseDecoder {
  public:
-  /// The bytes of a run of `count` that `coded` stands for. They stay until the next call.
-  /// Requires IsSparse(coded), and at most 2^31 bytes.
+  /// The bytes of a run of `count` that `coded` stands for, in order. They stay until the next call.
+  /// Requires IsSparse(coded), and at most kMostSparseBytes.
   /// Errors   kCorrupt: it stands for something else.
-  /// Cost     linear in the coded bytes; takes at most 5 bytes for each of `count`, and no more
-  ///          than 5 for each bit that is coded.
-  Result<SparseBytes> Decode(std::span<const uint8_t> coded, size_t count);
+  /// Cost     linear in the coded bytes; takes at most 4 bytes for each of `count`, and no more
+  ///          than 4 for each bit that is coded.
+  Result<std::span<const SparseByte>> Decode(std::span<const uint8_t> coded, size_t count);
+
+  /// Puts them where they belong: byte `i` of the run is out[i << stride_bits]. Other bytes are left
+  /// alone. After a failure it is not known which were put.
+  Status Scatter(std::span<const uint8_t> coded, size_t count, uint8_t* out, uint32_t stride_bits);
 
  private:
   struct Code {
@@ -52,18 +65,31 @@ class SparseDecoder {
     const uint8_t* bytes = nullptr;
     uint64_t bit = 0;
     uint64_t end = 0;  // in bytes
-  };
 
+    bool HasWholeWindow() const { return bit / 8 + sizeof(uint64_t) <= end; }
+    uint64_t WholeWindow() const;
+    uint64_t Window() const;
+  };
+  using Streams = std::array<Stream, kSparseStreams>;
+
+  Status ReadHead(std::span<const uint8_t> coded, size_t count, size_t* entries, Streams* streams);
   Status ReadCodes(std::span<const uint8_t>* coded);
-  static Status CutIntoStreams(std::span<const uint8_t> coded,
-                               std::array<Stream, kSparseStreams>* streams);
-  Result<size_t> ReadEntries(size_t entries, std::array<Stream, kSparseStreams>* all_streams,
-                             uint64_t* end);
+  static Status CutIntoStreams(std::span<const uint8_t> coded, Streams* streams);
+  void MakeEntries(size_t count);
+  template <typename Put>
+  Status ReadEntries(size_t entries, size_t count, Streams* streams, Put* put) const;
+  template <typename Put>
+  void ReadShort(size_t* entries, size_t count, Streams* streams, uint64_t* last, Put* put) const;
+  uint64_t ReadLong(uint64_t last, size_t count, Stream* stream) const;
 
   std::array<Code, size_t{1} << kMostCodeBits> code_of_bits_;
-  std::vector<uint32_t> places_;
-  std::vector<uint8_t> values_;
+  // Of a whole entry: its bits in the lowest byte, none if there are more than are looked up; then
+  // its value; then its gap and one.
+  std::array<uint32_t, size_t{1} << kMostEntryBits> entry_of_bits_;
+  uint32_t entry_bits_ = 0;   // that are looked up
+  uint32_t largest_gap_ = 0;  // of these
   uint32_t gap_bits_ = 0;
+  std::vector<SparseByte> found_;
 };
 
 }  // namespace graft::schema

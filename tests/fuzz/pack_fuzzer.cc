@@ -9,7 +9,9 @@
 #include <span>
 #include <vector>
 
+#include "schema/packs/block_changes.h"
 #include "schema/packs/entropy_decoder.h"
+#include "schema/packs/pack.h"
 #include "schema/packs/sparse_bytes.h"
 #include "schema/verify.h"
 #include "tests/support/model_builder.h"
@@ -34,6 +36,28 @@ AlignedBytes MakeBase() {
   return model.Finish();
 }
 
+// What is made of a block and what is said to change in it go together.
+void ReadChanges(std::span<const uint8_t> bytes, const schema::VerifiedModel& base) {
+  const Result<schema::Pack> pack = schema::Pack::Open(bytes, base);
+  if (!pack.ok()) return;
+  static schema::PackWorkspace workspace;
+  schema::BlockChanges changes;
+  std::vector<uint8_t> out;
+  for (size_t i = 0; i < pack->blocks().size(); ++i) {
+    const schema::PackBlock& block = pack->blocks()[i];
+    if (schema::PlanesOf(block.unit) > schema::BlockChanges::kMostPlanes) continue;
+    out.resize(block.result_bytes);
+    const bool is_made = pack->MakeBlock(i, base.file_bytes(), out.data(), &workspace).ok();
+    if (changes.Read(*pack, i).ok() != is_made) abort();
+    if (!is_made) continue;
+    for (const auto& plane : changes.planes()) {
+      for (const schema::SparseByte byte : plane) {
+        if (byte.place() >= block.result_bytes / changes.planes().size()) abort();
+      }
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -56,6 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     pack.insert(pack.end(), data + 5, data + size);
     SealPack(pack);
     (void)Unpack(pack, model);
+    ReadChanges(pack, model);
   }
 
   static schema::EntropyDecoder decoder;
@@ -64,13 +89,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const size_t count : {size_t{0}, size_t{1}, size_t{7}, out.size()}) {
     (void)decoder.Decode({data, size}, std::span(out).first(count));
     if (!schema::IsSparse({data, size})) continue;
+    std::array<uint8_t, 1000> scattered{};
+    const bool is_scattered = sparse_decoder.Scatter({data, size}, count, scattered.data(), 0).ok();
     const auto sparse = sparse_decoder.Decode({data, size}, count);
+    if (sparse.ok() != is_scattered) abort();
     if (!sparse.ok()) continue;
     // What is not refused lies within the run, in order.
     uint32_t next = 0;
-    for (size_t i = 0; i < sparse->places.size(); ++i) {
-      if (sparse->places[i] < next || sparse->places[i] >= count || sparse->values[i] == 0) abort();
-      next = sparse->places[i] + 1;
+    for (const schema::SparseByte byte : *sparse) {
+      if (byte.place() < next || byte.place() >= count || byte.value() == 0 ||
+          scattered[byte.place()] != byte.value()) {
+        abort();
+      }
+      next = byte.place() + 1;
     }
   }
   return 0;

@@ -22,14 +22,23 @@ bool Reads(const Bytes& coded, size_t count, Bytes* read, std::string* message =
   schema::SparseDecoder decoder;
   const auto sparse = decoder.Decode(coded, count);
   if (message != nullptr) *message = std::string(sparse.status().message());
-  if (!sparse.ok()) return false;
+  if (!sparse.ok()) {
+    Bytes scattered(count);
+    CHECK_FALSE(schema::SparseDecoder().Scatter(coded, count, scattered.data(), 0).ok());
+    return false;
+  }
   read->assign(count, 0);
-  REQUIRE(sparse->places.size() == sparse->values.size());
-  for (size_t i = 0; i < sparse->places.size(); ++i) {
-    REQUIRE(sparse->places[i] < count);
-    REQUIRE((i == 0 || sparse->places[i] > sparse->places[i - 1]));
-    REQUIRE(sparse->values[i] != 0);
-    (*read)[sparse->places[i]] = sparse->values[i];
+  for (size_t i = 0; i < sparse->size(); ++i) {
+    const schema::SparseByte byte = (*sparse)[i];
+    REQUIRE(byte.place() < count);
+    REQUIRE((i == 0 || byte.place() > (*sparse)[i - 1].place()));
+    REQUIRE(byte.value() != 0);
+    (*read)[byte.place()] = byte.value();
+  }
+  for (const uint32_t stride_bits : {0u, 1u}) {
+    Bytes scattered(count << stride_bits);
+    REQUIRE(decoder.Scatter(coded, count, scattered.data(), stride_bits).ok());
+    for (size_t i = 0; i < count; ++i) REQUIRE(scattered[i << stride_bits] == (*read)[i]);
   }
   return true;
 }
