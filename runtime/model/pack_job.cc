@@ -19,11 +19,12 @@ namespace fb = schema::fb;
 class PackJob {
  public:
   PackJob(const schema::VerifiedModel& model, const DataSource& source, const PackLayout& layout,
-          std::span<const std::shared_ptr<PackedSlot>> slots)
+          std::span<const std::shared_ptr<PackedSlot>> slots, std::span<const SlotPatch> patches)
       : model_(model),
         source_(source),
         layout_(layout),
         slots_(slots),
+        patches_(patches),
         tensors_(*model.model().tensors()),
         readers_(new std::atomic<uint32_t>[tensors_.size()]()) {}
 
@@ -121,41 +122,64 @@ class PackJob {
       bias = reinterpret_cast<const float*>(model_.tensor_bytes(stored).data.data()) + first_row +
              slice.begin;
     }
-    const uint64_t offset = OffsetOf(rows.data);
-    const uint64_t size = rows.rows * rows.row_bytes();
-    source_.WillRead(offset, size);
-    const Result<const uint8_t*> numbers = source_.ReadOnce(offset, size, &rooms_[worker]);
-    GRAFT_RETURN_IF_ERROR(Named(tensor, numbers.status()));
-    rows.data = *numbers;
-    GRAFT_RETURN_IF_ERROR(LoadScales(tensor));
-    GRAFT_RETURN_IF_ERROR(PackRows(tensor.name()->c_str(), entry.weights, rows, bias, slice.begin,
-                                   slice.end,
-                                   slots_[slice.entry]->memory() + (slice.offset - entry.offset)));
-    // At once, so that never much more than one copy is in memory. Pages shared with a neighbour
-    // stay until the whole tensor is done. An embedding that shares the tensor brings back the few
-    // rows it reads.
-    source_.Release(offset, size);
+    uint8_t* const packed = slots_[slice.entry]->memory() + (slice.offset - entry.offset);
+    GRAFT_ASSIGN_OR_RETURN(const bool is_patched, Patch(slice, rows, bias, packed, worker));
+    if (!is_patched) {
+      const uint64_t offset = OffsetOf(rows.data);
+      const uint64_t size = rows.rows * rows.row_bytes();
+      source_.WillRead(offset, size);
+      const Result<const uint8_t*> numbers = source_.ReadOnce(offset, size, &rooms_[worker].bytes);
+      GRAFT_RETURN_IF_ERROR(Named(tensor, numbers.status()));
+      rows.data = *numbers;
+      GRAFT_RETURN_IF_ERROR(LoadScales(tensor));
+      GRAFT_RETURN_IF_ERROR(PackRows(tensor.name()->c_str(), entry.weights, rows, bias, slice.begin,
+                                     slice.end, packed));
+      // At once, so that never much more than one copy is in memory. Pages shared with a neighbour
+      // stay until the whole tensor is done. An embedding that shares the tensor brings back the few
+      // rows it reads.
+      source_.Release(offset, size);
+    }
     if (--readers_[static_cast<size_t>(entry.source.weight)] == 0) Release(tensor);
     return OkStatus();
   }
+
+  // Whether the slot's bytes could be made those of the slice.
+  Result<bool> Patch(const PackedSlice& slice, const StoredMatrix& rows, const float* bias,
+                     uint8_t* packed, unsigned worker) {
+    if (patches_.empty() || !patches_[slice.entry]) return false;
+    const PackedEntry& entry = layout_.entries[slice.entry];
+    if (entry.weights.format != WeightFormat::kInt4Block) {
+      GRAFT_RETURN_IF_ERROR(LoadScales(*tensors_.Get(static_cast<uint32_t>(entry.source.weight))));
+    }
+    return patches_[slice.entry].Apply(entry, slice, bias, rows.scales, packed,
+                                       &rooms_[worker].patch);
+  }
+
+  /// Of a thread.
+  struct Room {
+    std::vector<uint8_t> bytes;  // what a source makes to be read once
+    PatchRoom patch;
+  };
 
   const schema::VerifiedModel& model_;
   const DataSource& source_;
   const PackLayout& layout_;
   const std::span<const std::shared_ptr<PackedSlot>> slots_;
+  const std::span<const SlotPatch> patches_;
   const flatbuffers::Vector<flatbuffers::Offset<fb::Tensor>>& tensors_;
   // How many tasks still read each tensor.
   const std::unique_ptr<std::atomic<uint32_t>[]> readers_;
   std::vector<Task> tasks_;
-  std::vector<std::vector<uint8_t>> rooms_;  // of threads, for what a source makes to be read once
+  std::vector<Room> rooms_;
 };
 
 }  // namespace
 
 Status PackSlices(const schema::VerifiedModel& model, const DataSource& source,
                   const PackLayout& layout, unsigned threads, ContentCheck check,
-                  std::span<const std::shared_ptr<PackedSlot>> slots) {
-  PackJob job(model, source, layout, slots);
+                  std::span<const std::shared_ptr<PackedSlot>> slots,
+                  std::span<const SlotPatch> patches) {
+  PackJob job(model, source, layout, slots, patches);
   job.AddTasks(check);
   return job.Run(threads);
 }

@@ -34,9 +34,15 @@ Result<std::shared_ptr<PackedPart>> PackedPart::Load(const schema::VerifiedModel
   return std::shared_ptr<PackedPart>(std::move(part));
 }
 
-// Slots for all entries: borrowed ones, and one run of memory for the rest.
-Status PackedPart::MakeRoom(SlotLender* lender) {
+// Slots for all entries: borrowed ones, and one run of memory for the rest. What is hashed is read
+// as a whole, so that it is as well packed.
+Status PackedPart::MakeRoom(ContentCheck check, SlotLender* lender) {
   if (slots_.empty()) slots_.resize(layout_.entries.size());
+  patches_.resize(slots_.size());
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i] == nullptr && lender != nullptr && check == ContentCheck::kNone)
+      slots_[i] = lender->BorrowLike(layout_.entries[i], &patches_[i]);
+  }
   std::vector<uint32_t> missing;
   for (uint32_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i] != nullptr) continue;
@@ -57,8 +63,10 @@ Status PackedPart::MakeRoom(SlotLender* lender) {
 
 Status PackedPart::PackIntoMemory(const schema::VerifiedModel& model, const DataSource& source,
                                   unsigned threads, ContentCheck check, SlotLender* lender) {
-  GRAFT_RETURN_IF_ERROR(MakeRoom(lender));
-  return PackSlices(model, source, layout_, threads, check, slots_);
+  GRAFT_RETURN_IF_ERROR(MakeRoom(check, lender));
+  const Status status = PackSlices(model, source, layout_, threads, check, slots_, patches_);
+  patches_ = {};
+  return status;
 }
 
 Status PackedPart::LoadThroughCache(const schema::VerifiedModel& model, const DataSource& source,

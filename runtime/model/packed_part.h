@@ -12,6 +12,7 @@
 #include "runtime/model/pack_job.h"
 #include "runtime/model/pack_layout.h"
 #include "runtime/model/packed_slot.h"
+#include "runtime/model/slot_patch.h"
 #include "runtime/platform/cache_folder.h"
 #include "runtime/platform/data_source.h"
 #include "schema/result.h"
@@ -32,6 +33,8 @@ enum class CacheState : int32_t {
 /// Gives slots whose bytes may be overwritten.
 class SlotLender {
  public:
+  /// One whose bytes need only be patched to be those of `entry`, or null. *patch says how.
+  virtual std::shared_ptr<PackedSlot> BorrowLike(const PackedEntry& entry, SlotPatch* patch) = 0;
   /// One of `bytes` bytes, or null.
   virtual std::shared_ptr<PackedSlot> Borrow(uint64_t bytes) = 0;
 
@@ -72,11 +75,12 @@ class PackedPart {
                         unsigned threads, ContentCheck check, SlotLender* lender);
   Status LoadThroughCache(const schema::VerifiedModel& model, const DataSource& source,
                           unsigned threads, const CacheSettings& cache, SlotLender* lender);
-  Status MakeRoom(SlotLender* lender);
+  Status MakeRoom(ContentCheck check, SlotLender* lender);
   void Note(const Status& status);
 
   PackLayout layout_;
   std::vector<std::shared_ptr<PackedSlot>> slots_;
+  std::vector<SlotPatch> patches_;  // of the slots
   std::shared_ptr<const DataSource> file_;
   CacheState state_ = CacheState::kOff;
   std::string note_;

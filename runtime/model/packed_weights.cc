@@ -5,6 +5,7 @@
 #include <cinttypes>
 #include <map>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "runtime/model/pack_job.h"
@@ -17,20 +18,38 @@ namespace {
 /// Slots in memory that nobody else holds.
 class Overwritable final : public SlotLender {
  public:
-  explicit Overwritable(const std::vector<std::shared_ptr<PackedSlot>>& slots) : slots_(slots) {
+  /// What `slots` hold of `held`, as `layout` lays it out, for what `wanted` needs.
+  Overwritable(const ModelBytes& held, const PackLayout& layout,
+               const std::vector<std::shared_ptr<PackedSlot>>& slots, const ModelBytes& wanted)
+      : held_(held), layout_(layout), slots_(slots), wanted_(wanted), is_taken_(slots.size()) {
     lent_.reserve(slots.size());  // what was lent must be known, whatever fails
     for (uint32_t i = 0; i < slots.size(); ++i) {
-      if (slots[i]->is_memory()) by_size_.emplace(slots[i]->bytes(), i);
+      if (!slots[i]->is_memory()) continue;
+      by_size_.emplace(slots[i]->bytes(), i);
+      const std::optional<uint64_t> in_base = SlotPatch::BaseOffsetOf(held, layout.entries[i]);
+      if (in_base) by_base_.emplace(*in_base, i);
     }
+  }
+
+  std::shared_ptr<PackedSlot> BorrowLike(const PackedEntry& entry, SlotPatch* patch) override {
+    const std::optional<uint64_t> in_base = SlotPatch::BaseOffsetOf(wanted_, entry);
+    if (!in_base) return nullptr;
+    for (auto found = by_base_.find(*in_base); found != by_base_.end();
+         found = by_base_.find(*in_base)) {
+      const uint32_t index = found->second;
+      by_base_.erase(found);
+      *patch = SlotPatch::Find(held_, layout_.entries[index], wanted_, entry);
+      if (*patch && Take(index)) return slots_[index];
+    }
+    *patch = {};
+    return nullptr;
   }
 
   std::shared_ptr<PackedSlot> Borrow(uint64_t bytes) override {
     for (auto found = by_size_.find(bytes); found != by_size_.end(); found = by_size_.find(bytes)) {
       const uint32_t index = found->second;
       by_size_.erase(found);
-      if (!TakeBack(slots_[index])) continue;
-      lent_.push_back(index);
-      return slots_[index];
+      if (Take(index)) return slots_[index];
     }
     return nullptr;
   }
@@ -42,8 +61,21 @@ class Overwritable final : public SlotLender {
   }
 
  private:
+  bool Take(uint32_t index) {
+    if (is_taken_[index]) return false;
+    is_taken_[index] = true;
+    if (!TakeBack(slots_[index])) return false;
+    lent_.push_back(index);
+    return true;
+  }
+
+  const ModelBytes held_;
+  const PackLayout& layout_;
   const std::vector<std::shared_ptr<PackedSlot>>& slots_;
+  const ModelBytes wanted_;
+  std::vector<bool> is_taken_;
   std::multimap<uint64_t, uint32_t> by_size_;
+  std::multimap<uint64_t, uint32_t> by_base_;  // where in the base their codes are from
   std::vector<uint32_t> lent_;
 };
 
@@ -114,7 +146,7 @@ Result<std::unique_ptr<PackedWeights>> PackedWeights::Replace(
   GRAFT_RETURN_IF_ERROR(Repair(own_model, own_source, settings));
   part_->Settle();
   Trim();
-  Overwritable lender(slots_);
+  Overwritable lender({&own_model, &own_source}, layout_, slots_, {&model, &source});
   Result<std::unique_ptr<PackedWeights>> packed =
       OrOutOfMemory([&] { return LoadInto(model, source, settings, &lender); });
   if (packed.ok()) {

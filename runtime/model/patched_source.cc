@@ -14,6 +14,7 @@ using schema::kNoBlock;
 using schema::kZeros;
 using schema::PackBlock;
 using schema::PackStep;
+using schema::PackUnit;
 
 // Fewer bytes are not worth a mapping of their own, of which a process may have so many.
 constexpr uint64_t kLeastShownBytes = uint64_t{64} << 10;
@@ -232,21 +233,57 @@ Result<const uint8_t*> PatchedSource::ReadOnce(uint64_t offset, uint64_t size,
   return room->data();
 }
 
-ByteOrigin PatchedSource::OriginOf(uint64_t offset, uint64_t size) const {
-  const std::span<const PackStep> steps = pack_.steps();
-  auto step = std::upper_bound(
-      steps.begin(), steps.end(), offset,
+PatchedSource::Step PatchedSource::StepAt(uint64_t offset) const {
+  return std::upper_bound(
+      pack_.steps().begin(), pack_.steps().end(), offset,
       [](uint64_t at, const PackStep& other) { return at < other.offset + other.bytes; });
-  if (step == steps.end() || step->base_offset == kZeros) return {};
+}
+
+ByteOrigin PatchedSource::OriginOf(uint64_t offset, uint64_t size) const {
+  // The base's bytes as they are, one after another.
+  const std::optional<uint64_t> base_offset = BaseOffsetOf(offset, size, PackUnit::kNone);
+  return base_offset ? base_->OriginOf(*base_offset, size) : ByteOrigin{};
+}
+
+std::optional<uint64_t> PatchedSource::BaseOffsetOf(uint64_t offset, uint64_t size,
+                                                    PackUnit unit) const {
+  auto step = StepAt(offset);
+  if (step == pack_.steps().end() || step->base_offset == kZeros) return std::nullopt;
   const uint64_t base_offset = step->base_offset + (offset - step->offset);
-  for (; step != steps.end() && step->offset < offset + size; ++step) {
-    // The base's bytes as they are, one after another.
-    if (step->block != kNoBlock || step->base_offset == kZeros ||
-        step->base_offset + offset != base_offset + step->offset) {
-      return {};
+  for (; step != pack_.steps().end() && step->offset < offset + size; ++step) {
+    if (step->base_offset == kZeros || step->base_offset + offset != base_offset + step->offset) {
+      return std::nullopt;
     }
+    if (step->block == kNoBlock) continue;
+    const uint64_t unit_bytes = schema::PlanesOf(unit);
+    if (step->unit != unit || (step->offset - offset) % unit_bytes != 0) return std::nullopt;
   }
-  return base_->OriginOf(base_offset, size);
+  return base_offset;
+}
+
+uint64_t PatchedSource::CodedBytesOf(uint64_t offset, uint64_t size) const {
+  uint64_t bytes = 0;
+  for (auto step = StepAt(offset); step != pack_.steps().end() && step->offset < offset + size;
+       ++step) {
+    if (step->block == kNoBlock) continue;
+    const PackBlock& block = pack_.blocks()[step->block];
+    bytes += block.coded_bytes * step->bytes / block.result_bytes;
+  }
+  return bytes;
+}
+
+Result<PatchedSource::Changes> PatchedSource::ChangesOf(const PackStep& step,
+                                                        schema::BlockChanges* changes) const {
+  const PackBlock& block = pack_.blocks()[step.block];
+  GRAFT_RETURN_IF_ERROR(changes->Read(pack_, step.block));
+  pack_source_->Release(block.coded_offset, block.coded_bytes);
+  uint64_t before = 0;  // bytes of the block
+  for (uint32_t i = block.first_step; pack_.steps()[i].offset != step.offset; ++i) {
+    if (pack_.steps()[i].block == step.block) before += pack_.steps()[i].bytes;
+  }
+  const size_t unit_bytes = schema::PlanesOf(block.unit);
+  return Changes{step.offset, static_cast<uint32_t>(before / unit_bytes),
+                 static_cast<uint32_t>((before + step.bytes) / unit_bytes), changes->planes()};
 }
 
 // Pages of files come back by themselves, what is made here would not.

@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "runtime/base/page_memory.h"
 #include "runtime/platform/data_source.h"
+#include "schema/packs/block_changes.h"
 #include "schema/packs/pack.h"
 #include "schema/result.h"
 
@@ -39,12 +41,43 @@ class PatchedSource final : public DataSource {
   void Drop(uint64_t offset, uint64_t size) const override;
   void Settle() const override;
   ByteOrigin OriginOf(uint64_t offset, uint64_t size) const override;
+  const PatchedSource* patched() const override { return this; }
   uint64_t own_bytes() const override {
     return kept_bytes_.load(std::memory_order_relaxed) + base_->own_bytes() +
            pack_source_->own_bytes();
   }
 
+  const DataSource& base() const { return *base_; }
+  /// Where in the base [offset, offset + size) is from: one run of its bytes, with differences that
+  /// are counted in units of `unit` from `offset` on, or with none. Not known of other bytes.
+  std::optional<uint64_t> BaseOffsetOf(uint64_t offset, uint64_t size, schema::PackUnit unit) const;
+  /// About how many bytes the differences of [offset, offset + size) are coded in.
+  uint64_t CodedBytesOf(uint64_t offset, uint64_t size) const;
+
+  /// What the pack adds to a run of units, as one of its blocks has it.
+  struct Changes {
+    uint64_t offset = 0;                      ///< in the result: of the first unit of the run
+    uint32_t first_place = 0, end_place = 0;  ///< of the run in the block
+    std::span<const std::span<const schema::SparseByte>> planes;
+  };
+  /// Calls visit(const Changes&) for all runs of units that overlap [offset, offset + size), as a
+  /// whole. `changes` keeps the last block. Any thread, each with changes of its own.
+  /// Requires BaseOffsetOf.
+  /// Errors   kCorrupt: a block is not what it must be.
+  template <typename Visit>
+  Status VisitChanges(uint64_t offset, uint64_t size, schema::BlockChanges* changes,
+                      const Visit& visit) const {
+    for (auto step = StepAt(offset); step != pack_.steps().end() && step->offset < offset + size;
+         ++step) {
+      if (step->block == schema::kNoBlock) continue;
+      GRAFT_ASSIGN_OR_RETURN(const Changes found, ChangesOf(*step, changes));
+      visit(found);
+    }
+    return OkStatus();
+  }
+
  private:
+  using Step = std::span<const schema::PackStep>::iterator;
   struct Range {
     uint64_t begin = 0;
     uint64_t end = 0;
@@ -70,6 +103,9 @@ class PatchedSource final : public DataSource {
 
   PatchedSource(std::shared_ptr<const DataSource> base, std::unique_ptr<DataSource> pack,
                 schema::Pack opened);
+  /// The first step that ends behind `offset`.
+  Step StepAt(uint64_t offset) const;
+  Result<Changes> ChangesOf(const schema::PackStep& step, schema::BlockChanges* changes) const;
   Status LayOut();
   void ShowOrCopy(const schema::PackStep& step);
   void AddCopies(uint64_t offset, uint64_t base_offset, uint64_t bytes);

@@ -14,6 +14,8 @@
 
 namespace graft::runtime {
 
+class PatchedSource;
+
 /// Where bytes lie outside of a process's own copies: two sources whose bytes have equal origins
 /// have the same bytes.
 struct ByteOrigin {
@@ -59,6 +61,8 @@ class DataSource {
   virtual bool ShowAt(uint64_t, uint64_t, uint8_t*) const { return false; }
   /// Where [offset, offset + size) is from; not known of what was read or made.
   virtual ByteOrigin OriginOf(uint64_t, uint64_t) const { return {}; }
+  /// This as what a pack makes of another source; null for what is none.
+  virtual const PatchedSource* patched() const { return nullptr; }
   /// Memory of the process's own that holds bytes for good; 0 if all are mapped, or someone else's.
   virtual uint64_t own_bytes() const { return 0; }
 };

@@ -120,4 +120,8 @@ inline std::vector<uint8_t> PlainPack(std::span<const uint8_t> base,
   return pack;
 }
 
+/// Turns `base` into `result`, a file of the same header size, tensor by tensor: the differences of
+/// codes, scales and numbers in the units that they are stored in, up to three tensors to a block.
+std::vector<uint8_t> PackOfNumbers(std::span<const uint8_t> base, std::span<const uint8_t> result);
+
 }  // namespace graft::test

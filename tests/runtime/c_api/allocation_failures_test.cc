@@ -13,11 +13,12 @@
 #include <doctest/doctest.h>
 
 #include <graft/graft.h>
-#include "tests/runtime/c_api/adapted_model.h"
 #include "tests/runtime/c_api/allocation_sweep.h"
+#include "tests/runtime/c_api/given_pack.h"
 #include "tests/runtime/c_api/header_functions.h"
 #include "tests/runtime/c_api/swept_models.h"
 #include "tests/runtime/c_api/task_models.h"
+#include "tests/support/adapted_model.h"
 #include "tests/support/picture_model.h"
 #include "tests/support/tiny_llama.h"
 
@@ -109,7 +110,7 @@ void SweepOpening() {
 
   // With a pack, whose model's file is shown and made.
   const AdaptedModel adapted(fb::TensorFormat::Int4Block);
-  const graft_pack pack = adapted.where();
+  const graft_pack pack = Given(adapted.pack);
   options.pack = &pack;
   folder.Write("base.graft", adapted.base.file());
   const std::string base = folder.path("base.graft");
@@ -173,7 +174,7 @@ void SweepSwap() {
   const AdaptedModel adapted(fb::TensorFormat::Int4Block);
   const AlignedBytes base(adapted.base.file().span());  // held by no other model
   Opened opened{AlignedBytes(base.span())};
-  const graft_pack pack = adapted.where();
+  const graft_pack pack = Given(adapted.pack);
   SweptCall<Nothing> call;
   call.function = "graft_model_swap";
   call.ready = [&] { REQUIRE(graft_model_swap(opened.model, nullptr, nullptr) == GRAFT_OK); };
@@ -217,7 +218,7 @@ void SweepEstimates() {
   };
   Sweep{call};
   const AdaptedModel adapted(fb::TensorFormat::Int8PerChannel);
-  const graft_pack pack = adapted.where();
+  const graft_pack pack = Given(adapted.pack);
   folder.Write("base.graft", adapted.base.file());
   const std::string base = folder.path("base.graft");
   call.function = "graft_model_estimate_pack";

@@ -12,10 +12,11 @@
 #include <doctest/doctest.h>
 
 #include <graft/graft.h>
-#include "tests/runtime/c_api/adapted_model.h"
+#include "tests/runtime/c_api/given_pack.h"
 #include "tests/runtime/c_api/header_functions.h"
 #include "tests/runtime/c_api/task_models.h"
 #include "tests/runtime/tasks/scripted_model.h"
+#include "tests/support/adapted_model.h"
 #include "tests/support/picture_model.h"
 #include "tests/support/tiny_llama.h"
 
@@ -358,7 +359,7 @@ void CheckMemoryAndMachine() {
   Out<graft_memory_estimate> of_pack("graft_model_estimate_pack", "estimate",
                                      sizeof(graft_memory_estimate));
   const AdaptedModel adapted(fb::TensorFormat::Float32);
-  graft_pack pack = adapted.where();
+  graft_pack pack = Given(adapted.pack);
   Fails(graft_model_estimate_pack("/no/such/model", &pack, nullptr, of_pack, nullptr),
         GRAFT_NOT_FOUND, of_pack);
   Out<graft_model*> with_pack("graft_model_open_memory", "model");

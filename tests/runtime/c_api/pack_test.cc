@@ -10,8 +10,9 @@
 #include <doctest/doctest.h>
 
 #include <graft/graft.h>
-#include "tests/runtime/c_api/adapted_model.h"
+#include "tests/runtime/c_api/given_pack.h"
 #include "tests/runtime/c_api/swept_models.h"
+#include "tests/support/adapted_model.h"
 #include "tests/support/plain_pack.h"
 #include "tests/support/some_of_all.h"
 
@@ -72,7 +73,7 @@ TEST_SUITE("runtime/c_api_pack") {
       const Answer expected = Ask(OpenBytes(adapted.file, options));
       CHECK_FALSE(Ask(OpenBytes(adapted.base.file(), options)) == expected);
 
-      graft_pack pack = adapted.where();
+      graft_pack pack = Given(adapted.pack);
       options.pack = &pack;
       CHECK(Ask(OpenBytes(adapted.base.file(), options)) == expected);
       options.verify_contents = 1;
@@ -113,7 +114,7 @@ TEST_SUITE("runtime/c_api_pack") {
     const Folder folder;
     graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
     options.cache_folder = folder.path().c_str();
-    const graft_pack pack = adapted.where();
+    const graft_pack pack = Given(adapted.pack);
     CHECK(Ask(OpenBytes(adapted.base.file(), options)).cache_state == GRAFT_CACHE_STORED);
     options.pack = &pack;
     const Answer stored = Ask(OpenBytes(adapted.base.file(), options));
@@ -130,7 +131,7 @@ TEST_SUITE("runtime/c_api_pack") {
   TEST_CASE("a pack that does not fit is refused, and says why") {
     const AdaptedModel adapted(fb::TensorFormat::Int8PerChannel);
     graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
-    graft_pack pack = adapted.where();
+    graft_pack pack = Given(adapted.pack);
     options.pack = &pack;
     graft_model* model = nullptr;
     graft_error error{};
@@ -141,7 +142,7 @@ TEST_SUITE("runtime/c_api_pack") {
     CHECK(std::string(error.message).find("made for the base") != std::string::npos);
     pack.size -= 1;
     CHECK(open(adapted.base.file()) == GRAFT_CORRUPT);
-    pack = adapted.where();
+    pack = Given(adapted.pack);
     pack.path = "/no/such/pack";
     CHECK(open(adapted.base.file()) == GRAFT_INVALID_ARGUMENT);
     pack.data = nullptr;
@@ -156,7 +157,7 @@ TEST_SUITE("runtime/c_api_pack") {
     for (size_t i = 0; i < adapted.pack.size(); i += i < 200 ? 9 : 1001) {
       std::vector<uint8_t> changed = adapted.pack;
       changed[i] ^= 4;
-      pack = adapted.where();
+      pack = Given(adapted.pack);
       pack.data = changed.data();
       CAPTURE(i);
       const graft_status status = open(adapted.base.file());
@@ -174,7 +175,7 @@ TEST_SUITE("runtime/c_api_pack") {
 
   TEST_CASE("a pack whose result is no model, or another one than it says, is refused") {
     const AdaptedModel adapted(fb::TensorFormat::Int8PerChannel);
-    graft_pack pack = adapted.where();
+    graft_pack pack = Given(adapted.pack);
     graft_model_options options = GRAFT_MODEL_OPTIONS_INIT;
     options.pack = &pack;
     graft_model* model = nullptr;
@@ -203,7 +204,7 @@ TEST_SUITE("runtime/c_api_pack") {
     const Folder folder;
     folder.Write("base.graft", adapted.base.file());
     folder.Write("adapted.graft", adapted.file);
-    const graft_pack pack = adapted.where();
+    const graft_pack pack = Given(adapted.pack);
     graft_memory_estimate merged{};
     merged.struct_size = sizeof(merged);
     graft_memory_estimate packed = merged;

@@ -6,8 +6,9 @@
 #include <doctest/doctest.h>
 
 #include <graft/graft.h>
-#include "tests/runtime/c_api/adapted_model.h"
+#include "tests/runtime/c_api/given_pack.h"
 #include "tests/runtime/c_api/swept_models.h"
+#include "tests/support/adapted_model.h"
 #include "tests/support/plain_pack.h"
 
 namespace graft::test {
@@ -72,7 +73,11 @@ TEST_SUITE("runtime/c_api_swap") {
       const AlignedBytes base(adapted.base.file().span());  // held by no other model
       const std::vector<float> of_base = AnswerOf(base), of_pack = AnswerOf(adapted.file);
       REQUIRE(of_base != of_pack);
-      const graft_pack pack = adapted.where();
+      const AdaptedModel other(format, 1);
+      const std::vector<float> of_other = AnswerOf(other.file);
+      const graft_pack by_numbers = Given(adapted.pack_of_numbers);
+      const graft_pack other_pack = Given(other.pack_of_numbers);
+      const graft_pack pack = Given(adapted.pack);
       graft_model* model = Open(base);
       const uint64_t identity = IdentityHigh(model);
       graft_session* session = NewSession(model);
@@ -84,6 +89,10 @@ TEST_SUITE("runtime/c_api_swap") {
         CHECK(Append(session, 7) == of_pack);
         CHECK(Ask(model) == of_pack);
         CHECK(IdentityHigh(model) != identity);
+        REQUIRE(graft_model_swap(model, &other_pack, nullptr) == GRAFT_OK);
+        CHECK(Append(session, 7) == of_other);
+        REQUIRE(graft_model_swap(model, &by_numbers, nullptr) == GRAFT_OK);
+        CHECK(Append(session, 7) == of_pack);
         REQUIRE(graft_model_swap(model, nullptr, nullptr) == GRAFT_OK);
         CHECK(graft_session_position(session) == 0);
         CHECK(Append(session, 7) == of_base);
@@ -101,7 +110,7 @@ TEST_SUITE("runtime/c_api_swap") {
 
   TEST_CASE("another model over the same base is not touched") {
     const AdaptedModel adapted(fb::TensorFormat::Int8PerChannel);
-    const graft_pack pack = adapted.where();
+    const graft_pack pack = Given(adapted.pack);
     graft_model* model = Open(adapted.base.file());
     graft_model* other = Open(adapted.base.file());
     const std::vector<float> of_base = Ask(other);
@@ -118,7 +127,7 @@ TEST_SUITE("runtime/c_api_swap") {
     const AdaptedModel adapted(fb::TensorFormat::Int4Block);
     const std::vector<float> of_base = AnswerOf(adapted.base.file()),
                              of_pack = AnswerOf(adapted.file);
-    const graft_pack pack = adapted.where();
+    const graft_pack pack = Given(adapted.pack);
     const Folder folder;
     for (int start = 0; start < 2; ++start) {
       graft_model* model = Open(adapted.base.file(), folder.path().c_str());
@@ -153,7 +162,7 @@ TEST_SUITE("runtime/c_api_swap") {
         CAPTURE(i);
         std::vector<uint8_t> changed = adapted.pack;
         changed[i] ^= 4;
-        graft_pack pack = adapted.where();
+        graft_pack pack = Given(adapted.pack);
         pack.data = changed.data();
         CHECK(graft_model_swap(model, &pack, &error) != GRAFT_OK);
         late += std::string(error.message).find("checksum") != std::string::npos;
@@ -173,7 +182,7 @@ TEST_SUITE("runtime/c_api_swap") {
       pack.data = of_other.data();
       pack.size = of_other.size();
       CHECK(graft_model_swap(model, &pack, &error) == GRAFT_MISMATCH);
-      pack = adapted.where();
+      pack = Given(adapted.pack);
       CHECK(graft_model_swap(model, &pack, &error) == GRAFT_OK);
       CHECK(Ask(model) == AnswerOf(adapted.file));
       graft_session_destroy(session);
@@ -183,17 +192,17 @@ TEST_SUITE("runtime/c_api_swap") {
 
   TEST_CASE("a session that computes makes it refuse") {
     const AdaptedModel adapted(fb::TensorFormat::Int8PerChannel);
-    struct Given {
+    struct Asked {
       graft_model* model;
       graft_pack pack;
       graft_status status = GRAFT_OK;
-    } given{Open(adapted.base.file()), adapted.where()};
+    } given{Open(adapted.base.file()), Given(adapted.pack)};
     graft_session* session = NewSession(given.model);
     graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
     options.max_tokens = 2;
     const std::vector<int32_t> ids = TinyLlama::Ids(4);
     const auto swap = [](void* user, int32_t, const char*, size_t) {
-      auto* at = static_cast<Given*>(user);
+      auto* at = static_cast<Asked*>(user);
       at->status = graft_model_swap(at->model, &at->pack, nullptr);
       return 0;
     };

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/runtime/c_api/adapted_model.h"
+#include "tests/support/adapted_model.h"
+
+#include <span>
 
 #include "schema/verify.h"
 #include "tests/support/plain_pack.h"
@@ -12,8 +14,13 @@ T* Mutable(const T* part) {
   return const_cast<T*>(part);
 }
 
-// Some codes of some matrices, and a norm, are others; hashes and checksums say so.
-AlignedBytes Adapt(const AlignedBytes& base) {
+void Change(std::span<const uint8_t> bytes, size_t first, size_t step, uint8_t bits) {
+  auto* data = const_cast<uint8_t*>(bytes.data());
+  for (size_t at = first; at < bytes.size(); at += step) data[at] ^= bits;
+}
+
+// Some codes and scales of some matrices, and a norm, are others; hashes and checksums say so.
+AlignedBytes Adapt(const AlignedBytes& base, unsigned adapter) {
   AlignedBytes file(base.span());
   const auto verified = schema::Verify(file.span());
   const fb::Model& model = verified->model();
@@ -22,9 +29,9 @@ AlignedBytes Adapt(const AlignedBytes& base) {
     const schema::TensorBytes bytes = verified->tensor_bytes(tensor);
     const bool is_matrix = tensor.shape()->size() == 2;
     if (is_matrix ? i % 3 != 0 : i != 2) continue;
-    auto* data = const_cast<uint8_t*>(bytes.data.data());
     // Of float numbers the lowest byte alone, so that they stay numbers.
-    for (size_t at = 0; at < bytes.data.size(); at += 44) data[at] ^= 0x11;
+    Change(bytes.data, 0, adapter == 0 ? 44 : 60, adapter == 0 ? 0x11 : 0x25);
+    Change(bytes.scales, 0, adapter == 0 ? 60 : 36, 3);
     const schema::Hash128 hash = schema::ContentHash(bytes.data, bytes.scales);
     *Mutable(tensor.content_hash()) = fb::Hash128(hash.high, hash.low);
   }
@@ -39,14 +46,10 @@ AlignedBytes Adapt(const AlignedBytes& base) {
 
 }  // namespace
 
-AdaptedModel::AdaptedModel(fb::TensorFormat format)
-    : base(format), file(Adapt(base.file())), pack(PlainPack(base.file().span(), file.span())) {}
-
-graft_pack AdaptedModel::where() const {
-  graft_pack where = GRAFT_PACK_INIT;
-  where.data = pack.data();
-  where.size = pack.size();
-  return where;
-}
+AdaptedModel::AdaptedModel(fb::TensorFormat format, unsigned adapter)
+    : base(format),
+      file(Adapt(base.file(), adapter)),
+      pack(PlainPack(base.file().span(), file.span())),
+      pack_of_numbers(PackOfNumbers(base.file().span(), file.span())) {}
 
 }  // namespace graft::test
