@@ -3,7 +3,8 @@
 #include <vector>
 
 #include "converter/base/parallel.h"
-#include "converter/calibrate/fixed_math.h"
+#include "converter/calibrate/numbers/fixed_math.h"
+#include "converter/calibrate/numbers/products.h"
 #include "converter/calibrate/text_ops.h"
 #include "schema/generated/model_generated.h"
 
@@ -37,21 +38,17 @@ void Attend(const Head& head, const float* query, size_t position, std::vector<d
   weights->resize(position + 1 - first);
   double top = -1e300;
   for (size_t p = first; p <= position; ++p) {
-    const float* key = head.keys + p * head.stride;
-    double product = 0;
-    for (size_t i = 0; i < width; ++i) {
-      product += static_cast<double>(query[i]) * static_cast<double>(key[i]);
-    }
+    const double product = Dot(query, head.keys + p * head.stride, width);
     (*weights)[p - first] = LogitOf(head, product, p);
     top = std::max(top, (*weights)[p - first]);
   }
+  for (double& weight : *weights) weight -= top;
+  FixedExps(weights->data(), weights->size());
   double all = 0;
   sums->assign(width, 0.0);
   for (size_t p = first; p <= position; ++p) {
-    const double weight = FixedExp((*weights)[p - first] - top);
-    all += weight;
-    const float* value = head.values + p * head.stride;
-    for (size_t i = 0; i < width; ++i) (*sums)[i] += weight * static_cast<double>(value[i]);
+    all += (*weights)[p - first];
+    AddScaled((*weights)[p - first], head.values + p * head.stride, width, sums->data());
   }
   for (size_t i = 0; i < width; ++i) out[i] = static_cast<float>((*sums)[i] / all);
 }
@@ -81,7 +78,9 @@ Status RunAttention(const OpCall& call) {
   const size_t text_stride = (is_cached ? batch.most_rows : batch.rows_each) * kv_width;
   const std::span<const float> slopes = call.tensor(attention.alibi_slopes());
   const auto tasks = static_cast<int64_t>(batch.sequences * attention.heads());
-  return ParallelFor(call.threads, tasks, [&](int64_t task) {
+  // Threads are worth their start where there is much to do.
+  const bool is_large = batch.rows() * (batch.past + batch.rows_each) * call.out_width > 1'000'000;
+  return ParallelFor(is_large ? call.threads : 1, tasks, [&](int64_t task) {
     thread_local std::vector<double> weights, sums;
     const size_t text = static_cast<size_t>(task) / attention.heads();
     const size_t index = static_cast<size_t>(task) % attention.heads();

@@ -12,6 +12,8 @@
 #include "converter/base/parallel.h"
 #include "converter/calibrate/graph_runner.h"
 #include "converter/calibrate/hessian.h"
+#include "converter/calibrate/integer_matrix.h"
+#include "converter/calibrate/round_inputs.h"
 #include "converter/calibrate/round_rows.h"
 #include "converter/calibrate/scratch.h"
 #include "converter/calibrate/write_texts.h"
@@ -24,7 +26,7 @@ namespace {
 namespace fb = schema::fb;
 
 // Rows that one thread rounds together: the feedback of a column is read once for all of them.
-constexpr int64_t kRowsTogether = 16;
+constexpr int64_t kRowsTogether = 32;
 
 class Calibrator {
  public:
@@ -46,12 +48,18 @@ class Calibrator {
 
  private:
   Status ReadWeights();
+  Status ReadWeight(size_t tensor);
   void PlanLinears();
   Status RoundTables();
+  Status RegroupMatrix(size_t tensor);
   Result<std::span<const float>> RoundLinear(size_t op, std::span<const float> input, size_t width);
   Status RoundInput(int32_t value, std::span<const float> input, size_t width);
   Status RoundMatrix(size_t tensor, const Hessian& hessian);
   Status KeepDelta(size_t tensor, const Hessian& hessian);
+  Status Multiply(const OpCall& call) const;
+  GraphRunner::Options RunnerOptions() {
+    return {folder_, threads_, false, {}, [this](const OpCall& call) { return Multiply(call); }};
+  }
   void Advance(int64_t steps);
 
   const ModelDescription& description_;
@@ -63,7 +71,12 @@ class Calibrator {
   const int threads_;
   const std::function<void(int64_t, int64_t)>& progress_;
 
-  std::vector<Scratch> numbers_;  // of each tensor: merged, then as it was rounded
+  // Of each tensor that ops read as it is: merged, then as it was rounded.
+  std::vector<Scratch> numbers_;
+  // Of those that linear ops multiply with: rounded to 8 bits for the writing of texts, then as the
+  // file has them.
+  std::vector<IntegerMatrix> matrices_;
+  std::set<int32_t> multiplied_;  // those tensors
   TensorNumbers tensors_;
   std::set<int32_t> tables_;               // tensors that an embedding reads
   std::map<int32_t, size_t> last_linear_;  // of each value: the last op that is rounded on it
@@ -81,27 +94,52 @@ void Calibrator::Advance(int64_t steps) {
   if (progress_) progress_(done_, total_);
 }
 
-Status Calibrator::ReadWeights() {
-  const std::vector<Constant>& constants = description_.constants;
-  numbers_.resize(constants.size());
-  tensors_.resize(constants.size());
-  for (size_t i = 0; i < constants.size(); ++i) {
-    const Constant& constant = constants[i];
-    const int64_t rows = constant.rows(), width = constant.row_elements();
-    GRAFT_ASSIGN_OR_RETURN(numbers_[i],
+Status Calibrator::ReadWeight(size_t tensor) {
+  const Constant& constant = description_.constants[tensor];
+  const int64_t rows = constant.rows(), width = constant.row_elements();
+  const auto index = static_cast<int32_t>(tensor);
+  const bool is_multiplied = multiplied_.contains(index);
+  const bool is_read = !is_multiplied || tables_.contains(index);
+  if (is_read) {
+    GRAFT_ASSIGN_OR_RETURN(numbers_[tensor],
                            Scratch::Create(folder_, static_cast<size_t>(rows * width)));
-    tensors_[i] = numbers_[i].numbers();
-    const int64_t step = RowsPerRead(constant);
-    GRAFT_RETURN_IF_ERROR(ParallelFor(threads_, (rows + step - 1) / step, [&](int64_t task) {
-      const int64_t begin = task * step, end = std::min(rows, begin + step);
-      std::vector<double> merged(static_cast<size_t>((end - begin) * width));
-      GRAFT_RETURN_IF_ERROR(ReadConstant(constant, source_, begin, end, merged, {}));
-      std::transform(merged.begin(), merged.end(), numbers_[i].numbers().data() + begin * width,
-                     [](double number) { return static_cast<float>(number); });
-      return OkStatus();
-    }));
+    tensors_[tensor] = numbers_[tensor].numbers();
   }
+  if (is_multiplied) {
+    GRAFT_ASSIGN_OR_RETURN(
+        matrices_[tensor],
+        IntegerMatrix::Create(folder_, static_cast<size_t>(rows), static_cast<size_t>(width),
+                              static_cast<size_t>(width)));
+  }
+  const int64_t step = RowsPerRead(constant);
+  return ParallelFor(threads_, (rows + step - 1) / step, [&](int64_t task) {
+    const int64_t begin = task * step, end = std::min(rows, begin + step);
+    std::vector<double> merged(static_cast<size_t>((end - begin) * width));
+    GRAFT_RETURN_IF_ERROR(ReadConstant(constant, source_, begin, end, merged, {}));
+    for (int64_t row = begin; row < end && is_multiplied; ++row) {
+      matrices_[tensor].RoundRow(
+          static_cast<size_t>(row),
+          std::span(merged).subspan(static_cast<size_t>((row - begin) * width),
+                                    static_cast<size_t>(width)));
+    }
+    if (!is_read) return OkStatus();
+    std::transform(merged.begin(), merged.end(), numbers_[tensor].numbers().data() + begin * width,
+                   [](double number) { return static_cast<float>(number); });
+    return OkStatus();
+  });
+}
+
+Status Calibrator::ReadWeights() {
+  numbers_.resize(formats_.size());
+  matrices_.resize(formats_.size());
+  tensors_.resize(formats_.size());
+  for (size_t i = 0; i < formats_.size(); ++i) GRAFT_RETURN_IF_ERROR(ReadWeight(i));
   return OkStatus();
+}
+
+Status Calibrator::Multiply(const OpCall& call) const {
+  const auto weight = static_cast<size_t>(call.op.attributes_as_Linear()->weight());
+  return matrices_[weight].empty() ? RunOp(call) : matrices_[weight].Multiply(call, folder_);
 }
 
 void Calibrator::PlanLinears() {
@@ -114,6 +152,7 @@ void Calibrator::PlanLinears() {
   for (unsigned i = 0; i < ops.size(); ++i) {
     const fb::Linear* linear = ops.Get(i)->attributes_as_Linear();
     if (linear == nullptr || !formats_[static_cast<size_t>(linear->weight())].quantized()) continue;
+    multiplied_.insert(linear->weight());
     if (tables_.contains(linear->weight())) continue;
     last_linear_[ops.Get(i)->inputs()->Get(0)] = i;
     last_op_ = i;
@@ -130,20 +169,38 @@ Status Calibrator::RoundTables() {
     if (!format.quantized()) continue;
     const Constant& constant = description_.constants[tensor];
     const int64_t width = constant.row_elements(), rows = constant.rows();
+    const int64_t row_data = format.RowDataBytes(width), row_scales = format.RowScaleBytes(width);
+    GRAFT_RETURN_IF_ERROR(RegroupMatrix(tensor));
     const int64_t step = RowsPerRead(constant);
     GRAFT_RETURN_IF_ERROR(ParallelFor(threads_, (rows + step - 1) / step, [&](int64_t task) {
       const int64_t begin = task * step, end = std::min(rows, begin + step);
       std::vector<double> merged(static_cast<size_t>((end - begin) * width)), stored(merged.size());
-      std::vector<uint8_t> data(static_cast<size_t>((end - begin) * format.RowDataBytes(width)));
-      std::vector<uint8_t> scales(static_cast<size_t>((end - begin) * format.RowScaleBytes(width)));
+      std::vector<uint8_t> data(static_cast<size_t>((end - begin) * row_data));
+      std::vector<uint8_t> scales(static_cast<size_t>((end - begin) * row_scales));
       GRAFT_RETURN_IF_ERROR(ReadConstant(constant, source_, begin, end, merged, {}));
       GRAFT_RETURN_IF_ERROR(EncodeRows(format, merged, width, data.data(), scales.data(), stored));
       std::transform(stored.begin(), stored.end(),
                      numbers_[tensor].numbers().data() + begin * width,
                      [](double number) { return static_cast<float>(number); });
+      for (int64_t row = begin; row < end && multiplied_.contains(index); ++row) {
+        matrices_[tensor].SetStoredRow(static_cast<size_t>(row), format,
+                                       data.data() + (row - begin) * row_data,
+                                       scales.data() + (row - begin) * row_scales);
+      }
       return OkStatus();
     }));
   }
+  return OkStatus();
+}
+
+// Makes room for a matrix as the file will have it.
+Status Calibrator::RegroupMatrix(size_t tensor) {
+  if (!multiplied_.contains(static_cast<int32_t>(tensor))) return OkStatus();
+  const Constant& constant = description_.constants[tensor];
+  const auto width = static_cast<size_t>(constant.row_elements());
+  GRAFT_ASSIGN_OR_RETURN(matrices_[tensor],
+                         IntegerMatrix::Create(folder_, static_cast<size_t>(constant.rows()), width,
+                                               IntegerMatrix::GroupOf(formats_[tensor], width)));
   return OkStatus();
 }
 
@@ -155,6 +212,7 @@ Status Calibrator::RoundMatrix(size_t tensor, const Hessian& hessian) {
   CalibratedWeights::Rows& codes = weights_.of(tensor);
   codes.data.resize(static_cast<size_t>(rows * row_data));
   codes.scales.resize(static_cast<size_t>(rows * row_scales));
+  GRAFT_RETURN_IF_ERROR(RegroupMatrix(tensor));
   const int64_t step = constant.part.transposed ? RowsPerRead(constant) : kRowsTogether;
   const Status status = ParallelFor(threads_, (rows + step - 1) / step, [&](int64_t task) {
     const int64_t begin = task * step, end = std::min(rows, begin + step);
@@ -162,8 +220,11 @@ Status Calibrator::RoundMatrix(size_t tensor, const Hessian& hessian) {
     GRAFT_RETURN_IF_ERROR(ReadConstant(constant, source_, begin, end, merged, {}));
     GRAFT_RETURN_IF_ERROR(RoundRows(hessian, format, merged, codes.data.data() + begin * row_data,
                                     codes.scales.data() + begin * row_scales, stored));
-    std::transform(stored.begin(), stored.end(), numbers_[tensor].numbers().data() + begin * width,
-                   [](double number) { return static_cast<float>(number); });
+    for (int64_t row = begin; row < end; ++row) {
+      matrices_[tensor].SetStoredRow(static_cast<size_t>(row), format,
+                                     codes.data.data() + row * row_data,
+                                     codes.scales.data() + row * row_scales);
+    }
     return OkStatus();
   });
   return status.ok() ? status : status.WithContext("tensor '" + constant.name + "'");
@@ -194,7 +255,9 @@ Status Calibrator::RoundInput(int32_t value, std::span<const float> input, size_
   rounded_value_ = value;
   GRAFT_ASSIGN_OR_RETURN(rounded_, Scratch::Create(folder_, input.size()));
   std::copy(input.begin(), input.end(), rounded_.numbers().begin());
-  RoundInputs(rounded_.numbers(), width);
+  if (!RoundInputs(rounded_.numbers(), width)) {
+    return Error(StatusCode::kCorrupt, "the inputs of the layer are not finite");
+  }
   return OkStatus();
 }
 
@@ -203,12 +266,11 @@ Result<std::span<const float>> Calibrator::RoundLinear(size_t op_index,
   const fb::Op& op = *model_.graph()->ops()->Get(static_cast<unsigned>(op_index));
   const int32_t weight = op.attributes_as_Linear()->weight();
   const auto tensor = static_cast<size_t>(weight);
-  if (!formats_[tensor].quantized()) return input;
+  if (!formats_[tensor].quantized() || tables_.contains(weight)) return input;
   const int32_t value = op.inputs()->Get(0);
   GRAFT_RETURN_IF_ERROR(RoundInput(value, input, width));
-  if (tables_.contains(weight)) return std::span<const float>(rounded_.numbers());
   if (!hessians_.contains(value)) {
-    Result<Hessian> hessian = MakeHessian(rounded_.numbers(), width, threads_);
+    Result<Hessian> hessian = MakeHessian(rounded_.numbers(), width, threads_, folder_);
     if (!hessian.ok()) {
       return hessian.status().WithContext("tensor '" + description_.constants[tensor].name + "'");
     }
@@ -220,7 +282,7 @@ Result<std::span<const float>> Calibrator::RoundLinear(size_t op_index,
   }
   if (last_linear_.at(value) == op_index) hessians_.erase(value);
   Advance(1);
-  return std::span<const float>(rounded_.numbers());
+  return input;
 }
 
 Result<CalibratedWeights> Calibrator::Run() {
@@ -235,13 +297,13 @@ Result<CalibratedWeights> Calibrator::Run() {
   const auto texts = static_cast<size_t>(options_.texts);
   const auto tokens = static_cast<size_t>(options_.tokens_each);
   if (ids.empty()) {
-    GraphRunner writer(*model_.graph(), tensors_, {folder_, threads_});
+    GraphRunner writer(*model_.graph(), tensors_, RunnerOptions());
     const TextPlan plan{texts, tokens, options_.seed, options_.chat};
     GRAFT_ASSIGN_OR_RETURN(
         ids, WriteTexts(model_, &writer, plan, threads_, [&](int64_t) { Advance(1); }));
   }
   GRAFT_RETURN_IF_ERROR(RoundTables());
-  GraphRunner runner(*model_.graph(), tensors_, {folder_, threads_});
+  GraphRunner runner(*model_.graph(), tensors_, RunnerOptions());
   GRAFT_RETURN_IF_ERROR(runner.Run(
       Batch{texts, tokens, 0, tokens, ids.data()},
       [&](size_t op, std::span<const float> input, size_t width) {

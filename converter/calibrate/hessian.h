@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <span>
 #include <vector>
 
@@ -22,13 +23,17 @@ struct Hessian {
   /// column divided by its element on the diagonal, row by row, and those elements.
   std::vector<double> feedback;
   std::vector<double> pivots;
+  std::vector<float> damped;  ///< H, damped, in the columns' own order: [width, width].
 };
 
+/// Numbers of x are rounded to 2047 steps of their column's largest first, so that sums are exact.
 /// Source   the order and damping (1 % of the diagonal's mean) of GPTQ (Frantar et al. 2022). Its
 ///          Cholesky factor of H's inverse gives the same feedback as V: V needs no inverse.
 /// Shapes   x [rows, width]
-/// Cost     rows * width^2 + width^3 / 3 multiply-adds, on `threads` threads; 8 width^2 bytes twice.
-/// Errors   kCorrupt: inputs that are not finite; kCancelled.
-Result<Hessian> MakeHessian(std::span<const float> x, size_t width, int threads);
+/// Cost     rows * width^2 / 2 + width^3 / 6 multiply-adds, on `threads` threads; 12 width^2 bytes,
+///          and two for each number of x in `folder`.
+/// Errors   kCorrupt: inputs that are not finite; kIo; kCancelled.
+Result<Hessian> MakeHessian(std::span<const float> x, size_t width, int threads,
+                            const std::filesystem::path& folder = {});
 
 }  // namespace graft::converter

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "converter/base/parallel.h"
-#include "converter/calibrate/products.h"
+#include "converter/calibrate/numbers/products.h"
 #include "converter/quantize/encode.h"
 
 namespace graft::converter {

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "converter/base/parallel.h"
-#include "converter/calibrate/fixed_math.h"
-#include "converter/calibrate/products.h"
+#include "converter/calibrate/numbers/fixed_math.h"
+#include "converter/calibrate/numbers/products.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::converter {
@@ -23,33 +23,55 @@ using RowFunction = void (*)(const OpCall& call, size_t begin, size_t end);
 Status RunByRows(const OpCall& call, RowFunction function) {
   const size_t rows = call.batch.rows();
   const auto tasks = static_cast<int64_t>((rows + kRowsTogether - 1) / kRowsTogether);
-  return ParallelFor(call.threads, tasks, [&](int64_t task) {
+  // Threads are worth their start where there is much to do.
+  const bool is_large = rows * call.out_width > 200'000;
+  return ParallelFor(is_large ? call.threads : 1, tasks, [&](int64_t task) {
     const size_t begin = static_cast<size_t>(task) * kRowsTogether;
     function(call, begin, std::min(begin + kRowsTogether, rows));
     return OkStatus();
   });
 }
 
-double Activate(fb::ActivationKind kind, double x) {
+/// What the activation takes the exponential of, if it does.
+double ExponentOf(fb::ActivationKind kind, double x) {
   switch (kind) {
     case fb::ActivationKind::Silu:
-      return x / (1 + FixedExp(-x));
+    case fb::ActivationKind::Sigmoid:
+      return -x;
+    case fb::ActivationKind::QuickGelu:
+      return -1.702 * x;
+    case fb::ActivationKind::GeluTanh:
+      return -2 * 0.79788456080286536 * (x + 0.044715 * x * x * x);
+    default:
+      return 0;
+  }
+}
+
+/// The activation of x, whose exponential is known.
+double Activate(fb::ActivationKind kind, double x, double exponential) {
+  switch (kind) {
+    case fb::ActivationKind::Silu:
+    case fb::ActivationKind::QuickGelu:
+    case fb::ActivationKind::GeluTanh:  // 0.5 x (1 + tanh(y)) = x / (1 + exp(-2 y))
+      return x / (1 + exponential);
+    case fb::ActivationKind::Sigmoid:
+      return 1 / (1 + exponential);
     case fb::ActivationKind::Gelu:
       return 0.5 * x * (1 + FixedErf(x * 0.70710678118654752));
-    case fb::ActivationKind::GeluTanh:
-      return 0.5 * x * (1 + FixedTanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
     case fb::ActivationKind::Relu:
       return std::max(x, 0.0);
     case fb::ActivationKind::Tanh:
       return FixedTanh(x);
-    case fb::ActivationKind::Sigmoid:
-      return 1 / (1 + FixedExp(-x));
-    case fb::ActivationKind::QuickGelu:
-      return x / (1 + FixedExp(-1.702 * x));
     case fb::ActivationKind::ReluSquared:
       return x > 0 ? x * x : 0.0;
   }
   return x;
+}
+
+void ActivateAll(fb::ActivationKind kind, const float* x, size_t count, double* values) {
+  for (size_t i = 0; i < count; ++i) values[i] = ExponentOf(kind, x[i]);
+  FixedExps(values, count);
+  for (size_t i = 0; i < count; ++i) values[i] = Activate(kind, x[i], values[i]);
 }
 
 void RunEmbedding(const OpCall& call, size_t begin, size_t end) {
@@ -146,13 +168,28 @@ void RunAdd(const OpCall& call, size_t begin, size_t end) {
 void RunMultiply(const OpCall& call, size_t begin, size_t end) {
   RunElements(call, begin, end, [](double a, double b) { return a * b; });
 }
+
+/// out = Activate(number of the first input) * number of `gate`, if that is not null.
+void RunActivations(const OpCall& call, fb::ActivationKind kind, const float* gate, size_t begin,
+                    size_t end) {
+  constexpr size_t kTogether = 256;
+  const float* x = call.in.front().numbers;
+  double values[kTogether];
+  for (size_t at = begin * call.out_width; at < end * call.out_width; at += kTogether) {
+    const size_t count = std::min(kTogether, end * call.out_width - at);
+    ActivateAll(kind, x + at, count, values);
+    for (size_t i = 0; i < count; ++i) {
+      call.out[at + i] = static_cast<float>(
+          gate == nullptr ? values[i] : values[i] * static_cast<double>(gate[at + i]));
+    }
+  }
+}
 void RunActivation(const OpCall& call, size_t begin, size_t end) {
-  const fb::ActivationKind kind = call.op.attributes_as_Activation()->kind();
-  RunElements(call, begin, end, [kind](double a, double) { return Activate(kind, a); });
+  RunActivations(call, call.op.attributes_as_Activation()->kind(), nullptr, begin, end);
 }
 void RunGatedActivation(const OpCall& call, size_t begin, size_t end) {
-  const fb::ActivationKind kind = call.op.attributes_as_GatedActivation()->kind();
-  RunElements(call, begin, end, [kind](double a, double b) { return Activate(kind, a) * b; });
+  RunActivations(call, call.op.attributes_as_GatedActivation()->kind(), call.in.back().numbers,
+                 begin, end);
 }
 // All rows: whoever selects some for their logits is calibrated on every one.
 void RunSelectRows(const OpCall& call, size_t begin, size_t end) {

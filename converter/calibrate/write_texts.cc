@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <set>
 #include <string_view>
 
 #include "converter/base/parallel.h"
-#include "converter/calibrate/fixed_math.h"
+#include "converter/calibrate/numbers/products.h"
 #include "schema/generated/model_generated.h"
 
 namespace graft::converter {
@@ -29,11 +30,12 @@ double NextUniform(uint64_t* state) {
 /// A token drawn from softmax(logits).
 int32_t Draw(std::span<const float> logits, uint64_t* state) {
   const double top = *std::max_element(logits.begin(), logits.end());
-  double all = 0;
-  for (const float logit : logits) all += FixedExp(logit - top);
-  double left = NextUniform(state) * all;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    left -= FixedExp(logits[i] - top);
+  std::vector<double> weights(logits.begin(), logits.end());
+  for (double& weight : weights) weight -= top;
+  FixedExps(weights.data(), weights.size());
+  double left = NextUniform(state) * std::accumulate(weights.begin(), weights.end(), 0.0);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    left -= weights[i];
     if (left < 0) return static_cast<int32_t>(i);
   }
   return static_cast<int32_t>(logits.size()) - 1;

@@ -11,8 +11,8 @@
 
 #include "converter/base/parallel.h"
 #include "converter/calibrate/graph_runner.h"
-#include "converter/calibrate/products.h"
-#include "converter/calibrate/round_rows.h"
+#include "converter/calibrate/numbers/products.h"
+#include "converter/calibrate/round_inputs.h"
 #include "converter/quantize/encode.h"
 #include "converter/tensors/float_kernels.h"
 #include "schema/generated/model_generated.h"

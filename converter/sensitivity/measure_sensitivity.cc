@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "converter/base/parallel.h"
-#include "converter/calibrate/fixed_math.h"
 #include "converter/calibrate/graph_runner.h"
+#include "converter/calibrate/numbers/fixed_math.h"
 #include "converter/sensitivity/graph_parts.h"
 #include "converter/sensitivity/merged_numbers.h"
 #include "schema/generated/model_generated.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of calibration against the C library's, and the products on every instruction set.
-#include "converter/calibrate/fixed_math.h"
+#include "converter/calibrate/numbers/fixed_math.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -12,7 +13,8 @@
 #include <hwy/highway.h>
 #include <hwy/targets.h>
 
-#include "converter/calibrate/products.h"
+#include "converter/calibrate/numbers/integer_products.h"
+#include "converter/calibrate/numbers/products.h"
 
 namespace graft::test {
 namespace {
@@ -68,33 +70,98 @@ TEST_SUITE("converter/fixed_math") {
         expected[r * kStride + o] = static_cast<float>(sum);
       }
     }
-    std::vector<double> gram(kIn * kIn, 0.0), a(x.begin(), x.begin() + kIn), sums = a;
-    for (size_t i = 0; i < kIn; ++i) {
-      for (size_t j = i; j < kIn; ++j) {
-        for (size_t r = 0; r < kRows; ++r) {
-          gram[i * kIn + j] += double{x[r * kIn + i]} * double{x[r * kIn + j]};
-        }
+    std::vector<double> a(x.begin(), x.begin() + kIn), sums = a;
+    for (size_t i = 0; i < kIn; ++i) sums[i] += 0.1 * double{w[i]};
+    // c += a b with a [2, 37] and b the first 37 rows of w, 19 numbers each.
+    const std::vector<double> left(x.begin(), x.begin() + 2 * kIn), right(w.begin(), w.end());
+    std::vector<double> added(2 * kOut, 0.25);
+    for (size_t i = 0; i < added.size(); ++i) {
+      for (size_t k = 0; k < kIn; ++k) {
+        added[i] += left[i / kOut * kIn + k] * right[k * kOut + i % kOut];
       }
-      sums[i] += 0.1 * double{w[i]};
     }
+    std::vector<double> exponents(x.begin(), x.begin() + 30), powers;
+    exponents[3] = -1e9, exponents[4] = 1e9, exponents[5] = -707.9;
+    for (const double e : exponents) powers.push_back(FixedExp(e));
     double dot = std::numeric_limits<double>::quiet_NaN();
     for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
       hwy::SetSupportedTargetsForTest(target);
       std::vector<float> y(kRows * kStride, 0.5f);
       converter::MultiplyTransposed(x.data(), w.data(), kRows, kIn, kOut, y.data(), kStride);
       CHECK(y == expected);
-      std::vector<double> found(kIn * kIn, 0.0);
-      converter::AddGram(x.data(), kRows, kIn, 0, 24, found.data());
-      converter::AddGram(x.data(), kRows, kIn, 24, kIn, found.data());
-      for (size_t i = 0; i < kIn; ++i) {
-        for (size_t j = i; j < kIn; ++j) CHECK(found[i * kIn + j] == gram[i * kIn + j]);
-      }
+      std::vector<double> found(2 * kOut, 0.25), found_of_floats = found;
+      converter::AddProducts(left.data(), kIn, right.data(), kOut, 2, kIn, kOut, found.data(),
+                             kOut);
+      converter::AddProducts(left.data(), kIn, w.data(), kOut, 2, kIn, kOut, found_of_floats.data(),
+                             kOut);
+      CHECK(found == added);
+      CHECK(found_of_floats == added);
+      std::vector<double> found_powers = exponents;
+      converter::FixedExps(found_powers.data(), found_powers.size());
+      CHECK(found_powers == powers);
       std::vector<double> to = a, from(w.begin(), w.begin() + kIn);
       converter::AddScaled(0.1, from.data(), kIn, to.data());
       CHECK(to == sums);
       const double here = converter::Dot(a.data(), from.data(), kIn);
       CHECK((std::isnan(dot) || here == dot));
+      CHECK(converter::Dot(x.data(), w.data(), kIn) == here);
       dot = here;
+    }
+    hwy::SetSupportedTargetsForTest(0);
+  }
+
+  TEST_CASE("products of whole numbers are exact, on every instruction set") {
+    constexpr size_t kRows = 7, kPairs = 9, kGroupPairs = 4, kColumns = 30, kStride = 31;
+    std::mt19937 random(5);
+    const auto draw = [&](int most) {
+      return static_cast<int>(random() % (2 * static_cast<unsigned>(most) + 1)) - most;
+    };
+    std::vector<int16_t> x(kRows * 2 * kPairs), wide(600 * converter::kPackedColumns * 2);
+    std::vector<int8_t> packed(kPairs * converter::kPackedColumns * 2);
+    for (int16_t& code : x) code = static_cast<int16_t>(draw(255));
+    for (int16_t& code : wide) code = static_cast<int16_t>(random() % 9 == 0 ? draw(2047) : 2047);
+    for (int8_t& code : packed) code = static_cast<int8_t>(draw(127));
+    const std::vector<float> scales = RandomFloats(3 * converter::kPackedColumns, 6),
+                             row_scales = RandomFloats(kRows, 7);
+    std::vector<float> expected(kRows * kStride, 0.5f);
+    for (size_t r = 0; r < kRows; ++r) {
+      for (size_t c = 0; c < kColumns; ++c) {
+        float sum = 0;
+        for (size_t begin = 0; begin < 2 * kPairs; begin += 2 * kGroupPairs) {
+          int part = 0;
+          for (size_t i = begin; i < std::min(begin + 2 * kGroupPairs, 2 * kPairs); ++i) {
+            part +=
+                x[r * 2 * kPairs + i] * packed[(i / 2 * converter::kPackedColumns + c) * 2 + i % 2];
+          }
+          const float product = static_cast<float>(part) *
+                                scales[begin / 2 / kGroupPairs * converter::kPackedColumns + c];
+          sum += product;
+        }
+        expected[r * kStride + c] = sum * row_scales[r];
+      }
+    }
+    // Columns of the largest codes: what 32 bits hold of them is used up.
+    std::vector<double> gram(converter::kPackedColumns * converter::kPackedColumns, 1.0);
+    for (size_t i = 0; i < gram.size(); ++i) {
+      for (size_t k = 0; k < 2 * 600; ++k) {
+        const int16_t* pair = wide.data() + k / 2 * converter::kPackedColumns * 2 + k % 2;
+        gram[i] += double{static_cast<double>(pair[i / converter::kPackedColumns * 2])} *
+                   pair[i % converter::kPackedColumns * 2];
+      }
+    }
+    for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+      hwy::SetSupportedTargetsForTest(target);
+      std::vector<float> y(kRows * kStride, 0.5f);
+      converter::MultiplyPacked(x.data(), 2 * kPairs, row_scales.data(), kRows, packed.data(),
+                                scales.data(), kPairs, kGroupPairs, kColumns, y.data(), kStride);
+      CHECK(y == expected);
+      std::vector<double> found(gram.size(), 1.0);
+      converter::AddPackedGram(wide.data(), wide.data(), 600, found.data());
+      CHECK(found == gram);
+      std::vector<int16_t> codes(5);
+      const std::vector<float> numbers = {-1.5f, 0.5f, 2.5f, 1000.0f, -1000.0f};
+      converter::RoundToCodes(numbers.data(), 5, 1.0f, 3.0f, codes.data());
+      CHECK(codes == std::vector<int16_t>{-1, 1, 3, 124, -131});
     }
     hwy::SetSupportedTargetsForTest(0);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/calibrate/fixed_math.h"
+#include "converter/calibrate/numbers/fixed_math.h"
 
 #include <bit>
 #include <cmath>
@@ -18,12 +18,10 @@ double PowerOfTwo(int64_t exponent) {
 double FixedExp(double x) {
   if (!(x > -708.0)) return x != x ? x : 0.0;
   if (x > 709.0) x = 709.0;
-  // x = n log(2) + r with |r| <= log(2) / 2; log(2) in two parts, the first of which times n is exact.
-  constexpr double kLog2High = 0x1.62e42fee00000p-1, kLog2Low = 0x1.a39ef35793c76p-33;
-  const double n = std::nearbyint(x * 0x1.71547652b82fep+0);
-  const double r = (x - n * kLog2High) - n * kLog2Low;
-  double sum = 1.0;
-  for (int i = 14; i > 0; --i) sum = 1.0 + r / i * sum;
+  const double n = (x * kExp.log2e + kExp.shift) - kExp.shift;
+  const double r = (x - n * kExp.log2_high) - n * kExp.log2_low;
+  double sum = kExp.terms[kExp.kTerms - 1];
+  for (size_t i = kExp.kTerms - 1; i-- > 0;) sum = sum * r + kExp.terms[i];
   return sum * PowerOfTwo(static_cast<int64_t>(n));
 }
 
