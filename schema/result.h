@@ -16,8 +16,7 @@ class [[nodiscard]] Result {
       : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor): return value;
   Result(Status status)
       : status_(std::move(status)) {  // NOLINT(google-explicit-constructor): return status;
-    if (status_.ok())
-      status_ = Status(StatusCode::kInternal, "a Result was built from an ok Status");
+    status_.MustFail();
   }
 
   bool ok() const { return value_.has_value(); }
@@ -29,6 +28,11 @@ class [[nodiscard]] Result {
   T&& value() && { return *std::move(value_); }
   T& operator*() & { return *value_; }
   const T& operator*() const& { return *value_; }
+  /// The value of an ok Result, which is done with.
+  T&& Take() {
+    status_.AssumeOk();
+    return *std::move(value_);
+  }
   T* operator->() { return &*value_; }
   const T* operator->() const { return &*value_; }
 
@@ -39,14 +43,13 @@ class [[nodiscard]] Result {
 
 }  // namespace graft
 
-#define GRAFT_CONCAT_INNER(a, b) a##b
-#define GRAFT_CONCAT(a, b) GRAFT_CONCAT_INNER(a, b)
-
 /// GRAFT_ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or the calling function returns F()'s
-/// status.
-#define GRAFT_ASSIGN_OR_RETURN(declaration, expression)                 \
-  auto GRAFT_CONCAT(graft_result_, __LINE__) = (expression);            \
-  if (!GRAFT_CONCAT(graft_result_, __LINE__).ok())                      \
-    return std::move(GRAFT_CONCAT(graft_result_, __LINE__)).status();   \
-  declaration = /* NOLINT(bugprone-macro-parentheses): a declaration */ \
-      std::move(GRAFT_CONCAT(graft_result_, __LINE__)).value()
+/// status. The result ends before x begins: were it to last as long, all code behind it would have
+/// to unwind it. Source   statement expressions, which GCC and Clang have.
+#define GRAFT_ASSIGN_OR_RETURN(declaration, expression)                    \
+  declaration = /* NOLINT(bugprone-macro-parentheses): a declaration */    \
+      ({                                                                   \
+        auto graft_result_ = (expression);                                 \
+        if (!graft_result_.ok()) return std::move(graft_result_).status(); \
+        graft_result_.Take();                                              \
+      })

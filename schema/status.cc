@@ -98,6 +98,10 @@ Status Status::WithContext(std::string_view context) const noexcept {
   }
 }
 
+void Status::MustFail() noexcept {
+  if (ok()) *this = Status(StatusCode::kInternal, "a Result was built from an ok Status");
+}
+
 Status Error(StatusCode code, const char* format, ...) noexcept {
   char text[1024];
   va_list arguments;

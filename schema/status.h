@@ -56,6 +56,11 @@ class [[nodiscard]] Status {
   /// The same code with "context: " put before the message.
   Status WithContext(std::string_view context) const noexcept;
 
+  /// Makes an ok status one of kInternal: for a Result that is built from it.
+  void MustFail() noexcept;
+  /// Requires ok(). What destroys this then knows that there is no sentence to free.
+  void AssumeOk() { (void)text_.release(); }
+
  private:
   // Not inline: statuses go out of scope everywhere.
   struct FreeText {
@@ -78,7 +83,9 @@ void MakeShowable(char* text, size_t size);
 }  // namespace graft
 
 /// Returns from the calling function if `expression` is a Status that is not ok.
-#define GRAFT_RETURN_IF_ERROR(expression)                                                        \
-  do {                                                                                           \
-    if (::graft::Status graft_status_ = (expression); !graft_status_.ok()) return graft_status_; \
+#define GRAFT_RETURN_IF_ERROR(expression)          \
+  do {                                             \
+    ::graft::Status graft_status_ = (expression);  \
+    if (!graft_status_.ok()) return graft_status_; \
+    graft_status_.AssumeOk();                      \
   } while (false)
