@@ -29,7 +29,7 @@ Expression Utf8Range(ExpressionPool* pool, const std::string& low, const std::st
   }
   const std::string lowest(low.size(), '\x80');
   const std::string highest(low.size(), '\xBF');
-  std::vector<Expression> ways;
+  FlatVector<Expression> ways;
   uint8_t from = first;
   uint8_t to = last;
   if (low.substr(at + 1) != lowest.substr(at + 1)) {
@@ -46,7 +46,7 @@ Expression Utf8Range(ExpressionPool* pool, const std::string& low, const std::st
   return pool->Or(ways);
 }
 
-void AddUtf8(ExpressionPool* pool, uint32_t low, uint32_t high, std::vector<Expression>* ways) {
+void AddUtf8(ExpressionPool* pool, uint32_t low, uint32_t high, FlatVector<Expression>* ways) {
   constexpr uint32_t kLastOfLength[] = {0x7F, 0x7FF, 0xFFFF, kLastCharacter};
   for (const uint32_t last : kLastOfLength) {
     if (low > last) continue;
@@ -84,13 +84,13 @@ std::string QuoteJson(std::string_view text) {
   return quoted;
 }
 
-std::vector<std::pair<uint32_t, uint32_t>> CharacterSet::Sorted() const {
-  std::vector<std::pair<uint32_t, uint32_t>> sorted;
+FlatVector<NumberPair> CharacterSet::Sorted() const {
+  FlatVector<NumberPair> sorted;
   for (auto [low, high] : ranges_) {
     high = std::min(high, kLastCharacter);
     if (low > high) continue;
-    if (low < 0xD800) sorted.emplace_back(low, std::min<uint32_t>(high, 0xD7FF));
-    if (high > 0xDFFF) sorted.emplace_back(std::max<uint32_t>(low, 0xE000), high);
+    if (low < 0xD800) sorted.push_back({low, std::min<uint32_t>(high, 0xD7FF)});
+    if (high > 0xDFFF) sorted.push_back({std::max<uint32_t>(low, 0xE000), high});
   }
   SortPairs(sorted.data(), sorted.size());
   size_t kept = 0;
@@ -123,13 +123,13 @@ void CharacterSet::FoldCase() {
     for (uint32_t code = low; code <= std::min<uint32_t>(high, 'z'); ++code) {
       const uint32_t other = code ^ 0x20;
       const bool is_letter = (code | 0x20) >= 'a' && (code | 0x20) <= 'z';
-      if (is_letter) ranges_.emplace_back(other, other);
+      if (is_letter) ranges_.push_back({other, other});
     }
   }
 }
 
 Expression MakeCharacter(ExpressionPool* pool, const CharacterSet& set, Spelling spelling) {
-  std::vector<Expression> ways;
+  FlatVector<Expression> ways;
   bool is_plain = false;
   for (auto [low, high] : set.Sorted()) {
     if (spelling == Spelling::kText) {
@@ -143,8 +143,7 @@ Expression MakeCharacter(ExpressionPool* pool, const CharacterSet& set, Spelling
       const std::string quoted = QuoteJson(std::string(1, static_cast<char>(code)));
       ways.push_back(pool->Literal(std::string_view(quoted).substr(1, quoted.size() - 2)));
     }
-    const std::pair<uint32_t, uint32_t> raw[] = {
-        {0x20, '"' - 1}, {'"' + 1, '\\' - 1}, {'\\' + 1, kLastCharacter}};
+    const NumberPair raw[] = {{0x20, '"' - 1}, {'"' + 1, '\\' - 1}, {'\\' + 1, kLastCharacter}};
     for (const auto& [first, last] : raw) {
       const uint32_t from = std::max(low, first);
       const uint32_t to = std::min(high, last);
@@ -175,7 +174,7 @@ Expression MakeAnyCharacter(ExpressionPool* pool, Spelling spelling) {
 Expression MakeAnyJsonCharacter(ExpressionPool* pool) {
   CharacterSet raw;
   raw.Add(0x20, kLastCharacter);
-  std::vector<Expression> ways = {MakeCharacter(pool, raw, Spelling::kJson)};
+  FlatVector<Expression> ways = {MakeCharacter(pool, raw, Spelling::kJson)};
   ByteSet letters;
   for (const char c : std::string_view("\"\\/bfnrt")) letters.Add(static_cast<uint8_t>(c));
   ByteSet hex;

@@ -5,9 +5,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
+#include "runtime/base/flat_vector.h"
 #include "runtime/constrain/expressions.h"
 
 namespace graft::runtime {
@@ -21,18 +20,16 @@ enum class Spelling : uint8_t { kText, kJson };
 
 class CharacterSet {
  public:
-  void Add(uint32_t low, uint32_t high) { ranges_.emplace_back(low, high); }
-  void Add(const CharacterSet& other) {
-    ranges_.insert(ranges_.end(), other.ranges_.begin(), other.ranges_.end());
-  }
+  void Add(uint32_t low, uint32_t high) { ranges_.push_back({low, high}); }
+  void Add(const CharacterSet& other) { ranges_.Append(other.ranges_); }
   /// In order, without overlaps, without surrogates.
-  std::vector<std::pair<uint32_t, uint32_t>> Sorted() const;
+  FlatVector<NumberPair> Sorted() const;
   CharacterSet Complement() const;
   /// Adds the other case of ASCII letters.
   void FoldCase();
 
  private:
-  std::vector<std::pair<uint32_t, uint32_t>> ranges_;
+  FlatVector<NumberPair> ranges_;
 };
 
 Expression MakeCharacter(ExpressionPool* pool, const CharacterSet& set, Spelling spelling);

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/constrain/constraint.h"
 
-#include <string>
-#include <vector>
-
 #include "runtime/base/utf8.h"
 #include "runtime/constrain/regex.h"
 
@@ -12,7 +9,7 @@ namespace {
 
 Result<Grammar> OfExpression(Grammar grammar, Expression expression) {
   const RuleId start = grammar.NewRule();
-  grammar.AddWay(start, {Grammar::Is(expression)});
+  grammar.AddWay(start, Grammar::Is(expression));
   GRAFT_RETURN_IF_ERROR(grammar.Finish(start));
   return grammar;
 }
@@ -27,17 +24,19 @@ Result<Grammar> CompileRegex(std::string_view regex) {
 }
 
 Result<Grammar> CompileChoices(std::span<const std::string_view> choices) {
-  std::vector<std::string> texts;
+  TextNumbers texts;
+  size_t index = 0;
   for (const std::string_view choice : choices) {
     if (choice.empty() || !IsValidUtf8(choice)) {
-      return Error(StatusCode::kInvalidArgument, "choice %zu is %s", texts.size(),
+      return Error(StatusCode::kInvalidArgument, "choice %zu is %s", index,
                    choice.empty() ? "empty" : "not UTF-8");
     }
-    texts.emplace_back(choice);
+    texts.Insert(choice);
+    ++index;
   }
-  if (texts.empty()) return Status(StatusCode::kInvalidArgument, "there are no choices");
+  if (choices.empty()) return Status(StatusCode::kInvalidArgument, "there are no choices");
   Grammar grammar;
-  const Expression any = grammar.pool().AnyOf(std::move(texts));
+  const Expression any = grammar.pool().AnyOf(texts);
   return OfExpression(std::move(grammar), any);
 }
 

@@ -12,7 +12,8 @@ constexpr size_t kMaxSearched = 20000;  // derivatives that a search for a match
 }  // namespace
 
 void ExpressionPool::GrowMemo() {
-  std::vector<Memo> old(memo_.size() * 2);
+  FlatVector<Memo> old;
+  old.assign(memo_.size() * 2, Memo());
   old.swap(memo_);
   for (const Memo& memo : old) {
     if (memo.key == UINT64_MAX) continue;
@@ -46,7 +47,7 @@ Expression ExpressionPool::Derive(Expression e, uint8_t byte) {
 }
 
 Expression ExpressionPool::DeriveConcat(Expression e, uint8_t byte) {
-  std::vector<Expression> ways;
+  FlatVector<Expression> ways;
   while (nodes_[e].kind == Kind::kConcat) {
     const Node node = nodes_[e];
     const Expression head = Derive(node.a, byte);
@@ -72,7 +73,7 @@ Expression ExpressionPool::DeriveOnce(Expression e, uint8_t byte) {
       return DeriveConcat(e, byte);
     case Kind::kOr:
     case Kind::kAnd: {
-      std::vector<Expression> parts(List(node).begin(), List(node).end());
+      FlatVector<Expression> parts(List(node));
       for (Expression& part : parts) {
         part = Derive(part, byte);
         if (part == kNothing && node.kind == Kind::kAnd) return kNothing;
@@ -200,8 +201,8 @@ bool ExpressionPool::IsAlive(Expression e) {
     ByteSet bytes;
     unsigned tried = 0;
   };
-  std::vector<Frame> path;
-  std::vector<Expression> seen;
+  FlatVector<Frame> path;
+  FlatVector<Expression> seen;
   size_t steps = 0;
   bool found = false;
   constexpr uint8_t kSeen = 3;
@@ -237,7 +238,7 @@ bool ExpressionPool::IsAlive(Expression e) {
 
 void ExpressionPool::Compact(std::span<Expression> live) {
   const size_t count = nodes_.size();
-  std::vector<uint8_t> is_live(count, 0);
+  FlatVector<uint8_t> is_live(count);
   for (const Expression e : live) is_live[e] = 1;
   // Parts are older than what they are part of.
   for (size_t i = count; i-- > frozen_;) {
@@ -251,10 +252,9 @@ void ExpressionPool::Compact(std::span<Expression> live) {
       is_live[node.a] = 1;
     }
   }
-  std::vector<Node> kept(nodes_.begin() + static_cast<ptrdiff_t>(frozen_), nodes_.end());
-  const std::vector<Expression> lists(lists_.begin() + static_cast<ptrdiff_t>(frozen_lists_),
-                                      lists_.end());
-  std::vector<Expression> moved(count);
+  const FlatVector<Node> kept(std::span<const Node>(nodes_).subspan(frozen_));
+  const FlatVector<Expression> lists(std::span<const Expression>(lists_).subspan(frozen_lists_));
+  FlatVector<Expression> moved(count);
   for (size_t i = 0; i < frozen_; ++i) moved[i] = static_cast<Expression>(i);
   nodes_.resize(frozen_);
   lists_.resize(frozen_lists_);
@@ -267,9 +267,9 @@ void ExpressionPool::Compact(std::span<Expression> live) {
     if (is_live[i] == 0) continue;
     Node node = kept[i - frozen_];
     if (node.kind == Kind::kOr || node.kind == Kind::kAnd) {
-      std::vector<Expression> parts;
+      FlatVector<Expression> parts;
       for (size_t k = 0; k < node.b; ++k) parts.push_back(moved[lists[node.a - frozen_lists_ + k]]);
-      std::sort(parts.begin(), parts.end());
+      SortUnique(&parts);
       moved[i] = InternList(node.kind, &parts);
       continue;
     }

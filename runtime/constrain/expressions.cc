@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <set>
 #include <utility>
 
 namespace graft::runtime {
@@ -32,9 +31,17 @@ void SortPairs(void* pairs, size_t count) {
   if (count > 1) std::qsort(pairs, count, 2 * sizeof(uint32_t), ComparePairs);
 }
 
+void SortNumbers(FlatVector<uint32_t>* numbers) { std::sort(numbers->begin(), numbers->end()); }
+
+void SortUnique(FlatVector<uint32_t>* numbers) {
+  SortNumbers(numbers);
+  numbers->resize(
+      static_cast<size_t>(std::unique(numbers->begin(), numbers->end()) - numbers->begin()));
+}
+
 ExpressionPool::ExpressionPool() {
   Rehash(1024);
-  memo_.resize(1024);
+  memo_.assign(1024, Memo());
   Node nothing;
   Intern(nothing);
   Node empty;
@@ -85,7 +92,7 @@ Expression ExpressionPool::Intern(Node node) {
   return static_cast<Expression>(nodes_.size() - 1);
 }
 
-Expression ExpressionPool::InternList(Kind kind, std::vector<Expression>* parts) {
+Expression ExpressionPool::InternList(Kind kind, FlatVector<Expression>* parts) {
   if (parts->size() > kMaxListed) {
     overflowed_ = true;
     return kNothing;
@@ -108,7 +115,7 @@ Expression ExpressionPool::InternList(Kind kind, std::vector<Expression>* parts)
       node.is_finite = node.is_finite || child.is_finite;
     }
   }
-  lists_.insert(lists_.end(), parts->begin(), parts->end());
+  lists_.Append(*parts);
   const size_t before = nodes_.size();
   const Expression result = Intern(node);
   if (nodes_.size() == before) lists_.resize(node.a);  // it was there
@@ -146,7 +153,7 @@ Expression ExpressionPool::Concat(Expression first, Expression second) {
   if (first == kNothing || second == kNothing) return kNothing;
   if (first == kEmpty) return second;
   if (second == kEmpty) return first;
-  std::vector<Expression> heads;  // concatenations lean to the right
+  FlatVector<Expression> heads;  // concatenations lean to the right
   while (nodes_[first].kind == Kind::kConcat) {
     heads.push_back(nodes_[first].a);
     first = nodes_[first].b;
@@ -173,7 +180,7 @@ Expression ExpressionPool::Concat(std::span<const Expression> parts) {
 }
 
 Expression ExpressionPool::Or(std::span<const Expression> parts) {
-  std::vector<Expression> flat;
+  FlatVector<Expression> flat;
   ByteSet bytes;
   for (const Expression part : parts) {
     const Node node = nodes_[part];
@@ -195,15 +202,14 @@ Expression ExpressionPool::Or(std::span<const Expression> parts) {
     }
   }
   if (!bytes.IsEmpty()) flat.push_back(Bytes(bytes));
-  std::sort(flat.begin(), flat.end());
-  flat.erase(std::unique(flat.begin(), flat.end()), flat.end());
+  SortUnique(&flat);
   if (flat.size() == 2 && flat[0] == kEmpty && nodes_[flat[1]].is_nullable) return flat[1];
   if (flat.empty()) return kNothing;
   return flat.size() == 1 ? flat[0] : InternList(Kind::kOr, &flat);
 }
 
 Expression ExpressionPool::And(std::span<const Expression> parts) {
-  std::vector<Expression> flat;
+  FlatVector<Expression> flat;
   bool has_bytes = false;
   ByteSet bytes;
   const auto add = [&](Expression part) {
@@ -229,8 +235,7 @@ Expression ExpressionPool::And(std::span<const Expression> parts) {
     if (bytes.IsEmpty()) return kNothing;
     flat.push_back(Bytes(bytes));
   }
-  std::sort(flat.begin(), flat.end());
-  flat.erase(std::unique(flat.begin(), flat.end()), flat.end());
+  SortUnique(&flat);
   if (flat.empty()) return Not(kNothing);
   if (flat.size() == 1) return flat[0];
   for (const Expression part : flat) {
@@ -275,23 +280,22 @@ Expression ExpressionPool::Repeat(Expression body, uint32_t min, uint32_t max) {
   return Intern(node);
 }
 
-Expression ExpressionPool::AnyOf(std::vector<std::string> texts) {
-  std::set<std::string> sorted;
-  for (std::string& text : texts) sorted.insert(std::move(text));
-  texts.assign(sorted.begin(), sorted.end());
-  return AnyOfSorted(texts, 0);
+Expression ExpressionPool::AnyOf(const TextNumbers& texts) {
+  FlatVector<std::string_view> sorted;
+  for (const auto& [text, number] : texts.map()) sorted.push_back(text);
+  return AnyOfSorted(sorted, 0);
 }
 
-Expression ExpressionPool::AnyOfSorted(std::span<const std::string> texts, size_t depth) {
+Expression ExpressionPool::AnyOfSorted(std::span<const std::string_view> texts, size_t depth) {
   if (texts.empty()) return kNothing;
-  if (texts.size() == 1) return Literal(std::string_view(texts[0]).substr(depth));
+  if (texts.size() == 1) return Literal(texts[0].substr(depth));
   // What all share is one literal, so that the depth of calls is that of branches.
   size_t shared = depth;
   while (shared < texts.front().size() && shared < texts.back().size() &&
          texts.front()[shared] == texts.back()[shared]) {
     ++shared;
   }
-  std::vector<Expression> branches;
+  FlatVector<Expression> branches;
   size_t i = 0;
   if (texts[0].size() == shared) {
     branches.push_back(kEmpty);
@@ -303,7 +307,7 @@ Expression ExpressionPool::AnyOfSorted(std::span<const std::string> texts, size_
     branches.push_back(AnyOfSorted(texts.subspan(i, end - i), shared));
     i = end;
   }
-  return Concat(Literal(std::string_view(texts[0]).substr(depth, shared - depth)), Or(branches));
+  return Concat(Literal(texts[0].substr(depth, shared - depth)), Or(branches));
 }
 
 /// Of the part of a string that `e` is: what comes behind it can be reached from anywhere in it.

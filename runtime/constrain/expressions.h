@@ -13,6 +13,9 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/base/flat_vector.h"
+#include "runtime/base/text_numbers.h"
+
 namespace graft::runtime {
 
 /// An index into an ExpressionPool. Equal expressions have equal indices.
@@ -33,6 +36,9 @@ inline uint32_t MultiplyLength(uint32_t length, uint32_t count) {
 /// Sorts `count` pairs of 32-bit numbers by the first, then by the second. Small code, unlike
 /// std::sort's for one more type.
 void SortPairs(void* pairs, size_t count);
+void SortNumbers(FlatVector<uint32_t>* numbers);
+/// Sorts them, and takes out what stands there again.
+void SortUnique(FlatVector<uint32_t>* numbers);
 
 /// A set of bytes.
 struct ByteSet {
@@ -65,6 +71,10 @@ class ExpressionPool {
 
   Expression Bytes(const ByteSet& set);
   Expression Literal(std::string_view text);
+  template <size_t N>
+  [[gnu::always_inline]] Expression Literal(const char (&text)[N]) {
+    return Literal(std::string_view(text, N - 1));
+  }
   Expression Concat(Expression first, Expression second);
   Expression Concat(std::span<const Expression> parts);
   Expression Or(std::span<const Expression> parts);
@@ -75,7 +85,7 @@ class ExpressionPool {
   Expression Repeat(Expression body, uint32_t min, uint32_t max = kUnbounded);
   Expression Optional(Expression a) { return Or(a, kEmpty); }
   /// Texts out of `texts`, by a tree of their bytes.
-  Expression AnyOf(std::vector<std::string> texts);
+  Expression AnyOf(const TextNumbers& texts);
   /// Decimal numbers without sign and exponent that compare so with `bound`, which is one itself.
   /// Requires the caller's And with the syntax of a number.
   Expression Compare(Comparison comparison, std::string_view bound);
@@ -150,7 +160,7 @@ class ExpressionPool {
   };
 
   Expression Intern(Node node);
-  Expression InternList(Kind kind, std::vector<Expression>* parts);
+  Expression InternList(Kind kind, FlatVector<Expression>* parts);
   std::span<const Expression> List(const Node& node) const {
     return {lists_.data() + node.a, node.b};
   }
@@ -163,7 +173,7 @@ class ExpressionPool {
   Expression DeriveMultiple(const Node& node, uint8_t byte);
   Expression MakeCompare(uint32_t bound, uint32_t state, uint32_t position);
   Expression MakeMultiple(uint32_t divisor, uint32_t remainder, uint32_t state);
-  Expression AnyOfSorted(std::span<const std::string> texts, size_t depth);
+  Expression AnyOfSorted(std::span<const std::string_view> texts, size_t depth);
   uint32_t FreeOf(Expression e) const;
   uint32_t LengthOf(Expression e, bool may_search);
   uint32_t LengthOfRow(Expression e, bool may_search);
@@ -171,26 +181,26 @@ class ExpressionPool {
   static uint64_t MemoKey(Expression e, uint8_t byte) { return uint64_t{e} << 8 | byte; }
   void GrowMemo();
 
-  std::vector<Node> nodes_;
-  std::vector<Expression> lists_;
-  std::vector<ByteSet> sets_;
+  FlatVector<Node> nodes_;
+  FlatVector<Expression> lists_;
+  FlatVector<ByteSet> sets_;
   std::vector<std::string> bounds_;
-  std::vector<uint32_t> table_;  // open addressing: index + 1
+  FlatVector<uint32_t> table_;  // open addressing: index + 1
   struct Memo {
     uint64_t key = UINT64_MAX;
     Expression value = 0;
   };
-  std::vector<Memo> memo_;
+  FlatVector<Memo> memo_;
   size_t memo_count_ = 0;
-  std::vector<uint8_t> alive_;  // by expression: 0 unknown, 1 dead, 2 alive
+  FlatVector<uint8_t> alive_;  // by expression: 0 unknown, 1 dead, 2 alive
   struct Length {
     uint32_t bytes = 0;
     bool is_exact = false;
     bool is_bound = false;  // no match is shorter
   };
-  std::vector<Length> lengths_;  // by expression
+  FlatVector<Length> lengths_;  // by expression
   size_t failed_searches_ = 0;
-  std::vector<Expression> plain_;
+  FlatVector<Expression> plain_;
   size_t frozen_ = 0;
   size_t frozen_lists_ = 0;
   uint64_t steps_left_ = kStepsToBuild;

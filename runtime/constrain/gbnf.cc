@@ -14,33 +14,33 @@ namespace {
 /// Marks the rules that lead back to themselves, by Tarjan's components without calls.
 void FindRecursion(GbnfSyntax* syntax) {
   const size_t count = syntax->rules.size();
-  std::vector<std::vector<uint32_t>> calls(count);
+  std::vector<FlatVector<uint32_t>> calls(count);
   for (uint32_t rule = 0; rule < count; ++rule) {
-    std::vector<GbnfNodeId> open = {syntax->rules[rule].body};
+    FlatVector<GbnfNodeId> open = {syntax->rules[rule].body};
     while (!open.empty()) {
       const GbnfNode& node = syntax->nodes[open.back()];
       open.pop_back();
       if (node.kind == GbnfNode::Kind::kRule) calls[rule].push_back(node.value);
-      open.insert(open.end(), node.parts.begin(), node.parts.end());
+      open.Append(syntax->PartsOf(node));
     }
   }
   struct Frame {
     uint32_t rule;
-    size_t next = 0;
+    size_t next;
   };
-  std::vector<uint32_t> order(count, 0);
-  std::vector<uint32_t> low(count, 0);
-  std::vector<uint8_t> is_open(count, 0);
-  std::vector<uint32_t> open;
+  FlatVector<uint32_t> order(count);
+  FlatVector<uint32_t> low(count);
+  FlatVector<uint8_t> is_open(count);
+  FlatVector<uint32_t> open;
   uint32_t clock = 0;
   for (uint32_t root = 0; root < count; ++root) {
     if (order[root] != 0) continue;
-    std::vector<Frame> path;
+    FlatVector<Frame> path;
     const auto enter = [&](uint32_t rule) {
       order[rule] = low[rule] = ++clock;
       is_open[rule] = 1;
       open.push_back(rule);
-      path.push_back({rule});
+      path.push_back({rule, 0});
     };
     enter(root);
     while (!path.empty()) {
@@ -73,11 +73,10 @@ void FindRecursion(GbnfSyntax* syntax) {
 /// Nodes to expressions where they lead to no recursive rule, else to symbols.
 class Builder {
  public:
-  Builder(GbnfSyntax* syntax, Grammar* grammar)
-      : syntax_(*syntax),
-        grammar_(*grammar),
-        rules_(syntax->rules.size(), kUnknown),
-        expressions_(syntax->rules.size(), kUnknown) {}
+  Builder(GbnfSyntax* syntax, Grammar* grammar) : syntax_(*syntax), grammar_(*grammar) {
+    rules_.assign(syntax->rules.size(), kUnknown);
+    expressions_.assign(syntax->rules.size(), kUnknown);
+  }
 
   GrammarSymbol Build(GbnfNodeId id) {
     const GbnfNode node = syntax_.nodes[id];
@@ -87,7 +86,7 @@ class Builder {
       case GbnfNode::Kind::kRule:
         return BuildRule(node.value);
       case GbnfNode::Kind::kRepeat: {
-        const GrammarSymbol body = Build(node.parts[0]);
+        const GrammarSymbol body = Build(syntax_.PartsOf(node)[0]);
         if (body.kind == GrammarSymbol::Kind::kExpression) {
           return Grammar::Is(grammar_.pool().Repeat(body.value, node.min, node.max));
         }
@@ -96,9 +95,9 @@ class Builder {
         return Grammar::Repeated(rule, node.min, node.max);
       }
       case GbnfNode::Kind::kSequence: {
-        if (node.parts.size() == 1) return Build(node.parts[0]);
-        std::vector<GrammarSymbol> symbols;
-        for (const GbnfNodeId part : node.parts) symbols.push_back(Build(part));
+        if (node.count == 1) return Build(syntax_.PartsOf(node)[0]);
+        FlatVector<GrammarSymbol> symbols;
+        for (const GbnfNodeId part : syntax_.PartsOf(node)) symbols.push_back(Build(part));
         if (AreExpressions(symbols)) {
           Expression all = kEmpty;
           for (size_t i = symbols.size(); i-- > 0;) {
@@ -111,13 +110,11 @@ class Builder {
         return Grammar::Call(rule);
       }
       case GbnfNode::Kind::kChoice: {
-        if (node.parts.size() == 1) return Build(node.parts[0]);
-        std::vector<GrammarSymbol> ways;
-        ways.reserve(node.parts.size());
-        for (const GbnfNodeId part : node.parts) ways.push_back(Build(part));
+        if (node.count == 1) return Build(syntax_.PartsOf(node)[0]);
+        FlatVector<GrammarSymbol> ways;
+        for (const GbnfNodeId part : syntax_.PartsOf(node)) ways.push_back(Build(part));
         if (AreExpressions(ways)) {
-          std::vector<Expression> all;
-          all.reserve(ways.size());
+          FlatVector<Expression> all;
           for (const GrammarSymbol& way : ways) all.push_back(way.value);
           return Grammar::Is(grammar_.pool().Or(all));
         }
@@ -166,7 +163,7 @@ class Builder {
   static constexpr uint32_t kUnknown = UINT32_MAX;
   static constexpr size_t kMaxInlined = 20;  // rules within rules
 
-  static bool AreExpressions(const std::vector<GrammarSymbol>& symbols) {
+  static bool AreExpressions(const FlatVector<GrammarSymbol>& symbols) {
     return std::ranges::all_of(symbols, [](const GrammarSymbol& symbol) {
       return symbol.kind == GrammarSymbol::Kind::kExpression;
     });
@@ -174,9 +171,9 @@ class Builder {
 
   GbnfSyntax& syntax_;
   Grammar& grammar_;
-  std::vector<RuleId> rules_;
-  std::vector<Expression> expressions_;
-  std::vector<uint32_t> work_;
+  FlatVector<RuleId> rules_;
+  FlatVector<Expression> expressions_;
+  FlatVector<uint32_t> work_;
   size_t depth_ = 0;
 };
 
@@ -190,14 +187,14 @@ Result<Grammar> CompileGbnf(std::string_view text) {
   if (!IsValidUtf8(text)) return Status(StatusCode::kInvalidArgument, "the grammar is not UTF-8");
   Grammar grammar;
   GRAFT_ASSIGN_OR_RETURN(GbnfSyntax syntax, ParseGbnf(text, &grammar.pool()));
-  const auto root = syntax.names.find("root");
-  if (root == syntax.names.end()) {
+  const uint32_t* const root = syntax.names.Find("root");
+  if (root == nullptr) {
     return Status(StatusCode::kInvalidArgument, "the grammar has no rule 'root'");
   }
   FindRecursion(&syntax);
   Builder builder(&syntax, &grammar);
   const RuleId start = grammar.NewRule();
-  grammar.AddWay(start, {builder.BuildRule(root->second)});
+  grammar.AddWay(start, {builder.BuildRule(*root)});
   builder.BuildBodies();
   GRAFT_RETURN_IF_ERROR(grammar.Finish(start));
   return grammar;

@@ -42,8 +42,8 @@ class Parser {
     }
     for (const GbnfRule& rule : syntax_.rules) {
       if (rule.is_defined) continue;
-      return Error(StatusCode::kInvalidArgument, "the grammar has no rule '%.100s'",
-                   rule.name.c_str());
+      return Error(StatusCode::kInvalidArgument, "the grammar has no rule '%.*s'",
+                   static_cast<int>(std::min<size_t>(rule.name.size(), 100)), rule.name.data());
     }
     return OkStatus();
   }
@@ -75,6 +75,11 @@ class Parser {
     return true;
   }
 
+  template <size_t N>
+  [[gnu::always_inline]] bool Take(const char (&what)[N]) {
+    return Take(std::string_view(what, N - 1));
+  }
+
   std::string_view ReadName() {
     const size_t begin = at_;
     while (at_ < text_.size() && IsNameCharacter(text_[at_])) ++at_;
@@ -91,34 +96,39 @@ class Parser {
   }
 
   uint32_t RuleNamed(std::string_view name) {
-    const auto [found, is_new] =
-        syntax_.names.try_emplace(std::string(name), static_cast<uint32_t>(syntax_.rules.size()));
-    if (is_new) syntax_.rules.push_back({std::string(name)});
-    return found->second;
+    bool is_new = false;
+    const uint32_t rule =
+        syntax_.names.Insert(name, static_cast<uint32_t>(syntax_.rules.size()), &is_new)->second;
+    if (is_new) syntax_.rules.push_back({name});
+    return rule;
   }
 
-  Result<GbnfNodeId> Add(GbnfNode node) {
+  Result<GbnfNodeId> Add(GbnfNode node, std::span<const GbnfNodeId> parts = {}) {
     if (syntax_.nodes.size() >= kMaxNodes) return Fail("the grammar is too large");
-    syntax_.nodes.push_back(std::move(node));
+    node.begin = static_cast<uint32_t>(syntax_.parts.size());
+    node.count = static_cast<uint32_t>(parts.size());
+    syntax_.parts.Append(parts);
+    syntax_.nodes.push_back(node);
     return static_cast<GbnfNodeId>(syntax_.nodes.size() - 1);
   }
 
   Result<GbnfNodeId> ParseChoice(size_t depth) {
     if (depth > kMaxGbnfDepth) return Fail("groups are nested too deeply");
-    GbnfNode choice;
-    choice.kind = GbnfNode::Kind::kChoice;
+    FlatVector<GbnfNodeId> ways;
     do {
       SkipSpace();
-      GbnfNode sequence;
+      FlatVector<GbnfNodeId> sequence;
       while (at_ < text_.size() && text_[at_] != '|' && text_[at_] != ')' && !StartsRule()) {
         GRAFT_ASSIGN_OR_RETURN(const GbnfNodeId part, ParseRepeated(depth));
-        sequence.parts.push_back(part);
+        sequence.push_back(part);
         SkipSpace();
       }
-      GRAFT_ASSIGN_OR_RETURN(const GbnfNodeId way, Add(std::move(sequence)));
-      choice.parts.push_back(way);
+      GRAFT_ASSIGN_OR_RETURN(const GbnfNodeId way, Add({}, sequence));
+      ways.push_back(way);
     } while (Take("|"));
-    return Add(std::move(choice));
+    GbnfNode choice;
+    choice.kind = GbnfNode::Kind::kChoice;
+    return Add(choice, ways);
   }
 
   Result<GbnfNodeId> ParseRepeated(size_t depth) {
@@ -140,8 +150,7 @@ class Parser {
         at_ = text_.find('}', at_) + 1;
       }
       if (++quantifiers > kMaxQuantifiers) return Fail("too many quantifiers follow another");
-      node.parts = {atom};
-      GRAFT_ASSIGN_OR_RETURN(atom, Add(std::move(node)));
+      GRAFT_ASSIGN_OR_RETURN(atom, Add(node, std::span(&atom, 1)));
     }
   }
 
@@ -155,12 +164,12 @@ class Parser {
     node.kind = GbnfNode::Kind::kExpression;
     if (Take("\"")) {
       GRAFT_RETURN_IF_ERROR(ReadLiteral(&node.value));
-      return Add(std::move(node));
+      return Add(node);
     }
     if (const std::string_view name = ReadName(); !name.empty()) {
       node.kind = GbnfNode::Kind::kRule;
       node.value = RuleNamed(name);
-      return Add(std::move(node));
+      return Add(node);
     }
     CharacterSet set;
     if (Take(".")) {
@@ -171,7 +180,7 @@ class Parser {
       return Fail("this is neither a string, a class, a group nor a rule");
     }
     node.value = MakeCharacter(&pool_, set, Spelling::kText);
-    return Add(std::move(node));
+    return Add(node);
   }
 
   Status ReadLiteral(Expression* literal) {

@@ -21,8 +21,10 @@ void Grammar::AddWay(RuleId rule, std::span<const GrammarSymbol> symbols) {
   for (const GrammarSymbol& symbol : symbols) {
     if (symbol.kind != Kind::kExpression || symbol.value != kEmpty) symbols_.push_back(symbol);
   }
-  symbols_.emplace_back();
+  symbols_.push_back({});
 }
+
+void Grammar::AddWay(RuleId rule, GrammarSymbol symbol) { AddWay(rule, std::span(&symbol, 1)); }
 
 void Grammar::AddMember(uint32_t list, Expression key, RuleId value, bool is_required) {
   if (symbols_.size() > kMaxSymbols) return;
@@ -45,7 +47,7 @@ void Grammar::SetOthers(uint32_t list, RuleId other) {
 }
 
 /// Whether nothing that is known matches `symbol`. *waits_for: the rule that is not known to live.
-bool Grammar::IsDead(const GrammarSymbol& symbol, const std::vector<uint8_t>& lives,
+bool Grammar::IsDead(const GrammarSymbol& symbol, std::span<const uint8_t> lives,
                      RuleId* waits_for) {
   *waits_for = static_cast<RuleId>(rules_.size());
   switch (symbol.kind) {
@@ -84,11 +86,17 @@ bool Grammar::IsDead(const GrammarSymbol& symbol, const std::vector<uint8_t>& li
 // A rule lives if one of its ways consists of what lives. Found from the bottom up: a way waits for
 // a rule of the first of its symbols that is not known to live.
 void Grammar::DropDeadWays() {
-  std::vector<uint8_t> lives(rules_.size(), 0);
-  std::vector<std::vector<std::pair<RuleId, uint32_t>>> waiting(rules_.size());
-  std::vector<std::pair<RuleId, uint32_t>> work;
+  struct Waiting {
+    RuleId rule;
+    uint32_t position;
+    uint32_t next;  // that waits for the same rule, and 1; 0: none
+  };
+  FlatVector<uint8_t> lives(rules_.size());
+  FlatVector<Waiting> waiting;
+  FlatVector<uint32_t> first(rules_.size());  // as Waiting::next, by rule
+  FlatVector<NumberPair> work;
   for (RuleId rule = 0; rule < rules_.size(); ++rule) {
-    for (const uint32_t way : rules_[rule]) work.emplace_back(rule, way);
+    for (const uint32_t way : rules_[rule]) work.push_back({rule, way});
   }
   RuleId waits_for = 0;
   while (!work.empty()) {
@@ -100,15 +108,19 @@ void Grammar::DropDeadWays() {
       ++position;
     }
     if (symbols_[position].kind != Kind::kEnd) {
-      if (waits_for < rules_.size()) waiting[waits_for].emplace_back(rule, position);
+      if (waits_for < rules_.size()) {
+        waiting.push_back({rule, position, first[waits_for]});
+        first[waits_for] = static_cast<uint32_t>(waiting.size());
+      }
       continue;
     }
     lives[rule] = 1;
-    work.insert(work.end(), waiting[rule].begin(), waiting[rule].end());
-    waiting[rule].clear();
+    for (uint32_t i = first[rule]; i != 0; i = waiting[i - 1].next) {
+      work.push_back({waiting[i - 1].rule, waiting[i - 1].position});
+    }
   }
-  for (std::vector<uint32_t>& ways : rules_) {
-    std::erase_if(ways, [&](uint32_t position) {
+  for (FlatVector<uint32_t>& ways : rules_) {
+    EraseIf(&ways, [&](uint32_t position) {
       for (; symbols_[position].kind != Kind::kEnd; ++position) {
         if (IsDead(symbols_[position], lives, &waits_for)) return true;
       }
@@ -120,8 +132,8 @@ void Grammar::DropDeadWays() {
     if (symbol.kind == Kind::kRepeat && lives[symbol.value] == 0) symbol.max = 0;
   }
   for (MemberList& list : members_) {
-    std::erase_if(list.members,
-                  [&](const MemberList::Member& member) { return lives[member.value] == 0; });
+    EraseIf(&list.members,
+            [&](const MemberList::Member& member) { return lives[member.value] == 0; });
     for (uint32_t i = 0; i < list.members.size(); ++i) {
       symbols_[list.members[i].way + 2].value = i;
     }
@@ -129,8 +141,7 @@ void Grammar::DropDeadWays() {
   }
 }
 
-bool Grammar::MayBeEmpty(const GrammarSymbol& symbol,
-                         const std::vector<uint8_t>& is_nullable) const {
+bool Grammar::MayBeEmpty(const GrammarSymbol& symbol, std::span<const uint8_t> is_nullable) const {
   switch (symbol.kind) {
     case Kind::kExpression:
       return pool_.IsNullable(symbol.value);
@@ -147,7 +158,7 @@ bool Grammar::MayBeEmpty(const GrammarSymbol& symbol,
 
 Status Grammar::FindLeftRecursion() const {
   // Which rules may match nothing.
-  std::vector<uint8_t> is_nullable(rules_.size(), 0);
+  FlatVector<uint8_t> is_nullable(rules_.size());
   for (bool has_changed = true; has_changed;) {
     has_changed = false;
     for (auto rule = static_cast<RuleId>(rules_.size()); rule-- > 0;) {
@@ -161,7 +172,7 @@ Status Grammar::FindLeftRecursion() const {
     }
   }
   // Rules that may stand first, searched for circles without calls: a schema's rules are a long row.
-  std::vector<std::vector<RuleId>> first(rules_.size());
+  std::vector<FlatVector<RuleId>> first(rules_.size());
   for (RuleId rule = 0; rule < rules_.size(); ++rule) {
     for (uint32_t position : rules_[rule]) {
       for (; symbols_[position].kind != Kind::kEnd; ++position) {
@@ -173,12 +184,12 @@ Status Grammar::FindLeftRecursion() const {
       }
     }
   }
-  std::vector<uint8_t> mark(rules_.size(), 0);  // 1: on the path, 2: done
-  std::vector<std::pair<RuleId, size_t>> path;
+  FlatVector<uint8_t> mark(rules_.size());  // 1: on the path, 2: done
+  FlatVector<NumberPair> path;
   for (RuleId root = 0; root < rules_.size(); ++root) {
     if (mark[root] != 0) continue;
     mark[root] = 1;
-    path.emplace_back(root, 0);
+    path.push_back({root, 0});
     while (!path.empty()) {
       auto& [rule, next] = path.back();
       if (next == first[rule].size()) {
@@ -193,7 +204,7 @@ Status Grammar::FindLeftRecursion() const {
       }
       if (mark[child] == 0) {
         mark[child] = 1;
-        path.emplace_back(child, 0);
+        path.push_back({child, 0});
       }
     }
   }

@@ -29,11 +29,11 @@ struct GrammarSymbol {
 struct MemberList {
   static constexpr uint32_t kOther = UINT32_MAX;
   struct Member {
-    uint32_t way = 0;  ///< the position of its key, its value and its kMemberEnd
-    RuleId value = 0;
-    bool is_required = false;
+    uint32_t way;  ///< the position of its key, its value and its kMemberEnd
+    RuleId value;
+    bool is_required;
   };
-  std::vector<Member> members;
+  FlatVector<Member> members;
   bool has_others = false;
   uint32_t other_way = 0;  ///< as Member::way
   RuleId other = 0;
@@ -54,6 +54,7 @@ class Grammar {
   RuleId NewRule();
   /// Adds a way to match `rule`: the symbols, one after the other.
   void AddWay(RuleId rule, std::span<const GrammarSymbol> symbols);
+  void AddWay(RuleId rule, GrammarSymbol symbol);
   void AddWay(RuleId rule, std::initializer_list<GrammarSymbol> symbols) {
     AddWay(rule, std::span(symbols.begin(), symbols.size()));
   }
@@ -91,13 +92,13 @@ class Grammar {
 
  private:
   void DropDeadWays();
-  bool IsDead(const GrammarSymbol& symbol, const std::vector<uint8_t>& lives, RuleId* waits_for);
-  bool MayBeEmpty(const GrammarSymbol& symbol, const std::vector<uint8_t>& is_nullable) const;
+  bool IsDead(const GrammarSymbol& symbol, std::span<const uint8_t> lives, RuleId* waits_for);
+  bool MayBeEmpty(const GrammarSymbol& symbol, std::span<const uint8_t> is_nullable) const;
   Status FindLeftRecursion() const;
 
   ExpressionPool pool_;
-  std::vector<GrammarSymbol> symbols_;
-  std::vector<std::vector<uint32_t>> rules_;
+  FlatVector<GrammarSymbol> symbols_;
+  std::vector<FlatVector<uint32_t>> rules_;
   std::vector<MemberList> members_;
   RuleId start_ = 0;
 };

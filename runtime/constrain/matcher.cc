@@ -7,7 +7,6 @@
 namespace graft::runtime {
 namespace {
 
-constexpr size_t kMaxCached = 16;        // masks
 constexpr uint64_t kMaxSteps = 5000000;  // of one call: a second or so
 constexpr size_t kMostPlanned = 8192;    // bytes of an end that is put together from tokens
 constexpr size_t kMostTokenBytes = 32;   // of these, on average
@@ -97,7 +96,7 @@ void Matcher::Walk(const TokenTree& tree, TokenMask* mask) {
     if (node.has_token()) AddToken(mask, node.token());
     ++i;
     if (i < node.end) {
-      path_.emplace_back(end, state);
+      path_.push_back({end, state});
       state = next;
       end = node.end;
     }
@@ -117,7 +116,7 @@ void Matcher::Fill(TokenMask* mask) {
   }
   is_exact = is_exact || free >= Vocabulary::kMaxPlainCharacters;
   if (free != 0) {
-    const TokenMask& plain = vocabulary_.plain(free);
+    const std::span<const uint64_t> plain = vocabulary_.plain(free);
     std::copy(plain.begin(), plain.end(), mask->begin());
   }
   Walk(free != 0 && is_exact ? vocabulary_.rest() : vocabulary_.all(), mask);
@@ -130,18 +129,12 @@ Result<const TokenMask*> Matcher::Mask() {
   recognizer_.Allow(kMaxSteps);
   if (generation_ != recognizer_.generation()) {
     generation_ = recognizer_.generation();
-    cache_.clear();
-    next_cached_ = 0;
+    for (Cached& cached : cache_) cached.state = kDeadState;
   }
   for (const Cached& cached : cache_) {
-    if (cached.state == state_) return &cached.mask;
+    if (cached.state == state_ && state_ != kDeadState) return &cached.mask;
   }
-  if (cache_.size() < kMaxCached) {
-    cache_.emplace_back();
-    next_cached_ = cache_.size() - 1;
-  } else {
-    next_cached_ = (next_cached_ + 1) % kMaxCached;
-  }
+  next_cached_ = (next_cached_ + 1) % kMaxCached;
   Cached& cached = cache_[next_cached_];
   cached.state = kDeadState;
   cached.mask.assign(vocabulary_.mask_words(), 0);

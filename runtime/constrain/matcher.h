@@ -61,10 +61,11 @@ class Matcher {
   const Vocabulary& vocabulary_;
   Recognizer recognizer_;
   StateId state_;
-  std::vector<Cached> cache_;
+  static constexpr size_t kMaxCached = 16;  // masks
+  Cached cache_[kMaxCached];
   size_t next_cached_ = 0;
   uint32_t generation_ = 0;
-  std::vector<std::pair<uint32_t, StateId>> path_;
+  FlatVector<NumberPair> path_;
 };
 
 }  // namespace graft::runtime

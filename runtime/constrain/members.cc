@@ -10,10 +10,13 @@
 namespace graft::runtime {
 
 uint32_t Recognizer::InternSet(MemberSet set) {
-  const auto [found, is_new] =
-      set_ids_.try_emplace(set.bits, static_cast<uint32_t>(sets_.size() + 1));
+  bool is_new = false;
+  const uint32_t id = set_ids_
+                          .Insert(KeyOf(std::span<const uint64_t>(set.bits)),
+                                  static_cast<uint32_t>(sets_.size() + 1), &is_new)
+                          ->second;
   if (is_new) sets_.push_back(std::move(set));
-  return found->second;
+  return id;
 }
 
 /// Calls `enter` with each member that may come next, and MemberList::kOther if another may.
@@ -111,7 +114,7 @@ void Recognizer::EndMember(const Place& place) {
 uint32_t Recognizer::MembersLength(const MemberList& list, const MemberSet& set, bool has_comma) {
   uint32_t bytes = 0;
   uint32_t count = 0;  // of members that are added
-  std::vector<uint32_t> others;
+  FlatVector<uint32_t> others;
   for (uint32_t i = 0; i < list.members.size(); ++i) {
     if (set.Has(i) || (list.in_order && i < set.next)) continue;
     const MemberList::Member& member = list.members[i];
@@ -123,11 +126,9 @@ uint32_t Recognizer::MembersLength(const MemberList& list, const MemberSet& set,
       others.push_back(length);
     }
   }
-  std::sort(others.begin(), others.end());
   const uint32_t other = list.has_others ? WayLength(list.other_way) : kUnbounded;
-  if (list.has_others && set.others() == 0) {
-    others.insert(std::lower_bound(others.begin(), others.end(), other), other);
-  }
+  if (list.has_others && set.others() == 0) others.push_back(other);
+  SortNumbers(&others);
   const uint32_t different = set.different() + count;
   const size_t lacking = list.min > different ? list.min - different : 0;
   if (lacking > others.size()) return kUnbounded;

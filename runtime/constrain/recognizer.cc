@@ -44,7 +44,7 @@ void Recognizer::Reset() {
   edges_.assign(1024, Edge());
   edge_count_ = 0;
   sets_.clear();
-  set_ids_.clear();
+  set_ids_.Clear();
   stacks_.assign(1, Stack{0, 0, 0});
   stack_table_.assign(256, 0);
   stack_lengths_.clear();
@@ -169,7 +169,7 @@ void Recognizer::Close() {
 
 StateId Recognizer::InternState() {
   SortPairs(made_.data(), made_.size());
-  made_.erase(std::unique(made_.begin(), made_.end()), made_.end());
+  made_.resize(static_cast<size_t>(std::unique(made_.begin(), made_.end()) - made_.begin()));
   const bool accepts = std::exchange(accepts_, false);
   if (made_.empty() && !accepts) return kDeadState;
   const auto hash = [](std::span<const Config> configs, bool is_accepting) {
@@ -201,7 +201,7 @@ StateId Recognizer::InternState() {
   state.begin = static_cast<uint32_t>(configs_.size());
   state.count = static_cast<uint32_t>(made_.size());
   state.is_accepting = accepts;
-  configs_.insert(configs_.end(), made_.begin(), made_.end());
+  configs_.Append(made_);
   states_.push_back(state);
   state_table_[slot] = static_cast<StateId>(states_.size() - 1);
   return state_table_[slot];
@@ -241,7 +241,8 @@ Recognizer::Edge* Recognizer::FindEdge(uint64_t key) {
 void Recognizer::AddRow(StateId state) {
   if (rows_.size() >= kMaxRows * 256) return;
   states_[state].row = static_cast<uint32_t>(rows_.size() / 256);
-  rows_.resize(rows_.size() + 256, kUnknown);
+  rows_.resize(rows_.size() + 256);
+  std::fill_n(rows_.end() - 256, 256, kUnknown);
 }
 
 StateId Recognizer::NextSlow(StateId state, uint8_t byte) {
@@ -269,7 +270,8 @@ StateId Recognizer::NextSlow(StateId state, uint8_t byte) {
     return target;
   }
   if (++edge_count_ * 2 > edges_.size()) {
-    std::vector<Edge> old(edges_.size() * 2);
+    FlatVector<Edge> old;
+    old.assign(edges_.size() * 2, Edge());
     old.swap(edges_);
     for (const Edge& edge : old) {
       if (edge.key != UINT64_MAX) *FindEdge(edge.key) = edge;
@@ -312,16 +314,15 @@ StateId Recognizer::Trim(StateId state) {
     return state;
   }
   ++generation_;
-  std::vector<Config> kept(configs(state).begin(), configs(state).end());
+  FlatVector<Config> kept(configs(state));
   const bool accepts = IsAccepting(state);
-  const std::vector<Stack> stacks = std::move(stacks_);
+  const FlatVector<Stack> stacks = std::move(stacks_);
   const std::vector<MemberSet> sets = std::move(sets_);
   Reset();
-  std::vector<Expression> live;
-  live.reserve(kept.size());
+  FlatVector<Expression> live;
   for (const Config& config : kept) live.push_back(config.expression);
-  grammar_.pool().Compact(live);
-  std::vector<uint32_t> path;
+  grammar_.pool().Compact(std::span(live.data(), live.size()));
+  FlatVector<uint32_t> path;
   for (size_t i = 0; i < kept.size(); ++i) {
     kept[i].expression = live[i];
     path.clear();

@@ -7,7 +7,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -97,7 +96,7 @@ class Recognizer {
 
   /// The members that an object has so far.
   struct MemberSet {
-    std::vector<uint64_t> bits;  // led by the list's index and the count of others
+    FlatVector<uint64_t> bits;  // led by the list's index and the count of others
     uint32_t total = 0;
     uint32_t required = 0;
     uint32_t next = 0;  // behind the last of those that there are
@@ -135,27 +134,27 @@ class Recognizer {
   uint32_t StackLength(uint32_t stack);
 
   Grammar grammar_;
-  std::vector<State> states_;
-  std::vector<Config> configs_;
-  std::vector<uint32_t> state_table_;
-  std::vector<StateId> rows_;
-  std::vector<Edge> edges_;
+  FlatVector<State> states_;
+  FlatVector<Config> configs_;
+  FlatVector<uint32_t> state_table_;
+  FlatVector<StateId> rows_;
+  FlatVector<Edge> edges_;
   size_t edge_count_ = 0;
-  std::vector<Stack> stacks_;
-  std::vector<uint32_t> stack_table_;
-  std::vector<uint32_t> stack_lengths_;  // by stack, 1 more than what is known, 0: nothing is
-  std::vector<uint32_t> rule_lengths_;   // empty: not asked for yet
+  FlatVector<Stack> stacks_;
+  FlatVector<uint32_t> stack_table_;
+  FlatVector<uint32_t> stack_lengths_;  // by stack, 1 more than what is known, 0: nothing is
+  FlatVector<uint32_t> rule_lengths_;   // empty: not asked for yet
   std::vector<MemberSet> sets_;
-  std::map<std::vector<uint64_t>, uint32_t> set_ids_;
+  TextNumbers set_ids_;
   StateId start_ = kDeadState;
   uint32_t generation_ = 0;
   bool overflowed_ = false;
 
   // Of the state that is being made.
-  std::vector<Config> made_;
-  std::vector<Place> work_;
-  std::vector<Place> seen_;
-  std::vector<uint32_t> seen_table_;
+  FlatVector<Config> made_;
+  FlatVector<Place> work_;
+  FlatVector<Place> seen_;
+  FlatVector<uint32_t> seen_table_;
   bool accepts_ = false;
 };
 

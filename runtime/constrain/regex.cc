@@ -35,7 +35,7 @@ class RegexParser {
   // The alternatives outside of all groups, or in the one group that is all of one: the only ones
   // whose start and end are known. *_is_fixed: nothing may stand there before or behind.
   Result<Expression> ParseOutermost(bool start_is_fixed, bool end_is_fixed) {
-    std::vector<Expression> ways;
+    FlatVector<Expression> ways;
     do {
       GRAFT_ASSIGN_OR_RETURN(const Expression way, ParseOuterBranch(start_is_fixed, end_is_fixed));
       ways.push_back(way);
@@ -58,8 +58,8 @@ class RegexParser {
       }
       return inner;
     }
-    std::vector<Expression> parts;
-    std::vector<std::pair<size_t, Expression>> ahead;  // what holds from a part on
+    FlatVector<Expression> parts;
+    FlatVector<NumberPair> ahead;  // what holds from a part on
     while (!reader_.AtEnd() && reader_.Peek() != '|' && reader_.Peek() != ')') {
       if (reader_.Peek() == '$') {
         while (reader_.Take("$")) end_is_fixed = true;
@@ -74,7 +74,7 @@ class RegexParser {
         GRAFT_ASSIGN_OR_RETURN(const Expression inner, ParseOutermost(true, false));
         --depth_;
         if (!reader_.Take(")")) return reader_.Invalid("a group does not end");
-        ahead.emplace_back(parts.size(), is_not ? pool_.Not(inner) : inner);
+        ahead.push_back({static_cast<uint32_t>(parts.size()), is_not ? pool_.Not(inner) : inner});
         continue;
       }
       GRAFT_ASSIGN_OR_RETURN(const Expression part, ParseRepeated());
@@ -99,9 +99,9 @@ class RegexParser {
 
   Result<Expression> ParseAlternatives() {
     GRAFT_RETURN_IF_ERROR(Deeper());
-    std::vector<Expression> ways;
+    FlatVector<Expression> ways;
     do {
-      std::vector<Expression> parts;
+      FlatVector<Expression> parts;
       while (!reader_.AtEnd() && reader_.Peek() != '|' && reader_.Peek() != ')') {
         GRAFT_ASSIGN_OR_RETURN(const Expression part, ParseRepeated());
         parts.push_back(part);

@@ -22,6 +22,10 @@ class RegexReader {
   void Skip(size_t bytes) { at_ += bytes; }
   /// Passes `what` if it stands here.
   bool Take(std::string_view what);
+  template <size_t N>
+  [[gnu::always_inline]] bool Take(const char (&what)[N]) {
+    return Take(std::string_view(what, N - 1));
+  }
   /// Passes "{2}", "{2,}" or "{2,5}"; false if no count stands here.
   Result<bool> TakeCounts(uint32_t* min, uint32_t* max);
   /// Passes a dot, a class, an escape or a character.

@@ -70,7 +70,7 @@ void Recognizer::FindRuleLengths() {
 /// What waits on `stack`, from the top to the bottom.
 uint32_t Recognizer::StackLength(uint32_t stack) {
   stack_lengths_.resize(stacks_.size());
-  std::vector<uint32_t> path;
+  FlatVector<uint32_t> path;
   uint32_t bytes = 0;
   // All below what is known is known.
   for (uint32_t at = stack; at != 0; at = stacks_[at].parent) {

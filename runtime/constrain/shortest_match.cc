@@ -16,7 +16,7 @@ constexpr size_t kMaxFailed = 8;       // searches that may find nothing, before
 /// A bound for intersections and what else only a search tells; for all others the length itself,
 /// once that of their parts is known. kUnbounded: nothing matches, or a search found nothing.
 uint32_t ExpressionPool::LengthOf(Expression e, bool may_search) {
-  std::vector<Length>& lengths = lengths_;
+  FlatVector<Length>& lengths = lengths_;
   if (lengths.size() <= e) lengths.resize(nodes_.size());
   const Length known = lengths[e];
   if (known.is_exact || (known.is_bound && !may_search)) return known.bytes;
@@ -55,7 +55,7 @@ uint32_t ExpressionPool::LengthOf(Expression e, bool may_search) {
 
 /// A literal is a row of concatenations, too long for calls within calls.
 uint32_t ExpressionPool::LengthOfRow(Expression e, bool may_search) {
-  std::vector<Expression> row;
+  FlatVector<Expression> row;
   for (; nodes_[e].kind == Kind::kConcat; e = nodes_[e].b) {
     const Length known = lengths_[e];
     if (known.is_exact || (known.is_bound && !may_search)) break;
@@ -78,16 +78,16 @@ uint32_t ExpressionPool::Search(Expression e) {
     uint32_t depth;
     uint32_t least;
   };
-  std::vector<Step> steps = {{e, 0, 0, LengthOf(e, false)}};
-  std::vector<uint32_t> open = {0};
-  std::vector<uint32_t> later;
-  std::vector<Expression> seen;  // sorted
+  FlatVector<Step> steps = {{e, 0, 0, LengthOf(e, false)}};
+  FlatVector<uint32_t> open = {0};
+  FlatVector<uint32_t> later;
+  FlatVector<Expression> seen;  // sorted
   uint32_t least = steps[0].least;
   while (seen.size() < kMaxSearched && !(open.empty() && later.empty())) {
     if (open.empty()) {
       least = kUnbounded;
       for (const uint32_t i : later) least = std::min(least, steps[i].least);
-      std::erase_if(later, [&](uint32_t i) {
+      EraseIf(&later, [&](uint32_t i) {
         if (steps[i].least == least) open.push_back(i);
         return steps[i].least == least;
       });
@@ -95,9 +95,9 @@ uint32_t ExpressionPool::Search(Expression e) {
     const uint32_t at = open.back();
     open.pop_back();
     const Step step = steps[at];
-    const auto place = std::lower_bound(seen.begin(), seen.end(), step.expression);
+    auto* const place = std::lower_bound(seen.begin(), seen.end(), step.expression);
     if (place != seen.end() && *place == step.expression) continue;
-    seen.insert(place, step.expression);
+    seen.Insert(static_cast<size_t>(place - seen.begin()), step.expression);
     if (nodes_[step.expression].is_nullable || lengths_[step.expression].is_exact) {
       // Bounds of what is exact are lengths.
       for (uint32_t i = at;; i = steps[i].from) {

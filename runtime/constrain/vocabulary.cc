@@ -37,7 +37,7 @@ int CompareTexts(const void* a, const void* b) {
 /// Makes the tree of `ids`, which are in the order of their texts, all different and not empty.
 TokenTree MakeTree(const Vocabulary& vocabulary, std::span<const uint32_t> ids) {
   TokenTree tree;
-  std::vector<uint32_t> open;  // nodes on the path to the last text
+  FlatVector<uint32_t> open;  // nodes on the path to the last text
   std::string_view last;
   const auto close_to = [&](size_t depth) {
     for (; open.size() > depth; open.pop_back()) {
@@ -57,7 +57,7 @@ TokenTree MakeTree(const Vocabulary& vocabulary, std::span<const uint32_t> ids) 
     last = text;
   }
   close_to(0);
-  tree.nodes.shrink_to_fit();
+  tree.nodes = FlatVector<TokenTree::Node>(std::span<const TokenTree::Node>(tree.nodes));
   return tree;
 }
 
@@ -68,42 +68,40 @@ Vocabulary::Vocabulary(std::vector<std::string> texts, uint32_t size) : size_(si
   for (std::string& text : texts) {
     bytes_ += text;
     offsets_.push_back(static_cast<uint32_t>(bytes_.size()));
-    text = std::string();
   }
-  std::vector<TextOf> order;
+  FlatVector<TextOf> order;
   for (uint32_t id = 0; id < texts.size() && id < size; ++id) {
     if (!text(id).empty()) order.push_back({text(id), id});
   }
   if (!order.empty()) std::qsort(order.data(), order.size(), sizeof(TextOf), CompareTexts);
-  std::vector<uint32_t> different;
-  std::vector<uint32_t> rest;
-  plain_.resize(kMaxPlainCharacters + 1, TokenMask(mask_words()));
+  FlatVector<uint32_t> different;
+  FlatVector<uint32_t> rest;
+  plain_.resize((kMaxPlainCharacters + 1) * mask_words());
   for (const auto& [bytes, id] : order) {
     const uint32_t characters = PlainCharacters(bytes);
     const bool is_plain = characters != 0 && characters <= kMaxPlainCharacters;
-    if (is_plain) AddToken(&plain_[characters], id);
+    if (is_plain) plain_[characters * mask_words() + id / 64] |= uint64_t{1} << (id & 63);
     if (!different.empty() && text(different.back()) == bytes) {
-      twins_.emplace_back(different.back(), id);
+      twins_.push_back({different.back(), id});
       continue;
     }
     different.push_back(id);
     if (!is_plain) rest.push_back(id);
   }
-  for (uint32_t i = 1; i <= kMaxPlainCharacters; ++i) {
-    for (size_t word = 0; word < mask_words(); ++word) plain_[i][word] |= plain_[i - 1][word];
-  }
+  for (size_t i = mask_words(); i < plain_.size(); ++i) plain_[i] |= plain_[i - mask_words()];
   all_ = MakeTree(*this, different);
   rest_ = MakeTree(*this, rest);
 }
 
 std::vector<int32_t> Vocabulary::FewestTokens(std::string_view text) const {
   struct Best {
-    uint32_t count = UINT32_MAX;
-    uint32_t token = 0;
+    uint32_t count;
+    uint32_t token;
   };
-  std::vector<Best> best(text.size() + 1);  // by where the rest begins
+  FlatVector<Best> best;  // by where the rest begins
+  best.assign(text.size() + 1, {UINT32_MAX, 0});
   best.back().count = 0;
-  const std::vector<TokenTree::Node>& nodes = all_.nodes;
+  const FlatVector<TokenTree::Node>& nodes = all_.nodes;
   for (size_t begin = text.size(); begin-- > 0;) {
     uint32_t at = 0;
     auto end = static_cast<uint32_t>(nodes.size());

@@ -7,13 +7,14 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
+
+#include "runtime/base/flat_vector.h"
 
 namespace graft::runtime {
 
 /// Bits of tokens.
-using TokenMask = std::vector<uint64_t>;
+using TokenMask = FlatVector<uint64_t>;
 inline bool HasToken(const TokenMask& mask, uint32_t id) {
   return (mask[id >> 6] >> (id & 63) & 1) != 0;
 }
@@ -28,7 +29,7 @@ struct TokenTree {
     bool has_token() const { return token_and_byte >> 8 != 0; }
     uint32_t token() const { return (token_and_byte >> 8) - 1; }
   };
-  std::vector<Node> nodes;
+  FlatVector<Node> nodes;
 };
 
 /// Immutable. About 20 bytes a token, and as many bits a token as there are plain lengths.
@@ -54,22 +55,23 @@ class Vocabulary {
   const TokenTree& rest() const { return rest_; }
   /// Plain tokens, which are whole characters that stand for themselves in a JSON string, of at
   /// most `characters` of them.
-  const TokenMask& plain(uint32_t characters) const {
-    return plain_[characters < kMaxPlainCharacters ? characters : kMaxPlainCharacters];
+  std::span<const uint64_t> plain(uint32_t characters) const {
+    const uint32_t row = characters < kMaxPlainCharacters ? characters : kMaxPlainCharacters;
+    return std::span<const uint64_t>(plain_).subspan(row * mask_words(), mask_words());
   }
   /// The fewest tokens that spell `text`, the first last; empty if none do.
   std::vector<int32_t> FewestTokens(std::string_view text) const;
   /// Pairs of a token in the trees and another of the same bytes.
-  std::span<const std::pair<uint32_t, uint32_t>> twins() const { return twins_; }
+  std::span<const NumberPair> twins() const { return twins_; }
 
  private:
   std::string bytes_;
-  std::vector<uint32_t> offsets_;
+  FlatVector<uint32_t> offsets_;
   uint32_t size_;
   TokenTree all_;
   TokenTree rest_;
-  std::vector<TokenMask> plain_;
-  std::vector<std::pair<uint32_t, uint32_t>> twins_;
+  TokenMask plain_;  // a row for each count of characters
+  FlatVector<NumberPair> twins_;
 };
 
 }  // namespace graft::runtime

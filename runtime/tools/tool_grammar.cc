@@ -14,6 +14,8 @@
 #include "runtime/tools/call_body.h"
 
 namespace graft::runtime {
+
+using std::literals::string_view_literals::operator""sv;
 namespace {
 
 using Symbol = GrammarSymbol;
@@ -31,27 +33,25 @@ struct FormText {
 constexpr std::pair<char, std::string_view> kSigns[] = {
     {'_', " "},           {'~', "\n"},           {'!', "name"},  {'?', "call:"},
     {'^', kElementsOpen}, {'$', kElementsClose}, {'&', "[ARGS]"}};
-constexpr FormText kObjectText = {"{\"!\":_\"N\",_\"A\":_", "}", "", "", "", ""};
-constexpr FormText kListText = {kObjectText.head, "@}", "", "", "", ""};
+// FormText's six for each of CallForm's forms in turn, a bar behind each.
+constexpr std::string_view kFormTexts =
+    "{\"!\":_\"N\",_\"A\":_|}|||||"
+    "{\"!\":_\"N\",_\"A\":_|@}|||||"
+    "N#&||||||"
+    "N(|)||=|, ||"
+    "?N{|}||:|,||"
+    "^N>\n|~$|<parameter=|>\n|\n|</parameter>|"
+    "N\n|~|<arg_key>|</arg_key>\n<arg_value>|\n|</arg_value>|";
 
 FormText TextOf(CallForm form) {
-  switch (form) {
-    case CallForm::kObject:
-      break;
-    case CallForm::kList:
-      return kListText;
-    case CallForm::kHead:
-      return {"N#&", "", "", "", "", ""};
-    case CallForm::kPython:
-      return {"N(", ")", "", "=", ", ", ""};
-    case CallForm::kBraces:
-      return {"?N{", "}", "", ":", ",", ""};
-    case CallForm::kElements:
-      return {"^N>\n", "~$", "<parameter=", ">\n", "\n", "</parameter>"};
-    case CallForm::kPairs:
-      return {"N\n", "~", "<arg_key>", "</arg_key>\n<arg_value>", "\n", "</arg_value>"};
+  std::string_view texts[6];
+  size_t begin = 0;
+  for (size_t i = 0; i < 6 * (static_cast<size_t>(form) + 1); ++i) {
+    const size_t end = kFormTexts.find('|', begin);
+    texts[i % 6] = kFormTexts.substr(begin, end - begin);
+    begin = end + 1;
   }
-  return kObjectText;
+  return {texts[0], texts[1], texts[2], texts[3], texts[4], texts[5]};
 }
 
 /// The calls of one tool.
@@ -84,6 +84,10 @@ class ToolCompiler {
  private:
   static Symbol Is(Expression e) { return Grammar::Is(e); }
   Expression Text(std::string_view text) { return pool_.Literal(text); }
+  template <size_t N>
+  [[gnu::always_inline]] Expression Text(const char (&text)[N]) {
+    return Text(std::string_view(text, N - 1));
+  }
 
   /// The text of a pattern of FormText.
   Expression FromPattern(std::string_view pattern, std::string_view name) {
@@ -96,7 +100,7 @@ class ToolCompiler {
       if (sign == 'A') text = format_.arguments;
       const bool is_optional = sign == '_' || sign == '~';
       Expression part = is_optional ? pool_.Optional(Text(text)) : Text(text);
-      if (sign == '#') part = NineCharacters("[CALL_ID]", "");
+      if (sign == '#') part = NineCharacters("[CALL_ID]"sv, "");
       if (sign == '@') part = NineCharacters(", \"id\": \"", "\"");
       all = pool_.Concat(part, all);
     }
@@ -122,7 +126,7 @@ class ToolCompiler {
     const JsonId properties = tree_.Find(schema, "properties");
     const JsonId required = tree_.Find(schema, "required");
     if (properties == kNoJson || tree_[properties].members.empty()) {
-      grammar_.AddWay(rule, {Is(kEmpty)});
+      grammar_.AddWay(rule, Is(kEmpty));
       return rule;
     }
     const auto& members = tree_[properties].members;
@@ -130,7 +134,7 @@ class ToolCompiler {
       return Error(StatusCode::kInvalidArgument, "%zu properties at %s, more than %zu",
                    members.size(), tree_.Place(schema).c_str(), kMaxArguments);
     }
-    std::vector<RuleId> values;
+    FlatVector<RuleId> values;
     for (const auto& [name, value] : members) {
       GRAFT_ASSIGN_OR_RETURN(const RuleId one, Value(value, depth));
       values.push_back(one);
@@ -153,7 +157,7 @@ class ToolCompiler {
       grammar_.AddMember(index, Text(std::string(before).append(name).append(form_.between)),
                          values[i], is_required);
     }
-    grammar_.AddWay(rule, {Grammar::Members(index)});
+    grammar_.AddWay(rule, Grammar::Members(index));
     return rule;
   }
 
@@ -170,10 +174,11 @@ class ToolCompiler {
   }
 
   /// Values that a schema counts up; empty: it does not.
-  std::vector<JsonId> ChoicesOf(JsonId schema) const {
+  FlatVector<JsonId> ChoicesOf(JsonId schema) const {
     if (const JsonId one = tree_.Find(schema, "const"); one != kNoJson) return {one};
     const JsonId choices = tree_.Find(schema, "enum");
-    return choices == kNoJson ? std::vector<JsonId>() : tree_[choices].items;
+    return FlatVector<JsonId>(choices == kNoJson ? std::span<const JsonId>()
+                                                 : tree_[choices].items);
   }
 
   /// A value in the form's own spelling.
@@ -183,11 +188,11 @@ class ToolCompiler {
     const std::string_view type = named == kNoJson ? std::string_view() : tree_[named].text;
     const RuleId rule = grammar_.NewRule();
     const bool is_python = format_.form == CallForm::kPython;
-    if (type == "boolean" && is_python) {
-      grammar_.AddWay(rule, {Is(pool_.Or(Text("True"), Text("False")))});
+    if (type == "boolean"sv && is_python) {
+      grammar_.AddWay(rule, Is(pool_.Or(Text("True"), Text("False"))));
       return rule;
     }
-    const std::vector<JsonId> choices = ChoicesOf(schema);
+    const FlatVector<JsonId> choices = ChoicesOf(schema);
     if (!is_python && !choices.empty()) {
       for (const JsonId choice : choices) {
         const bool is_text = tree_[choice].type == JsonType::kString;
@@ -198,13 +203,13 @@ class ToolCompiler {
       }
       return rule;
     }
-    if (!is_python && type == "string") {
+    if (!is_python && type == "string"sv) {
       GRAFT_ASSIGN_OR_RETURN(const Expression body, PlainText(schema));
       AddValue(rule, body, true);
       return rule;
     }
     const bool is_scalar =
-        type == "integer" || type == "number" || type == "null" || type == "boolean";
+        type == "integer"sv || type == "number"sv || type == "null"sv || type == "boolean"sv;
     if (format_.form == CallForm::kBraces && !is_scalar) {
       GRAFT_ASSIGN_OR_RETURN(const bool is_built, Nested(rule, schema, type, depth));
       if (is_built) return rule;
@@ -240,17 +245,17 @@ class ToolCompiler {
   /// An object or a list within kBraces. False: neither, or too deep.
   Result<bool> Nested(RuleId rule, JsonId schema, std::string_view type, size_t depth) {
     if (depth >= kMaxNested) return false;
-    if (type == "object") {
+    if (type == "object"sv) {
       GRAFT_ASSIGN_OR_RETURN(const RuleId inner, Members(schema, depth + 1, ""));
       grammar_.AddWay(rule, {Is(Text("{")), Grammar::Call(inner), Is(Text("}"))});
       return true;
     }
-    const JsonId items = type == "array" ? tree_.Find(schema, "items") : kNoJson;
+    const JsonId items = type == "array"sv ? tree_.Find(schema, "items") : kNoJson;
     if (items == kNoJson) return false;
     GRAFT_ASSIGN_OR_RETURN(const RuleId item, Value(items, depth + 1));
-    GRAFT_ASSIGN_OR_RETURN(const uint32_t least, Count(schema, "minItems", 0));
-    GRAFT_ASSIGN_OR_RETURN(const uint32_t most, Count(schema, "maxItems", kUnbounded));
-    if (least == 0) grammar_.AddWay(rule, {Is(Text("[]"))});
+    GRAFT_ASSIGN_OR_RETURN(const uint32_t least, Count(schema, "minItems"sv, 0));
+    GRAFT_ASSIGN_OR_RETURN(const uint32_t most, Count(schema, "maxItems"sv, kUnbounded));
+    if (least == 0) grammar_.AddWay(rule, Is(Text("[]")));
     if (most == 0) return true;
     const RuleId more = grammar_.NewRule();
     grammar_.AddWay(more, {Is(Text(",")), Grammar::Call(item)});
@@ -278,7 +283,7 @@ class ToolCompiler {
   /// Any text in which nothing stands that would end it.
   Expression FreeText() {
     const Expression any = pool_.Repeat(any_character_, 0);
-    std::vector<Expression> parts = {any};
+    FlatVector<Expression> parts = {any};
     for (const std::string_view end :
          {form_.end.empty() ? format_.quote : form_.end,
           format_.form == CallForm::kElements ? kElementsClose : format_.close}) {
@@ -289,9 +294,9 @@ class ToolCompiler {
 
   /// A text without quotes or escapes.
   Result<Expression> PlainText(JsonId schema) {
-    GRAFT_ASSIGN_OR_RETURN(const uint32_t least, Count(schema, "minLength", 0));
-    GRAFT_ASSIGN_OR_RETURN(const uint32_t most, Count(schema, "maxLength", kUnbounded));
-    std::vector<Expression> parts = {pool_.Repeat(any_character_, least, most), FreeText()};
+    GRAFT_ASSIGN_OR_RETURN(const uint32_t least, Count(schema, "minLength"sv, 0));
+    GRAFT_ASSIGN_OR_RETURN(const uint32_t most, Count(schema, "maxLength"sv, kUnbounded));
+    FlatVector<Expression> parts = {pool_.Repeat(any_character_, least, most), FreeText()};
     if (const JsonId pattern = tree_.Find(schema, "pattern"); pattern != kNoJson) {
       GRAFT_ASSIGN_OR_RETURN(const Expression matched,
                              ParseRegex(&pool_, tree_[pattern].text, RegexOptions()));
@@ -336,7 +341,7 @@ Result<RuleId> AddCalls(const ToolSet& tools, const ReplyFormat& format, bool in
     ToolCompiler compiler(format, std::move(tree).value(), in_order, grammar);
     const Result<RuleId> one = compiler.Compile(tool.name);
     if (!one.ok()) return one.status().WithContext("tool " + tool.name);
-    grammar->AddWay(call, {Grammar::Call(*one)});
+    grammar->AddWay(call, Grammar::Call(*one));
   }
   const bool is_list = format.form == CallForm::kList || format.before == "[";
   const bool is_lines = format.form == CallForm::kPython && !is_list;
@@ -349,7 +354,7 @@ Result<RuleId> AddCalls(const ToolSet& tools, const ReplyFormat& format, bool in
                                        grammar->pool().Optional(grammar->pool().Literal(" ")),
                                        grammar->pool().Literal("[")))
                                  : text(format.before);
-  std::vector<GrammarSymbol> symbols = {open, Grammar::Call(call)};
+  FlatVector<GrammarSymbol> symbols = {open, Grammar::Call(call)};
   if (is_list || is_lines) symbols.push_back(Grammar::Repeated(more, 0, kUnbounded));
   symbols.push_back(text(has_brackets ? "]" : format.after));
   symbols.push_back(text(format.close));
@@ -374,8 +379,8 @@ Result<Grammar> CompileTools(const ToolSet& tools, const ReplyFormat& format, bo
                    {Grammar::Is(format.is_bare ? kEmpty : grammar.pool().Literal(format.open)),
                     Grammar::Call(start), space});
     const RuleId either = grammar.NewRule();
-    grammar.AddWay(either, {Grammar::Call(answer)});
-    grammar.AddWay(either, {Grammar::Repeated(marked, 1, format.is_bare ? 1 : kUnbounded)});
+    grammar.AddWay(either, Grammar::Call(answer));
+    grammar.AddWay(either, Grammar::Repeated(marked, 1, format.is_bare ? 1 : kUnbounded));
     start = either;
   }
   GRAFT_RETURN_IF_ERROR(grammar.Finish(start));

@@ -268,9 +268,9 @@ JsonId JsonTree::Add(JsonType type, JsonId near) {
   return static_cast<JsonId>(nodes_.size() - 1);
 }
 
-JsonId JsonTree::AddString(std::string text, JsonId near) {
+JsonId JsonTree::AddString(std::string_view text, JsonId near) {
   const JsonId id = Add(JsonType::kString, near);
-  nodes_[id].text = std::move(text);
+  nodes_[id].text = text;
   return id;
 }
 

@@ -47,6 +47,11 @@ class JsonTree {
   }
   /// The member `key` of an object; kNoJson if there is none, or `id` is no object.
   JsonId Find(JsonId id, std::string_view key) const;
+  /// Where the key's length is known nothing has to count it: at -Os that is a call.
+  template <size_t N>
+  [[gnu::always_inline]] JsonId Find(JsonId id, const char (&key)[N]) const {
+    return Find(id, std::string_view(key, N - 1));
+  }
   /// The value at a JSON pointer such as "/$defs/node"; kNoJson if there is none.
   JsonId At(std::string_view pointer) const;
   /// "#/properties/name": for messages.
@@ -54,10 +59,15 @@ class JsonTree {
 
   /// Adds a value that stands where `near` does.
   JsonId Add(JsonType type, JsonId near);
-  JsonId AddString(std::string text, JsonId near);
+  /// Requires that `text` is no value of this tree.
+  JsonId AddString(std::string_view text, JsonId near);
   /// Makes a string that was added a number.
   void SetNumber(JsonId added) { nodes_[added].type = JsonType::kNumber; }
   void AddMember(JsonId object, std::string_view key, JsonId value);
+  template <size_t N>
+  [[gnu::always_inline]] void AddMember(JsonId object, const char (&key)[N], JsonId value) {
+    return AddMember(object, std::string_view(key, N - 1), value);
+  }
   void AddItem(JsonId array, JsonId value);
   size_t size() const { return nodes_.size(); }
 

@@ -4,6 +4,8 @@
 #include "runtime/constrain/json/schema_compiler.h"
 
 namespace graft::runtime {
+
+using std::literals::string_view_literals::operator""sv;
 namespace {
 
 constexpr size_t kMaxPrefix = 5000;
@@ -49,12 +51,10 @@ Status SchemaCompiler::BuildUnique(RuleId rule, const Conjunction& flat, const L
   Conjunction parts;
   GRAFT_ASSIGN_OR_RETURN(const bool may_hold, Flatten(item, &parts));
   if (PrefixCount(flat) > 0) return refusal;
-  std::vector<JsonId> values;
+  FlatVector<JsonId> values;
   if (may_hold) {
     for (const Part& part : parts) {
-      for (const char* choice : {"anyOf", "oneOf", "not", "if"}) {
-        if (tree_.Find(part.schema, choice) != kNoJson) return refusal;
-      }
+      if (HasOneOf(part.schema, kChoices)) return refusal;
     }
     GRAFT_ASSIGN_OR_RETURN(const bool is_listed, ListValues(parts, &values));
     GRAFT_ASSIGN_OR_RETURN(const uint32_t types, TypesOf(parts));
@@ -74,9 +74,9 @@ Status SchemaCompiler::BuildUnique(RuleId rule, const Conjunction& flat, const L
   const uint32_t members = grammar_.NewMembers(list);
   const RuleId nothing = grammar_.NewRule();
   grammar_.AddWay(nothing, {});
-  for (auto value = values.begin(); value != values.end(); ++value) {
-    const bool is_known =
-        std::any_of(values.begin(), value, [&](JsonId other) { return AreEqual(other, *value); });
+  for (const JsonId* value = values.begin(); value != values.end(); ++value) {
+    const bool is_known = std::any_of<const JsonId*>(
+        values.begin(), value, [&](JsonId other) { return AreEqual(other, *value); });
     if (!is_known) grammar_.AddMember(members, ValueText(*value), nothing, /*is_required=*/false);
   }
   const GrammarSymbol open = Grammar::Is(pool_.Concat(pool_.Literal("["), space_));
@@ -86,7 +86,7 @@ Status SchemaCompiler::BuildUnique(RuleId rule, const Conjunction& flat, const L
 }
 
 Status SchemaCompiler::BuildArray(RuleId rule, const Conjunction& flat) {
-  GRAFT_ASSIGN_OR_RETURN(const Limits limits, ReadLimits(flat, "minItems", "maxItems"));
+  GRAFT_ASSIGN_OR_RETURN(const Limits limits, ReadLimits(flat, "minItems"sv, "maxItems"sv));
   bool is_unique = false;
   for (const Part& part : flat) {
     const JsonId unique = tree_.Find(part.schema, "uniqueItems");
@@ -118,7 +118,7 @@ Status SchemaCompiler::BuildArray(RuleId rule, const Conjunction& flat) {
     if (limits.min == 0) grammar_.AddWay(after, {});
   } else {
     grammar_.AddWay(after,
-                    {Grammar::Repeated(more, less(limits.min, prefix), less(limits.max, prefix))});
+                    Grammar::Repeated(more, less(limits.min, prefix), less(limits.max, prefix)));
   }
   for (size_t i = prefix; i-- > 0;) {
     GRAFT_ASSIGN_OR_RETURN(Conjunction parts, ItemAt(flat, i));

@@ -6,26 +6,21 @@
 
 namespace graft::runtime {
 
-JsonId SchemaCompiler::Wrap(const std::string& keyword, JsonId value, JsonId near) {
-  // It may be a text of the tree, which moves.
-  const std::string own = keyword;  // NOLINT(performance-unnecessary-copy-initialization)
+JsonId SchemaCompiler::Wrap(std::string_view keyword, JsonId value, JsonId near) {
+  const std::string own(keyword);  // it may be a text of the tree, which moves
   const JsonId object = tree_.Add(JsonType::kObject, near);
   tree_.AddMember(object, own, value);
   return object;
 }
 
 JsonId SchemaCompiler::TypesNode(uint32_t types, JsonId near) {
-  constexpr std::pair<std::string_view, uint32_t> kNames[] = {
-      {"null", kNullType},     {"boolean", kBoolType},       {"integer", kIntegerType},
-      {"string", kStringType}, {"$fraction", kFractionType}, {"array", kArrayType},
-      {"object", kObjectType}};
   const JsonId list = tree_.Add(JsonType::kArray, near);
   if ((types & kIntegerType) != 0 && (types & kFractionType) != 0) {
     tree_.AddItem(list, tree_.AddString("number", near));
     types &= ~uint32_t{kIntegerType | kFractionType};
   }
-  for (const auto& [name, type] : kNames) {
-    if ((types & type) != 0) tree_.AddItem(list, tree_.AddString(std::string(name), near));
+  for (const TypeName& type : std::span(kTypeNames, kSingleTypes)) {
+    if ((types & type.types) != 0) tree_.AddItem(list, tree_.AddString(type.name, near));
   }
   return Wrap("type", list, near);
 }
@@ -44,21 +39,21 @@ bool SchemaCompiler::AreDisjoint(JsonId a, JsonId b, size_t depth) {
   if (depth > 0) {
     for (const auto& [whole, other] : {std::pair(a, b), std::pair(b, a)}) {
       if (const JsonId all = tree_.Find(whole, "allOf"); all != kNoJson) {
-        for (const JsonId item : std::vector<JsonId>(tree_[all].items)) {
+        for (const JsonId item : Items(all)) {
           if (AreDisjoint(item, other, depth - 1)) return true;
         }
       }
     }
   }
-  const auto values = [&](JsonId schema, std::vector<JsonId>* list) {
+  const auto values = [&](JsonId schema, FlatVector<JsonId>* list) {
     if (const JsonId one = tree_.Find(schema, "const"); one != kNoJson) list->push_back(one);
     if (const JsonId some = tree_.Find(schema, "enum"); some != kNoJson && list->empty()) {
-      *list = tree_[some].items;
+      list->Append(Items(some));
     }
     return !list->empty();
   };
   for (const auto& [listed, other] : {std::pair(a, b), std::pair(b, a)}) {
-    std::vector<JsonId> list;
+    FlatVector<JsonId> list;
     if (!values(listed, &list) || list.size() > 200) continue;
     bool is_shared = false;
     for (const JsonId value : list) {
@@ -85,7 +80,7 @@ bool SchemaCompiler::ExcludeByProperty(JsonId a, JsonId b, size_t depth) {
     const JsonId additional = tree_.Find(other, "additionalProperties");
     const bool is_closed = additional != kNoJson && tree_[additional].type == JsonType::kFalse &&
                            tree_.Find(other, "patternProperties") == kNoJson;
-    for (const JsonId name : std::vector<JsonId>(tree_[required].items)) {
+    for (const JsonId name : Items(required)) {
       const JsonId theirs =
           properties == kNoJson ? kNoJson : tree_.Find(properties, tree_[name].text);
       if (theirs == kNoJson) {
@@ -101,14 +96,18 @@ bool SchemaCompiler::ExcludeByProperty(JsonId a, JsonId b, size_t depth) {
   return false;
 }
 
+JsonId SchemaCompiler::Rewritten(const Part& part, JsonId instead) {
+  bool is_new = false;
+  return rewritten_.Insert(part.key(), instead, &is_new)->second;
+}
+
 /// Each of the schemas, with the negation of those others that may hold at the same time.
 Result<JsonId> SchemaCompiler::OneOfAsAnyOf(JsonId schema) {
-  if (const auto known = rewritten_[0].find(schema); known != rewritten_[0].end()) {
-    return known->second;
-  }
+  const Part place = {schema, kMadeOneOf};
+  if (const uint32_t* const known = rewritten_.Find(place.key()); known != nullptr) return *known;
   const JsonId one = tree_.Find(schema, "oneOf");
   if (tree_[one].type != JsonType::kArray) return Invalid(schema, "oneOf", "is no array");
-  const std::vector<JsonId> items = tree_[one].items;
+  const std::span<const JsonId> items = Items(one);
   if (items.size() > 300) return Unsupported(schema, "oneOf");
   const JsonId any = tree_.Add(JsonType::kArray, schema);
   for (const JsonId item : items) {
@@ -127,13 +126,12 @@ Result<JsonId> SchemaCompiler::OneOfAsAnyOf(JsonId schema) {
     }
     tree_.AddItem(any, tree_[all].items.size() == 1 ? item : Wrap("allOf", all, item));
   }
-  return rewritten_[0][schema] = Wrap("anyOf", any, schema);
+  return Rewritten(place, Wrap("anyOf", any, schema));
 }
 
 Result<JsonId> SchemaCompiler::IfAsAnyOf(JsonId schema) {
-  if (const auto known = rewritten_[1].find(schema); known != rewritten_[1].end()) {
-    return known->second;
-  }
+  const Part place = {schema, kMadeIf};
+  if (const uint32_t* const known = rewritten_.Find(place.key()); known != nullptr) return *known;
   const JsonId condition = tree_.Find(schema, "if");
   const JsonId negation = Negate(condition, 0);
   if (negation == kNoJson) return Unsupported(schema, "if");
@@ -144,21 +142,19 @@ Result<JsonId> SchemaCompiler::IfAsAnyOf(JsonId schema) {
     if (const JsonId then = tree_.Find(schema, keyword); then != kNoJson) tree_.AddItem(all, then);
     tree_.AddItem(any, Wrap("allOf", all, schema));
   }
-  return rewritten_[1][schema] = Wrap("anyOf", any, schema);
+  return Rewritten(place, Wrap("anyOf", any, schema));
 }
 
 /// Each dependency: its property is absent, or what it asks for holds.
 Result<JsonId> SchemaCompiler::DependenciesAsAllOf(JsonId schema) {
-  if (const auto known = rewritten_[2].find(schema); known != rewritten_[2].end()) {
-    return known->second;
-  }
+  const Part place = {schema, kMadeDependencies};
+  if (const uint32_t* const known = rewritten_.Find(place.key()); known != nullptr) return *known;
   const JsonId all = tree_.Add(JsonType::kArray, schema);
   for (const char* keyword : {"dependencies", "dependentRequired", "dependentSchemas"}) {
     const JsonId list = tree_.Find(schema, keyword);
     if (list == kNoJson) continue;
     if (tree_[list].type != JsonType::kObject) return Invalid(schema, keyword, "is no object");
-    const auto members = tree_[list].members;
-    for (const auto& [name, asked] : members) {
+    for (const auto& [name, asked] : std::span(tree_[list].members)) {
       JsonId wanted = asked;
       if (tree_[asked].type == JsonType::kArray) wanted = Wrap("required", asked, asked);
       if (tree_[asked].type == JsonType::kString) {
@@ -179,7 +175,7 @@ Result<JsonId> SchemaCompiler::DependenciesAsAllOf(JsonId schema) {
       tree_.AddItem(all, Wrap("anyOf", any, asked));
     }
   }
-  return rewritten_[2][schema] = Wrap("allOf", all, schema);
+  return Rewritten(place, Wrap("allOf", all, schema));
 }
 
 }  // namespace graft::runtime

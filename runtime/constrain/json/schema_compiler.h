@@ -7,13 +7,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <set>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
+#include "runtime/base/text_numbers.h"
 #include "runtime/constrain/characters.h"
 #include "runtime/constrain/grammar.h"
 #include "runtime/constrain/json/json_tree.h"
@@ -33,6 +30,28 @@ enum : uint32_t {
   kAllTypes = 127,
 };
 
+/// The types' names, those of single types first. Characters, not pointers, which the linker would
+/// have to note.
+struct TypeName {
+  char name[10];
+  uint8_t types;
+};
+inline constexpr TypeName kTypeNames[] = {{"null", kNullType},
+                                          {"boolean", kBoolType},
+                                          {"integer", kIntegerType},
+                                          {"string", kStringType},
+                                          {"array", kArrayType},
+                                          {"object", kObjectType},
+                                          {"$fraction", kFractionType},
+                                          {"number", kIntegerType | kFractionType},
+                                          {"any", kAllTypes}};
+inline constexpr size_t kSingleTypes = 7;
+/// Keywords of choices, as IsListed has them.
+inline constexpr std::string_view kChoices = " anyOf oneOf not if ";
+
+/// Whether `word` stands in `list`, with a space on either side.
+bool IsListed(std::string_view word, std::string_view list);
+
 class SchemaCompiler {
  public:
   SchemaCompiler(JsonTree tree, bool in_order, Grammar* grammar);
@@ -49,9 +68,9 @@ class SchemaCompiler {
   struct Part {
     JsonId schema;
     uint32_t made = 0;  ///< kMade... bits
-    auto operator<=>(const Part&) const = default;
+    std::string_view key() const { return KeyOf(std::span(this, 1)); }
   };
-  using Conjunction = std::vector<Part>;
+  using Conjunction = FlatVector<Part>;
   enum : uint32_t {
     kMadeAnyOf = 1,
     kMadeOneOf = 2,
@@ -61,7 +80,7 @@ class SchemaCompiler {
     kMadeReferences = 32
   };
   struct Property {
-    std::string name;
+    std::string_view name;  // a key of ObjectShape::names
     bool is_required = false;
   };
   struct Limits {
@@ -75,9 +94,10 @@ class SchemaCompiler {
     bool IsZero() const { return digits.find_first_not_of("0.") == std::string::npos; }
   };
   struct ObjectShape {
-    std::vector<Property> properties;
-    std::vector<RuleId> values;
-    std::vector<std::string> patterns;
+    TextNumbers names;
+    FlatVector<Property> properties;
+    FlatVector<RuleId> values;
+    TextNumbers patterns;
     Limits count;
     RuleId additional = 0;
     bool has_additional = false;
@@ -89,14 +109,24 @@ class SchemaCompiler {
   Status Build(RuleId rule, const Conjunction& conjunction);
   Result<bool> Flatten(const Conjunction& conjunction, Conjunction* flat);
   Result<JsonId> Resolve(JsonId reference) const;
-  Status CheckKeywords(JsonId schema) const;
+  /// Whether `schema` has one of the keywords, which stand in `list` with a space on either side.
+  bool HasOneOf(JsonId schema, std::string_view list) const;
   Result<bool> BuildChoice(RuleId rule, const Conjunction& flat);
   Status BuildAnyOf(RuleId rule, const Conjunction& flat, size_t part);
   Status BuildPlain(RuleId rule, const Conjunction& flat);
   Result<uint32_t> TypesOf(const Conjunction& flat) const;
   Result<uint32_t> TypesNamed(JsonId type) const;
   Status Unsupported(JsonId schema, std::string_view keyword) const;
+  template <size_t N>
+  [[gnu::always_inline]] Status Unsupported(JsonId schema, const char (&keyword)[N]) const {
+    return Unsupported(schema, std::string_view(keyword, N - 1));
+  }
   Status Invalid(JsonId schema, std::string_view keyword, const char* what) const;
+  template <size_t N>
+  [[gnu::always_inline]] Status Invalid(JsonId schema, const char (&keyword)[N],
+                                        const char* what) const {
+    return Invalid(schema, std::string_view(keyword, N - 1), what);
+  }
   Result<Limits> ReadLimits(const Conjunction& flat, std::string_view min, std::string_view max);
 
   // schema_choices.cc: choices written as anyOf
@@ -105,19 +135,24 @@ class SchemaCompiler {
   Result<JsonId> DependenciesAsAllOf(JsonId schema);
   bool AreDisjoint(JsonId a, JsonId b, size_t depth);
   bool ExcludeByProperty(JsonId a, JsonId b, size_t depth);
+  JsonId Rewritten(const Part& part, JsonId instead);
   JsonId TypesNode(uint32_t types, JsonId near);
-  JsonId Wrap(const std::string& keyword, JsonId value, JsonId near);
+  JsonId Wrap(std::string_view keyword, JsonId value, JsonId near);
+  template <size_t N>
+  [[gnu::always_inline]] JsonId Wrap(const char (&keyword)[N], JsonId value, JsonId near) {
+    return Wrap(std::string_view(keyword, N - 1), value, near);
+  }
 
   // schema_negation.cc
   JsonId Negate(JsonId schema, size_t depth);
-  void NegateKeyword(JsonId schema, const std::string& key, JsonId value, size_t depth,
-                     std::vector<JsonId>* ways, bool* is_known);
-  void NegateLimit(JsonId schema, std::string_view key, JsonId value, std::vector<JsonId>* ways,
+  void NegateKeyword(JsonId schema, std::string_view key, JsonId value, size_t depth,
+                     FlatVector<JsonId>* ways, bool* is_known);
+  void NegateLimit(JsonId schema, std::string_view key, JsonId value, FlatVector<JsonId>* ways,
                    bool* is_known);
 
   // schema_values.cc
   Status BuildValues(RuleId rule, const Conjunction& flat);
-  Result<bool> ListValues(const Conjunction& flat, std::vector<JsonId>* allowed);
+  Result<bool> ListValues(const Conjunction& flat, FlatVector<JsonId>* allowed);
   Result<bool> Allows(JsonId schema, JsonId value, size_t depth);
   Result<bool> AllowsOwn(JsonId schema, JsonId value);
   Result<bool> AllowsByType(JsonId schema, JsonId value, size_t depth);
@@ -133,10 +168,10 @@ class SchemaCompiler {
   Result<Decimal> ReadDecimal(JsonId number) const;
   static int CompareDecimals(const Decimal& a, const Decimal& b);
   Status AddBound(const Decimal& bound, bool is_lower, bool is_exclusive,
-                  std::vector<Expression>* positive, std::vector<Expression>* negative);
-  Status AddExcluded(JsonId schema, std::vector<Expression>* positive,
-                     std::vector<Expression>* negative);
-  Status AddMultiple(JsonId schema, JsonId divisor, std::vector<Expression>* both);
+                  FlatVector<Expression>* positive, FlatVector<Expression>* negative);
+  Status AddExcluded(JsonId schema, FlatVector<Expression>* positive,
+                     FlatVector<Expression>* negative);
+  Status AddMultiple(JsonId schema, JsonId divisor, FlatVector<Expression>* both);
 
   // schema_strings.cc
   Status BuildString(RuleId rule, const Conjunction& flat);
@@ -154,22 +189,27 @@ class SchemaCompiler {
   // schema_objects.cc
   Status BuildObject(RuleId rule, const Conjunction& flat);
   Status FindProperties(const Conjunction& flat, ObjectShape* shape);
-  Result<Conjunction> ValueOf(const Conjunction& flat, const std::string& name,
-                              const std::set<std::string>* patterns);
+  Result<Conjunction> ValueOf(const Conjunction& flat, std::string_view name,
+                              const TextNumbers* patterns);
   Status AddAdditional(const Conjunction& flat, ObjectShape* shape);
   Result<Expression> NameBody(const Conjunction& flat);
   Result<bool> AllowsName(const Conjunction& flat, const std::string& name);
-  Result<Expression> CachedPattern(JsonId schema, const std::string& pattern);
+  Result<Expression> CachedPattern(JsonId schema, std::string_view pattern);
+  /// The text of a JSON string without its quotes.
+  static std::string Inside(std::string_view text);
+
+  std::span<const JsonId> Items(JsonId list) const { return tree_[list].items; }
 
   JsonTree tree_;
   Grammar& grammar_;
   ExpressionPool& pool_;
   bool in_order_;
   bool ignores_siblings_ = false;  // of $ref, as drafts before 2019-09 do
-  std::map<Conjunction, RuleId> rules_;
-  std::vector<std::pair<RuleId, Conjunction>> work_;
-  std::map<std::string, Expression, std::less<>> pattern_bodies_;
-  std::map<JsonId, JsonId> rewritten_[3];  // oneOf, if, dependencies
+  TextNumbers rules_;              // by the bytes of a Conjunction
+  FlatVector<const TextNumbers::Entry*> work_;
+  TextNumbers pattern_bodies_;
+  // By the bytes of a Part whose `made` is what has been written otherwise.
+  TextNumbers rewritten_;
 
   // Shared pieces.
   Expression space_;

@@ -7,42 +7,24 @@
 #include "runtime/constrain/json/schema_compiler.h"
 
 namespace graft::runtime {
+
+using std::literals::string_view_literals::operator""sv;
 namespace {
 
 constexpr size_t kMaxDepth = 12;
 
 // What asserts, and has no negation here.
-constexpr std::string_view kNoNegation[] = {"oneOf",
-                                            "if",
-                                            "then",
-                                            "else",
-                                            "items",
-                                            "prefixItems",
-                                            "contains",
-                                            "uniqueItems",
-                                            "additionalItems",
-                                            "additionalProperties",
-                                            "propertyNames",
-                                            "multipleOf",
-                                            "format",
-                                            "patternProperties",
-                                            "dependencies",
-                                            "dependentRequired",
-                                            "dependentSchemas",
-                                            "unevaluatedProperties",
-                                            "unevaluatedItems",
-                                            "$dynamicRef",
-                                            "$recursiveRef",
-                                            "minContains",
-                                            "maxContains",
-                                            "extends",
-                                            "disallow"};
+constexpr std::string_view kNoNegation =
+    " oneOf if then else items prefixItems contains uniqueItems additionalItems "
+    "additionalProperties propertyNames multipleOf format patternProperties dependencies "
+    "dependentRequired dependentSchemas unevaluatedProperties unevaluatedItems $dynamicRef "
+    "$recursiveRef minContains maxContains extends disallow ";
 
 struct Limit {
-  std::string_view keyword;
-  std::string_view opposite;
-  uint32_t types;
-  int step;  // added to the limit
+  char keyword[17];  // characters, as of TypeName
+  char opposite[17];
+  uint8_t types;
+  int8_t step;  // added to the limit
 };
 constexpr Limit kLimits[] = {{"minLength", "maxLength", kStringType, -1},
                              {"maxLength", "minLength", kStringType, 1},
@@ -58,8 +40,9 @@ constexpr Limit kLimits[] = {{"minLength", "maxLength", kStringType, -1},
 }  // namespace
 
 void SchemaCompiler::NegateLimit(JsonId schema, std::string_view key, JsonId value,
-                                 std::vector<JsonId>* ways, bool* is_known) {
-  const auto limit = std::ranges::find(kLimits, key, &Limit::keyword);
+                                 FlatVector<JsonId>* ways, bool* is_known) {
+  const auto limit =
+      std::ranges::find_if(kLimits, [&](const Limit& each) { return key == each.keyword; });
   if (limit == std::end(kLimits)) return;
   if (tree_[value].type != JsonType::kNumber) {
     *is_known = false;  // the booleans that exclusive... once were
@@ -86,33 +69,32 @@ void SchemaCompiler::NegateLimit(JsonId schema, std::string_view key, JsonId val
   ways->push_back(way);
 }
 
-void SchemaCompiler::NegateKeyword(JsonId schema, const std::string& key, JsonId value,
-                                   size_t depth, std::vector<JsonId>* ways, bool* is_known) {
-  if (key == "type") {
+void SchemaCompiler::NegateKeyword(JsonId schema, std::string_view key, JsonId value, size_t depth,
+                                   FlatVector<JsonId>* ways, bool* is_known) {
+  if (key == "type"sv) {
     const auto types = TypesNamed(value);
     *is_known = *is_known && types.ok();
     if (types.ok() && *types != kAllTypes) ways->push_back(TypesNode(kAllTypes & ~*types, schema));
-  } else if (key == "const" || key == "enum") {
+  } else if (key == "const"sv || key == "enum"sv) {
     JsonId list = value;
-    if (key == "const") {
+    if (key == "const"sv) {
       list = tree_.Add(JsonType::kArray, value);
       tree_.AddItem(list, value);
     }
     ways->push_back(Wrap("$notEnum", list, schema));
-  } else if (key == "pattern") {
+  } else if (key == "pattern"sv) {
     const JsonId way = TypesNode(kStringType, schema);
     tree_.AddMember(way, "$notPattern", value);
     ways->push_back(way);
-  } else if (key == "required" && tree_[value].type == JsonType::kArray) {
-    for (const JsonId name : std::vector<JsonId>(tree_[value].items)) {
+  } else if (key == "required"sv && tree_[value].type == JsonType::kArray) {
+    for (const JsonId name : Items(value)) {
       const JsonId way = TypesNode(kObjectType, schema);
       const JsonId never = tree_.Add(JsonType::kFalse, schema);
       tree_.AddMember(way, "properties", Wrap(tree_[name].text, never, schema));
       ways->push_back(way);
     }
-  } else if (key == "properties" && tree_.IsObject(value)) {
-    const auto members = tree_[value].members;
-    for (const auto& [name, inner] : members) {
+  } else if (key == "properties"sv && tree_.IsObject(value)) {
+    for (const auto& [name, inner] : std::span(tree_[value].members)) {
       const JsonId negation = Negate(inner, depth + 1);
       if (negation == kNoJson) *is_known = false;
       if (negation == kNoJson || tree_[negation].type == JsonType::kFalse) continue;
@@ -123,9 +105,9 @@ void SchemaCompiler::NegateKeyword(JsonId schema, const std::string& key, JsonId
       tree_.AddMember(way, "properties", Wrap(name, negation, schema));
       ways->push_back(way);
     }
-  } else if (key == "allOf" || key == "anyOf") {
+  } else if (key == "allOf"sv || key == "anyOf"sv) {
     const JsonId list = tree_.Add(JsonType::kArray, schema);
-    for (const JsonId inner : std::vector<JsonId>(tree_[value].items)) {
+    for (const JsonId inner : Items(value)) {
       const JsonId negation = Negate(inner, depth + 1);
       if (negation == kNoJson) {
         *is_known = false;
@@ -133,11 +115,10 @@ void SchemaCompiler::NegateKeyword(JsonId schema, const std::string& key, JsonId
       }
       tree_.AddItem(list, negation);
     }
-    ways->push_back(Wrap(key == "allOf" ? "anyOf" : "allOf", list, schema));
-  } else if (key == "not") {
+    ways->push_back(Wrap(key == "allOf"sv ? "anyOf"sv : "allOf"sv, list, schema));
+  } else if (key == "not"sv) {
     ways->push_back(value);
-  } else if (std::ranges::find(kNoNegation, key) != std::end(kNoNegation) ||
-             key.starts_with("$not")) {
+  } else if (IsListed(key, kNoNegation) || key.starts_with("$not")) {
     *is_known = false;
   } else {
     NegateLimit(schema, key, value, ways, is_known);
@@ -152,7 +133,7 @@ JsonId SchemaCompiler::Negate(JsonId schema, size_t depth) {
                      schema);
   }
   if (!tree_.IsObject(schema)) return kNoJson;
-  std::vector<JsonId> ways;
+  FlatVector<JsonId> ways;
   if (tree_.Find(schema, "$ref") != kNoJson) {
     const auto target = Resolve(schema);
     if (!target.ok()) return kNoJson;
@@ -161,8 +142,7 @@ JsonId SchemaCompiler::Negate(JsonId schema, size_t depth) {
     ways.push_back(negation);
   }
   bool is_known = true;
-  const auto members = tree_[schema].members;
-  for (const auto& [key, value] : members) {
+  for (const auto& [key, value] : std::span(tree_[schema].members)) {
     NegateKeyword(schema, key, value, depth, &ways, &is_known);
     if (!is_known) return kNoJson;
   }

@@ -5,6 +5,8 @@
 #include "runtime/constrain/json/schema_compiler.h"
 
 namespace graft::runtime {
+
+using std::literals::string_view_literals::operator""sv;
 namespace {
 
 constexpr int64_t kMaxExponent = 400;
@@ -63,8 +65,8 @@ int SchemaCompiler::CompareDecimals(const Decimal& a, const Decimal& b) {
 
 /// Adds what `bound` asks of positive numbers, and of what stands behind a minus sign.
 Status SchemaCompiler::AddBound(const Decimal& bound, bool is_lower, bool is_exclusive,
-                                std::vector<Expression>* positive,
-                                std::vector<Expression>* negative) {
+                                FlatVector<Expression>* positive,
+                                FlatVector<Expression>* negative) {
   const bool is_below_zero = bound.is_negative && !bound.IsZero();
   const auto compare = [&](bool at_least) {
     const Comparison comparison = at_least
@@ -86,7 +88,7 @@ Status SchemaCompiler::AddBound(const Decimal& bound, bool is_lower, bool is_exc
   return OkStatus();
 }
 
-Status SchemaCompiler::AddMultiple(JsonId schema, JsonId divisor, std::vector<Expression>* both) {
+Status SchemaCompiler::AddMultiple(JsonId schema, JsonId divisor, FlatVector<Expression>* both) {
   if (tree_[divisor].type != JsonType::kNumber)
     return Invalid(schema, "multipleOf", "is no number");
   GRAFT_ASSIGN_OR_RETURN(const Decimal decimal, ReadDecimal(divisor));
@@ -111,8 +113,8 @@ Status SchemaCompiler::AddMultiple(JsonId schema, JsonId divisor, std::vector<Ex
 }
 
 /// Takes out the numbers of $notEnum.
-Status SchemaCompiler::AddExcluded(JsonId schema, std::vector<Expression>* positive,
-                                   std::vector<Expression>* negative) {
+Status SchemaCompiler::AddExcluded(JsonId schema, FlatVector<Expression>* positive,
+                                   FlatVector<Expression>* negative) {
   if (const JsonId excluded = tree_.Find(schema, "$notEnum"); excluded != kNoJson) {
     for (const JsonId value : tree_[excluded].items) {
       if (tree_[value].type != JsonType::kNumber) continue;
@@ -127,8 +129,8 @@ Status SchemaCompiler::AddExcluded(JsonId schema, std::vector<Expression>* posit
 }
 
 Result<Expression> SchemaCompiler::NumberExpression(const Conjunction& flat, uint32_t types) {
-  std::vector<Expression> positive;
-  std::vector<Expression> negative;
+  FlatVector<Expression> positive;
+  FlatVector<Expression> negative;
   for (const Part& part : flat) {
     const auto bound = [&](std::string_view keyword, bool is_lower, bool is_exclusive) -> Status {
       const JsonId value = tree_.Find(part.schema, keyword);
@@ -144,15 +146,15 @@ Result<Expression> SchemaCompiler::NumberExpression(const Conjunction& flat, uin
       const JsonId value = tree_.Find(part.schema, keyword);
       return value != kNoJson && tree_[value].type == JsonType::kTrue;
     };
-    GRAFT_RETURN_IF_ERROR(bound("minimum", true, is_true("exclusiveMinimum")));
-    GRAFT_RETURN_IF_ERROR(bound("maximum", false, is_true("exclusiveMaximum")));
-    GRAFT_RETURN_IF_ERROR(bound("exclusiveMinimum", true, true));
-    GRAFT_RETURN_IF_ERROR(bound("exclusiveMaximum", false, true));
+    GRAFT_RETURN_IF_ERROR(bound("minimum"sv, true, is_true("exclusiveMinimum"sv)));
+    GRAFT_RETURN_IF_ERROR(bound("maximum"sv, false, is_true("exclusiveMaximum"sv)));
+    GRAFT_RETURN_IF_ERROR(bound("exclusiveMinimum"sv, true, true));
+    GRAFT_RETURN_IF_ERROR(bound("exclusiveMaximum"sv, false, true));
     if (const JsonId divisor = tree_.Find(part.schema, "multipleOf"); divisor != kNoJson) {
-      std::vector<Expression> both;
+      FlatVector<Expression> both;
       GRAFT_RETURN_IF_ERROR(AddMultiple(part.schema, divisor, &both));
-      positive.insert(positive.end(), both.begin(), both.end());
-      negative.insert(negative.end(), both.begin(), both.end());
+      positive.Append(both);
+      negative.Append(both);
     }
     GRAFT_RETURN_IF_ERROR(AddExcluded(part.schema, &positive, &negative));
   }
@@ -189,7 +191,7 @@ Status SchemaCompiler::BuildNumber(RuleId rule, const Conjunction& flat, uint32_
     return Unsupported(flat.empty() ? 0 : flat.front().schema, "not");  // "integer" alone
   }
   GRAFT_ASSIGN_OR_RETURN(const Expression number, NumberExpression(flat, types));
-  if (number != kNothing) grammar_.AddWay(rule, {Grammar::Is(number)});
+  if (number != kNothing) grammar_.AddWay(rule, Grammar::Is(number));
   return OkStatus();
 }
 

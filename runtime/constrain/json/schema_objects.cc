@@ -6,20 +6,26 @@
 #include "runtime/constrain/json/schema_compiler.h"
 
 namespace graft::runtime {
+
+using std::literals::string_view_literals::operator""sv;
 namespace {
 
 constexpr size_t kMaxPatterns = 6;  // their combinations are counted out
 
 }  // namespace
 
+std::string SchemaCompiler::Inside(std::string_view text) {
+  const std::string quoted = QuoteJson(text);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 /// What applies to property `name`; or, if `patterns` is not null, to a property that no schema
 /// names and that matches just these.
 Result<SchemaCompiler::Conjunction> SchemaCompiler::ValueOf(const Conjunction& flat,
-                                                            const std::string& name,
-                                                            const std::set<std::string>* patterns) {
+                                                            std::string_view name,
+                                                            const TextNumbers* patterns) {
   Conjunction value;
-  const std::string quoted = QuoteJson(name);
-  const auto body = std::string_view(quoted).substr(1, quoted.size() - 2);
+  const std::string body = Inside(name);
   for (const Part& part : flat) {
     bool is_named = false;
     if (const JsonId named = tree_.Find(part.schema, "properties"); named != kNoJson) {
@@ -32,9 +38,8 @@ Result<SchemaCompiler::Conjunction> SchemaCompiler::ValueOf(const Conjunction& f
     }
     if (const JsonId list = tree_.Find(part.schema, "patternProperties"); list != kNoJson) {
       if (!tree_.IsObject(list)) return Invalid(part.schema, "patternProperties", "is no object");
-      const auto members = tree_[list].members;
-      for (const auto& [pattern, schema] : members) {
-        bool matches = patterns != nullptr && patterns->contains(pattern);
+      for (const auto& [pattern, schema] : std::span(tree_[list].members)) {
+        bool matches = patterns != nullptr && patterns->Find(pattern) != nullptr;
         if (patterns == nullptr) {
           GRAFT_ASSIGN_OR_RETURN(const Expression expression, CachedPattern(schema, pattern));
           matches = pool_.Matches(expression, body);
@@ -51,13 +56,13 @@ Result<SchemaCompiler::Conjunction> SchemaCompiler::ValueOf(const Conjunction& f
 }
 
 Status SchemaCompiler::FindProperties(const Conjunction& flat, ObjectShape* shape) {
-  std::map<std::string, size_t, std::less<>> known;
-  const auto add = [&](const std::string& name) {
-    const auto [found, is_new] = known.try_emplace(name, shape->properties.size());
-    if (is_new) shape->properties.push_back({name, false});
-    return found->second;
+  const auto add = [&](std::string_view name) {
+    bool is_new = false;
+    const TextNumbers::Entry* const known =
+        shape->names.Insert(name, static_cast<uint32_t>(shape->properties.size()), &is_new);
+    if (is_new) shape->properties.push_back({known->first, false});
+    return known->second;
   };
-  std::set<std::string> patterns;
   for (const Part& part : flat) {
     if (const JsonId named = tree_.Find(part.schema, "properties"); named != kNoJson) {
       if (!tree_.IsObject(named)) return Invalid(part.schema, "properties", "is no object");
@@ -65,7 +70,7 @@ Status SchemaCompiler::FindProperties(const Conjunction& flat, ObjectShape* shap
     }
     if (const JsonId list = tree_.Find(part.schema, "patternProperties"); list != kNoJson) {
       if (!tree_.IsObject(list)) return Invalid(part.schema, "patternProperties", "is no object");
-      for (const auto& [pattern, schema] : tree_[list].members) patterns.insert(pattern);
+      for (const auto& [pattern, schema] : tree_[list].members) shape->patterns.Insert(pattern);
     }
   }
   for (const Part& part : flat) {
@@ -81,8 +86,7 @@ Status SchemaCompiler::FindProperties(const Conjunction& flat, ObjectShape* shap
       shape->properties[add(tree_[name].text)].is_required = true;
     }
   }
-  shape->patterns.assign(patterns.begin(), patterns.end());
-  if (patterns.size() > kMaxPatterns) {
+  if (shape->patterns.size() > kMaxPatterns) {
     return Unsupported(flat.front().schema, "patternProperties");
   }
   return OkStatus();
@@ -90,7 +94,7 @@ Status SchemaCompiler::FindProperties(const Conjunction& flat, ObjectShape* shap
 
 /// The names that propertyNames allow; kNothing stands for all.
 Result<Expression> SchemaCompiler::NameBody(const Conjunction& flat) {
-  std::vector<Expression> parts;
+  FlatVector<Expression> parts;
   for (const Part& part : flat) {
     const JsonId names = tree_.Find(part.schema, "propertyNames");
     if (names == kNoJson || tree_[names].type == JsonType::kTrue) continue;
@@ -102,23 +106,16 @@ Result<Expression> SchemaCompiler::NameBody(const Conjunction& flat) {
     GRAFT_ASSIGN_OR_RETURN(const bool may_hold, Flatten({{names, 0}}, &inner));
     if (!may_hold) parts.push_back(kNothing);
     for (const Part& each : inner) {
-      for (const char* keyword : {"anyOf", "oneOf", "not", "if"}) {
-        if (tree_.Find(each.schema, keyword) != kNoJson) {
-          return Unsupported(part.schema, "propertyNames");
-        }
-      }
+      if (HasOneOf(each.schema, kChoices)) return Unsupported(part.schema, "propertyNames");
       for (const char* keyword : {"enum", "const"}) {
         const JsonId list = tree_.Find(each.schema, keyword);
         if (list == kNoJson) continue;
-        std::vector<std::string> texts;
+        TextNumbers texts;
         const bool is_one = std::string_view(keyword) == "const";
-        for (const JsonId value : is_one ? std::vector{list} : tree_[list].items) {
-          const std::string quoted = QuoteJson(tree_[value].text);
-          if (tree_[value].type == JsonType::kString) {
-            texts.push_back(quoted.substr(1, quoted.size() - 2));
-          }
+        for (const JsonId value : is_one ? std::span(&list, 1) : Items(list)) {
+          if (tree_[value].type == JsonType::kString) texts.Insert(Inside(tree_[value].text));
         }
-        parts.push_back(pool_.AnyOf(std::move(texts)));
+        parts.push_back(pool_.AnyOf(texts));
       }
     }
     bool is_any = false;
@@ -132,26 +129,24 @@ Result<Expression> SchemaCompiler::NameBody(const Conjunction& flat) {
 /// Adds the rule of one property that no schema names.
 Status SchemaCompiler::AddAdditional(const Conjunction& flat, ObjectShape* shape) {
   GRAFT_ASSIGN_OR_RETURN(const Expression names, NameBody(flat));
-  std::vector<std::string> taken;
-  for (const Property& property : shape->properties) {
-    const std::string quoted = QuoteJson(property.name);
-    taken.push_back(quoted.substr(1, quoted.size() - 2));
-  }
-  const Expression is_new = pool_.Not(pool_.AnyOf(std::move(taken)));
+  TextNumbers taken;
+  for (const Property& property : shape->properties) taken.Insert(Inside(property.name));
+  const Expression is_new = pool_.Not(pool_.AnyOf(taken));
   shape->additional = grammar_.NewRule();
   const Expression colon = pool_.Concat(pool_.Literal(":"), space_);
   for (size_t subset = 0; subset < size_t{1} << shape->patterns.size(); ++subset) {
-    std::vector<Expression> parts = {names, is_new};
-    std::set<std::string> matched;
-    for (size_t i = 0; i < shape->patterns.size(); ++i) {
-      const std::string& pattern = shape->patterns[i];
+    FlatVector<Expression> parts = {names, is_new};
+    TextNumbers matched;
+    size_t bits = subset;
+    for (const auto& [pattern, number] : shape->patterns.map()) {
       GRAFT_ASSIGN_OR_RETURN(const Expression body, CachedPattern(flat.front().schema, pattern));
-      const bool is_in = (subset >> i & 1) != 0;
+      const bool is_in = (bits & 1) != 0;
+      bits >>= 1;
       parts.push_back(is_in ? body : pool_.Not(body));
-      if (is_in) matched.insert(pattern);
+      if (is_in) matched.Insert(pattern);
     }
     const Expression name = pool_.And(parts);
-    GRAFT_ASSIGN_OR_RETURN(Conjunction value, ValueOf(flat, std::string(), &matched));
+    GRAFT_ASSIGN_OR_RETURN(Conjunction value, ValueOf(flat, {}, &matched));
     const bool is_never = std::ranges::any_of(
         value, [&](const Part& part) { return tree_[part.schema].type == JsonType::kFalse; });
     const Expression key = pool_.Concat(std::array{quote_, name, quote_, colon});
@@ -166,13 +161,11 @@ Status SchemaCompiler::AddAdditional(const Conjunction& flat, ObjectShape* shape
 Status SchemaCompiler::BuildObject(RuleId rule, const Conjunction& flat) {
   ObjectShape shape;
   GRAFT_RETURN_IF_ERROR(FindProperties(flat, &shape));
-  GRAFT_ASSIGN_OR_RETURN(shape.count, ReadLimits(flat, "minProperties", "maxProperties"));
+  GRAFT_ASSIGN_OR_RETURN(shape.count, ReadLimits(flat, "minProperties"sv, "maxProperties"sv));
   if (shape.count.min > shape.count.max) return OkStatus();
   GRAFT_ASSIGN_OR_RETURN(const Expression names, NameBody(flat));
   for (const Property& property : shape.properties) {
-    const std::string quoted = QuoteJson(property.name);
-    const bool is_name =
-        pool_.Matches(names, std::string_view(quoted).substr(1, quoted.size() - 2));
+    const bool is_name = pool_.Matches(names, Inside(property.name));
     Conjunction value;
     if (is_name) {
       GRAFT_ASSIGN_OR_RETURN(value, ValueOf(flat, property.name, nullptr));

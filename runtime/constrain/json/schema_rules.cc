@@ -5,17 +5,27 @@
 #include "runtime/constrain/json/schema_compiler.h"
 
 namespace graft::runtime {
+
+using std::literals::string_view_literals::operator""sv;
 namespace {
 
 constexpr size_t kMaxRules = 60000;
 constexpr size_t kMaxParts = 2000;  // of one conjunction
 
 // Assertions that no grammar of ours expresses. Those of arrays are refused where an array is.
-constexpr std::string_view kUnsupported[] = {
-    "$dynamicRef", "$recursiveRef", "unevaluatedProperties", "unevaluatedItems", "extends",
-    "disallow",    "divisibleBy"};
+constexpr std::string_view kUnsupported =
+    " $dynamicRef $recursiveRef unevaluatedProperties unevaluatedItems extends disallow "
+    "divisibleBy ";
 
 }  // namespace
+
+bool IsListed(std::string_view word, std::string_view list) {
+  if (word.empty() || word.find(' ') != std::string_view::npos) return false;
+  for (size_t at = list.find(word); at != std::string_view::npos; at = list.find(word, at + 1)) {
+    if (list[at - 1] == ' ' && list[at + word.size()] == ' ') return true;
+  }
+  return false;
+}
 
 SchemaCompiler::SchemaCompiler(JsonTree tree, bool in_order, Grammar* grammar)
     : tree_(std::move(tree)), grammar_(*grammar), pool_(grammar->pool()), in_order_(in_order) {
@@ -52,13 +62,15 @@ Result<RuleId> SchemaCompiler::CompileAt(JsonId schema) {
   }
   if (const JsonId dialect = tree_.Find(0, "$schema"); dialect != kNoJson) {
     const std::string& name = tree_[dialect].text;
-    for (const char* old : {"draft-03", "draft-04", "draft-06", "draft-07"}) {
-      ignores_siblings_ = ignores_siblings_ || name.find(old) != std::string::npos;
-    }
+    const size_t draft = name.find("draft-0");
+    ignores_siblings_ = draft != std::string::npos &&
+                        std::string_view("3467").find(name[draft + 7]) != std::string_view::npos;
   }
   const RuleId start = RuleFor(schema);
   while (!work_.empty()) {
-    const auto [rule, conjunction] = std::move(work_.back());
+    Conjunction conjunction;
+    conjunction.AppendBytes(work_.back()->first);
+    const RuleId rule = work_.back()->second;
     work_.pop_back();
     GRAFT_RETURN_IF_ERROR(Build(rule, conjunction));
     if (grammar_.overflowed() || rules_.size() > kMaxRules || tree_.size() > 4 * kMaxSchemaValues) {
@@ -72,18 +84,20 @@ Result<RuleId> SchemaCompiler::CompileAt(JsonId schema) {
 
 RuleId SchemaCompiler::RuleFor(Conjunction conjunction) {
   // The order stays: it is that of properties.
-  std::set<Part> seen;
-  std::erase_if(conjunction, [&](const Part& part) {
+  TextNumbers seen;
+  EraseIf(&conjunction, [&](const Part& part) {
     const JsonNode& node = tree_[part.schema];
-    if (!seen.insert(part).second) return true;
+    if (!seen.Insert(part.key())) return true;
     return node.type == JsonType::kTrue || (node.type == JsonType::kObject && node.members.empty());
   });
-  const auto [found, is_new] = rules_.try_emplace(std::move(conjunction), 0);
+  bool is_new = false;
+  TextNumbers::Entry* const rule =
+      rules_.Insert(KeyOf(std::span<const Part>(conjunction)), 0, &is_new);
   if (is_new) {
-    found->second = grammar_.NewRule();
-    work_.emplace_back(found->second, found->first);
+    rule->second = grammar_.NewRule();
+    work_.push_back(rule);
   }
-  return found->second;
+  return rule->second;
 }
 
 Result<JsonId> SchemaCompiler::Resolve(JsonId reference) const {
@@ -120,24 +134,20 @@ Result<JsonId> SchemaCompiler::Resolve(JsonId reference) const {
                tree_.Place(reference).c_str(), tree_[ref].text.c_str());
 }
 
-Status SchemaCompiler::CheckKeywords(JsonId schema) const {
-  for (const std::string_view keyword : kUnsupported) {
-    const JsonId value = tree_.Find(schema, keyword);
-    if (value != kNoJson && tree_[value].type != JsonType::kTrue) {
-      return Unsupported(schema, keyword);
-    }
-  }
-  return OkStatus();
+bool SchemaCompiler::HasOneOf(JsonId schema, std::string_view list) const {
+  return std::ranges::any_of(tree_[schema].members,
+                             [&](const auto& member) { return IsListed(member.first, list); });
 }
 
 /// References and allOf followed. False: nothing satisfies it.
 Result<bool> SchemaCompiler::Flatten(const Conjunction& conjunction, Conjunction* flat) {
-  Conjunction open(conjunction.rbegin(), conjunction.rend());
-  std::set<Part> seen;
+  Conjunction open;
+  for (size_t i = conjunction.size(); i-- > 0;) open.push_back(conjunction[i]);
+  TextNumbers seen;
   while (!open.empty()) {
     Part part = open.back();
     open.pop_back();
-    if (!seen.insert(part).second) continue;
+    if (!seen.Insert(part.key())) continue;
     if (seen.size() > kMaxParts) {
       return Error(StatusCode::kInvalidArgument, "more than %zu schemas apply to one value at %s",
                    kMaxParts, tree_.Place(part.schema).c_str());
@@ -161,13 +171,17 @@ Result<bool> SchemaCompiler::Flatten(const Conjunction& conjunction, Conjunction
       if (all != kNoJson) {
         if (tree_[all].type != JsonType::kArray)
           return Invalid(part.schema, "allOf", "is no array");
-        const std::vector<JsonId>& items = tree_[all].items;
+        const std::span<const JsonId> items = Items(all);
         for (size_t i = items.size(); i-- > 0;) open.push_back({items[i], 0});
       }
       if (counts) open.push_back(part);  // its own properties come first
       continue;
     }
-    GRAFT_RETURN_IF_ERROR(CheckKeywords(part.schema));
+    for (const auto& [key, value] : node.members) {
+      if (IsListed(key, kUnsupported) && tree_[value].type != JsonType::kTrue) {
+        return Unsupported(part.schema, key);
+      }
+    }
     flat->push_back(part);
   }
   return true;
@@ -192,22 +206,22 @@ Result<bool> SchemaCompiler::BuildChoice(RuleId rule, const Conjunction& flat) {
     };
     JsonId instead = kNoJson;
     uint32_t bit = 0;
-    if (has(kMadeNot, "not")) {
+    if (has(kMadeNot, "not"sv)) {
       bit = kMadeNot;
       instead = Negate(tree_.Find(schema, "not"), 0);
       if (instead == kNoJson) return Unsupported(schema, "not");
-    } else if (has(kMadeDependencies, "dependencies") ||
-               has(kMadeDependencies, "dependentRequired") ||
-               has(kMadeDependencies, "dependentSchemas")) {
+    } else if (has(kMadeDependencies, "dependencies"sv) ||
+               has(kMadeDependencies, "dependentRequired"sv) ||
+               has(kMadeDependencies, "dependentSchemas"sv)) {
       bit = kMadeDependencies;
       GRAFT_ASSIGN_OR_RETURN(instead, DependenciesAsAllOf(schema));
-    } else if (has(kMadeIf, "if")) {
+    } else if (has(kMadeIf, "if"sv)) {
       bit = kMadeIf;
       GRAFT_ASSIGN_OR_RETURN(instead, IfAsAnyOf(schema));
-    } else if (has(kMadeOneOf, "oneOf")) {
+    } else if (has(kMadeOneOf, "oneOf"sv)) {
       bit = kMadeOneOf;
       GRAFT_ASSIGN_OR_RETURN(instead, OneOfAsAnyOf(schema));
-    } else if (has(kMadeAnyOf, "anyOf")) {
+    } else if (has(kMadeAnyOf, "anyOf"sv)) {
       GRAFT_RETURN_IF_ERROR(BuildAnyOf(rule, flat, i));
       return true;
     } else {
@@ -216,7 +230,7 @@ Result<bool> SchemaCompiler::BuildChoice(RuleId rule, const Conjunction& flat) {
     Conjunction rest = flat;
     rest[i].made |= bit;
     rest.push_back({instead, 0});
-    grammar_.AddWay(rule, {Grammar::Call(RuleFor(std::move(rest)))});
+    grammar_.AddWay(rule, Grammar::Call(RuleFor(std::move(rest))));
     return true;
   }
   return false;
@@ -227,7 +241,7 @@ Status SchemaCompiler::BuildAnyOf(RuleId rule, const Conjunction& flat, size_t p
   if (tree_[any].type != JsonType::kArray) {
     return Invalid(flat[part].schema, "anyOf", "is no array");
   }
-  for (const JsonId way : std::vector<JsonId>(tree_[any].items)) {
+  for (const JsonId way : Items(any)) {
     bool is_disjoint = false;
     for (const Part& other : flat) {
       is_disjoint = is_disjoint || AreDisjoint(other.schema, way, 2);
@@ -236,18 +250,12 @@ Status SchemaCompiler::BuildAnyOf(RuleId rule, const Conjunction& flat, size_t p
     Conjunction rest = flat;
     rest[part].made |= kMadeAnyOf;
     rest.push_back({way, 0});
-    grammar_.AddWay(rule, {Grammar::Call(RuleFor(std::move(rest)))});
+    grammar_.AddWay(rule, Grammar::Call(RuleFor(std::move(rest))));
   }
   return OkStatus();
 }
 
 Result<uint32_t> SchemaCompiler::TypesNamed(JsonId type) const {
-  constexpr std::pair<std::string_view, uint32_t> kNames[] = {
-      {"null", kNullType},         {"boolean", kBoolType},
-      {"integer", kIntegerType},   {"number", kIntegerType | kFractionType},
-      {"string", kStringType},     {"array", kArrayType},
-      {"object", kObjectType},     {"any", kAllTypes},
-      {"$fraction", kFractionType}};
   const JsonNode& node = tree_[type];
   if (node.type == JsonType::kArray) {
     uint32_t types = 0;
@@ -258,8 +266,8 @@ Result<uint32_t> SchemaCompiler::TypesNamed(JsonId type) const {
     }
     return types;
   }
-  for (const auto& [name, types] : kNames) {
-    if (node.type == JsonType::kString && node.text == name) return types;
+  for (const TypeName& type_name : kTypeNames) {
+    if (node.type == JsonType::kString && node.text == type_name.name) return type_name.types;
   }
   return Error(StatusCode::kInvalidArgument, "the schema's type at %s is none of JSON's",
                tree_.Place(type).c_str());
@@ -293,7 +301,7 @@ Status SchemaCompiler::BuildPlain(RuleId rule, const Conjunction& flat) {
       if (is_compound && (types & TypeOf(value)) != 0) return Unsupported(value, "not");
     }
   }
-  if ((types & kNullType) != 0) grammar_.AddWay(rule, {Grammar::Is(pool_.Literal("null"))});
+  if ((types & kNullType) != 0) grammar_.AddWay(rule, Grammar::Is(pool_.Literal("null")));
   if ((types & kBoolType) != 0) {
     for (const JsonType type : {JsonType::kTrue, JsonType::kFalse}) {
       const bool is_excluded = std::ranges::any_of(flat, [&](const Part& part) {
@@ -303,8 +311,7 @@ Status SchemaCompiler::BuildPlain(RuleId rule, const Conjunction& flat) {
                });
       });
       if (is_excluded) continue;
-      grammar_.AddWay(rule,
-                      {Grammar::Is(pool_.Literal(type == JsonType::kTrue ? "true" : "false"))});
+      grammar_.AddWay(rule, Grammar::Is(pool_.Literal(type == JsonType::kTrue ? "true" : "false")));
     }
   }
   if ((types & (kIntegerType | kFractionType)) != 0) {

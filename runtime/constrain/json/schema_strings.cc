@@ -5,6 +5,8 @@
 #include "runtime/constrain/regex.h"
 
 namespace graft::runtime {
+
+using std::literals::string_view_literals::operator""sv;
 /// *is_known: false for formats that the standard does not name, which say nothing.
 Result<Expression> SchemaCompiler::FormatBody(JsonId schema, JsonId format, bool* is_known) {
   *is_known = false;
@@ -17,7 +19,8 @@ Result<Expression> SchemaCompiler::FormatBody(JsonId schema, JsonId format, bool
                  name.c_str(), tree_.Place(schema).c_str());
   }
   *is_known = true;
-  const auto [known, is_new] = pattern_bodies_.try_emplace("format " + name, kNothing);
+  bool is_new = false;
+  TextNumbers::Entry* const known = pattern_bodies_.Insert("format " + name, kNothing, &is_new);
   if (is_new) {
     const RegexOptions options = {Spelling::kJson, /*is_anchored=*/true};
     GRAFT_ASSIGN_OR_RETURN(known->second, ParseRegex(&pool_, *pattern, options));
@@ -25,8 +28,10 @@ Result<Expression> SchemaCompiler::FormatBody(JsonId schema, JsonId format, bool
   return known->second;
 }
 
-Result<Expression> SchemaCompiler::CachedPattern(JsonId schema, const std::string& pattern) {
-  const auto [known, is_new] = pattern_bodies_.try_emplace("pattern " + pattern, kNothing);
+Result<Expression> SchemaCompiler::CachedPattern(JsonId schema, std::string_view pattern) {
+  bool is_new = false;
+  TextNumbers::Entry* const known =
+      pattern_bodies_.Insert(std::string("pattern ").append(pattern), kNothing, &is_new);
   if (is_new) {
     const RegexOptions options = {Spelling::kJson, /*is_anchored=*/false};
     auto parsed = ParseRegex(&pool_, pattern, options);
@@ -44,9 +49,9 @@ Result<Expression> SchemaCompiler::PatternBody(JsonId schema, JsonId pattern) {
 }
 
 Result<Expression> SchemaCompiler::StringBody(const Conjunction& flat, bool* is_any) {
-  GRAFT_ASSIGN_OR_RETURN(const Limits limits, ReadLimits(flat, "minLength", "maxLength"));
-  std::vector<Expression> parts;
-  std::vector<std::string> excluded;
+  GRAFT_ASSIGN_OR_RETURN(const Limits limits, ReadLimits(flat, "minLength"sv, "maxLength"sv));
+  FlatVector<Expression> parts;
+  TextNumbers excluded;
   for (const Part& part : flat) {
     if (const JsonId pattern = tree_.Find(part.schema, "pattern"); pattern != kNoJson) {
       GRAFT_ASSIGN_OR_RETURN(const Expression body, PatternBody(part.schema, pattern));
@@ -63,19 +68,17 @@ Result<Expression> SchemaCompiler::StringBody(const Conjunction& flat, bool* is_
     }
     if (const JsonId list = tree_.Find(part.schema, "$notEnum"); list != kNoJson) {
       for (const JsonId value : tree_[list].items) {
-        if (tree_[value].type != JsonType::kString) continue;
-        const std::string quoted = QuoteJson(tree_[value].text);
-        excluded.push_back(quoted.substr(1, quoted.size() - 2));
+        if (tree_[value].type == JsonType::kString) excluded.Insert(Inside(tree_[value].text));
       }
     }
   }
-  *is_any = parts.empty() && excluded.empty() && limits.min == 0 && limits.max == kUnbounded;
+  *is_any = parts.empty() && excluded.size() == 0 && limits.min == 0 && limits.max == kUnbounded;
   if (limits.min > limits.max) return kNothing;
-  if (parts.empty() && excluded.empty()) {
+  if (parts.empty() && excluded.size() == 0) {
     return pool_.Repeat(any_character_, limits.min, limits.max);
   }
   const bool has_form = !parts.empty();
-  if (!excluded.empty()) parts.push_back(pool_.Not(pool_.AnyOf(std::move(excluded))));
+  if (excluded.size() != 0) parts.push_back(pool_.Not(pool_.AnyOf(excluded)));
   if (limits.min > 0 || limits.max != kUnbounded || !has_form) {
     parts.push_back(pool_.Repeat(key_character_, limits.min, limits.max));
   }
@@ -86,7 +89,7 @@ Status SchemaCompiler::BuildString(RuleId rule, const Conjunction& flat) {
   bool is_any = false;
   GRAFT_ASSIGN_OR_RETURN(const Expression body, StringBody(flat, &is_any));
   const Expression whole = pool_.Concat(std::array{quote_, body, quote_});
-  if (whole != kNothing) grammar_.AddWay(rule, {Grammar::Is(whole)});
+  if (whole != kNothing) grammar_.AddWay(rule, Grammar::Is(whole));
   return OkStatus();
 }
 

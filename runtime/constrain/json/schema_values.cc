@@ -6,6 +6,8 @@
 #include "runtime/constrain/regex.h"
 
 namespace graft::runtime {
+
+using std::literals::string_view_literals::operator""sv;
 namespace {
 
 constexpr size_t kMaxDepth = 60;
@@ -79,8 +81,7 @@ Result<bool> SchemaCompiler::AllowsByType(JsonId schema, JsonId value, size_t de
   if (type == kStringType) {
     bool is_any = false;
     GRAFT_ASSIGN_OR_RETURN(const Expression body, StringBody(self, &is_any));
-    const std::string quoted = QuoteJson(tree_[value].text);
-    return is_any || pool_.Matches(body, std::string_view(quoted).substr(1, quoted.size() - 2));
+    return is_any || pool_.Matches(body, Inside(tree_[value].text));
   }
   if (type == kArrayType) return AllowsArray(schema, value, depth);
   if (type == kObjectType) return AllowsObject(schema, value, depth);
@@ -89,8 +90,8 @@ Result<bool> SchemaCompiler::AllowsByType(JsonId schema, JsonId value, size_t de
 
 Result<bool> SchemaCompiler::AllowsArray(JsonId schema, JsonId value, size_t depth) {
   const Conjunction self = {{schema, 0}};
-  GRAFT_ASSIGN_OR_RETURN(const Limits limits, ReadLimits(self, "minItems", "maxItems"));
-  const std::vector<JsonId> items = tree_[value].items;
+  GRAFT_ASSIGN_OR_RETURN(const Limits limits, ReadLimits(self, "minItems"sv, "maxItems"sv));
+  const std::span<const JsonId> items = Items(value);
   if (items.size() < limits.min || items.size() > limits.max) return false;
   for (size_t i = 0; i < items.size(); ++i) {
     GRAFT_ASSIGN_OR_RETURN(const Conjunction parts, ItemAt(self, i));
@@ -104,8 +105,9 @@ Result<bool> SchemaCompiler::AllowsArray(JsonId schema, JsonId value, size_t dep
 
 Result<bool> SchemaCompiler::AllowsObject(JsonId schema, JsonId value, size_t depth) {
   const Conjunction self = {{schema, 0}};
-  GRAFT_ASSIGN_OR_RETURN(const Limits limits, ReadLimits(self, "minProperties", "maxProperties"));
-  const auto members = tree_[value].members;
+  GRAFT_ASSIGN_OR_RETURN(const Limits limits,
+                         ReadLimits(self, "minProperties"sv, "maxProperties"sv));
+  const std::span members(tree_[value].members);
   if (members.size() < limits.min || members.size() > limits.max) return false;
   if (const JsonId required = tree_.Find(schema, "required"); required != kNoJson) {
     for (const JsonId name : tree_[required].items) {
@@ -135,32 +137,35 @@ Result<bool> SchemaCompiler::Allows(JsonId schema, JsonId value, size_t depth) {
              return AreEqual(item, value);
            });
   };
-  if (tree_.Find(schema, "enum") != kNoJson && !lists("enum")) return false;
-  if (lists("$notEnum")) return false;
+  if (tree_.Find(schema, "enum") != kNoJson && !lists("enum"sv)) return false;
+  if (lists("$notEnum"sv)) return false;
   if (tree_.Find(schema, "$ref") != kNoJson) {
     GRAFT_ASSIGN_OR_RETURN(const JsonId target, Resolve(schema));
     GRAFT_ASSIGN_OR_RETURN(const bool allows, Allows(target, value, depth + 1));
     if (!allows || ignores_siblings_) return allows;
   }
-  for (const char* keyword : {"allOf", "anyOf", "oneOf", "not"}) {
-    const JsonId list = tree_.Find(schema, keyword);
+  for (size_t choice = 0; choice < 4; ++choice) {
+    constexpr char kKeywords[4][6] = {"allOf", "anyOf", "oneOf", "not"};
+    const JsonId list = tree_.Find(schema, std::string_view(kKeywords[choice]));
     if (list == kNoJson) continue;
-    const bool is_not = std::string_view(keyword) == "not";
-    std::vector<JsonId> items = is_not ? std::vector{list} : tree_[list].items;
+    const bool is_not = choice == 3;
+    const std::span<const JsonId> items = is_not ? std::span(&list, 1) : Items(list);
     size_t count = 0;
     for (const JsonId item : items) {
       GRAFT_ASSIGN_OR_RETURN(const bool allows, Allows(item, value, depth + 1));
       if (allows) ++count;
     }
-    const bool holds = is_not                                 ? count == 0
-                       : std::string_view(keyword) == "allOf" ? count == items.size()
-                       : std::string_view(keyword) == "anyOf" ? count > 0
-                                                              : count == 1;
+    const bool holds = is_not        ? count == 0
+                       : choice == 0 ? count == items.size()
+                       : choice == 1 ? count > 0
+                                     : count == 1;
     if (!holds) return false;
   }
-  for (const char* keyword : {"if", "dependencies", "dependentRequired", "dependentSchemas"}) {
-    if (tree_.Find(schema, keyword) != kNoJson && (TypeOf(value) & kObjectType) != 0) {
-      return Unsupported(schema, keyword);
+  if ((TypeOf(value) & kObjectType) != 0) {
+    for (const auto& [key, asked] : tree_[schema].members) {
+      if (IsListed(key, " if dependencies dependentRequired dependentSchemas ")) {
+        return Unsupported(schema, key);
+      }
     }
   }
   return AllowsByType(schema, value, depth);
@@ -173,7 +178,7 @@ Expression SchemaCompiler::ValueText(JsonId value) {
     return pool_.Literal(tree_.Text(value));
   }
   const bool is_array = node.type == JsonType::kArray;
-  std::vector<Expression> parts = {pool_.Literal(is_array ? "[" : "{")};
+  FlatVector<Expression> parts = {pool_.Literal(is_array ? "[" : "{")};
   const auto separate = [&](size_t i) { parts.push_back(i == 0 ? space_ : comma_); };
   for (size_t i = 0; i < node.items.size(); ++i) {
     separate(i);
@@ -192,9 +197,9 @@ Expression SchemaCompiler::ValueText(JsonId value) {
 
 /// The values that the shortest list of an enum or a const has, and all of `flat` allows. False:
 /// there is no list.
-Result<bool> SchemaCompiler::ListValues(const Conjunction& flat, std::vector<JsonId>* allowed) {
+Result<bool> SchemaCompiler::ListValues(const Conjunction& flat, FlatVector<JsonId>* allowed) {
   bool has_list = false;
-  std::vector<JsonId> values;
+  FlatVector<JsonId> values;
   for (const Part& part : flat) {
     if (const JsonId one = tree_.Find(part.schema, "const"); one != kNoJson) {
       has_list = true;
@@ -204,7 +209,8 @@ Result<bool> SchemaCompiler::ListValues(const Conjunction& flat, std::vector<Jso
     const JsonId some = tree_.Find(part.schema, "enum");
     if (some == kNoJson) continue;
     if (tree_[some].type != JsonType::kArray) return Invalid(part.schema, "enum", "is no array");
-    if (!has_list || tree_[some].items.size() < values.size()) values = tree_[some].items;
+    if (!has_list || tree_[some].items.size() < values.size())
+      values = FlatVector<JsonId>(Items(some));
     has_list = true;
   }
   for (const JsonId value : values) {
@@ -221,21 +227,21 @@ Result<bool> SchemaCompiler::ListValues(const Conjunction& flat, std::vector<Jso
 }
 
 Status SchemaCompiler::BuildValues(RuleId rule, const Conjunction& flat) {
-  std::vector<JsonId> values;
+  FlatVector<JsonId> values;
   GRAFT_ASSIGN_OR_RETURN(const bool is_listed, ListValues(flat, &values));
-  std::vector<std::string> texts;
-  std::vector<Expression> ways;
+  TextNumbers texts;
+  FlatVector<Expression> ways;
   for (const JsonId value : values) {
     const JsonType type = tree_[value].type;
     if (type == JsonType::kArray || type == JsonType::kObject) {
       ways.push_back(ValueText(value));
     } else {
-      texts.push_back(tree_.Text(value));
+      texts.Insert(tree_.Text(value));
     }
   }
-  ways.push_back(pool_.AnyOf(std::move(texts)));
+  ways.push_back(pool_.AnyOf(texts));
   const Expression all = pool_.Or(ways);
-  if (is_listed && all != kNothing) grammar_.AddWay(rule, {Grammar::Is(all)});
+  if (is_listed && all != kNothing) grammar_.AddWay(rule, Grammar::Is(all));
   return OkStatus();
 }
 
@@ -250,8 +256,8 @@ Result<bool> SchemaCompiler::AllowsOwn(JsonId schema, JsonId value) {
   if (const JsonId one = tree_.Find(schema, "const"); one != kNoJson && !AreEqual(one, value)) {
     return false;
   }
-  if (tree_.Find(schema, "enum") != kNoJson && !lists("enum")) return false;
-  if (lists("$notEnum")) return false;
+  if (tree_.Find(schema, "enum") != kNoJson && !lists("enum"sv)) return false;
+  if (lists("$notEnum"sv)) return false;
   return AllowsByType(schema, value, 0);
 }
 
