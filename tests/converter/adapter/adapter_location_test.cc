@@ -8,6 +8,7 @@
 #include "converter/merge/kinds/adapter_kinds.h"
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/converter/merge/adapter_rewriter.h"
+#include "tests/support/mentions.h"
 
 namespace graft::converter {
 namespace {
@@ -37,11 +38,6 @@ struct Bench {
     return ReadAll(**merged, name);
   }
 };
-
-void CheckMentions(const std::string& fault, std::string_view part) {
-  INFO(fault);
-  CHECK(fault.find(part) != std::string::npos);
-}
 
 TEST_SUITE("converter/adapter_location") {
   TEST_CASE("an adapter may be named by its folder, its weights or the folder around it") {

@@ -6,6 +6,7 @@
 
 #include "converter/base/input_file.h"
 #include "tests/converter/merge/adapter_maker.h"
+#include "tests/support/mentions.h"
 
 namespace graft::converter {
 namespace {
@@ -31,11 +32,6 @@ struct Cache {
     return resolved.ok() ? resolved->string() : std::string(resolved.status().message());
   }
 };
-
-void CheckMentions(const std::string& text, std::string_view part) {
-  INFO(text);
-  CHECK(text.find(part) != std::string::npos);
-}
 
 TEST_SUITE("converter/hub_cache") {
   TEST_CASE("a repository's folder and its name on the hub mean the snapshot of refs/main") {

@@ -7,16 +7,12 @@
 
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/reference/lora_reference.h"
+#include "tests/support/mentions.h"
 
 namespace graft::converter {
 namespace {
 
 using Metadata = std::vector<std::pair<std::string, std::string>>;
-
-void CheckMentions(const std::string& text, std::string_view part) {
-  INFO(text);
-  CHECK(text.find(part) != std::string::npos);
-}
 
 struct Bench {
   TemporaryFolder folder;

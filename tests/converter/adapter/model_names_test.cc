@@ -6,6 +6,7 @@
 #include "converter/adapter/names/model_part.h"
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/reference/lora_reference.h"
+#include "tests/support/mentions.h"
 
 namespace graft::converter {
 namespace {
@@ -52,11 +53,6 @@ void CheckLandsOn(const std::vector<std::string>& modules, const std::string& ad
     INFO(module);
     CHECK(ReadAll(**merged, module + ".weight") == (module == expected ? changed : weight.values));
   }
-}
-
-void CheckMentions(const std::string& text, std::string_view part) {
-  INFO(text);
-  CHECK(text.find(part) != std::string::npos);
 }
 
 // Checkpoints of wrapper models: as older releases saved them, and as newer ones do.

@@ -6,6 +6,7 @@
 #include "converter/checkpoint/checkpoint.h"
 #include "converter/json/json.h"
 #include "converter/merge/kinds/adapter_kinds.h"
+#include "tests/support/mentions.h"
 #include "tests/support/small_files.h"
 
 namespace graft::converter {
@@ -20,11 +21,6 @@ constexpr const char* kPointer =
 std::string FaultOf(const std::filesystem::path& path) {
   const auto checkpoint = Checkpoint::Open(path);
   return checkpoint.ok() ? "" : std::string(checkpoint.status().message());
-}
-
-void CheckMentions(const std::string& text, std::string_view part) {
-  INFO(text);
-  CHECK(text.find(part) != std::string::npos);
 }
 
 TEST_SUITE("converter/foreign_file") {

@@ -8,6 +8,7 @@
 
 #include "converter/gguf/gguf_model.h"
 #include "tests/support/gguf_maker.h"
+#include "tests/support/mentions.h"
 #include "tests/support/small_files.h"
 
 namespace graft::converter {
@@ -42,11 +43,6 @@ std::string ConfigOf(const Lists& lists) {
   const auto model = OpenGgufModel(folder / "m.gguf");
   return model.ok() ? ReadBytes(model->folder / "config.json")
                     : std::string(model.status().message());
-}
-
-void CheckMentions(const std::string& text, std::string_view part) {
-  INFO(text);
-  CHECK(text.find(part) != std::string::npos);
 }
 
 TEST_SUITE("converter/gguf_gemma_settings") {

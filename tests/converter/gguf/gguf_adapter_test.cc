@@ -6,6 +6,7 @@
 
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/support/gguf_maker.h"
+#include "tests/support/mentions.h"
 
 namespace graft::converter {
 namespace {
@@ -47,11 +48,6 @@ std::string FaultOf(const GgufMaker& maker, const fs::path& base = TestData("ggu
   const TemporaryFolder folder;
   WriteText(folder / "lora.gguf", maker.Bytes());
   return MergeFault(base, folder / "lora.gguf");
-}
-
-void CheckMentions(const std::string& text, std::string_view part) {
-  INFO(text);
-  CHECK(text.find(part) != std::string::npos);
 }
 
 TEST_SUITE("converter/gguf_adapter") {

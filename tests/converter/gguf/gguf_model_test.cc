@@ -15,6 +15,7 @@
 #include "converter/merge/merge_checkpoint.h"
 #include "tests/converter/merge/adapter_maker.h"
 #include "tests/support/gguf_maker.h"
+#include "tests/support/mentions.h"
 
 namespace graft::converter {
 namespace {
@@ -79,11 +80,6 @@ std::string ConfigOf(const std::function<void(GgufMaker*)>& add,
   const auto model = OpenGgufModel(folder / "m.gguf");
   return model.ok() ? ReadBytes(model->folder / "config.json")
                     : std::string(model.status().message());
-}
-
-void CheckMentions(const std::string& text, std::string_view part) {
-  INFO(text);
-  CHECK(text.find(part) != std::string::npos);
 }
 
 TEST_SUITE("converter/gguf_model") {
