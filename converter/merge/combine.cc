@@ -2,6 +2,7 @@
 // Sums and elections element by element, and selection by radix over the bits of a magnitude.
 #include "converter/merge/combine.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <vector>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/embedded_linux/generate_requests.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
 #include <utility>

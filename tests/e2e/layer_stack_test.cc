@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Converted stacks of layers answer as PyTorch, and as PEFT with an adapter attached.
+#include <algorithm>
 #include <string>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Families of tests/data/decoders that keep states: going back to any place, saving and restoring,
 // cancelling and trimming leave their logits as they are.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>

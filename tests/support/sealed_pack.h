@@ -3,6 +3,7 @@
 // stand by itself.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/checkpoint/quantized/packed_tensor.h"
 
+#include <algorithm>
+
 namespace graft::converter {
 namespace {
 

@@ -2,6 +2,7 @@
 // Rounding by what errors do to outputs: never worse than plain rounding, by the outputs themselves.
 #include "converter/calibrate/round_rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>

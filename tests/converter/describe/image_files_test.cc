@@ -2,6 +2,7 @@
 // preprocessor_config.json: what is read of it, what is usual without it, and what is refused.
 #include "converter/describe/image_files.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -3,6 +3,8 @@
 // within limits.
 #include "converter/formats/pickle.h"
 
+#include <limits>
+
 #include <doctest/doctest.h>
 
 #include "tests/converter/formats/torch_bytes.h"

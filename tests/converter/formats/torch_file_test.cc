@@ -2,9 +2,11 @@
 // torch.save's files: PyTorch's own read as PyTorch reads them, others refused, nothing ever run.
 #include "converter/formats/torch_file.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <random>
+#include <tuple>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every stored adapter merges to what PEFT merged it to, within the error PEFT's float32 arithmetic
 // may have, and nothing else changes.
+#include <algorithm>
 #include <cmath>
 #include <set>
 

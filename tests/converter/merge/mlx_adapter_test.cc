@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adapters of mlx-lm: the same bytes as the same adapter in PEFT's files, float64 references where
 // PEFT has no such form, and what is refused.
+#include <algorithm>
 #include <cmath>
 
 #include <doctest/doctest.h>

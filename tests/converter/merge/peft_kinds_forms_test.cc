@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forms and settings of PEFT's further kinds that the stored adapters do not have, against their
 // formulas written out in full; and what is refused.
+#include <algorithm>
 #include <cmath>
 
 #include <doctest/doctest.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adapters of PEFT's further kinds merge to what PEFT merges them to, and nothing else changes.
+#include <algorithm>
 #include <cmath>
 #include <set>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementary functions, decompositions and activations that updates are made of.
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 

@@ -2,6 +2,7 @@
 // Encoders against plain loops, and against what the format and XNNPACK ask of scales and codes.
 #include "converter/quantize/encode.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>

@@ -2,6 +2,7 @@
 // Numbers that were codes once keep them, and numbers that were not are none the wiser.
 #include "converter/quantize/grid.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>

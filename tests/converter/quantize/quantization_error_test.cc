@@ -2,6 +2,7 @@
 // Quantization error and retained delta against plain sums.
 #include "converter/quantize/quantization_error.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>

@@ -2,6 +2,7 @@
 // WAV files of each kind become the same samples, other rates the same sound, damaged ones a message.
 #include "platforms/embedded_linux/sound/wav_file.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numbers>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Numbers that are not ordinary on their way into an int8 cache: zeros, subnormals, infinities,
 // NaN.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every op, alone in a graph, against its reference: at one row and at many, with sizes that fit no
 // vector evenly.
+#include <algorithm>
 #include <cmath>
 #include <string>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans of graphs with very many ops: made in time that grows with the ops, not with their square.
+#include <algorithm>
 #include <cstdint>
 #include <ctime>
 #include <string>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sessions of a small Llama: right logits, however the tokens are fed, and what a session refuses.
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>

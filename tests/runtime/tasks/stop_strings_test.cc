@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/tasks/stop_strings.h"
 
+#include <algorithm>
 #include <random>
 
 #include <doctest/doctest.h>

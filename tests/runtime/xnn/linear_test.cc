@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear ops of every weight format, against f64 sums; quantized ones against exact integer sums of
 // the same codes.
+#include <algorithm>
 #include <cmath>
 
 #include <doctest/doctest.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gemma 3n's text model.
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <string>

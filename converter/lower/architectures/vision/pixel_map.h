@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/json/json.h"
 #include "converter/lower/module.h"
 
 namespace graft::converter {

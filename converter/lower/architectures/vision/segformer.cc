@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SegFormer: attention to a smaller image, convolutions in the MLP, and a map of scores.
 // Source   Xie et al. 2021.
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // FourierFT: a few numbers of the spectrum of a weight's change were trained.
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <string_view>

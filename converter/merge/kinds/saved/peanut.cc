@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // PEANuT: a small network turns a weight into its own change.
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
