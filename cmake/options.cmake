@@ -7,6 +7,7 @@ option(GRAFT_BUILD_FUZZ "Build the fuzz targets (clang)" OFF)
 option(GRAFT_WERROR "Treat warnings as errors" OFF)   # ON in ./run and CI; off for others, whose compiler may know newer warnings
 option(GRAFT_CCACHE "Compile through ccache where it is installed" ON)
 set(GRAFT_UNITY "" CACHE STRING "Top folders whose files are compiled some at a time; in others every file proves that it includes what it uses")
+set(GRAFT_UNITY_APART "" CACHE STRING "Folders whose files are compiled alone where GRAFT_UNITY has their top folder")
 option(GRAFT_FETCH_DEPENDENCIES "Fetch missing dependencies from their upstream repositories, at the pinned commits" OFF)
 option(GRAFT_BUILD_PACKAGE "Build libgraft.a and libgraft.so, and what installs them" OFF)
 set(GRAFT_LEAVE_OUT_OPS "" CACHE STRING "Groups of ops that no model of yours has, for a smaller library: images, states")

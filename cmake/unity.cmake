@@ -1,4 +1,5 @@
-# GRAFT_UNITY: the targets of these top folders are compiled some files at a time; unity_groups.py chooses which.
+# GRAFT_UNITY: the targets of these top folders are compiled some files at a time; unity_groups.py chooses which. GRAFT_UNITY_APART: what lies in
+# these folders is compiled alone for all that.
 # Files with options of their own share one with those that have the same; one with macros of its own is compiled alone, as ever.
 if(NOT GRAFT_UNITY)
   return()
@@ -40,6 +41,12 @@ foreach(target ${targets})
     get_source_file_property(options ${source} TARGET_DIRECTORY ${target} COMPILE_OPTIONS)
     get_source_file_property(definitions ${source} TARGET_DIRECTORY ${target} COMPILE_DEFINITIONS)
     get_source_file_property(alone ${source} TARGET_DIRECTORY ${target} SKIP_UNITY_BUILD_INCLUSION)
+    foreach(apart ${GRAFT_UNITY_APART})
+      string(FIND "${source}" "${PROJECT_SOURCE_DIR}/${apart}/" at)
+      if(at EQUAL 0)
+        set(alone TRUE)
+      endif()
+    endforeach()
     if(NOT definitions AND NOT alone)
       if(NOT options)
         set(options "")

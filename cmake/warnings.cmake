@@ -46,3 +46,9 @@ function(graft_small_sources target)
     set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-Os>)
   endif()
 endfunction()
+# graft_plain_sources(target sources...): adds sources of this folder that run once for a file, not once for a weight. They take two thirds of the
+# time to compile that they would at -O3.
+function(graft_plain_sources target)
+  target_sources(${target} PRIVATE ${ARGN})
+  set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O1>)
+endfunction()
