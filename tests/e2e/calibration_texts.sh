@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Texts of one's own for calibration: files of either kind give the ids that the tokenizer and the chat template make of them, the
 # same bytes each time; what cannot be used is refused by file and line.
-#   calibration_texts.sh GRAFT_CONVERT DATA [EMULATOR...]
+#   calibration_texts.sh GRAFT_CONVERT DATA all|readers [EMULATOR...]
+# readers: what reads the files only, where calibrating takes long.
 set -uo pipefail
-convert=$1 data=$2
-shift 2
+convert=$1 data=$2 extent=$3
+shift 3
 graft_convert=("$@" "$convert")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -36,40 +37,50 @@ chmod -R u+w "$work/base"
 template='{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if tools %}{{ tools | length }} tools\n{% endif %}{% if add_generation_prompt %}[assistant] {% endif %}'
 printf '{"messages": [{"role": "user", "content": "Who is there?"}]}\n' >"$work/chat.jsonl"
 refused 'a chat for a model without a template' "$work/chat.jsonl" 'chat.jsonl, line 1' 'no chat template'
-weights self self
+[[ $extent == readers ]] || weights self self
 printf '%b' "$template" >"$work/base/chat_template.jinja"
 
-# A text is the same in either kind of file; lines of the file are cut where they are in the text.
-text='The man went down to the river, and there he saw that the boat was gone. Nobody answered him.'
-printf '%s' "$text" >"$work/plain.txt"
-printf '\n{"text": "%s"}\n\n' "$text" >"$work/text.jsonl"
-weights "$work/plain.txt" plain
-weights "$work/text.jsonl" text --threads 2
-same plain text
-differ plain self
+calibrates() {
+  # A text is the same in either kind of file; lines of the file are cut where they are in the text.
+  text='The man went down to the river, and there he saw that the boat was gone. Nobody answered him.'
+  printf '%s' "$text" >"$work/plain.txt"
+  printf '\n{"text": "%s"}\n\n' "$text" >"$work/text.jsonl"
+  weights "$work/plain.txt" plain
+  weights "$work/text.jsonl" text --threads 2
+  same plain text
+  differ plain self
 
-# Conversations are what the template makes of them.
-printf '{"messages": [{"role": "user", "content": "Who is there?"}, {"role": "assistant", "content": "It was the wind and nothing more."}]}\r\n' >"$work/chat.jsonl"
-printf '{"text": "[user] Who is there?\\n[assistant] It was the wind and nothing more.\\n"}' >"$work/rendered.jsonl"
-printf '{"prompt": "Who is there?", "completion": "It was the wind and nothing more."}\n' >"$work/pair.jsonl"
-printf '{"prompt": [{"role": "user", "content": "Who is there?"}], "completion": [{"role": "assistant", "content": "It was the wind and nothing more."}]}\n' >"$work/lists.jsonl"
-printf '{"messages": [{"role": "user", "content": "Who is there?"}], "tools": [{"type": "function", "function": {"name": "f"}}]}' >"$work/tools.jsonl"
-printf '{"text": "[user] Who is there?\\n1 tools\\n"}' >"$work/rendered_tools.jsonl"
-for name in chat rendered pair lists tools rendered_tools; do weights "$work/$name.jsonl" $name; done
-same chat rendered
-same chat pair
-same chat lists
-same tools rendered_tools
-differ chat tools
-# Where there is a template, the model writes conversations itself.
-weights self self_chat
-differ self self_chat
+  # Conversations are what the template makes of them.
+  printf '{"messages": [{"role": "user", "content": "Who is there?"}, {"role": "assistant", "content": "It was the wind and nothing more."}]}\r\n' >"$work/chat.jsonl"
+  printf '{"text": "[user] Who is there?\\n[assistant] It was the wind and nothing more.\\n"}' >"$work/rendered.jsonl"
+  printf '{"prompt": "Who is there?", "completion": "It was the wind and nothing more."}\n' >"$work/pair.jsonl"
+  printf '{"prompt": [{"role": "user", "content": "Who is there?"}], "completion": [{"role": "assistant", "content": "It was the wind and nothing more."}]}\n' >"$work/lists.jsonl"
+  printf '{"messages": [{"role": "user", "content": "Who is there?"}], "tools": [{"type": "function", "function": {"name": "f"}}]}' >"$work/tools.jsonl"
+  printf '{"text": "[user] Who is there?\\n1 tools\\n"}' >"$work/rendered_tools.jsonl"
+  for name in chat rendered pair lists tools rendered_tools; do weights "$work/$name.jsonl" $name; done
+  same chat rendered
+  same chat pair
+  same chat lists
+  same tools rendered_tools
+  differ chat tools
+  # Where there is a template, the model writes conversations itself.
+  weights self self_chat
+  differ self self_chat
 
-# Characters of several bytes are not cut where a large file is.
-for ((i = 0; i < 400; ++i)); do printf 'Übermäßig schöne Grüße – %d. ' $i; done >"$work/large.txt"
-weights "$work/large.txt" large
-weights "$work/large.txt" large_again --threads 2
-same large large_again
+  # Characters of several bytes are not cut where a large file is.
+  for ((i = 0; i < 400; ++i)); do printf 'Übermäßig schöne Grüße – %d. ' $i; done >"$work/large.txt"
+  weights "$work/large.txt" large
+  weights "$work/large.txt" large_again --threads 2
+  same large large_again
+
+  # Twice the same bytes, weights mixed.
+  for i in 1 2; do
+    "${graft_convert[@]}" convert -q --no-probe --base "$work/base" --bits 5.5 --calibrate "$work/chat.jsonl" --threads $i -o "$work/$i.graft" || fail "--bits with texts"
+  done
+  cmp "$work/1.graft" "$work/2.graft" || fail "--bits with texts: other bytes with another number of threads"
+  "${graft_convert[@]}" inspect "$work/1.graft" | grep -q 'bits a weight.*5\.25: 0\..*of chat.jsonl' || fail "inspect does not show the bits and their curve"
+}
+[[ $extent == readers ]] || calibrates
 
 printf '{"text": "fine"}\n{"text": 3}\n' >"$work/bad.jsonl"
 refused 'a text that is none' "$work/bad.jsonl" 'bad.jsonl, line 2' '"messages"'
@@ -87,11 +98,5 @@ printf 'a\0b' >"$work/zero.txt"
 refused 'bytes that are no text' "$work/zero.txt" zero.txt 'no text'
 refused 'a file that is not there' "$work/none.txt" none.txt
 
-# Twice the same bytes, weights mixed.
-for i in 1 2; do
-  "${graft_convert[@]}" convert -q --no-probe --base "$work/base" --bits 5.5 --calibrate "$work/chat.jsonl" --threads $i -o "$work/$i.graft" || fail "--bits with texts"
-done
-cmp "$work/1.graft" "$work/2.graft" || fail "--bits with texts: other bytes with another number of threads"
-"${graft_convert[@]}" inspect "$work/1.graft" | grep -q 'bits a weight.*5\.25: 0\..*of chat.jsonl' || fail "inspect does not show the bits and their curve"
 ((failures == 0)) && echo "texts of one's own: as they should be"
 exit $((failures > 0))
