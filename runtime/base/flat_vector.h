@@ -87,6 +87,7 @@ class FlatVector : public FlatStorage {
     if constexpr (std::is_same_v<T, uint32_t>) {
       PushNumber(value);
     } else {
+      // NOLINTNEXTLINE(bugprone-sizeof-expression): also of pointers
       if (size_ == capacity_) Grow(1, sizeof(T));
       data()[size_++] = value;
     }

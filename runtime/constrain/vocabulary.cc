@@ -63,9 +63,9 @@ TokenTree MakeTree(const Vocabulary& vocabulary, std::span<const uint32_t> ids) 
 
 }  // namespace
 
-Vocabulary::Vocabulary(std::vector<std::string> texts, uint32_t size) : size_(size) {
+Vocabulary::Vocabulary(const std::vector<std::string>& texts, uint32_t size) : size_(size) {
   offsets_.push_back(0);
-  for (std::string& text : texts) {
+  for (const std::string& text : texts) {
     bytes_ += text;
     offsets_.push_back(static_cast<uint32_t>(bytes_.size()));
   }

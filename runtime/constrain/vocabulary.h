@@ -39,7 +39,7 @@ class Vocabulary {
 
   /// texts: the bytes of each token; those of tokens that constrained text never has are empty.
   /// Requires fewer than 2^24 tokens.
-  Vocabulary(std::vector<std::string> texts, uint32_t size);
+  Vocabulary(const std::vector<std::string>& texts, uint32_t size);
 
   uint32_t size() const { return size_; }  ///< ids are below this
   size_t mask_words() const { return (size_ + 63) / 64; }

@@ -64,7 +64,7 @@ Status PackedPart::MakeRoom(ContentCheck check, SlotLender* lender) {
 Status PackedPart::PackIntoMemory(const schema::VerifiedModel& model, const DataSource& source,
                                   unsigned threads, ContentCheck check, SlotLender* lender) {
   GRAFT_RETURN_IF_ERROR(MakeRoom(check, lender));
-  const Status status = PackSlices(model, source, layout_, threads, check, slots_, patches_);
+  Status status = PackSlices(model, source, layout_, threads, check, slots_, patches_);
   patches_ = {};
   return status;
 }

@@ -68,7 +68,7 @@ Result<std::shared_ptr<const Vocabulary>> TextModel::TokenTexts(bool with_marks)
     GRAFT_ASSIGN_OR_RETURN(texts[id], tokenizer_->decoder().InnerText(id));
     if (is_special && !IsReplyMark(texts[id])) texts[id].clear();
   }
-  vocabulary = std::make_shared<const Vocabulary>(std::move(texts), model_->vocabulary());
+  vocabulary = std::make_shared<const Vocabulary>(texts, model_->vocabulary());
   return vocabulary;
 }
 
