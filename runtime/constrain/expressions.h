@@ -73,7 +73,7 @@ class ExpressionPool {
   Expression Literal(std::string_view text);
   template <size_t N>
   [[gnu::always_inline]] Expression Literal(const char (&text)[N]) {
-    return Literal(std::string_view(text, N - 1));
+    return Literal(std::string_view(text, __builtin_strlen(text)));
   }
   Expression Concat(Expression first, Expression second);
   Expression Concat(std::span<const Expression> parts);

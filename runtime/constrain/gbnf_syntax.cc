@@ -77,7 +77,7 @@ class Parser {
 
   template <size_t N>
   [[gnu::always_inline]] bool Take(const char (&what)[N]) {
-    return Take(std::string_view(what, N - 1));
+    return Take(std::string_view(what, __builtin_strlen(what)));
   }
 
   std::string_view ReadName() {

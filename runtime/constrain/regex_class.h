@@ -24,7 +24,7 @@ class RegexReader {
   bool Take(std::string_view what);
   template <size_t N>
   [[gnu::always_inline]] bool Take(const char (&what)[N]) {
-    return Take(std::string_view(what, N - 1));
+    return Take(std::string_view(what, __builtin_strlen(what)));
   }
   /// Passes "{2}", "{2,}" or "{2,5}"; false if no count stands here.
   Result<bool> TakeCounts(uint32_t* min, uint32_t* max);

@@ -86,7 +86,7 @@ class ToolCompiler {
   Expression Text(std::string_view text) { return pool_.Literal(text); }
   template <size_t N>
   [[gnu::always_inline]] Expression Text(const char (&text)[N]) {
-    return Text(std::string_view(text, N - 1));
+    return Text(std::string_view(text, __builtin_strlen(text)));
   }
 
   /// The text of a pattern of FormText.

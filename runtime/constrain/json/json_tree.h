@@ -50,7 +50,7 @@ class JsonTree {
   /// Where the key's length is known nothing has to count it: at -Os that is a call.
   template <size_t N>
   [[gnu::always_inline]] JsonId Find(JsonId id, const char (&key)[N]) const {
-    return Find(id, std::string_view(key, N - 1));
+    return Find(id, std::string_view(key, __builtin_strlen(key)));
   }
   /// The value at a JSON pointer such as "/$defs/node"; kNoJson if there is none.
   JsonId At(std::string_view pointer) const;
@@ -66,7 +66,7 @@ class JsonTree {
   void AddMember(JsonId object, std::string_view key, JsonId value);
   template <size_t N>
   [[gnu::always_inline]] void AddMember(JsonId object, const char (&key)[N], JsonId value) {
-    return AddMember(object, std::string_view(key, N - 1), value);
+    return AddMember(object, std::string_view(key, __builtin_strlen(key)), value);
   }
   void AddItem(JsonId array, JsonId value);
   size_t size() const { return nodes_.size(); }

@@ -119,13 +119,13 @@ class SchemaCompiler {
   Status Unsupported(JsonId schema, std::string_view keyword) const;
   template <size_t N>
   [[gnu::always_inline]] Status Unsupported(JsonId schema, const char (&keyword)[N]) const {
-    return Unsupported(schema, std::string_view(keyword, N - 1));
+    return Unsupported(schema, std::string_view(keyword, __builtin_strlen(keyword)));
   }
   Status Invalid(JsonId schema, std::string_view keyword, const char* what) const;
   template <size_t N>
   [[gnu::always_inline]] Status Invalid(JsonId schema, const char (&keyword)[N],
                                         const char* what) const {
-    return Invalid(schema, std::string_view(keyword, N - 1), what);
+    return Invalid(schema, std::string_view(keyword, __builtin_strlen(keyword)), what);
   }
   Result<Limits> ReadLimits(const Conjunction& flat, std::string_view min, std::string_view max);
 
@@ -140,7 +140,7 @@ class SchemaCompiler {
   JsonId Wrap(std::string_view keyword, JsonId value, JsonId near);
   template <size_t N>
   [[gnu::always_inline]] JsonId Wrap(const char (&keyword)[N], JsonId value, JsonId near) {
-    return Wrap(std::string_view(keyword, N - 1), value, near);
+    return Wrap(std::string_view(keyword, __builtin_strlen(keyword)), value, near);
   }
 
   // schema_negation.cc

@@ -41,6 +41,16 @@ TEST_SUITE("text/constrain/json_schema") {
          {"2147483647", "-2147483648"},
          {"2147483648", "-2147483649", "9999999999"}},
         {R"({"not": {"type": "string"}})", {"1", "[]"}, {"\"a\""}},
+        {R"({"not": {"type": "string", "minLength": 2}})", {"\"a\"", "1"}, {"\"ab\""}},
+        {R"({"not": {"type": "string", "maxLength": 2}})", {"\"abc\"", "1"}, {"\"ab\""}},
+        {R"({"not": {"type": "array", "minItems": 2}})", {"[1]", "1"}, {"[1,2]"}},
+        {R"({"not": {"type": "array", "maxItems": 1}})", {"[1,2]", "1"}, {"[1]", "[]"}},
+        {R"({"not": {"type": "object", "minProperties": 1}})", {"{}", "1"}, {"{\"a\":1}"}},
+        {R"({"not": {"type": "object", "maxProperties": 0}})", {"{\"a\":1}", "1"}, {"{}"}},
+        {R"({"not": {"type": "number", "minimum": 5}})", {"4", "[]"}, {"5", "6"}},
+        {R"({"not": {"type": "number", "maximum": 5}})", {"6", "[]"}, {"5", "4"}},
+        {R"({"not": {"type": "number", "exclusiveMinimum": 5}})", {"5", "[]"}, {"6"}},
+        {R"({"not": {"type": "number", "exclusiveMaximum": 5}})", {"5", "[]"}, {"4"}},
         {R"({"type": "integer", "not": {"enum": [3, 4]}})", {"2", "5", "34"}, {"3", "4"}},
     };
     for (const TextCase& texts : cases) CheckSchema(texts);
