@@ -10,6 +10,7 @@
 #include "schema/status.h"
 
 namespace CLI {
+class Validator;
 class App;
 }  // namespace CLI
 
@@ -117,6 +118,8 @@ int RunInspect(const InspectOptions& options);
 int RunVerify(const VerifyOptions& options);
 /// Those of how weights are stored.
 void AddFormats(CLI::App* command, ConvertOptions* options);
+/// A number from `least` to `most`, and none that is no number, which CLI::Range takes.
+CLI::Validator Between(double least, double most);
 CLI::App* AddVerify(CLI::App& app, VerifyOptions* options);
 CLI::App* AddKeygen(CLI::App& app, KeygenOptions* options);
 CLI::App* AddSign(CLI::App& app, SignOptions* options);

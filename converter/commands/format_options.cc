@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How weights are stored: the options of `convert` for that.
 #include <cstdint>
+#include <cstdio>
+#include <string>
 
 #include <CLI/CLI.hpp>
 
@@ -33,6 +35,19 @@ CLI::Option* AddCalibration(CLI::App* command, ConvertOptions* options) {
 
 }  // namespace
 
+CLI::Validator Between(double least, double most) {
+  return {[least, most](std::string& text) -> std::string {
+            double number = 0;
+            if (CLI::detail::lexical_cast(text, number) && number >= least && number <= most) {
+              return "";
+            }
+            char refusal[80];
+            std::snprintf(refusal, sizeof refusal, "Value is no number from %g to %g", least, most);
+            return refusal;
+          },
+          "NUMBER"};
+}
+
 void AddFormats(CLI::App* command, ConvertOptions* options) {
   CLI::Option* quant =
       command->add_option("--quant", options->quant, "How weight matrices are stored")
@@ -57,7 +72,7 @@ void AddFormats(CLI::App* command, ConvertOptions* options) {
               "--bits", options->bits,
               "Bits of a weight on average, scales included: each matrix gets int8 or int4 "
               "by what rounding it costs, which is measured")
-          ->check(CLI::Range(4.5, 8.5))
+          ->check(Between(4.5, 8.5))
           ->excludes(quant)
           ->excludes(block_size)
           ->type_name("B");
@@ -80,6 +95,7 @@ void AddFormats(CLI::App* command, ConvertOptions* options) {
       ->excludes(quant)
       ->excludes(block_size)
       ->excludes(head)
+      ->excludes(bits)
       ->excludes(calibrate)
       ->excludes(like);
 }

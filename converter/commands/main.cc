@@ -87,7 +87,7 @@ void AddAdapters(CLI::App* command, AdapterOptions* options, bool required) {
   command
       ->add_option("--density", options->density,
                    "The part of each change that magnitude_prune and ties keep")
-      ->check(CLI::Range(1e-6, 1.0))
+      ->check(Between(1e-6, 1.0))
       ->type_name("PART");
   command->add_flag("--nf4-base", options->nf4_base,
                     "Round the base to NF4 first, as QLoRA's training saw it");

@@ -115,6 +115,13 @@ expect_error "adapter without its weights" "$work/config" adapter_model.safetens
 expect_error "ties without a density" --density -- \
   "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$data/tales/holmes" --combine ties -o "$out"
 
+for option in --bits --density; do
+  expect_error "$option that is no number" "$option" "no number from" -- \
+    "${graft_convert[@]}" convert --base "$data/tales/base" --adapter "$data/tales/holmes" --combine ties "$option" nan -o "$out"
+done
+expect_error "bits of a file that a pack is for" --bits --pack-for -- \
+  "${graft_convert[@]}" convert --base "$data/tales/base" --bits 5 --pack-for "$work/base.graft" -o "$out"
+
 copy_adapter stray
 sed -i 's/layers\.3\.self_attn\.q_proj/layers.3.self_attn.z_proj/g' "$work/stray/adapter_model.safetensors"
 expect_error "adapter key that matches nothing" z_proj -- \

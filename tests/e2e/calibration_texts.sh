@@ -45,9 +45,12 @@ calibrates() {
   text='The man went down to the river, and there he saw that the boat was gone. Nobody answered him.'
   printf '%s' "$text" >"$work/plain.txt"
   printf '\n{"text": "%s"}\n\n' "$text" >"$work/text.jsonl"
+  { head -c 400000 /dev/zero | tr '\0' '\n'; cat "$work/text.jsonl"; } >"$work/late.jsonl"   # further on than one read
+  weights "$work/late.jsonl" late
   weights "$work/plain.txt" plain
   weights "$work/text.jsonl" text --threads 2
   same plain text
+  same plain late
   differ plain self
 
   # Conversations are what the template makes of them.
@@ -92,6 +95,8 @@ printf '{"messages": [3]}\n' >"$work/bad.jsonl"
 refused 'messages that are none' "$work/bad.jsonl" 'bad.jsonl, line 1'
 { printf '{"text": "'; head -c 1100000 /dev/zero | tr '\0' a; printf '"}\n'; } >"$work/bad.jsonl"
 refused 'a line without end' "$work/bad.jsonl" 'line 1' '1048576 bytes'
+head -c 4000000 /dev/zero | tr '\0' '\n' >"$work/lines.jsonl"
+refused 'a file of empty lines' "$work/lines.jsonl" lines.jsonl 'two tokens'
 : >"$work/empty.txt"
 refused 'an empty file' "$work/empty.txt" empty.txt 'two tokens'
 printf 'a\0b' >"$work/zero.txt"

@@ -68,7 +68,8 @@ class LineReader {
 
   const InputFile& file_;
   uint64_t offset_ = 0;
-  std::string ahead_;
+  std::string ahead_;  // read, and taken up to at_
+  size_t at_ = 0;
   int64_t number_ = 0;
 };
 
@@ -76,6 +77,8 @@ Status LineReader::Read() {
   GRAFT_RETURN_IF_ERROR(CheckCancelled());
   const auto count =
       static_cast<size_t>(std::min<uint64_t>(kReadBytes, file_.size_bytes() - offset_));
+  ahead_.erase(0, at_);  // once a read, not once a line
+  at_ = 0;
   const size_t before = ahead_.size();
   ahead_.resize(before + count);
   GRAFT_RETURN_IF_ERROR(
@@ -85,20 +88,22 @@ Status LineReader::Read() {
 }
 
 Result<bool> LineReader::Next(std::string* line) {
-  size_t searched = 0, end = 0;
+  size_t searched = at_, end = 0;
   while ((end = ahead_.find('\n', searched)) == std::string::npos) {
-    searched = ahead_.size();
-    if (offset_ == file_.size_bytes() || searched > kMaxCalibrationLineBytes) break;
+    const size_t unfinished = ahead_.size() - at_;
+    if (offset_ == file_.size_bytes() || unfinished > kMaxCalibrationLineBytes) break;
     GRAFT_RETURN_IF_ERROR(Read());
+    searched = unfinished;
   }
-  if (ahead_.empty()) return false;
+  if (at_ == ahead_.size()) return false;
   ++number_;
-  if (std::min(end, ahead_.size()) > kMaxCalibrationLineBytes) {
+  const size_t line_end = std::min(end, ahead_.size());
+  if (line_end - at_ > kMaxCalibrationLineBytes) {
     return Error(StatusCode::kInvalidArgument, "%s: line %lld is longer than %zu bytes",
                  file_.path().c_str(), static_cast<long long>(number_), kMaxCalibrationLineBytes);
   }
-  line->assign(ahead_, 0, end);
-  ahead_.erase(0, end == std::string::npos ? end : end + 1);
+  line->assign(ahead_, at_, line_end - at_);
+  at_ = std::min(line_end + 1, ahead_.size());
   if (line->ends_with('\r')) line->pop_back();
   return true;
 }
