@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A vector of channels at a time, along a row of places: a tap is read once for several places, and
-// an image's rows stay near from one vector of channels to the next.
+// Some places of a row at a time, all their channels one vector after the other: a tap is read once for
+// these places, and what lies under them is read in the order in which it lies in memory.
 #include "runtime/kernels/depthwise.h"
 
 #include <algorithm>
@@ -66,37 +66,47 @@ void Visible(ptrdiff_t first, size_t kernel, size_t dilation, size_t size, size_
   *begin = std::min(*begin, *end);
 }
 
+// kPlaces places from `at` on, of all channels.
+template <size_t kPlaces>
+HWY_INLINE void AccumulateChannels(const DepthwiseShape& s, const float* image, ptrdiff_t at,
+                                   const Taps& taps, float* out) {
+  const size_t lanes = hn::Lanes(Floats());
+  for (size_t channel = 0; channel < s.window.channels; channel += lanes) {
+    Accumulate<kPlaces>(s, image, at, taps, channel, std::min(lanes, s.window.channels - channel),
+                        out + channel);
+  }
+}
+
 void DepthwiseRowImpl(const DepthwiseShape& s, const float* image, size_t row, float* out) {
-  constexpr size_t kTogether = HWY_ARCH_X86_32 || HWY_ARCH_ARM_V7 ? 4 : 8;
-  const Floats d;
+  constexpr size_t kMost = HWY_ARCH_X86_32 || HWY_ARCH_ARM_V7 ? 4 : 8;
+  constexpr size_t kSome = 4;  // of a row that is shorter, or its end
   const ImageWindow& w = s.window;
   const auto top =
       static_cast<ptrdiff_t>(row * w.stride_height) - static_cast<ptrdiff_t>(w.pad_height);
   const auto width = static_cast<ptrdiff_t>(w.width);
+  const auto reach = static_cast<ptrdiff_t>((w.kernel_width - 1) * w.dilation_width);
   Taps taps{};
   Visible(top, w.kernel_height, w.dilation_height, w.height, &taps.row_begin, &taps.row_end);
-  for (size_t channel = 0; channel < w.channels; channel += hn::Lanes(d)) {
-    const size_t count = std::min(hn::Lanes(d), w.channels - channel);
-    for (size_t place = 0; place < w.out_width;) {
-      const auto left_of = [&](size_t of) {
-        return static_cast<ptrdiff_t>(of * w.stride_width) - static_cast<ptrdiff_t>(w.pad_width);
-      };
-      const ptrdiff_t left = left_of(place);
-      Visible(left, w.kernel_width, w.dilation_width, w.width, &taps.column_begin,
-              &taps.column_end);
-      float* to = out + place * w.channels + channel;
-      const ptrdiff_t at = top * width + left;
-      const size_t last = place + kTogether - 1;
-      const bool whole =
-          last < w.out_width && left >= 0 &&
-          left_of(last) + static_cast<ptrdiff_t>((w.kernel_width - 1) * w.dilation_width) < width;
-      if (whole) {
-        Accumulate<kTogether>(s, image, at, taps, channel, count, to);
-        place += kTogether;
-      } else {
-        Accumulate<1>(s, image, at, taps, channel, count, to);
-        ++place;
-      }
+  for (size_t place = 0; place < w.out_width;) {
+    const auto left =
+        static_cast<ptrdiff_t>(place * w.stride_width) - static_cast<ptrdiff_t>(w.pad_width);
+    Visible(left, w.kernel_width, w.dilation_width, w.width, &taps.column_begin, &taps.column_end);
+    // Whether the window lies in the image at `count` places.
+    const auto are_whole = [&](size_t count) {
+      const auto last = left + static_cast<ptrdiff_t>((count - 1) * w.stride_width);
+      return place + count <= w.out_width && left >= 0 && last + reach < width;
+    };
+    float* to = out + place * w.channels;
+    const ptrdiff_t at = top * width + left;
+    if (are_whole(kMost)) {
+      AccumulateChannels<kMost>(s, image, at, taps, to);
+      place += kMost;
+    } else if (are_whole(kSome)) {
+      AccumulateChannels<kSome>(s, image, at, taps, to);
+      place += kSome;
+    } else {
+      AccumulateChannels<1>(s, image, at, taps, to);
+      ++place;
     }
   }
 }

@@ -31,6 +31,16 @@ void CopyPatch(const ImageWindow& w, const float* image, size_t place, float* ou
   const size_t pixels = w.height * w.width;
   const size_t channel_step = w.is_planar ? pixels : 1;
   const size_t pixel_step = w.is_planar ? 1 : w.channels;
+  if (kernel == 1) {  // pixels as they are; those outside are left to what follows
+    const size_t down = place / w.out_width;
+    const size_t row = down * w.stride_height - w.pad_height;
+    const size_t column = (place - down * w.out_width) * w.stride_width - w.pad_width;
+    if (row < w.height && column < w.width) {
+      const float* from = image + (row * w.width + column) * pixel_step;
+      for (size_t c = 0; c < w.channels; ++c) out[c] = from[c * channel_step];
+      return;
+    }
+  }
   ForEachPixel(w, place, [&](size_t i, size_t j, ptrdiff_t pixel) {
     float* to = out + i * w.kernel_width + j;
     if (pixel < 0) {
