@@ -45,6 +45,33 @@ HWY_INLINE void Store(Vector v, float* to, size_t count) {
   }
 }
 
+// A whole vector of columns, from `i` on, in rows one after the other; the last kOlder of them stay in
+// registers, and in the state between calls.
+template <size_t kOlder, bool kGated>
+HWY_INLINE void ConvolveColumns(const ConvolutionShape& shape, const float* in, size_t rows,
+                                size_t i, float* state, float* out) {
+  const Floats d;
+  const size_t width = shape.width;
+  const size_t stride = PaddedColumns(width);
+  const Vector bias = shape.bias == nullptr ? hn::Zero(d) : hn::LoadU(d, shape.bias + i);
+  Vector weight[kOlder + 1], past[kOlder];
+  for (size_t j = 0; j <= kOlder; ++j) weight[j] = hn::LoadU(d, shape.weight + j * width + i);
+  for (size_t j = 0; j < kOlder; ++j) past[j] = hn::LoadU(d, state + j * stride + i);
+  for (size_t row = 0; row < rows; ++row) {
+    const float* const from = in + row * (kGated ? 3 * width : width) + i;
+    Vector u = hn::LoadU(d, from + (kGated ? 2 * width : 0));
+    if constexpr (kGated) u = hn::Mul(u, hn::LoadU(d, from));
+    Vector sum = bias;
+    for (size_t j = 0; j < kOlder; ++j) sum = hn::MulAdd(weight[j], past[j], sum);
+    sum = hn::MulAdd(weight[kOlder], u, sum);
+    if constexpr (kGated) sum = hn::Mul(sum, hn::LoadU(d, from + width));
+    hn::StoreU(sum, d, out + row * width + i);
+    for (size_t j = 0; j + 1 < kOlder; ++j) past[j] = past[j + 1];
+    past[kOlder - 1] = u;
+  }
+  for (size_t j = 0; j < kOlder; ++j) hn::StoreU(past[j], d, state + j * stride + i);
+}
+
 // One row: the newest of `taps` rows is what comes in, the others move up by one.
 HWY_INLINE void ConvolveRow(const ConvolutionShape& shape, const float* in, size_t begin,
                             size_t end, float* state, float* out) {
@@ -69,11 +96,36 @@ HWY_INLINE void ConvolveRow(const ConvolutionShape& shape, const float* in, size
   });
 }
 
+// As many rows at a time as a CPU follows streams of memory.
+template <size_t kOlder, bool kGated>
+void ConvolveWhole(const ConvolutionShape& shape, const float* in, size_t rows, size_t begin,
+                   size_t end, float* state, float* out) {
+  constexpr size_t kRowsAtOnce = 8;
+  const size_t in_width = kGated ? 3 * shape.width : shape.width;
+  for (size_t row = 0; row < rows; row += kRowsAtOnce) {
+    for (size_t i = begin; i < end; i += kLanes) {
+      ConvolveColumns<kOlder, kGated>(shape, in + row * in_width, std::min(kRowsAtOnce, rows - row),
+                                      i, state, out + row * shape.width);
+    }
+  }
+}
+
 void ConvolveImpl(const ConvolutionShape& shape, const float* in, size_t rows, size_t begin,
                   size_t end, float* state, float* out) {
+  const size_t whole = begin + (end - begin) / kLanes * kLanes;
   const size_t in_width = shape.gated ? 3 * shape.width : shape.width;
+  size_t done = whole;
+  // Kernels of 3 (LFM2) and of 4 (the others) keep their rows in registers.
+  if (shape.kernel == 3 && shape.gated) {
+    ConvolveWhole<2, true>(shape, in, rows, begin, whole, state, out);
+  } else if (shape.kernel == 4 && !shape.gated) {
+    ConvolveWhole<3, false>(shape, in, rows, begin, whole, state, out);
+  } else {
+    done = begin;
+  }
+  if (done == end) return;
   for (size_t row = 0; row < rows; ++row)
-    ConvolveRow(shape, in + row * in_width, begin, end, state, out + row * shape.width);
+    ConvolveRow(shape, in + row * in_width, done, end, state, out + row * shape.width);
 }
 
 HWY_INLINE Vector Softplus(Vector x) {
@@ -103,99 +155,6 @@ float DotImpl(const float* a, const float* b, size_t width) {
     sum = hn::MulAdd(Load(a + i, count), Load(b + i, count), sum);
   });
   return hn::ReduceSum(d, sum);
-}
-
-// Blocks of columns that go together, so that a key's number is set for all of them at once; as many
-// as there are registers for.
-constexpr size_t kBlocks = kVectors <= 2 ? 2 : 1;
-
-// What the state of some blocks gives for a key and a query: both at once, so that it is read once.
-template <size_t kCount>
-struct BlockProducts {
-  Vector key[kCount], query[kCount];
-};
-
-// Where vector v of `blocks` blocks has row k of a state.
-HWY_INLINE float* StateAt(float* state, size_t key_dim, size_t k, size_t v) {
-  return state + ((v / kVectors) * key_dim + k) * kStateColumns + v % kVectors * kLanes;
-}
-
-template <size_t kCount>
-HWY_INLINE BlockProducts<kCount> Multiply(float* state, const float* key, const float* query,
-                                          size_t key_dim) {
-  const Floats d;
-  BlockProducts<kCount> even, odd;  // two chains of sums, which do not wait for each other
-  for (size_t v = 0; v < kCount; ++v)
-    even.key[v] = even.query[v] = odd.key[v] = odd.query[v] = hn::Zero(d);
-  const auto step = [&](size_t k, BlockProducts<kCount>& sums) HWY_ATTR {
-    const Vector key_k = hn::Set(d, key[k]);
-    const Vector query_k = hn::Set(d, query[k]);
-    for (size_t v = 0; v < kCount; ++v) {
-      const Vector s = hn::Load(d, StateAt(state, key_dim, k, v));
-      sums.key[v] = hn::MulAdd(s, key_k, sums.key[v]);
-      sums.query[v] = hn::MulAdd(s, query_k, sums.query[v]);
-    }
-  };
-  if constexpr (kCount >= 4) {  // chains enough
-    for (size_t k = 0; k < key_dim; ++k) step(k, even);
-    return even;
-  }
-  size_t k = 0;
-  for (; k + 2 <= key_dim; k += 2) {
-    step(k, even);
-    step(k + 1, odd);
-  }
-  if (k < key_dim) step(k, even);
-  for (size_t v = 0; v < kCount; ++v) {
-    even.key[v] = hn::Add(even.key[v], odd.key[v]);
-    even.query[v] = hn::Add(even.query[v], odd.query[v]);
-  }
-  return even;
-}
-
-// `columns` of them from `begin` on, which are kCount vectors with those that fill up the last.
-template <size_t kCount>
-HWY_INLINE void DeltaRuleOf(const DeltaColumns& c, size_t begin, size_t columns) {
-  const Floats d;
-  HWY_ALIGN float values[kCount * kLanes] = {};
-  HWY_ALIGN float outs[kCount * kLanes];
-  float* const state = c.state + begin * c.key_dim;
-  for (size_t row = 0; row < c.rows; ++row) {
-    const float* const key = c.key + row * c.stride;
-    const DeltaFactors& factors = c.factors[row * c.factors_stride];
-    const auto products = Multiply<kCount>(state, key, c.query + row * c.stride, c.key_dim);
-    std::copy_n(c.value + row * c.stride + begin, columns, values);
-    const Vector decay = hn::Set(d, factors.decay);
-    const Vector of_key = hn::Set(d, factors.decay * factors.key);
-    const Vector of_query = hn::Set(d, factors.decay * factors.query);
-    Vector change[kCount];
-    for (size_t v = 0; v < kCount; ++v) {
-      const Vector value = hn::Load(d, values + v * kLanes);
-      const Vector delta =
-          hn::Mul(hn::NegMulAdd(of_key, products.key[v], value), hn::Set(d, factors.beta));
-      const Vector out =
-          hn::MulAdd(hn::Set(d, factors.query_key), delta, hn::Mul(of_query, products.query[v]));
-      hn::Store(out, d, outs + v * kLanes);
-      change[v] = hn::Mul(delta, hn::Set(d, factors.key));
-    }
-    std::copy_n(outs, columns, c.out + row * c.out_stride + begin);
-    for (size_t k = 0; k < c.key_dim; ++k) {
-      const Vector key_k = hn::Set(d, key[k]);
-      for (size_t v = 0; v < kCount; ++v) {
-        float* const at = StateAt(state, c.key_dim, k, v);
-        hn::Store(hn::MulAdd(key_k, change[v], hn::Mul(decay, hn::Load(d, at))), d, at);
-      }
-    }
-  }
-}
-
-void DeltaRuleImpl(const DeltaColumns& c) {
-  constexpr size_t kTogether = kBlocks * kStateColumns;
-  size_t begin = 0;
-  for (; begin + (kBlocks - 1) * kStateColumns < c.columns; begin += kTogether)
-    DeltaRuleOf<kBlocks * kVectors>(c, begin, std::min(kTogether, c.columns - begin));
-  for (; begin < c.columns; begin += kStateColumns)
-    DeltaRuleOf<kVectors>(c, begin, std::min(kStateColumns, c.columns - begin));
 }
 
 void ScanRowImpl(const ScanColumns& row, float* state, float* out) {
@@ -275,7 +234,6 @@ HWY_EXPORT(ConvolveImpl);
 HWY_EXPORT(SoftplusImpl);
 HWY_EXPORT(ExpImpl);
 HWY_EXPORT(DotImpl);
-HWY_EXPORT(DeltaRuleImpl);
 HWY_EXPORT(ScanRowImpl);
 HWY_EXPORT(AddRowsImpl);
 HWY_EXPORT(RecurrenceFactorsImpl);
@@ -292,7 +250,6 @@ void ExpRow(const float* x, size_t width, float* y) { HWY_DYNAMIC_DISPATCH(ExpIm
 float DotRow(const float* a, const float* b, size_t width) {
   return HWY_DYNAMIC_DISPATCH(DotImpl)(a, b, width);
 }
-void DeltaRule(const DeltaColumns& columns) { HWY_DYNAMIC_DISPATCH(DeltaRuleImpl)(columns); }
 void ScanRow(const ScanColumns& row, float* state, float* out) {
   HWY_DYNAMIC_DISPATCH(ScanRowImpl)(row, state, out);
 }

@@ -138,6 +138,7 @@ class GatedDeltaRule final : public StateRunner {
     columns.columns = std::min(blocks_per_task_ * kStateColumns, shape_.value_dim - column);
     columns.state = state() + (head * blocks_ + block) * block_floats;
     columns.out_stride = width();
+    columns.by_pairs = !call.singly;
     ForEachText(call, [&](size_t begin, size_t end, bool fresh) {
       if (fresh) std::fill_n(columns.state, PaddedColumns(columns.columns) * shape_.key_dim, 0.0f);
       columns.query = mixed_ + begin * columns.stride + key_head * shape_.key_dim;

@@ -86,7 +86,7 @@ class StateGraph {
       shape.insert(shape.begin(), 2);
     }
     double error = 0.0;
-    for (const uint32_t chunk : {1u, 4u, 64u}) {
+    for (const uint32_t chunk : {1u, 5u, 64u}) {
       const auto session = NewSession(model, {.threads = 2, .prefill_chunk = chunk});
       for (int time = 0; time < 2; ++time) {
         const std::vector<runtime::TensorView> inputs = {
@@ -118,7 +118,7 @@ class StateGraph {
 TEST_SUITE("runtime/state_ops") {
   TEST_CASE("short_convolution is its sum over the last rows, gated or not, with bias or without") {
     for (const bool gated : {false, true}) {
-      for (const size_t kernel : {2, 3, 5}) {
+      for (const size_t kernel : {2, 3, 4, 5}) {
         const bool by_texts = kernel != 2;
         CAPTURE(gated);
         CAPTURE(kernel);
@@ -158,7 +158,7 @@ TEST_SUITE("runtime/state_ops") {
       bool by_texts;
     };
     for (const Case& c : {Case{2, 4, 6, 20, false}, Case{2, 4, 6, 20, true}, Case{1, 1, 5, 3, true},
-                          Case{3, 3, 16, 16, false}}) {
+                          Case{3, 3, 16, 16, false}, Case{1, 2, 9, 40, true}}) {
       const bool by_texts = c.by_texts;
       CAPTURE(c.value_heads);
       StateGraph g(12, by_texts);
