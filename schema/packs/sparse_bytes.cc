@@ -14,17 +14,12 @@ static_assert(std::endian::native == std::endian::little);
 // Of an entry, and those of the byte in which it begins.
 static_assert(kLongGap + 1 + kMostGapBits + kMostCodeBits + 7 <= 64);
 
-// Of a place and a value, and of what was looked up: below the place the value, below it a number of
-// bits.
-constexpr uint32_t kPlaceBit = 16;
+// Of what was looked up: a gap and one, a byte, and how many bits they took, from the lowest one on.
+constexpr uint32_t kGapBit = 16;
 constexpr uint32_t kValueBit = 8;
-constexpr uint64_t kOnePlace = uint64_t{1} << kPlaceBit;
-constexpr uint64_t kOneValue = uint64_t{1} << kValueBit;
-constexpr uint64_t kBelowPlace = kOnePlace - 1;
-constexpr uint64_t kBeforeFirst = uint64_t{0} - kOnePlace;  // sums are modulo 2^64
-constexpr uint64_t kUnsound = uint64_t{1} << 62;            // no place is that far
-constexpr uint64_t EndAfter(uint64_t place) { return (place + kOnePlace) / kOnePlace; }
-constexpr uint32_t kEntryBits = 0xFF;
+constexpr uint32_t kBitsMask = 63;
+static_assert(kMostEntryBits <= kBitsMask);
+constexpr uint64_t kUnsound = uint64_t{1} << 62;  // no run is that long
 
 Status Corrupt(const char* what) {
   return Error(StatusCode::kCorrupt, "its sparse bytes %s", what);
@@ -32,7 +27,7 @@ Status Corrupt(const char* what) {
 
 }  // namespace
 
-Status SparseDecoder::ReadCodes(std::span<const uint8_t>* coded) {
+Status SparseDecoder::ReadCodes(std::span<const uint8_t>* coded, std::span<const uint8_t>* codes) {
   if (coded->size() < 2) return Corrupt("have no codes");
   gap_bits_ = coded->front();
   const size_t count = (*coded)[1] + size_t{1};
@@ -57,11 +52,13 @@ Status SparseDecoder::ReadCodes(std::span<const uint8_t>* coded) {
       size_t first = 0;
       for (uint32_t bit = 0; bit < kMostCodeBits; ++bit)
         first |= (next >> bit & 1) << (kMostCodeBits - 1 - bit);
+      first_bits_[value] = static_cast<uint16_t>(first);
       for (size_t at = first; at < code_of_bits_.size(); at += size_t{1} << bits)
         code_of_bits_[at] = {value, length};
       next += share;
     }
   }
+  *codes = coded->first(2 * count);
   *coded = coded->subspan(2 * count);
   return next == code_of_bits_.size() ? OkStatus() : Corrupt("have bits of no code");
 }
@@ -95,39 +92,35 @@ Status SparseDecoder::ReadHead(std::span<const uint8_t> coded, size_t count, siz
     return Corrupt("have more entries than bytes");
   }
   *entries = static_cast<size_t>(said);
-  GRAFT_RETURN_IF_ERROR(ReadCodes(&coded));
+  std::span<const uint8_t> codes;
+  GRAFT_RETURN_IF_ERROR(ReadCodes(&coded, &codes));
   GRAFT_RETURN_IF_ERROR(CutIntoStreams(coded, streams));
-  MakeEntries(*entries);
+  MakeEntries(*entries, codes);
   return OkStatus();
 }
 
 // Most entries are short: one look says all of one. Few entries are not worth a large table.
-void SparseDecoder::MakeEntries(size_t count) {
+void SparseDecoder::MakeEntries(size_t count, std::span<const uint8_t> codes) {
   constexpr uint32_t kFewestEntryBits = 6;
   constexpr uint32_t kSmaller = 2;  // the table than the entries, in bits
   const auto count_bits = static_cast<uint32_t>(std::bit_width(count));
   entry_bits_ =
       std::clamp(count_bits, kFewestEntryBits + kSmaller, kMostEntryBits + kSmaller) - kSmaller;
-  // Without zeros before the one, and then those after so many zeros as there is room for.
-  const uint32_t rest_bits = entry_bits_ - 1;
-  const uint32_t gap_mask = (1u << gap_bits_) - 1;
-  entry_of_bits_[0] = 0;
+  const size_t size = size_t{1} << entry_bits_;
+  std::fill_n(entry_of_bits_.begin(), size, 0u);
   largest_gap_ = 0;
-  for (uint32_t rest = 0; rest < 1u << rest_bits; ++rest) {
-    const Code code = code_of_bits_[rest >> gap_bits_ & ((1u << kMostCodeBits) - 1)];
-    const uint32_t bits = 1 + gap_bits_ + code.bits;
-    const uint32_t entry =
-        ((rest & gap_mask) + 1) << kPlaceBit | uint32_t{code.value} << kValueBit | bits;
-    entry_of_bits_[rest << 1 | 1] = bits <= entry_bits_ ? entry : 0;
-  }
-  for (uint32_t upper = 0; upper <= rest_bits; ++upper) {
-    const uint32_t more = (upper << gap_bits_ << kPlaceBit) + upper;
-    for (uint32_t rest = 0; rest < 1u << (rest_bits - upper); ++rest) {
-      const uint32_t entry = entry_of_bits_[rest << 1 | 1];
-      const bool is_whole = entry != 0 && (entry & kEntryBits) + upper <= entry_bits_;
-      const uint32_t later = is_whole ? entry + more : 0;
-      entry_of_bits_[(rest << 1 | 1) << upper] = later;
-      largest_gap_ = std::max(largest_gap_, later >> kPlaceBit);
+  for (size_t i = 0; i < codes.size(); i += 2) {
+    const uint32_t fewest_bits = 1 + gap_bits_ + codes[i + 1];
+    for (uint32_t upper = 0; upper + fewest_bits <= entry_bits_; ++upper) {
+      const uint32_t bits = upper + fewest_bits;
+      const uint32_t code = first_bits_[codes[i]];
+      for (uint32_t lower = 0; lower < 1u << gap_bits_; ++lower) {
+        const uint32_t gap = (upper << gap_bits_) + lower;
+        const uint32_t entry = (gap + 1) << kGapBit | uint32_t{codes[i]} << kValueBit | bits;
+        const uint32_t first = ((code << gap_bits_ | lower) << 1 | 1) << upper;
+        for (size_t at = first; at < size; at += size_t{1} << bits) entry_of_bits_[at] = entry;
+        largest_gap_ = std::max(largest_gap_, gap);
+      }
     }
   }
 }
@@ -136,24 +129,26 @@ void SparseDecoder::MakeEntries(size_t count) {
 uint64_t SparseDecoder::Stream::WholeWindow() const {
   uint64_t window;
   std::memcpy(&window, bytes + bit / 8, sizeof(window));
-  return window >> bit % 8;
+  return window;
 }
 
 // What is beyond a stream's end has no entry.
 uint64_t SparseDecoder::Stream::Window() const {
-  if (HasWholeWindow()) return WholeWindow();
+  if (HasWholeWindow()) return WholeWindow() >> bit % 8;
   uint64_t window = 0;
   if (bit / 8 < end) std::memcpy(&window, bytes + bit / 8, static_cast<size_t>(end - bit / 8));
   return window >> bit % 8;
 }
 
-// last: the place of the byte before, from the 17th bit on. Gives that of the one that is read, and
-// below it its value; no value if there is none; kUnsound if there is neither.
-uint64_t SparseDecoder::ReadLong(uint64_t last, size_t count, Stream* stream) const {
+// Gives how many bytes of the run there are up to the one that is read, kUnsound if it is not to be
+// had; *value is 0 if there is none.
+uint64_t SparseDecoder::ReadLong(uint64_t passed, size_t count, Stream* stream,
+                                 uint8_t* value) const {
   uint64_t window = stream->Window();
   const auto upper = static_cast<uint32_t>(std::countr_zero(window | uint64_t{1} << 63));
+  *value = 0;
   if (upper >= kLongGap) {
-    last += (uint64_t{kLongGap} << gap_bits_) * kOnePlace;
+    passed += uint64_t{kLongGap} << gap_bits_;
     stream->bit += kLongGap + 1;
     if (upper > kLongGap) return kUnsound;
   } else {
@@ -162,84 +157,90 @@ uint64_t SparseDecoder::ReadLong(uint64_t last, size_t count, Stream* stream) co
         (uint64_t{upper} << gap_bits_) + (window & ((uint64_t{1} << gap_bits_) - 1));
     const Code code = code_of_bits_[window >> gap_bits_ & ((1u << kMostCodeBits) - 1)];
     stream->bit += upper + 1 + gap_bits_ + code.bits;
-    last += (gap + 1) * kOnePlace + uint64_t{code.value} * kOneValue;
+    passed += gap + 1;
+    *value = code.value;
   }
-  return EndAfter(last) <= count ? last : kUnsound;
+  return passed <= count ? passed : kUnsound;
 }
 
-// As many entries as stay far from the ends of their streams, and of the run.
+// Reads entries from number `done` on, as many as are looked up as a whole and stay far from the ends
+// of their streams, and of the run. Gives how many.
+// Apart from all else, so that what it works with stays in registers.
 template <typename Put>
-void SparseDecoder::ReadShort(size_t* entries, size_t count, Streams* streams, uint64_t* last,
-                              Put* put) const {
-  // So many of each stream are found in the bits that one load brings.
+__attribute__((noinline)) size_t SparseDecoder::ReadShort(size_t done, size_t entries, size_t count,
+                                                          Streams* streams, uint64_t* passed,
+                                                          Put* put) const {
+  // So many of each stream are found in the bits that one load brings. The highest one is set, and
+  // says in the end how many were taken.
   constexpr size_t kAtOnce = 4;
-  static_assert(kAtOnce * kMostEntryBits + 7 <= 64 && kSparseStreams == 4);
-  const uint64_t most_places = kAtOnce * kSparseStreams * (largest_gap_ + uint64_t{1});
+  constexpr size_t kAll = kAtOnce * kSparseStreams;
+  constexpr uint64_t kLastBit = uint64_t{1} << 63;
+  static_assert(kAtOnce * kMostEntryBits + 7 < 64 && kSparseStreams == 4);
+  const size_t most_places = kAll * (largest_gap_ + size_t{1});
+  if (entries - done < kAll || *passed + most_places > count) return 0;
   const uint32_t* const entry_of_bits = entry_of_bits_.data();
   const uint32_t mask = (1u << entry_bits_) - 1;
-  uint64_t at = *last;
+  Stream* const turns[] = {&(*streams)[done % 4], &(*streams)[(done + 1) % 4],
+                           &(*streams)[(done + 2) % 4], &(*streams)[(done + 3) % 4]};
+  const size_t last_place = count - most_places;
+  const size_t last_entry = entries - kAll;
+  auto at = static_cast<size_t>(*passed);
+  size_t next = done;
   Put to = *put;
-  // False where those that follow need another look. `bits` sums up what was looked up: its lowest
-  // byte says how many bits were.
-  const auto read = [&](uint64_t & window, uint64_t & bits, size_t index)
-      __attribute__((always_inline)) {
-    const uint32_t entry = entry_of_bits[window & mask];
-    if ((entry & kEntryBits) != 0) [[likely]] {
-      window >>= entry & kEntryBits;
-      bits += entry;
-      at += entry;
-      to(at);
-      at &= ~kBelowPlace;
-      return true;
-    }
-    Stream& stream = (*streams)[index];
-    stream.bit += bits & kEntryBits;
-    bits = 0;
-    at = ReadLong(at, count, &stream);
-    window = stream.Window();
-    if ((at & kBelowPlace) != 0) to(at);
-    at &= ~kBelowPlace;
-    return EndAfter(at) + most_places <= count;
+  const auto load = [](const Stream& stream) __attribute__((always_inline)) {
+    return (stream.WholeWindow() | kLastBit) >> (stream.bit & 7);
   };
-  size_t done = kAtOnce * kSparseStreams;  // of those that are to be read at once
-  while (*entries >= done && EndAfter(at) + most_places <= count &&
-         std::all_of(streams->begin(), streams->end(),
-                     [](const Stream& stream) { return stream.HasWholeWindow(); })) {
-    uint64_t a = (*streams)[0].WholeWindow(), b = (*streams)[1].WholeWindow();
-    uint64_t c = (*streams)[2].WholeWindow(), d = (*streams)[3].WholeWindow();
-    uint64_t a_bits = 0, b_bits = 0, c_bits = 0, d_bits = 0;
-    for (size_t turn = 0; turn < kAtOnce; ++turn) {
-      size_t index = 0;
-      if (read(a, a_bits, index) && read(b, b_bits, ++index) && read(c, c_bits, ++index) &&
-          read(d, d_bits, ++index)) {
-        continue;
-      }
-      done = turn * kSparseStreams + index + 1;
-      break;
+  const auto settle = [](uint64_t window, Stream* stream) __attribute__((always_inline)) {
+    stream->bit = (stream->bit & ~uint64_t{7}) + static_cast<uint64_t>(__builtin_clzll(window));
+  };
+  // False: not looked up as a whole.
+  const auto read = [&](uint64_t & window) __attribute__((always_inline)) {
+    const uint32_t entry = entry_of_bits[window & mask];
+    if (entry == 0) [[unlikely]]
+      return false;
+    window >>= entry & kBitsMask;
+    at += entry >> kGapBit;
+    to(at - 1, static_cast<uint8_t>(entry >> kValueBit));
+    return true;
+  };
+  size_t short_of = 0;  // of those that were to be read at once
+  while (short_of == 0 && next <= last_entry && at <= last_place && turns[0]->HasWholeWindow() &&
+         turns[1]->HasWholeWindow() && turns[2]->HasWholeWindow() && turns[3]->HasWholeWindow()) {
+    uint64_t a = load(*turns[0]), b = load(*turns[1]), c = load(*turns[2]), d = load(*turns[3]);
+    next += kAll;
+    for (size_t left = kAll; left != 0; left -= kSparseStreams) {
+      short_of = left;
+      if (!read(a)) break;
+      --short_of;
+      if (!read(b)) break;
+      --short_of;
+      if (!read(c)) break;
+      --short_of;
+      if (!read(d)) break;
+      short_of = 0;
     }
-    (*streams)[0].bit += a_bits & kEntryBits;
-    (*streams)[1].bit += b_bits & kEntryBits;
-    (*streams)[2].bit += c_bits & kEntryBits;
-    (*streams)[3].bit += d_bits & kEntryBits;
-    *entries -= done;
-    if (done < kAtOnce * kSparseStreams) break;
+    settle(a, turns[0]);
+    settle(b, turns[1]);
+    settle(c, turns[2]);
+    settle(d, turns[3]);
   }
-  *last = at;
+  *passed = at;
   *put = to;
+  return next - short_of - done;
 }
 
-// Calls (*put)(bits of place and value) for each byte.
+// Calls (*put)(place, byte) for each byte.
 template <typename Put>
 Status SparseDecoder::ReadEntries(size_t entries, size_t count, Streams* streams, Put* put) const {
-  uint64_t last = kBeforeFirst;
-  const size_t all = entries;
-  ReadShort(&entries, count, streams, &last, put);
-  for (size_t i = all - entries; i < all && last != kUnsound; ++i) {
-    last = ReadLong(last, count, &(*streams)[i % kSparseStreams]);
-    if ((last & kBelowPlace) != 0) (*put)(last);
-    last &= ~kBelowPlace;
+  uint64_t passed = 0;
+  for (size_t done = 0; done < entries; ++done) {
+    done += ReadShort(done, entries, count, streams, &passed, put);
+    if (done == entries) break;
+    uint8_t value = 0;
+    passed = ReadLong(passed, count, &(*streams)[done % kSparseStreams], &value);
+    if (passed == kUnsound) return Corrupt("have a gap that does not end, or lie beyond the end");
+    if (value != 0) (*put)(static_cast<size_t>(passed - 1), value);
   }
-  if (last == kUnsound) return Corrupt("have a gap that does not end, or lie beyond the end");
   for (const Stream& stream : *streams) {
     if ((stream.bit + 7) / 8 != stream.end) return Corrupt("do not end as they must");
   }
@@ -254,25 +255,30 @@ Result<std::span<const SparseByte>> SparseDecoder::Decode(std::span<const uint8_
   if (found_.size() < entries) found_.resize(entries);
   struct Append {
     SparseByte* end;
-    void operator()(uint64_t bits) { (end++)->bits = static_cast<uint32_t>(bits / kOneValue); }
+    void operator()(size_t place, uint8_t value) {
+      (end++)->bits = static_cast<uint32_t>(place << 8 | value);
+    }
   } append{found_.data()};
   GRAFT_RETURN_IF_ERROR(ReadEntries(entries, count, &streams, &append));
   return std::span<const SparseByte>(found_.data(), append.end);
 }
 
-Status SparseDecoder::Scatter(std::span<const uint8_t> coded, size_t count, uint8_t* out,
-                              uint32_t stride_bits) {
+template <size_t kStride>
+Status SparseDecoder::ScatterEvery(std::span<const uint8_t> coded, size_t count, uint8_t* out) {
   size_t entries = 0;
   Streams streams;
   GRAFT_RETURN_IF_ERROR(ReadHead(coded, count, &entries, &streams));
   struct Place {
     uint8_t* out;
-    uint32_t stride_bits;
-    void operator()(uint64_t bits) {
-      out[bits / kOnePlace << stride_bits] = static_cast<uint8_t>(bits / kOneValue);
-    }
-  } place{out, stride_bits};
+    void operator()(size_t place, uint8_t value) { out[place * kStride] = value; }
+  } place{out};
   return ReadEntries(entries, count, &streams, &place);
+}
+
+Status SparseDecoder::Scatter(std::span<const uint8_t> coded, size_t count, uint8_t* out,
+                              uint32_t stride_bits) {
+  if (stride_bits == 0) return ScatterEvery<1>(coded, count, out);
+  return stride_bits == 1 ? ScatterEvery<2>(coded, count, out) : ScatterEvery<4>(coded, count, out);
 }
 
 }  // namespace graft::schema

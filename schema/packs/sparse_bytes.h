@@ -73,16 +73,20 @@ class SparseDecoder {
   using Streams = std::array<Stream, kSparseStreams>;
 
   Status ReadHead(std::span<const uint8_t> coded, size_t count, size_t* entries, Streams* streams);
-  Status ReadCodes(std::span<const uint8_t>* coded);
+  Status ReadCodes(std::span<const uint8_t>* coded, std::span<const uint8_t>* codes);
   static Status CutIntoStreams(std::span<const uint8_t> coded, Streams* streams);
-  void MakeEntries(size_t count);
+  void MakeEntries(size_t count, std::span<const uint8_t> codes);
+  template <size_t kStride>
+  Status ScatterEvery(std::span<const uint8_t> coded, size_t count, uint8_t* out);
   template <typename Put>
   Status ReadEntries(size_t entries, size_t count, Streams* streams, Put* put) const;
   template <typename Put>
-  void ReadShort(size_t* entries, size_t count, Streams* streams, uint64_t* last, Put* put) const;
-  uint64_t ReadLong(uint64_t last, size_t count, Stream* stream) const;
+  size_t ReadShort(size_t done, size_t entries, size_t count, Streams* streams, uint64_t* passed,
+                   Put* put) const;
+  uint64_t ReadLong(uint64_t passed, size_t count, Stream* stream, uint8_t* value) const;
 
   std::array<Code, size_t{1} << kMostCodeBits> code_of_bits_;
+  std::array<uint16_t, 256> first_bits_;  // of each byte's code, the first one is the lowest
   // Of a whole entry: its bits in the lowest byte, none if there are more than are looked up; then
   // its value; then its gap and one.
   std::array<uint32_t, size_t{1} << kMostEntryBits> entry_of_bits_;
