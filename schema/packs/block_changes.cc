@@ -27,11 +27,14 @@ Status BlockChanges::ReadPlane(std::span<const uint8_t> coded, size_t units, siz
   }
   bytes_.resize(units);
   GRAFT_RETURN_IF_ERROR(dense_.Decode(coded, bytes_));
-  room.found.clear();
+  // Without a branch: whether a byte is zero cannot be foreseen.
+  if (room.found.size() < units) room.found.resize(units);
+  size_t found = 0;
   for (size_t i = 0; i < units; ++i) {
-    if (bytes_[i] != 0) room.found.push_back({static_cast<uint32_t>(i << 8 | bytes_[i])});
+    room.found[found].bits = static_cast<uint32_t>(i << 8 | bytes_[i]);
+    found += bytes_[i] != 0 ? 1 : 0;
   }
-  planes_[plane] = room.found;
+  planes_[plane] = std::span(room.found).first(found);
   return OkStatus();
 }
 

@@ -14,7 +14,8 @@ Status Corrupt(const char* what) { return Error(StatusCode::kCorrupt, "its coded
 }  // namespace
 
 EntropyDecoder::EntropyDecoder()
-    : symbol_of_slot_(std::make_unique<std::array<uint8_t, kSlots>>()) {}
+    : huffman_(std::make_unique<HuffmanDecoder>()),
+      symbol_of_slot_(std::make_unique<std::array<uint8_t, kSlots>>()) {}
 
 Status EntropyDecoder::Decode(std::span<const uint8_t> coded, std::span<uint8_t> out) {
   if (coded.empty()) return Corrupt("are none");
@@ -32,6 +33,8 @@ Status EntropyDecoder::Decode(std::span<const uint8_t> coded, std::span<uint8_t>
     case CodedMode::kCoded:
       GRAFT_RETURN_IF_ERROR(ReadTable(&coded));
       return DecodeStates(coded, out);
+    case CodedMode::kHuffman:
+      return huffman_->Decode(coded, out);
     case CodedMode::kSparse:
       break;  // of whole planes only
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads bytes that were coded near their zero-order entropy, by a static range coder (rANS) with a
-// table of its own for each run of bytes. PACK_FORMAT.md, "Coded bytes", gives the format.
+// Reads bytes that were coded near their zero-order entropy, in Huffman codes or by a static range
+// coder (rANS), with a table of its own for each run of bytes. PACK_FORMAT.md, "Coded bytes", gives
+// the format.
 #pragma once
 
 #include <array>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <span>
 
+#include "schema/packs/huffman_decoder.h"
 #include "schema/status.h"
 
 namespace graft::schema {
@@ -25,6 +27,7 @@ enum class CodedMode : uint8_t {
   kConstant = 1,  ///< one byte, which all are
   kCoded = 2,     ///< a table, four states, words of 16 bits
   kSparse = 3,    ///< sparse_bytes.h reads them
+  kHuffman = 4,   ///< huffman_decoder.h reads them
 };
 
 /// The tables of one run of coded bytes; it stays allocated from run to run.
@@ -46,6 +49,7 @@ class EntropyDecoder {
   Status ReadTable(std::span<const uint8_t>* coded);
   Status DecodeStates(std::span<const uint8_t> coded, std::span<uint8_t> out) const;
 
+  std::unique_ptr<HuffmanDecoder> huffman_;
   std::unique_ptr<std::array<uint8_t, kSlots>> symbol_of_slot_;
   std::array<Symbol, 256> symbols_;
 };

@@ -186,8 +186,10 @@ Result<std::span<const uint8_t>> Pack::TakePlane(std::span<const uint8_t>* coded
   }
   const std::span<const uint8_t> plane = coded->first(static_cast<size_t>(size));
   *coded = coded->subspan(plane.size());
-  if (preamble_.version < kFirstSparseVersion && IsSparse(plane)) {
-    return Status(StatusCode::kCorrupt, "is sparse, which packs of its version are not");
+  const auto mode = static_cast<CodedMode>(plane.empty() ? uint8_t{0} : plane.front());
+  if ((preamble_.version < kFirstSparseVersion && mode == CodedMode::kSparse) ||
+      (preamble_.version < kFirstHuffmanVersion && mode == CodedMode::kHuffman)) {
+    return Status(StatusCode::kCorrupt, "is coded in a way that packs of its version are not");
   }
   return plane;
 }

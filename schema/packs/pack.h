@@ -23,10 +23,12 @@
 namespace graft::schema {
 
 inline constexpr std::array<uint8_t, 8> kPackMagic = {0x89, 'G', 'R', 'F', 'P', 'K', '\r', '\n'};
-/// What is written. Version 1, which has no sparse bytes, is read as well.
-inline constexpr uint32_t kPackVersion = 2;
+/// What is written. Version 2, which has no Huffman codes of whole planes, and version 1, which has no
+/// sparse bytes either, are read as well.
+inline constexpr uint32_t kPackVersion = 3;
 inline constexpr uint32_t kOldestPackVersion = 1;
 inline constexpr uint32_t kFirstSparseVersion = 2;
+inline constexpr uint32_t kFirstHuffmanVersion = 3;
 inline constexpr uint64_t kPackPreambleBytes = 128;
 /// Bytes of the result that one block covers at most.
 inline constexpr uint32_t kMaxBlockBytes = 1u << 18;

@@ -10,7 +10,6 @@
 namespace graft::schema {
 namespace {
 
-static_assert(std::endian::native == std::endian::little);
 // Of an entry, and those of the byte in which it begins.
 static_assert(kLongGap + 1 + kMostGapBits + kMostCodeBits + 7 <= 64);
 
@@ -27,56 +26,6 @@ Status Corrupt(const char* what) {
 
 }  // namespace
 
-Status SparseDecoder::ReadCodes(std::span<const uint8_t>* coded, std::span<const uint8_t>* codes) {
-  if (coded->size() < 2) return Corrupt("have no codes");
-  gap_bits_ = coded->front();
-  const size_t count = (*coded)[1] + size_t{1};
-  *coded = coded->subspan(2);
-  if (gap_bits_ > kMostGapBits) return Corrupt("have gaps of too many bits");
-  if (coded->size() < 2 * count) return Corrupt("end within their codes");
-  // Codes of one length are ascending, after all shorter ones; the first bit is the lowest.
-  size_t next = 0;
-  for (uint32_t bits = 0; bits <= kMostCodeBits; ++bits) {
-    const size_t share = size_t{1} << (kMostCodeBits - bits);
-    uint8_t previous = 0;
-    for (size_t i = 0; i < count; ++i) {
-      const uint8_t value = (*coded)[2 * i];
-      const uint8_t length = (*coded)[2 * i + 1];
-      if (value <= previous || length > kMostCodeBits) {
-        return Corrupt("have codes out of order");
-      }
-      previous = value;
-      if (length != bits) continue;
-      if (share > code_of_bits_.size() - next) return Corrupt("have too many codes");
-      // `next` counts in reverse order of bits.
-      size_t first = 0;
-      for (uint32_t bit = 0; bit < kMostCodeBits; ++bit)
-        first |= (next >> bit & 1) << (kMostCodeBits - 1 - bit);
-      first_bits_[value] = static_cast<uint16_t>(first);
-      for (size_t at = first; at < code_of_bits_.size(); at += size_t{1} << bits)
-        code_of_bits_[at] = {value, length};
-      next += share;
-    }
-  }
-  *codes = coded->first(2 * count);
-  *coded = coded->subspan(2 * count);
-  return next == code_of_bits_.size() ? OkStatus() : Corrupt("have bits of no code");
-}
-
-Status SparseDecoder::CutIntoStreams(std::span<const uint8_t> coded, Streams* streams) {
-  uint64_t sizes[kSparseStreams - 1];
-  for (uint64_t& size : sizes) {
-    if (!TakeNumber(&coded, &size)) return Corrupt("end before their entries");
-  }
-  for (size_t i = 0; i < kSparseStreams; ++i) {
-    const uint64_t size = i + 1 < kSparseStreams ? sizes[i] : coded.size();
-    if (size > coded.size()) return Corrupt("end within their entries");
-    (*streams)[i] = {coded.data(), 0, size};
-    coded = coded.subspan(static_cast<size_t>(size));
-  }
-  return OkStatus();
-}
-
 uint64_t SparseEntriesOf(std::span<const uint8_t> coded) {
   uint64_t entries = 0;
   coded = coded.subspan(1);
@@ -84,7 +33,7 @@ uint64_t SparseEntriesOf(std::span<const uint8_t> coded) {
 }
 
 Status SparseDecoder::ReadHead(std::span<const uint8_t> coded, size_t count, size_t* entries,
-                               Streams* streams) {
+                               BitStreams* streams) {
   coded = coded.subspan(1);
   uint64_t said = 0;
   // Each entry stands for one byte at least, and takes one bit at least.
@@ -92,15 +41,19 @@ Status SparseDecoder::ReadHead(std::span<const uint8_t> coded, size_t count, siz
     return Corrupt("have more entries than bytes");
   }
   *entries = static_cast<size_t>(said);
-  std::span<const uint8_t> codes;
-  GRAFT_RETURN_IF_ERROR(ReadCodes(&coded, &codes));
-  GRAFT_RETURN_IF_ERROR(CutIntoStreams(coded, streams));
-  MakeEntries(*entries, codes);
+  if (coded.empty()) return Corrupt("have no codes");
+  gap_bits_ = coded.front();
+  coded = coded.subspan(1);
+  if (gap_bits_ > kMostGapBits) return Corrupt("have gaps of too many bits");
+  const char* wrong = codes_.Read(&coded, 1);
+  if (wrong == nullptr) wrong = CutIntoStreams(coded, streams);
+  if (wrong != nullptr) return Corrupt(wrong);
+  MakeEntries(*entries);
   return OkStatus();
 }
 
 // Most entries are short: one look says all of one. Few entries are not worth a large table.
-void SparseDecoder::MakeEntries(size_t count, std::span<const uint8_t> codes) {
+void SparseDecoder::MakeEntries(size_t count) {
   constexpr uint32_t kFewestEntryBits = 6;
   constexpr uint32_t kSmaller = 2;  // the table than the entries, in bits
   const auto count_bits = static_cast<uint32_t>(std::bit_width(count));
@@ -109,15 +62,15 @@ void SparseDecoder::MakeEntries(size_t count, std::span<const uint8_t> codes) {
   const size_t size = size_t{1} << entry_bits_;
   std::fill_n(entry_of_bits_.begin(), size, 0u);
   largest_gap_ = 0;
-  for (size_t i = 0; i < codes.size(); i += 2) {
-    const uint32_t fewest_bits = 1 + gap_bits_ + codes[i + 1];
+  for (const PrefixCodes::Code code : codes_.all()) {
+    const uint32_t fewest_bits = 1 + gap_bits_ + code.bits;
+    const uint32_t code_bits = codes_.BitsOf(code.value) << gap_bits_;
     for (uint32_t upper = 0; upper + fewest_bits <= entry_bits_; ++upper) {
       const uint32_t bits = upper + fewest_bits;
-      const uint32_t code = first_bits_[codes[i]];
       for (uint32_t lower = 0; lower < 1u << gap_bits_; ++lower) {
         const uint32_t gap = (upper << gap_bits_) + lower;
-        const uint32_t entry = (gap + 1) << kGapBit | uint32_t{codes[i]} << kValueBit | bits;
-        const uint32_t first = ((code << gap_bits_ | lower) << 1 | 1) << upper;
+        const uint32_t entry = (gap + 1) << kGapBit | uint32_t{code.value} << kValueBit | bits;
+        const uint32_t first = ((code_bits | lower) << 1 | 1) << upper;
         for (size_t at = first; at < size; at += size_t{1} << bits) entry_of_bits_[at] = entry;
         largest_gap_ = std::max(largest_gap_, gap);
       }
@@ -125,24 +78,9 @@ void SparseDecoder::MakeEntries(size_t count, std::span<const uint8_t> codes) {
   }
 }
 
-// Requires HasWholeWindow().
-uint64_t SparseDecoder::Stream::WholeWindow() const {
-  uint64_t window;
-  std::memcpy(&window, bytes + bit / 8, sizeof(window));
-  return window;
-}
-
-// What is beyond a stream's end has no entry.
-uint64_t SparseDecoder::Stream::Window() const {
-  if (HasWholeWindow()) return WholeWindow() >> bit % 8;
-  uint64_t window = 0;
-  if (bit / 8 < end) std::memcpy(&window, bytes + bit / 8, static_cast<size_t>(end - bit / 8));
-  return window >> bit % 8;
-}
-
 // Gives how many bytes of the run there are up to the one that is read, kUnsound if it is not to be
 // had; *value is 0 if there is none.
-uint64_t SparseDecoder::ReadLong(uint64_t passed, size_t count, Stream* stream,
+uint64_t SparseDecoder::ReadLong(uint64_t passed, size_t count, BitStream* stream,
                                  uint8_t* value) const {
   uint64_t window = stream->Window();
   const auto upper = static_cast<uint32_t>(std::countr_zero(window | uint64_t{1} << 63));
@@ -155,7 +93,7 @@ uint64_t SparseDecoder::ReadLong(uint64_t passed, size_t count, Stream* stream,
     window >>= upper + 1;
     const uint64_t gap =
         (uint64_t{upper} << gap_bits_) + (window & ((uint64_t{1} << gap_bits_) - 1));
-    const Code code = code_of_bits_[window >> gap_bits_ & ((1u << kMostCodeBits) - 1)];
+    const PrefixCodes::Code code = codes_.CodeOf(window >> gap_bits_);
     stream->bit += upper + 1 + gap_bits_ + code.bits;
     passed += gap + 1;
     *value = code.value;
@@ -168,31 +106,23 @@ uint64_t SparseDecoder::ReadLong(uint64_t passed, size_t count, Stream* stream,
 // Apart from all else, so that what it works with stays in registers.
 template <typename Put>
 __attribute__((noinline)) size_t SparseDecoder::ReadShort(size_t done, size_t entries, size_t count,
-                                                          Streams* streams, uint64_t* passed,
+                                                          BitStreams* streams, uint64_t* passed,
                                                           Put* put) const {
-  // So many of each stream are found in the bits that one load brings. The highest one is set, and
-  // says in the end how many were taken.
+  // So many of each stream are found in the bits that one load brings.
   constexpr size_t kAtOnce = 4;
-  constexpr size_t kAll = kAtOnce * kSparseStreams;
-  constexpr uint64_t kLastBit = uint64_t{1} << 63;
-  static_assert(kAtOnce * kMostEntryBits + 7 < 64 && kSparseStreams == 4);
+  constexpr size_t kAll = kAtOnce * kCodeStreams;
+  static_assert(kAtOnce * kMostEntryBits + 7 < 64 && kCodeStreams == 4);
   const size_t most_places = kAll * (largest_gap_ + size_t{1});
   if (entries - done < kAll || *passed + most_places > count) return 0;
   const uint32_t* const entry_of_bits = entry_of_bits_.data();
   const uint32_t mask = (1u << entry_bits_) - 1;
-  Stream* const turns[] = {&(*streams)[done % 4], &(*streams)[(done + 1) % 4],
-                           &(*streams)[(done + 2) % 4], &(*streams)[(done + 3) % 4]};
+  BitStream* const turns[] = {&(*streams)[done % 4], &(*streams)[(done + 1) % 4],
+                              &(*streams)[(done + 2) % 4], &(*streams)[(done + 3) % 4]};
   const size_t last_place = count - most_places;
   const size_t last_entry = entries - kAll;
   auto at = static_cast<size_t>(*passed);
   size_t next = done;
   Put to = *put;
-  const auto load = [](const Stream& stream) __attribute__((always_inline)) {
-    return (stream.WholeWindow() | kLastBit) >> (stream.bit & 7);
-  };
-  const auto settle = [](uint64_t window, Stream* stream) __attribute__((always_inline)) {
-    stream->bit = (stream->bit & ~uint64_t{7}) + static_cast<uint64_t>(__builtin_clzll(window));
-  };
   // False: not looked up as a whole.
   const auto read = [&](uint64_t & window) __attribute__((always_inline)) {
     const uint32_t entry = entry_of_bits[window & mask];
@@ -206,9 +136,10 @@ __attribute__((noinline)) size_t SparseDecoder::ReadShort(size_t done, size_t en
   size_t short_of = 0;  // of those that were to be read at once
   while (short_of == 0 && next <= last_entry && at <= last_place && turns[0]->HasWholeWindow() &&
          turns[1]->HasWholeWindow() && turns[2]->HasWholeWindow() && turns[3]->HasWholeWindow()) {
-    uint64_t a = load(*turns[0]), b = load(*turns[1]), c = load(*turns[2]), d = load(*turns[3]);
+    uint64_t a = turns[0]->MarkedWindow(), b = turns[1]->MarkedWindow(),
+             c = turns[2]->MarkedWindow(), d = turns[3]->MarkedWindow();
     next += kAll;
-    for (size_t left = kAll; left != 0; left -= kSparseStreams) {
+    for (size_t left = kAll; left != 0; left -= kCodeStreams) {
       short_of = left;
       if (!read(a)) break;
       --short_of;
@@ -219,10 +150,10 @@ __attribute__((noinline)) size_t SparseDecoder::ReadShort(size_t done, size_t en
       if (!read(d)) break;
       short_of = 0;
     }
-    settle(a, turns[0]);
-    settle(b, turns[1]);
-    settle(c, turns[2]);
-    settle(d, turns[3]);
+    turns[0]->GoBehind(a);
+    turns[1]->GoBehind(b);
+    turns[2]->GoBehind(c);
+    turns[3]->GoBehind(d);
   }
   *passed = at;
   *put = to;
@@ -231,18 +162,19 @@ __attribute__((noinline)) size_t SparseDecoder::ReadShort(size_t done, size_t en
 
 // Calls (*put)(place, byte) for each byte.
 template <typename Put>
-Status SparseDecoder::ReadEntries(size_t entries, size_t count, Streams* streams, Put* put) const {
+Status SparseDecoder::ReadEntries(size_t entries, size_t count, BitStreams* streams,
+                                  Put* put) const {
   uint64_t passed = 0;
   for (size_t done = 0; done < entries; ++done) {
     done += ReadShort(done, entries, count, streams, &passed, put);
     if (done == entries) break;
     uint8_t value = 0;
-    passed = ReadLong(passed, count, &(*streams)[done % kSparseStreams], &value);
+    passed = ReadLong(passed, count, &(*streams)[done % kCodeStreams], &value);
     if (passed == kUnsound) return Corrupt("have a gap that does not end, or lie beyond the end");
     if (value != 0) (*put)(static_cast<size_t>(passed - 1), value);
   }
-  for (const Stream& stream : *streams) {
-    if ((stream.bit + 7) / 8 != stream.end) return Corrupt("do not end as they must");
+  for (const BitStream& stream : *streams) {
+    if (!stream.IsAtEnd()) return Corrupt("do not end as they must");
   }
   return OkStatus();
 }
@@ -250,7 +182,7 @@ Status SparseDecoder::ReadEntries(size_t entries, size_t count, Streams* streams
 Result<std::span<const SparseByte>> SparseDecoder::Decode(std::span<const uint8_t> coded,
                                                           size_t count) {
   size_t entries = 0;
-  Streams streams;
+  BitStreams streams;
   GRAFT_RETURN_IF_ERROR(ReadHead(coded, count, &entries, &streams));
   if (found_.size() < entries) found_.resize(entries);
   struct Append {
@@ -266,7 +198,7 @@ Result<std::span<const SparseByte>> SparseDecoder::Decode(std::span<const uint8_
 template <size_t kStride>
 Status SparseDecoder::ScatterEvery(std::span<const uint8_t> coded, size_t count, uint8_t* out) {
   size_t entries = 0;
-  Streams streams;
+  BitStreams streams;
   GRAFT_RETURN_IF_ERROR(ReadHead(coded, count, &entries, &streams));
   struct Place {
     uint8_t* out;

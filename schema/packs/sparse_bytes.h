@@ -10,17 +10,15 @@
 #include <vector>
 
 #include "schema/packs/entropy_decoder.h"
+#include "schema/packs/prefix_codes.h"
 #include "schema/result.h"
 
 namespace graft::schema {
 
-/// What coder and decoder agree on: entries take turns in so many streams; an upper part of a gap
-/// that is this long is followed by no byte; a gap's lower part and a byte's code have at most so
-/// many bits.
-inline constexpr size_t kSparseStreams = 4;
+/// What coder and decoder agree on: an upper part of a gap that is this long is followed by no byte; a
+/// gap's lower part has at most so many bits.
 inline constexpr uint32_t kLongGap = 31;
 inline constexpr uint32_t kMostGapBits = 12;
-inline constexpr uint32_t kMostCodeBits = 10;
 /// Of a decoder: entries of at most so many bits are looked up as a whole.
 inline constexpr uint32_t kMostEntryBits = 12;
 inline constexpr size_t kMostSparseBytes = size_t{1} << 24;
@@ -57,36 +55,19 @@ class SparseDecoder {
   Status Scatter(std::span<const uint8_t> coded, size_t count, uint8_t* out, uint32_t stride_bits);
 
  private:
-  struct Code {
-    uint8_t value = 0;
-    uint8_t bits = 0;
-  };
-  struct Stream {
-    const uint8_t* bytes = nullptr;
-    uint64_t bit = 0;
-    uint64_t end = 0;  // in bytes
-
-    bool HasWholeWindow() const { return bit / 8 + sizeof(uint64_t) <= end; }
-    uint64_t WholeWindow() const;
-    uint64_t Window() const;
-  };
-  using Streams = std::array<Stream, kSparseStreams>;
-
-  Status ReadHead(std::span<const uint8_t> coded, size_t count, size_t* entries, Streams* streams);
-  Status ReadCodes(std::span<const uint8_t>* coded, std::span<const uint8_t>* codes);
-  static Status CutIntoStreams(std::span<const uint8_t> coded, Streams* streams);
-  void MakeEntries(size_t count, std::span<const uint8_t> codes);
+  Status ReadHead(std::span<const uint8_t> coded, size_t count, size_t* entries,
+                  BitStreams* streams);
+  void MakeEntries(size_t count);
   template <size_t kStride>
   Status ScatterEvery(std::span<const uint8_t> coded, size_t count, uint8_t* out);
   template <typename Put>
-  Status ReadEntries(size_t entries, size_t count, Streams* streams, Put* put) const;
+  Status ReadEntries(size_t entries, size_t count, BitStreams* streams, Put* put) const;
   template <typename Put>
-  size_t ReadShort(size_t done, size_t entries, size_t count, Streams* streams, uint64_t* passed,
+  size_t ReadShort(size_t done, size_t entries, size_t count, BitStreams* streams, uint64_t* passed,
                    Put* put) const;
-  uint64_t ReadLong(uint64_t passed, size_t count, Stream* stream, uint8_t* value) const;
+  uint64_t ReadLong(uint64_t passed, size_t count, BitStream* stream, uint8_t* value) const;
 
-  std::array<Code, size_t{1} << kMostCodeBits> code_of_bits_;
-  std::array<uint16_t, 256> first_bits_;  // of each byte's code, the first one is the lowest
+  PrefixCodes codes_;
   // Of a whole entry: its bits in the lowest byte, none if there are more than are looked up; then
   // its value; then its gap and one.
   std::array<uint32_t, size_t{1} << kMostEntryBits> entry_of_bits_;

@@ -11,8 +11,11 @@
 #include <vector>
 
 #include "converter/packs/entropy_encoder.h"
+#include "converter/packs/prefix_encoder.h"
+#include "converter/packs/sparse_encoder.h"
 #include "converter/sign/file_digests.h"
 #include "converter/sign/keys.h"
+#include "schema/packs/pack.h"
 #include "tests/fuzz/support/fuzz_models.h"
 #include "tests/runtime/c_api/task_models.h"
 #include "tests/support/picture_model.h"
@@ -169,32 +172,43 @@ void AddReplies(Seeds& seeds) {
   }
 }
 
-// The size of the result and of the blocks, blocks, index: one block, which begins with the base's
-// bytes from 4,096 on. And its coded bytes alone.
+// The size of the result and of the blocks, a version before the last one, blocks, index: one block,
+// which begins with the base's bytes from 4,096 on. And its coded bytes alone.
+void AddPack(uint8_t unit, uint8_t older, std::span<const uint8_t> coded, Seeds& seeds) {
+  const size_t planes = graft::schema::PlanesOf(static_cast<graft::schema::PackUnit>(unit));
+  std::vector<uint8_t> block;
+  for (size_t i = 0; i < planes; ++i) {
+    graft::converter::PutNumber(coded.size(), &block);
+    block.insert(block.end(), coded.begin(), coded.end());
+  }
+  std::vector<uint8_t> index = {1, static_cast<uint8_t>(unit | 16)};
+  graft::converter::PutNumber(8192, &index);
+  graft::converter::PutSigned(4096, &index);
+  graft::converter::PutNumber(block.size(), &index);
+  index.resize(index.size() + 8);  // a checksum
+  std::string seed = {0, 0x20, 0, static_cast<char>(block.size() & 0xFF),
+                      static_cast<char>(block.size() >> 8 | older << 6)};
+  seed.append(block.begin(), block.end()).append(index.begin(), index.end());
+  seeds.Add("pack", seed);
+  seeds.Add("pack", {reinterpret_cast<const char*>(coded.data()), coded.size()});
+}
+
 void AddPacks(Seeds& seeds) {
   for (const uint8_t unit : {1, 2, 3, 4}) {
-    for (const size_t apart : {2, 3, 40, 5000}) {
-      const size_t planes = unit > 2 ? 2 * (unit - size_t{2}) : 1;
+    for (const size_t apart : {1, 2, 3, 40, 5000}) {
+      const size_t planes = graft::schema::PlanesOf(static_cast<graft::schema::PackUnit>(unit));
       std::vector<uint8_t> plane(8192 / planes);
+      // Where nothing is zero almost all is one, which is for the range coder.
       for (size_t i = apart / 2; i < plane.size(); i += apart)
-        plane[i] = static_cast<uint8_t>(1 + i % 7);
-      std::vector<uint8_t> coded;
-      graft::converter::EncodeBytes(plane, &coded);
-      seeds.Add("pack", {reinterpret_cast<const char*>(coded.data()), coded.size()});
-      std::vector<uint8_t> block;
-      for (size_t i = 0; i < planes; ++i) {
-        graft::converter::PutNumber(coded.size(), &block);
-        block.insert(block.end(), coded.begin(), coded.end());
-      }
-      std::vector<uint8_t> index = {1, static_cast<uint8_t>(unit | 16)};
-      graft::converter::PutNumber(8192, &index);
-      graft::converter::PutSigned(4096, &index);
-      graft::converter::PutNumber(block.size(), &index);
-      index.resize(index.size() + 8);  // a checksum
-      std::string seed = {0, 0x20, 0, static_cast<char>(block.size() & 0xFF),
-                          static_cast<char>(block.size() >> 8)};
-      seed.append(block.begin(), block.end()).append(index.begin(), index.end());
-      seeds.Add("pack", seed);
+        plane[i] = static_cast<uint8_t>(apart == 1 ? 1 + i % 29 / 28 : 1 + i % 7);
+      std::vector<uint8_t> best, sparse, huffman;
+      graft::converter::EncodeBytes(plane, &best);
+      graft::converter::EncodeSparse(plane, &sparse);
+      graft::converter::EncodeHuffman(plane, &huffman);
+      AddPack(unit, 0, best, seeds);
+      AddPack(unit, 0, huffman, seeds);
+      AddPack(unit, 1, sparse, seeds);
+      if (apart == 1) AddPack(unit, 2, best, seeds);
     }
   }
 }

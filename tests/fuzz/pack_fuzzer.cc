@@ -36,6 +36,38 @@ AlignedBytes MakeBase() {
   return model.Finish();
 }
 
+// What a block makes of the base, told by its changes.
+std::vector<uint8_t> Changed(const schema::Pack& pack, size_t index,
+                             const schema::BlockChanges& changes, std::span<const uint8_t> base) {
+  const schema::PackBlock& block = pack.blocks()[index];
+  std::vector<uint8_t> made;
+  for (uint32_t i = block.first_step; i < block.end_step; ++i) {
+    const schema::PackStep& step = pack.steps()[i];
+    if (step.block != index) continue;
+    const std::span<const uint8_t> from = schema::BaseBytesOf(step, base);
+    made.insert(made.end(), from.begin(), from.end());
+    if (from.empty()) made.resize(made.size() + static_cast<size_t>(step.bytes));
+  }
+  const size_t planes = changes.planes().size();
+  for (size_t plane = 0; plane < planes; ++plane) {
+    for (const schema::SparseByte byte : changes.planes()[plane]) {
+      if (byte.place() >= made.size() / planes) abort();
+      uint8_t* const to = made.data() + byte.place() * planes;
+      if (block.unit == schema::PackUnit::kNibbles) {
+        *to = static_cast<uint8_t>(((*to + byte.value()) & 0x0F) |
+                                   ((*to & 0xF0) + (byte.value() & 0xF0)));
+        continue;
+      }
+      unsigned carried = byte.value();
+      for (size_t i = plane; i < planes; ++i, carried >>= 8) {
+        carried += to[i];
+        to[i] = static_cast<uint8_t>(carried);
+      }
+    }
+  }
+  return made;
+}
+
 // What is made of a block and what is said to change in it go together.
 void ReadChanges(std::span<const uint8_t> bytes, const schema::VerifiedModel& base) {
   const Result<schema::Pack> pack = schema::Pack::Open(bytes, base);
@@ -50,11 +82,7 @@ void ReadChanges(std::span<const uint8_t> bytes, const schema::VerifiedModel& ba
     const bool is_made = pack->MakeBlock(i, base.file_bytes(), out.data(), &workspace).ok();
     if (changes.Read(*pack, i).ok() != is_made) abort();
     if (!is_made) continue;
-    for (const auto& plane : changes.planes()) {
-      for (const schema::SparseByte byte : plane) {
-        if (byte.place() >= block.result_bytes / changes.planes().size()) abort();
-      }
-    }
+    if (Changed(*pack, i, changes, base.file_bytes()) != out) abort();
   }
 }
 
@@ -65,13 +93,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const schema::VerifiedModel model = *schema::Verify(base.span());
   (void)Unpack({data, size}, model);
 
-  // The first bytes are the result's size and where the index begins, the rest blocks and index.
+  // The first bytes are the result's size, where the index begins and the version, the rest blocks and
+  // index.
   if (size >= 5) {
     schema::PackPreamble preamble;
     preamble.base_bytes = base.size();
     preamble.base_identity = model.identity();
     preamble.result_bytes = data[0] | uint64_t{data[1]} << 8 | uint64_t{data[2]} << 16;
-    const uint64_t blocks = std::min<uint64_t>(data[3] | uint64_t{data[4]} << 8, size - 5);
+    preamble.version = schema::kPackVersion - std::min<uint32_t>(data[4] >> 6, 2);
+    const uint64_t blocks = std::min<uint64_t>(data[3] | (data[4] & 0x3Fu) << 8, size - 5);
     preamble.index_offset = schema::kPackPreambleBytes + blocks;
     preamble.index_bytes = size - 5 - blocks;
     preamble.pack_bytes = preamble.index_offset + preamble.index_bytes;

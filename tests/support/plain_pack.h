@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A pack as plain as can be, for tests of what reads packs: what the base has at the same place is
-// taken from there; of the rest every other piece is stored, and every other one sparse.
+// taken from there; of the rest every other piece is stored or in Huffman codes, and every other one
+// sparse.
 #pragma once
 
 #include <algorithm>
@@ -62,7 +63,26 @@ inline std::vector<uint8_t> PlainSparse(std::span<const uint8_t> bytes) {
   return coded;
 }
 
-/// Turns `base` into `result`, `piece` bytes at a time. Packs of version 1 have no sparse bytes.
+/// Huffman codes that are the bytes themselves, the highest bit first, at least one.
+inline std::vector<uint8_t> PlainHuffman(std::span<const uint8_t> bytes) {
+  std::vector<uint8_t> coded = {4, 255};
+  for (unsigned value = 0; value < 256; ++value) {
+    coded.push_back(static_cast<uint8_t>(value));
+    coded.push_back(8);
+  }
+  const size_t part = (bytes.size() + 3) / 4;
+  for (size_t i = 0; i < 3; ++i)
+    PutPlainNumber(std::min(part, bytes.size() - std::min(bytes.size(), i * part)), &coded);
+  for (const uint8_t byte : bytes) {
+    unsigned reversed = 0;
+    for (unsigned bit = 0; bit < 8; ++bit) reversed |= (byte >> bit & 1u) << (7 - bit);
+    coded.push_back(static_cast<uint8_t>(reversed));
+  }
+  return coded;
+}
+
+/// Turns `base` into `result`, `piece` bytes at a time. Packs of version 1 have no sparse bytes, and
+/// those of version 2 no Huffman codes.
 inline std::vector<uint8_t> PlainPack(std::span<const uint8_t> base,
                                       std::span<const uint8_t> result, size_t piece = 4096,
                                       uint32_t version = schema::kPackVersion) {
@@ -90,6 +110,8 @@ inline std::vector<uint8_t> PlainPack(std::span<const uint8_t> base,
     if (is_sparse) {
       for (size_t i = 0; i < size; ++i) coded[i] = static_cast<uint8_t>(coded[i] - base[at + i]);
       coded = PlainSparse(coded);
+    } else if (version > 2 && steps % 3 == 0) {
+      coded = PlainHuffman(coded);
     } else {
       coded.insert(coded.begin(), 0);  // stored
     }

@@ -144,8 +144,8 @@ TEST_SUITE("converter/packs") {
     CHECK(with(4, 0).find("codes out of order") != std::string::npos);
     CHECK(with(5, 11).find("codes out of order") != std::string::npos);
     CHECK(with(5, 1).find("bits of no code") != std::string::npos);
-    CHECK(with(6, 200).find("within their entries") != std::string::npos);
-    CHECK(with(6, 5).find("within their entries") != std::string::npos);
+    CHECK(with(6, 200).find("within their streams") != std::string::npos);
+    CHECK(with(6, 5).find("within their streams") != std::string::npos);
     CHECK(with(9, 0).find("does not end") != std::string::npos);
     CHECK(with(9, 2).find("beyond the end") != std::string::npos);
     // Two values that both have all the bits.
