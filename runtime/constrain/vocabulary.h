@@ -19,6 +19,9 @@ inline bool HasToken(const TokenMask& mask, uint32_t id) {
   return (mask[id >> 6] >> (id & 63) & 1) != 0;
 }
 inline void AddToken(TokenMask* mask, uint32_t id) { (*mask)[id >> 6] |= uint64_t{1} << (id & 63); }
+inline void RemoveToken(TokenMask* mask, uint32_t id) {
+  (*mask)[id >> 6] &= ~(uint64_t{1} << (id & 63));
+}
 
 /// A tree of bytes in the order of a walk: a node's children follow it, up to its `end`.
 struct TokenTree {

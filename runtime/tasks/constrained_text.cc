@@ -2,8 +2,6 @@
 #include "runtime/tasks/constrained_text.h"
 
 #include <algorithm>
-#include <bit>
-#include <limits>
 #include <utility>
 
 #include "runtime/constrain/constraint.h"
@@ -22,7 +20,8 @@ constexpr size_t kMaxUnfit = 8;
 constexpr size_t kSeldom = 8;
 // What a call without a mark begins with.
 constexpr std::string_view kBareCall = "{\"name\"";
-constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+size_t WordsFor(size_t tokens) { return (tokens + 63) / 64; }
 
 Result<Grammar> Compile(const ConstraintOptions& options) {
   switch (options.kind) {
@@ -128,14 +127,12 @@ Result<bool> ConstrainedText::MayFollow(int32_t id) const {
 
 Result<int32_t> ConstrainedText::ChooseBefore(std::span<const float> logits,
                                               std::span<const int32_t> history, Sampler* sampler) {
-  bool is_copied = false;
+  allowed_.assign(WordsFor(logits.size()), ~uint64_t{0});
   for (size_t i = 0; i < kMaxRefused; ++i) {
-    GRAFT_ASSIGN_OR_RETURN(const int32_t id,
-                           sampler->Choose(is_copied ? masked_ : logits, history));
+    GRAFT_ASSIGN_OR_RETURN(const int32_t id, sampler->Choose(logits, history, allowed_));
     GRAFT_ASSIGN_OR_RETURN(const bool may_follow, MayFollow(id));
     if (may_follow) return id;
-    if (!std::exchange(is_copied, true)) masked_.assign(logits.begin(), logits.end());
-    masked_[static_cast<size_t>(id)] = kNever;
+    RemoveToken(&allowed_, static_cast<uint32_t>(id));
   }
   return Error(
       StatusCode::kFailedPrecondition,
@@ -150,47 +147,28 @@ Result<int32_t> ConstrainedText::Choose(std::span<const float> logits,
                                         Sampler* sampler) {
   if (!is_active_) return ChooseBefore(logits, history, sampler);
   GRAFT_ASSIGN_OR_RETURN(const TokenMask* const mask, matcher_.Mask());
-  masked_.resize(logits.size());
-  bool has_any = false;
-  for (size_t begin = 0; begin < logits.size(); begin += 64) {
-    const size_t count = std::min<size_t>(64, logits.size() - begin);
-    const uint64_t bits = begin / 64 < mask->size() ? (*mask)[begin / 64] : 0;
-    has_any = has_any || bits != 0;
-    float* const to = masked_.data() + begin;
-    if (bits == 0) {
-      std::fill_n(to, count, kNever);
-      continue;
-    }
-    std::copy_n(logits.data() + begin, count, to);
-    // Mostly all or none of a word is allowed.
-    for (uint64_t never = ~bits; never != 0; never &= never - 1) {
-      const auto bit = static_cast<size_t>(std::countr_zero(never));
-      if (bit >= count) break;
-      to[bit] = kNever;
-    }
-  }
-  const auto allow = [&](size_t id) {
-    if (id >= logits.size()) return;
-    masked_[id] = logits[id];
-    has_any = true;
-  };
+  allowed_.assign(WordsFor(logits.size()), 0);
+  std::copy_n(mask->begin(), std::min(mask->size(), allowed_.size()), allowed_.begin());
   if (matcher_.MayEnd()) {
-    for (const uint32_t id : end_tokens) allow(id);
+    for (const uint32_t id : end_tokens) {
+      if (id < logits.size()) AddToken(&allowed_, id);
+    }
   }
-  if (!has_any) {
+  if (std::ranges::all_of(allowed_, [](uint64_t bits) { return bits == 0; })) {
     return Status(StatusCode::kFailedPrecondition,
                   "no token of the model's vocabulary spells what the constraint asks for next");
   }
-  return ChooseWithin(most, history, end_tokens, sampler);
+  return ChooseWithin(logits, history, end_tokens, most, sampler);
 }
 
-/// Of masked_. The text can end within `most` tokens, if it could.
-Result<int32_t> ConstrainedText::ChooseWithin(size_t most, std::span<const int32_t> history,
-                                              std::span<const uint32_t> end_tokens,
+/// Of allowed_. The text can end within `most` tokens, if it could.
+Result<int32_t> ConstrainedText::ChooseWithin(std::span<const float> logits,
+                                              std::span<const int32_t> history,
+                                              std::span<const uint32_t> end_tokens, size_t most,
                                               Sampler* sampler) {
   int32_t last = 0;
   for (size_t i = 0;; ++i) {
-    Result<int32_t> id = sampler->Choose(masked_, history);
+    Result<int32_t> id = sampler->Choose(logits, history, allowed_);
     if (id.ok()) {
       const auto token = static_cast<uint32_t>(*id);
       if (std::ranges::find(end_tokens, token) != end_tokens.end()) return id;
@@ -210,7 +188,7 @@ Result<int32_t> ConstrainedText::ChooseWithin(size_t most, std::span<const int32
       return id.ok() ? id : last;
     }
     last = *id;
-    masked_[static_cast<size_t>(*id)] = kNever;
+    RemoveToken(&allowed_, static_cast<uint32_t>(*id));
   }
 }
 

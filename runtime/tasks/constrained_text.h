@@ -69,8 +69,8 @@ class ConstrainedText {
   Result<int32_t> ChooseBefore(std::span<const float> logits, std::span<const int32_t> history,
                                Sampler* sampler);
   Result<bool> MayFollow(int32_t id) const;
-  Result<int32_t> ChooseWithin(size_t most, std::span<const int32_t> history,
-                               std::span<const uint32_t> end_tokens, Sampler* sampler);
+  Result<int32_t> ChooseWithin(std::span<const float> logits, std::span<const int32_t> history,
+                               std::span<const uint32_t> end_tokens, size_t most, Sampler* sampler);
 
   const Tokenizer& tokenizer_;
   std::shared_ptr<const Vocabulary> vocabulary_;
@@ -85,7 +85,7 @@ class ConstrainedText {
   std::string tail_;       // of the text before the trigger
   size_t tail_bytes_ = 0;  // that are kept
   bool is_whole_ = true;   // tail_ is all the text
-  std::vector<float> masked_;
+  TokenMask allowed_;      // of these a token is chosen
   std::vector<int32_t>
       plan_;                 // the tokens of an end that fits, the first last; empty: none was made
   size_t unfit_ = SIZE_MAX;  // with more tokens than these left no end is looked for: none fitted

@@ -2,6 +2,7 @@
 #include "runtime/tasks/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -13,12 +14,67 @@ constexpr uint32_t kDefaultRepeatWindow = 64;
 // top_p first looks among this many candidates, then among ever more: the likeliest few are mostly
 // enough.
 constexpr size_t kFirstSorted = 128;
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr size_t kWordBits = 64;
 
 Status CheckRange(const char* name, float value, float low, float high) {
   if (value >= low && value <= high) return OkStatus();  // and NaN is in no range
   return Error(StatusCode::kInvalidArgument, "%s is %g, not between %g and %g", name,
                static_cast<double>(value), static_cast<double>(low), static_cast<double>(high));
 }
+
+/// Those of the ids from `first` on, a multiple of 64, that are below `count` and may come.
+uint64_t AllowedFrom(size_t first, size_t count, std::span<const uint64_t> allowed) {
+  uint64_t bits = ~uint64_t{0};
+  if (!allowed.empty()) bits = first / kWordBits < allowed.size() ? allowed[first / kWordBits] : 0;
+  const size_t left = count - first;
+  return left < kWordBits ? bits & ((uint64_t{1} << left) - 1) : bits;
+}
+
+/// The largest of kWordBits logits, in lanes that a compiler computes together. NaN is none.
+float LargestOfWord(const float* logits) {
+  constexpr size_t kLanes = 16;
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, kNever);
+  for (size_t i = 0; i < kWordBits; i += kLanes) {
+    for (size_t k = 0; k < kLanes; ++k) {
+      lanes[k] = logits[i + k] > lanes[k] ? logits[i + k] : lanes[k];
+    }
+  }
+  return *std::max_element(lanes, lanes + kLanes);
+}
+
+/// The first of the largest that may come; logits.size(): none is above minus infinity.
+size_t FindLargest(std::span<const float> logits, std::span<const uint64_t> allowed) {
+  size_t best = logits.size();
+  float largest = kNever;
+  for (size_t first = 0; first < logits.size(); first += kWordBits) {
+    uint64_t bits = AllowedFrom(first, logits.size(), allowed);
+    // Few words have a larger one, so one by one is seldom.
+    if (bits == 0 ||
+        (logits.size() - first >= kWordBits && !(LargestOfWord(logits.data() + first) > largest))) {
+      continue;
+    }
+    for (; bits != 0; bits &= bits - 1) {
+      const size_t id = first + static_cast<size_t>(std::countr_zero(bits));
+      if (!(logits[id] > largest)) continue;
+      largest = logits[id];
+      best = id;
+    }
+  }
+  return best;
+}
+
+// 1 / n!: of the exponential's series.
+constexpr auto kInverseFactorials = [] {
+  std::array<double, 15> values{};
+  double factorial = 1;
+  for (size_t n = 0; n < values.size(); ++n) {
+    if (n > 0) factorial *= static_cast<double>(n);
+    values[n] = 1 / factorial;
+  }
+  return values;
+}();
 
 }  // namespace
 
@@ -44,8 +100,8 @@ double PortableExp(double x) {
   constexpr double kLn2Low = 0x1.a39ef35793c76p-33;
   const double n = std::floor(x * kLog2E + 0.5);
   const double r = (x - n * kLn2High) - n * kLn2Low;
-  double sum = 1;
-  for (int i = 14; i >= 1; --i) sum = 1 + r * sum / i;
+  double sum = kInverseFactorials.back();
+  for (size_t i = kInverseFactorials.size() - 1; i-- > 0;) sum = kInverseFactorials[i] + r * sum;
   return sum * std::bit_cast<double>(static_cast<uint64_t>(static_cast<int64_t>(n) + 1023) << 52);
 }
 
@@ -98,10 +154,12 @@ std::span<const float> Sampler::Penalize(std::span<const float> logits,
 
 /// Fills candidates_ with what top_k leaves, the likeliest first if it leaves not all. Returns how
 /// many are in order.
-size_t Sampler::KeepTopK(std::span<const float> logits) {
+size_t Sampler::KeepTopK(std::span<const float> logits, std::span<const uint64_t> allowed) {
   candidates_.clear();
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (logits[id] > -std::numeric_limits<float>::infinity()) {  // false for NaN
+  for (size_t first = 0; first < logits.size(); first += kWordBits) {
+    for (uint64_t bits = AllowedFrom(first, logits.size(), allowed); bits != 0; bits &= bits - 1) {
+      const size_t id = first + static_cast<size_t>(std::countr_zero(bits));
+      if (!(logits[id] > kNever)) continue;  // true for NaN
       candidates_.push_back({0, logits[id], static_cast<int32_t>(id)});
     }
   }
@@ -139,22 +197,17 @@ size_t Sampler::KeepTopP(size_t sorted) {
   return count;
 }
 
-Result<int32_t> Sampler::Choose(std::span<const float> logits, std::span<const int32_t> history) {
+Result<int32_t> Sampler::Choose(std::span<const float> logits, std::span<const int32_t> history,
+                                std::span<const uint64_t> allowed) {
   logits = Penalize(logits, history);
-  size_t best = logits.size();
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (logits[id] > -std::numeric_limits<float>::infinity() &&
-        (best == logits.size() || logits[id] > logits[best])) {
-      best = id;
-    }
-  }
+  const size_t best = FindLargest(logits, allowed);
   if (best == logits.size() || std::isinf(logits[best])) {
     return Error(StatusCode::kInternal, "the model's %zu logits have no finite maximum",
                  logits.size());
   }
   if (options_.temperature == 0) return static_cast<int32_t>(best);
 
-  const size_t sorted = KeepTopK(logits);
+  const size_t sorted = KeepTopK(logits, allowed);
   const double top = logits[best];
   const double temperature = options_.temperature;
   for (Candidate& candidate : candidates_) {

@@ -46,10 +46,12 @@ class Sampler {
   /// Requires options that passed CheckSamplingOptions.
   explicit Sampler(const SamplingOptions& options);
 
-  /// logits [vocabulary], not changed. history: the tokens so far, the latest last.
-  /// Errors   kInternal: no logit is a number above minus infinity.
+  /// logits [vocabulary], not changed. history: the tokens so far, the latest last. allowed: a bit
+  /// for each token that may come, token 0 in the lowest of the first word; empty: all may come.
+  /// Errors   kInternal: no logit of these is a number above minus infinity.
   /// Cost     a pass over the vocabulary; with top_p or min_p and no top_k, a partial sort.
-  Result<int32_t> Choose(std::span<const float> logits, std::span<const int32_t> history);
+  Result<int32_t> Choose(std::span<const float> logits, std::span<const int32_t> history,
+                         std::span<const uint64_t> allowed = {});
 
   /// Draws from now on the random numbers that `other` is going to draw.
   void DrawAs(const Sampler& other) { random_ = other.random_; }
@@ -64,7 +66,7 @@ class Sampler {
   void PenalizeRepeated(std::span<const int32_t> history);
   void PenalizeGenerated(std::span<const int32_t> history);
   std::span<const float> Penalize(std::span<const float> logits, std::span<const int32_t> history);
-  size_t KeepTopK(std::span<const float> logits);
+  size_t KeepTopK(std::span<const float> logits, std::span<const uint64_t> allowed);
   size_t KeepTopP(size_t count);
 
   SamplingOptions options_;

@@ -5,8 +5,11 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <vector>
 
 #include <doctest/doctest.h>
+
+#include "runtime/base/random.h"
 
 namespace graft::runtime {
 namespace {
@@ -32,6 +35,50 @@ TEST_SUITE("text/sampler") {
     const SamplingOptions options;
     CHECK(Sampler(options).Choose(Logits{1, 3, 3, 2}, {}).value() == 1);
     CHECK(Sampler(options).Choose(Logits{-5, -7}, {}).value() == 0);
+  }
+
+  // Some 40 whole words of a mask and a part of one.
+  TEST_CASE("of the tokens that may come chooses as if all others had no chance") {
+    constexpr size_t kTokens = 2600;
+    RandomSource random(7);
+    Logits logits(kTokens);
+    for (float& logit : logits) logit = std::floor(static_cast<float>(random.NextUnit()) * 50);
+    logits[1234] = logits[77] = std::numeric_limits<float>::quiet_NaN();
+    logits[99] = -std::numeric_limits<float>::infinity();
+    for (const double share : {0.0005, 0.02, 0.5, 0.97, 1.0}) {
+      std::vector<uint64_t> allowed((kTokens + 63) / 64, 0);
+      Logits rest(kTokens, -std::numeric_limits<float>::infinity());
+      for (size_t id = 0; id < kTokens; ++id) {
+        if (random.NextUnit() >= share && id != kTokens - 3) continue;
+        allowed[id / 64] |= uint64_t{1} << id % 64;
+        rest[id] = logits[id];
+      }
+      allowed.back() |= uint64_t{1} << 63;  // that there is no token of
+      for (const float temperature : {0.0f, 8.0f}) {
+        SamplingOptions options;
+        options.temperature = temperature;
+        options.seed = 3;
+        Sampler masked(options);
+        Sampler plain(options);
+        for (int i = 0; i < 20; ++i) {
+          CHECK(masked.Choose(logits, {}, allowed).value() == plain.Choose(rest, {}).value());
+        }
+      }
+      allowed.resize(1);  // of the others nothing is said: they may not come
+      const auto chosen = Sampler({}).Choose(logits, {}, allowed);
+      CHECK((!chosen.ok() || *chosen < 64));
+    }
+    CHECK(!Sampler({}).Choose(logits, {}, std::vector<uint64_t>(41, 0)).ok());
+  }
+
+  TEST_CASE("takes the largest wherever it stands") {
+    for (const size_t count : {size_t{63}, size_t{64}, size_t{130}}) {
+      for (size_t id = 0; id < count; ++id) {
+        Logits logits(count, -2);
+        logits[id] = -1;
+        CHECK(Sampler({}).Choose(logits, {}).value() == static_cast<int32_t>(id));
+      }
+    }
   }
 
   TEST_CASE("draws as often as the softmax says") {
