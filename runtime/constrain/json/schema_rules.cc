@@ -10,7 +10,8 @@ using std::literals::string_view_literals::operator""sv;
 namespace {
 
 constexpr size_t kMaxRules = 60000;
-constexpr size_t kMaxParts = 2000;  // of one conjunction
+constexpr size_t kMaxParts = 2000;      // of one conjunction
+constexpr size_t kMostCompared = 1000;  // ways of one choice, two by two
 
 // Assertions that no grammar of ours expresses. Those of arrays are refused where an array is.
 constexpr std::string_view kUnsupported =
@@ -241,10 +242,12 @@ Status SchemaCompiler::BuildAnyOf(RuleId rule, const Conjunction& flat, size_t p
   if (tree_[any].type != JsonType::kArray) {
     return Invalid(flat[part].schema, "anyOf", "is no array");
   }
+  // Each is held against all the others, by way of the schema that lists them.
+  const bool are_compared = Items(any).size() <= kMostCompared;
   for (const JsonId way : Items(any)) {
     bool is_disjoint = false;
     for (const Part& other : flat) {
-      is_disjoint = is_disjoint || AreDisjoint(other.schema, way, 2);
+      is_disjoint = is_disjoint || (are_compared && AreDisjoint(other.schema, way, 2));
     }
     if (is_disjoint) continue;
     Conjunction rest = flat;

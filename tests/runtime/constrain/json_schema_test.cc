@@ -236,6 +236,14 @@ TEST_SUITE("text/constrain/json_schema") {
          {"{}"}});
   }
 
+  TEST_CASE("a choice of so many ways that they are not held against each other") {
+    std::string ways = R"({"const": "x"}, {"type": "object"})";
+    for (int i = 0; i < 1200; ++i) ways += ", {\"const\": " + std::to_string(3 * i) + "}";
+    CheckSchema({R"({"type": ["integer", "null"], "anyOf": [)" + ways + "]}",
+                 {"0", "3", "3597"},
+                 {"1", "3600", "\"x\"", "{}", "null"}});
+  }
+
   TEST_CASE("items that are all different, where a schema lists them") {
     const TextCase cases[] = {
         {R"({"type": "array", "items": {"enum": ["a", "b", 3]}, "uniqueItems": true})",
