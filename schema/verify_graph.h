@@ -40,6 +40,7 @@ struct GraphFacts {
   bool places_images = false;
   /// Whether some attention lets the rows of a picture see each other.
   bool has_image_runs = false;
+  bool has_axes = false;  ///< a rope of tokens turns by time, row and column
 
   /// Of an encoder-decoder.
   bool has_source() const { return source_ids != nullptr || source_features != nullptr; }

@@ -91,11 +91,12 @@ Status CheckRope(OpChecker& op, const fb::Rope& rope) {
                       rope.rotary_dim(), rope.head_dim());
   }
   uint64_t positions = rope.positions();
-  GRAFT_RETURN_IF_ERROR(CheckAngles(op, rope, &positions));
+  GRAFT_RETURN_IF_ERROR(CheckAngles(op, rope, of_patches, &positions));
   GRAFT_RETURN_IF_ERROR(op.ExpectPositive(rope.magnitude(), "magnitude"));
   if (!std::isfinite(rope.growth()) || rope.growth() < 0.0f)
     return op.OpError("has growth %g; it must be finite, and 0 or more", rope.growth());
   GraphFacts& facts = op.facts();
+  if (rope.axes() != nullptr && !of_patches) facts.has_axes = true;
   if (positions != 0) Bound(positions, of_patches ? &facts.image_positions : &facts.positions);
   return op.ExpectSameShape(op.Input(0), op.Output(0));
 }

@@ -14,9 +14,27 @@ namespace {
 constexpr int64_t kPositionColumnsUnit = 16;
 constexpr uint32_t kMostNeighbours = 1 << 12;
 
+// Patches have no time.
+Status CheckAxes(const OpChecker& op, const fb::Rope& rope, bool of_patches) {
+  const auto& axes = *rope.axes();
+  const bool fits = std::all_of(axes.begin(), axes.end(), [of_patches](uint8_t axis) {
+    return axis <= 2 && (axis > 0 || !of_patches);
+  });
+  if (fits && axes.size() == rope.rotary_dim() / 2 && rope.table() == -1 &&
+      rope.growth_positions() == 0) {
+    return OkStatus();
+  }
+  return op.OpError(
+      "has %u axes, and for that needs one of 3 (of patches, 2) for each of %u "
+      "frequencies, no table and no growth",
+      axes.size(), rope.rotary_dim() / 2);
+}
+
 }  // namespace
 
-Status CheckAngles(const OpChecker& op, const fb::Rope& rope, uint64_t* positions) {
+Status CheckAngles(const OpChecker& op, const fb::Rope& rope, bool of_patches,
+                   uint64_t* positions) {
+  if (rope.axes() != nullptr) GRAFT_RETURN_IF_ERROR(CheckAxes(op, rope, of_patches));
   if (rope.table() == -1) {
     return op.ExpectVector(rope.inverse_frequencies(), rope.rotary_dim() / 2,
                            "inverse_frequencies");

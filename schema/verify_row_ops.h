@@ -28,9 +28,9 @@ Status CheckWeightedSum(const OpChecker& op, const fb::WeightedSum& sum);
 Status CheckGaussianTopK(const OpChecker& op, const fb::GaussianTopK& top);
 Status CheckMatchRms(const OpChecker& op, const fb::MatchRms& match);
 Status CheckRowWindows(const OpChecker& op, const fb::RowWindows& windows);
-/// Where a rope's angles come from: frequencies, or a table, whose rows bound *positions (0: nothing
-/// does).
-Status CheckAngles(const OpChecker& op, const fb::Rope& rope, uint64_t* positions);
+/// Where a rope's angles come from: frequencies and perhaps their axes, or a table, whose rows bound
+/// *positions (0: nothing does).
+Status CheckAngles(const OpChecker& op, const fb::Rope& rope, bool of_patches, uint64_t* positions);
 /// Requires an attention that has position tables.
 Status CheckPositionTables(const OpChecker& op, const fb::Attention& attention);
 

@@ -40,6 +40,10 @@ constexpr std::string_view kOfThese[] = {"pan_and_scan_max_num_crops",
                                          "do_pad",
                                          "patch_size",
                                          "return_row_col_info",
+                                         "min_pixels",
+                                         "max_pixels",
+                                         "merge_size",
+                                         "temporal_patch_size",
                                          "video_sampling"};
 
 bool IsKindOf(std::string_view type, Kind kind) {
@@ -53,6 +57,8 @@ bool IsKindOf(std::string_view type, Kind kind) {
       return type.starts_with("PixtralImageProcessor");
     case Kind::kLfm2Vl:
       return type.starts_with("Lfm2VlImageProcessor");
+    case Kind::kQwen2Vl:
+      return type.starts_with("Qwen2VLImageProcessor");
   }
   return false;
 }
@@ -108,6 +114,46 @@ Status ReadSize(const JsonValue& config, const char* key, const PicturesDescript
   return OkStatus();
 }
 
+// A number that the model has, too.
+Status ExpectModels(const JsonValue& config, const char* key, int64_t own) {
+  GRAFT_ASSIGN_OR_RETURN(const int64_t given, config.GetIntIn(key, 1, int64_t{1} << 20, own));
+  if (given == own) return OkStatus();
+  return config.Find(key).Fail("is not the model's " + std::to_string(own), StatusCode::kMismatch);
+}
+
+// Qwen says how many pixels a picture may have: in `size`, whose edges are no edges, or beside it.
+Status ReadArea(const JsonValue& config, PicturesDescription* p) {
+  constexpr int64_t kMost = int64_t{1} << 28;
+  p->layout = Layout::kArea;
+  const JsonValue size = config.Find("size");
+  if (config.Has("size") && !size.IsObject())
+    return size.Fail("must hold an object", StatusCode::kUnsupported);
+  const auto read = [&](const char* beside, const char* in_size, int64_t usual) {
+    if (config.Has(beside)) return config.GetIntIn(beside, 1, kMost);
+    if (size.IsObject() && size.Has(beside)) return size.GetIntIn(beside, 1, kMost);
+    return size.IsObject() ? size.GetIntIn(in_size, 1, kMost) : Result<int64_t>(usual);
+  };
+  GRAFT_ASSIGN_OR_RETURN(p->fewest_pixels, read("min_pixels", "shortest_edge", 56 * 56));
+  GRAFT_ASSIGN_OR_RETURN(p->most_pixels, read("max_pixels", "longest_edge", 28 * 28 * 1280));
+  GRAFT_RETURN_IF_ERROR(ExpectModels(config, "patch_size", p->patch));
+  GRAFT_RETURN_IF_ERROR(ExpectModels(config, "merge_size", p->merge));
+  GRAFT_RETURN_IF_ERROR(ExpectModels(config, "temporal_patch_size", p->frames));
+  const int64_t block = p->patch * p->merge;
+  if (p->most_pixels < p->fewest_pixels || p->most_pixels < block * block) {
+    return config.Fail("wants pictures of " + std::to_string(p->fewest_pixels) + " to " +
+                           std::to_string(p->most_pixels) + " pixels, in blocks of " +
+                           std::to_string(block) + " a side",
+                       StatusCode::kUnsupported);
+  }
+  // The longest are a block high.
+  p->most_patches = p->most_pixels / (p->patch * p->patch);
+  p->side = std::min(p->most_patches / p->merge, schema::kMaxImageSide / p->patch);
+  p->side -= p->side % p->merge;
+  p->most_patches = std::min(p->most_patches, p->side * p->side);
+  p->image.height = p->image.width = p->side * p->patch;
+  return OkStatus();
+}
+
 // LFM2-VL says how many rows a picture may have; sides follow from that.
 Status ReadRatio(const JsonValue& config, PicturesDescription* p) {
   constexpr int64_t kMost = 4096;
@@ -123,13 +169,8 @@ Status ReadRatio(const JsonValue& config, PicturesDescription* p) {
                          config.GetIntIn("max_tiles", p->fewest_tiles, schema::kMaxTiles - 1, 10));
   GRAFT_ASSIGN_OR_RETURN(const bool splits, config.GetBool("do_image_splitting", true));
   if (!splits || p->most_tiles == 1) p->fewest_tiles = p->most_tiles = 0;
-  for (const auto& [key, own] :
-       {std::pair("downsample_factor", p->merge), std::pair("encoder_patch_size", p->patch)}) {
-    GRAFT_ASSIGN_OR_RETURN(const int64_t given, config.GetIntIn(key, 1, kMost, own));
-    if (given == own) continue;
-    return config.Find(key).Fail("is not the model's " + std::to_string(own),
-                                 StatusCode::kMismatch);
-  }
+  GRAFT_RETURN_IF_ERROR(ExpectModels(config, "downsample_factor", p->merge));
+  GRAFT_RETURN_IF_ERROR(ExpectModels(config, "encoder_patch_size", p->patch));
   const int64_t block = p->patch * p->merge;
   if (p->most_tiles > 0 && p->tile_side % block != 0) {
     return config.Find("tile_size")
@@ -147,6 +188,7 @@ Status ReadRatio(const JsonValue& config, PicturesDescription* p) {
 
 Status ReadLayout(const JsonValue& config, PicturesDescription* pictures) {
   if (pictures->processor == Kind::kLfm2Vl) return ReadRatio(config, pictures);
+  if (pictures->processor == Kind::kQwen2Vl) return ReadArea(config, pictures);
   const int64_t side = pictures->image.height;
   int64_t& longest = pictures->longest_side;
   switch (pictures->processor) {
@@ -165,6 +207,7 @@ Status ReadLayout(const JsonValue& config, PicturesDescription* pictures) {
       GRAFT_RETURN_IF_ERROR(ReadSize(config, "size", *pictures, &longest));
       break;
     case Kind::kLfm2Vl:
+    case Kind::kQwen2Vl:
       break;
   }
   const int64_t tiles = longest / side + 1;
@@ -238,6 +281,12 @@ void WriteTexts(const SpecialTokens& tokens, PicturesDescription* p) {
       p->whole_begin = tokens.Find("image_thumbnail_token", "<|img_thumbnail|>");
       p->tile_begin = "<|img_row_{row}_col_{column}|>";
       return;
+    case Kind::kQwen2Vl:
+      p->token_text = tokens.Find("image_token", "<|image_pad|>");
+      p->begin = tokens.Find("vision_bos_token", "<|vision_start|>");
+      p->end = tokens.Find("vision_eos_token", "<|vision_end|>");
+      p->placeholder = p->begin + p->token_text + p->end;
+      return;
   }
 }
 
@@ -246,9 +295,10 @@ void WriteTexts(const SpecialTokens& tokens, PicturesDescription* p) {
 Status ReadPictureFiles(const fs::path& images, const fs::path& tokens,
                         PicturesDescription* pictures) {
   constexpr Filter kUsual[] = {Filter::kBilinear, Filter::kLanczos, Filter::kBicubic,
-                               Filter::kBilinear};
+                               Filter::kBilinear, Filter::kBicubic};
   const Filter usual = kUsual[static_cast<size_t>(pictures->processor)];
-  const bool is_clip = pictures->processor == Kind::kPixtral;
+  const bool is_clip =
+      pictures->processor == Kind::kPixtral || pictures->processor == Kind::kQwen2Vl;
   const fs::path own = images / "preprocessor_config.json";
   const fs::path of_all = images / "processor_config.json";
   std::unique_ptr<JsonDocument> document;
@@ -283,6 +333,11 @@ std::string DescribePictures(const PicturesDescription& pictures) {
     return "at most " + std::to_string(pictures.most_rows) + " tokens, or cut into up to " +
            std::to_string(pictures.most_tiles) + " images of " +
            std::to_string(pictures.tile_side) + " a side";
+  }
+  if (pictures.layout == Layout::kArea) {
+    const int64_t block = pictures.patch * pictures.merge;
+    return "of about their sides, at most " + std::to_string(pictures.most_pixels) +
+           " pixels, a token for each " + std::to_string(block) + "x" + std::to_string(block);
   }
   const std::string longest = std::to_string(pictures.longest_side);
   if (pictures.layout == Layout::kGrid)

@@ -77,6 +77,7 @@ RopeShape AddRope(GraphBuilder& graph, std::string_view name, const RopeFrequenc
   rope.rotary_dim = static_cast<int64_t>(2 * frequencies.inverse.size());
   rope.magnitude = frequencies.magnitude;
   rope.positions = frequencies.positions;
+  rope.axes = frequencies.axes;
   rope.inverse_frequencies = graph.Literal(name, frequencies.inverse);
   return rope;
 }

@@ -76,11 +76,13 @@ class GraphBuilder : public ConstantTable {
               schema::fb::CreateLayerNorm(header_, weight.index, bias.index, epsilon, U32(group)));
   }
   ValueId Rope(std::string_view name, ValueId x, ValueId positions, const RopeShape& shape) {
+    const auto axes = shape.axes.empty() ? flatbuffers::Offset<flatbuffers::Vector<uint8_t>>()
+                                         : header_.CreateVector(shape.axes);
     return Op(name, {x, positions}, ShapeOf(x),
               schema::fb::CreateRope(header_, shape.inverse_frequencies.index, U32(shape.head_dim),
                                      U32(shape.rotary_dim), shape.interleaved, shape.magnitude,
                                      U32(shape.positions), shape.growth,
-                                     U32(shape.growth_positions), shape.table.index));
+                                     U32(shape.growth_positions), shape.table.index, axes));
   }
   /// Causal attention over a KV cache of its own.
   ValueId CachedAttention(std::string_view name, ValueId query, ValueId key, ValueId value,
@@ -232,9 +234,11 @@ class GraphBuilder : public ConstantTable {
   /// `count` rows of patches as one, beside each other or, if `mean`, as their mean.
   ValueId MergePatches(std::string_view name, ValueId x, int64_t count, bool mean = false);
   /// table: f32 [side * side, width].
-  ValueId GridPositions(std::string_view name, ValueId places, TensorId table, int64_t side) {
+  /// corners: as schema/model.fbs has it.
+  ValueId GridPositions(std::string_view name, ValueId places, TensorId table, int64_t side,
+                        bool corners = false) {
     return Op(name, {places}, RowsLike(places, constant(table).shape[1]),
-              schema::fb::CreateGridPositions(header_, table.index, U32(side)));
+              schema::fb::CreateGridPositions(header_, table.index, U32(side), corners));
   }
   /// x, with rows of images in the place of those of tokens that stand for them.
   ValueId PlaceImages(std::string_view name, ValueId x, ValueId images) {

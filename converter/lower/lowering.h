@@ -42,8 +42,8 @@ struct ImagePreparation {
 /// How pictures become rows of a text; schema/model.fbs, Pictures. The lowering says what the model
 /// takes, files beside config.json add the rest.
 struct PicturesDescription {
-  enum class Layout : uint8_t { kSquare, kTiles, kGrid, kRatio };
-  enum class Processor : uint8_t { kGemma3, kIdefics3, kPixtral, kLfm2Vl };
+  enum class Layout : uint8_t { kSquare, kTiles, kGrid, kRatio, kArea };
+  enum class Processor : uint8_t { kGemma3, kIdefics3, kPixtral, kLfm2Vl, kQwen2Vl };
   Processor processor = Processor::kGemma3;
   Layout layout = Layout::kSquare;
   int64_t token = 0, patch = 0, merge = 0, side = 0, longest_side = 0;
@@ -51,6 +51,8 @@ struct PicturesDescription {
   int64_t most_patches = 0, tile_side = 0, fewest_tiles = 0, most_tiles = 0;
   int64_t fewest_rows = 0, most_rows = 0;
   double tolerance = 0.0;
+  int64_t frames = 1;
+  int64_t fewest_pixels = 0, most_pixels = 0;  ///< Of kArea, as most_patches is.
   ImagePreparation image;
   std::string placeholder, token_text, begin, end, row_break;
   std::string tile_begin, tile_row_end, whole_begin, single_begin;

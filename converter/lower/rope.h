@@ -17,7 +17,8 @@ struct RopeFrequencies {
   int64_t positions = 0;       ///< Where the frequencies stop to hold; 0: nowhere.
   /// Of longrope: those that all positions of a longer text turn by. Empty: there are none.
   std::vector<float> long_inverse;
-  int64_t stretched_to = 0;  ///< Positions that a shorter context was stretched to; 0: it was not.
+  std::vector<uint8_t> axes;  ///< As RopeShape has them.
+  int64_t stretched_to = 0;   ///< Positions that a shorter context was stretched to; 0: it was not.
 };
 
 /// What a family calls its settings outside rope_parameters, and what they are if a file has none.

@@ -163,6 +163,8 @@ struct RopeShape {
   int64_t growth_positions = 0;
   /// Instead of frequencies: f32 [positions, rotary_dim], sines and then cosines.
   TensorId table{};
+  /// Of each frequency: 0 time, 1 row, 2 column. Empty: all turn by the position.
+  std::vector<uint8_t> axes;
 };
 
 }  // namespace graft::converter

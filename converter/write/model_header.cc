@@ -137,8 +137,8 @@ flatbuffers::Offset<fb::ImageInput> WriteImage(const ImagePreparation& image,
                               static_cast<float>(image.rescale), mean, deviation);
 }
 
-static_assert(static_cast<int>(PicturesDescription::Layout::kRatio) ==
-              static_cast<int>(fb::PictureLayout::Ratio));
+static_assert(static_cast<int>(PicturesDescription::Layout::kArea) ==
+              static_cast<int>(fb::PictureLayout::Area));
 
 flatbuffers::Offset<fb::Pictures> WritePictures(const PicturesDescription& pictures,
                                                 flatbuffers::FlatBufferBuilder& header) {
@@ -163,7 +163,8 @@ flatbuffers::Offset<fb::Pictures> WritePictures(const PicturesDescription& pictu
       placeholder, token_text, begin, end, row_break, tile_begin, tile_row_end, whole_begin,
       single_begin, u32(pictures.most_patches), u32(pictures.tile_side), u32(pictures.fewest_tiles),
       u32(pictures.most_tiles), u32(pictures.fewest_rows), u32(pictures.most_rows),
-      static_cast<float>(pictures.tolerance));
+      static_cast<float>(pictures.tolerance), u32(pictures.frames), u32(pictures.fewest_pixels),
+      u32(pictures.most_pixels));
 }
 
 flatbuffers::Offset<fb::AudioInput> WriteSound(const SoundDescription& sound,

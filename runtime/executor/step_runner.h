@@ -83,6 +83,9 @@ struct ImageCall {
   float* store = nullptr;
   const float* const* rows = nullptr;   ///< of each token; null: its own. Null: of none
   const PositionRange* runs = nullptr;  ///< as AttentionRows has them, from the first token on
+  /// Time, row and column of each token, as schema/model.fbs's Rope counts them; null: all three are
+  /// its position.
+  const int32_t* axes = nullptr;
 };
 
 /// What the running call gives to all steps.

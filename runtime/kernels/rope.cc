@@ -75,6 +75,13 @@ void RopeAngles(int32_t position, const float* inverse_frequencies, size_t half,
   }
 }
 
+void RopeAnglesByAxis(const int32_t* numbers, const uint8_t* axes, const float* inverse_frequencies,
+                      size_t half, float magnitude, float* cosines, float* sines) {
+  for (size_t i = 0; i < half; ++i) {
+    RopeAngles(numbers[axes[i]], inverse_frequencies + i, 1, magnitude, cosines + i, sines + i);
+  }
+}
+
 void RopeRow(const float* x, size_t heads, size_t head_dim, size_t half, bool interleaved,
              const float* cosines, const float* sines, float* y) {
   HWY_DYNAMIC_DISPATCH(RopeImpl)(x, heads, head_dim, half, interleaved, cosines, sines, y);

@@ -14,6 +14,10 @@ namespace graft::runtime {
 void RopeAngles(int32_t position, const float* inverse_frequencies, size_t half, float magnitude,
                 float* cosines, float* sines);
 
+/// The same, of numbers[axes[i]] * inverse_frequencies[i].
+void RopeAnglesByAxis(const int32_t* numbers, const uint8_t* axes, const float* inverse_frequencies,
+                      size_t half, float magnitude, float* cosines, float* sines);
+
 /// Rotates the first 2 * half elements of each head of a row; copies the rest. Element i pairs with
 /// i + half, or with its neighbour if `interleaved`. x and y [heads * head_dim], not overlapping.
 /// Source   Su et al. 2021, "RoFormer", section 3.4.2.

@@ -3,6 +3,8 @@
 // frequencies, and then the heads are turned by them.
 #include "runtime/kernels/rope.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -25,11 +27,20 @@ class Angles final : public StepRunner {
     table_ = source.floats(rope.table());
     half_ = rope.rotary_dim() / 2;
     magnitude_ = rope.magnitude();
+    if (rope.axes() != nullptr) axes_ = rope.axes()->data();
+    if (source.step.inputs[0] == source.plan.image_positions())
+      places_side_ = static_cast<int32_t>(source.plan.model().model().task()->pictures()->side());
     return OkStatus();
   }
 
-  void RunRows(const CallState&, size_t begin, size_t end) const override {
+  void RunRows(const CallState& call, size_t begin, size_t end) const override {
     for (size_t row = begin; row < end; ++row) {
+      if (axes_ != nullptr) {
+        const std::array<int32_t, 3> numbers = NumbersOf(call, positions_[row]);
+        RopeAnglesByAxis(numbers.data(), axes_, inverse_frequencies_, half_, magnitude_, out(row),
+                         out(row) + half_);
+        continue;
+      }
       if (table_ != nullptr) {
         const float* sines = table_ + static_cast<size_t>(positions_[row]) * 2 * half_;
         ScaleRow(sines + half_, magnitude_, half_, out(row));
@@ -48,8 +59,19 @@ class Angles final : public StepRunner {
   }
 
  private:
+  // Time, row and column of a position, which is that of a patch or the token's among all.
+  std::array<int32_t, 3> NumbersOf(const CallState& call, int32_t position) const {
+    if (places_side_ > 0) return {0, position / places_side_, position % places_side_};
+    if (call.images.axes == nullptr) return {position, position, position};
+    const int32_t* of_token =
+        call.images.axes + 3 * (static_cast<size_t>(position) - call.first_position);
+    return {of_token[0], of_token[1], of_token[2]};
+  }
+
   const float* inverse_frequencies_ = nullptr;
-  const float* table_ = nullptr;  // the sines and then the cosines of each position
+  const uint8_t* axes_ = nullptr;  // of each frequency; null: all turn by the position
+  int32_t places_side_ = 0;        // places in a row of an image; 0: positions are tokens'
+  const float* table_ = nullptr;   // the sines and then the cosines of each position
   size_t half_ = 0;
   float magnitude_ = 1.0f;
   const int32_t* positions_ = nullptr;
@@ -102,6 +124,11 @@ class Rope final : public StepRunner {
 
 const StepKind kAngles = {.name = "angles", .make = MakeRunner<Angles>};
 
+bool HaveSameAxes(const schema::fb::Rope& a, const schema::fb::Rope& b) {
+  if (a.axes() == nullptr || b.axes() == nullptr) return a.axes() == b.axes();
+  return std::equal(a.axes()->begin(), a.axes()->end(), b.axes()->begin(), b.axes()->end());
+}
+
 int32_t AnglesFor(PlanBuilder& plan, uint32_t op) {
   const schema::fb::Rope& rope = *plan.op(op).attributes_as_Rope();
   const int32_t positions = plan.op(op).inputs()->Get(1);
@@ -109,7 +136,8 @@ int32_t AnglesFor(PlanBuilder& plan, uint32_t op) {
     if (step.kind != &kAngles) continue;
     const schema::fb::Rope& other = *plan.op(step.ops[0]).attributes_as_Rope();
     if (step.inputs[0] == positions && other.inverse_frequencies() == rope.inverse_frequencies() &&
-        other.magnitude() == rope.magnitude() && other.table() == rope.table()) {
+        other.magnitude() == rope.magnitude() && other.table() == rope.table() &&
+        HaveSameAxes(other, rope)) {
       return step.outputs[0];
     }
   }

@@ -104,6 +104,30 @@ Sides WithRows(const fb::Pictures& pictures, const Sides& sides) {
   return near;
 }
 
+// Qwen: sides near the picture's own, with as many pixels as are wanted.
+Sides WithPixels(const fb::Pictures& pictures, const Sides& sides) {
+  const int64_t block = int64_t{pictures.patch()} * pictures.merge();
+  const auto size = static_cast<double>(block);
+  const auto height = static_cast<double>(sides.height);
+  const auto width = static_cast<double>(sides.width);
+  const auto most = static_cast<double>(pictures.most_pixels());
+  const auto fewest = static_cast<double>(pictures.fewest_pixels());
+  Sides near = {Whole(std::nearbyint(height / size)) * block,
+                Whole(std::nearbyint(width / size)) * block};
+  const double area = static_cast<double>(near.height) * static_cast<double>(near.width);
+  if (area > most) {
+    const double factor = std::sqrt(height * width / most);
+    near = {std::max(block, Whole(std::floor(height / factor / size)) * block),
+            std::max(block, Whole(std::floor(width / factor / size)) * block)};
+  } else if (area < fewest) {
+    const double factor = std::sqrt(fewest / (height * width));
+    near = {Whole(std::ceil(height * factor / size)) * block,
+            Whole(std::ceil(width * factor / size)) * block};
+  }
+  // A side of 0 pixels, which fewest_pixels may allow, is a block.
+  return {std::max(near.height, block), std::max(near.width, block)};
+}
+
 bool IsTooLarge(const fb::Pictures& pictures, const Sides& sides) {
   const double block = static_cast<double>(pictures.patch()) * pictures.merge();
   const auto rounded = [&](int64_t side) {
@@ -201,6 +225,8 @@ PictureShape ShapeOfPicture(const fb::Pictures& pictures, uint32_t width, uint32
     sides = {tile, tile};
   } else if (pictures.layout() == fb::PictureLayout::Grid) {
     sides = InGrid(sides, pictures.longest_side(), int64_t{pictures.patch()} * pictures.merge());
+  } else if (pictures.layout() == fb::PictureLayout::Area) {
+    sides = WithPixels(pictures, sides);
   } else if (pictures.layout() == fb::PictureLayout::Ratio) {
     const Sides whole = WithRows(pictures, sides);
     if (pictures.most_tiles() > 0 && IsTooLarge(pictures, sides)) {

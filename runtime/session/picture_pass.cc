@@ -2,6 +2,9 @@
 // A session's pictures: passes over their images, one after the other.
 #include <algorithm>
 #include <cinttypes>
+#include <limits>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,11 +17,18 @@
 namespace graft::runtime {
 namespace {
 
+namespace fb = schema::fb;
+
+// The input that says how many patches each image has, as transformers calls it.
+constexpr const char* kGrids = "image_grid_thw";
+
 // An image that is given as the numbers a model takes.
 class GivenImage final : public PictureImages {
  public:
   GivenImage(const ImagePixels& pixels, size_t bytes) : pixels_(pixels) {
-    hash_ = schema::ContentHash({reinterpret_cast<const uint8_t*>(pixels.values), bytes}, {});
+    const uint32_t sides[] = {pixels.height, pixels.width};
+    hash_ = schema::ContentHash({reinterpret_cast<const uint8_t*>(pixels.values), bytes},
+                                {reinterpret_cast<const uint8_t*>(sides), sizeof(sides)});
   }
   schema::Hash128 hash() const override { return hash_; }
   size_t count() const override { return 1; }
@@ -29,6 +39,78 @@ class GivenImage final : public PictureImages {
   ImagePixels pixels_;
   schema::Hash128 hash_;
 };
+
+// [images, channels, height, width], of which the first dimension may be missing, or be several.
+Result<std::vector<ImagePixels>> ImagesOfPixels(const fb::Pictures& settings,
+                                                const TensorView& pixels) {
+  const int64_t channels = settings.image()->channels();
+  const size_t rank = pixels.shape.size();
+  uint64_t images = 1;
+  bool fits = pixels.type == ElementType::kFloat32 && pixels.data != nullptr && rank >= 3;
+  for (size_t i = 0; fits && i < rank; ++i) {
+    fits = pixels.shape[i] >= 1 && pixels.shape[i] <= std::numeric_limits<int32_t>::max();
+    if (i + 3 < rank) fits = fits && CheckedMultiply<uint64_t>(images, pixels.shape[i], &images);
+  }
+  if (!fits || pixels.shape[rank - 3] != channels || images > kMaxPictures) {
+    return Error(StatusCode::kInvalidArgument,
+                 "input %.200s must be f32 of [images, %" PRId64
+                 ", height, width], at most %zu images",
+                 pixels.name.c_str(), channels, kMaxPictures);
+  }
+  const auto height = static_cast<uint32_t>(pixels.shape[rank - 2]);
+  const auto width = static_cast<uint32_t>(pixels.shape[rank - 1]);
+  const size_t elements = static_cast<size_t>(channels) * height * width;
+  std::vector<ImagePixels> found;
+  for (uint64_t i = 0; i < images; ++i) {
+    found.push_back({static_cast<const float*>(pixels.data) + i * elements, height, width});
+  }
+  return found;
+}
+
+// Patches of all images, [patches, numbers], and of each its frames, rows and columns of patches,
+// i32 [images, 3].
+Result<std::vector<ImagePixels>> ImagesOfPatches(const fb::Pictures& settings,
+                                                 const TensorView& patches,
+                                                 const TensorView* grids) {
+  const int64_t numbers = int64_t{settings.patch()} * settings.patch() *
+                          settings.image()->channels() * settings.frames();
+  const bool fits = patches.type == ElementType::kFloat32 && patches.data != nullptr &&
+                    patches.shape[0] >= 1 && patches.shape[1] == numbers && grids != nullptr &&
+                    grids->type == ElementType::kInt32 && grids->data != nullptr &&
+                    grids->shape.size() == 2 && grids->shape[0] >= 1 &&
+                    grids->shape[0] <= int64_t{kMaxPictures} && grids->shape[1] == 3;
+  if (!fits) {
+    return Error(StatusCode::kInvalidArgument,
+                 "input %.200s of rank 2 must be f32 of [patches, %" PRId64
+                 "], and %s i32 of [images, 3], at most %zu images",
+                 patches.name.c_str(), numbers, kGrids, kMaxPictures);
+  }
+  std::vector<ImagePixels> found;
+  const auto* from = static_cast<const float*>(patches.data);
+  int64_t left = patches.shape[0];
+  for (int64_t i = 0; i < grids->shape[0]; ++i) {
+    const int32_t* grid = static_cast<const int32_t*>(grids->data) + 3 * i;
+    const auto most = static_cast<int32_t>(settings.side());
+    const bool is_still = grid[0] == 1 && grid[1] >= 1 && grid[1] <= most && grid[2] >= 1 &&
+                          grid[2] <= most && int64_t{grid[1]} * grid[2] <= left;
+    if (!is_still) {
+      return Error(StatusCode::kInvalidArgument,
+                   "image %" PRId64 " is %" PRId32 " times %" PRId32 " x %" PRId32
+                   " patches; one time, at most %" PRId32 " a side, and all that are given",
+                   i, grid[0], grid[1], grid[2], most);
+    }
+    const auto side = [&](int32_t count) {
+      return static_cast<uint32_t>(count) * settings.patch();
+    };
+    found.push_back({from, side(grid[1]), side(grid[2]), true});
+    left -= int64_t{grid[1]} * grid[2];
+    from += int64_t{grid[1]} * grid[2] * numbers;
+  }
+  if (left == 0) return found;
+  return Error(StatusCode::kInvalidArgument,
+               "input %.200s has %" PRId64 " patches more than the images that %s says",
+               patches.name.c_str(), left, kGrids);
+}
 
 }  // namespace
 
@@ -59,7 +141,8 @@ Status Session::Impl::ComputePicture(size_t index, PictureImages& picture, size_
     GRAFT_RETURN_IF_ERROR(ComputeImage(image, to));
     to += pictures.RowsOf(image) * pictures.width();
   }
-  pictures.Assign(index, {picture.hash(), rows});
+  const uint32_t columns = picture.count() == 1 ? pictures.ColumnsOf(picture.sides(0)) : 0;
+  pictures.Assign(index, {picture.hash(), static_cast<uint32_t>(rows), columns});
   return OkStatus();
 }
 
@@ -104,37 +187,32 @@ Status Session::Impl::SetPictures(std::span<PictureImages* const> given) {
 Status Session::Impl::TakePictures(std::span<const TensorView> inputs,
                                    std::vector<TensorView>* others) {
   others->assign(inputs.begin(), inputs.end());
-  const std::string_view name = plan.values()[static_cast<size_t>(plan.image_patches())].name;
-  const auto found = std::find_if(others->begin(), others->end(),
-                                  [&](const TensorView& view) { return view.name == name; });
-  if (found == others->end()) return SetPictures({});
-  const TensorView pixels = *found;
-  others->erase(found);
-  const auto channels =
-      static_cast<int64_t>(model->verified().model().task()->pictures()->image()->channels());
-  const size_t rank = pixels.shape.size();
-  uint64_t images = 1;
-  bool fits = pixels.type == ElementType::kFloat32 && pixels.data != nullptr && rank >= 3;
-  for (size_t i = 0; fits && i < rank; ++i) {
-    fits = pixels.shape[i] >= 1 && pixels.shape[i] <= std::numeric_limits<int32_t>::max();
-    if (i + 3 < rank) fits = fits && CheckedMultiply<uint64_t>(images, pixels.shape[i], &images);
+  const auto take = [others](std::string_view name) {
+    const auto found = std::find_if(others->begin(), others->end(),
+                                    [&](const TensorView& view) { return view.name == name; });
+    std::optional<TensorView> taken;
+    if (found == others->end()) return taken;
+    taken = std::move(*found);
+    others->erase(found);
+    return taken;
+  };
+  const auto pixels = take(plan.values()[static_cast<size_t>(plan.image_patches())].name);
+  if (!pixels) return SetPictures({});
+  const fb::Pictures& settings = *model->verified().model().task()->pictures();
+  std::vector<ImagePixels> images;
+  if (pixels->shape.size() == 2) {
+    const auto grids = take(kGrids);
+    GRAFT_ASSIGN_OR_RETURN(images, ImagesOfPatches(settings, *pixels, grids ? &*grids : nullptr));
+  } else {
+    GRAFT_ASSIGN_OR_RETURN(images, ImagesOfPixels(settings, *pixels));
   }
-  if (!fits || pixels.shape[rank - 3] != channels || images > kMaxPictures) {
-    return Error(StatusCode::kInvalidArgument,
-                 "input %.200s must be f32 of [images, %" PRId64
-                 ", height, width], at most %zu images",
-                 pixels.name.c_str(), channels, kMaxPictures);
-  }
-  const auto height = static_cast<uint32_t>(pixels.shape[rank - 2]);
-  const auto width = static_cast<uint32_t>(pixels.shape[rank - 1]);
-  const size_t elements = static_cast<size_t>(channels) * height * width;
-  const auto* values = static_cast<const float*>(pixels.data);
-  std::vector<std::unique_ptr<GivenImage>> pictures_given;
+  std::vector<std::unique_ptr<GivenImage>> given;
   std::vector<PictureImages*> views_given;
-  for (uint64_t i = 0; i < images; ++i) {
-    const ImagePixels image = {values + i * elements, height, width};
-    pictures_given.push_back(std::make_unique<GivenImage>(image, elements * sizeof(float)));
-    views_given.push_back(pictures_given.back().get());
+  for (const ImagePixels& image : images) {
+    size_t numbers = size_t{image.height} * image.width * settings.image()->channels();
+    if (image.in_patches) numbers *= settings.frames();
+    given.push_back(std::make_unique<GivenImage>(image, numbers * sizeof(float)));
+    views_given.push_back(given.back().get());
   }
   return SetPictures(views_given);
 }

@@ -183,10 +183,15 @@ Status ReadParts(FileReader& file, const Header& header, const SavedSessionTarge
   }
   if (target.pictures == nullptr) return OkStatus();
   for (size_t i = 0; i < header.source_rows; ++i) {
-    const uint64_t rows = target.pictures->entries[i].rows;
-    if (rows >= 1 && rows <= target.ids.size()) continue;
-    return Error(StatusCode::kCorrupt, "picture %zu takes %" PRIu64 " tokens of a context of %zu",
-                 i, rows, target.ids.size());
+    const SavedPicture& picture = target.pictures->entries[i];
+    if (picture.rows >= 1 && picture.rows <= target.ids.size() &&
+        (picture.columns == 0 || picture.rows % picture.columns == 0)) {
+      continue;
+    }
+    return Error(StatusCode::kCorrupt,
+                 "picture %zu takes %" PRIu32 " tokens, %" PRIu32
+                 " beside each other, of a context of %zu",
+                 i, picture.rows, picture.columns, target.ids.size());
   }
   target.pictures->count = header.source_rows;
   return OkStatus();

@@ -17,7 +17,8 @@
 //
 // All numbers are little-endian. If there is a source, the first part is its 128-bit hash, and what
 // belongs to a cache of the source is for `source_rows` positions. Of a model that takes pictures it
-// is, for each picture, its hash and its image rows, u64. The next part is the ids, i32.
+// is, for each picture, its hash, its image rows and how many of these lie beside each other, u32
+// (0: it is of several images). The next part is the ids, i32.
 // Then come, for each cache of the graph and each of its key/value heads, the keys, the values, and
 // of int8 the keys' scales and the values' scales, each for `tokens` positions, laid out as
 // kernels/attention.h says; keys end with a whole block of positions, zero after the last token. Of
@@ -43,7 +44,8 @@ struct SavedSource {
 /// A picture that tokens stand for.
 struct SavedPicture {
   schema::Hash128 hash = {};
-  uint64_t rows = 0;  ///< as many tokens
+  uint32_t rows = 0;     ///< as many tokens
+  uint32_t columns = 0;  ///< of them beside each other; 0: it is of several images
 };
 
 inline constexpr size_t kMaxPictures = 64;

@@ -63,7 +63,8 @@ Status Session::Impl::Initialize(const SessionOptions& options) {
   binding.assign(plan.symbols(), 0);
   if (plan.takes_pictures()) {
     const schema::GraphFacts& facts = verified.facts();
-    pictures.Create(verified.model().task()->pictures(), PlacedWidth(plan), facts.has_image_runs);
+    pictures.Create(verified.model().task()->pictures(), PlacedWidth(plan), facts.has_image_runs,
+                    facts.has_axes);
   }
   return OkStatus();
 }
@@ -176,9 +177,11 @@ Status Session::Impl::RunChunk(std::span<const int32_t> chunk, size_t outputs, b
   }
   if (pictures.taken()) {
     GRAFT_ASSIGN_OR_RETURN(const SessionPictures::Pass pass, pictures.PassOver(held(), chunk));
-    executor->set_images({.rows = pass.rows, .runs = pass.runs});
+    executor->set_images({.rows = pass.rows, .runs = pass.runs, .axes = pass.axes});
   }
-  GRAFT_RETURN_IF_ERROR(RunPass(chunk.size(), copy_states));
+  const Status status = RunPass(chunk.size(), copy_states);
+  executor->set_images({});
+  GRAFT_RETURN_IF_ERROR(status);
   // A model that keeps no cache can go beyond the context, and nothing is held of it.
   const bool fits = chunk.size() <= ids.size() - std::min(position, ids.size());
   if (fits && chunk.data() != ids.data() + position)

@@ -102,10 +102,12 @@ std::string WhatFits(uint32_t context_tokens) {
   return "a context of " + std::to_string(context_tokens) + " fits";
 }
 
-// Of the largest image.
-uint64_t MostPatches(const fb::Pictures& pictures) {
-  if (pictures.most_patches() != 0) return pictures.most_patches();
-  return uint64_t{pictures.side()} * pictures.side();
+// Of the largest image, whose rows fit the context.
+uint64_t MostPatches(const fb::Pictures& pictures, const SessionSizes& sizes) {
+  const uint64_t all = uint64_t{pictures.side()} * pictures.side();
+  const uint64_t merged = uint64_t{pictures.merge()} * pictures.merge();
+  const uint64_t most = pictures.most_patches() == 0 ? all : pictures.most_patches();
+  return std::min(most, std::max<uint64_t>(1, sizes.context_tokens) * merged);
 }
 
 Result<uint64_t> ArenaBytes(const Plan& plan, const SessionSizes& sizes) {
@@ -120,7 +122,7 @@ Result<uint64_t> ArenaBytes(const Plan& plan, const SessionSizes& sizes) {
   uint64_t other_pass_bytes = 0;
   uint64_t chunk = sizes.prefill_chunk;
   if (plan.takes_pictures()) {
-    const uint64_t patches = MostPatches(*plan.model().model().task()->pictures());
+    const uint64_t patches = MostPatches(*plan.model().model().task()->pictures(), sizes);
     SetImageRows(plan, static_cast<size_t>(patches), &binding);
     GRAFT_RETURN_IF_ERROR(MakeSchedule(plan, binding, &schedule));
     other_pass_bytes = schedule.arena_bytes;

@@ -11,10 +11,25 @@ namespace graft::runtime {
 
 namespace fb = schema::fb;
 
-void SessionPictures::Create(const fb::Pictures* pictures, size_t width, bool has_runs) {
+namespace {
+
+// Image rows beside each other; of several images, as if they were one row.
+size_t SideBySide(const SavedPicture& picture) {
+  return picture.columns == 0 ? picture.rows : picture.columns;
+}
+
+size_t LongerSide(const SavedPicture& picture) {
+  return std::max(SideBySide(picture), picture.rows / SideBySide(picture));
+}
+
+}  // namespace
+
+void SessionPictures::Create(const fb::Pictures* pictures, size_t width, bool has_runs,
+                             bool has_axes) {
   settings_ = pictures;
   width_ = width;
   has_runs_ = has_runs;
+  has_axes_ = has_axes;
   if (pictures != nullptr) token_ = static_cast<int32_t>(pictures->token());
 }
 
@@ -27,6 +42,10 @@ size_t SessionPictures::rows_before(size_t picture) const {
 size_t SessionPictures::RowsOf(const ImagePixels& image) const {
   const uint32_t block = settings_->patch() * settings_->merge();
   return size_t{image.height / block} * (image.width / block);
+}
+
+uint32_t SessionPictures::ColumnsOf(const ImagePixels& image) const {
+  return image.width / (settings_->patch() * settings_->merge());
 }
 
 Result<size_t> SessionPictures::RowsOf(const PictureImages& picture,
@@ -168,14 +187,55 @@ const float* SessionPictures::ValuesOf(size_t row) const {
   return nullptr;
 }
 
+void SessionPictures::CountAxes(std::span<const int32_t> held, std::span<const int32_t> chunk) {
+  size_t used = CountIn(held);
+  size_t next = held.size() - used;
+  size_t picture = 0;       // of the next row
+  size_t row = used;        // of this picture
+  size_t first_number = 0;  // of its first row
+  for (; picture < table_.count && row >= table_.entries[picture].rows; ++picture) {
+    row -= table_.entries[picture].rows;
+    next += LongerSide(table_.entries[picture]);
+  }
+  if (row > 0) {
+    const size_t begun = used - row;
+    first_number = next + row - (held.size() - PositionOf(begun, held));
+    next += LongerSide(table_.entries[picture]);
+  }
+  pass_axes_.clear();
+  for (const int32_t id : chunk) {
+    size_t numbers[3] = {next, next, next};
+    if (!Places(id, used)) {
+      ++next;
+    } else {
+      const SavedPicture& of = table_.entries[picture];
+      if (row == 0) {
+        first_number = next;
+        next += LongerSide(of);
+      }
+      numbers[0] = first_number;
+      numbers[1] = first_number + row / SideBySide(of);
+      numbers[2] = first_number + row % SideBySide(of);
+      ++used;
+      if (++row == of.rows) {
+        row = 0;
+        ++picture;
+      }
+    }
+    for (const size_t number : numbers) pass_axes_.push_back(static_cast<int32_t>(number));
+  }
+}
+
 Result<SessionPictures::Pass> SessionPictures::PassOver(std::span<const int32_t> held,
                                                         std::span<const int32_t> chunk) {
   if (table_.count == 0) return Pass{};
+  if (has_axes_) CountAxes(held, chunk);
+  const int32_t* axes = has_axes_ ? pass_axes_.data() : nullptr;
   size_t used = CountIn(held);
   const size_t placed_end = PlacedEnd(used, chunk);
   const auto is_placed = [&](size_t i) { return i < placed_end && chunk[i] == token_; };
   if (placed_end == 0 || std::find(chunk.begin(), chunk.end(), token_) == chunk.end())
-    return Pass{};
+    return Pass{.axes = axes};
   pass_rows_.assign(chunk.size(), nullptr);
   pass_runs_.assign(has_runs_ ? chunk.size() : 0, PositionRange{});
   for (size_t begin = 0, end = 0; begin < chunk.size(); begin = end + 1) {
@@ -193,7 +253,7 @@ Result<SessionPictures::Pass> SessionPictures::PassOver(std::span<const int32_t>
     std::fill(pass_runs_.begin() + static_cast<ptrdiff_t>(begin),
               pass_runs_.begin() + static_cast<ptrdiff_t>(end), run);
   }
-  return Pass{pass_rows_.data(), has_runs_ ? pass_runs_.data() : nullptr};
+  return Pass{pass_rows_.data(), has_runs_ ? pass_runs_.data() : nullptr, axes};
 }
 
 void SessionPictures::WritePatches(const ImagePixels& image, float* patches,
@@ -203,6 +263,8 @@ void SessionPictures::WritePatches(const ImagePixels& image, float* patches,
   const size_t channels = settings_->image()->channels();
   const size_t block = patch * merge;
   const size_t plane = size_t{image.height} * image.width;
+  const size_t frames = settings_->frames();
+  if (image.in_patches) patches = std::copy_n(image.values, plane * channels * frames, patches);
   for (size_t top = 0; top < image.height; top += block) {
     for (size_t left = 0; left < image.width; left += block) {
       for (size_t i = 0; i < merge * merge; ++i) {
@@ -210,11 +272,11 @@ void SessionPictures::WritePatches(const ImagePixels& image, float* patches,
         const size_t x = left + i % merge * patch;
         if (places != nullptr)
           *places++ = static_cast<int32_t>(y / patch * settings_->side() + x / patch);
-        for (size_t channel = 0; channel < channels; ++channel) {
-          for (size_t row = 0; row < patch; ++row) {
-            const float* from = image.values + channel * plane + (y + row) * image.width + x;
-            patches = std::copy_n(from, patch, patches);
-          }
+        if (image.in_patches) continue;
+        for (size_t plane_of_patch = 0; plane_of_patch < channels * frames; ++plane_of_patch) {
+          const float* from = image.values + plane_of_patch / frames * plane;
+          for (size_t row = 0; row < patch; ++row)
+            patches = std::copy_n(from + (y + row) * image.width + x, patch, patches);
         }
       }
     }

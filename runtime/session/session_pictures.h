@@ -28,6 +28,7 @@ struct ImagePixels {
   const float* values = nullptr;
   uint32_t height = 0;
   uint32_t width = 0;
+  bool in_patches = false;  ///< values are those of patches already, in their order
 };
 
 /// A picture as the images that a model is shown.
@@ -50,8 +51,9 @@ class PictureImages {
 
 class SessionPictures {
  public:
-  /// pictures: the model's; null: it takes none. width: of an image row.
-  void Create(const schema::fb::Pictures* pictures, size_t width, bool has_runs);
+  /// pictures: the model's; null: it takes none. width: of an image row. has_axes: ropes of tokens
+  /// turn by rows and columns.
+  void Create(const schema::fb::Pictures* pictures, size_t width, bool has_runs, bool has_axes);
 
   bool taken() const { return settings_ != nullptr; }
   size_t count() const { return table_.count; }
@@ -68,6 +70,8 @@ class SessionPictures {
   /// Image rows of one image.
   /// Requires sides that RowsOf has accepted.
   size_t RowsOf(const ImagePixels& image) const;
+  /// How many of them lie beside each other.
+  uint32_t ColumnsOf(const ImagePixels& image) const;
   /// Sets memory aside for what is computed of one picture, [rows, width]; it becomes a picture's by
   /// Assign, or is given back by the next call of this or of Truncate.
   Result<float*> Allocate(size_t rows, MemoryBudget* budget);
@@ -104,6 +108,7 @@ class SessionPictures {
   struct Pass {
     const float* const* rows = nullptr;
     const PositionRange* runs = nullptr;
+    const int32_t* axes = nullptr;
   };
   /// What a pass over `chunk`, after `held`, has of images; until the next call.
   /// Errors   kFailedPrecondition: a row that is not there any more.
@@ -115,6 +120,8 @@ class SessionPictures {
 
  private:
   const float* ValuesOf(size_t row) const;
+  // Counts the numbers of a pass's tokens, as schema/model.fbs's Rope has them.
+  void CountAxes(std::span<const int32_t> held, std::span<const int32_t> chunk);
   // Where the last of `ids` that stands for an image row ends, if `used` rows are before them.
   size_t PlacedEnd(size_t used, std::span<const int32_t> ids) const;
 
@@ -122,11 +129,13 @@ class SessionPictures {
   int32_t token_ = -1;
   size_t width_ = 0;
   bool has_runs_ = false;
+  bool has_axes_ = false;
   SavedPictures table_;
   std::array<PageMemory, kMaxPictures> values_;
   PageMemory pending_;
   std::vector<const float*> pass_rows_;
   std::vector<PositionRange> pass_runs_;
+  std::vector<int32_t> pass_axes_;
 };
 
 }  // namespace graft::runtime

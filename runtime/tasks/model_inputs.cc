@@ -13,7 +13,8 @@ namespace {
 ModelInput PixelsOf(const Model& model, const fb::Value& value) {
   const fb::Pictures& pictures = *model.verified().model().task()->pictures();
   const fb::ImageInput& image = *pictures.image();
-  const bool any = pictures.layout() == fb::PictureLayout::Grid;
+  const bool any =
+      pictures.layout() == fb::PictureLayout::Grid || pictures.layout() == fb::PictureLayout::Area;
   return {value.name()->c_str(),
           ElementType::kFloat32,
           4,

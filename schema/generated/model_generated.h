@@ -862,33 +862,36 @@ enum class PictureLayout : uint8_t {
   Tiles = 1,
   Grid = 2,
   Ratio = 3,
+  Area = 4,
   MIN = Square,
-  MAX = Ratio
+  MAX = Area
 };
 
-inline const PictureLayout (&EnumValuesPictureLayout())[4] {
+inline const PictureLayout (&EnumValuesPictureLayout())[5] {
   static const PictureLayout values[] = {
     PictureLayout::Square,
     PictureLayout::Tiles,
     PictureLayout::Grid,
-    PictureLayout::Ratio
+    PictureLayout::Ratio,
+    PictureLayout::Area
   };
   return values;
 }
 
 inline const char * const *EnumNamesPictureLayout() {
-  static const char * const names[5] = {
+  static const char * const names[6] = {
     "Square",
     "Tiles",
     "Grid",
     "Ratio",
+    "Area",
     nullptr
   };
   return names;
 }
 
 inline const char *EnumNamePictureLayout(PictureLayout e) {
-  if (flatbuffers::IsOutRange(e, PictureLayout::Square, PictureLayout::Ratio)) return "";
+  if (flatbuffers::IsOutRange(e, PictureLayout::Square, PictureLayout::Area)) return "";
   const size_t index = static_cast<size_t>(e);
   return EnumNamesPictureLayout()[index];
 }
@@ -1798,7 +1801,8 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_POSITIONS = 14,
     VT_GROWTH = 16,
     VT_GROWTH_POSITIONS = 18,
-    VT_TABLE = 20
+    VT_TABLE = 20,
+    VT_AXES = 22
   };
   int32_t inverse_frequencies() const {
     return GetField<int32_t>(VT_INVERSE_FREQUENCIES, 0);
@@ -1827,6 +1831,9 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   int32_t table() const {
     return GetField<int32_t>(VT_TABLE, -1);
   }
+  const flatbuffers::Vector<uint8_t> *axes() const {
+    return GetPointer<const flatbuffers::Vector<uint8_t> *>(VT_AXES);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<int32_t>(verifier, VT_INVERSE_FREQUENCIES, 4) &&
@@ -1838,6 +1845,8 @@ struct Rope FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<float>(verifier, VT_GROWTH, 4) &&
            VerifyField<uint32_t>(verifier, VT_GROWTH_POSITIONS, 4) &&
            VerifyField<int32_t>(verifier, VT_TABLE, 4) &&
+           VerifyOffset(verifier, VT_AXES) &&
+           verifier.VerifyVector(axes()) &&
            verifier.EndTable();
   }
 };
@@ -1873,6 +1882,9 @@ struct RopeBuilder {
   void add_table(int32_t table) {
     fbb_.AddElement<int32_t>(Rope::VT_TABLE, table, -1);
   }
+  void add_axes(flatbuffers::Offset<flatbuffers::Vector<uint8_t>> axes) {
+    fbb_.AddOffset(Rope::VT_AXES, axes);
+  }
   explicit RopeBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -1894,8 +1906,10 @@ inline flatbuffers::Offset<Rope> CreateRope(
     uint32_t positions = 0,
     float growth = 0.0f,
     uint32_t growth_positions = 0,
-    int32_t table = -1) {
+    int32_t table = -1,
+    flatbuffers::Offset<flatbuffers::Vector<uint8_t>> axes = 0) {
   RopeBuilder builder_(_fbb);
+  builder_.add_axes(axes);
   builder_.add_table(table);
   builder_.add_growth_positions(growth_positions);
   builder_.add_growth(growth);
@@ -1906,6 +1920,33 @@ inline flatbuffers::Offset<Rope> CreateRope(
   builder_.add_inverse_frequencies(inverse_frequencies);
   builder_.add_interleaved(interleaved);
   return builder_.Finish();
+}
+
+inline flatbuffers::Offset<Rope> CreateRopeDirect(
+    flatbuffers::FlatBufferBuilder &_fbb,
+    int32_t inverse_frequencies = 0,
+    uint32_t head_dim = 0,
+    uint32_t rotary_dim = 0,
+    bool interleaved = false,
+    float magnitude = 1.0f,
+    uint32_t positions = 0,
+    float growth = 0.0f,
+    uint32_t growth_positions = 0,
+    int32_t table = -1,
+    const std::vector<uint8_t> *axes = nullptr) {
+  auto axes__ = axes ? _fbb.CreateVector<uint8_t>(*axes) : 0;
+  return graft::schema::fb::CreateRope(
+      _fbb,
+      inverse_frequencies,
+      head_dim,
+      rotary_dim,
+      interleaved,
+      magnitude,
+      positions,
+      growth,
+      growth_positions,
+      table,
+      axes__);
 }
 
 struct PositionTables FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
@@ -3966,7 +4007,8 @@ struct GridPositions FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   typedef GridPositionsBuilder Builder;
   enum FlatBuffersVTableOffset FLATBUFFERS_VTABLE_UNDERLYING_TYPE {
     VT_TABLE = 4,
-    VT_SIDE = 6
+    VT_SIDE = 6,
+    VT_CORNERS = 8
   };
   int32_t table() const {
     return GetField<int32_t>(VT_TABLE, 0);
@@ -3974,10 +4016,14 @@ struct GridPositions FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   uint32_t side() const {
     return GetField<uint32_t>(VT_SIDE, 0);
   }
+  bool corners() const {
+    return GetField<uint8_t>(VT_CORNERS, 0) != 0;
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<int32_t>(verifier, VT_TABLE, 4) &&
            VerifyField<uint32_t>(verifier, VT_SIDE, 4) &&
+           VerifyField<uint8_t>(verifier, VT_CORNERS, 1) &&
            verifier.EndTable();
   }
 };
@@ -3991,6 +4037,9 @@ struct GridPositionsBuilder {
   }
   void add_side(uint32_t side) {
     fbb_.AddElement<uint32_t>(GridPositions::VT_SIDE, side, 0);
+  }
+  void add_corners(bool corners) {
+    fbb_.AddElement<uint8_t>(GridPositions::VT_CORNERS, static_cast<uint8_t>(corners), 0);
   }
   explicit GridPositionsBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
@@ -4006,10 +4055,12 @@ struct GridPositionsBuilder {
 inline flatbuffers::Offset<GridPositions> CreateGridPositions(
     flatbuffers::FlatBufferBuilder &_fbb,
     int32_t table = 0,
-    uint32_t side = 0) {
+    uint32_t side = 0,
+    bool corners = false) {
   GridPositionsBuilder builder_(_fbb);
   builder_.add_side(side);
   builder_.add_table(table);
+  builder_.add_corners(corners);
   return builder_.Finish();
 }
 
@@ -4756,7 +4807,10 @@ struct Pictures FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_MOST_TILES = 42,
     VT_FEWEST_ROWS = 44,
     VT_MOST_ROWS = 46,
-    VT_TOLERANCE = 48
+    VT_TOLERANCE = 48,
+    VT_FRAMES = 50,
+    VT_FEWEST_PIXELS = 52,
+    VT_MOST_PIXELS = 54
   };
   uint32_t token() const {
     return GetField<uint32_t>(VT_TOKEN, 0);
@@ -4827,6 +4881,15 @@ struct Pictures FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   float tolerance() const {
     return GetField<float>(VT_TOLERANCE, 0.0f);
   }
+  uint32_t frames() const {
+    return GetField<uint32_t>(VT_FRAMES, 1);
+  }
+  uint32_t fewest_pixels() const {
+    return GetField<uint32_t>(VT_FEWEST_PIXELS, 0);
+  }
+  uint32_t most_pixels() const {
+    return GetField<uint32_t>(VT_MOST_PIXELS, 0);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyField<uint32_t>(verifier, VT_TOKEN, 4) &&
@@ -4862,6 +4925,9 @@ struct Pictures FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            VerifyField<uint32_t>(verifier, VT_FEWEST_ROWS, 4) &&
            VerifyField<uint32_t>(verifier, VT_MOST_ROWS, 4) &&
            VerifyField<float>(verifier, VT_TOLERANCE, 4) &&
+           VerifyField<uint32_t>(verifier, VT_FRAMES, 4) &&
+           VerifyField<uint32_t>(verifier, VT_FEWEST_PIXELS, 4) &&
+           VerifyField<uint32_t>(verifier, VT_MOST_PIXELS, 4) &&
            verifier.EndTable();
   }
 };
@@ -4939,6 +5005,15 @@ struct PicturesBuilder {
   void add_tolerance(float tolerance) {
     fbb_.AddElement<float>(Pictures::VT_TOLERANCE, tolerance, 0.0f);
   }
+  void add_frames(uint32_t frames) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_FRAMES, frames, 1);
+  }
+  void add_fewest_pixels(uint32_t fewest_pixels) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_FEWEST_PIXELS, fewest_pixels, 0);
+  }
+  void add_most_pixels(uint32_t most_pixels) {
+    fbb_.AddElement<uint32_t>(Pictures::VT_MOST_PIXELS, most_pixels, 0);
+  }
   explicit PicturesBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -4977,8 +5052,14 @@ inline flatbuffers::Offset<Pictures> CreatePictures(
     uint32_t most_tiles = 0,
     uint32_t fewest_rows = 0,
     uint32_t most_rows = 0,
-    float tolerance = 0.0f) {
+    float tolerance = 0.0f,
+    uint32_t frames = 1,
+    uint32_t fewest_pixels = 0,
+    uint32_t most_pixels = 0) {
   PicturesBuilder builder_(_fbb);
+  builder_.add_most_pixels(most_pixels);
+  builder_.add_fewest_pixels(fewest_pixels);
+  builder_.add_frames(frames);
   builder_.add_tolerance(tolerance);
   builder_.add_most_rows(most_rows);
   builder_.add_fewest_rows(fewest_rows);
@@ -5029,7 +5110,10 @@ inline flatbuffers::Offset<Pictures> CreatePicturesDirect(
     uint32_t most_tiles = 0,
     uint32_t fewest_rows = 0,
     uint32_t most_rows = 0,
-    float tolerance = 0.0f) {
+    float tolerance = 0.0f,
+    uint32_t frames = 1,
+    uint32_t fewest_pixels = 0,
+    uint32_t most_pixels = 0) {
   auto placeholder__ = placeholder ? _fbb.CreateString(placeholder) : 0;
   auto token_text__ = token_text ? _fbb.CreateString(token_text) : 0;
   auto begin__ = begin ? _fbb.CreateString(begin) : 0;
@@ -5063,7 +5147,10 @@ inline flatbuffers::Offset<Pictures> CreatePicturesDirect(
       most_tiles,
       fewest_rows,
       most_rows,
-      tolerance);
+      tolerance,
+      frames,
+      fewest_pixels,
+      most_pixels);
 }
 
 struct LanguageToken FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {

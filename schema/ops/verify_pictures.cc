@@ -14,6 +14,7 @@ namespace graft::schema {
 namespace {
 
 constexpr uint32_t kMaxMergedPatches = 1 << 10;
+constexpr uint32_t kMaxFrames = 16;
 constexpr uint32_t kMaxStringBytes = 256;
 constexpr uint64_t kMaxPixels = uint64_t{kMaxImageSide} * kMaxImageSide;
 
@@ -90,6 +91,12 @@ bool IsRatioSound(const fb::Pictures& pictures) {
            tile / block * (tile / block) * merged <= patches));
 }
 
+// The numbers of a layout by pixels.
+bool IsAreaSound(const fb::Pictures& pictures) {
+  return pictures.fewest_pixels() >= 1 && pictures.most_pixels() >= pictures.fewest_pixels() &&
+         pictures.most_pixels() <= kMaxPixels && pictures.most_patches() >= 1;
+}
+
 Status CheckStrings(const fb::Pictures& pictures) {
   if (pictures.placeholder()->size() == 0 || pictures.token_text()->size() == 0)
     return Error(StatusCode::kCorrupt, "pictures need a placeholder and a token's text");
@@ -112,18 +119,60 @@ bool IsConsistent(const fb::Pictures& pictures, const GraphFacts& facts) {
   const uint64_t merge = pictures.merge();
   const uint64_t side = pictures.side();
   if (patch < 1 || patch > kMaxImageSide || merge < 1 || merge > kMaxMergedPatches || side < 1 ||
-      side > kMaxImageSide || merge * merge != facts.merged_patches || side % merge != 0) {
+      side > kMaxImageSide || merge * merge != facts.merged_patches || side % merge != 0 ||
+      pictures.frames() < 1 || pictures.frames() > kMaxFrames) {
     return false;
   }
   const auto width = static_cast<uint64_t>(facts.image_patches->shape()->Get(1)->size());
   const uint64_t longest = pictures.longest_side();
   const bool has_longest =
       pictures.layout() == fb::PictureLayout::Tiles || pictures.layout() == fb::PictureLayout::Grid;
-  return width == patch * patch * image.channels() && image.height() == side * patch &&
-         image.width() == side * patch &&
+  return width == patch * patch * image.channels() * pictures.frames() &&
+         image.height() == side * patch && image.width() == side * patch &&
          (facts.image_positions == 0 || side * side <= facts.image_positions) &&
          pictures.most_patches() <= side * side &&
          (!has_longest ? longest == 0 : longest >= 1 && longest <= kMaxImageSide);
+}
+
+// What a layout needs of its numbers.
+Status CheckLayout(const fb::Pictures& pictures, const GraphFacts& facts) {
+  const uint64_t tiles = pictures.longest_side() / pictures.image()->height() + 1;
+  if (pictures.layout() == fb::PictureLayout::Tiles && tiles * tiles > kMaxTiles) {
+    return Error(StatusCode::kCorrupt,
+                 "a picture may become %" PRIu64
+                 " images; at most %u are "
+                 "allowed",
+                 tiles * tiles, kMaxTiles);
+  }
+  if (pictures.layout() == fb::PictureLayout::Ratio && !IsRatioSound(pictures)) {
+    return Error(
+        StatusCode::kCorrupt,
+        "pictures of %u to %u rows, or %u to %u tiles of %u pixels a side, in images of at "
+        "most %u patches, which do not fit each other",
+        pictures.fewest_rows(), pictures.most_rows(), pictures.fewest_tiles(),
+        pictures.most_tiles(), pictures.tile_side(), pictures.most_patches());
+  }
+  const bool may_be_cut =
+      pictures.layout() == fb::PictureLayout::Tiles ||
+      (pictures.layout() == fb::PictureLayout::Ratio && pictures.most_tiles() > 0);
+  if (facts.has_axes && may_be_cut) {
+    return Error(StatusCode::kCorrupt,
+                 "pictures of several images, and a rope that turns by rows and columns of one");
+  }
+  if (pictures.layout() == fb::PictureLayout::Area && !IsAreaSound(pictures)) {
+    return Error(StatusCode::kCorrupt,
+                 "pictures of %u to %u pixels, in images of at most %u patches, which do not fit "
+                 "each other",
+                 pictures.fewest_pixels(), pictures.most_pixels(), pictures.most_patches());
+  }
+  if (pictures.layout() == fb::PictureLayout::Grid &&
+      uint64_t{pictures.longest_side()} > uint64_t{pictures.side()} * pictures.patch()) {
+    return Error(StatusCode::kCorrupt,
+                 "pictures of %u pixels a side have more patches than %u a "
+                 "side",
+                 pictures.longest_side(), pictures.side());
+  }
+  return OkStatus();
 }
 
 }  // namespace
@@ -161,30 +210,7 @@ Status CheckPictures(const fb::Model& model, const GraphFacts& facts) {
                  pictures->side(), pictures->patch(), pictures->merge(),
                  pictures->image()->height(), pictures->image()->width(), pictures->longest_side());
   }
-  const uint64_t tiles = pictures->longest_side() / pictures->image()->height() + 1;
-  if (pictures->layout() == fb::PictureLayout::Tiles && tiles * tiles > kMaxTiles) {
-    return Error(StatusCode::kCorrupt,
-                 "a picture may become %" PRIu64
-                 " images; at most %u are "
-                 "allowed",
-                 tiles * tiles, kMaxTiles);
-  }
-  if (pictures->layout() == fb::PictureLayout::Ratio && !IsRatioSound(*pictures)) {
-    return Error(
-        StatusCode::kCorrupt,
-        "pictures of %u to %u rows, or %u to %u tiles of %u pixels a side, in images of at "
-        "most %u patches, which do not fit each other",
-        pictures->fewest_rows(), pictures->most_rows(), pictures->fewest_tiles(),
-        pictures->most_tiles(), pictures->tile_side(), pictures->most_patches());
-  }
-  if (pictures->layout() == fb::PictureLayout::Grid &&
-      uint64_t{pictures->longest_side()} > uint64_t{pictures->side()} * pictures->patch()) {
-    return Error(StatusCode::kCorrupt,
-                 "pictures of %u pixels a side have more patches than %u a "
-                 "side",
-                 pictures->longest_side(), pictures->side());
-  }
-  return OkStatus();
+  return CheckLayout(*pictures, facts);
 }
 
 }  // namespace graft::schema

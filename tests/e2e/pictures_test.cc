@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <fstream>
 #include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -21,7 +23,7 @@ namespace {
 
 namespace fb = schema::fb;
 
-constexpr const char* kNames[] = {"gemma3", "smolvlm", "mistral3", "lfm2_vl"};
+constexpr const char* kNames[] = {"gemma3", "smolvlm", "mistral3", "lfm2_vl", "qwen3_5"};
 constexpr double kRelativeTolerance = 1e-4;  // of the largest logit; found: 1e-6
 
 // As tests/data/pictures/make_pictures.py makes them.
@@ -109,9 +111,10 @@ std::string Place(const Family& family, const std::string& text) {
   return placed.substr(0, size);
 }
 
-// Logits of all rows of one forward on ids and, if there are any, pixels.
+// Logits of all rows of one forward on ids and, if there are any, pixels, which may be patches of
+// images of several grids.
 std::vector<float> ForwardLogits(graft_session* session, const std::vector<int32_t>& ids,
-                                 const Numbers* pixels) {
+                                 const Numbers* pixels, const std::vector<int32_t>& grids = {}) {
   std::vector<float> values;
   std::vector<graft_tensor> tensors = {
       {"input_ids", GRAFT_TYPE_I32, 1, {static_cast<int64_t>(ids.size())}, ids.data()}};
@@ -124,6 +127,13 @@ std::vector<float> ForwardLogits(graft_session* session, const std::vector<int32
                            values.data()};
     std::copy(pixels->shape.begin(), pixels->shape.end(), tensor.shape);
     tensors.push_back(tensor);
+  }
+  if (pixels != nullptr && !grids.empty()) {
+    tensors.push_back({"image_grid_thw",
+                       GRAFT_TYPE_I32,
+                       2,
+                       {static_cast<int64_t>(grids.size()) / 3, 3},
+                       grids.data()});
   }
   const graft_tensor* outputs = nullptr;
   size_t count = 0;
@@ -173,7 +183,7 @@ TEST_SUITE("e2e/pictures") {
       CHECK(ids == family.Read("input_ids").ids());
       // A text with no places gets them first; one with others is refused.
       CHECK(Place(family, "and this").ends_with("and this"));
-      const std::string once = text.substr(text.size() - 60);
+      const std::string once = text.substr(text.size() - 70);
       CHECK(graft_model_place_pictures(family.model(), once.data(), once.size(),
                                        family.images.data(), 3, nullptr, 0, &size,
                                        nullptr) == GRAFT_INVALID_ARGUMENT);
@@ -205,6 +215,7 @@ TEST_SUITE("e2e/pictures") {
       const size_t rows_of_first = name == "smolvlm"   ? 28
                                    : name == "gemma3"  ? 4
                                    : name == "lfm2_vl" ? 15
+                                   : name == "qwen3_5" ? 10
                                                        : 8;
       const Generated other = Generate(session.get(), prompt);
       CHECK(other.reused == FirstOf(prompt, kToken, rows_of_first));
@@ -215,14 +226,16 @@ TEST_SUITE("e2e/pictures") {
   }
 
   TEST_CASE("logits of ids and pixels are transformers'") {
-    for (const std::string name : {"gemma3", "smolvlm"}) {  // others' images differ in size
+    for (const std::string name : {"gemma3", "smolvlm", "qwen3_5"}) {  // others' differ in size
       CAPTURE(name);
       const Family family(name);
-      const SessionPtr session = family.NewSession(name == "gemma3" ? 7 : 128);
+      const SessionPtr session = family.NewSession(name == "smolvlm" ? 128 : 7);
       const std::vector<int32_t> ids = family.Read("input_ids").ids();
       const Numbers expected = family.Read("logits");
       const Numbers pixels = family.Read("pixel_values");
-      const std::vector<float> logits = ForwardLogits(session.get(), ids, &pixels);
+      std::vector<int32_t> grids;
+      if (name == "qwen3_5") grids = family.Read("image_grid_thw").ids();
+      const std::vector<float> logits = ForwardLogits(session.get(), ids, &pixels, grids);
       CHECK(LargestDifference(logits, expected.values) <=
             kRelativeTolerance * LargestMagnitude(expected.values));
       // Without pixels the tokens are tokens like others.
@@ -232,7 +245,7 @@ TEST_SUITE("e2e/pictures") {
         const Family narrow(name, {format});
         const SessionPtr rounded = narrow.NewSession();
         const double least = format == converter::StorageKind::kInt8PerChannel ? 0.99 : 0.8;
-        CHECK(Cosine(ForwardLogits(rounded.get(), ids, &pixels), expected.values) >= least);
+        CHECK(Cosine(ForwardLogits(rounded.get(), ids, &pixels, grids), expected.values) >= least);
       }
     }
   }
@@ -250,7 +263,7 @@ TEST_SUITE("e2e/pictures") {
       const SessionPtr restored = family.NewSession();
       REQUIRE(graft_session_restore(restored.get(), family.saved().c_str(), nullptr) == GRAFT_OK);
       // States go back by what is computed again, which takes the pictures.
-      if (name == "lfm2_vl") family.SetPictures(restored.get());
+      if (name == "lfm2_vl" || name == "qwen3_5") family.SetPictures(restored.get());
       const Generated after = Generate(restored.get(), prompt);
       CHECK(after.reused + 1 == prompt.size());
       CHECK(after.ids == expected);
@@ -351,6 +364,95 @@ TEST_SUITE("e2e/pictures") {
     }
   }
 
+  TEST_CASE("patches of several frames are those of transformers' processor") {
+    Family family("qwen3_5");
+    const converter::LoadedModel loaded(family.file());
+    const fb::Pictures& pictures = *loaded.model().task()->pictures();
+    const Numbers expected = family.Read("pixel_values");
+    runtime::SessionPictures of_model;
+    of_model.Create(&pictures, 16, false, true);
+    size_t at = 0;
+    for (const graft_image& image : family.images) {
+      const runtime::ImageView view = {image.pixels, image.width, image.height, 0,
+                                       runtime::PixelFormat::kRgb8};
+      runtime::CallersPicture picture(pictures, view);
+      REQUIRE(picture.Read().ok());
+      const auto pixels = picture.Prepare(0);
+      REQUIRE(pixels.ok());
+      std::vector<float> patches(size_t{2} * 3 * pixels->height * pixels->width);
+      of_model.WritePatches(*pixels, patches.data(), nullptr);
+      REQUIRE(at + patches.size() <= expected.values.size());
+      float largest = 0.0f;
+      for (const float number : patches)
+        largest = std::max(largest, std::abs(number - static_cast<float>(expected.values[at++])));
+      CHECK(largest <= 1e-6f);
+    }
+    CHECK(at == expected.values.size());
+  }
+
+  TEST_CASE("places of rows, and positions behind them, are counted from ids in any chunk") {
+    const Family family("qwen3_5");
+    const converter::LoadedModel loaded(family.file());
+    runtime::SessionPictures pictures;
+    pictures.Create(loaded.model().task()->pictures(), 16, false, true);
+    runtime::MemoryBudget budget;
+    const runtime::SavedPicture shapes[] = {{{}, 6, 3}, {{}, 2, 1}};  // rows, beside each other
+    for (size_t i = 0; i < 2; ++i) {
+      REQUIRE(pictures.Allocate(shapes[i].rows, &budget).ok());
+      pictures.Assign(i, shapes[i]);
+    }
+    // The last 4 has no row left, and the 9 stands within a picture: both are words.
+    const std::vector<int32_t> ids = {7, 4, 4, 4, 9, 4, 4, 4, 7, 4, 4, 4, 7};
+    const std::vector<int32_t> expected = {0, 0, 0, 1, 1, 1, 1, 1, 2, 1, 1, 3, 4,
+                                           4, 4, 1, 2, 1, 1, 2, 2, 1, 2, 3, 5, 5,
+                                           5, 6, 6, 6, 6, 7, 6, 8, 8, 8, 9, 9, 9};
+    for (size_t held = 0; held < ids.size(); ++held) {
+      for (size_t count = 1; held + count <= ids.size(); ++count) {
+        const auto pass =
+            pictures.PassOver(std::span(ids).first(held), std::span(ids).subspan(held, count));
+        REQUIRE(pass.ok());
+        CHECK(std::equal(pass->axes, pass->axes + 3 * count,
+                         expected.begin() + static_cast<ptrdiff_t>(3 * held)));
+      }
+    }
+  }
+
+  TEST_CASE("patches that are not all of still images are refused") {
+    const Family family("qwen3_5");
+    const std::vector<int32_t> ids = family.Read("input_ids").ids();
+    const SessionPtr session = family.NewSession();
+    const std::vector<float> values(size_t{8} * 96);
+    const auto refusal = [&](std::vector<int32_t> grid, int64_t numbers = 96) {
+      const graft_tensor inputs[] = {
+          {"input_ids", GRAFT_TYPE_I32, 1, {static_cast<int64_t>(ids.size())}, ids.data()},
+          {"pixel_values", GRAFT_TYPE_F32, 2, {768 / numbers, numbers}, values.data()},
+          {"image_grid_thw",
+           GRAFT_TYPE_I32,
+           2,
+           {static_cast<int64_t>(grid.size()) / 3, 3},
+           grid.data()}};
+      const graft_tensor* outputs = nullptr;
+      size_t count = 0;
+      graft_error error = {};
+      CHECK(graft_session_forward(session.get(), inputs, grid.empty() ? 2 : 3, &outputs, &count,
+                                  &error) == GRAFT_INVALID_ARGUMENT);
+      return std::string(error.message);
+    };
+    const auto contains = [](const std::string& text, const char* part) {
+      CAPTURE(text);
+      CHECK(text.find(part) != std::string::npos);
+    };
+    contains(refusal({}), "of rank 2 must be");
+    contains(refusal({1, 2, 2}, 48), "of rank 2 must be");
+    contains(refusal({2, 2, 2}), "image 0 is 2 times");
+    contains(refusal({1, 2, 4, 1, 2, 2}), "image 1 is");
+    contains(refusal({1, 1 << 30, 1 << 30}), "image 0 is");
+    contains(refusal({1, -2, -4}), "image 0 is");
+    contains(refusal({1, 2, 2}), "4 patches more");
+    contains(refusal({1, 1, 8}), "a multiple of 8");
+    contains(refusal({1, 2, 4}), "tokens for pictures");
+  }
+
   TEST_CASE("sizes are those of transformers' processors") {
     std::ifstream file(converter::TestData("pictures/sizes.txt"));
     std::string layout;
@@ -365,11 +467,16 @@ TEST_SUITE("e2e/pictures") {
       CAPTURE(height);
       flatbuffers::FlatBufferBuilder builder;
       const bool tiles = layout == "tiles";
+      const bool area = layout == "area";  // which has its fewest pixels in place of a width
+      const uint32_t fewest = area ? std::exchange(expected.first_width, 0) : 0;
       const auto image = fb::CreateImageInput(builder, 3, side, side);
       const auto text = builder.CreateString("x");
       builder.Finish(fb::CreatePictures(builder, 0, tiles ? 1 : side, 1, side,
-                                        tiles ? fb::PictureLayout::Tiles : fb::PictureLayout::Grid,
-                                        longest, image, text, text));
+                                        tiles  ? fb::PictureLayout::Tiles
+                                        : area ? fb::PictureLayout::Area
+                                               : fb::PictureLayout::Grid,
+                                        longest, image, text, text, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                        0, 0, 0, 1, fewest, longest));
       const auto* pictures = flatbuffers::GetRoot<fb::Pictures>(builder.GetBufferPointer());
       const runtime::PictureShape shape = runtime::ShapeOfPicture(*pictures, width, height);
       CHECK(shape.first_height == expected.first_height);

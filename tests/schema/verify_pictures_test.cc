@@ -28,6 +28,13 @@ TEST_SUITE("schema/verify_pictures") {
     mean.merged_width = 8;
     mean.runs = false;
     CHECK(MessageOf(mean).empty());
+    PictureModel area;
+    area.layout = fb::PictureLayout::Area;
+    area.most_patches = 16;
+    area.fewest_pixels = 16;
+    area.most_pixels = 64;
+    area.axes = area.patch_axes = true;
+    CHECK(MessageOf(area).empty());
   }
 
   TEST_CASE("graphs whose passes would not be two are refused") {
@@ -77,6 +84,21 @@ TEST_SUITE("schema/verify_pictures") {
                           m.longest_side = 9);
     CHECK_SPOILED_REFUSED(PictureModel, "which do not fit each other",
                           m.layout = fb::PictureLayout::Ratio);
+    const auto* unsound = "which do not fit each other";
+    CHECK_SPOILED_REFUSED(PictureModel, unsound, m.layout = fb::PictureLayout::Area);
+    CHECK_SPOILED_REFUSED(PictureModel, unsound, m.layout = fb::PictureLayout::Area;
+                          m.most_patches = 16; m.fewest_pixels = 65; m.most_pixels = 64);
+    CHECK_SPOILED_REFUSED(PictureModel, unsound, m.layout = fb::PictureLayout::Area;
+                          m.most_patches = 16; m.fewest_pixels = 16; m.most_pixels = 0xffffffffu);
+    CHECK_SPOILED_REFUSED(PictureModel, "of other sizes", m.layout = fb::PictureLayout::Area;
+                          m.most_patches = 17; m.fewest_pixels = 16; m.most_pixels = 64);
+    CHECK_SPOILED_REFUSED(PictureModel, "of other sizes", m.frames = 2);
+    CHECK_SPOILED_REFUSED(PictureModel, "of other sizes", m.frames = 0);
+    CHECK_SPOILED_REFUSED(PictureModel, "of other sizes", m.frames = 0xffffffffu);
+    CHECK_SPOILED_REFUSED(PictureModel, "a rope that turns by rows and columns of one",
+                          m.layout = fb::PictureLayout::Tiles;
+                          m.longest_side = 8; m.axes = true);
+    CHECK_SPOILED_REFUSED(PictureModel, "has 2 axes", m.patch_axes = true; m.patch_axis = 0);
     CHECK_SPOILED_REFUSED(PictureModel, "pictures of layout 7",
                           m.layout = static_cast<fb::PictureLayout>(7));
     CHECK_SPOILED_REFUSED(PictureModel, "need a placeholder", m.placeholder = "");

@@ -21,6 +21,8 @@ using test::Symbolic;
 // test may spoil it.
 struct Graph {
   int32_t angles = 0, frequencies = -1;
+  std::vector<uint8_t> axes;
+  uint32_t growth_positions = 0;
   int32_t query = 1, key = 2, columns = 3;
   uint32_t before = 2, kv_heads = 2;
   uint32_t neighbours_before = 1, neighbours_after = 2;
@@ -51,8 +53,12 @@ std::string Message(const std::function<void(Graph&)>& spoil) {
   const int32_t attended = model.Value("attended", {tokens, Fixed(8)});
   const int32_t windows = model.Value("windows", {tokens, Fixed(g.windows_width)});
   model.Op("words", {ids}, {x}, fb::OpAttributes::Embedding, fb::CreateEmbedding(b, 4).Union());
+  const auto axes =
+      g.axes.empty() ? flatbuffers::Offset<flatbuffers::Vector<uint8_t>>() : b.CreateVector(g.axes);
   model.Op("rope", {x, positions}, {turned}, fb::OpAttributes::Rope,
-           fb::CreateRope(b, g.frequencies, 4, 4, false, 1.0f, 0, 0.0f, 0, g.angles).Union());
+           fb::CreateRope(b, g.frequencies, 4, 4, false, 1.0f, 0, 0.5f, g.growth_positions,
+                          g.angles, axes)
+               .Union());
   const auto tables = fb::CreatePositionTables(b, g.query, g.key, g.columns, g.before);
   model.Op("attention", {turned, turned, turned}, {attended}, fb::OpAttributes::Attention,
            fb::CreateAttention(b, 2, g.kv_heads, 4, 0.5f, 0.0f, 0, -1, false, -1, 1.0f, false, -1,
@@ -80,6 +86,21 @@ TEST_SUITE("schema/verify_positions") {
             g.angles = -1;
             g.frequencies = 6;
           }).empty());
+    CHECK(Message([](Graph& g) {
+            g.angles = -1;
+            g.frequencies = 6;
+            g.axes = {0, 2};
+          }).empty());
+  }
+
+  TEST_CASE("frequencies have an axis each, of time, row and column") {
+    CHECK_REFUSED("has 1 axes, and for that needs one of 3", g.angles = -1; g.frequencies = 6;
+                  g.axes.assign(1, 1));
+    CHECK_REFUSED("for each of 2 frequencies", g.angles = -1; g.frequencies = 6;
+                  g.axes.assign(2, 3));
+    CHECK_REFUSED("no table and no growth", g.axes.assign(2, 1));
+    CHECK_REFUSED("no table and no growth", g.angles = -1; g.frequencies = 6; g.axes.assign(2, 1);
+                  g.growth_positions = 4);
   }
 
   TEST_CASE("a rope has a table as wide as what it turns, or frequencies") {

@@ -22,8 +22,9 @@ flatbuffers::Offset<fb::Pictures> PicturesOf(const PictureModel& m,
   const auto begin = b.CreateString(m.begin);
   const auto tile = b.CreateString("<{row},{column}>");
   return fb::CreatePictures(b, m.token, m.patch, m.merge, m.side, m.layout, m.longest_side, image,
-                            placeholder, token_text, begin, begin, begin, tile, begin, begin,
-                            begin);
+                            placeholder, token_text, begin, begin, begin, tile, begin, begin, begin,
+                            m.most_patches, 0, 0, 0, 0, 0, 0.0f, m.frames, m.fewest_pixels,
+                            m.most_pixels);
 }
 
 }  // namespace
@@ -67,8 +68,20 @@ AlignedBytes PictureModel::Build() const {
            fb::CreateEmbedding(b, matrix("place_table", 16, kWidth)).Union());
   const int32_t sum = value("sum", patches, kWidth);
   model.Op("add", {seen, placed}, {sum}, fb::OpAttributes::Add, fb::CreateAdd(b).Union());
+  const auto turn = [&](const char* name, int32_t x_in, int32_t by, const fb::Dimension& of,
+                        const std::vector<uint8_t>& axes_of) {
+    const int32_t turned = value(name, of, kWidth);
+    const int32_t frequencies = model.FloatTensor(std::string(name) + "_frequencies", {2},
+                                                  std::span(numbers).subspan(1, 2));
+    const auto by_axes = b.CreateVector(axes_of);
+    model.Op(name, {x_in, by}, {turned}, fb::OpAttributes::Rope,
+             fb::CreateRope(b, frequencies, 4, 4, false, 1.0f, 0, 0.0f, 0, -1, by_axes).Union());
+    return turned;
+  };
+  const int32_t seen_rows =
+      patch_axes ? turn("turn_patches", sum, places, patches, {patch_axis, 2}) : sum;
   const int32_t looked = value("looked", patches, kWidth);
-  model.Op("look", {sum, sum, sum}, {looked}, fb::OpAttributes::Attention,
+  model.Op("look", {seen_rows, seen_rows, seen_rows}, {looked}, fb::OpAttributes::Attention,
            fb::CreateAttention(b, 2, 2, 4, 0.5f).Union());
   const int32_t x = value("x", tokens, kWidth);
   const int32_t table = matrix("table", kVocabulary, kWidth);
@@ -90,6 +103,7 @@ AlignedBytes PictureModel::Build() const {
              fb::OpAttributes::PlaceImages, fb::CreatePlaceImages(b).Union());
     mixed = next;
   }
+  if (axes) mixed = turn("turn", mixed, positions, tokens, {1, 2});
   const int32_t attended = value("attended", tokens, kWidth);
   const int32_t cache = causal ? model.KvCache(2, 4) : -1;
   std::vector<int32_t> operands = {mixed, mixed, mixed};

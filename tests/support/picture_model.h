@@ -33,6 +33,10 @@ struct PictureModel {
   fb::TaskKind task = fb::TaskKind::TextGeneration;
   uint32_t token = 3, patch = 2, merge = 2, side = 4, longest_side = 0;
   uint32_t height = 8, width = 8, channels = 3;
+  uint32_t frames = 1, most_patches = 0, fewest_pixels = 0, most_pixels = 0;
+  bool axes = false;        ///< what the tokens' attention reads is turned by row and column
+  bool patch_axes = false;  ///< and so are patches,
+  uint8_t patch_axis = 1;   ///< by this
   fb::PictureLayout layout = fb::PictureLayout::Square;
   std::string placeholder = "<p>", begin = "<b>", token_text = "<p>";
   float deviation = 0.5f;

@@ -16,6 +16,7 @@ namespace {
 constexpr const char* kIds = "input_ids";
 constexpr const char* kImageIds = "image_input_ids";
 constexpr const char* kPixels = "pixel_values";
+constexpr const char* kGrids = "image_grid_thw";
 
 /// Outputs of all calls, kept until the file is written.
 struct Outputs {
@@ -40,6 +41,7 @@ struct TextWithPixels {
   const TensorEntry* pixels = nullptr;  // null: none
   const TensorEntry* shapes =
       nullptr;  // of pixels as rows of patches: rows and columns of each image
+  const TensorEntry* grids = nullptr;  // of pixels as patches of all images: [images, 3]
   const char* prefix = "";
 };
 
@@ -125,6 +127,12 @@ bool Compute(const std::string& model_file, const graft_model* model, graft_sess
     std::copy(images.shape.begin(), images.shape.end(), tensor.shape);
     tensors.push_back(tensor);
   }
+  std::vector<int32_t> grids;
+  if (call.pixels != nullptr && call.grids != nullptr) {
+    if (!reader.ReadIntegers(*call.grids, &grids)) return false;
+    tensors.push_back(
+        {kGrids, GRAFT_TYPE_I32, 2, {static_cast<int64_t>(grids.size()) / 3, 3}, grids.data()});
+  }
   const graft_tensor* computed = nullptr;
   size_t count = 0;
   graft_error error{};
@@ -162,13 +170,15 @@ int ForwardWithPictures(const std::string& model_file, const graft_model* model,
   const TensorEntry* pixels = reader.Find(kPixels);
   const TensorEntry* shapes = reader.Find("image_spatial_shapes");
   if (shapes == nullptr) shapes = reader.Find("spatial_shapes");
+  const TensorEntry* grids = reader.Find(std::string("image_") + kGrids);
+  if (grids == nullptr) grids = reader.Find(kGrids);
   if (text == nullptr && (image_text == nullptr || pixels == nullptr)) {
     return Fail(input_file, "holds neither input_ids, nor image_input_ids with pixel_values");
   }
   const bool is_both = image_text != nullptr && pixels != nullptr;
   std::vector<TextWithPixels> calls;
-  if (text != nullptr) calls.push_back({text, is_both ? nullptr : pixels, shapes, ""});
-  if (is_both) calls.push_back({image_text, pixels, shapes, "image_"});
+  if (text != nullptr) calls.push_back({text, is_both ? nullptr : pixels, shapes, grids, ""});
+  if (is_both) calls.push_back({image_text, pixels, shapes, grids, "image_"});
   Outputs outputs;
   for (const TextWithPixels& call : calls) {
     if (!Compute(model_file, model, session, reader, input_file, call, &outputs))

@@ -41,6 +41,10 @@ GRAFT_API GRAFT_MUST_CHECK graft_status graft_model_get_input(const graft_model*
  * A model that generates text takes token ids [tokens] only. They are computed from position 0, for
  * which the session is reset first, with outputs for every position.
  *
+ * A decoder that takes pictures may have their pixels beside them, f32 [images, channels, height,
+ * width]; where the model takes images of any area also as patches of all images, [patches, numbers],
+ * with image_grid_thw, i32 [images, 3], which says of each image 1 and its rows and columns of patches.
+ *
  * An encoder-decoder takes its source beside them, as graft_session_set_source does, which is done
  * first.
  *

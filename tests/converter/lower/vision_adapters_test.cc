@@ -27,7 +27,8 @@ bool IsTarget(const TensorInfo& info) {
   if (!name.ends_with(".weight") || Contains(name, "norm") || Contains(name, "position") ||
       Contains(name, "embed_tokens") || Contains(name, "lm_head") || Contains(name, "ln_pre"))
     return false;
-  if (info.shape.size() == 4) return info.shape[1] > 1;
+  if (Contains(name, "pos_embed") || Contains(name, "conv1d")) return false;
+  if (info.shape.size() >= 4) return info.shape[1] > 1;
   return info.shape.size() == 2 && name != "classifier.weight" && name != "classifier.1.weight";
 }
 
@@ -50,9 +51,12 @@ void Adapt(const TensorInfo& info, const std::string& module, uint32_t seed, Sma
       }
     }
   }
-  if (info.shape.size() == 4) {
-    a.shape = {kRank, info.shape[1], info.shape[2], info.shape[3]};
-    b.shape = {info.shape[0], kRank, 1, 1};
+  if (info.shape.size() >= 4) {
+    a.shape = info.shape;
+    a.shape[0] = kRank;
+    b.shape.assign(info.shape.size(), 1);
+    b.shape[0] = info.shape[0];
+    b.shape[1] = kRank;
     ++changed->convolutions;
   } else {
     ++changed->linears;
@@ -128,6 +132,7 @@ TEST_SUITE("converter/vision_adapters") {
     CheckAdapter("gemma3", true, 1, "pictures/");
     CheckAdapter("mistral3", false, 1, "pictures/");
     CheckAdapter("smolvlm", false, 1, "pictures/");
+    CheckAdapter("qwen3_5", false, 1, "pictures/");
   }
 
   TEST_CASE("and so they do under the newer names of transformers") {

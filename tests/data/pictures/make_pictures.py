@@ -15,12 +15,14 @@ from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import (Gemma3Config, Gemma3ForConditionalGeneration, Lfm2VlConfig, Lfm2VlForConditionalGeneration, Mistral3Config, Mistral3ForConditionalGeneration,
-                          PreTrainedTokenizerFast, SmolVLMConfig, SmolVLMForConditionalGeneration)
+                          PreTrainedTokenizerFast, Qwen3_5Config, Qwen3_5ForConditionalGeneration, SmolVLMConfig, SmolVLMForConditionalGeneration)
 from transformers.image_processing_backends import TorchvisionBackend
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.lfm2_vl.image_processing_lfm2_vl import Lfm2VlImageProcessor
 from transformers.models.lfm2_vl.processing_lfm2_vl import Lfm2VlProcessor
 from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
@@ -78,8 +80,10 @@ def write(name, model, special, place, processor, expand, seed):
         greedy = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pixels, max_new_tokens=8, do_sample=False,
                                 eos_token_id=None, **kwargs)[:, ids.shape[1]:]
     io = {"input_ids": ids, "logits": logits, "greedy_ids": greedy}
-    if name in ("gemma3", "smolvlm"):
+    if name in ("gemma3", "smolvlm", "qwen3_5"):
         io["pixel_values"] = pixels
+    if name == "qwen3_5":
+        io["image_grid_thw"] = kwargs["image_grid_thw"].int()
     save_file({key: value.contiguous() for key, value in io.items()}, f"{folder}/io.safetensors")
     with open(f"{folder}/reference.json", "w") as file:
         json.dump({"rendered": rendered, "text": expanded}, file)
@@ -161,6 +165,24 @@ write("lfm2_vl", Lfm2VlForConditionalGeneration(Lfm2VlConfig(
     "<image>", Lfm2VlImageProcessor(max_image_tokens=6, min_image_tokens=2, tile_size=16, min_tiles=2, max_tiles=3, encoder_patch_size=4), expand_lfm2, 4)
 
 
+def expand_qwen(processor, images, text):
+    made = processor(images, return_tensors="pt")
+    texts = ["<|image_pad|>" * int(grid.prod() // 4) for grid in made["image_grid_thw"]]
+    kwargs = {"image_grid_thw": made["image_grid_thw"], "mm_token_type_ids": lambda ids: (ids == 4).int()}
+    return made["pixel_values"], place_each(text, "<|image_pad|>", texts), kwargs
+
+
+special = ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>"]
+write("qwen3_5", Qwen3_5ForConditionalGeneration(Qwen3_5Config(
+    text_config=dict(TEXT, vocab_size=32, head_dim=16, layer_types=["linear_attention", "full_attention"], linear_num_key_heads=1, linear_num_value_heads=2,
+                     linear_key_head_dim=8, linear_value_head_dim=8, linear_conv_kernel_dim=3, rope_parameters=dict(
+                         rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5, mrope_section=[2, 1, 1], mrope_interleaved=True)),
+    vision_config=dict(depth=2, hidden_size=16, intermediate_size=24, num_heads=2, patch_size=4, out_hidden_size=16, num_position_embeddings=9),
+    image_token_id=4, vision_start_token_id=5, vision_end_token_id=6, tie_word_embeddings=True)), special,
+    "<|vision_start|><|image_pad|><|vision_end|>",
+    Qwen2VLImageProcessorPil(size={"shortest_edge": 256, "longest_edge": 768}, patch_size=4, merge_size=2), expand_qwen, 5)
+
+
 def write_sizes():
     """Lines: layout, longest side, tile or block, width and height of a picture; heights and widths that it is resized to, one after the other."""
     from transformers.image_utils import SizeDict
@@ -185,6 +207,9 @@ def write_sizes():
                 wanted = grid_size(image, (longest, longest), (block, block), "channels_first")
                 if min(wanted) > 0:
                     print("grid", longest, block, width, height, 0, 0, *wanted, file=file)
+            for longest, block, fewest in [(1003520, 28, 3136), (16777216, 32, 65536)]:
+                if max(width, height) <= 200 * min(width, height):
+                    print("area", longest, block, width, height, 0, fewest, *smart_resize(height, width, block, fewest, longest), file=file)
 
 
 write_sizes()

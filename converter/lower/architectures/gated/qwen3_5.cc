@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Qwen 3.5: the gated delta rule in three layers of four, gated attention in the others.
+// Qwen 3.5: the gated delta rule in three layers of four, gated attention in the others, which turns
+// the rows of pictures by their places.
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,6 +85,26 @@ Result<Mixer> ReadMixer(const JsonValue& config, const GatedDecoder& decoder) {
   return mixer;
 }
 
+// Which numbers of a picture's rows the frequencies turn by: every third the row and every third the
+// column, as many as mrope_section says of each, and the others the time.
+Result<std::vector<uint8_t>> ReadAxes(const JsonValue& config, size_t frequencies) {
+  int64_t sections[] = {11, 11, 10};
+  const JsonValue given = config.Find("rope_parameters").Find("mrope_section");
+  if (given.IsArray()) {
+    if (given.size() != 3) return given.Fail("must be of time, rows and columns");
+    for (size_t axis = 0; axis < 3; ++axis) {
+      GRAFT_ASSIGN_OR_RETURN(sections[axis], given.at(axis).AsInt());
+    }
+  }
+  std::vector<uint8_t> axes(frequencies, 0);
+  for (size_t i = 0; i < frequencies; ++i) {
+    const size_t axis = i % 3;
+    if (static_cast<int64_t>(i) < 3 * std::clamp<int64_t>(sections[axis], 0, kMaxHeadDim))
+      axes[i] = static_cast<uint8_t>(axis);
+  }
+  return axes;
+}
+
 }  // namespace
 
 // Source   Qwen Team 2026; Yang et al. 2024, "Gated Delta Networks".
@@ -99,6 +121,9 @@ Status LowerQwen35(const JsonValue& config, GraphBuilder& graph, TaskDescription
   decoder.head_norms.weights = HeadNorms::Weights::kShared;
   decoder.head_norms.design = decoder.norm;
   GRAFT_ASSIGN_OR_RETURN(decoder.mixer, ReadMixer(config, decoder));
+  if (task->vision) {
+    GRAFT_ASSIGN_OR_RETURN(decoder.rope->axes, ReadAxes(config, decoder.rope->inverse.size()));
+  }
   return LowerGatedDecoder(decoder, config, graph, task);
 }
 

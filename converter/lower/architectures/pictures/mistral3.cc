@@ -134,7 +134,7 @@ Result<ValueId> LowerMistral3Images(const JsonValue& config, GraphBuilder& g,
   ValueId x = ProjectPatches(model, "patch_conv", sizes.hidden, /*bias=*/false, *pictures);
   x = model.RmsNorm("ln_pre", x, kEpsilon);
   tower.places = g.ImagePositions();
-  tower.rope = {.head_dim = head_dim, .rotary_dim = head_dim};
+  tower.rope.head_dim = tower.rope.rotary_dim = head_dim;
   tower.rope.table = AngleTable(g, pictures->side, head_dim, base);
   GRAFT_ASSIGN_OR_RETURN(const int64_t layers, ReadFeatureLayer(config, sizes.layers));
   for (int64_t i = 0; i < layers; ++i) x = Layer(tower, model["transformer.layers"][i], x);

@@ -13,12 +13,18 @@ namespace {
 constexpr int64_t kMaxSide = schema::kMaxImageSide;
 
 // What lowerings call vision_tower and projector, as releases and transformers 4 and 5 do.
-constexpr std::string_view kTowers[] = {
-    "vision_tower.vision_model.", "model.vision_tower.vision_model.",
-    "model.vision_tower.",        "vision_tower.",
-    "model.vision_model.",        "vision_model."};
+constexpr std::string_view kTowers[] = {"vision_tower.vision_model.",
+                                        "model.vision_tower.vision_model.",
+                                        "model.vision_tower.",
+                                        "vision_tower.",
+                                        "model.vision_model.",
+                                        "vision_model.",
+                                        "model.visual.",
+                                        "visual."};
 constexpr std::string_view kProjectors[] = {
-    "multi_modal_projector.", "model.multi_modal_projector.", "model.connector.", "connector."};
+    "multi_modal_projector.", "model.multi_modal_projector.",
+    "model.connector.",       "connector.",
+    "model.visual.merger.",   "visual.merger."};
 
 struct Family {
   std::string_view type;
@@ -33,6 +39,7 @@ constexpr Family kFamilies[] = {
     {"idefics3", "embeddings.patch_embedding.weight", "modality_projection.proj.weight",
      LowerSmolVlmImages},
     {"lfm2_vl", "embeddings.patch_embedding.weight", "linear_1.weight", LowerLfm2VlImages},
+    {"qwen3_5", "patch_embed.proj.weight", "linear_fc1.weight", LowerQwen35Images},
     {"mistral3", "patch_conv.weight", "linear_1.weight", LowerMistral3Images},
 };
 

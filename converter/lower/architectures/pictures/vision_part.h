@@ -29,6 +29,8 @@ Result<ValueId> LowerMistral3Images(const JsonValue& config, GraphBuilder& graph
 
 Result<ValueId> LowerLfm2VlImages(const JsonValue& config, GraphBuilder& graph,
                                   PicturesDescription* pictures);
+Result<ValueId> LowerQwen35Images(const JsonValue& config, GraphBuilder& graph,
+                                  PicturesDescription* pictures);
 
 /// Reads sides of images and patches, and says so in `pictures`; the images become as many rows as
 /// blocks of merge x merge patches fit, which all patches must be in.
