@@ -4,8 +4,9 @@
 
   unity_groups.py REPOSITORY LINES FOLDER <SOURCES >GROUPS
 
-SOURCES has a line "target|file|target's folder|options" for each C++ source, GROUPS a line "group|target|file|options" for each that shares
-a group with another. The group is a file in FOLDER that includes them. They have the same options, and at most LINES lines.
+SOURCES has a line "target|file|target's folder|options|together" for each C++ source, GROUPS a line "group|target|file|options" for each that
+shares a group with another. The group is a file in FOLDER that includes them. They have the same options and the same word for what belongs
+together, and at most LINES lines.
 
 A name of a file's own (in an anonymous namespace, static) is another one while the file is compiled, by a macro, wherever that can mean
 nothing else. All headers come before that, so that none of them sees the macros. A name that is not so changed, or a macro's, no other file
@@ -50,7 +51,7 @@ def declared_names(text, own):
         if not end:
             continue
         name = re.search(r'([A-Za-z_]\w*)\s*(?:\bfinal\s*)?$', head[:end.start()])
-        if name and name[1] != 'static_assert':
+        if name and name[1] != 'static_assert' and not head[:name.start()].endswith('::'):   # after a scope it was declared before
             names.add(name[1])
         if re.match(r'\s*enum\b(?! class)', head):
             names.update(re.findall(r'\bk[A-Z]\w*', head))
@@ -84,10 +85,10 @@ def named(text):
 
 
 class Source:
-    def __init__(self, repository, target, file, options):
+    def __init__(self, repository, target, file, options, together):
         with open(file, encoding='utf-8') as opened:
             text = without_comments(opened.read())
-        self.target, self.file, self.options, self.lines = target, file, options, text.count('\n')
+        self.target, self.file, self.options, self.together, self.lines = target, file, options, together, text.count('\n')
         first_define, last_include = re.search(r'^ *# *define', text, re.M), [m.start() for m in re.finditer(r'^ *# *include', text, re.M)]
         self.alone = bool(first_define and last_include and first_define.start() < last_include[-1])
         self.own = declared_names(text, own=True)
@@ -119,7 +120,7 @@ class Source:
         return any(not (name in self.using and self.means_the_same(name, other)) for name in self.own & other.named)
 
     def conflicts(self, other):
-        return self.options != other.options or self.opened != other.opened or self.takes(other) or other.takes(self)
+        return (self.options, self.together) != (other.options, other.together) or self.opened != other.opened or self.takes(other) or other.takes(self)
 
 
 def write_group(name, sources):
@@ -140,9 +141,9 @@ def write_group(name, sources):
 def main():
     repository, limit, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     lines, groups = [line.split('|') for line in sys.stdin.read().splitlines()], {}
-    targets = collections.Counter((file, place) for _, file, place, _ in lines)
-    for target, file, place, options in lines:
-        source = Source(repository, target, file, options)
+    targets = collections.Counter((file, place) for _, file, place, *_ in lines)
+    for target, file, place, options, together in lines:
+        source = Source(repository, target, file, options, together)
         if source.alone or targets[file, place] > 1:
             continue
         of_target = groups.setdefault(target, [])

@@ -26,10 +26,8 @@
 #include "converter/base/version.h"
 #include "converter/commands/commands.h"
 
+namespace graft::converter {
 namespace {
-
-using namespace graft::converter;  // NOLINT(google-build-using-namespace): the program is this
-                                   // library's front door.
 
 constexpr int64_t kMaxThreads = 1024;
 
@@ -311,9 +309,7 @@ int FailOutOfMemory() {
   });
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int RunProtected(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // writing beyond a limit is an error
   try {
@@ -328,3 +324,8 @@ int main(int argc, char** argv) {
     return kExitFailure;
   }
 }
+
+}  // namespace
+}  // namespace graft::converter
+
+int main(int argc, char** argv) { return graft::converter::RunProtected(argc, argv); }

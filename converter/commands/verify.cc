@@ -23,7 +23,7 @@ bool IsPack(const std::string& path) {
          std::equal(magic.begin(), magic.end(), (*file)->bytes().begin());
 }
 
-Status Verify(const VerifyOptions& options) {
+Status VerifyFile(const VerifyOptions& options) {
   if (!options.key.empty()) {
     GRAFT_RETURN_IF_ERROR(CheckSigned(options));
     if (IsPack(options.file)) {
@@ -55,7 +55,7 @@ Status Verify(const VerifyOptions& options) {
 }  // namespace
 
 int RunVerify(const VerifyOptions& options) {
-  const Status status = Verify(options);
+  const Status status = VerifyFile(options);
   return status.ok() ? kExitOk : ReportFailure(status);
 }
 
