@@ -11,7 +11,7 @@ set(GRAFT_UNITY_APART "" CACHE STRING "Folders whose files are compiled alone wh
 option(GRAFT_FETCH_DEPENDENCIES "Fetch missing dependencies from their upstream repositories, at the pinned commits" OFF)
 option(GRAFT_BUILD_PACKAGE "Build libgraft.a and libgraft.so, and what installs them" OFF)
 set(GRAFT_LEAVE_OUT_OPS "" CACHE STRING "Groups of ops that no model of yours has, for a smaller library: images, states")
-set(GRAFT_UNITY_LINES 5000 CACHE STRING "Lines of code that are compiled as one")
+set(GRAFT_UNITY_LINES 8000 CACHE STRING "Lines of code that are compiled as one")
 set(GRAFT_SANITIZE "" CACHE STRING "address (with undefined behaviour), thread, or empty")
 set_property(CACHE GRAFT_SANITIZE PROPERTY STRINGS "" address thread)
 set(GRAFT_DEPS_PREFIX "" CACHE PATH "A folder with include/ and lib/ of everything graft links; empty: build them, see build_dependencies.cmake")

@@ -1,6 +1,7 @@
 # GRAFT_UNITY: the targets of these top folders are compiled some files at a time; unity_groups.py chooses which. GRAFT_UNITY_APART: what lies in
 # these folders is compiled alone for all that.
-# Files with options of their own share one with those that have the same; one with macros of its own is compiled alone, as ever.
+# Files with options of their own share one with those that have the same, and so do files with the same GRAFT_TOGETHER, a property of a source;
+# one with macros of its own is compiled alone, as ever.
 if(NOT GRAFT_UNITY)
   return()
 endif()
@@ -51,8 +52,12 @@ foreach(target ${targets})
       if(NOT options)
         set(options "")
       endif()
+      get_source_file_property(together ${source} TARGET_DIRECTORY ${target} GRAFT_TOGETHER)
+      if(NOT together)
+        set(together "")
+      endif()
       list(JOIN options " " options)
-      string(APPEND lines "${target}|${source}|${folder}|${options}\n")
+      string(APPEND lines "${target}|${source}|${folder}|${options}|${together}\n")
       list(APPEND named ${source})
     endif()
   endforeach()
