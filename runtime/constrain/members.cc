@@ -112,6 +112,7 @@ void Recognizer::EndMember(const Place& place) {
 
 /// The shortest text from where an object has `set` to behind its last member.
 uint32_t Recognizer::MembersLength(const MemberList& list, const MemberSet& set, bool has_comma) {
+  grammar_.pool().Spend(list.members.size());
   uint32_t bytes = 0;
   uint32_t count = 0;  // of members that are added
   FlatVector<uint32_t> others;
@@ -141,6 +142,32 @@ uint32_t Recognizer::MembersLength(const MemberList& list, const MemberSet& set,
       (has_comma ? 1 : 0) + (set.total == 0 ? 1 : 0);  // commas that are not needed
   const uint32_t commas = count > had ? count - had : 0;
   return AddLengths(bytes, MultiplyLength(grammar_.pool().ShortestMatch(list.comma), commas));
+}
+
+/// The same from behind `member` of the object of `frame`. A state may ask for every member of a long
+/// list, so what they have in common is counted once.
+uint32_t Recognizer::LengthAfter(uint32_t frame, uint32_t member) {
+  const Stack& object = stacks_[frame];
+  const MemberList& list = grammar_.members(grammar_.symbol(object.position).value);
+  const MemberSet set = SetWith(object, member);
+  grammar_.pool().Spend(set.bits.size());
+  if (missing_.frame != frame) {
+    grammar_.pool().Spend(list.members.size());
+    missing_ = {frame, 0, 0};
+    const MemberSet* const before = object.count > 1 ? &sets_[(object.count >> 1) - 1] : nullptr;
+    for (uint32_t i = 0; i < list.members.size(); ++i) {
+      if (!list.members[i].is_required || (before != nullptr && before->Has(i))) continue;
+      missing_.bytes = AddLengths(missing_.bytes, WayLength(list.members[i].way));
+      ++missing_.count;
+    }
+  }
+  const bool was_missing = member != MemberList::kOther && list.members[member].is_required;
+  const uint32_t count = missing_.count - (was_missing ? 1 : 0);
+  if (missing_.bytes == kUnbounded || list.min > set.different() + count) {
+    return MembersLength(list, set, false);
+  }
+  const uint32_t bytes = missing_.bytes - (was_missing ? WayLength(list.members[member].way) : 0);
+  return AddLengths(bytes, MultiplyLength(grammar_.pool().ShortestMatch(list.comma), count));
 }
 
 }  // namespace graft::runtime

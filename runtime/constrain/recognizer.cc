@@ -48,6 +48,7 @@ void Recognizer::Reset() {
   stacks_.assign(1, Stack{0, 0, 0});
   stack_table_.assign(256, 0);
   stack_lengths_.clear();
+  missing_.frame = 0;
 }
 
 uint32_t Recognizer::Push(uint32_t parent, uint32_t position, uint32_t count) {

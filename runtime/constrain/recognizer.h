@@ -130,6 +130,7 @@ class Recognizer {
   uint32_t SymbolLength(const GrammarSymbol& symbol, uint32_t count);
   uint32_t WayLength(uint32_t position, uint32_t count = 0);
   uint32_t MembersLength(const MemberList& list, const MemberSet& set, bool has_comma);
+  uint32_t LengthAfter(uint32_t frame, uint32_t member);
   MemberSet SetWith(const Stack& frame, uint32_t member) const;
   uint32_t StackLength(uint32_t stack);
 
@@ -144,6 +145,11 @@ class Recognizer {
   FlatVector<uint32_t> stack_table_;
   FlatVector<uint32_t> stack_lengths_;  // by stack, 1 more than what is known, 0: nothing is
   FlatVector<uint32_t> rule_lengths_;   // empty: not asked for yet
+  struct {
+    uint32_t frame = 0;  // on the stack; 0: none
+    uint32_t count = 0;
+    uint32_t bytes = 0;
+  } missing_;  // members that an object must still have
   std::vector<MemberSet> sets_;
   TextNumbers set_ids_;
   StateId start_ = kDeadState;

@@ -91,9 +91,8 @@ uint32_t Recognizer::StackLength(uint32_t stack) {
     if (grammar_.symbol(end).kind == Kind::kMemberEnd) {
       // What the object lacks when this member is there.
       const Stack& frame = stacks_[top.parent];
-      const MemberList& list = grammar_.members(grammar_.symbol(frame.position).value);
-      const MemberSet set = SetWith(frame, grammar_.symbol(end).value);
-      below = AddLengths(MembersLength(list, set, false), WayLength(frame.position + 1));
+      below = LengthAfter(top.parent, grammar_.symbol(end).value);
+      below = AddLengths(below, WayLength(frame.position + 1));
       below = AddLengths(below, known(stack_lengths_[frame.parent]));
     }
     bytes = AddLengths(WayLength(top.position, top.count), below);

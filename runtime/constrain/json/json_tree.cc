@@ -2,12 +2,22 @@
 #include "runtime/constrain/json/json_tree.h"
 
 #include <algorithm>
+#include <span>
 #include <unordered_set>
 
 #include "runtime/base/utf8.h"
 #include "runtime/constrain/characters.h"
 
 namespace graft::runtime {
+namespace {
+
+constexpr size_t kFewMembers = 32;  // of an object that is searched from its first to its last
+
+std::string KeyWithin(JsonId object, std::string_view key) {
+  return std::string(KeyOf(std::span<const JsonId>(&object, 1))).append(key);
+}
+
+}  // namespace
 
 /// Reads one text, depth first.
 class JsonReader {
@@ -127,7 +137,7 @@ class JsonReader {
       GRAFT_RETURN_IF_ERROR(ReadString(&key));
       if (!keys.insert(key).second) return Fail("a key stands twice in one object");
       if (!Take(':')) return Fail("a key lacks ':'");
-      tree_.nodes_[id].members.emplace_back(key, static_cast<JsonId>(tree_.nodes_.size()));
+      tree_.AddMember(id, key, static_cast<JsonId>(tree_.nodes_.size()));
       GRAFT_RETURN_IF_ERROR(ReadValue(id, std::move(key), depth + 1));
     } while (Take(','));
     return Take('}') ? OkStatus() : Fail("an object lacks ',' or '}'");
@@ -204,7 +214,21 @@ Result<JsonTree> JsonTree::Parse(std::string_view text, const char* name) {
   return tree;
 }
 
+void JsonTree::NoteLastMember(JsonId object) {
+  const auto& members = nodes_[object].members;
+  if (members.size() <= kFewMembers) return;
+  bool is_new = false;
+  for (size_t i = members.size() == kFewMembers + 1 ? 0 : members.size() - 1; i < members.size();
+       ++i) {
+    index_.Insert(KeyWithin(object, members[i].first), members[i].second, &is_new);
+  }
+}
+
 JsonId JsonTree::Find(JsonId id, std::string_view key) const {
+  if (nodes_[id].members.size() > kFewMembers) {
+    const uint32_t* const value = index_.Find(KeyWithin(id, key));
+    return value == nullptr ? kNoJson : *value;
+  }
   for (const auto& [name, value] : nodes_[id].members) {
     if (name == key) return value;
   }
@@ -276,6 +300,7 @@ JsonId JsonTree::AddString(std::string_view text, JsonId near) {
 
 void JsonTree::AddMember(JsonId object, std::string_view key, JsonId value) {
   nodes_[object].members.emplace_back(key, value);
+  NoteLastMember(object);
 }
 
 void JsonTree::AddItem(JsonId array, JsonId value) { nodes_[array].items.push_back(value); }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/base/text_numbers.h"
 #include "schema/result.h"
 
 namespace graft::runtime {
@@ -76,7 +77,10 @@ class JsonTree {
 
  private:
   friend class JsonReader;
+  void NoteLastMember(JsonId object);
+
   std::vector<JsonNode> nodes_;
+  TextNumbers index_;  ///< values of objects with many members, by object and key
 };
 
 }  // namespace graft::runtime

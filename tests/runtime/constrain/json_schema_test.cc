@@ -244,6 +244,21 @@ TEST_SUITE("text/constrain/json_schema") {
                  {"1", "3600", "\"x\"", "{}", "null"}});
   }
 
+  TEST_CASE("properties and definitions of which there are many are found by their names") {
+    std::string properties;
+    std::string definitions;
+    for (int i = 0; i < 40; ++i) {
+      const std::string number = std::to_string(i);
+      const char* const comma = i == 0 ? "" : ",";
+      properties.append(comma).append("\"p" + number + R"(":{"$ref":"#/$defs/d)" + number + "\"}");
+      definitions.append(comma).append("\"d" + number + R"(":{"const":)" + number + "}");
+    }
+    CheckSchema({R"({"type":"object","additionalProperties":false,"properties":{)" + properties +
+                     R"(},"$defs":{)" + definitions + "}}",
+                 {"{}", "{\"p3\": 3, \"p39\": 39}", "{\"p32\": 32}"},
+                 {"{\"p3\": 39}", "{\"p39\": 3}", "{\"p40\": 40}", "{\"d3\": 3}"}});
+  }
+
   TEST_CASE("items that are all different, where a schema lists them") {
     const TextCase cases[] = {
         {R"({"type": "array", "items": {"enum": ["a", "b", 3]}, "uniqueItems": true})",

@@ -87,6 +87,37 @@ TEST_SUITE("text/constrain/shortest_end") {
     CheckEnds(grammar, runtime::CompileGbnf(grammar));
   }
 
+  TEST_CASE("the end of an object of many members is found in steps that grow with them") {
+    constexpr size_t kCount = 4000;
+    std::string properties;
+    std::string names;
+    size_t bytes = 2 + kCount - 1;  // braces and commas
+    for (size_t i = 0; i < kCount; ++i) {
+      const std::string name = "\"k" + std::to_string(i) + "\"";
+      const char* const comma = i == 0 ? "" : ",";
+      properties.append(comma).append(name).append(R"(:{"const":1})");
+      names.append(comma).append(name);
+      bytes += name.size() + 2;  // a colon and 1
+    }
+    const std::string schema = R"({"type":"object","properties":{)" + properties +
+                               R"(},"required":[)" + names + R"(],"additionalProperties":false})";
+    auto grammar = runtime::CompileJsonSchema(schema, false);
+    REQUIRE_MESSAGE(grammar.ok(), grammar.status().message());
+    Recognizer recognizer(std::move(*grammar));
+    constexpr uint64_t kSteps = 2000000;  // of 4000 times 4000
+    StateId state = recognizer.start();
+    recognizer.Allow(kSteps);
+    CHECK(recognizer.ShortestEnd(state) == bytes);
+    size_t read = 0;
+    for (const char byte : std::string_view(R"({"k17":1,"k9)")) {
+      recognizer.Allow(kSteps);
+      state = recognizer.Next(state, static_cast<uint8_t>(byte));
+      REQUIRE(state != kDeadState);
+      CHECK(recognizer.ShortestEnd(state) == bytes - ++read);
+    }
+    CHECK(!recognizer.overflowed());
+  }
+
   TEST_CASE("an end is put together from as few tokens as there can be") {
     std::vector<std::string> texts;
     for (const char* text :
