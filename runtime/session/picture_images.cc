@@ -79,53 +79,36 @@ Sides InGrid(Sides sides, int64_t longest, int64_t block) {
           std::max(block, NextMultiple(sides.width, block))};
 }
 
-// LFM2-VL: sides near the picture's own, with as many blocks as are wanted.
-Sides WithRows(const fb::Pictures& pictures, const Sides& sides) {
+// Sides of whole blocks near the picture's own, with a number of pixels in a range; before that is
+// looked at, of at least `at_least` blocks.
+Sides WithPixels(const fb::Pictures& pictures, const Sides& sides, double fewest, double most,
+                 int64_t at_least) {
   const int64_t block = int64_t{pictures.patch()} * pictures.merge();
   const auto size = static_cast<double>(block);
   const auto height = static_cast<double>(sides.height);
   const auto width = static_cast<double>(sides.width);
-  const double most = static_cast<double>(pictures.most_rows()) * size * size;
-  const double fewest = static_cast<double>(pictures.fewest_rows()) * size * size;
   const auto rounded = [&](double side) {
-    return std::max(block, Whole(std::nearbyint(side / size)) * block);
+    return std::max(at_least, Whole(std::nearbyint(side / size))) * block;
   };
   Sides near = {rounded(height), rounded(width)};
   const double area = static_cast<double>(near.height) * static_cast<double>(near.width);
   if (area > most) {
     const double factor = std::sqrt(height * width / most);
-    near = {std::max(block, Whole(std::floor(height / factor / size)) * block),
-            std::max(block, Whole(std::floor(width / factor / size)) * block)};
+    near = {Whole(std::floor(height / factor / size)) * block,
+            Whole(std::floor(width / factor / size)) * block};
   } else if (area < fewest) {
     const double factor = std::sqrt(fewest / (height * width));
     near = {Whole(std::ceil(height * factor / size)) * block,
             Whole(std::ceil(width * factor / size)) * block};
   }
-  return near;
+  return {std::max(near.height, block), std::max(near.width, block)};
 }
 
-// Qwen: sides near the picture's own, with as many pixels as are wanted.
-Sides WithPixels(const fb::Pictures& pictures, const Sides& sides) {
-  const int64_t block = int64_t{pictures.patch()} * pictures.merge();
-  const auto size = static_cast<double>(block);
-  const auto height = static_cast<double>(sides.height);
-  const auto width = static_cast<double>(sides.width);
-  const auto most = static_cast<double>(pictures.most_pixels());
-  const auto fewest = static_cast<double>(pictures.fewest_pixels());
-  Sides near = {Whole(std::nearbyint(height / size)) * block,
-                Whole(std::nearbyint(width / size)) * block};
-  const double area = static_cast<double>(near.height) * static_cast<double>(near.width);
-  if (area > most) {
-    const double factor = std::sqrt(height * width / most);
-    near = {std::max(block, Whole(std::floor(height / factor / size)) * block),
-            std::max(block, Whole(std::floor(width / factor / size)) * block)};
-  } else if (area < fewest) {
-    const double factor = std::sqrt(fewest / (height * width));
-    near = {Whole(std::ceil(height * factor / size)) * block,
-            Whole(std::ceil(width * factor / size)) * block};
-  }
-  // A side of 0 pixels, which fewest_pixels may allow, is a block.
-  return {std::max(near.height, block), std::max(near.width, block)};
+// LFM2-VL: as many blocks as are wanted.
+Sides WithRows(const fb::Pictures& pictures, const Sides& sides) {
+  const double block = static_cast<double>(pictures.patch()) * pictures.merge();
+  return WithPixels(pictures, sides, static_cast<double>(pictures.fewest_rows()) * block * block,
+                    static_cast<double>(pictures.most_rows()) * block * block, 1);
 }
 
 bool IsTooLarge(const fb::Pictures& pictures, const Sides& sides) {
@@ -226,7 +209,8 @@ PictureShape ShapeOfPicture(const fb::Pictures& pictures, uint32_t width, uint32
   } else if (pictures.layout() == fb::PictureLayout::Grid) {
     sides = InGrid(sides, pictures.longest_side(), int64_t{pictures.patch()} * pictures.merge());
   } else if (pictures.layout() == fb::PictureLayout::Area) {
-    sides = WithPixels(pictures, sides);
+    sides = WithPixels(pictures, sides, static_cast<double>(pictures.fewest_pixels()),
+                       static_cast<double>(pictures.most_pixels()), 0);
   } else if (pictures.layout() == fb::PictureLayout::Ratio) {
     const Sides whole = WithRows(pictures, sides);
     if (pictures.most_tiles() > 0 && IsTooLarge(pictures, sides)) {
