@@ -133,8 +133,9 @@ Status ReadArea(const JsonValue& config, PicturesDescription* p) {
     if (size.IsObject() && size.Has(beside)) return size.GetIntIn(beside, 1, kMost);
     return size.IsObject() ? size.GetIntIn(in_size, 1, kMost) : Result<int64_t>(usual);
   };
-  GRAFT_ASSIGN_OR_RETURN(p->fewest_pixels, read("min_pixels", "shortest_edge", 56 * 56));
-  GRAFT_ASSIGN_OR_RETURN(p->most_pixels, read("max_pixels", "longest_edge", 28 * 28 * 1280));
+  GRAFT_ASSIGN_OR_RETURN(p->fewest_pixels, read("min_pixels", "shortest_edge", int64_t{56} * 56));
+  GRAFT_ASSIGN_OR_RETURN(p->most_pixels,
+                         read("max_pixels", "longest_edge", int64_t{28} * 28 * 1280));
   GRAFT_RETURN_IF_ERROR(ExpectModels(config, "patch_size", p->patch));
   GRAFT_RETURN_IF_ERROR(ExpectModels(config, "merge_size", p->merge));
   GRAFT_RETURN_IF_ERROR(ExpectModels(config, "temporal_patch_size", p->frames));
