@@ -7,7 +7,7 @@
 
 #include <doctest/doctest.h>
 
-#include "platforms/embedded_linux/picture.h"
+#include "platforms/embedded_linux/pictures/picture.h"
 #include "tests/e2e/reference.h"
 
 namespace graft::test {

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "platforms/embedded_linux/picture.h"
-#include "platforms/embedded_linux/picture_header.h"
+#include "platforms/embedded_linux/pictures/picture.h"
+#include "platforms/embedded_linux/pictures/picture_header.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::vector<uint8_t> bytes(data, data + size);

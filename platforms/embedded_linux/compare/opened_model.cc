@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "platforms/embedded_linux/compare/behaviour.h"
-#include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/console/console.h"
 
 namespace graft_run {
 namespace {

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include <graft/graft.h>
-#include "platforms/embedded_linux/cache_options.h"
 #include "platforms/embedded_linux/compare/figures.h"
-#include "platforms/embedded_linux/model_handle.h"
-#include "platforms/embedded_linux/thread_options.h"
+#include "platforms/embedded_linux/model/model_handle.h"
+#include "platforms/embedded_linux/options/cache_options.h"
+#include "platforms/embedded_linux/options/thread_options.h"
 
 namespace graft_run {
 

@@ -5,7 +5,7 @@
 #include <cinttypes>
 #include <cmath>
 
-#include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/console/console.h"
 
 namespace graft_run {
 namespace {

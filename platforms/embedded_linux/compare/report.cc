@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "platforms/embedded_linux/compare/plot.h"
-#include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/console/console.h"
 
 namespace graft_run {
 namespace {

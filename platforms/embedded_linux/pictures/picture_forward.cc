@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "platforms/embedded_linux/console.h"
-#include "platforms/embedded_linux/model_handle.h"
-#include "platforms/embedded_linux/safetensors.h"
+#include "platforms/embedded_linux/console/console.h"
+#include "platforms/embedded_linux/inputs/safetensors.h"
+#include "platforms/embedded_linux/model/model_handle.h"
 
 namespace graft_run {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <utility>
 
-#include "platforms/embedded_linux/console.h"
-#include "platforms/embedded_linux/model_handle.h"
+#include "platforms/embedded_linux/console/console.h"
+#include "platforms/embedded_linux/model/model_handle.h"
 
 namespace graft_run {
 

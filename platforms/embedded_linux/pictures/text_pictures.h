@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <graft/graft.h>
-#include "platforms/embedded_linux/picture.h"
+#include "platforms/embedded_linux/pictures/picture.h"
 
 namespace graft_run {
 

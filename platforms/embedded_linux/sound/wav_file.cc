@@ -9,7 +9,7 @@
 #include <numeric>
 #include <utility>
 
-#include "platforms/embedded_linux/console.h"
+#include "platforms/embedded_linux/console/console.h"
 
 namespace graft_run {
 namespace {

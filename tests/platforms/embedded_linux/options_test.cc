@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "platforms/embedded_linux/options.h"
+#include "platforms/embedded_linux/options/options.h"
 
 #include <doctest/doctest.h>
 

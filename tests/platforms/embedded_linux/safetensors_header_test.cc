@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "platforms/embedded_linux/safetensors_header.h"
+#include "platforms/embedded_linux/inputs/safetensors_header.h"
 
 #include <random>
 
