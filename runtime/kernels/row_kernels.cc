@@ -9,6 +9,7 @@
 #include "hwy/foreach_target.h"                              // IWYU pragma: keep
 #include "hwy/highway.h"
 
+#include "runtime/kernels/row_quantization-inl.h"
 #include "runtime/kernels/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -233,95 +234,6 @@ void XieluImpl(const XieluShape& shape, const float* x, size_t width, float* y) 
   });
 }
 
-// The range of a row. It holds 0, which must be representable.
-struct Range {
-  float low, high;
-};
-
-HWY_INLINE Range RangeOf(const float* x, size_t width) {
-  const Floats d;
-  const size_t lanes = hn::Lanes(d);
-  Vector low0 = hn::Zero(d), high0 = low0, low1 = low0, high1 = low0;
-  size_t i = 0;
-  for (; i + 4 * lanes <= width; i += 4 * lanes) {
-    const Vector v0 = hn::LoadU(d, x + i);
-    const Vector v1 = hn::LoadU(d, x + i + lanes);
-    const Vector v2 = hn::LoadU(d, x + i + 2 * lanes);
-    const Vector v3 = hn::LoadU(d, x + i + 3 * lanes);
-    low0 = hn::Min(low0, v0);
-    high0 = hn::Max(high0, v0);
-    low1 = hn::Min(low1, v1);
-    high1 = hn::Max(high1, v1);
-    low0 = hn::Min(low0, v2);
-    high0 = hn::Max(high0, v2);
-    low1 = hn::Min(low1, v3);
-    high1 = hn::Max(high1, v3);
-  }
-  for (; i < width; i += lanes) {
-    const Vector u = hn::LoadN(d, x + i, std::min(lanes, width - i));
-    low0 = hn::Min(low0, u);
-    high0 = hn::Max(high0, u);
-  }
-  return {hn::ReduceMin(d, hn::Min(low0, low1)), hn::ReduceMax(d, hn::Max(high0, high1))};
-}
-
-HWY_INLINE RowQuantization QuantizationOf(const Range& range) {
-  // Codes for each unit.
-  const float steps = range.low == range.high ? 1.0f : 255.0f / (range.high - range.low);
-  const float low_code = range.low * steps;
-  const float high_code = range.high * steps;
-  // Of the two ends, the one that leaves the smaller rounding error places the zero.
-  const float zero =
-      (-128.0f + low_code) + (127.0f + high_code) > 0 ? -128.0f - low_code : 127.0f - high_code;
-  return {static_cast<int32_t>(std::lrint(std::clamp(zero, -128.0f, 127.0f))), 1.0f / steps};
-}
-
-HWY_INLINE void Encode(const float* x, size_t width, const RowQuantization& quantization,
-                       int8_t* codes) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> di;
-  const hn::Rebind<int8_t, Floats> d8;
-  const size_t lanes = hn::Lanes(d);
-  const int32_t zero_point = quantization.zero_point;
-  const Vector factor = hn::Set(d, 1.0f / quantization.scale);
-  const auto offset = hn::Set(di, zero_point);
-  // 127 - zero_point bounds the product before it becomes an integer, as infinities would not fit
-  // one.
-  const Vector most = hn::Set(d, 127.0f - static_cast<float>(zero_point));
-  const Vector least = hn::Set(d, -128.0f - static_cast<float>(zero_point));
-  const auto step = [&](const float* from) HWY_ATTR {
-    const Vector scaled = hn::Mul(hn::LoadU(d, from), factor);
-#if HWY_ARCH_ARM_A64
-    return hn::NearestInt(hn::Min(scaled, most));  // what fits no integer becomes the least one
-#else
-    return hn::NearestInt(hn::Max(hn::Min(scaled, most), least));
-#endif
-  };
-  // Four vectors share the work of narrowing; the zero point is added where lanes are 16 bits wide.
-  const hn::Repartition<int16_t, Floats> d16;
-  const hn::Repartition<int8_t, Floats> d8_full;
-  const auto offset16 = hn::Set(d16, static_cast<int16_t>(zero_point));
-  size_t i = 0;
-  for (; i + 4 * lanes <= width; i += 4 * lanes) {
-    const auto first = hn::OrderedDemote2To(d16, step(x + i), step(x + i + lanes));
-    const auto second = hn::OrderedDemote2To(d16, step(x + i + 2 * lanes), step(x + i + 3 * lanes));
-    hn::StoreU(hn::OrderedDemote2To(d8_full, hn::SaturatedAdd(first, offset16),
-                                    hn::SaturatedAdd(second, offset16)),
-               d8_full, codes + i);
-  }
-  for (; i < width; i += lanes) {
-    const size_t count = std::min(lanes, width - i);
-    const Vector scaled = hn::Mul(hn::LoadN(d, x + i, count), factor);
-    const auto code = hn::NearestInt(hn::Max(hn::Min(scaled, most), least));
-    hn::StoreN(hn::DemoteTo(d8, hn::Add(code, offset)), d8, codes + i, count);
-  }
-}
-
-void QuantizeImpl(const float* x, size_t width, int8_t* codes, RowQuantization* quantization) {
-  *quantization = QuantizationOf(RangeOf(x, width));
-  Encode(x, width, *quantization, codes);
-}
-
 }  // namespace
 }  // namespace graft::runtime::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -377,8 +289,9 @@ void GatedActivationRow(Activation kind, const float* gate, const float* up, siz
 void XieluRow(const XieluShape& shape, const float* x, size_t width, float* y) {
   HWY_DYNAMIC_DISPATCH(XieluImpl)(shape, x, width, y);
 }
-void QuantizeRow(const float* x, size_t width, int8_t* codes, RowQuantization* quantization) {
-  HWY_DYNAMIC_DISPATCH(QuantizeImpl)(x, width, codes, quantization);
+void QuantizeRows(const float* x, size_t rows, size_t width, int8_t* codes,
+                  RowQuantization* quantization) {
+  HWY_DYNAMIC_DISPATCH(QuantizeImpl)(x, rows, width, codes, quantization);
 }
 
 }  // namespace graft::runtime

@@ -59,9 +59,10 @@ void XieluRow(const XieluShape& shape, const float* x, size_t width, float* y);
 void GatedActivationRow(Activation kind, const float* gate, const float* up, size_t width,
                         float* y);
 
-/// Asymmetric int8 over the row's own range, widened to hold 0: codes[i] = round(x[i] / scale) +
-/// zero_point. The same arithmetic as XNNPACK's convert_nc_f32_qd8, so that either may feed its
-/// kernels.
-void QuantizeRow(const float* x, size_t width, int8_t* codes, RowQuantization* quantization);
+/// Asymmetric int8 over each row's own range, widened to hold 0: codes[i] = round(x[i] / scale) +
+/// zero_point. x and codes [rows, width], quantization [rows]. The same arithmetic as XNNPACK's
+/// convert_nc_f32_qd8, so that either may feed its kernels.
+void QuantizeRows(const float* x, size_t rows, size_t width, int8_t* codes,
+                  RowQuantization* quantization);
 
 }  // namespace graft::runtime

@@ -15,18 +15,18 @@ namespace {
 class Quantize final : public StepRunner {
  public:
   void RunRows(const CallState&, size_t begin, size_t end) const override {
-    for (size_t row = begin; row < end; ++row) {
+    for (size_t row = begin; row < end;) {
+      const size_t block = row / form_.block_rows;
+      const size_t after = std::min(end, (block + 1) * form_.block_rows);
       RowQuantization* quantization =
-          quantization_ + row * form_.parts + row / form_.block_rows * kExtraQuantizations;
-      for (size_t part = 0; part < form_.parts; ++part) {
-        const size_t at = part * part_width_;
-        QuantizeRow(in0(row) + at, part_width_, codes_ + row * width() + at, quantization + part);
-      }
+          quantization_ + row * form_.parts + block * kExtraQuantizations;
+      const size_t parts = (after - row) * form_.parts;
+      QuantizeRows(in0(row), parts, part_width_, codes_ + row * width(), quantization);
+      row = after;
       // A kernel that works on more rows than are left computes the last one again and again, each
       // time with the next row's quantization, and keeps any of the results.
-      if (row + 1 == rows() || (row + 1) % form_.block_rows == 0) {
-        std::fill_n(quantization + form_.parts, kExtraQuantizations, quantization[form_.parts - 1]);
-      }
+      if (row == rows() || row % form_.block_rows == 0)
+        std::fill_n(quantization + parts, kExtraQuantizations, quantization[parts - 1]);
     }
   }
 

@@ -74,14 +74,40 @@ struct LinearOperator::Impl {
   const xnn_quantization_params* params = nullptr;
   float* output = nullptr;
 
+  xnn_status Reshape(size_t rows) const;
   xnn_status Setup(size_t row) const;
 };
+
+xnn_status LinearOperator::Impl::Reshape(size_t rows) const {
+  if (weights->convolution.groups != 0) {  // each row is a pixel
+    size_t workspace_bytes = 0, alignment = 0;
+    const xnn_status status = xnn_reshape_convolution2d_nhwc_f32(
+        op, 1, rows, 1, &workspace_bytes, &alignment, nullptr, nullptr, nullptr);
+    // A window of one pixel needs no list of pixels.
+    return status == xnn_status_success && workspace_bytes != 0 ? xnn_status_invalid_state : status;
+  }
+  switch (weights->format) {
+    case WeightFormat::kFloat32:
+    case WeightFormat::kFloat16:
+    case WeightFormat::kBFloat16:
+      return xnn_reshape_fully_connected_nc_f32(op, rows, nullptr);
+    case WeightFormat::kInt8Channel:
+      return xnn_reshape_fully_connected_nc_qd8_f32_qc8w(op, rows, nullptr);
+    case WeightFormat::kInt4Block:
+      return xnn_reshape_fully_connected_nc_qd8_f32_qb4w(op, rows, nullptr);
+    case WeightFormat::kInt4Channel:
+      return xnn_reshape_fully_connected_nc_qd8_f32_qc4w(op, rows, nullptr);
+  }
+  return xnn_status_invalid_parameter;
+}
 
 // Points the operator at the rows from `row` on.
 xnn_status LinearOperator::Impl::Setup(size_t row) const {
   const auto* floats = static_cast<const float*>(input) + row * weights->in_features;
   const auto* codes = static_cast<const int8_t*>(input) + row * weights->in_features;
   float* to = output + row * weights->out_features;
+  if (weights->convolution.groups != 0)
+    return xnn_setup_convolution2d_nhwc_f32(op, /*workspace=*/nullptr, floats, to);
   switch (weights->format) {
     case WeightFormat::kFloat32:
     case WeightFormat::kFloat16:
@@ -155,24 +181,7 @@ Status LinearOperator::Prepare(size_t rows, const void* input, const RowQuantiza
   impl_->input = input;
   impl_->params = reinterpret_cast<const xnn_quantization_params*>(quantization);
   impl_->output = output;
-  const xnn_operator_t op = impl_->op;
-  xnn_status status = xnn_status_invalid_parameter;
-  switch (impl_->weights->format) {
-    case WeightFormat::kFloat32:
-    case WeightFormat::kFloat16:
-    case WeightFormat::kBFloat16:
-      status = xnn_reshape_fully_connected_nc_f32(op, rows, nullptr);
-      break;
-    case WeightFormat::kInt8Channel:
-      status = xnn_reshape_fully_connected_nc_qd8_f32_qc8w(op, rows, nullptr);
-      break;
-    case WeightFormat::kInt4Block:
-      status = xnn_reshape_fully_connected_nc_qd8_f32_qb4w(op, rows, nullptr);
-      break;
-    case WeightFormat::kInt4Channel:
-      status = xnn_reshape_fully_connected_nc_qd8_f32_qc4w(op, rows, nullptr);
-      break;
-  }
+  xnn_status status = impl_->Reshape(rows);
   if (status == xnn_status_success) status = impl_->Setup(0);
   return FromXnnpack(status, impl_->name, "prepare");
 }

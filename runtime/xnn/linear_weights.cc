@@ -109,9 +109,25 @@ Result<size_t> FindBlockDepth(const char* name, const LinearWeights& weights) {
   return size_t{0};
 }
 
+// XNNPACK's product of rows takes a kernel of 4 x 2 numbers where there are fewer outputs than its
+// tile has, which is 32 with AVX-512; its convolutions keep the tile. Below half a tile the padding
+// would cost more than the kernel gains.
+bool IsBetterAsConvolution(const LinearWeights& weights) {
+#if defined(__x86_64__)
+  constexpr size_t kFewest = 16;
+  constexpr size_t kTile = 32;
+  return weights.convolution.groups == 0 && !weights.quantizes_input() &&
+         weights.out_features >= kFewest && weights.out_features < kTile;
+#else
+  static_cast<void>(weights);
+  return false;
+#endif
+}
+
 }  // namespace
 
 Status FindLayout(const char* name, LinearWeights* weights) {
+  if (IsBetterAsConvolution(*weights)) weights->convolution = {1, 1, 1, 1, 1, 1, 1};
   weights->tile_rows = 0;
   weights->row_bytes = 0;
   weights->block_tile = {};

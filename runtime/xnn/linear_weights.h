@@ -50,7 +50,8 @@ struct LinearWeights {
   uint64_t row_bytes = 0;  ///< packed bytes of each row, if it can be sliced
   /// A tile that PackBlocks packs as XNNPACK does; of 0 rows: it does not.
   BlockTile block_tile;
-  /// Of a convolution: computed in floats, whatever the stored format; cannot be sliced.
+  /// Of a convolution: computed in floats, whatever the stored format; cannot be sliced. A matrix
+  /// becomes one of a single pixel where FindLayout finds that faster.
   ImageKernelShape convolution;
   const uint8_t* packed = nullptr;
 

@@ -176,7 +176,7 @@ BENCHMARK_CAPTURE(BenchRow, silu_gate,
 BENCHMARK_CAPTURE(BenchRow, quantize,
                   [](const float* a, const float*, float*, int8_t* codes, size_t n) {
                     RowQuantization quantization;
-                    QuantizeRow(a, n, codes, &quantization);
+                    QuantizeRows(a, 1, n, codes, &quantization);
                   })
     ->Arg(576)
     ->Arg(8192);

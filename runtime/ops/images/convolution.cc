@@ -11,8 +11,8 @@
 
 #include "runtime/base/page_memory.h"
 #include "runtime/executor/step_runner.h"
-#include "runtime/kernels/depthwise.h"
 #include "runtime/kernels/embedding.h"
+#include "runtime/kernels/images/depthwise.h"
 #include "runtime/model/pack_layout.h"
 #include "runtime/ops/images/image_window.h"
 #include "runtime/ops/linear_plan.h"
@@ -196,7 +196,7 @@ class PatchesOfConvolution final : public StepRunner {
   }
 
   void RunRows(const CallState&, size_t begin, size_t end) const override {
-    for (size_t row = begin; row < end; ++row) CopyPatch(window_, in0(), row, out(row));
+    CopyPatches(window_, in0(), begin, end, out(begin));
   }
 
  private:

@@ -2,7 +2,7 @@
 // A window over an image, from the file's form to the kernels'.
 #pragma once
 
-#include "runtime/kernels/image_windows.h"
+#include "runtime/kernels/images/image_windows.h"
 
 namespace graft::schema::fb {
 struct ImageWindow;

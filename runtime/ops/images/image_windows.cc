@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Patches and PoolPixels: what a window sees as it moves over an image. Patches (elsewhere: im2col)
 // lays its pixels out as a row, PoolPixels takes their mean or largest.
-#include "runtime/kernels/image_windows.h"
+#include "runtime/kernels/images/image_windows.h"
 
 #include <cstddef>
 
@@ -41,7 +41,7 @@ class Patches final : public StepRunner {
   }
 
   void RunRows(const CallState&, size_t begin, size_t end) const override {
-    for (size_t row = begin; row < end; ++row) CopyPatch(window_, in0(), row, out(row));
+    CopyPatches(window_, in0(), begin, end, out(begin));
   }
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ResizePixels, which brings maps of features to one size, and Planes, which turns rows of pixels
 // into a plane for each channel.
-#include "runtime/kernels/resize_pixels.h"
+#include "runtime/kernels/images/resize_pixels.h"
 
 #include <cstddef>
 

@@ -49,7 +49,7 @@ TEST_SUITE("runtime/linear") {
   TEST_CASE("float formats, shapes down to one") {
     for (const auto format :
          {fb::TensorFormat::Float32, fb::TensorFormat::Float16, fb::TensorFormat::BFloat16}) {
-      for (const Shape& shape : {Shape{1, 1, 0}, Shape{3, 5, 0}, Shape{31, 37, 0},
+      for (const Shape& shape : {Shape{1, 1, 0}, Shape{3, 5, 0}, Shape{16, 24, 0}, Shape{31, 37, 0},
                                  Shape{67, 129, 0}, Shape{257, 64, 0}}) {
         CheckLinear(format, shape, true, 2);
       }

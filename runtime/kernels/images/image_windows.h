@@ -18,9 +18,10 @@ struct ImageWindow {
   bool is_planar = false;
 };
 
-/// out[channels * kernel_height * kernel_width] of place number `place`, in the order channel, row,
-/// column; zeros outside the image.
-void CopyPatch(const ImageWindow& window, const float* image, size_t place, float* out);
+/// out[end - begin, channels * kernel_height * kernel_width] of the places [begin, end), each in the
+/// order channel, row, column; zeros outside the image.
+void CopyPatches(const ImageWindow& window, const float* image, size_t begin, size_t end,
+                 float* out);
 
 /// out[channels]: the mean (zeros outside the image count) or the largest of the window's pixels.
 /// The image is [height * width, channels].

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Some places of a row at a time, all their channels one vector after the other: a tap is read once for
 // these places, and what lies under them is read in the order in which it lies in memory.
-#include "runtime/kernels/depthwise.h"
+#include "runtime/kernels/images/depthwise.h"
 
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "runtime/kernels/depthwise.cc"  // NOLINT
-#include "hwy/foreach_target.h"                            // IWYU pragma: keep
+#define HWY_TARGET_INCLUDE "runtime/kernels/images/depthwise.cc"  // NOLINT
+#include "hwy/foreach_target.h"                                   // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

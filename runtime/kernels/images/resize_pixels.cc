@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plain loops: compilers make vectors of them.
-#include "runtime/kernels/resize_pixels.h"
+#include "runtime/kernels/images/resize_pixels.h"
 
 #include <algorithm>
 

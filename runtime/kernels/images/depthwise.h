@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "runtime/kernels/image_windows.h"
+#include "runtime/kernels/images/image_windows.h"
 
 namespace graft::runtime {
 

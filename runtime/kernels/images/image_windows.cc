@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/kernels/image_windows.h"
+#include "runtime/kernels/images/image_windows.h"
 
 #include <algorithm>
 #include <limits>
@@ -7,40 +7,37 @@
 namespace graft::runtime {
 namespace {
 
+// Where the window stands: its first pixel, which may lie outside of the image. What lies above or
+// left of the image is a huge number; sizes are far below 2^31.
+struct Corner {
+  size_t row, column;
+};
+
+Corner CornerOf(const ImageWindow& w, size_t place) {
+  const size_t down = place / w.out_width;
+  return {down * w.stride_height - w.pad_height,
+          (place - down * w.out_width) * w.stride_width - w.pad_width};
+}
+
 // Calls visit(kernel_row, kernel_column, pixel) for each of the window's places; pixel is -1
 // outside the image.
 template <typename Visit>
 void ForEachPixel(const ImageWindow& w, size_t place, const Visit& visit) {
-  const size_t top = place / w.out_width * w.stride_height;
-  const size_t left = place % w.out_width * w.stride_width;
+  const Corner corner = CornerOf(w, place);
   for (size_t i = 0; i < w.kernel_height; ++i) {
-    // Sizes are far below 2^31; what lies above or left of the image becomes a huge number.
-    const size_t row = top + i * w.dilation_height - w.pad_height;
+    const size_t row = corner.row + i * w.dilation_height;
     for (size_t j = 0; j < w.kernel_width; ++j) {
-      const size_t column = left + j * w.dilation_width - w.pad_width;
+      const size_t column = corner.column + j * w.dilation_width;
       const bool inside = row < w.height && column < w.width;
       visit(i, j, inside ? static_cast<ptrdiff_t>(row * w.width + column) : ptrdiff_t{-1});
     }
   }
 }
 
-}  // namespace
-
 void CopyPatch(const ImageWindow& w, const float* image, size_t place, float* out) {
   const size_t kernel = w.kernel_height * w.kernel_width;
-  const size_t pixels = w.height * w.width;
-  const size_t channel_step = w.is_planar ? pixels : 1;
+  const size_t channel_step = w.is_planar ? w.height * w.width : 1;
   const size_t pixel_step = w.is_planar ? 1 : w.channels;
-  if (kernel == 1) {  // pixels as they are; those outside are left to what follows
-    const size_t down = place / w.out_width;
-    const size_t row = down * w.stride_height - w.pad_height;
-    const size_t column = (place - down * w.out_width) * w.stride_width - w.pad_width;
-    if (row < w.height && column < w.width) {
-      const float* from = image + (row * w.width + column) * pixel_step;
-      for (size_t c = 0; c < w.channels; ++c) out[c] = from[c * channel_step];
-      return;
-    }
-  }
   ForEachPixel(w, place, [&](size_t i, size_t j, ptrdiff_t pixel) {
     float* to = out + i * w.kernel_width + j;
     if (pixel < 0) {
@@ -50,6 +47,37 @@ void CopyPatch(const ImageWindow& w, const float* image, size_t place, float* ou
     const float* from = image + static_cast<size_t>(pixel) * pixel_step;
     for (size_t c = 0; c < w.channels; ++c) to[c * kernel] = from[c * channel_step];
   });
+}
+
+// Whether each place of the window is the image's pixel of the same number.
+bool IsWholeImage(const ImageWindow& w) {
+  return w.kernel_height * w.kernel_width == 1 && w.stride_height == 1 && w.stride_width == 1 &&
+         w.pad_height == 0 && w.pad_width == 0 && w.out_width == w.width;
+}
+
+}  // namespace
+
+void CopyPatches(const ImageWindow& w, const float* image, size_t begin, size_t end, float* out) {
+  const size_t size = w.channels * w.kernel_height * w.kernel_width;
+  if (!IsWholeImage(w)) {
+    for (size_t place = begin; place < end; ++place, out += size) CopyPatch(w, image, place, out);
+    return;
+  }
+  if (!w.is_planar) {
+    std::copy(image + begin * size, image + end * size, out);
+    return;
+  }
+  // A channel after the other, over as many pixels as stay in a first-level cache.
+  constexpr size_t kPixelsAtOnce = 256;
+  const size_t pixels = w.height * w.width;
+  for (size_t first = begin; first < end; first += kPixelsAtOnce) {
+    const size_t count = std::min(kPixelsAtOnce, end - first);
+    for (size_t c = 0; c < size; ++c) {
+      const float* from = image + c * pixels + first;
+      for (size_t i = 0; i < count; ++i) out[i * size + c] = from[i];
+    }
+    out += count * size;
+  }
 }
 
 void PoolMean(const ImageWindow& w, const float* image, size_t place, float* out) {
