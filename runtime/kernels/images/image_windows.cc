@@ -2,6 +2,7 @@
 #include "runtime/kernels/images/image_windows.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 namespace graft::runtime {
@@ -34,20 +35,58 @@ void ForEachPixel(const ImageWindow& w, size_t place, const Visit& visit) {
   }
 }
 
-void CopyPatch(const ImageWindow& w, const float* image, size_t place, float* out) {
-  const size_t kernel = w.kernel_height * w.kernel_width;
-  const size_t channel_step = w.is_planar ? w.height * w.width : 1;
-  const size_t pixel_step = w.is_planar ? 1 : w.channels;
-  ForEachPixel(w, place, [&](size_t i, size_t j, ptrdiff_t pixel) {
-    float* to = out + i * w.kernel_width + j;
-    if (pixel < 0) {
-      for (size_t c = 0; c < w.channels; ++c) to[c * kernel] = 0.0f;
+// Where the numbers of a patch lie, from the first pixel of a window that is wholly inside.
+class PatchOffsets final {
+ public:
+  explicit PatchOffsets(const ImageWindow& w)
+      : size_(w.channels * w.kernel_height * w.kernel_width),
+        channel_step_(w.is_planar ? w.height * w.width : 1),
+        pixel_step_(w.is_planar ? 1 : w.channels),
+        is_known_(size_ <= offsets_.size()) {
+    if (!is_known_) return;
+    size_t* offset = offsets_.data();
+    for (size_t c = 0; c < w.channels; ++c) {
+      for (size_t i = 0; i < w.kernel_height; ++i) {
+        for (size_t j = 0; j < w.kernel_width; ++j, ++offset) {
+          const size_t pixel = i * w.dilation_height * w.width + j * w.dilation_width;
+          *offset = c * channel_step_ + pixel * pixel_step_;
+        }
+      }
+    }
+  }
+
+  void Copy(const ImageWindow& w, const float* image, size_t place, float* out) const {
+    const Corner corner = CornerOf(w, place);
+    const size_t last_row = corner.row + (w.kernel_height - 1) * w.dilation_height;
+    const size_t last_column = corner.column + (w.kernel_width - 1) * w.dilation_width;
+    if (!is_known_ || corner.row >= w.height || last_row >= w.height || corner.column >= w.width ||
+        last_column >= w.width) {
+      CopyByPixels(w, image, place, out);
       return;
     }
-    const float* from = image + static_cast<size_t>(pixel) * pixel_step;
-    for (size_t c = 0; c < w.channels; ++c) to[c * kernel] = from[c * channel_step];
-  });
-}
+    const float* from = image + (corner.row * w.width + corner.column) * pixel_step_;
+    for (size_t i = 0; i < size_; ++i) out[i] = from[offsets_[i]];
+  }
+
+ private:
+  void CopyByPixels(const ImageWindow& w, const float* image, size_t place, float* out) const {
+    const size_t kernel = w.kernel_height * w.kernel_width;
+    ForEachPixel(w, place, [&](size_t i, size_t j, ptrdiff_t pixel) {
+      float* to = out + i * w.kernel_width + j;
+      if (pixel < 0) {
+        for (size_t c = 0; c < w.channels; ++c) to[c * kernel] = 0.0f;
+        return;
+      }
+      const float* from = image + static_cast<size_t>(pixel) * pixel_step_;
+      for (size_t c = 0; c < w.channels; ++c) to[c * kernel] = from[c * channel_step_];
+    });
+  }
+
+  static constexpr size_t kMost = 1024;
+  size_t size_, channel_step_, pixel_step_;
+  bool is_known_;
+  std::array<size_t, kMost> offsets_;
+};
 
 // Whether each place of the window is the image's pixel of the same number.
 bool IsWholeImage(const ImageWindow& w) {
@@ -60,7 +99,9 @@ bool IsWholeImage(const ImageWindow& w) {
 void CopyPatches(const ImageWindow& w, const float* image, size_t begin, size_t end, float* out) {
   const size_t size = w.channels * w.kernel_height * w.kernel_width;
   if (!IsWholeImage(w)) {
-    for (size_t place = begin; place < end; ++place, out += size) CopyPatch(w, image, place, out);
+    const PatchOffsets offsets(w);
+    for (size_t place = begin; place < end; ++place, out += size)
+      offsets.Copy(w, image, place, out);
     return;
   }
   if (!w.is_planar) {
