@@ -42,7 +42,7 @@ class PatchOffsets final {
       : size_(w.channels * w.kernel_height * w.kernel_width),
         channel_step_(w.is_planar ? w.height * w.width : 1),
         pixel_step_(w.is_planar ? 1 : w.channels),
-        is_known_(size_ <= offsets_.size()) {
+        is_known_(size_ <= kMost) {
     if (!is_known_) return;
     size_t* offset = offsets_.data();
     for (size_t c = 0; c < w.channels; ++c) {
