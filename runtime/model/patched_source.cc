@@ -20,6 +20,8 @@ using schema::PackUnit;
 constexpr uint64_t kLeastShownBytes = uint64_t{64} << 10;
 constexpr size_t kMostShown = 8192;
 constexpr uint64_t kCopyBytes = schema::kMaxBlockBytes;
+// Of a pack: enough to be on its way from a disk while blocks are decoded.
+constexpr uint64_t kReadAheadBytes = uint64_t{4} << 20;
 
 }  // namespace
 
@@ -102,13 +104,17 @@ Status PatchedSource::LoadHeader() {
   return Error(StatusCode::kCorrupt, "the pack makes another model than it says");
 }
 
+// A unit whose pieces follow one another is visited once: it may have as many as it has bytes.
 template <typename Visit>
 void PatchedSource::VisitUnits(uint64_t offset, uint64_t size, const Visit& visit) const {
   auto piece =
       std::upper_bound(pieces_.begin(), pieces_.end(), offset,
                        [](uint64_t at, const Piece& other) { return at < other.range.end; });
+  uint32_t visited = kNoBlock;  // no unit
   for (; piece != pieces_.end() && piece->range.begin < offset + size; ++piece) {
-    if (!visit(piece->unit)) return;
+    if (piece->unit == visited) continue;
+    visited = piece->unit;
+    if (!visit(visited)) return;
   }
 }
 
@@ -139,6 +145,7 @@ Status PatchedSource::Make(uint32_t index, State state) const {
       GRAFT_RETURN_IF_ERROR(MakeBlock(unit, memory_.data() + unit.range.begin));
     } else {
       const uint64_t size = unit.range.end - unit.range.begin;
+      base_->WillRead(unit.base_offset, size);  // and not what a fault brings along
       std::memcpy(memory_.data() + unit.range.begin, base_->bytes().data() + unit.base_offset,
                   static_cast<size_t>(size));
       base_->Release(unit.base_offset, size);
@@ -177,6 +184,7 @@ Status PatchedSource::MakeBlock(const Unit& unit, uint8_t* run, Workspace* works
     workspace->scattered.resize(block.result_bytes);
     run = workspace->scattered.data();
   }
+  WillReadFrom(block);
   GRAFT_RETURN_IF_ERROR(pack_.MakeBlock(unit.block, base_->bytes(), run, &workspace->decoding));
   pack_source_->Release(block.coded_offset, block.coded_bytes);
   for (uint32_t i = block.first_step; i < block.end_step; ++i) {
@@ -275,15 +283,15 @@ uint64_t PatchedSource::CodedBytesOf(uint64_t offset, uint64_t size) const {
 Result<PatchedSource::Changes> PatchedSource::ChangesOf(const PackStep& step,
                                                         schema::BlockChanges* changes) const {
   const PackBlock& block = pack_.blocks()[step.block];
-  GRAFT_RETURN_IF_ERROR(changes->Read(pack_, step.block));
-  pack_source_->Release(block.coded_offset, block.coded_bytes);
-  uint64_t before = 0;  // bytes of the block
-  for (uint32_t i = block.first_step; pack_.steps()[i].offset != step.offset; ++i) {
-    if (pack_.steps()[i].block == step.block) before += pack_.steps()[i].bytes;
+  if (!changes->Has(pack_, step.block)) {
+    WillReadFrom(block);
+    GRAFT_RETURN_IF_ERROR(changes->Read(pack_, step.block));
+    pack_source_->Release(block.coded_offset, block.coded_bytes);
   }
   const size_t unit_bytes = schema::PlanesOf(block.unit);
-  return Changes{step.offset, static_cast<uint32_t>(before / unit_bytes),
-                 static_cast<uint32_t>((before + step.bytes) / unit_bytes), changes->planes()};
+  return Changes{step.offset, static_cast<uint32_t>(step.block_offset / unit_bytes),
+                 static_cast<uint32_t>((step.block_offset + step.bytes) / unit_bytes),
+                 changes->planes()};
 }
 
 // Pages of files come back by themselves, what is made here would not.
@@ -298,12 +306,46 @@ void PatchedSource::Release(uint64_t offset, uint64_t size) const {
 }
 
 void PatchedSource::Settle() const {
+  announced_end_.store(0, std::memory_order_relaxed);
   const std::lock_guard<std::mutex> lock(spare_mutex_);
   spare_.clear();
   spare_.shrink_to_fit();
 }
 
-void PatchedSource::WillRead(uint64_t, uint64_t) const {}
+// Steps that follow one another in the base are announced together.
+void PatchedSource::WillRead(uint64_t offset, uint64_t size) const {
+  Range base{0, 0};
+  const auto announce = [&] {
+    if (base.begin < base.end) base_->WillRead(base.begin, base.end - base.begin);
+  };
+  for (auto step = StepAt(offset); step != pack_.steps().end() && step->offset < offset + size;
+       ++step) {
+    if (step->base_offset == kZeros) continue;
+    const uint64_t begin = std::max(step->offset, offset);
+    const uint64_t end = std::min(step->offset + step->bytes, offset + size);
+    const uint64_t base_begin = step->base_offset + (begin - step->offset);
+    if (base_begin != base.end) {
+      announce();
+      base.begin = base_begin;
+    }
+    base.end = base_begin + (end - begin);
+  }
+  announce();
+}
+
+// What a matrix's slices need lies in the order in which they are packed. Half of what is on its way
+// may be read before more is asked for.
+void PatchedSource::WillReadFrom(const PackBlock& block) const {
+  uint64_t announced = announced_end_.load(std::memory_order_relaxed);
+  if (block.coded_offset + kReadAheadBytes / 2 < announced) return;
+  const uint64_t begin = std::max(announced, block.coded_offset);
+  const uint64_t end =
+      std::min(block.coded_offset + kReadAheadBytes, pack_.preamble().index_offset);
+  if (begin < end &&
+      announced_end_.compare_exchange_strong(announced, end, std::memory_order_relaxed)) {
+    pack_source_->WillRead(begin, end - begin);
+  }
+}
 
 void PatchedSource::Drop(uint64_t offset, uint64_t size) const {
   Release(offset, size);

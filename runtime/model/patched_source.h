@@ -114,6 +114,8 @@ class PatchedSource final : public DataSource {
   Status Make(uint32_t unit, State state) const;
   Status MakeBlock(const Unit& unit, uint8_t* run) const;
   Status MakeBlock(const Unit& unit, uint8_t* run, Workspace* workspace) const;
+  /// Says that the block is about to be read, and those behind it.
+  void WillReadFrom(const schema::PackBlock& block) const;
   template <typename Visit>
   void VisitUnits(uint64_t offset, uint64_t size, const Visit& visit) const;
 
@@ -129,6 +131,7 @@ class PatchedSource final : public DataSource {
   mutable std::vector<std::unique_ptr<Workspace>> spare_;  // of threads that loaded
   mutable std::array<std::mutex, 16> mutexes_;             // of units, by their numbers
   mutable std::atomic<uint64_t> kept_bytes_{0};
+  mutable std::atomic<uint64_t> announced_end_{0};  // of the pack's bytes that will be read
 };
 
 }  // namespace graft::runtime

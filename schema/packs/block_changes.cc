@@ -6,7 +6,7 @@
 namespace graft::schema {
 
 Status BlockChanges::Read(const Pack& pack, size_t index) {
-  if (pack_ == &pack && block_ == index) return OkStatus();
+  if (Has(pack, index)) return OkStatus();
   pack_ = nullptr;
   GRAFT_ASSIGN_OR_RETURN(const CodedPlanes coded, pack.PlanesOfBlock(index));
   const PackBlock& block = pack.blocks()[index];

@@ -25,6 +25,8 @@ class BlockChanges {
   /// Errors   kCorrupt, as Pack::MakeBlock.
   /// Cost     linear in the coded bytes, and in those of the block if they are not sparse.
   Status Read(const Pack& pack, size_t index);
+  /// Whether it has what Read gives.
+  bool Has(const Pack& pack, size_t index) const { return pack_ == &pack && block_ == index; }
 
   /// The bytes of each plane that are not zero, their places counted in units of the block.
   std::span<const std::span<const SparseByte>> planes() const {

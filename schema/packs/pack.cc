@@ -197,6 +197,7 @@ Status Pack::AddToBlock(bool begins, std::span<const uint8_t>* index, PackStep* 
       step->bytes > kMaxBlockBytes - block.result_bytes) {
     return IndexError(at, "does not fit its block");
   }
+  step->block_offset = block.result_bytes;
   block.result_bytes += static_cast<uint32_t>(step->bytes);
   block.end_step = static_cast<uint32_t>(at + 1);
   step->block = open;

@@ -75,6 +75,7 @@ struct PackStep {
   uint64_t bytes = 0;
   uint64_t base_offset = kZeros;  ///< kZeros: there is nothing of the base in it
   uint32_t block = kNoBlock;      ///< kNoBlock: nothing is added
+  uint32_t block_offset = 0;      ///< of its first byte among those of its block
   PackUnit unit = PackUnit::kNone;
 };
 

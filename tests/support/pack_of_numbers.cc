@@ -163,7 +163,8 @@ std::vector<uint8_t> Code(const Block& block) {
 
 }  // namespace
 
-std::vector<uint8_t> PackOfNumbers(std::span<const uint8_t> base, std::span<const uint8_t> result) {
+std::vector<uint8_t> PackOfNumbers(std::span<const uint8_t> base, std::span<const uint8_t> result,
+                                   size_t step_bytes) {
   constexpr size_t kStepsOfBlock = 3;
   const auto base_model = schema::Verify(base);
   const auto result_model = schema::Verify(result);
@@ -187,22 +188,27 @@ std::vector<uint8_t> PackOfNumbers(std::span<const uint8_t> base, std::span<cons
     block_of[i] = block - 1;
     PutDifferences(pieces[i], base, result, &blocks[block - 1].differences);
   }
-  std::vector<uint8_t> coded, index;
-  PutPlainNumber(pieces.size(), &index);
-  size_t begun = 0;
+  std::vector<uint8_t> coded, steps, index;
+  size_t begun = 0, count = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {
     const bool changes = !is_same(pieces[i]);
-    const bool begins = changes && block_of[i] == begun;
-    index.push_back(static_cast<uint8_t>((changes ? static_cast<unsigned>(pieces[i].unit) : 0) |
-                                         (begins ? 16 : 0)));
-    PutPlainNumber(pieces[i].end - pieces[i].begin, &index);
-    PutPlainNumber(0, &index);  // right after the step before
-    if (!begins) continue;
-    const std::vector<uint8_t> of_block = Code(blocks[begun++]);
-    PutPlainNumber(of_block.size(), &index);
-    index.resize(index.size() + 8);
-    coded.insert(coded.end(), of_block.begin(), of_block.end());
+    for (size_t at = pieces[i].begin; at < pieces[i].end; ++count) {
+      const bool begins = changes && block_of[i] == begun;
+      const size_t bytes = std::min(step_bytes, pieces[i].end - at);
+      at += bytes;
+      steps.push_back(static_cast<uint8_t>((changes ? static_cast<unsigned>(pieces[i].unit) : 0) |
+                                           (begins ? 16 : 0)));
+      PutPlainNumber(bytes, &steps);
+      PutPlainNumber(0, &steps);  // right after the step before
+      if (!begins) continue;
+      const std::vector<uint8_t> of_block = Code(blocks[begun++]);
+      PutPlainNumber(of_block.size(), &steps);
+      steps.resize(steps.size() + 8);
+      coded.insert(coded.end(), of_block.begin(), of_block.end());
+    }
   }
+  PutPlainNumber(count, &index);
+  index.insert(index.end(), steps.begin(), steps.end());
   schema::PackPreamble preamble;
   preamble.base_bytes = base.size();
   preamble.base_identity = base_model->identity();

@@ -143,7 +143,9 @@ inline std::vector<uint8_t> PlainPack(std::span<const uint8_t> base,
 }
 
 /// Turns `base` into `result`, a file of the same header size, tensor by tensor: the differences of
-/// codes, scales and numbers in the units that they are stored in, up to three tensors to a block.
-std::vector<uint8_t> PackOfNumbers(std::span<const uint8_t> base, std::span<const uint8_t> result);
+/// codes, scales and numbers in the units that they are stored in, up to three tensors to a block. A
+/// step has at most `step_bytes`, a multiple of four.
+std::vector<uint8_t> PackOfNumbers(std::span<const uint8_t> base, std::span<const uint8_t> result,
+                                   size_t step_bytes = SIZE_MAX / 4 * 4);
 
 }  // namespace graft::test

@@ -14,6 +14,8 @@
 #include "runtime/model/packed_weights.h"
 #include "runtime/model/patched_source.h"
 #include "tests/support/adapted_model.h"
+#include "tests/support/matrices_model.h"
+#include "tests/support/plain_pack.h"
 
 namespace graft::test {
 namespace {
@@ -39,6 +41,7 @@ class NotedSource final : public runtime::DataSource {
     }
     return false;
   }
+  size_t releases() const { return released_.size(); }
   void Forget() {
     released_.clear();
     announced_.clear();
@@ -53,12 +56,11 @@ class NotedSource final : public runtime::DataSource {
 
 using Base = std::shared_ptr<NotedSource>;
 
-std::shared_ptr<runtime::Model> Prepare(const Base& base, const std::vector<uint8_t>* pack) {
+std::shared_ptr<runtime::Model> Prepare(const Base& base,
+                                        std::unique_ptr<runtime::DataSource> pack) {
   std::shared_ptr<const runtime::DataSource> source = base;
   if (pack != nullptr) {
-    auto patched = runtime::PatchedSource::Open(
-        base, std::make_unique<runtime::MemorySource>(std::span<const uint8_t>(*pack)), "base",
-        "pack");
+    auto patched = runtime::PatchedSource::Open(base, std::move(pack), "base", "pack");
     REQUIRE_MESSAGE(patched.ok(), patched.status().message());
     source = std::move(patched).value();
   }
@@ -67,6 +69,11 @@ std::shared_ptr<runtime::Model> Prepare(const Base& base, const std::vector<uint
   auto model = runtime::Model::Prepare(std::move(source), options);
   REQUIRE(model.ok());
   return *model;
+}
+
+std::shared_ptr<runtime::Model> Prepare(const Base& base, const std::vector<uint8_t>* pack) {
+  if (pack == nullptr) return Prepare(base, std::unique_ptr<runtime::DataSource>());
+  return Prepare(base, std::make_unique<runtime::MemorySource>(std::span<const uint8_t>(*pack)));
 }
 
 template <typename Visit>
@@ -95,10 +102,10 @@ std::vector<std::vector<uint8_t>> PackedBytes(const runtime::Model& model) {
 }
 
 // How many matrices must have been patched, since the base's codes were not read for them.
-size_t PatchedMatrices(const runtime::Model& model, const AdaptedModel& adapted,
+size_t PatchedMatrices(const runtime::Model& model, const AlignedBytes& file,
                        const NotedSource& base, bool is_by_pack) {
   const auto verified = schema::Verify(base.bytes());
-  const auto result = schema::Verify(adapted.file.span());
+  const auto result = schema::Verify(file.span());
   size_t patched = 0;
   VisitWeights(model, [&](uint32_t op, const schema::fb::Tensor& tensor) {
     const auto tile = runtime::FindCodeTile("weight", model.packed_weights().linear(op));
@@ -116,6 +123,21 @@ size_t PatchedMatrices(const runtime::Model& model, const AdaptedModel& adapted,
     }
   });
   return patched;
+}
+
+// The file with another bit in some codes, and in some scales.
+AlignedBytes WithChanges(const AlignedBytes& file, uint8_t bits) {
+  AlignedBytes changed(file.span());
+  const auto verified = schema::Verify(file.span());
+  for (const schema::fb::Tensor* tensor : *verified->model().tensors()) {
+    const schema::TensorBytes bytes = verified->tensor_bytes(*tensor);
+    if (bytes.scales.empty()) continue;
+    uint8_t* const codes = changed.data() + (bytes.data.data() - file.data());
+    uint8_t* const scales = changed.data() + (bytes.scales.data() - file.data());
+    for (size_t i = bits; i < bytes.data.size(); i += 40) codes[i] ^= bits;
+    for (size_t i = 0; i < bytes.scales.size(); i += 36) scales[i] ^= bits & 3;
+  }
+  return changed;
 }
 
 TEST_SUITE("runtime/slot_patch") {
@@ -139,7 +161,7 @@ TEST_SUITE("runtime/slot_patch") {
         const std::shared_ptr<runtime::Model> next = Prepare(base, pack);
         base->Forget();
         REQUIRE(next->LoadWeights(model.get()).ok());
-        patched += PatchedMatrices(*next, first, *base, pack != nullptr);
+        patched += PatchedMatrices(*next, first.file, *base, pack != nullptr);
         model = next;
         const std::shared_ptr<runtime::Model> opened = Prepare(other_base, pack);
         REQUIRE(opened->LoadWeights(nullptr).ok());
@@ -147,6 +169,52 @@ TEST_SUITE("runtime/slot_patch") {
       }
     }
     MESSAGE(patched << " matrices patched");
+  }
+
+  TEST_CASE("codes and scales of each format, told in few steps or in many") {
+    const AlignedBytes bytes = MatricesModel(), others(bytes.span());
+    const AlignedBytes first = WithChanges(bytes, 0x11), second = WithChanges(bytes, 0x25);
+    for (const size_t step_bytes : {SIZE_MAX - 3, size_t{4}}) {
+      CAPTURE(step_bytes);
+      const auto base = std::make_shared<NotedSource>(bytes.span());
+      const auto other_base = std::make_shared<NotedSource>(others.span());
+      const auto verified = schema::Verify(others.span());
+      const auto a = PackOfNumbers(bytes.span(), first.span(), step_bytes);
+      const auto b = PackOfNumbers(bytes.span(), second.span(), step_bytes);
+      const auto read = schema::Pack::Open(a, *schema::Verify(bytes.span()));
+      REQUIRE(read.ok());
+      // Several matrices share a block, and have one slice each.
+      const size_t most_decoded = 3 * read->blocks().size();
+      if (step_bytes == 4) REQUIRE(read->steps().size() > 20 * most_decoded);
+      std::shared_ptr<runtime::Model> model = Prepare(base, nullptr);
+      REQUIRE(model->LoadWeights(nullptr).ok());
+      size_t known = 0;
+      VisitWeights(*model, [&](uint32_t op, const schema::fb::Tensor&) {
+        const auto tile = runtime::FindCodeTile("weight", model->packed_weights().linear(op));
+        known += tile.ok() && tile->rows != 0 ? 1 : 0;
+      });
+      for (const std::vector<uint8_t>* pack : {&a, &b, &a}) {
+        auto noted = std::make_unique<NotedSource>(*pack);
+        const NotedSource& pack_source = *noted;
+        const std::shared_ptr<runtime::Model> next = Prepare(base, std::move(noted));
+        base->Forget();
+        REQUIRE(next->LoadWeights(model.get()).ok());
+        CHECK(PatchedMatrices(*next, first, *base, true) == known);
+        CHECK(pack_source.releases() <= most_decoded);
+        auto other_noted = std::make_unique<NotedSource>(*pack);
+        const NotedSource& other_pack = *other_noted;
+        other_base->Forget();
+        const std::shared_ptr<runtime::Model> opened = Prepare(other_base, std::move(other_noted));
+        REQUIRE(opened->LoadWeights(nullptr).ok());
+        CHECK(other_pack.releases() <= most_decoded);
+        // A disk brings it while something else is made.
+        CHECK(other_pack.WasRead(std::span(*pack).subspan(schema::kPackPreambleBytes, 1), false));
+        for (const schema::fb::Tensor* tensor : *verified->model().tensors())
+          CHECK(other_base->WasRead(verified->tensor_bytes(*tensor).data, false));
+        CHECK(PackedBytes(*next) == PackedBytes(*opened));
+        model = next;
+      }
+    }
   }
 
   TEST_CASE("a pack whose end is not what it was lets a model be packed anew") {
