@@ -10,7 +10,7 @@
 
 #include "converter/base/foreign_file.h"
 #include "converter/base/input_file.h"
-#include "converter/gguf/gguf_parts.h"
+#include "converter/gguf/families/gguf_parts.h"
 
 namespace graft::converter {
 namespace {

@@ -13,7 +13,8 @@
 #include "converter/base/input_file.h"
 #include "converter/base/sanitize.h"
 #include "converter/formats/gguf/gguf_file.h"
-#include "converter/gguf/families.h"
+#include "converter/gguf/families/families.h"
+#include "converter/gguf/model_heads.h"
 #include "converter/json/json.h"
 
 namespace graft::converter {
@@ -21,13 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMaxHeads = 65536;
-
 /// What is needed of the base.
 struct BaseFacts {
   std::string model_type;
-  int64_t query_heads = 0;  // 0: not known
-  int64_t key_heads = 0;
+  ModelHeads heads;
 };
 
 Result<BaseFacts> ReadBase(const fs::path& base) {
@@ -35,14 +33,24 @@ Result<BaseFacts> ReadBase(const fs::path& base) {
   const fs::path file = base / "config.json";
   if (base.empty() || !Exists(file)) return facts;
   GRAFT_ASSIGN_OR_RETURN(const auto document, JsonDocument::Read(file));
-  const JsonValue root = document->root();
-  GRAFT_ASSIGN_OR_RETURN(facts.model_type, root.GetString("model_type", ""));
-  const char* key = root.Has("num_attention_heads") ? "num_attention_heads" : "n_head";
-  if (!root.Has(key)) return facts;
-  GRAFT_ASSIGN_OR_RETURN(facts.query_heads, root.GetIntIn(key, 1, kMaxHeads));
-  GRAFT_ASSIGN_OR_RETURN(facts.key_heads,
-                         root.GetIntIn("num_key_value_heads", 1, kMaxHeads, facts.query_heads));
+  GRAFT_ASSIGN_OR_RETURN(facts.model_type, document->root().GetString("model_type", ""));
+  GRAFT_ASSIGN_OR_RETURN(facts.heads, ReadModelHeads(base));
   return facts;
+}
+
+// The changes of which a LoRA's factors have their part: rows are the second's, columns the first's.
+bool MovesRows(GgufChange change) {
+  switch (change) {
+    case GgufChange::kQueryPairs:
+    case GgufChange::kKeyPairs:
+    case GgufChange::kSplitHeads:
+    case GgufChange::kGroups:
+    case GgufChange::kTiled:
+    case GgufChange::kTiledBehindKeys:
+      return true;
+    default:
+      return false;
+  }
 }
 
 Status CheckKind(const GgufHeader& header) {
@@ -88,8 +96,10 @@ Result<GgufFile::View> ViewOf(const GgufHeader& header, const GgufFamily& family
       std::string_view(name).substr(0, name.size() - kFactors[0].size());
   GgufChange change = GgufChange::kNone;
   std::string module = GgufNameInModel(family, weight, &change);
-  if (change == GgufChange::kEach || change == GgufChange::kGatesAndUps)
+  if (change == GgufChange::kEach || weight.ends_with("_exps.weight"))
     return fail("is a LoRA of all experts in one, which graft does not take apart");
+  if (change == GgufChange::kGatesAndUps || IsJoinedToAnother(family, weight))
+    return fail("is a LoRA of half a matrix, which graft does not put together");
   constexpr std::string_view kWeight = ".weight";
   if (!module.ends_with(kWeight)) return fail("belongs to no module that graft knows");
   module.resize(module.size() - kWeight.size());
@@ -102,17 +112,14 @@ Result<GgufFile::View> ViewOf(const GgufHeader& header, const GgufFamily& family
   using Order = GgufLayout::Order;
   // Of an embedding the first factor is stored as a table of its tokens.
   if (is_embedding && !is_second) view.layout.order = Order::kColumns;
-  const bool by_heads = change == GgufChange::kQueryPairs || change == GgufChange::kKeyPairs ||
-                        change == GgufChange::kSplitHeads;
-  if (!is_second || !by_heads) return view;
-  if (base.query_heads == 0) {
+  if (is_second ? !MovesRows(change) : change != GgufChange::kTiledColumns) return view;
+  const bool is_delta = change >= GgufChange::kTiled;
+  if ((is_delta ? base.heads.delta_keys : base.heads.queries) == 0) {
     return fail(
         "has its rows in the order of llama.cpp, and only config.json of the base says how many "
         "heads they belong to; it is missing");
   }
-  view.layout.heads = change == GgufChange::kKeyPairs ? base.key_heads : base.query_heads;
-  view.layout.order = change == GgufChange::kSplitHeads ? Order::kByHead : Order::kHalves;
-  if (change == GgufChange::kSplitHeads) view.layout.parts = 3;
+  view.layout = LayoutOf(change, base.heads, header.tensors()[tensor].shape.size());
   return view;
 }
 

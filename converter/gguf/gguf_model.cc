@@ -11,11 +11,12 @@
 #include <utility>
 
 #include "converter/base/sanitize.h"
-#include "converter/gguf/families.h"
-#include "converter/gguf/gguf_parts.h"
-#include "converter/gguf/gguf_settings.h"
-#include "converter/gguf/model_config.h"
-#include "converter/gguf/rope_config.h"
+#include "converter/gguf/families/families.h"
+#include "converter/gguf/families/gguf_parts.h"
+#include "converter/gguf/families/gguf_settings.h"
+#include "converter/gguf/families/model_config.h"
+#include "converter/gguf/families/rope_config.h"
+#include "converter/gguf/model_heads.h"
 #include "converter/gguf/tokenizer_facts.h"
 #include "converter/gguf/tokenizer_text.h"
 
@@ -24,7 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMaxHeads = 65536;
 constexpr int64_t kMaxExperts = 4096;
 constexpr size_t kMaxShown = size_t{1} << 20;  // tensors, those of single experts among them
 constexpr int64_t kMaxPadding = 4096;
@@ -45,61 +45,16 @@ Status CheckKind(const GgufParts& parts) {
                      StatusCode::kUnsupported);
 }
 
-/// What a family's tensors are shown by.
-struct Heads {
-  int64_t queries = 1;
-  int64_t keys = 1;
-  int64_t padding_rows = 0;
-};
-
-Result<Heads> ReadHeads(const GgufHeader& header, const GgufFamily& family) {
-  const GgufSettings settings(header, std::string(family.architecture));
-  Heads heads;
-  GRAFT_ASSIGN_OR_RETURN(heads.queries,
-                         settings.GetForAllLayers("attention.head_count", 1, kMaxHeads));
-  heads.keys = heads.queries;
-  // Gemma 4's heads differ from layer to layer, and none of its rows are in another order.
-  if (settings.Has("attention.head_count_kv") && family.architecture != "gemma4") {
-    GRAFT_ASSIGN_OR_RETURN(heads.keys,
-                           settings.GetForSomeLayers("attention.head_count_kv", kMaxHeads));
-  }
-  if (!family.model_type.ends_with("roberta")) return heads;
+// Rows that RoBERTa's table of positions has before those that texts read, which its file leaves out.
+Result<int64_t> PaddingRows(const GgufHeader& header, const GgufFamily& family) {
+  if (!family.model_type.ends_with("roberta")) return int64_t{0};
   int64_t padding = 1;
   if (header.Has("tokenizer.ggml.padding_token_id")) {
     GRAFT_ASSIGN_OR_RETURN(padding, header.GetInt("tokenizer.ggml.padding_token_id"));
   }
-  if (padding < 0 || padding > kMaxPadding) {
-    return header.Fail("tokenizer.ggml.padding_token_id",
-                       "must be at most " + std::to_string(kMaxPadding));
-  }
-  heads.padding_rows = padding + 1;
-  return heads;
-}
-
-GgufLayout LayoutOf(GgufChange change, const Heads& heads, const GgufTensor& tensor) {
-  using Order = GgufLayout::Order;
-  switch (change) {
-    case GgufChange::kQueryPairs:
-      return {.order = Order::kHalves, .heads = heads.queries};
-    case GgufChange::kKeyPairs:
-      return {.order = Order::kHalves, .heads = heads.keys};
-    case GgufChange::kSplitHeads:
-      return {.order = Order::kByHead, .heads = heads.queries, .parts = 3};
-    case GgufChange::kTransposed:
-      return {.order = Order::kColumns};
-    case GgufChange::kOneRow:
-      if (tensor.shape.size() == 1) return {.inserted = 0};
-      break;
-    case GgufChange::kOneChannel:
-      if (tensor.shape.size() == 2) return {.inserted = 1};
-      break;
-    case GgufChange::kNone:
-    case GgufChange::kEach:
-    case GgufChange::kGatesAndUps:
-    case GgufChange::kWithoutEnding:
-      break;
-  }
-  return {};
+  if (padding >= 0 && padding <= kMaxPadding) return padding + 1;
+  return header.Fail("tokenizer.ggml.padding_token_id",
+                     "must be at most " + std::to_string(kMaxPadding));
 }
 
 // Each along the first axis as a tensor of its own, with its number where the name has "{}".
@@ -123,47 +78,88 @@ Status ShowEach(const GgufFile& file, size_t tensor, const std::string& name,
   return OkStatus();
 }
 
-using NumbersByName = std::map<std::string_view, size_t>;
-
-// "blk.0.ffn_up_exps.weight" of "blk.0.ffn_gate_exps.weight".
-Result<int64_t> FindUps(const GgufFile& file, const NumbersByName& numbers,
-                        const GgufTensor& gates) {
-  std::string name = gates.name;
-  constexpr std::string_view kGate = "gate";
-  name.replace(name.find(kGate), kGate.size(), "up");
-  if (const auto found = numbers.find(name); found != numbers.end())
-    return static_cast<int64_t>(found->second);
-  return Error(StatusCode::kUnsupported,
-               "%s: has '%s' without '%s' in the same file, which graft does not join",
-               file.path().c_str(), Sanitize(gates.name).c_str(), Sanitize(name).c_str());
-}
-
-Status ShowAsInModel(const GgufFamily& family, const Heads& heads, GgufFile* file) {
-  std::vector<GgufFile::View> views;
-  const auto& tensors = file->header().tensors();
-  NumbersByName numbers;
-  for (size_t i = 0; i < tensors.size(); ++i) numbers.emplace(tensors[i].name, i);
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (IsRopeTensor(tensors[i].name)) continue;  // config.json has them
-    if (IsJoinedToAnother(family, tensors[i].name)) continue;
-    GgufChange change = GgufChange::kNone;
-    std::string name = GgufNameInModel(family, tensors[i].name, &change);
-    if (change == GgufChange::kEach) {
-      GRAFT_RETURN_IF_ERROR(ShowEach(*file, i, name, &views));
-      continue;
+/// Shows the files of a model under its own names.
+class Showing {
+ public:
+  Showing(const GgufFamily& family, const GgufParts& parts) : family_(family), parts_(parts) {
+    for (const auto& file : parts.files()) {
+      const auto& tensors = file->header().tensors();
+      for (size_t i = 0; i < tensors.size(); ++i)
+        places_.emplace(tensors[i].name, Place{file.get(), static_cast<int64_t>(i)});
     }
-    GgufLayout layout = LayoutOf(change, heads, tensors[i]);
-    if (change == GgufChange::kGatesAndUps) {
-      GRAFT_ASSIGN_OR_RETURN(layout.joined, FindUps(*file, numbers, tensors[i]));
-    }
-    if (family.adds_one_to_norms && name.ends_with("norm.weight")) layout.added = -1.0;
-    if (name.ends_with("position_embeddings.weight")) layout.zero_rows = heads.padding_rows;
-    // What the family does not know keeps its name, and is reported as unused.
-    if (name.empty()) name = tensors[i].name;
-    views.push_back({std::move(name), i, layout});
   }
-  return file->Show(std::move(views));
-}
+
+  Status Prepare() {
+    const GgufSettings settings(parts_.header(), std::string(family_.architecture));
+    GRAFT_ASSIGN_OR_RETURN(heads_, ReadModelHeads(parts_.header(), family_));
+    GRAFT_ASSIGN_OR_RETURN(padding_rows_, PaddingRows(parts_.header(), family_));
+    GRAFT_ASSIGN_OR_RETURN(layers_, ModelLayers(settings));
+    return OkStatus();
+  }
+
+  Status Show(GgufFile* file) const {
+    std::vector<GgufFile::View> views;
+    const auto& tensors = file->header().tensors();
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const std::string& stored = tensors[i].name;
+      if (IsRopeTensor(stored)) continue;  // config.json has them
+      // What guesses tokens ahead lies behind the model's layers.
+      if (GgufLayerOf(stored) >= layers_ || IsJoinedToAnother(family_, stored)) continue;
+      GRAFT_RETURN_IF_ERROR(ShowTensor(*file, i, &views));
+    }
+    return file->Show(std::move(views));
+  }
+
+ private:
+  struct Place {
+    const GgufFile* file = nullptr;
+    int64_t number = 0;
+  };
+
+  Status ShowTensor(const GgufFile& file, size_t number, std::vector<GgufFile::View>* views) const {
+    const GgufTensor& tensor = file.header().tensors()[number];
+    GgufChange change = GgufChange::kNone;
+    std::string name = GgufNameInModel(family_, tensor.name, &change);
+    if (change == GgufChange::kEach) return ShowEach(file, number, name, views);
+    GgufLayout layout = LayoutOf(change, heads_, tensor.shape.size());
+    if (change == GgufChange::kGatesAndUps || change == GgufChange::kGatesAndUpsInTurn)
+      GRAFT_RETURN_IF_ERROR(JoinUps(change, tensor, &layout));
+    const bool is_norm = name.ends_with("norm.weight");
+    const bool is_plain =
+        !family_.plain_norm.empty() && name.ends_with(std::string(family_.plain_norm) + ".weight");
+    if (family_.adds_one_to_norms && is_norm && !is_plain) layout.added = -1.0;
+    if (name.ends_with("position_embeddings.weight")) layout.zero_rows = padding_rows_;
+    // What the family does not know keeps its name, and is reported as unused.
+    if (name.empty()) name = tensor.name;
+    views->push_back({std::move(name), number, layout});
+    return OkStatus();
+  }
+
+  // "blk.0.ffn_up_exps.weight" to "blk.0.ffn_gate_exps.weight"; a split file may have it elsewhere.
+  Status JoinUps(GgufChange change, const GgufTensor& gates, GgufLayout* layout) const {
+    std::string name = gates.name;
+    constexpr std::string_view kGate = "gate";
+    name.replace(name.find(kGate), kGate.size(), "up");
+    const auto found = places_.find(name);
+    if (found == places_.end()) {
+      return Error(StatusCode::kCorrupt, "%s: has tensor '%s' without '%s'", parts_.path().c_str(),
+                   Sanitize(gates.name).c_str(), Sanitize(name).c_str());
+    }
+    layout->joined_file = found->second.file;
+    layout->joined = found->second.number;
+    const bool in_turn = change == GgufChange::kGatesAndUpsInTurn;
+    layout->join = in_turn ? GgufLayout::Join::kInTurn : GgufLayout::Join::kBehind;
+    if (in_turn && gates.shape.size() == 3) layout->order = GgufLayout::Order::kColumns;
+    return OkStatus();
+  }
+
+  const GgufFamily& family_;
+  const GgufParts& parts_;
+  std::map<std::string_view, Place> places_;
+  ModelHeads heads_;
+  int64_t padding_rows_ = 0;
+  int64_t layers_ = 0;
+};
 
 /// How many tensors there are of each type, the most frequent first.
 void DescribeTypes(const GgufParts& parts, GgufModel* model) {
@@ -246,7 +242,8 @@ Result<GgufModel> OpenGgufModel(const fs::path& path) {
   GRAFT_ASSIGN_OR_RETURN(GgufParts parts, GgufParts::Open(path));
   GRAFT_RETURN_IF_ERROR(CheckKind(parts));
   GRAFT_ASSIGN_OR_RETURN(const GgufFamily family, FindGgufFamily(parts));
-  GRAFT_ASSIGN_OR_RETURN(const Heads heads, ReadHeads(parts.header(), family));
+  Showing showing(family, parts);
+  GRAFT_RETURN_IF_ERROR(showing.Prepare());
   GgufModel model;
   DescribeTypes(parts, &model);
   std::error_code error;
@@ -256,8 +253,8 @@ Result<GgufModel> OpenGgufModel(const fs::path& path) {
   model.folder = model.kept->path() / path.filename();
   fs::create_directory(model.folder, error);
   GRAFT_RETURN_IF_ERROR(WriteFiles(parts, family, model.folder));
+  for (const auto& file : parts.files()) GRAFT_RETURN_IF_ERROR(showing.Show(file.get()));
   for (std::unique_ptr<GgufFile>& file : parts.TakeFiles()) {
-    GRAFT_RETURN_IF_ERROR(ShowAsInModel(family, heads, file.get()));
     file->ForgetSettings();
     model.files.push_back(std::move(file));
   }

@@ -27,6 +27,7 @@ constexpr const char* kFalcon = GRAFT_SEQUENCE(
     R"({"type":"Punctuation","behavior":"Contiguous"},{"type":"ByteLevel","add_prefix_space":false,)"
     R"("trim_offsets":true,"use_regex":true},{"type":"Digits","individual_digits":false},)" GRAFT_SPLIT(
         "[0-9][0-9][0-9]"));
+constexpr const char* kBloom = GRAFT_SPLIT_BYTES(R"( ?[^(\\s|.,!?…。，、।۔،)]+)");
 constexpr const char* kLlama3 =
     GRAFT_SPLIT_BYTES(R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|)"
                       R"( ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+)");
@@ -84,10 +85,13 @@ constexpr Named kNamed[] = {
     {"minerva-7b", {kNone, kDigits, false}},
     {"command-r", {kComposed, kDigits, false}},
     {"falcon", {kNone, kFalcon, false}},
+    {"bloom", {kNone, kBloom, false}},
     {"llama3", {kNone, kLlama3, true}},
     {"llama-v3", {kNone, kLlama3, true}},
     {"llama-bpe", {kNone, kLlama3, true}},
     {"falcon3", {kNone, kLlama3, true}},
+    {"falcon-h1", {kNone, kLlama3, true}},
+    {"midm-2.0", {kNone, kLlama3, true}},
     {"lfm2", {kNone, kLlama3, true}},
     {"dbrx", {kNone, kLlama3, false}},
     {"smaug-bpe", {kNone, kLlama3, false}},
@@ -113,7 +117,9 @@ constexpr Named kNamed[] = {
 const PreTokenizer* FindPreTokenizer(std::string_view name, std::string_view architecture) {
   if (name.empty() || name == "default") {
     if (architecture == "gpt2") name = "gpt-2";
-    if (architecture == "gptneox") name = "olmo";
+    if (architecture == "gptneox" || architecture.starts_with("mamba")) name = "olmo";
+    if (architecture == "falcon" || architecture == "bloom" || architecture == "mpt")
+      name = architecture;
     if (architecture == "qwen2" || architecture == "qwen3") name = "qwen2";
     if (architecture == "qwen2moe" || architecture == "qwen3moe") name = "qwen2";
     if (architecture == "bert") name = "roberta-bpe";

@@ -32,8 +32,9 @@ struct Usual {
   bool end = false;
 };
 Usual UsualMarks(const GgufTokenizer& tokenizer) {
-  constexpr std::string_view kWithBegin[] = {"llama3",  "llama-v3", "llama-bpe", "falcon3",
-                                             "pixtral", "tekken",   "falcon-h1", "lfm2"};
+  constexpr std::string_view kWithBegin[] = {"llama3",    "llama-v3", "llama-bpe",
+                                             "falcon3",   "pixtral",  "tekken",
+                                             "falcon-h1", "midm-2.0", "lfm2"};
   if (tokenizer.model == "llama" || tokenizer.model == "gemma4") return {true, false};
   if (tokenizer.architecture.ends_with("bert")) return {true, true};
   if (tokenizer.model == "t5") return {false, true};

@@ -212,8 +212,9 @@ Result<std::string> GgufGenerationConfig(const GgufHeader& header, const GgufTok
                                    "tokenizer.ggml.eom_token_id"};
   // Ends of a turn that files do not always name as such.
   constexpr std::string_view kEnds[] = {
-      "<|im_end|>", "<|eot_id|>",      "<|eom_id|>", "<end_of_turn>",   "<|end|>", "<|endoftext|>",
-      "<EOT>",      "<|end_of_text|>", "<eos>",      "<|end_of_turn|>", "<turn|>"};
+      "<|im_end|>",    "<|eot_id|>", "<|eom_id|>",      "<end_of_turn>", "<|end|>",
+      "<|endoftext|>", "<EOT>",      "<|end_of_text|>", "<eos>",         "<|end_of_turn|>",
+      "<turn|>",       "<|return|>", "<|call|>"};
   std::vector<int64_t> ends;
   const auto add = [&ends](int64_t id) {
     if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);

@@ -15,7 +15,7 @@
 #include "converter/base/parallel.h"
 #include "converter/checkpoint/checkpoint_files.h"
 #include "converter/formats/safetensors_writer.h"
-#include "converter/gguf/gguf_parts.h"
+#include "converter/gguf/families/gguf_parts.h"
 #include "converter/json/json.h"
 #include "converter/merge/merged_files.h"
 #include "converter/tensors/float_kernels.h"

@@ -27,7 +27,7 @@ check_order() {
   [[ -z $(find "$room" -maxdepth 1 \( -name '*.cc' -o -name '*.h' \)) ]] || fail "$room has sources outside of its folders"
 }
 
-check_order converter base json tensors formats formats/gguf tokenizer quantize gguf checkpoint/quantized checkpoint adapter/names adapter merge/updates merge/random merge/plan merge/kinds \
+check_order converter base json tensors formats formats/gguf tokenizer quantize gguf/families gguf checkpoint/quantized checkpoint adapter/names adapter merge/updates merge/random merge/plan merge/kinds \
   merge/kinds/saved merge/kinds/drawn merge lower lower/layer_stack lower/architectures lower/architectures/encoders lower/architectures/gated lower/architectures/gemma lower/architectures/vision lower/architectures/pictures calibrate/numbers calibrate sensitivity probes write packs sign describe commands/texts commands
 check_order runtime platform base threads kernels kernels/products kernels/images image audio xnn model plan executor ops ops/experts ops/images ops/recurrent session tokenizer constrain constrain/json tools draft tasks chat c_api
 

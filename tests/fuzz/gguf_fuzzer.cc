@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "converter/formats/gguf/gguf_file.h"
+#include "converter/gguf/families/gguf_parts.h"
+#include "converter/gguf/families/model_config.h"
 #include "converter/gguf/gguf_adapter.h"
 #include "converter/gguf/gguf_model.h"
-#include "converter/gguf/gguf_parts.h"
-#include "converter/gguf/model_config.h"
 #include "converter/gguf/tokenizer_facts.h"
 #include "converter/gguf/tokenizer_text.h"
 #include "converter/json/json.h"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <utility>
 
 #include "converter/base/sanitize.h"
@@ -14,7 +15,6 @@ namespace graft::converter {
 namespace {
 
 constexpr int64_t kChunkBytes = 128 << 10;
-constexpr int64_t kMaxShownAxes = 4;
 
 int64_t Elements(const GgufTensor& tensor) {
   return static_cast<int64_t>(tensor.size_bytes) / tensor.type->block_bytes *
@@ -22,23 +22,6 @@ int64_t Elements(const GgufTensor& tensor) {
 }
 
 int64_t StoredRows(const GgufTensor& tensor) { return tensor.shape.empty() ? 1 : tensor.shape[0]; }
-
-// The stored row that is shown as `row`.
-int64_t StoredRow(const GgufLayout& layout, int64_t rows, int64_t row) {
-  if (layout.order == GgufLayout::Order::kHalves) {
-    const int64_t per_head = rows / layout.heads;
-    const int64_t within = row % per_head;
-    const int64_t half = per_head / 2;
-    return row - within + (within % half) * 2 + within / half;
-  }
-  if (layout.order == GgufLayout::Order::kByHead) {
-    const int64_t per_part = rows / (layout.heads * layout.parts);
-    const int64_t head = row / (per_part * layout.parts);
-    const int64_t part = row / per_part % layout.parts;
-    return (part * layout.heads + head) * per_part + row % per_part;
-  }
-  return row;
-}
 
 // The stored element that is shown first.
 int64_t SliceBegin(const GgufTensor& tensor, const GgufLayout& layout) {
@@ -74,32 +57,19 @@ Result<std::unique_ptr<GgufFile>> GgufFile::Open(const std::filesystem::path& pa
 Status GgufFile::CheckLayout(const View& view) const {
   const GgufTensor& tensor = header_->tensors()[view.tensor];
   const GgufLayout& layout = view.layout;
-  using Order = GgufLayout::Order;
-  const int64_t rows = StoredRows(tensor);
-  bool fits = true;
-  if (layout.order == Order::kHalves) fits = layout.heads > 0 && rows % (2 * layout.heads) == 0;
-  if (layout.order == Order::kByHead) {
-    fits = layout.heads > 0 && layout.parts > 0 && rows % (layout.heads * layout.parts) == 0;
-  }
-  if (layout.order == Order::kColumns) fits = tensor.shape.size() == 2 && layout.zero_rows == 0;
-  if (layout.slice >= 0) {
-    fits = layout.order == Order::kAsStored && layout.zero_rows == 0 && tensor.shape.size() > 1 &&
-           layout.slice < rows && Elements(tensor) / rows % tensor.type->block_elements == 0;
-  }
-  if (layout.joined >= 0) {
+  bool fits = LayoutFits(layout, tensor.shape);
+  if (fits && layout.slice >= 0)
+    fits = Elements(tensor) / StoredRows(tensor) % tensor.type->block_elements == 0;
+  if (fits && layout.join != GgufLayout::Join::kNone) {
+    const std::vector<GgufTensor>& others = layout.joined_file->header().tensors();
     const auto other = static_cast<size_t>(layout.joined);
-    fits = layout.order == Order::kAsStored && layout.zero_rows == 0 && layout.slice < 0 &&
-           layout.inserted < 0 && tensor.shape.size() == 3 && other < header_->tensors().size() &&
-           header_->tensors()[other].shape == tensor.shape;
+    fits = other < others.size() && others[other].shape == tensor.shape;
   }
-  const auto axes = static_cast<int64_t>(tensor.shape.size());
-  fits = fits && layout.inserted <= axes && (layout.inserted < 0 || axes < kMaxShownAxes);
   if (fits) return OkStatus();
+  const bool by_heads = layout.order != GgufLayout::Order::kAsStored && layout.heads > 1;
   return Error(StatusCode::kCorrupt, "%s: tensor '%s' of shape %s does not fit the model's %s",
                path().c_str(), Sanitize(tensor.name).c_str(), ShapeText(tensor.shape).c_str(),
-               layout.slice >= 0 || layout.inserted >= 0 || layout.joined >= 0
-                   ? "settings"
-                   : (std::to_string(layout.heads) + " heads").c_str());
+               by_heads ? (std::to_string(layout.heads) + " heads").c_str() : "settings");
 }
 
 Status GgufFile::Show(std::vector<View> views) {
@@ -111,16 +81,11 @@ Status GgufFile::Show(std::vector<View> views) {
     GRAFT_RETURN_IF_ERROR(CheckLayout(view));
     const GgufTensor& tensor = header_->tensors()[view.tensor];
     Entry entry;
-    entry.info = {view.name, tensor.type->plain, tensor.shape};
+    entry.info = {view.name, tensor.type->plain, ShownShape(view.layout, tensor.shape)};
     const GgufTensor* joined = JoinedTo(view);
     const bool is_mixed = joined != nullptr && joined->type->plain != tensor.type->plain;
-    if (view.layout.added != 0 || is_mixed) entry.info.dtype = DType::kFloat32;
-    std::vector<int64_t>& shape = entry.info.shape;
-    if (view.layout.order == GgufLayout::Order::kColumns) std::swap(shape[0], shape[1]);
-    if (view.layout.zero_rows > 0 && !shape.empty()) shape[0] += view.layout.zero_rows;
-    if (view.layout.slice >= 0) shape.erase(shape.begin());
-    if (view.layout.joined >= 0) shape[1] *= 2;
-    if (view.layout.inserted >= 0) shape.insert(shape.begin() + view.layout.inserted, 1);
+    if (view.layout.added != 0 || view.layout.logarithms || is_mixed)
+      entry.info.dtype = DType::kFloat32;
     auto size = TensorBytes(entry.info);
     if (!size.ok()) return size.status().WithContext(path());
     entry.size_bytes = *size;
@@ -147,29 +112,41 @@ Status GgufFile::ReadElements(const Entry& entry, int64_t first, std::span<doubl
                  static_cast<long long>(first));
   }
   if (out.empty()) return OkStatus();
+  const GgufLayout& layout = ViewOf(entry).layout;
+  GRAFT_RETURN_IF_ERROR(ReadOrdered(entry, first, out));
+  if (layout.added != 0) {
+    for (double& number : out) number += layout.added;
+  }
+  if (!layout.logarithms) return OkStatus();
+  for (double& number : out) {
+    // None at all may be 0, whose logarithm is infinite.
+    if (!(number <= 0.0)) {
+      return Error(StatusCode::kCorrupt, "%s: tensor '%s' has a number that is not 0 or below",
+                   path().c_str(), entry.info.name.c_str());
+    }
+    number = std::log(-number);
+  }
+  return OkStatus();
+}
+
+// The model's order of what is stored.
+Status GgufFile::ReadOrdered(const Entry& entry, int64_t first, std::span<double> out) const {
   const View& view = ViewOf(entry);
   const GgufTensor& tensor = header_->tensors()[view.tensor];
   const GgufLayout& layout = view.layout;
-  if (layout.joined >= 0) {
-    GRAFT_RETURN_IF_ERROR(ReadJoined(view, first, out));
-  } else if (layout.order == GgufLayout::Order::kColumns) {
-    GRAFT_RETURN_IF_ERROR(ReadColumns(tensor, first, out));
-  } else if (layout.order == GgufLayout::Order::kAsStored && layout.zero_rows == 0) {
-    GRAFT_RETURN_IF_ERROR(ReadStored(tensor, SliceBegin(tensor, layout) + first, out));
-  } else {
-    const int64_t row_elements = entry.info.row_elements();
-    const int64_t end = first + static_cast<int64_t>(out.size());
-    for (int64_t at = first; at < end;) {
-      const int64_t row = at / row_elements;
-      const int64_t next = std::min(end, (row + 1) * row_elements);
-      GRAFT_RETURN_IF_ERROR(
-          ReadRow(view, row, at % row_elements,
-                  out.subspan(static_cast<size_t>(at - first), static_cast<size_t>(next - at))));
-      at = next;
-    }
-  }
-  if (layout.added != 0) {
-    for (double& number : out) number += layout.added;
+  if (layout.order == GgufLayout::Order::kColumns) return ReadColumns(view, first, out);
+  if (layout.join != GgufLayout::Join::kNone) return ReadJoined(view, first, out);
+  if (KeepsRows(layout)) return ReadStored(tensor, SliceBegin(tensor, layout) + first, out);
+  const int64_t row_elements =
+      tensor.shape.empty() ? 1 : Elements(tensor) / std::max<int64_t>(StoredRows(tensor), 1);
+  const int64_t end = first + static_cast<int64_t>(out.size());
+  for (int64_t at = first; at < end;) {
+    const int64_t row = at / row_elements;
+    const int64_t next = std::min(end, (row + 1) * row_elements);
+    GRAFT_RETURN_IF_ERROR(
+        ReadRow(view, row, at % row_elements,
+                out.subspan(static_cast<size_t>(at - first), static_cast<size_t>(next - at))));
+    at = next;
   }
   return OkStatus();
 }
@@ -182,45 +159,91 @@ Status GgufFile::ReadRow(const View& view, int64_t row, int64_t column,
     return OkStatus();
   }
   const int64_t rows = StoredRows(tensor);
+  if (view.layout.order == GgufLayout::Order::kColumnsByHead) {
+    const int64_t columns = tensor.shape[1];
+    const int64_t run = columns / (view.layout.heads * view.layout.parts);
+    while (!out.empty()) {
+      const size_t count = std::min(out.size(), static_cast<size_t>(run - column % run));
+      const int64_t stored = StoredRow(view.layout, columns, column);
+      GRAFT_RETURN_IF_ERROR(ReadStored(tensor, row * columns + stored, out.first(count)));
+      column += static_cast<int64_t>(count);
+      out = out.subspan(count);
+    }
+    return OkStatus();
+  }
   const int64_t stored = StoredRow(view.layout, rows, row - view.layout.zero_rows);
   return ReadStored(tensor, stored * (Elements(tensor) / rows) + column, out);
 }
 
 const GgufTensor* GgufFile::JoinedTo(const View& view) const {
-  return view.layout.joined < 0 ? nullptr
-                                : &header_->tensors()[static_cast<size_t>(view.layout.joined)];
+  const GgufLayout& layout = view.layout;
+  if (layout.join == GgufLayout::Join::kNone) return nullptr;
+  return &layout.joined_file->header().tensors()[static_cast<size_t>(layout.joined)];
 }
 
-// A matrix of this tensor, then the one of the other.
+// Runs of this tensor and the other take turns: whole matrices, or single numbers.
 Status GgufFile::ReadJoined(const View& view, int64_t first, std::span<double> out) const {
   const GgufTensor& tensor = header_->tensors()[view.tensor];
-  const int64_t matrix = tensor.shape[1] * tensor.shape[2];
-  while (!out.empty()) {
-    const int64_t at = first % matrix;
-    const GgufTensor& from = first / matrix % 2 == 0 ? tensor : *JoinedTo(view);
-    const size_t count = std::min(out.size(), static_cast<size_t>(matrix - at));
-    GRAFT_RETURN_IF_ERROR(ReadStored(from, first / matrix / 2 * matrix + at, out.first(count)));
-    first += static_cast<int64_t>(count);
-    out = out.subspan(count);
+  const GgufLayout& layout = view.layout;
+  const auto columns = tensor.shape.end() - 1;
+  if (layout.join == GgufLayout::Join::kBehind) {
+    const int64_t matrix = *columns * *(columns - 1);
+    while (!out.empty()) {
+      const int64_t at = first % matrix;
+      const bool is_other = first / matrix % 2 != 0;
+      const size_t count = std::min(out.size(), static_cast<size_t>(matrix - at));
+      GRAFT_RETURN_IF_ERROR((is_other ? *layout.joined_file : *this)
+                                .ReadStored(is_other ? *JoinedTo(view) : tensor,
+                                            first / matrix / 2 * matrix + at, out.first(count)));
+      first += static_cast<int64_t>(count);
+      out = out.subspan(count);
+    }
+    return OkStatus();
+  }
+  const int64_t begin = first / 2;
+  const int64_t end = (first + static_cast<int64_t>(out.size()) - 1) / 2 + 1;
+  std::vector<double> own(static_cast<size_t>(end - begin)), other(own.size());
+  GRAFT_RETURN_IF_ERROR(ReadStored(tensor, begin, own));
+  GRAFT_RETURN_IF_ERROR(layout.joined_file->ReadStored(*JoinedTo(view), begin, other));
+  for (double& number : out) {
+    const auto at = static_cast<size_t>(first / 2 - begin);
+    number = first++ % 2 == 0 ? own[at] : other[at];
   }
   return OkStatus();
 }
 
-// Of each stored row the columns that are asked for, as rows.
-Status GgufFile::ReadColumns(const GgufTensor& tensor, int64_t first, std::span<double> out) const {
-  const int64_t shown_columns = tensor.shape[0];
-  const int64_t stored_columns = tensor.shape[1];
-  const int64_t end = first + static_cast<int64_t>(out.size());
-  const int64_t row_begin = first / shown_columns;
-  const int64_t row_end = (end - 1) / shown_columns + 1;
-  std::vector<double> part(static_cast<size_t>(row_end - row_begin));
-  for (int64_t column = 0; column < shown_columns; ++column) {
-    GRAFT_RETURN_IF_ERROR(ReadStored(tensor, column * stored_columns + row_begin, part));
-    for (int64_t row = row_begin; row < row_end; ++row) {
-      const int64_t at = row * shown_columns + column;
-      if (at < first || at >= end) continue;
-      out[static_cast<size_t>(at - first)] = part[static_cast<size_t>(row - row_begin)];
+// Of each stored row of a matrix the columns that are asked for, as rows; rows of two tensors may
+// take turns.
+Status GgufFile::ReadColumns(const View& view, int64_t first, std::span<double> out) const {
+  const GgufTensor& tensor = header_->tensors()[view.tensor];
+  const GgufLayout& layout = view.layout;
+  const int64_t stored_columns = tensor.shape.back();
+  const int64_t stored_rows = tensor.shape[tensor.shape.size() - 2];
+  const int64_t turns = layout.join == GgufLayout::Join::kInTurn ? 2 : 1;
+  const int64_t shown_columns = stored_rows * turns;
+  const int64_t matrix = shown_columns * stored_columns;
+  std::vector<double> part;
+  while (!out.empty()) {
+    const int64_t begin = first % matrix;
+    const size_t count = std::min(out.size(), static_cast<size_t>(matrix - begin));
+    const int64_t end = begin + static_cast<int64_t>(count);
+    const int64_t row_begin = begin / shown_columns;
+    const int64_t row_end = (end - 1) / shown_columns + 1;
+    part.resize(static_cast<size_t>(row_end - row_begin));
+    for (int64_t column = 0; column < shown_columns; ++column) {
+      const bool is_other = column % turns != 0;
+      const int64_t stored_row = first / matrix * stored_rows + column / turns;
+      GRAFT_RETURN_IF_ERROR((is_other ? *layout.joined_file : *this)
+                                .ReadStored(is_other ? *JoinedTo(view) : tensor,
+                                            stored_row * stored_columns + row_begin, part));
+      for (int64_t row = row_begin; row < row_end; ++row) {
+        const int64_t at = row * shown_columns + column;
+        if (at < begin || at >= end) continue;
+        out[static_cast<size_t>(at - begin)] = part[static_cast<size_t>(row - row_begin)];
+      }
     }
+    first += static_cast<int64_t>(count);
+    out = out.subspan(count);
   }
   return OkStatus();
 }
@@ -285,8 +308,7 @@ Status GgufFile::ReadBytes(const Entry& entry, uint64_t offset, std::span<uint8_
   const View& view = ViewOf(entry);
   const GgufTensor& tensor = header_->tensors()[view.tensor];
   const bool as_it_is = tensor.type->IsPlain() && view.layout.added == 0 &&
-                        view.layout.order == GgufLayout::Order::kAsStored &&
-                        view.layout.zero_rows == 0 && view.layout.joined < 0;
+                        !view.layout.logarithms && KeepsRows(view.layout);
   if (as_it_is) {
     const Status status = file_->ReadAt(entry.file_offset + offset, out);
     return status.ok() ? OkStatus() : status.WithContext("tensor '" + entry.info.name + "'");

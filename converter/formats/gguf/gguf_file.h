@@ -10,30 +10,11 @@
 #include <vector>
 
 #include "converter/formats/gguf/gguf_header.h"
+#include "converter/formats/gguf/gguf_layout.h"
 #include "converter/tensors/weight_file.h"
 #include "schema/result.h"
 
 namespace graft::converter {
-
-/// How a tensor is shown that a program wrote in another order than the model has it.
-struct GgufLayout {
-  enum class Order : uint8_t {
-    kAsStored,
-    kHalves,   ///< Rows of each head: stored in pairs (0, n/2), (1, n/2 + 1), ..., shown 0, 1, ....
-    kByHead,   ///< Rows stored as [parts, heads, n], shown as [heads, parts, n].
-    kColumns,  ///< A matrix that is stored transposed.
-  };
-  Order order = Order::kAsStored;
-  int64_t heads = 1;      ///< Of kHalves and kByHead; divides the rows.
-  int64_t parts = 1;      ///< Of kByHead.
-  int64_t zero_rows = 0;  ///< Rows of zeros that are shown before the first stored one.
-  double added = 0;       ///< To every number.
-  int64_t slice = -1;     ///< This one alone of those along the first axis, as it is stored.
-  int64_t inserted = -1;  ///< Before this axis one of a single element is shown.
-  /// Of a tensor of matrices: its number in the header, of whose matrices the rows are shown behind
-  /// those of this tensor's; -1: none.
-  int64_t joined = -1;
-};
 
 class GgufFile final : public WeightFile {
  public:
@@ -72,9 +53,10 @@ class GgufFile final : public WeightFile {
   const View& ViewOf(const Entry& entry) const;
   const GgufTensor* JoinedTo(const View& view) const;
   Status CheckLayout(const View& view) const;
+  Status ReadOrdered(const Entry& entry, int64_t first, std::span<double> out) const;
   Status ReadRow(const View& view, int64_t row, int64_t column, std::span<double> out) const;
   Status ReadJoined(const View& view, int64_t first, std::span<double> out) const;
-  Status ReadColumns(const GgufTensor& tensor, int64_t first, std::span<double> out) const;
+  Status ReadColumns(const View& view, int64_t first, std::span<double> out) const;
   Status ReadBlocks(const GgufTensor& tensor, int64_t first, std::span<double> out) const;
 
   std::unique_ptr<GgufHeader> header_;

@@ -127,6 +127,7 @@ TEST_SUITE("converter/gguf_file") {
     const TemporaryFolder folder;
     WriteText(folder / "t.gguf", maker.Bytes());
     using Order = GgufLayout::Order;
+    using Join = GgufLayout::Join;
     struct Case {
       const char* name;
       size_t tensor;
@@ -150,12 +151,37 @@ TEST_SUITE("converter/gguf_file") {
         {"one expert", 2, {.slice = 1}, {6, 7, 8, 9, 10, 11}},
         {"one row", 1, {.slice = 1}, {4, 5, 6, 7}},
         {"an axis more", 1, {.inserted = 1}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
-        {"gates and ups", 2, {.joined = 3}, {0, 1, 2, 3, 4,  5,  20, 21, 22, 23, 24, 25,
-                                             6, 7, 8, 9, 10, 11, 26, 27, 28, 29, 30, 31}}};
-    for (const Case& c : cases) {
+        {"gates and ups",
+         2,
+         {.join = Join::kBehind, .joined = 3},
+         {0, 1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25, 6, 7, 8, 9, 10, 11, 26, 27, 28, 29, 30, 31}},
+        {"gates and ups in turn",
+         2,
+         {.order = Order::kColumns, .join = Join::kInTurn, .joined = 3},
+         {0, 20, 2, 22, 4, 24, 1, 21, 3, 23, 5, 25, 6, 26, 8, 28, 10, 30, 7, 27, 9, 29, 11, 31}},
+        {"numbers in turn", 1, {.join = Join::kInTurn, .joined = 1}, {0, 0, 1, 1, 2,  2,  3,  3,
+                                                                      4, 4, 5, 5, 6,  6,  7,  7,
+                                                                      8, 8, 9, 9, 10, 10, 11, 11}},
+        {"matrices", 2, {.order = Order::kColumns}, {0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11}},
+        // Four queries of each key.
+        {"groups",
+         0,
+         {.order = Order::kByGroup, .heads = 2, .parts = 4},
+         {0, 1, 2, 3, 8, 10, 4, 5, 6, 7, 9, 11}},
+        {"heads behind others",
+         0,
+         {.order = Order::kByHead, .heads = 2, .parts = 2, .kept_rows = 4},
+         {0, 1, 2, 3, 4, 5, 8, 9, 6, 7, 10, 11}},
+        {"heads of columns",
+         1,
+         {.order = Order::kColumnsByHead, .heads = 2, .parts = 2},
+         {0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11}},
+        {"one axis", 2, {.flat = true}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}}};
+    for (Case c : cases) {
       INFO(c.name);
       auto file = GgufFile::Open(folder / "t.gguf");
       REQUIRE(file.ok());
+      c.layout.joined_file = file->get();
       REQUIRE((*file)->Show({{c.name, c.tensor, c.layout}}).ok());
       const auto* entry = (*file)->Find(c.name);
       REQUIRE(entry != nullptr);
@@ -174,11 +200,21 @@ TEST_SUITE("converter/gguf_file") {
     const Status bad = (*file)->Show({{"t", 0, {.order = Order::kHalves, .heads = 5}}});
     CHECK(Mentions(std::string(bad.message()), "does not fit the model's 5 heads"));
     const std::pair<size_t, GgufLayout> misfits[] = {
-        {0, {.slice = 12}},   {1, {.slice = 3}},
-        {2, {.joined = 1}},   {2, {.joined = 99}},
-        {1, {.joined = 1}},   {2, {.slice = 0, .joined = 3}},
-        {1, {.inserted = 3}}, {2, {.order = Order::kColumns, .inserted = 4}}};
-    for (const auto& [tensor, layout] : misfits) {
+        {0, {.slice = 12}},
+        {1, {.slice = 3}},
+        {2, {.join = Join::kBehind, .joined = 1}},
+        {2, {.join = Join::kBehind, .joined = 99}},
+        {2, {.slice = 0, .join = Join::kBehind, .joined = 3}},
+        {2, {.join = Join::kInTurn, .joined = 3}},
+        {1, {.inserted = 3}},
+        {1, {.flat = true, .inserted = 1}},
+        {2, {.order = Order::kColumns, .inserted = 4}},
+        {0, {.order = Order::kByHead, .heads = 2, .kept_rows = 13}},
+        {0, {.order = Order::kByGroup, .heads = 5}},
+        {0, {.order = Order::kByGroup, .heads = 2, .parts = 0}},
+        {1, {.order = Order::kColumnsByHead, .heads = 3}}};
+    for (auto [tensor, layout] : misfits) {
+      layout.joined_file = file->get();
       const Status misfit = (*file)->Show({{"t", tensor, layout}});
       CHECK(Mentions(std::string(misfit.message()), "does not fit the model's"));
     }

@@ -113,6 +113,60 @@ TEST_SUITE("converter/gguf_adapter") {
     }
   }
 
+  TEST_CASE("the heads of a delta rule are put back in order, of rows and of columns") {
+    // 2 key heads of 4, 4 value heads of 4: stored are heads 0, 2, 1, 3 of the model's.
+    constexpr size_t kHead = 4;
+    constexpr size_t kOrder[] = {0, 2, 1, 3};
+    const std::string layer = "base_model.model.model.layers.0.linear_attn.";
+    const TemporaryFolder folder;
+    SmallTensors peft;
+    GgufMaker maker;
+    AddStart(&maker, "qwen35");
+    uint32_t seed = 1;
+    const auto add = [&](const std::string& name, const std::string& stored, int64_t rows,
+                         size_t kept) {
+      const SmallTensor a = RandomTensor({kRank, kWidth}, seed++, true);
+      const SmallTensor b = RandomTensor({rows, kRank}, seed++, true);
+      peft[layer + name + ".lora_A.weight"] = a;
+      peft[layer + name + ".lora_B.weight"] = b;
+      std::vector<float> stored_a = Floats(a), stored_b = Floats(b);
+      const bool of_columns = name == "out_proj";
+      for (size_t i = 0; i < kWidth; ++i) {
+        const size_t from = kOrder[i / kHead] * kHead + i % kHead;
+        for (size_t k = 0; k < kRank; ++k) {
+          if (of_columns) {
+            stored_a[k * kWidth + i] = static_cast<float>(a.values[k * kWidth + from]);
+          } else {
+            stored_b[(kept + i) * kRank + k] =
+                static_cast<float>(b.values[(kept + from) * kRank + k]);
+          }
+        }
+      }
+      maker.Floats32("blk.0." + stored + ".weight.lora_a", a.shape, stored_a);
+      maker.Floats32("blk.0." + stored + ".weight.lora_b", b.shape, stored_b);
+    };
+    add("in_proj_qkv", "attn_qkv", 2 * 8 + 16, 16);
+    add("in_proj_z", "attn_gate", 16, 0);
+    add("out_proj", "ssm_out", 16, 0);
+    WriteAdapter(folder / "peft", "LORA",
+                 R"("r": 2, "lora_alpha": 3, "target_modules": ["in_proj_qkv", "in_proj_z",
+                    "out_proj"])",
+                 peft);
+    WriteText(folder / "lora.gguf", maker.Bytes());
+    const fs::path base = TestData("gguf/families/qwen3_5.gguf");
+    const auto expected = Merge(base, folder / "peft");
+    REQUIRE_MESSAGE(expected.ok(), expected.status().message());
+    const auto merged = Merge(base, folder / "lora.gguf");
+    REQUIRE_MESSAGE(merged.ok(), merged.status().message());
+    size_t changed = 0;
+    for (const TensorInfo& info : (*expected)->tensors()) {
+      INFO(info.name);
+      CHECK(ReadAll(**merged, info.name) == ReadAll(**expected, info.name));
+      changed += (*merged)->IsAdapted(info.name) ? 1 : 0;
+    }
+    CHECK(changed == 3);
+  }
+
   TEST_CASE("what is no LoRA, or not of this base, is refused by name") {
     const std::vector<float> numbers(32, 1.0f);
     GgufMaker norm;

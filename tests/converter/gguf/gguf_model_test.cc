@@ -325,6 +325,114 @@ TEST_SUITE("converter/gguf_model") {
                   "\"model_type\": \"llama\"");
   }
 
+  TEST_CASE("gates and ups make one tensor, whichever file of a split model each is in") {
+    const TemporaryFolder folder;
+    constexpr int64_t kExperts = 2, kHidden = 4, kInner = 3;
+    std::vector<float> gates, ups;
+    for (int i = 0; i < kExperts * kInner * kHidden; ++i) {
+      gates.push_back(static_cast<float>(i));
+      ups.push_back(static_cast<float>(100 + i));
+    }
+    GgufMaker first, second;
+    AddSettings(&first, "gpt-oss");
+    for (const char* key : {"expert_count", "expert_used_count"})
+      first.Integer(std::string("gpt-oss.") + key, kExperts);
+    first.Integer("gpt-oss.expert_feed_forward_length", kInner);
+    first.Integer("gpt-oss.attention.sliding_window", 4);
+    for (GgufMaker* maker : {&first, &second}) {
+      maker->Integer("split.count", 2);
+      maker->Integer("split.no", maker == &first ? 0 : 1);
+    }
+    AddTensor(&first, "token_embd.weight", {kTokens, kHidden});
+    first.Floats32("blk.0.ffn_gate_exps.weight", {kExperts, kInner, kHidden}, gates);
+    first.Floats32("blk.0.ffn_up_exps.bias", {kExperts, 2}, {5, 6, 7, 8});
+    second.Floats32("blk.0.ffn_up_exps.weight", {kExperts, kInner, kHidden}, ups);
+    second.Floats32("blk.0.ffn_gate_exps.bias", {kExperts, 2}, {1, 2, 3, 4});
+    second.Floats32("blk.0.ffn_down_exps.weight", {kExperts, kHidden, kInner}, gates);
+    WriteText(folder / "m-00001-of-00002.gguf", first.Bytes());
+    WriteText(folder / "m-00002-of-00002.gguf", second.Bytes());
+    const auto model = Checkpoint::Open(folder.path());
+    REQUIRE_MESSAGE(model.ok(), model.status().message());
+    const std::string experts = "model.layers.0.mlp.experts.";
+    const TensorInfo* both = (*model)->Find(experts + "gate_up_proj");
+    REQUIRE(both != nullptr);
+    CHECK(both->shape == std::vector<int64_t>{kExperts, kHidden, 2 * kInner});
+    std::vector<double> expected;
+    for (int expert = 0; expert < kExperts; ++expert) {
+      for (int column = 0; column < kHidden; ++column) {
+        for (int row = 0; row < kInner; ++row) {
+          const int at =
+              (expert * static_cast<int>(kInner) + row) * static_cast<int>(kHidden) + column;
+          expected.push_back(at);
+          expected.push_back(100 + at);
+        }
+      }
+    }
+    CHECK(ReadAll(**model, both->name) == expected);
+    // The second expert alone.
+    std::vector<double> part(kHidden * 2 * kInner);
+    REQUIRE((*model)->ReadRows(both->name, 1, 2, part).ok());
+    CHECK(part == std::vector<double>(expected.begin() + static_cast<int64_t>(part.size()),
+                                      expected.end()));
+    CHECK(ReadAll(**model, experts + "gate_up_proj_bias") ==
+          std::vector<double>{1, 5, 2, 6, 3, 7, 4, 8});
+    const TensorInfo* down = (*model)->Find(experts + "down_proj");
+    REQUIRE(down != nullptr);
+    CHECK(down->shape == std::vector<int64_t>{kExperts, kInner, kHidden});
+    CHECK(ReadAll(**model, down->name)[1] == 3.0);  // row 1 of the first expert's stored matrix
+    GgufMaker alone;
+    AddSettings(&alone, "gpt-oss");
+    AddTensor(&alone, "token_embd.weight", {kTokens, kHidden});
+    alone.Integer("gpt-oss.attention.sliding_window", 4);
+    for (const char* key : {"expert_count", "expert_used_count", "expert_feed_forward_length"})
+      alone.Integer(std::string("gpt-oss.") + key, kExperts);
+    alone.Floats32("blk.0.ffn_gate_exps.weight", {kExperts, kInner, kHidden}, gates);
+    WriteText(folder / "alone.gguf", alone.Bytes());
+    CheckMentions(std::string(OpenGgufModel(folder / "alone.gguf").status().message()),
+                  "has tensor 'blk.0.ffn_gate_exps.weight' without 'blk.0.ffn_up_exps.weight'");
+  }
+
+  TEST_CASE(
+      "rates become the logarithms that they were made from, and layers that guess are left") {
+    const auto write = [](std::vector<float> rates, uint32_t blocks, const fs::path& file) {
+      GgufMaker maker;
+      maker.Text("general.architecture", "mamba2");
+      for (const auto& [key, value] : {std::pair<const char*, uint32_t>{"block_count", blocks},
+                                       {"nextn_predict_layers", blocks - 1},
+                                       {"context_length", 64},
+                                       {"embedding_length", kWidth},
+                                       {"ssm.conv_kernel", 4},
+                                       {"ssm.inner_size", 2 * kWidth},
+                                       {"ssm.state_size", 4},
+                                       {"ssm.time_step_rank", 2}}) {
+        maker.Integer(std::string("mamba2.") + key, value);
+      }
+      AddTensor(&maker, "token_embd.weight", {kTokens, kWidth});
+      maker.Floats32("blk.0.ssm_a", {2, 1}, rates);
+      maker.Floats32("blk.1.ssm_a", {2, 1}, rates);
+      WriteText(file, maker.Bytes());
+    };
+    const TemporaryFolder folder;
+    write({-1.0f, -7.38905609893065f}, 2, folder / "m.gguf");
+    const auto model = Checkpoint::Open(folder / "m.gguf");
+    REQUIRE_MESSAGE(model.ok(), model.status().message());
+    const std::string name = "backbone.layers.0.mixer.A_log";
+    REQUIRE((*model)->Find(name) != nullptr);
+    CHECK((*model)->Find(name)->shape == std::vector<int64_t>{2});
+    CHECK(ReadAll(**model, name)[0] == 0.0);
+    CHECK(ReadAll(**model, name)[1] == doctest::Approx(2.0).epsilon(1e-7));
+    CHECK((*model)->Find("backbone.layers.1.mixer.A_log") == nullptr);
+    const std::string config = ReadBytes((*model)->folder() / "config.json");
+    CheckMentions(config, "\"num_hidden_layers\": 1");
+    CheckMentions(config, "\"expand\": 2,");
+    write({-0.0f, 0.5f}, 2, folder / "m.gguf");
+    const auto positive = Checkpoint::Open(folder / "m.gguf");
+    REQUIRE(positive.ok());
+    std::vector<double> numbers(2);
+    CheckMentions(std::string((*positive)->ReadRows(name, 0, 2, numbers).message()),
+                  "has a number that is not 0 or below");
+  }
+
   TEST_CASE("more experts than a model may have, or a vector of them, are refused") {
     for (const std::vector<int64_t>& shape : {std::vector<int64_t>{4097, 1}, {8}}) {
       GgufMaker maker;

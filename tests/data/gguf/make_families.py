@@ -66,6 +66,32 @@ MODELS = {
     'qwen2_moe': hf.Qwen2MoeConfig(**SIZES, **EXPERTS, moe_intermediate_size=8, shared_expert_intermediate_size=16),
     'qwen3_moe': hf.Qwen3MoeConfig(**SIZES, **EXPERTS, head_dim=8, moe_intermediate_size=8, norm_topk_prob=True),
     'olmoe': hf.OlmoeConfig(**SIZES, **EXPERTS),
+    'qwen3_5': hf.Qwen3_5TextConfig(**{**SIZES, 'num_hidden_layers': 3}, head_dim=8, layer_types=['linear_attention', 'linear_attention', 'full_attention'],
+                                    linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=4, linear_value_head_dim=4,
+                                    rope_parameters=dict(rope_type='default', rope_theta=1e4, partial_rotary_factor=0.5)),
+    'gpt_oss': hf.GptOssConfig(**SIZES, head_dim=8, num_local_experts=3, num_experts_per_tok=2, **WINDOWS,
+                               rope_parameters=dict(rope_type='yarn', rope_theta=1e4, factor=4.0, original_max_position_embeddings=64, beta_fast=32.0, beta_slow=1.0,
+                                                    truncate=False)),
+    'mamba': hf.MambaConfig(hidden_size=16, num_hidden_layers=2, vocab_size=VOCABULARY, state_size=4, bos_token_id=1, eos_token_id=2, pad_token_id=0),
+    'mamba2': hf.Mamba2Config(hidden_size=16, num_hidden_layers=2, vocab_size=VOCABULARY, state_size=4, num_heads=4, head_dim=8, n_groups=1, bos_token_id=1,
+                              eos_token_id=2, pad_token_id=0),
+    'falcon_h1': hf.FalconH1Config(**SIZES, head_dim=8, mamba_d_ssm=16, mamba_n_heads=4, mamba_d_head=4, mamba_n_groups=2, mamba_d_state=4, mamba_rms_norm=True,
+                                   mamba_norm_before_gate=False, embedding_multiplier=4.0, lm_head_multiplier=0.5, key_multiplier=0.5, attention_in_multiplier=2.0,
+                                   attention_out_multiplier=0.5, ssm_in_multiplier=2.0, ssm_out_multiplier=0.5, mlp_multipliers=[2.0, 0.5],
+                                   ssm_multipliers=[0.5, 2.0, 0.25, 4.0, 0.5]),
+    'granite_hybrid': hf.GraniteMoeHybridConfig(**SIZES, layer_types=['mamba', 'attention'], num_local_experts=3, num_experts_per_tok=2,
+                                                shared_intermediate_size=24, mamba_n_heads=4, mamba_d_head=8, mamba_n_groups=1, mamba_d_state=4, mamba_expand=2,
+                                                embedding_multiplier=3.0, residual_multiplier=0.3, attention_multiplier=0.2, logits_scaling=2.0),
+    'granite_dense_hybrid': hf.GraniteMoeHybridConfig(**SIZES, layer_types=['mamba', 'attention'], num_local_experts=0, num_experts_per_tok=0,
+                                                shared_intermediate_size=24, mamba_n_heads=4, mamba_d_head=8, mamba_n_groups=1, mamba_d_state=4, mamba_expand=2,
+                                                embedding_multiplier=3.0, residual_multiplier=0.3, attention_multiplier=0.2, logits_scaling=2.0),
+    'granitemoeshared': hf.GraniteMoeSharedConfig(**SIZES, num_local_experts=3, num_experts_per_tok=2, shared_intermediate_size=24, embedding_multiplier=3.0,
+                                                residual_multiplier=0.3, attention_multiplier=0.2, logits_scaling=2.0),
+    'falcon': hf.FalconConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=2, alibi=False),
+    'falcon40': hf.FalconConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_kv_heads=2, new_decoder_architecture=True, vocab_size=VOCABULARY,
+                                bos_token_id=1, eos_token_id=2, alibi=False),
+    'bloom': hf.BloomConfig(hidden_size=16, n_layer=2, n_head=4, vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=2),
+    'mpt': hf.MptConfig(d_model=16, n_layers=2, n_heads=4, max_seq_len=64, vocab_size=VOCABULARY, no_bias=True, norm_type='low_precision_layernorm'),
 }
 
 
@@ -110,11 +136,17 @@ def convert(folder, file):
                         qkv_proj_bias=False, mlp_fc1_bias=False, mlp_fc2_bias=False, prenorm=False, rotary_emb_fraction=1.0, rotary_emb_interleaved=False,
                         rotary_emb_scale_base=None, rotary_emb_base=1000.0, layer_norm_epsilon=1e-12)
         (folder / 'tokenizer.json').write_text('{"model": {"type": "WordPiece"}}')
+    aliases = {'MptForCausalLM': 'MPTForCausalLM'}
+    settings['architectures'] = [aliases.get(name, name) for name in settings['architectures']]
+    if settings['model_type'] == 'falcon' and not settings['new_decoder_architecture']:
+        settings['num_kv_heads'] = 1   # as the first Falcons' configurations have it
     kind = get_model_class(base.get_model_architecture(settings, base.ModelType.TEXT))
     kind = getattr(kind, 'Ministral3Model', kind)
     if 'gemma4' in settings['model_type']:
         kind(folder, gguf.LlamaFileType.MOSTLY_BF16, file, hparams=settings).write()
         return
+    if hasattr(kind, 'no_mtp'):
+        kind.no_mtp = True
     without = type(kind.__name__, (kind,), {'model_arch': kind.model_arch, 'set_vocab': lambda self: self.gguf_writer.add_tokenizer_model('none')})
     if hasattr(kind, '_experts_cache'):
         kind._experts_cache = {}

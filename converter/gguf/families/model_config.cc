@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What all families say is set first, then what each has of its own.
-#include "converter/gguf/model_config.h"
+#include "converter/gguf/families/model_config.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,9 +10,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "converter/gguf/family_settings.h"
-#include "converter/gguf/gguf_settings.h"
-#include "converter/gguf/rope_config.h"
+#include "converter/gguf/families/family_settings.h"
+#include "converter/gguf/families/gguf_settings.h"
+#include "converter/gguf/families/rope_config.h"
 
 namespace graft::converter {
 namespace {
@@ -20,7 +20,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int64_t kMaxSize = int64_t{1} << 24;
-constexpr int64_t kMaxLayers = 4096;
 constexpr int64_t kMaxHeads = 65536;
 
 class ConfigMaker {
@@ -44,6 +43,11 @@ class ConfigMaker {
       GRAFT_RETURN_IF_ERROR(SetNomic());
     } else if (kind == "gpt2" || kind == "starcoder") {
       GRAFT_RETURN_IF_ERROR(SetGpt2());
+    } else if (!HasAttention(family_)) {
+      config_["hidden_size"] = hidden_;
+      config_["num_hidden_layers"] = layers_;
+      config_["max_position_embeddings"] = positions_;
+      GRAFT_RETURN_IF_ERROR(AddFamilySettings(parts_, settings_, family_, &config_));
     } else if (kind == "gptneox") {
       GRAFT_RETURN_IF_ERROR(SetGptNeoX());
     } else {
@@ -82,13 +86,7 @@ class ConfigMaker {
 
 Status ConfigMaker::SetSizes() {
   GRAFT_ASSIGN_OR_RETURN(hidden_, settings_.GetIntIn("embedding_length", 1, kMaxSize));
-  GRAFT_ASSIGN_OR_RETURN(layers_, settings_.GetIntIn("block_count", 1, kMaxLayers));
-  GRAFT_ASSIGN_OR_RETURN(heads_, settings_.GetForAllLayers("attention.head_count", 1, kMaxHeads));
-  // Gemma 4's layers differ in it, in a way that its other settings tell.
-  GRAFT_ASSIGN_OR_RETURN(mlp_hidden_,
-                         family_.architecture == "gemma4"
-                             ? settings_.GetFirst("feed_forward_length", 1, kMaxSize)
-                             : settings_.GetForAllLayers("feed_forward_length", 1, kMaxSize));
+  GRAFT_ASSIGN_OR_RETURN(layers_, ModelLayers(settings_));
   GRAFT_ASSIGN_OR_RETURN(positions_, settings_.GetIntIn("context_length", 1, kMaxSize));
   const GgufTensor* embedding = FindTensor("token_embd.weight");
   if (embedding == nullptr || embedding->shape.size() != 2) {
@@ -96,6 +94,13 @@ Status ConfigMaker::SetSizes() {
                  parts_.path().c_str());
   }
   config_["vocab_size"] = embedding->shape[0];
+  if (!HasAttention(family_)) return OkStatus();
+  GRAFT_ASSIGN_OR_RETURN(heads_, settings_.GetForAllLayers("attention.head_count", 1, kMaxHeads));
+  // Gemma 4's layers differ in it, in a way that its other settings tell.
+  GRAFT_ASSIGN_OR_RETURN(mlp_hidden_,
+                         family_.architecture == "gemma4"
+                             ? settings_.GetFirst("feed_forward_length", 1, kMaxSize)
+                             : settings_.GetForAllLayers("feed_forward_length", 1, kMaxSize));
   GRAFT_ASSIGN_OR_RETURN(head_dim_,
                          settings_.GetIntIn("attention.key_length", 1, kMaxSize, hidden_ / heads_));
   GRAFT_ASSIGN_OR_RETURN(const int64_t value_dim,
@@ -108,7 +113,8 @@ Status ConfigMaker::SetSizes() {
 Status ConfigMaker::RefuseOthers() const {
   constexpr const char* kOthers[] = {"expert_count", "attention.clamp_kqv",
                                      "attention.max_alibi_bias"};
-  const bool are_known[] = {HasExperts(family_), ClipsAttention(family_), false};
+  const bool are_known[] = {HasExperts(family_), ClipsAttention(family_),
+                            family_.architecture == "mpt"};
   for (size_t i = 0; i < std::size(kOthers); ++i) {
     if (are_known[i]) continue;
     const char* key = kOthers[i];

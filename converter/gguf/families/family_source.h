@@ -9,8 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "converter/gguf/gguf_parts.h"
-#include "converter/gguf/gguf_settings.h"
+#include "converter/gguf/families/gguf_parts.h"
+#include "converter/gguf/families/gguf_settings.h"
 #include "schema/result.h"
 
 namespace graft::converter {
@@ -78,5 +78,17 @@ struct FamilySource {
 /// Adds what Gemma 3n and 4 have of their own.
 Status AddGemma3n(const FamilySource& source);
 Status AddGemma4(const FamilySource& source);
+
+/// Adds the settings of a family with states.
+Status AddMamba(const FamilySource& source);
+Status AddMamba2(const FamilySource& source);
+Status AddFalconH1(const FamilySource& source);
+Status AddGraniteHybrid(const FamilySource& source);
+Status AddQwen35(const FamilySource& source);
+
+/// Puts the settings of an older family in the place of those that gated decoders share.
+Status AddFalcon(const FamilySource& source);
+Status AddBloom(const FamilySource& source);
+Status AddMpt(const FamilySource& source);
 
 }  // namespace graft::converter

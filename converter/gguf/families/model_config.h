@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "converter/gguf/families.h"
-#include "converter/gguf/gguf_parts.h"
+#include "converter/gguf/families/families.h"
+#include "converter/gguf/families/gguf_parts.h"
 #include "schema/result.h"
 
 namespace graft::converter {

@@ -7,8 +7,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "converter/gguf/gguf_parts.h"
-#include "converter/gguf/gguf_settings.h"
+#include "converter/gguf/families/gguf_parts.h"
+#include "converter/gguf/families/gguf_settings.h"
 #include "schema/status.h"
 
 namespace graft::converter {

@@ -1,13 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/gguf/families.h"
+#include "converter/gguf/families/families.h"
 
 #include <algorithm>
 
 #include "converter/base/sanitize.h"
-#include "converter/gguf/family_names.h"
+#include "converter/gguf/families/family_names.h"
 
 namespace graft::converter {
 namespace {
+
+constexpr std::string_view kBlock = "blk.";
+
+// "attn_q.weight" of "blk.7.attn_q.weight".
+std::string_view WithoutLayer(std::string_view name) {
+  name.remove_prefix(kBlock.size());
+  return name.substr(name.find('.') + 1);
+}
+
+bool JoinsGatesAndUps(GgufChange change) {
+  return change == GgufChange::kGatesAndUps || change == GgufChange::kGatesAndUpsInTurn;
+}
 
 // One architecture stands for BERT and those like it.
 Result<GgufFamily> BertKind(const GgufParts& parts, GgufFamily family) {
@@ -59,6 +71,10 @@ Result<GgufFamily> FindGgufFamily(const GgufParts& parts) {
   GRAFT_ASSIGN_OR_RETURN(const GgufFamily family, FamilyByName(parts.header()));
   if (family.architecture == "bert") return BertKind(parts, family);
   const GgufHeader& header = parts.header();
+  if (family.architecture == "falcon" && parts.Find("blk.0.attn_norm_2.weight") != nullptr)
+    return FalconOfTwoNormsFamily();
+  if (family.architecture == "granitemoe" && parts.Find("blk.0.ffn_up_shexp.weight") != nullptr)
+    return GraniteOfSharedExpertsFamily();
   if (family.architecture != "llama" || !header.Has("llama.expert_count")) return family;
   GRAFT_ASSIGN_OR_RETURN(const int64_t experts, header.GetInt("llama.expert_count"));
   return experts > 0 ? MixtralFamily() : family;
@@ -68,43 +84,63 @@ Result<GgufFamily> FindGgufFamilyOfAdapter(const GgufHeader& header, std::string
   GRAFT_ASSIGN_OR_RETURN(const GgufFamily family, FamilyByName(header));
   if (base_type == MixtralFamily().model_type && family.architecture == "llama")
     return MixtralFamily();
+  if (base_type == GraniteOfSharedExpertsFamily().model_type) return GraniteOfSharedExpertsFamily();
   const bool is_distilled =
       family.architecture == "bert" && base_type == DistilBertFamily().model_type;
   return is_distilled ? DistilBertFamily() : family;
 }
 
+int64_t GgufLayerOf(std::string_view name) {
+  if (!name.starts_with(kBlock)) return -1;
+  name.remove_prefix(kBlock.size());
+  const size_t end = name.find('.');
+  const std::string_view layer = name.substr(0, end);
+  const bool is_number = !layer.empty() && layer.size() < 8 &&
+                         layer.find_first_not_of("0123456789") == std::string_view::npos;
+  if (end == std::string_view::npos || !is_number) return -1;
+  int64_t number = 0;
+  for (const char digit : layer) number = number * 10 + (digit - '0');
+  return number;
+}
+
 bool IsJoinedToAnother(const GgufFamily& family, std::string_view name) {
-  const GgufModule* gates = FindModule(family.layer_modules, "ffn_gate_exps");
-  return gates != nullptr && gates->change == GgufChange::kGatesAndUps &&
-         name.ends_with(".ffn_up_exps.weight");
+  if (GgufLayerOf(name) < 0) return false;
+  const std::string_view stored = WithoutLayer(name);
+  constexpr std::string_view kGate = "gate", kUp = "up";
+  for (const GgufModule& module : family.layer_modules) {
+    if (!JoinsGatesAndUps(module.change)) continue;
+    std::string up(module.stored);
+    up.replace(up.find(kGate), kGate.size(), kUp);
+    if (stored == up || (stored.starts_with(up) && stored[up.size()] == '.')) return true;
+  }
+  return false;
 }
 
 std::string GgufNameInModel(const GgufFamily& family, std::string_view name, GgufChange* change) {
   *change = GgufChange::kNone;
-  const size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return {};
-  const std::string_view ending = name.substr(dot);  // ".weight"
-  std::string_view stored = name.substr(0, dot);
+  std::string_view stored = name;
   std::span<const GgufModule> modules = family.modules;
-  std::string before;
-  constexpr std::string_view kBlock = "blk.";
-  if (stored.starts_with(kBlock)) {
-    stored.remove_prefix(kBlock.size());
-    const size_t end = stored.find('.');
-    const std::string_view layer = stored.substr(0, end);
-    const bool is_number = !layer.empty() && layer.size() < 8 &&
-                           layer.find_first_not_of("0123456789") == std::string_view::npos;
-    if (end == std::string_view::npos || !is_number) return {};
-    stored.remove_prefix(end + 1);
+  std::string model_name;
+  if (name.starts_with(kBlock)) {
+    if (GgufLayerOf(name) < 0) return {};
+    stored = WithoutLayer(name);
     modules = family.layer_modules;
-    before = std::string(family.layers) + std::string(layer) + ".";
+    const size_t digits = name.size() - kBlock.size() - stored.size() - 1;
+    model_name = std::string(family.layers) + std::string(name.substr(kBlock.size(), digits)) + ".";
   }
   const GgufModule* module = FindModule(modules, stored);
+  std::string_view ending;  // ".weight"
+  if (module == nullptr) {
+    const size_t dot = stored.rfind('.');
+    if (dot == std::string_view::npos) return {};
+    ending = stored.substr(dot);
+    module = FindModule(modules, stored.substr(0, dot));
+  }
   if (module == nullptr) return {};
   *change = module->change;
   if (module->change == GgufChange::kTransposed && ending != ".weight") *change = GgufChange::kNone;
-  std::string model_name = before + std::string(module->name);
-  if (module->change != GgufChange::kWithoutEnding) model_name += ending;
+  model_name += module->name;
+  model_name += ending;
   // A task's model has the encoder in a module of its own.
   const bool is_head = model_name.starts_with("classifier.");
   if (family.model_class.ends_with("ForSequenceClassification") && !is_head)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/gguf/gguf_parts.h"
+#include "converter/gguf/families/gguf_parts.h"
 
 #include <array>
 #include <cinttypes>

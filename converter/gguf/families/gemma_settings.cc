@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "converter/gguf/family_source.h"
+#include "converter/gguf/families/family_source.h"
 
 namespace graft::converter {
 namespace {

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/gguf/family_names.h"
+#include "converter/gguf/families/family_names.h"
+
+#include "converter/gguf/families/expert_names.h"
+#include "converter/gguf/families/gpt_names.h"
+#include "converter/gguf/families/state_names.h"
 
 namespace graft::converter {
 namespace {
@@ -94,7 +98,7 @@ constexpr GgufModule kGemma3nLayer[] = {
     {"ffn_gate", "mlp.gate_proj"},
     {"ffn_up", "mlp.up_proj"},
     {"ffn_down", "mlp.down_proj"},
-    {"altup_correct_scale", "altup.correct_output_scale", Change::kWithoutEnding},
+    {"altup_correct_scale.weight", "altup.correct_output_scale"},
     {"altup_correct_coef", "altup.correction_coefs"},
     {"altup_predict_coef", "altup.prediction_coefs"},
     {"altup_router", "altup.modality_router"},
@@ -105,7 +109,7 @@ constexpr GgufModule kGemma3nLayer[] = {
     {"inp_gate", "per_layer_input_gate"},
     {"proj", "per_layer_projection"},
     {"post_norm", "post_per_layer_input_norm"},
-    {"layer_output_scale", "layer_scalar", Change::kWithoutEnding},
+    {"layer_output_scale.weight", "layer_scalar"},
 };
 
 // Norms after each half, and of all query and key heads together.
@@ -138,6 +142,19 @@ constexpr GgufModule kGlm4Layer[] = {
     {"attn_q", "self_attn.q_proj"},           {"attn_k", "self_attn.k_proj"},
     {"attn_v", "self_attn.v_proj"},           {"attn_output", "self_attn.o_proj"},
     {"ffn_up", "mlp.gate_up_proj"},           {"ffn_down", "mlp.down_proj"},
+};
+
+constexpr GgufModule kApertusLayer[] = {
+    {"attn_norm", "attention_layernorm"},
+    {"ffn_norm", "feedforward_layernorm"},
+    {"attn_q", "self_attn.q_proj"},
+    {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},
+    {"attn_q_norm", "self_attn.q_norm"},
+    {"attn_k_norm", "self_attn.k_norm"},
+    {"attn_output", "self_attn.o_proj"},
+    {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},
 };
 
 constexpr GgufModule kStarcoder2Layer[] = {
@@ -195,92 +212,16 @@ constexpr GgufModule kLfm2Layer[] = {
     {"ffn_up", "feed_forward.w3"},
     {"ffn_down", "feed_forward.w2"},
     {"ffn_gate_inp", "feed_forward.gate"},
-    {"exp_probs_b", "feed_forward.expert_bias", Change::kWithoutEnding},
+    {"exp_probs_b.bias", "feed_forward.expert_bias"},
     {"ffn_gate_exps", "feed_forward.experts.{}.w1", Change::kEach},
     {"ffn_up_exps", "feed_forward.experts.{}.w3", Change::kEach},
     {"ffn_down_exps", "feed_forward.experts.{}.w2", Change::kEach},
-};
-
-// Llama's attention; each expert by itself, as it was released.
-constexpr GgufModule kMixtralLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj", Change::kQueryPairs},
-    {"attn_k", "self_attn.k_proj", Change::kKeyPairs},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate_inp", "block_sparse_moe.gate"},
-    {"ffn_gate_exps", "block_sparse_moe.experts.{}.w1", Change::kEach},
-    {"ffn_up_exps", "block_sparse_moe.experts.{}.w3", Change::kEach},
-    {"ffn_down_exps", "block_sparse_moe.experts.{}.w2", Change::kEach},
-};
-
-// Granite's attention is Llama's. Rows of an expert's gate are before those of its up.
-constexpr GgufModule kGraniteExpertsLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj", Change::kQueryPairs},
-    {"attn_k", "self_attn.k_proj", Change::kKeyPairs},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate_inp", "block_sparse_moe.router.layer"},
-    {"ffn_gate_exps", "block_sparse_moe.input_linear", Change::kGatesAndUps},
-    {"ffn_down_exps", "block_sparse_moe.output_linear"},
-};
-
-constexpr GgufModule kQwenExpertsLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate_inp", "mlp.gate"},
-    {"ffn_gate_exps", "mlp.experts.{}.gate_proj", Change::kEach},
-    {"ffn_up_exps", "mlp.experts.{}.up_proj", Change::kEach},
-    {"ffn_down_exps", "mlp.experts.{}.down_proj", Change::kEach},
-    {"ffn_gate_inp_shexp", "mlp.shared_expert_gate", Change::kOneRow},
-    {"ffn_gate_shexp", "mlp.shared_expert.gate_proj"},
-    {"ffn_up_shexp", "mlp.shared_expert.up_proj"},
-    {"ffn_down_shexp", "mlp.shared_expert.down_proj"},
 };
 
 constexpr GgufModule kPhi3Layer[] = {
     {"attn_norm", "input_layernorm"},   {"ffn_norm", "post_attention_layernorm"},
     {"attn_qkv", "self_attn.qkv_proj"}, {"attn_output", "self_attn.o_proj"},
     {"ffn_up", "mlp.gate_up_proj"},     {"ffn_down", "mlp.down_proj"},
-};
-
-constexpr GgufModule kGpt2[] = {{"token_embd", "transformer.wte"},
-                                {"position_embd", "transformer.wpe"},
-                                {"output_norm", "transformer.ln_f"},
-                                {"output", "lm_head"}};
-constexpr GgufModule kGpt2Layer[] = {
-    {"attn_norm", "ln_1"},
-    {"ffn_norm", "ln_2"},
-    {"attn_qkv", "attn.c_attn", Change::kTransposed},
-    {"attn_output", "attn.c_proj", Change::kTransposed},
-    {"ffn_up", "mlp.c_fc", Change::kTransposed},
-    {"ffn_down", "mlp.c_proj", Change::kTransposed},
-};
-
-constexpr GgufModule kBigCodeLayer[] = {
-    {"attn_norm", "ln_1"},          {"ffn_norm", "ln_2"},   {"attn_qkv", "attn.c_attn"},
-    {"attn_output", "attn.c_proj"}, {"ffn_up", "mlp.c_fc"}, {"ffn_down", "mlp.c_proj"},
-};
-
-constexpr GgufModule kGptNeoX[] = {{"token_embd", "gpt_neox.embed_in"},
-                                   {"output_norm", "gpt_neox.final_layer_norm"},
-                                   {"output", "embed_out"}};
-constexpr GgufModule kGptNeoXLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"attn_qkv", "attention.query_key_value", Change::kSplitHeads},
-    {"attn_output", "attention.dense"},
-    {"ffn_up", "mlp.dense_h_to_4h"},
-    {"ffn_down", "mlp.dense_4h_to_h"},
 };
 
 // Encoders: the bare model, and the head of RoBERTa's that scores texts.
@@ -360,11 +301,27 @@ constexpr GgufFamily kFamilies[] = {
     {"gpt2", "gpt2", "GPT2LMHeadModel", "transformer.h.", kGpt2, kGpt2Layer},
     {"starcoder", "gpt_bigcode", "GPTBigCodeForCausalLM", "transformer.h.", kGpt2, kBigCodeLayer},
     {"gptneox", "gpt_neox", "GPTNeoXForCausalLM", "gpt_neox.layers.", kGptNeoX, kGptNeoXLayer},
+    {"gpt-oss", "gpt_oss", "GptOssForCausalLM", kLayers, kDecoder, kGptOssLayer},
+    {"bloom", "bloom", "BloomForCausalLM", "transformer.h.", kBloom, kBloomLayer},
+    {"mpt", "mpt", "MptForCausalLM", "transformer.blocks.", kMpt, kMptLayer},
+    {"falcon", "falcon", "FalconForCausalLM", "transformer.h.", kFalcon, kFalconLayer},
+    {"mamba", "mamba", "MambaForCausalLM", "backbone.layers.", kMamba, kMambaLayer},
+    {"mamba2", "mamba2", "Mamba2ForCausalLM", "backbone.layers.", kMamba, kMamba2Layer},
+    {"falcon-h1", "falcon_h1", "FalconH1ForCausalLM", kLayers, kFalconH1, kFalconH1Layer},
+    {"granitehybrid", "granitemoehybrid", "GraniteMoeHybridForCausalLM", kLayers, kDecoder,
+     kGraniteHybridLayer},
+    {"qwen35", "qwen3_5_text", "Qwen3_5ForCausalLM", kLayers, kDecoder, kQwen35Layer, true,
+     "linear_attn.norm"},
     {"nomic-bert", "nomic_bert", "NomicBertModel", "encoder.layers.", kNomic, kNomicLayer},
     {"bert", "bert", "BertModel", "encoder.layer.", kBert, kBertLayer},
 };
 constexpr GgufFamily kMixtral = {"llama", "mixtral", "MixtralForCausalLM",
                                  kLayers, kDecoder,  kMixtralLayer};
+constexpr GgufFamily kFalconOfTwoNorms = {"falcon",         "falcon", "FalconForCausalLM",
+                                          "transformer.h.", kFalcon,  kFalconOfTwoNormsLayer};
+constexpr GgufFamily kGraniteOfSharedExperts = {
+    "granitemoe", "granitemoeshared", "GraniteMoeSharedForCausalLM",
+    kLayers,      kDecoder,           kGraniteExpertsLayer};
 constexpr GgufFamily kDistilBert = {
     "bert", "distilbert", "DistilBertModel", "transformer.layer.", kBert, kDistilBertLayer};
 
@@ -372,6 +329,8 @@ constexpr GgufFamily kDistilBert = {
 
 std::span<const GgufFamily> GgufFamilies() { return kFamilies; }
 const GgufFamily& MixtralFamily() { return kMixtral; }
+const GgufFamily& FalconOfTwoNormsFamily() { return kFalconOfTwoNorms; }
+const GgufFamily& GraniteOfSharedExpertsFamily() { return kGraniteOfSharedExperts; }
 const GgufFamily& DistilBertFamily() { return kDistilBert; }
 
 }  // namespace graft::converter

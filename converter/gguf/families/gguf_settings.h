@@ -52,4 +52,8 @@ class GgufSettings {
   std::string prefix_;
 };
 
+/// How many layers the model has: without those behind them that guess tokens ahead.
+/// Errors   kNotFound, kCorrupt.
+Result<int64_t> ModelLayers(const GgufSettings& settings);
+
 }  // namespace graft::converter

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/gguf/gguf_settings.h"
+#include "converter/gguf/families/gguf_settings.h"
 
 #include <algorithm>
 #include <vector>
@@ -62,6 +62,14 @@ Result<std::optional<double>> GgufSettings::FindNumber(std::string_view key) con
   if (!Has(key)) return std::optional<double>();
   GRAFT_ASSIGN_OR_RETURN(const double value, GetNumber(key));
   return std::optional(value);
+}
+
+Result<int64_t> ModelLayers(const GgufSettings& settings) {
+  constexpr int64_t kMaxLayers = 4096;
+  GRAFT_ASSIGN_OR_RETURN(const int64_t blocks, settings.GetIntIn("block_count", 1, kMaxLayers));
+  GRAFT_ASSIGN_OR_RETURN(const int64_t ahead,
+                         settings.GetIntIn("nextn_predict_layers", 0, blocks - 1, 0));
+  return blocks - ahead;
 }
 
 }  // namespace graft::converter

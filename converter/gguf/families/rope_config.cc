@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "converter/gguf/rope_config.h"
+#include "converter/gguf/families/rope_config.h"
 
 #include <algorithm>
 #include <cmath>

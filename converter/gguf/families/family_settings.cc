@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What llama.cpp computes for a family without a setting is what its models were released with.
-#include "converter/gguf/family_settings.h"
+#include "converter/gguf/families/family_settings.h"
 
 #include <algorithm>
 #include <iterator>
@@ -10,7 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "converter/gguf/family_source.h"
+#include "converter/gguf/families/family_source.h"
 
 namespace graft::converter {
 namespace {
@@ -44,6 +44,26 @@ Status AddOlmoe(const FamilySource& source) {
 // Granite's multipliers are set where its dense models' are.
 Status AddGraniteMoe(const FamilySource& source) {
   GRAFT_RETURN_IF_ERROR(source.SetExperts("feed_forward_length", "intermediate_size", true));
+  source.config->erase("norm_topk_prob");
+  source.config->erase("mlp_bias");
+  (*source.config)["num_local_experts"] = (*source.config)["num_experts"];
+  source.config->erase("num_experts");
+  return OkStatus();
+}
+
+// With an MLP beside the experts, where the file has it.
+Status AddGraniteMoeShared(const FamilySource& source) {
+  GRAFT_RETURN_IF_ERROR(AddGraniteMoe(source));
+  return source.SetInt("expert_shared_feed_forward_length", "shared_intermediate_size",
+                       kMaxFamilySize);
+}
+
+// Every second layer has a window, if the file does not list them.
+Status AddGptOss(const FamilySource& source) {
+  GRAFT_RETURN_IF_ERROR(source.SetExperts("expert_feed_forward_length", "intermediate_size", true));
+  GRAFT_RETURN_IF_ERROR(source.SetWindows());
+  if ((*source.config)["sliding_window"].is_null())
+    return source.settings.Fail("attention.sliding_window", "is missing", StatusCode::kCorrupt);
   source.config->erase("norm_topk_prob");
   source.config->erase("mlp_bias");
   (*source.config)["num_local_experts"] = (*source.config)["num_experts"];
@@ -207,9 +227,20 @@ constexpr Named kNamed[] = {
     {"gemma3n_text", AddGemma3n},
     {"gemma4_text", AddGemma4},
     {"granitemoe", AddGraniteMoe},
+    {"granitemoeshared", AddGraniteMoeShared},
+    {"granitemoehybrid", AddGraniteHybrid},
+    {"gpt_oss", AddGptOss},
+    {"mamba", AddMamba},
+    {"mamba2", AddMamba2},
+    {"falcon_h1", AddFalconH1},
+    {"qwen3_5_text", AddQwen35},
+    {"falcon", AddFalcon},
+    {"bloom", AddBloom},
+    {"mpt", AddMpt},
 };
-constexpr std::string_view kWithExperts[] = {"mixtral", "qwen2_moe", "qwen3_moe",
-                                             "olmoe",   "lfm2_moe",  "granitemoe"};
+constexpr std::string_view kWithExperts[] = {
+    "mixtral",    "qwen2_moe",        "qwen3_moe",        "olmoe",  "lfm2_moe",
+    "granitemoe", "granitemoeshared", "granitemoehybrid", "gpt_oss"};
 
 }  // namespace
 
@@ -226,6 +257,8 @@ bool HasExperts(const GgufFamily& family) {
          std::end(kWithExperts);
 }
 
-bool ClipsAttention(const GgufFamily& family) { return family.model_type == "olmo"; }
+bool ClipsAttention(const GgufFamily& family) {
+  return family.model_type == "olmo" || family.model_type == "mpt";
+}
 
 }  // namespace graft::converter

@@ -4,9 +4,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "converter/gguf/families.h"
-#include "converter/gguf/gguf_parts.h"
-#include "converter/gguf/gguf_settings.h"
+#include "converter/gguf/families/families.h"
+#include "converter/gguf/families/gguf_parts.h"
+#include "converter/gguf/families/gguf_settings.h"
 #include "schema/result.h"
 
 namespace graft::converter {

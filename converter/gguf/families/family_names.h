@@ -4,7 +4,7 @@
 
 #include <span>
 
-#include "converter/gguf/families.h"
+#include "converter/gguf/families/families.h"
 
 namespace graft::converter {
 
@@ -12,6 +12,10 @@ namespace graft::converter {
 std::span<const GgufFamily> GgufFamilies();
 /// Llama's, with experts.
 const GgufFamily& MixtralFamily();
+/// Falcon's, with a norm before attention and one before the MLP.
+const GgufFamily& FalconOfTwoNormsFamily();
+/// Granite's with experts, and an MLP beside them.
+const GgufFamily& GraniteOfSharedExpertsFamily();
 /// BERT's, without types of tokens.
 const GgufFamily& DistilBertFamily();
 
