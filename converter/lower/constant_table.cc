@@ -16,6 +16,31 @@ bool ConstantTable::Has(std::string_view source) const {
   return source_.Find(NameInSource(source)) != nullptr;
 }
 
+bool ConstantTable::SameNumbers(const TensorInfo& a, const TensorInfo& b) {
+  if (a.shape != b.shape) return false;
+  constexpr int64_t kNumbersAtOnce = int64_t{1} << 18;
+  const int64_t step =
+      std::max<int64_t>(1, kNumbersAtOnce / std::max<int64_t>(1, a.row_elements()));
+  std::vector<double> numbers, others;
+  for (int64_t row = 0; row < a.rows() && status_.ok(); row += step) {
+    const int64_t end = std::min(a.rows(), row + step);
+    numbers.resize(static_cast<size_t>((end - row) * a.row_elements()));
+    others.resize(numbers.size());
+    Fail(source_.ReadRows(a.name, row, end, numbers));
+    Fail(source_.ReadRows(b.name, row, end, others));
+    if (numbers != others) return false;
+  }
+  return true;
+}
+
+std::string ConstantTable::OwnOrShared(std::string_view own, std::string_view shared) {
+  const TensorInfo* of_own = source_.Find(NameInSource(own));
+  const TensorInfo* of_shared = source_.Find(NameInSource(shared));
+  const bool is_own =
+      of_own != nullptr && (of_shared == nullptr || !SameNumbers(*of_own, *of_shared));
+  return std::string(is_own ? own : shared);
+}
+
 int64_t ConstantTable::RowsOf(std::string_view source) const {
   const TensorInfo* info = source_.Find(NameInSource(source));
   return info == nullptr || info->shape.empty() ? 0 : info->shape[0];

@@ -35,6 +35,10 @@ class ConstantTable {
   bool HasStored(std::string_view stored) const {
     return source_.Find(std::string(stored)) != nullptr;
   }
+  /// `own` where it is stored with other numbers than `shared` or without it, else `shared`: the table
+  /// that a module looks tokens up in. Files of several years have copies of a shared table.
+  /// Source   transformers 5, which ties what is not stored.
+  std::string OwnOrShared(std::string_view own, std::string_view shared);
   /// Rows of a tensor; 0 if there is none.
   int64_t RowsOf(std::string_view source) const;
   /// Elements of each of a tensor's rows, likewise.
@@ -112,6 +116,7 @@ class ConstantTable {
                    bool is_weight_matrix);
   TensorId AddConstant(Constant constant);
   void CheckShape(std::string_view source, const std::vector<int64_t>& expected);
+  bool SameNumbers(const TensorInfo& a, const TensorInfo& b);
   std::string NameInSource(std::string_view source) const;
 
   const TensorSource& source_;

@@ -14,7 +14,7 @@
 namespace graft::test {
 namespace {
 
-constexpr size_t kFamilies = 10;             // beside T5's encoder
+constexpr size_t kFamilies = 11;             // beside T5's encoder
 constexpr uint32_t kContextTokens = 24;      // no position of the source is beyond it
 constexpr double kRelativeTolerance = 1e-4;  // of the largest logit; found: 1e-6
 

@@ -81,8 +81,8 @@ ValueId Embed(const EncoderDecoder& c, const Module& side, ValueId ids, ValueId 
               int64_t vocabulary) {
   GraphBuilder& g = side.graph();
   const std::string own = side.Name("embed_tokens.weight");
-  const std::string shared = "model.shared.weight";
-  const std::string& table = g.Has(shared) ? shared : own;
+  const char* const shared = "model.shared.weight";
+  const std::string table = g.Has(shared) ? g.OwnOrShared(own, shared) : own;
   ValueId x = g.Embedding(side.Name("embed_tokens"), ids, g.Matrix(table, vocabulary, c.hidden),
                           c.embedding_scale);
   const ValueId at = g.Embedding(side.Name("embed_positions"), positions, PositionRows(c, side));

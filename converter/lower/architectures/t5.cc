@@ -143,7 +143,8 @@ void Decode(const T5Config& c, ValueId encoded, GraphBuilder& g, TaskDescription
   const ValueId ids = g.TokenIds("decoder_input_ids");
   const ValueId positions = g.Positions();
   const ValueId output_rows = g.OutputRows();
-  ValueId x = g.Embedding("decoder.shared", ids, g.Matrix(kShared, c.vocabulary, c.hidden));
+  const std::string table = g.OwnOrShared("decoder.embed_tokens.weight", kShared);
+  ValueId x = g.Embedding("decoder.shared", ids, g.Matrix(table, c.vocabulary, c.hidden));
   for (int64_t i = 0; i < c.decoder_layers; ++i) {
     const Module layer = blocks[i]["layer.0"];
     const Module own = layer["SelfAttention"];
@@ -178,9 +179,10 @@ Status LowerT5(const JsonValue& config, GraphBuilder& g, TaskDescription* task) 
   GRAFT_ASSIGN_OR_RETURN(task->context_tokens, config.GetIntIn("n_positions", 0, kMaxContext, 0));
   GRAFT_ASSIGN_OR_RETURN(const std::vector<std::string> names, config.GetStrings("architectures"));
   const std::string name = names.empty() ? "T5EncoderModel" : names[0];
+  const std::string table = g.OwnOrShared("encoder.embed_tokens.weight", kShared);
   if (name.ends_with("ForConditionalGeneration")) {
     const ValueId source = g.SourceIds();
-    const ValueId x = g.Embedding("shared", source, g.Matrix(kShared, c.vocabulary, c.hidden));
+    const ValueId x = g.Embedding("shared", source, g.Matrix(table, c.vocabulary, c.hidden));
     Decode(c, Encode(c, x, ValueId{}, g), g, task);
     return OkStatus();
   }
@@ -193,7 +195,7 @@ Status LowerT5(const JsonValue& config, GraphBuilder& g, TaskDescription* task) 
   }
   const ValueId ids = g.TokenIds();
   const ValueId text_ends = g.TextEnds();
-  const ValueId x = g.Embedding("shared", ids, g.Matrix(kShared, c.vocabulary, c.hidden));
+  const ValueId x = g.Embedding("shared", ids, g.Matrix(table, c.vocabulary, c.hidden));
   OutputEmbeddings(Encode(c, x, text_ends, g), text_ends, g, task);
   return OkStatus();
 }

@@ -30,6 +30,7 @@ CASES = {
     "mt5": ("mt5", dict(T5, feed_forward_proj="gated-silu", relative_attention_max_distance=30)),
     "umt5": ("umt5", dict(T5, num_decoder_layers=2)),
     "bart": ("bart", dict(BART, scale_embedding=True, forced_bos_token_id=0)),
+    "bart_untied": ("bart", dict(BART, tie_word_embeddings=False)),
     "mbart": ("mbart", dict(BART, activation_function="relu")),
     "pegasus": ("pegasus", dict(BART, scale_embedding=True)),
     "marian": ("marian", dict(BART, activation_function="swish", decoder_vocab_size=40, share_encoder_decoder_embeddings=False, tie_word_embeddings=False,
