@@ -5,6 +5,7 @@
 #include <string>
 
 #include "runtime/base/utf8.h"
+#include "runtime/constrain/regex.h"
 
 namespace graft::runtime {
 namespace {
@@ -172,37 +173,11 @@ Expression MakeAnyCharacter(ExpressionPool* pool, Spelling spelling) {
 }
 
 Expression MakeAnyJsonCharacter(ExpressionPool* pool) {
-  CharacterSet raw;
-  raw.Add(0x20, kLastCharacter);
-  FlatVector<Expression> ways = {MakeCharacter(pool, raw, Spelling::kJson)};
-  ByteSet letters;
-  for (const char c : std::string_view("\"\\/bfnrt")) letters.Add(static_cast<uint8_t>(c));
-  ByteSet hex;
-  hex.AddRange('0', '9');
-  hex.AddRange('a', 'f');
-  hex.AddRange('A', 'F');
-  ByteSet not_d = hex;
-  not_d.words[1] &= ~(uint64_t{1} << ('d' & 63) | uint64_t{1} << ('D' & 63));
-  ByteSet d;
-  d.Add('d');
-  d.Add('D');
-  ByteSet low_digits;
-  low_digits.AddRange('0', '7');
-  ByteSet lead_digits;
-  for (const char c : std::string_view("89abAB")) lead_digits.Add(static_cast<uint8_t>(c));
-  ByteSet trail_digits;
-  for (const char c : std::string_view("cdefCDEF")) trail_digits.Add(static_cast<uint8_t>(c));
-  const Expression any = pool->Bytes(hex);
-  const auto code = [&](const ByteSet& first, Expression second) {
-    return pool->Concat(std::array{pool->Bytes(first), second, any, any});
-  };
-  const Expression lead = pool->Concat(pool->Literal("u"), code(d, pool->Bytes(lead_digits)));
-  const Expression trail = pool->Concat(pool->Literal("\\u"), code(d, pool->Bytes(trail_digits)));
-  const Expression single = pool->Or(code(not_d, any), code(d, pool->Bytes(low_digits)));
-  const Expression escaped = pool->Or(std::array{
-      pool->Bytes(letters), pool->Concat(pool->Literal("u"), single), pool->Concat(lead, trail)});
-  ways.push_back(pool->Concat(pool->Literal("\\"), escaped));
-  const Expression result = pool->Or(ways);
+  // Surrogates come in pairs.
+  constexpr const char* kCharacter =
+      R"([^"\\\x00-\x1F]|\\(?:["\\/bfnrt]|u(?:[0-9a-ce-fA-CE-F][0-9a-fA-F]{3}|)"
+      R"([dD][0-7][0-9a-fA-F]{2}|[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})))";
+  const Expression result = *ParseRegex(pool, kCharacter, {Spelling::kText, /*is_anchored=*/true});
   pool->NotePlainCharacter(result);
   return result;
 }

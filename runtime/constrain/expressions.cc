@@ -353,4 +353,13 @@ uint32_t ExpressionPool::FreeCharacters(Expression e, bool* is_exact) const {
   return FreeOf(e);
 }
 
+Expression ExpressionPool::Widen(Expression e, uint32_t least) {
+  const Node whole = nodes_[e];
+  if (whole.kind != Kind::kConcat) return e;
+  const Node body = nodes_[whole.a];
+  const bool has_bound = body.kind == Kind::kRepeat && body.c != kUnbounded && body.c >= least;
+  if (!has_bound || std::find(plain_.begin(), plain_.end(), body.a) == plain_.end()) return e;
+  return Concat(Repeat(body.a, body.b), whole.b);
+}
+
 }  // namespace graft::runtime

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -49,6 +50,11 @@ struct ByteSet {
     for (unsigned byte = low; byte <= high; ++byte) Add(static_cast<uint8_t>(byte));
   }
   bool Has(uint8_t byte) const { return (words[byte >> 6] >> (byte & 63) & 1) != 0; }
+  int Count() const {
+    int count = 0;
+    for (const uint64_t word : words) count += std::popcount(word);
+    return count;
+  }
   bool IsEmpty() const { return (words[0] | words[1] | words[2] | words[3]) == 0; }
   void Unite(const ByteSet& other) {
     for (size_t i = 0; i < 4; ++i) words[i] |= other.words[i];
@@ -108,6 +114,8 @@ class ExpressionPool {
   /// As many characters that stand for themselves in a JSON string may always follow, whichever they
   /// are: 0 if that is not known. *is_exact: no more of them may.
   uint32_t FreeCharacters(Expression e, bool* is_exact) const;
+  /// A string of at least `least` more characters at most, without that bound; else `e` itself.
+  Expression Widen(Expression e, uint32_t least);
   /// The bytes of the shortest match; kUnbounded: none is known. Memoized.
   uint32_t ShortestMatch(Expression e) { return LengthOf(e, true); }
   /// Tells that `character` matches every character that stands for itself in a JSON string.

@@ -2,6 +2,7 @@
 #include "runtime/constrain/matcher.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 namespace graft::runtime {
@@ -11,10 +12,19 @@ constexpr uint64_t kMaxSteps = 5000000;  // of one call: a second or so
 constexpr size_t kMostPlanned = 8192;    // bytes of an end that is put together from tokens
 constexpr size_t kMostTokenBytes = 32;   // of these, on average
 
+constexpr int kManyBytes = 32;      // that may come first: then looking it up is worth it
+constexpr size_t kMaxLookedUp = 4;  // expressions of a state
+
+void Unite(std::span<const uint64_t> tokens, TokenMask* mask) {
+  for (size_t i = 0; i < tokens.size(); ++i) (*mask)[i] |= tokens[i];
+}
+
 }  // namespace
 
 Matcher::Matcher(Grammar grammar, const Vocabulary& vocabulary)
-    : vocabulary_(vocabulary), recognizer_(std::move(grammar)), state_(recognizer_.start()) {}
+    : vocabulary_(vocabulary), recognizer_(std::move(grammar)), state_(recognizer_.start()) {
+  path_.resize(vocabulary.longest() + 1);
+}
 
 void Matcher::Restart() { state_ = recognizer_.start(); }
 
@@ -76,50 +86,121 @@ bool Matcher::CanEnd(std::string_view text, size_t tokens) {
   return count != 0 && count <= tokens;
 }
 
-void Matcher::Walk(const TokenTree& tree, TokenMask* mask) {
-  path_.clear();
-  StateId state = state_;
-  const auto count = static_cast<uint32_t>(tree.nodes.size());
-  uint32_t end = count;  // of what `state` is the start of
-  for (uint32_t i = 0; i < count;) {
-    while (i >= end) {
-      end = path_.back().first;
-      state = path_.back().second;
-      path_.pop_back();
-    }
-    const TokenTree::Node node = tree.nodes[i];
-    const StateId next = recognizer_.Next(state, node.byte());
-    if (next == kDeadState) {
-      i = node.end;
-      continue;
-    }
-    if (node.has_token()) AddToken(mask, node.token());
-    ++i;
-    if (i < node.end) {
-      path_.push_back({end, state});
-      state = next;
-      end = node.end;
+/// Walk over all of `tree`.
+bool Matcher::WalkTree(const TokenTree& tree, StateId state, TokenMask* mask,
+                       FlatVector<uint32_t>* ends) {
+  ByteSet bytes;
+  for (const Recognizer::Config& config : recognizer_.configs(state)) {
+    bytes.Unite(recognizer_.pool().FirstBytes(config.expression));
+  }
+  for (size_t word = 0; word < 4; ++word) {
+    for (uint64_t bits = bytes.words[word]; bits != 0; bits &= bits - 1) {
+      const uint32_t node =
+          tree.first_nodes[word * 64 + static_cast<size_t>(std::countr_zero(bits))];
+      if (node == TokenTree::kNone) continue;
+      if (!Walk(tree, {node, tree.nodes[node].end}, state, mask, ends)) return false;
     }
   }
+  return true;
 }
 
-void Matcher::Fill(TokenMask* mask) {
+/// Adds the tokens that may follow `state`, as Walk does; *tree is where the ends are.
+bool Matcher::FillAll(StateId state, TokenMask* mask, FlatVector<uint32_t>* ends,
+                      const TokenTree** tree) {
   // Strings of which any character may come next: most tokens are allowed without a look.
-  const std::span<const Recognizer::Config> configs = recognizer_.configs(state_);
   uint32_t free = 0;
   bool is_exact = true;  // whether no other way allows what is plain and longer
-  for (const Recognizer::Config& config : configs) {
+  for (const Recognizer::Config& config : recognizer_.configs(state)) {
     bool is_only_free = false;
     const uint32_t characters = recognizer_.pool().FreeCharacters(config.expression, &is_only_free);
     is_exact = is_exact && is_only_free;
     free = std::max(free, characters);
   }
   is_exact = is_exact || free >= Vocabulary::kMaxPlainCharacters;
-  if (free != 0) {
-    const std::span<const uint64_t> plain = vocabulary_.plain(free);
-    std::copy(plain.begin(), plain.end(), mask->begin());
+  if (free != 0) Unite(vocabulary_.plain(free), mask);
+  *tree = free != 0 && is_exact ? &vocabulary_.rest() : &vocabulary_.all();
+  return WalkTree(**tree, state, mask, ends);
+}
+
+/// What is known of `key`, or else the place of what was of no use for longest, emptied.
+Matcher::Found* Matcher::Find(Found::Kind kind, uint32_t key, bool* is_new) {
+  Found* oldest = &found_[0];
+  ++clock_;
+  *is_new = false;
+  for (Found& found : found_) {
+    if (found.kind == kind && found.key == key) {
+      found.used = clock_;
+      return &found;
+    }
+    if (found.used < oldest->used) oldest = &found;
   }
-  Walk(free != 0 && is_exact ? vocabulary_.rest() : vocabulary_.all(), mask);
+  *is_new = true;
+  oldest->kind = kind;
+  oldest->key = key;
+  oldest->used = clock_;
+  oldest->mask.clear();
+  oldest->mask.resize(vocabulary_.mask_words());
+  oldest->ends.clear();
+  return oldest;
+}
+
+/// What is known of `expression`; it is found out if need be.
+const Matcher::Found& Matcher::FindPiece(Expression expression, bool is_wide) {
+  bool is_new = false;
+  Found& piece =
+      *Find(is_wide ? Found::Kind::kWideExpression : Found::Kind::kExpression, expression, &is_new);
+  if (!is_new) return piece;
+  const Recognizer::Config alone[] = {{expression, 0}};
+  piece.is_usable = FillAll(recognizer_.StateOf(alone), &piece.mask, &piece.ends, &piece.tree);
+  if (!is_wide) return piece;
+  // Longer tokens are looked at one by one.
+  for (const TokenTree::Node& node : vocabulary_.long_tokens().nodes) {
+    if (node.has_token()) RemoveToken(&piece.mask, node.token());
+  }
+  EraseIf(&piece.ends,
+          [&](uint32_t end) { return piece.tree->depths[end] > Vocabulary::kMaxShortBytes; });
+  return piece;
+}
+
+/// Adds the tokens that `config` allows, by what is known of its expression and of what waits behind
+/// it. False: they are not to be told apart.
+bool Matcher::AddPiece(const Recognizer::Config& config, TokenMask* mask) {
+  const Expression wide = recognizer_.pool().Widen(config.expression, Vocabulary::kMaxShortBytes);
+  const bool is_wide = wide != config.expression;
+  const Found& piece = FindPiece(wide, is_wide);
+  if (!piece.is_usable) return false;
+  Unite(piece.mask, mask);
+  const StateId behind = recognizer_.Behind(config.stack);
+  if (behind != kDeadState) {
+    for (const uint32_t at : piece.ends) {
+      const TokenTree::Node node = piece.tree->nodes[at];
+      if (node.has_token()) AddToken(mask, node.token());
+      if (at + 1 < node.end) Walk(*piece.tree, {at + 1, node.end}, behind, mask, nullptr);
+    }
+  }
+  if (is_wide) {
+    WalkTree(vocabulary_.long_tokens(), recognizer_.StateOf(std::span(&config, 1)), mask, nullptr);
+  }
+  return true;
+}
+
+void Matcher::Fill(TokenMask* mask) {
+  const FlatVector<Recognizer::Config> configs(recognizer_.configs(state_));
+  FlatVector<Recognizer::Config> others;
+  size_t looked_up = 0;
+  for (const Recognizer::Config& config : configs) {
+    const ExpressionPool& pool = recognizer_.pool();
+    const bool is_branched = !pool.IsNullable(config.expression) &&
+                             pool.FirstBytes(config.expression).Count() >= kManyBytes;
+    if (is_branched && looked_up < kMaxLookedUp && AddPiece(config, mask)) {
+      ++looked_up;
+    } else {
+      others.push_back(config);
+    }
+  }
+  const TokenTree* tree = nullptr;
+  const StateId rest = looked_up == 0 ? state_ : recognizer_.StateOf(others);
+  if (!others.empty()) FillAll(rest, mask, nullptr, &tree);
   for (const auto& [token, twin] : vocabulary_.twins()) {
     if (HasToken(*mask, token)) AddToken(mask, twin);
   }
@@ -129,24 +210,18 @@ Result<const TokenMask*> Matcher::Mask() {
   recognizer_.Allow(kMaxSteps);
   if (generation_ != recognizer_.generation()) {
     generation_ = recognizer_.generation();
-    for (Cached& cached : cache_) cached.state = kDeadState;
+    for (Found& found : found_) found.kind = Found::Kind::kNothing;
   }
-  for (const Cached& cached : cache_) {
-    if (cached.state == state_ && state_ != kDeadState) return &cached.mask;
-  }
-  next_cached_ = (next_cached_ + 1) % kMaxCached;
-  Cached& cached = cache_[next_cached_];
-  cached.state = kDeadState;
-  cached.mask.assign(vocabulary_.mask_words(), 0);
-  if (state_ != kDeadState) Fill(&cached.mask);
+  bool is_new = false;
+  Found* const found = Find(Found::Kind::kState, state_, &is_new);
+  if (is_new && state_ != kDeadState) Fill(&found->mask);
   if (recognizer_.overflowed()) {
     return Status(
         StatusCode::kOutOfRange,
         "the constraint is too ambiguous: telling which tokens may follow takes more than "
         "400000 states or 5000000 steps");
   }
-  cached.state = state_;
-  return &cached.mask;
+  return &found->mask;
 }
 
 }  // namespace graft::runtime

@@ -49,23 +49,38 @@ class Matcher {
   std::string ForcedText(size_t most, bool* ends);
 
  private:
-  struct Cached {
-    StateId state = kDeadState;
+  /// What has been found out last: the tokens that may follow a state, or what may come of one
+  /// expression, whatever waits behind it, which strings of one kind share.
+  struct Found {
+    enum class Kind : uint8_t { kNothing, kState, kExpression, kWideExpression };
+    Kind kind = Kind::kNothing;
+    uint32_t key = 0;  // the state, or the expression; a wide one stands for such with counts
+    uint64_t used = 0;
     TokenMask mask;
+    // Of expressions, whose mask has the tokens behind which they go on:
+    bool is_usable = false;  // where it may end it has ended
+    const TokenTree* tree = nullptr;
+    FlatVector<uint32_t> ends;  // nodes of `tree` behind which it has ended
   };
 
+  Found* Find(Found::Kind kind, uint32_t key, bool* is_new);
   std::vector<int32_t> PlanFrom(StateId state);
   void Fill(TokenMask* mask);
-  void Walk(const TokenTree& tree, TokenMask* mask);
+  bool FillAll(StateId state, TokenMask* mask, FlatVector<uint32_t>* ends, const TokenTree** tree);
+  bool AddPiece(const Recognizer::Config& config, TokenMask* mask);
+  const Found& FindPiece(Expression expression, bool is_wide);
+  bool Walk(const TokenTree& tree, NumberPair range, StateId state, TokenMask* mask,
+            FlatVector<uint32_t>* ends);
+  bool WalkTree(const TokenTree& tree, StateId state, TokenMask* mask, FlatVector<uint32_t>* ends);
 
   const Vocabulary& vocabulary_;
   Recognizer recognizer_;
   StateId state_;
-  static constexpr size_t kMaxCached = 16;  // masks
-  Cached cache_[kMaxCached];
-  size_t next_cached_ = 0;
+  static constexpr size_t kMaxFound = 24;
+  Found found_[kMaxFound];
+  uint64_t clock_ = 0;  // of looks at what was found
   uint32_t generation_ = 0;
-  FlatVector<NumberPair> path_;
+  FlatVector<StateId> path_;  // of a walk
 };
 
 }  // namespace graft::runtime

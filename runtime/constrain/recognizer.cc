@@ -40,7 +40,7 @@ void Recognizer::Reset() {
   states_.assign(1, State());
   configs_.clear();
   state_table_.assign(256, 0);
-  rows_.clear();
+  rows_.assign(256, kUnknown);
   edges_.assign(1024, Edge());
   edge_count_ = 0;
   sets_.clear();
@@ -228,6 +228,24 @@ StateId Recognizer::Compute(StateId state, uint8_t byte) {
     }
   }
   if (!work_.empty()) Close();
+  return InternState();
+}
+
+StateId Recognizer::StateOf(std::span<const Config> configs) {
+  made_.clear();
+  made_.Append(configs);
+  return InternState();
+}
+
+StateId Recognizer::Behind(uint32_t stack) {
+  made_.clear();
+  if (stack == kBottom) {
+    accepts_ = true;
+  } else {
+    const Stack& top = stacks_[stack];
+    work_.push_back({top.position, top.count, top.parent});
+    Close();
+  }
   return InternState();
 }
 

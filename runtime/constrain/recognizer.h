@@ -27,13 +27,14 @@ class Recognizer {
   StateId start() const { return start_; }
   /// The state after `byte`. Memoized.
   StateId Next(StateId state, uint8_t byte) {
-    const State& from = states_[state];
-    if (from.row != kNoRow) {
-      const StateId known = rows_[size_t{from.row} * 256 + byte];
-      if (known != kUnknown) return known;
-    }
-    return NextSlow(state, byte);
+    const StateId known = Known(state, byte);
+    return known != kUnknown ? known : NextSlow(state, byte);
   }
+  /// As Next, where that is known already; else kUnknown.
+  StateId Known(StateId state, uint8_t byte) const {
+    return rows_[size_t{states_[state].row} * 256 + byte];
+  }
+  static constexpr StateId kUnknown = UINT32_MAX;
   /// Whether the text may end here.
   bool IsAccepting(StateId state) const { return states_[state].is_accepting; }
   /// The one byte that can follow, if the text may not end here and there is only one; else -1.
@@ -55,7 +56,12 @@ class Recognizer {
   std::span<const Config> configs(StateId state) const {
     return {configs_.data() + states_[state].begin, states_[state].count};
   }
+  /// The state of these ways alone.
+  StateId StateOf(std::span<const Config> configs);
+  /// The state behind an expression that has ended, where `stack` waits.
+  StateId Behind(uint32_t stack);
   const ExpressionPool& pool() const { return grammar_.pool(); }
+  ExpressionPool& pool() { return grammar_.pool(); }
 
   /// True once a state had too many ways to have been reached, or too many states were needed at
   /// once: what Next says since then is not to be relied upon.
@@ -68,8 +74,7 @@ class Recognizer {
   uint32_t generation() const { return generation_; }
 
  private:
-  static constexpr uint32_t kNoRow = UINT32_MAX;
-  static constexpr StateId kUnknown = UINT32_MAX;
+  static constexpr uint32_t kNoRow = 0;  // a row in which nothing is known
 
   struct State {
     uint32_t begin = 0;

@@ -87,6 +87,8 @@ class RegexParser {
         if (at == i) whole = pool_.And(whole, expression);
       }
     }
+    // What may match nothing is found in every text.
+    if (!end_is_fixed && ahead.empty() && pool_.IsNullable(whole)) return any_;
     return start_is_fixed ? whole : pool_.Concat(any_, whole);
   }
 

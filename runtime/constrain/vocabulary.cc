@@ -35,8 +35,9 @@ int CompareTexts(const void* a, const void* b) {
 }
 
 /// Makes the tree of `ids`, which are in the order of their texts, all different and not empty.
-TokenTree MakeTree(const Vocabulary& vocabulary, std::span<const uint32_t> ids) {
-  TokenTree tree;
+void MakeTree(const Vocabulary& vocabulary, const FlatVector<uint32_t>& ids, TokenTree* made) {
+  TokenTree& tree = *made;
+  tree.first_nodes.fill(TokenTree::kNone);
   FlatVector<uint32_t> open;  // nodes on the path to the last text
   std::string_view last;
   const auto close_to = [&](size_t depth) {
@@ -50,7 +51,10 @@ TokenTree MakeTree(const Vocabulary& vocabulary, std::span<const uint32_t> ids) 
     while (shared < last.size() && shared < text.size() && last[shared] == text[shared]) ++shared;
     close_to(shared);
     for (size_t i = shared; i < text.size(); ++i) {
-      open.push_back(static_cast<uint32_t>(tree.nodes.size()));
+      const auto node = static_cast<uint32_t>(tree.nodes.size());
+      if (i == 0) tree.first_nodes[static_cast<uint8_t>(text[0])] = node;
+      open.push_back(node);
+      tree.depths.push_back(static_cast<uint16_t>(i));
       tree.nodes.push_back({static_cast<uint8_t>(text[i]), 0});
     }
     tree.nodes.back().token_and_byte |= (id + 1) << 8;
@@ -58,7 +62,7 @@ TokenTree MakeTree(const Vocabulary& vocabulary, std::span<const uint32_t> ids) 
   }
   close_to(0);
   tree.nodes = FlatVector<TokenTree::Node>(std::span<const TokenTree::Node>(tree.nodes));
-  return tree;
+  tree.depths = FlatVector<uint16_t>(std::span<const uint16_t>(tree.depths));
 }
 
 }  // namespace
@@ -71,13 +75,14 @@ Vocabulary::Vocabulary(const std::vector<std::string>& texts, uint32_t size) : s
   }
   FlatVector<TextOf> order;
   for (uint32_t id = 0; id < texts.size() && id < size; ++id) {
-    if (!text(id).empty()) order.push_back({text(id), id});
+    if (!text(id).empty() && text(id).size() <= kMaxTokenBytes) order.push_back({text(id), id});
   }
   if (!order.empty()) std::qsort(order.data(), order.size(), sizeof(TextOf), CompareTexts);
-  FlatVector<uint32_t> different;
-  FlatVector<uint32_t> rest;
+  FlatVector<uint32_t> ids[3];  // of the trees
+  FlatVector<uint32_t>& different = ids[0];
   plain_.resize((kMaxPlainCharacters + 1) * mask_words());
   for (const auto& [bytes, id] : order) {
+    longest_ = std::max(longest_, bytes.size());
     const uint32_t characters = PlainCharacters(bytes);
     const bool is_plain = characters != 0 && characters <= kMaxPlainCharacters;
     if (is_plain) plain_[characters * mask_words() + id / 64] |= uint64_t{1} << (id & 63);
@@ -86,11 +91,11 @@ Vocabulary::Vocabulary(const std::vector<std::string>& texts, uint32_t size) : s
       continue;
     }
     different.push_back(id);
-    if (!is_plain) rest.push_back(id);
+    if (!is_plain) ids[1].push_back(id);
+    if (bytes.size() > kMaxShortBytes) ids[2].push_back(id);
   }
   for (size_t i = mask_words(); i < plain_.size(); ++i) plain_[i] |= plain_[i - mask_words()];
-  all_ = MakeTree(*this, different);
-  rest_ = MakeTree(*this, rest);
+  for (size_t i = 0; i < 3; ++i) MakeTree(*this, ids[i], &trees_[i]);
 }
 
 std::vector<int32_t> Vocabulary::FewestTokens(std::string_view text) const {
@@ -101,7 +106,7 @@ std::vector<int32_t> Vocabulary::FewestTokens(std::string_view text) const {
   FlatVector<Best> best;  // by where the rest begins
   best.assign(text.size() + 1, {UINT32_MAX, 0});
   best.back().count = 0;
-  const FlatVector<TokenTree::Node>& nodes = all_.nodes;
+  const FlatVector<TokenTree::Node>& nodes = all().nodes;
   for (size_t begin = text.size(); begin-- > 0;) {
     uint32_t at = 0;
     auto end = static_cast<uint32_t>(nodes.size());

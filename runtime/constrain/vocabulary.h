@@ -2,6 +2,7 @@
 // Vocabulary: the bytes of a model's tokens as a tree, and the tokens that any JSON string may hold.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -33,18 +34,24 @@ struct TokenTree {
     uint32_t token() const { return (token_and_byte >> 8) - 1; }
   };
   FlatVector<Node> nodes;
+  FlatVector<uint16_t> depths;            ///< of each node; 0: it begins a token
+  std::array<uint32_t, 256> first_nodes;  ///< by the byte that begins a token; kNone: none does
+  static constexpr uint32_t kNone = UINT32_MAX;
 };
 
-/// Immutable. About 20 bytes a token, and as many bits a token as there are plain lengths.
+/// Immutable. About 25 bytes a token, and as many bits a token as there are plain lengths.
 class Vocabulary {
  public:
   static constexpr uint32_t kMaxPlainCharacters = 16;
+  static constexpr uint32_t kMaxShortBytes = 32;
+  static constexpr uint32_t kMaxTokenBytes = 65535;  ///< longer ones are never allowed
 
   /// texts: the bytes of each token; those of tokens that constrained text never has are empty.
   /// Requires fewer than 2^24 tokens.
   Vocabulary(const std::vector<std::string>& texts, uint32_t size);
 
-  uint32_t size() const { return size_; }  ///< ids are below this
+  uint32_t size() const { return size_; }      ///< ids are below this
+  size_t longest() const { return longest_; }  ///< bytes of the longest token
   size_t mask_words() const { return (size_ + 63) / 64; }
   std::string_view text(uint32_t id) const {
     return id + 1 < offsets_.size()
@@ -53,9 +60,11 @@ class Vocabulary {
   }
 
   /// All tokens, but for those of the same bytes as one before them.
-  const TokenTree& all() const { return all_; }
+  const TokenTree& all() const { return trees_[0]; }
   /// All tokens but those that are plain and have at most kMaxPlainCharacters.
-  const TokenTree& rest() const { return rest_; }
+  const TokenTree& rest() const { return trees_[1]; }
+  /// Those of more than kMaxShortBytes.
+  const TokenTree& long_tokens() const { return trees_[2]; }
   /// Plain tokens, which are whole characters that stand for themselves in a JSON string, of at
   /// most `characters` of them.
   std::span<const uint64_t> plain(uint32_t characters) const {
@@ -71,8 +80,8 @@ class Vocabulary {
   std::string bytes_;
   FlatVector<uint32_t> offsets_;
   uint32_t size_;
-  TokenTree all_;
-  TokenTree rest_;
+  size_t longest_ = 0;
+  TokenTree trees_[3];
   TokenMask plain_;  // a row for each count of characters
   FlatVector<NumberPair> twins_;
 };

@@ -64,6 +64,8 @@ TEST_SUITE("text/constrain/json_schema") {
         {R"({"type": "string", "maxLength": 2147483648})", {"\"\"", "\"abc\""}, {"abc"}},
         {R"({"type": "string", "pattern": "^[a-c]+$"})", {"\"abc\""}, {"\"\"", "\"abd\""}},
         {R"({"type": "string", "pattern": "b"})", {"\"abc\"", "\"b\""}, {"\"ac\""}},
+        {R"({"type": "string", "pattern": "^b*"})", {"\"abc\"", "\"\"", "\"a\\n\""}, {"1"}},
+        {R"({"type": "string", "pattern": "^b*$"})", {"\"bb\"", "\"\""}, {"\"abc\""}},
         {R"({"type": "string", "pattern": "^a|c$"})", {"\"ab\"", "\"bc\""}, {"\"ba\""}},
         {R"({"type": "string", "pattern": "^[a-z]*$", "minLength": 2, "maxLength": 4})",
          {"\"ab\"", "\"abcd\""},

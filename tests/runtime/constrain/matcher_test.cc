@@ -48,9 +48,15 @@ std::vector<std::string> Texts() {
                            "true}",
                            "\n  \"",
                            "a very long piece of text with \"",
+                           "a very long piece of text with \"",
+                           "a piece of text that is longer still, and ends with \", \"",
+                           "\", \"name\": \"",
                            "z"}) {
     texts.emplace_back(text);
   }
+  std::string wide;  // long in bytes, not in characters
+  for (int i = 0; i < 12; ++i) wide += "\xE4\xB8\x80";
+  texts.push_back(wide);
   return texts;
 }
 
@@ -64,6 +70,10 @@ constexpr const char* kSchemas[] = {
     R"({"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer", "minimum": 3, "maximum": 120}}, "required": ["name"]})",
     R"({"type": "array", "items": {"enum": ["a", "ab", "abc", null, 12]}, "maxItems": 3})",
     R"({"anyOf": [{"type": "string", "maxLength": 3}, {"const": "abcdefgh"}, {"type": "number"}]})",
+    // Strings of one kind in different places, of which some are about to be too long.
+    R"({"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 60}})",
+    R"({"type": "object", "properties": {"name": {"type": "string"}, "ab": {"type": "string"}, "x": {"type": "array", "items": {"type": "string", "pattern": "[a-z0-9 ]*"}}}})",
+    R"({"type": "array", "items": {"type": "string", "pattern": "^[a-z0-9 ,]+(name|[^a]*)$"}})",
     R"({"type": "object", "patternProperties": {"^a": {"type": "null"}}, "additionalProperties": {"type": "boolean"}})",
 };
 
