@@ -9,6 +9,7 @@
 
 #include "platforms/embedded_linux/commands/commands.h"
 #include "platforms/embedded_linux/console/console.h"
+#include "platforms/embedded_linux/inputs/texts_or_images.h"
 #include "platforms/embedded_linux/model/model_handle.h"
 #include "platforms/embedded_linux/options/cache_options.h"
 #include "platforms/embedded_linux/options/options.h"
@@ -102,8 +103,7 @@ bool LabelsTokens(const graft_model* model) {
 
 int RunClassify(int argc, char** argv) {
   std::string file;
-  std::vector<std::string> texts;
-  std::vector<std::string> images;
+  TextsOrImages asked;
   std::string pair;
   bool has_pair = false;
   ThreadOptions threads;
@@ -111,35 +111,34 @@ int RunClassify(int argc, char** argv) {
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
-  options.StringList("text", &texts);
-  options.StringList("image", &images);
+  asked.AddTo(&options);
   options.String("text-pair", 0, &pair, &has_pair);
   threads.AddTo(&options);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
     return FailUsage("classify: " + problem);
   }
-  if (texts.empty() == images.empty())
-    return FailUsage(texts.empty() ? "classify: --text or --image is missing"
-                                   : "classify: --text and --image do not go together");
-  if (has_pair && texts.size() != 1) return FailUsage("classify: --text-pair goes with one --text");
+  if (const std::string problem = asked.Problem(); !problem.empty())
+    return FailUsage("classify: " + problem);
+  if (has_pair && asked.texts.size() != 1)
+    return FailUsage("classify: --text-pair goes with one --text");
   const ModelHandle model = OpenModel(file, threads, cache);
   if (model == nullptr) return kExitFailure;
   const SessionHandle session = OpenSession(file, model.get(), threads, 0);
   if (session == nullptr) return kExitFailure;
   const InterruptGuard guard(session.get());
 
-  if (!images.empty()) {
+  if (!asked.images.empty()) {
     std::vector<float> rows;
     size_t width = 0;
-    const int code =
-        ComputeImageRows(file, session.get(), images, graft_session_classify_images, &rows, &width);
-    if (code == kExitOk) Print(model.get(), "images", images, rows.data(), width, json);
+    const int code = ComputeImageRows(file, session.get(), asked.images,
+                                      graft_session_classify_images, &rows, &width);
+    if (code == kExitOk) Print(model.get(), "images", asked.images, rows.data(), width, json);
     return code;
   }
   std::vector<graft_text> given;
-  given.reserve(texts.size());
-  for (const std::string& text : texts) {
+  given.reserve(asked.texts.size());
+  for (const std::string& text : asked.texts) {
     given.push_back(
         {text.data(), text.size(), has_pair ? pair.data() : nullptr, has_pair ? pair.size() : 0});
   }
@@ -152,7 +151,7 @@ int RunClassify(int argc, char** argv) {
       GRAFT_OK) {
     return FailCall(file, error);
   }
-  Print(model.get(), "texts", texts, scores, labels, json);
+  Print(model.get(), "texts", asked.texts, scores, labels, json);
   return kExitOk;
 }
 

@@ -6,6 +6,7 @@
 
 #include "platforms/embedded_linux/commands/commands.h"
 #include "platforms/embedded_linux/console/console.h"
+#include "platforms/embedded_linux/inputs/texts_or_images.h"
 #include "platforms/embedded_linux/model/model_handle.h"
 #include "platforms/embedded_linux/options/cache_options.h"
 #include "platforms/embedded_linux/options/options.h"
@@ -35,40 +36,38 @@ void Print(const float* embeddings, size_t count, size_t width, bool json) {
 
 int RunEmbed(int argc, char** argv) {
   std::string file;
-  std::vector<std::string> texts;
-  std::vector<std::string> images;
+  TextsOrImages asked;
   ThreadOptions threads;
   bool json = false;
   CacheOptions cache;
   Options options;
   cache.AddTo(&options);
-  options.StringList("text", &texts);
-  options.StringList("image", &images);
+  asked.AddTo(&options);
   threads.AddTo(&options);
   options.Flag("json", &json);
   if (std::string problem = options.Parse(argc, argv, &file); !problem.empty()) {
     return FailUsage("embed: " + problem);
   }
-  if (texts.empty() == images.empty())
-    return FailUsage(texts.empty() ? "embed: --text or --image is missing"
-                                   : "embed: --text and --image do not go together");
+  if (const std::string problem = asked.Problem(); !problem.empty())
+    return FailUsage("embed: " + problem);
   const ModelHandle model = OpenModel(file, threads, cache);
   if (model == nullptr) return kExitFailure;
   const SessionHandle session = OpenSession(file, model.get(), threads, 0);
   if (session == nullptr) return kExitFailure;
   const InterruptGuard guard(session.get());
 
-  if (!images.empty()) {
+  if (!asked.images.empty()) {
     std::vector<float> rows;
     size_t columns = 0;
-    const int code =
-        ComputeImageRows(file, session.get(), images, graft_session_embed_images, &rows, &columns);
-    if (code == kExitOk) Print(rows.data(), images.size(), columns, json);
+    const int code = ComputeImageRows(file, session.get(), asked.images, graft_session_embed_images,
+                                      &rows, &columns);
+    if (code == kExitOk) Print(rows.data(), asked.images.size(), columns, json);
     return code;
   }
   std::vector<graft_text> given;
-  given.reserve(texts.size());
-  for (const std::string& text : texts) given.push_back({text.data(), text.size(), nullptr, 0});
+  given.reserve(asked.texts.size());
+  for (const std::string& text : asked.texts)
+    given.push_back({text.data(), text.size(), nullptr, 0});
   const float* embeddings = nullptr;
   size_t width = 0;
   graft_error error{};
@@ -76,7 +75,7 @@ int RunEmbed(int argc, char** argv) {
       GRAFT_OK) {
     return FailCall(file, error);
   }
-  Print(embeddings, texts.size(), width, json);
+  Print(embeddings, asked.texts.size(), width, json);
   return kExitOk;
 }
 

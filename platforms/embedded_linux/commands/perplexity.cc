@@ -36,24 +36,10 @@ struct Score {
 /// Adds the losses of tokens 1 and on of one window, computed from an empty context.
 int ScoreWindow(const std::string& file, graft_session* session, const int32_t* ids, size_t count,
                 Score* score) {
-  graft_tensor input{};
-  input.name = "input_ids";
-  input.type = GRAFT_TYPE_I32;
-  input.rank = 1;
-  input.shape[0] = static_cast<int64_t>(count);
-  input.data = ids;
-  const graft_tensor* outputs = nullptr;
-  size_t output_count = 0;
-  graft_error error{};
-  if (graft_session_forward(session, &input, 1, &outputs, &output_count, &error) != GRAFT_OK) {
-    return FailCall(file, error);
-  }
-  if (output_count != 1 || outputs[0].type != GRAFT_TYPE_F32 || outputs[0].rank != 2 ||
-      outputs[0].shape[0] != input.shape[0]) {
-    return Fail(file, "the model's output is not one row of logits for each token");
-  }
-  const auto vocabulary = static_cast<size_t>(outputs[0].shape[1]);
-  const auto* logits = static_cast<const float*>(outputs[0].data);
+  const float* logits = nullptr;
+  size_t vocabulary = 0;
+  const int code = ForwardTokens(file, session, ids, count, &logits, &vocabulary);
+  if (code != kExitOk) return code;
   for (size_t i = 1; i < count; ++i) {
     if (static_cast<size_t>(ids[i]) >= vocabulary) {
       return Fail(file, Format("token %d has no logit among %zu", ids[i], vocabulary));

@@ -44,27 +44,8 @@ bool OpenedModel::StartSession(const CompareSettings& settings, uint64_t context
 
 int OpenedModel::Forward(const int32_t* ids, size_t count, const float** logits,
                          size_t* vocabulary) {
-  graft_tensor input{};
-  input.name = "input_ids";
-  input.type = GRAFT_TYPE_I32;
-  input.rank = 1;
-  input.shape[0] = static_cast<int64_t>(count);
-  input.data = ids;
-  const graft_tensor* outputs = nullptr;
-  size_t output_count = 0;
-  graft_error error{};
   const InterruptGuard guard(session_.get());
-  if (graft_session_forward(session_.get(), &input, 1, &outputs, &output_count, &error) !=
-      GRAFT_OK) {
-    return FailCall(file_, error);
-  }
-  if (output_count < 1 || outputs[0].type != GRAFT_TYPE_F32 || outputs[0].rank != 2 ||
-      outputs[0].shape[0] != input.shape[0]) {
-    return Fail(file_, "the model's output is not one row of logits for each token");
-  }
-  *logits = static_cast<const float*>(outputs[0].data);
-  *vocabulary = static_cast<size_t>(outputs[0].shape[1]);
-  return kExitOk;
+  return ForwardTokens(file_, session_.get(), ids, count, logits, vocabulary);
 }
 
 bool OpenedModel::MakePrompt(const CompareSettings& settings, const std::string& prompt,

@@ -178,6 +178,29 @@ bool Detokenize(const std::string& file, const graft_model* model, const std::ve
                    });
 }
 
+int ForwardTokens(const std::string& file, graft_session* session, const int32_t* ids, size_t count,
+                  const float** logits, size_t* vocabulary) {
+  graft_tensor input{};
+  input.name = "input_ids";
+  input.type = GRAFT_TYPE_I32;
+  input.rank = 1;
+  input.shape[0] = static_cast<int64_t>(count);
+  input.data = ids;
+  const graft_tensor* outputs = nullptr;
+  size_t output_count = 0;
+  graft_error error{};
+  if (graft_session_forward(session, &input, 1, &outputs, &output_count, &error) != GRAFT_OK) {
+    return FailCall(file, error);
+  }
+  if (output_count < 1 || outputs[0].type != GRAFT_TYPE_F32 || outputs[0].rank != 2 ||
+      outputs[0].shape[0] != input.shape[0]) {
+    return Fail(file, "the model's output is not one row of logits for each token");
+  }
+  *logits = static_cast<const float*>(outputs[0].data);
+  *vocabulary = static_cast<size_t>(outputs[0].shape[1]);
+  return kExitOk;
+}
+
 InterruptGuard::InterruptGuard(graft_session* session) {
   g_interrupted_session.store(session);
   Handle(OnInterrupt, static_cast<int>(SA_RESETHAND));

@@ -72,6 +72,11 @@ bool Tokenize(const std::string& file, const graft_model* model, std::string_vie
 bool Detokenize(const std::string& file, const graft_model* model, const std::vector<int32_t>& ids,
                 bool skip_special, std::string* text);
 
+/// The logits of each of `count` tokens from an empty context, [count, *vocabulary]. They live until
+/// the session's next call. Returns an exit code; a failure has been printed.
+int ForwardTokens(const std::string& file, graft_session* session, const int32_t* ids, size_t count,
+                  const float** logits, size_t* vocabulary);
+
 /// While it lives, the first Ctrl-C (or SIGTERM) cancels what runs in the session, the second
 /// kills.
 class InterruptGuard {
