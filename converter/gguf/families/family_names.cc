@@ -1,183 +1,100 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/gguf/families/family_names.h"
 
+#include <array>
+
 #include "converter/gguf/families/expert_names.h"
 #include "converter/gguf/families/gpt_names.h"
+#include "converter/gguf/families/name_parts.h"
 #include "converter/gguf/families/state_names.h"
 
 namespace graft::converter {
 namespace {
 
-using Change = GgufChange;
-
 constexpr GgufModule kDecoder[] = {
     {"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}};
 
 // Before each half of a layer a norm; rotary pairs of Llama's kind.
-constexpr GgufModule kLlamaLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj", Change::kQueryPairs},
-    {"attn_k", "self_attn.k_proj", Change::kKeyPairs},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-};
+constexpr auto kLlamaLayer = JoinModules(kNorms, kPairedAttention, kGatedMlp);
 
 // The same without pairs; Qwen 3 has norms of heads.
-constexpr GgufModule kQwenLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-    {"post_attention_norm", "post_attention_layernorm"},  // Seed-OSS has it in ffn_norm's place
-};
+constexpr auto kQwenLayer = JoinModules(
+    kNorms, kAttention, kHeadNorms, kGatedMlp,
+    std::to_array<GgufModule>({
+        {"post_attention_norm", "post_attention_layernorm"},  // Seed-OSS has it in ffn_norm's place
+    }));
 
-constexpr GgufModule kHunyuanLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.query_layernorm"},
-    {"attn_k_norm", "self_attn.key_layernorm"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-};
+constexpr auto kHunyuanLayer = JoinModules(kNorms, kAttention, kGatedMlp,
+                                           std::to_array<GgufModule>({
+                                               {"attn_q_norm", "self_attn.query_layernorm"},
+                                               {"attn_k_norm", "self_attn.key_layernorm"},
+                                           }));
 
 // Norms before and after each half.
-constexpr GgufModule kGemmaLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"post_attention_norm", "post_attention_layernorm"},
-    {"ffn_norm", "pre_feedforward_layernorm"},
-    {"post_ffw_norm", "post_feedforward_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-};
+constexpr auto kGemmaLayer = JoinModules(kFourNorms, kAttention, kHeadNorms, kGatedMlp);
 
 // Gemma 3n: several streams of rows, narrow branches beside attention, embeddings for each layer.
 // Gemma 4 has the last, and a number that each layer's result is multiplied by.
 constexpr GgufModule kGemma3n[] = {
     {"token_embd", "model.embed_tokens"},
     {"output_norm", "model.norm"},
-    {"altup_proj", "model.altup_projections.{}", Change::kEach},
-    {"altup_unembd_proj", "model.altup_unembed_projections.{}", Change::kEach},
+    {"altup_proj", "model.altup_projections.{}", GgufChange::kEach},
+    {"altup_unembd_proj", "model.altup_unembed_projections.{}", GgufChange::kEach},
     {"per_layer_token_embd", "model.embed_tokens_per_layer"},
     {"per_layer_model_proj", "model.per_layer_model_projection"},
     {"per_layer_proj_norm", "model.per_layer_projection_norm"},
 };
-constexpr GgufModule kGemma3nLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"post_attention_norm", "post_attention_layernorm"},
-    {"ffn_norm", "pre_feedforward_layernorm"},
-    {"post_ffw_norm", "post_feedforward_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-    {"altup_correct_scale.weight", "altup.correct_output_scale"},
-    {"altup_correct_coef", "altup.correction_coefs"},
-    {"altup_predict_coef", "altup.prediction_coefs"},
-    {"altup_router", "altup.modality_router"},
-    {"altup_router_norm", "altup.router_norm"},
-    {"laurel_l", "laurel.linear_left"},
-    {"laurel_r", "laurel.linear_right"},
-    {"laurel_post_norm", "laurel.post_laurel_norm"},
-    {"inp_gate", "per_layer_input_gate"},
-    {"proj", "per_layer_projection"},
-    {"post_norm", "post_per_layer_input_norm"},
-    {"layer_output_scale.weight", "layer_scalar"},
-};
+constexpr auto kGemma3nLayer =
+    JoinModules(kFourNorms, kAttention, kHeadNorms, kGatedMlp,
+                std::to_array<GgufModule>({
+                    {"altup_correct_scale.weight", "altup.correct_output_scale"},
+                    {"altup_correct_coef", "altup.correction_coefs"},
+                    {"altup_predict_coef", "altup.prediction_coefs"},
+                    {"altup_router", "altup.modality_router"},
+                    {"altup_router_norm", "altup.router_norm"},
+                    {"laurel_l", "laurel.linear_left"},
+                    {"laurel_r", "laurel.linear_right"},
+                    {"laurel_post_norm", "laurel.post_laurel_norm"},
+                    {"inp_gate", "per_layer_input_gate"},
+                    {"proj", "per_layer_projection"},
+                    {"post_norm", "post_per_layer_input_norm"},
+                    {"layer_output_scale.weight", "layer_scalar"},
+                }));
 
 // Norms after each half, and of all query and key heads together.
-constexpr GgufModule kOlmo2Layer[] = {
-    {"post_attention_norm", "post_attention_layernorm"},
-    {"post_ffw_norm", "post_feedforward_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-};
+constexpr auto kOlmo2Layer = JoinModules(kAttention, kHeadNorms, kGatedMlp,
+                                         std::to_array<GgufModule>({
+                                             {"post_attention_norm", "post_attention_layernorm"},
+                                             {"post_ffw_norm", "post_feedforward_layernorm"},
+                                         }));
 
 // Attention and MLP beside each other behind one norm; heads turn by neighbours, as stored.
-constexpr GgufModule kCohereLayer[] = {
-    {"attn_norm", "input_layernorm"},    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},      {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.q_norm"}, {"attn_k_norm", "self_attn.k_norm"},
-    {"attn_output", "self_attn.o_proj"}, {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},           {"ffn_down", "mlp.down_proj"},
-};
+constexpr auto kCohereLayer = JoinModules(kAttention, kHeadNorms, kGatedMlp,
+                                          std::to_array<GgufModule>({
+                                              {"attn_norm", "input_layernorm"},
+                                          }));
 
-constexpr GgufModule kGlm4Layer[] = {
-    {"attn_norm", "input_layernorm"},         {"post_attention_norm", "post_self_attn_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"}, {"post_ffw_norm", "post_mlp_layernorm"},
-    {"attn_q", "self_attn.q_proj"},           {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},           {"attn_output", "self_attn.o_proj"},
-    {"ffn_up", "mlp.gate_up_proj"},           {"ffn_down", "mlp.down_proj"},
-};
+constexpr auto kGlm4Layer = JoinModules(kNorms, kAttention,
+                                        std::to_array<GgufModule>({
+                                            {"post_attention_norm", "post_self_attn_layernorm"},
+                                            {"post_ffw_norm", "post_mlp_layernorm"},
+                                            {"ffn_up", "mlp.gate_up_proj"},
+                                            {"ffn_down", "mlp.down_proj"},
+                                        }));
 
-constexpr GgufModule kApertusLayer[] = {
-    {"attn_norm", "attention_layernorm"},
-    {"ffn_norm", "feedforward_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-};
-
-constexpr GgufModule kStarcoder2Layer[] = {
-    {"attn_norm", "input_layernorm"}, {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj"},   {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},   {"attn_output", "self_attn.o_proj"},
-    {"ffn_up", "mlp.c_fc"},           {"ffn_down", "mlp.c_proj"},
-};
+constexpr auto kStarcoder2Layer = JoinModules(kNorms, kAttention,
+                                              std::to_array<GgufModule>({
+                                                  {"ffn_up", "mlp.c_fc"},
+                                                  {"ffn_down", "mlp.c_proj"},
+                                              }));
 
 // Norms of heads, each a module of its own.
-constexpr GgufModule kStableLmLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.q_layernorm.norms.{}", Change::kEach},
-    {"attn_k_norm", "self_attn.k_layernorm.norms.{}", Change::kEach},
-    {"attn_output", "self_attn.o_proj"},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-};
+constexpr auto kStableLmLayer =
+    JoinModules(kNorms, kAttention, kGatedMlp,
+                std::to_array<GgufModule>({
+                    {"attn_q_norm", "self_attn.q_layernorm.norms.{}", GgufChange::kEach},
+                    {"attn_k_norm", "self_attn.k_layernorm.norms.{}", GgufChange::kEach},
+                }));
 
 constexpr GgufModule kPhi2[] = {{"token_embd", "model.embed_tokens"},
                                 {"output_norm", "model.final_layernorm"},
@@ -205,7 +122,7 @@ constexpr GgufModule kLfm2Layer[] = {
     {"attn_q_norm", "self_attn.q_layernorm"},
     {"attn_k_norm", "self_attn.k_layernorm"},
     {"attn_output", "self_attn.out_proj"},
-    {"shortconv.conv", "conv.conv", Change::kOneChannel},
+    {"shortconv.conv", "conv.conv", GgufChange::kOneChannel},
     {"shortconv.in_proj", "conv.in_proj"},
     {"shortconv.out_proj", "conv.out_proj"},
     {"ffn_gate", "feed_forward.w1"},
@@ -213,9 +130,9 @@ constexpr GgufModule kLfm2Layer[] = {
     {"ffn_down", "feed_forward.w2"},
     {"ffn_gate_inp", "feed_forward.gate"},
     {"exp_probs_b.bias", "feed_forward.expert_bias"},
-    {"ffn_gate_exps", "feed_forward.experts.{}.w1", Change::kEach},
-    {"ffn_up_exps", "feed_forward.experts.{}.w3", Change::kEach},
-    {"ffn_down_exps", "feed_forward.experts.{}.w2", Change::kEach},
+    {"ffn_gate_exps", "feed_forward.experts.{}.w1", GgufChange::kEach},
+    {"ffn_up_exps", "feed_forward.experts.{}.w3", GgufChange::kEach},
+    {"ffn_down_exps", "feed_forward.experts.{}.w2", GgufChange::kEach},
 };
 
 constexpr GgufModule kPhi3Layer[] = {

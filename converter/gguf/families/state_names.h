@@ -2,7 +2,10 @@
 // Names of families with states: the tensors of llama.cpp's files, and transformers'.
 #pragma once
 
+#include <array>
+
 #include "converter/gguf/families/families.h"
+#include "converter/gguf/families/name_parts.h"
 
 namespace graft::converter {
 
@@ -34,71 +37,39 @@ inline constexpr GgufModule kFalconH1[] = {{"token_embd", "model.embed_tokens"},
                                            {"output_norm", "model.final_layernorm"},
                                            {"output", "lm_head"}};
 // A norm has no ending.
-inline constexpr GgufModule kFalconH1Layer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "pre_ff_layernorm.weight"},
-    {"ffn_norm.weight", "pre_ff_layernorm.weight"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ssm_in", "mamba.in_proj"},
-    {"ssm_conv1d", "mamba.conv1d", GgufChange::kOneChannel},
-    {"ssm_dt.bias", "mamba.dt_bias"},
-    {"ssm_a", "mamba.A_log", GgufChange::kHeadRates},
-    {"ssm_d", "mamba.D", GgufChange::kVector},
-    {"ssm_norm", "mamba.norm", GgufChange::kVector},
-    {"ssm_out", "mamba.out_proj"},
-    {"ffn_gate", "feed_forward.gate_proj"},
-    {"ffn_up", "feed_forward.up_proj"},
-    {"ffn_down", "feed_forward.down_proj"},
-};
+inline constexpr auto kFalconH1Layer =
+    JoinModules(kAttention, kStateSpace,
+                std::to_array<GgufModule>({
+                    {"attn_norm", "input_layernorm"},
+                    {"ffn_norm", "pre_ff_layernorm.weight"},
+                    {"ffn_norm.weight", "pre_ff_layernorm.weight"},
+                    {"ffn_gate", "feed_forward.gate_proj"},
+                    {"ffn_up", "feed_forward.up_proj"},
+                    {"ffn_down", "feed_forward.down_proj"},
+                }));
 
 // With experts the MLP beside them is called so, without them it is the layer's.
-inline constexpr GgufModule kGraniteHybridLayer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"ffn_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj", GgufChange::kQueryPairs},
-    {"attn_k", "self_attn.k_proj", GgufChange::kKeyPairs},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_output", "self_attn.o_proj"},
-    {"ssm_in", "mamba.in_proj"},
-    {"ssm_conv1d", "mamba.conv1d", GgufChange::kOneChannel},
-    {"ssm_dt.bias", "mamba.dt_bias"},
-    {"ssm_a", "mamba.A_log", GgufChange::kHeadRates},
-    {"ssm_d", "mamba.D", GgufChange::kVector},
-    {"ssm_norm", "mamba.norm", GgufChange::kVector},
-    {"ssm_out", "mamba.out_proj"},
-    {"ffn_gate_inp", "block_sparse_moe.router.layer"},
-    {"ffn_gate_exps", "block_sparse_moe.input_linear", GgufChange::kGatesAndUps},
-    {"ffn_down_exps", "block_sparse_moe.output_linear"},
-    {"ffn_gate_shexp", "shared_mlp.input_linear", GgufChange::kGatesAndUps},
-    {"ffn_down_shexp", "shared_mlp.output_linear"},
-    {"ffn_gate", "shared_mlp.input_linear", GgufChange::kGatesAndUps},
-    {"ffn_down", "shared_mlp.output_linear"},
-};
+inline constexpr auto kGraniteHybridLayer =
+    JoinModules(kNorms, kPairedAttention, kGraniteExperts, kStateSpace,
+                std::to_array<GgufModule>({
+                    {"ffn_gate", "shared_mlp.input_linear", GgufChange::kGatesAndUps},
+                    {"ffn_down", "shared_mlp.output_linear"},
+                }));
 
-inline constexpr GgufModule kQwen35Layer[] = {
-    {"attn_norm", "input_layernorm"},
-    {"post_attention_norm", "post_attention_layernorm"},
-    {"attn_q", "self_attn.q_proj"},
-    {"attn_k", "self_attn.k_proj"},
-    {"attn_v", "self_attn.v_proj"},
-    {"attn_q_norm", "self_attn.q_norm"},
-    {"attn_k_norm", "self_attn.k_norm"},
-    {"attn_output", "self_attn.o_proj"},
-    {"attn_qkv", "linear_attn.in_proj_qkv", GgufChange::kTiledBehindKeys},
-    {"attn_gate", "linear_attn.in_proj_z", GgufChange::kTiled},
-    {"ssm_alpha", "linear_attn.in_proj_a", GgufChange::kTiled},
-    {"ssm_beta", "linear_attn.in_proj_b", GgufChange::kTiled},
-    {"ssm_conv1d", "linear_attn.conv1d", GgufChange::kTiledFilters},
-    {"ssm_dt.bias", "linear_attn.dt_bias", GgufChange::kTiled},
-    {"ssm_a", "linear_attn.A_log", GgufChange::kTiledRates},
-    {"ssm_norm", "linear_attn.norm"},
-    {"ssm_out", "linear_attn.out_proj", GgufChange::kTiledColumns},
-    {"ffn_gate", "mlp.gate_proj"},
-    {"ffn_up", "mlp.up_proj"},
-    {"ffn_down", "mlp.down_proj"},
-};
+inline constexpr auto kQwen35Layer =
+    JoinModules(kAttention, kHeadNorms, kGatedMlp,
+                std::to_array<GgufModule>({
+                    {"attn_norm", "input_layernorm"},
+                    {"post_attention_norm", "post_attention_layernorm"},
+                    {"attn_qkv", "linear_attn.in_proj_qkv", GgufChange::kTiledBehindKeys},
+                    {"attn_gate", "linear_attn.in_proj_z", GgufChange::kTiled},
+                    {"ssm_alpha", "linear_attn.in_proj_a", GgufChange::kTiled},
+                    {"ssm_beta", "linear_attn.in_proj_b", GgufChange::kTiled},
+                    {"ssm_conv1d", "linear_attn.conv1d", GgufChange::kTiledFilters},
+                    {"ssm_dt.bias", "linear_attn.dt_bias", GgufChange::kTiled},
+                    {"ssm_a", "linear_attn.A_log", GgufChange::kTiledRates},
+                    {"ssm_norm", "linear_attn.norm"},
+                    {"ssm_out", "linear_attn.out_proj", GgufChange::kTiledColumns},
+                }));
 
 }  // namespace graft::converter
