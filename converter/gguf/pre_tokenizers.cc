@@ -77,6 +77,7 @@ constexpr Named kNamed[] = {
     {"granite-docling", {kNone, kGpt2, false}},
     {"exaone4", {kNone, kGpt2, false}},
     {"mpt", {kComposed, kGpt2, false}},
+    {"modern-bert", {kComposed, kGpt2, false}},
     {"olmo", {kComposed, kGpt2, false}},
     {"smollm", {kNone, kDigits, false}},
     {"starcoder", {kNone, kDigits, false}},

@@ -58,7 +58,8 @@ for name in llama llama3 qwen2 qwen3 smollm3 granite phi3 olmo2 gemma2 gemma3 gp
   make "gguf-$name-f32" --base "$data/gguf/$name.gguf" --quant f32
 done
 for name in arcee cohere cohere2 ernie4_5 exaone4 gemma3n gemma4 glm glm4 gpt_bigcode granitemoe hunyuan lfm2 lfm2_moe ministral3 mixtral nemotron nomic_bert olmo olmo3 olmoe \
-  phi qwen2_moe qwen3_moe seed_oss stablelm starcoder2 qwen3_5 gpt_oss mamba mamba2 falcon_h1 granite_hybrid granite_dense_hybrid granitemoeshared falcon falcon40 bloom mpt; do
+  phi qwen2_moe qwen3_moe seed_oss stablelm starcoder2 qwen3_5 gpt_oss mamba mamba2 falcon_h1 granite_hybrid granite_dense_hybrid granitemoeshared falcon falcon40 bloom mpt \
+  modernbert modernbert_seqcls; do
   make "gguf-$name-f32" --base "$data/gguf/families/$name.gguf" --quant f32 --no-probe
 done
 # Adapters through conversion and the runtime: case:base

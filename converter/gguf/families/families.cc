@@ -70,6 +70,11 @@ Result<GgufFamily> FamilyByName(const GgufHeader& header) {
 Result<GgufFamily> FindGgufFamily(const GgufParts& parts) {
   GRAFT_ASSIGN_OR_RETURN(const GgufFamily family, FamilyByName(parts.header()));
   if (family.architecture == "bert") return BertKind(parts, family);
+  if (family.architecture == "modern-bert" && parts.Find("cls.output.weight") != nullptr) {
+    GgufFamily scoring = family;
+    scoring.model_class = "ModernBertForSequenceClassification";
+    return scoring;
+  }
   const GgufHeader& header = parts.header();
   if (family.architecture == "falcon" && parts.Find("blk.0.attn_norm_2.weight") != nullptr)
     return FalconOfTwoNormsFamily();
@@ -142,9 +147,9 @@ std::string GgufNameInModel(const GgufFamily& family, std::string_view name, Ggu
   model_name += module->name;
   model_name += ending;
   // A task's model has the encoder in a module of its own.
-  const bool is_head = model_name.starts_with("classifier.");
+  const bool is_head = model_name.starts_with("classifier.") || model_name.starts_with("head.");
   if (family.model_class.ends_with("ForSequenceClassification") && !is_head)
-    model_name.insert(0, "roberta.");
+    model_name.insert(0, family.model_type == "modernbert" ? "model." : "roberta.");
   return model_name;
 }
 

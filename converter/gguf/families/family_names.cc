@@ -179,6 +179,18 @@ constexpr GgufModule kNomicLayer[] = {
     {"layer_output_norm", "norm2"},
 };
 
+// Norms before each half; the scores of its rows or texts come through a dense layer and a norm.
+constexpr GgufModule kModernBert[] = {{"token_embd", "embeddings.tok_embeddings"},
+                                      {"token_embd_norm", "embeddings.norm"},
+                                      {"output_norm", "final_norm"},
+                                      {"cls", "head.dense"},
+                                      {"cls.norm", "head.norm"},
+                                      {"cls.output", "classifier"}};
+constexpr GgufModule kModernBertLayer[] = {
+    {"attn_norm", "attn_norm"}, {"attn_qkv", "attn.Wqkv"}, {"attn_output", "attn.Wo"},
+    {"ffn_norm", "mlp_norm"},   {"ffn_up", "mlp.Wi"},      {"ffn_down", "mlp.Wo"},
+};
+
 constexpr std::string_view kLayers = "model.layers.";
 constexpr GgufFamily kFamilies[] = {
     {"llama", "llama", "LlamaForCausalLM", kLayers, kDecoder, kLlamaLayer},
@@ -230,6 +242,7 @@ constexpr GgufFamily kFamilies[] = {
     {"qwen35", "qwen3_5_text", "Qwen3_5ForCausalLM", kLayers, kDecoder, kQwen35Layer, true,
      "linear_attn.norm"},
     {"nomic-bert", "nomic_bert", "NomicBertModel", "encoder.layers.", kNomic, kNomicLayer},
+    {"modern-bert", "modernbert", "ModernBertModel", "layers.", kModernBert, kModernBertLayer},
     {"bert", "bert", "BertModel", "encoder.layer.", kBert, kBertLayer},
 };
 constexpr GgufFamily kMixtral = {"llama", "mixtral", "MixtralForCausalLM",

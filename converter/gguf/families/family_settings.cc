@@ -237,6 +237,7 @@ constexpr Named kNamed[] = {
     {"falcon", AddFalcon},
     {"bloom", AddBloom},
     {"mpt", AddMpt},
+    {"modernbert", AddModernBert},
 };
 constexpr std::string_view kWithExperts[] = {
     "mixtral",    "qwen2_moe",        "qwen3_moe",        "olmoe",  "lfm2_moe",

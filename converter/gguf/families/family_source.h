@@ -79,6 +79,9 @@ struct FamilySource {
 Status AddGemma3n(const FamilySource& source);
 Status AddGemma4(const FamilySource& source);
 
+/// Adds those of ModernBERT.
+Status AddModernBert(const FamilySource& source);
+
 /// Adds the settings of a family with states.
 Status AddMamba(const FamilySource& source);
 Status AddMamba2(const FamilySource& source);

@@ -39,6 +39,8 @@ class ConfigMaker {
     const std::string_view kind = family_.architecture;
     if (kind == "bert") {
       GRAFT_RETURN_IF_ERROR(SetBert());
+    } else if (kind == "modern-bert") {
+      GRAFT_RETURN_IF_ERROR(SetModernBert());
     } else if (kind == "nomic-bert") {
       GRAFT_RETURN_IF_ERROR(SetNomic());
     } else if (kind == "gpt2" || kind == "starcoder") {
@@ -65,6 +67,8 @@ class ConfigMaker {
   Status SetBert();
   Status SetDistilBert();
   Status SetNomic();
+  Status SetModernBert();
+  Status SetLabels();
   Status SetGpt2();
   Status SetGptNeoX();
   Status SetGatedDecoder();
@@ -177,6 +181,11 @@ Status ConfigMaker::SetBert() {
   config_["hidden_act"] = "gelu";
   const GgufTensor* types = FindTensor("token_types.weight");
   config_["type_vocab_size"] = types->shape.size() == 2 ? types->shape[0] : 1;
+  return SetLabels();
+}
+
+// The names of a head's scores.
+Status ConfigMaker::SetLabels() {
   if (!family_.model_class.ends_with("ForSequenceClassification")) return OkStatus();
   std::vector<std::string_view> labels;
   if (settings_.Has("classifier.output_labels")) {
@@ -216,6 +225,16 @@ Status ConfigMaker::SetNomic() {
   config_["type_vocab_size"] = types != nullptr && types->shape.size() == 2 ? types->shape[0] : 1;
   GRAFT_RETURN_IF_ERROR(DescribeRope(parts_, settings_, head_dim_, &config_));
   return SetNumber("attention.layer_norm_epsilon", "layer_norm_eps", 1e-12);
+}
+
+Status ConfigMaker::SetModernBert() {
+  config_["hidden_size"] = hidden_;
+  config_["intermediate_size"] = mlp_hidden_;
+  config_["num_hidden_layers"] = layers_;
+  config_["num_attention_heads"] = heads_;
+  config_["max_position_embeddings"] = positions_;
+  GRAFT_RETURN_IF_ERROR(AddFamilySettings(parts_, settings_, family_, &config_));
+  return SetLabels();
 }
 
 Status ConfigMaker::SetGpt2() {

@@ -28,6 +28,9 @@ WINDOWS = dict(sliding_window=4, layer_types=['sliding_attention', 'full_attenti
 EXPERTS = dict(num_experts=3, num_experts_per_tok=2)
 YARN = dict(rope_type='yarn', rope_theta=1e4, factor=4.0, original_max_position_embeddings=4, beta_fast=32.0, beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0,
             llama_4_scaling_beta=0.3)
+BERT = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=4, num_attention_heads=4, max_position_embeddings=64, vocab_size=VOCABULARY, pad_token_id=0,
+            bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2, local_attention=4, global_attn_every_n_layers=3, global_rope_theta=1e4,
+            local_rope_theta=100.0)
 MODELS = {
     'arcee': hf.ArceeConfig(**SIZES),
     'ministral3': hf.Ministral3Config(**SIZES, head_dim=8, rope_parameters=YARN),
@@ -58,6 +61,9 @@ MODELS = {
                                       attention_multiplier=0.2, logits_scaling=2.0),
     'nomic_bert': hf.NomicBertConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64,
                                      vocab_size=VOCABULARY, pad_token_id=0, layer_norm_eps=1e-12, rope_parameters=dict(rope_type='default', rope_theta=1000.0)),
+    'modernbert': hf.ModernBertConfig(**BERT),
+    'modernbert_seqcls': hf.ModernBertConfig(**BERT, architectures=['ModernBertForSequenceClassification'], classifier_pooling='mean', num_labels=3,
+                                             norm_bias=True, attention_bias=True, mlp_bias=True, classifier_bias=True),
     'lfm2': hf.Lfm2Config(**{**SIZES, 'tie_word_embeddings': True, 'num_hidden_layers': 3}, block_auto_adjust_ff_dim=False,
                           layer_types=['conv', 'full_attention', 'conv']),
     'lfm2_moe': hf.Lfm2MoeConfig(**{**SIZES, 'tie_word_embeddings': True}, **EXPERTS, moe_intermediate_size=8, num_dense_layers=1,
@@ -165,7 +171,9 @@ def main(package, folder, *names):
         if tokenizer:
             MODELS[name].vocab_size = MODELS[name].vocab_size_per_layer_input = len(tokenizer)
             (folder / 'tokens.json').write_text(json.dumps({name: [[text, tokenizer.encode(text)] for text in TRIED]}, ensure_ascii=False, indent=0))
-        kind = hf.AutoModel if name == 'nomic_bert' else hf.AutoModelForCausalLM
+        kind = hf.AutoModel if name in ('nomic_bert', 'modernbert') else hf.AutoModelForCausalLM
+        if name.endswith('_seqcls'):
+            kind = hf.AutoModelForSequenceClassification
         model = kind.from_config(MODELS[name], attn_implementation='eager').float()
         randomize(model)
         with tempfile.TemporaryDirectory() as temporary:
