@@ -18,6 +18,7 @@
 #include "schema/packs/pack.h"
 #include "tests/fuzz/support/fuzz_models.h"
 #include "tests/runtime/c_api/task_models.h"
+#include "tests/support/gguf_maker.h"
 #include "tests/support/picture_model.h"
 
 namespace {
@@ -104,8 +105,31 @@ void AddTexts(Seeds& seeds) {
   AddFiles(seeds, "settings", "/preprocessor_config.json", 1 << 14);
   AddFiles(seeds, "settings", "/adapter_config.json", 1 << 14);
   AddFiles(seeds, "adapter_config", "/adapter_config.json", 1 << 14);
-  AddFiles(seeds, "gguf", ".gguf", 1 << 15);
+  AddFiles(seeds, "gguf", ".gguf", 1 << 16);
   AddFiles(seeds, "layer_stack", "/graft.json", 1 << 14);
+}
+
+// A file with two blocks of each type, and an adapter.
+void AddGgufs(Seeds& seeds) {
+  constexpr uint32_t kMostTypes = 64;
+  for (uint32_t number = 0; number < kMostTypes; ++number) {
+    const graft::converter::GgufType* type = graft::converter::FindGgufType(number);
+    if (type == nullptr) continue;
+    graft::converter::GgufMaker file;
+    file.Text("general.architecture", "llama");
+    std::string blocks(2 * static_cast<size_t>(type->block_bytes), '\0');
+    for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<char>(37 * i + 11);
+    file.Tensor("blk.0.ffn_up.weight", number, {2, type->block_elements}, blocks);
+    seeds.Add("gguf", file.Bytes());
+  }
+  graft::converter::GgufMaker adapter;
+  adapter.Text("general.architecture", "llama");
+  adapter.Text("general.type", "adapter");
+  adapter.Text("adapter.type", "lora");
+  adapter.Number("adapter.lora.alpha", 4.0f);
+  adapter.Floats32("blk.0.ffn_up.weight.lora_a", {2, 4}, std::vector<float>(8, 0.5f));
+  adapter.Floats32("blk.0.ffn_up.weight.lora_b", {6, 2}, std::vector<float>(12, 0.25f));
+  seeds.Add("gguf", adapter.Bytes());
 }
 
 // A constraint of each kind, and what chooses tokens.
@@ -225,6 +249,7 @@ int main(int argc, char** argv) {
   AddQuantized(seeds);
   AddSession(seeds);
   AddTexts(seeds);
+  AddGgufs(seeds);
   AddConstraints(seeds);
   AddSignatures(seeds);
   AddReplies(seeds);
