@@ -14,10 +14,12 @@
 #include "converter/base/parallel.h"
 #include "converter/packs/entropy_encoder.h"
 #include "converter/packs/plan_pack.h"
+#include "schema/generated/model_generated.h"
 
 namespace graft::converter {
 namespace {
 
+namespace fb = schema::fb;
 using schema::kZeros;
 using schema::PackBlock;
 using schema::PackStep;
@@ -75,10 +77,22 @@ struct CodedBlock {
   double entropy_bytes = 0;
 };
 
-// Of 4-bit codes; of 8-bit ones a byte is one.
-void CountCodes(std::span<const uint8_t> differences, PackUnit unit, CodedBlock* block) {
+double EntropyBytesOf(const std::array<uint64_t, 256>& counts) {
+  uint64_t all = 0;
+  for (const uint64_t count : counts) all += count;
+  double bits = 0;
+  for (const uint64_t count : counts) {
+    if (count == 0) continue;
+    bits += static_cast<double>(count) *
+            std::log2(static_cast<double>(all) / static_cast<double>(count));
+  }
+  return bits / 8;
+}
+
+// Of a plane of a block's differences: of codes of 4 bits one by one, of all else byte by byte.
+double EntropyBytesOf(std::span<const uint8_t> plane, PackUnit unit) {
   std::array<uint64_t, 256> counts{};
-  for (const uint8_t byte : differences) {
+  for (const uint8_t byte : plane) {
     if (unit == PackUnit::kNibbles) {
       ++counts[byte & 0x0F];
       ++counts[byte >> 4];
@@ -86,22 +100,42 @@ void CountCodes(std::span<const uint8_t> differences, PackUnit unit, CodedBlock*
       ++counts[byte];
     }
   }
-  for (const uint64_t count : counts) block->codes += count;
-  block->changed_codes = block->codes - counts[0];
-  double bits = 0;
-  for (const uint64_t count : counts) {
-    if (count == 0) continue;
-    const auto n = static_cast<double>(count);
-    bits += n * std::log2(static_cast<double>(block->codes) / n);
+  return EntropyBytesOf(counts);
+}
+
+void CountCodes(std::span<const uint8_t> differences, PackUnit unit, CodedBlock* block) {
+  const size_t each = unit == PackUnit::kNibbles ? 2 : 1;
+  block->codes += differences.size() * each;
+  for (const uint8_t byte : differences) {
+    const bool is_first = (unit == PackUnit::kNibbles ? byte & 0x0F : byte) != 0;
+    const bool is_second = each == 2 && byte >> 4 != 0;
+    block->changed_codes += (is_first ? 1 : 0) + (is_second ? 1 : 0);
   }
-  block->entropy_bytes = bits / 8;
+}
+
+struct Range {
+  uint64_t begin = 0, end = 0;
+};
+
+// Where codes of 8 bits lie, which share their unit with all that is no number; ascending.
+std::vector<Range> RangesOfByteCodes(const schema::VerifiedModel& model) {
+  std::vector<Range> ranges;
+  for (const fb::Tensor* tensor : *model.model().tensors()) {
+    if (tensor->format() != fb::TensorFormat::Int8PerChannel) continue;
+    const std::span<const uint8_t> codes = model.tensor_bytes(*tensor).data;
+    const auto begin = static_cast<uint64_t>(codes.data() - model.file_bytes().data());
+    ranges.push_back({begin, begin + codes.size()});
+  }
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  return ranges;
 }
 
 class PackWriter {
  public:
   PackWriter(const schema::VerifiedModel& base, const schema::VerifiedModel& result,
              const PackOptions& options)
-      : base_(base), result_(result), options_(options) {}
+      : base_(base), result_(result), options_(options), byte_codes_(RangesOfByteCodes(result)) {}
 
   Result<PackOutcome> Run() {
     GRAFT_ASSIGN_OR_RETURN(plan_, PlanPack(base_, result_));
@@ -148,19 +182,29 @@ class PackWriter {
           step.base_offset == kZeros ? nullptr : base_.file_bytes().data() + step.base_offset;
       PutDifferences(step.unit, result_.file_bytes().data() + step.offset, base,
                      static_cast<size_t>(step.bytes), &differences);
+      if (IsOfCodes(step)) {
+        CountCodes(std::span(differences).last(static_cast<size_t>(step.bytes)), step.unit, out);
+      }
     }
-    const bool is_codes = block.unit == PackUnit::kNibbles || block.unit == PackUnit::kBytes;
-    if (is_codes) CountCodes(differences, block.unit, out);
     const size_t planes = schema::PlanesOf(block.unit);
     std::vector<uint8_t> plane(differences.size() / planes);
     std::vector<uint8_t> section;
     for (size_t p = 0; p < planes; ++p) {
       for (size_t i = 0; i < plane.size(); ++i) plane[i] = differences[i * planes + p];
+      out->entropy_bytes += EntropyBytesOf(plane, block.unit);
       section.clear();
       EncodeBytes(plane, &section);
       PutNumber(section.size(), &out->coded);
       out->coded.insert(out->coded.end(), section.begin(), section.end());
     }
+  }
+
+  bool IsOfCodes(const PackStep& step) const {
+    if (step.unit != PackUnit::kBytes) return step.unit == PackUnit::kNibbles;
+    const auto behind =
+        std::upper_bound(byte_codes_.begin(), byte_codes_.end(), step.offset,
+                         [](uint64_t at, const Range& range) { return at < range.end; });
+    return behind != byte_codes_.end() && behind->begin <= step.offset;
   }
 
   Status Place(const CodedBlock& coded, PackBlock* block, OutputFile& file) {
@@ -263,6 +307,7 @@ class PackWriter {
   const schema::VerifiedModel& base_;
   const schema::VerifiedModel& result_;
   const PackOptions& options_;
+  const std::vector<Range> byte_codes_;
   PackPlan plan_;
   PackOutcome outcome_;
   uint64_t end_ = schema::kPackPreambleBytes;

@@ -26,9 +26,11 @@ struct PackOutcome {
   uint64_t same_bytes = 0;     ///< of the result: the base's, or zeros
   uint64_t changed_bytes = 0;  ///< ... the base's with differences
   uint64_t new_bytes = 0;      ///< ... like nothing of the base
-  uint64_t codes = 0;          ///< of quantized weights that lie where some changed
+  uint64_t codes = 0;          ///< of quantized weights that lie where some changed, or are new
   uint64_t changed_codes = 0;
-  double entropy_bytes = 0;  ///< zero-order, of those codes' differences, tensor piece by piece
+  /// Zero-order, of all that the pack codes, block by block: of differences of 4-bit codes one by
+  /// one, of all other differences and of new bytes byte by byte, each byte of wider numbers apart.
+  double entropy_bytes = 0;
   schema::Hash128 base_identity;
   schema::Hash128 result_identity;
 };

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -142,6 +145,53 @@ Packed CheckedPack(const AlignedBytes& base, const AlignedBytes& result) {
   return packed;
 }
 
+// How often each difference is there, in each byte of the numbers.
+struct Differences {
+  uint64_t count = 0;  // of numbers
+  std::vector<std::map<unsigned, uint64_t>> counts;
+
+  double EntropyBytes() const {
+    double bits = 0;
+    for (const auto& plane : counts) {
+      for (const auto& [difference, times] : plane) {
+        const double share = static_cast<double>(times) / static_cast<double>(count);
+        bits -= static_cast<double>(times) * std::log2(share);
+      }
+    }
+    return bits / 8;
+  }
+};
+
+// Of all codes, or of all scales.
+Differences DifferencesOf(const AlignedBytes& base, const AlignedBytes& result, unsigned bits,
+                          bool is_of_scales) {
+  const auto before = schema::Verify(base.span()), after = schema::Verify(result.span());
+  Differences found;
+  found.counts.resize(std::max(1u, bits / 8));
+  for (uint32_t i = 0; i < after->model().tensors()->size(); ++i) {
+    const auto from = before->tensor_bytes(*before->model().tensors()->Get(i));
+    const auto to = after->tensor_bytes(*after->model().tensors()->Get(i));
+    const auto a = is_of_scales ? from.scales : from.data;
+    const auto b = is_of_scales ? to.scales : to.data;
+    for (size_t bit = 0; bit < b.size() * 8; bit += bits) {
+      uint64_t difference = 0;  // b - a
+      for (unsigned byte = 0; byte < std::max(1u, bits / 8); ++byte) {
+        const size_t at = bit / 8 + byte;
+        const unsigned shift = 8 * byte;
+        difference += (uint64_t{b[at]} << shift) - (uint64_t{a[at]} << shift);
+      }
+      if (bits == 4)
+        difference = (unsigned{b[bit / 8]} >> bit % 8) - (unsigned{a[bit / 8]} >> bit % 8);
+      for (auto& plane : found.counts) {
+        ++plane[static_cast<unsigned>(difference & (bits == 4 ? 15 : 255))];
+        difference >>= 8;
+      }
+      ++found.count;
+    }
+  }
+  return found;
+}
+
 TEST_SUITE("converter/packs") {
   TEST_CASE("base and pack make the file that was packed, in each format") {
     for (const fb::TensorFormat format :
@@ -174,6 +224,28 @@ TEST_SUITE("converter/packs") {
     }
     // Rows that are the same cost nothing.
     CHECK(CheckedPack(Make(base), Make(grown)).outcome.new_bytes < 2000);
+  }
+
+  TEST_CASE("a pack tells how many codes changed, and the entropy of all that it codes") {
+    for (const fb::TensorFormat format :
+         {fb::TensorFormat::Int4Block, fb::TensorFormat::Int8PerChannel}) {
+      CAPTURE(static_cast<int>(format));
+      const bool is_int4 = format == fb::TensorFormat::Int4Block;
+      // So many that no piece of a matrix is the same.
+      const AlignedBytes base = Make({format, 64, 0, 0}), result = Make({format, 64, 300, 100});
+      const PackOutcome outcome = CheckedPack(base, result).outcome;
+      const Differences codes = DifferencesOf(base, result, is_int4 ? 4 : 8, false);
+      CHECK(outcome.codes == codes.count);
+      CHECK(outcome.changed_codes == codes.count - codes.counts.at(0).at(0));
+      const double numbers = codes.EntropyBytes() +
+                             DifferencesOf(base, result, is_int4 ? 16 : 32, true).EntropyBytes();
+      CHECK(outcome.entropy_bytes > numbers);
+      // The rest is the header's, whose bytes take no more than they are.
+      const size_t scale_bytes = size_t{3} * 64 * 4;  // of two blocks, or of a row
+      const uint64_t others = outcome.changed_bytes + outcome.new_bytes -
+                              outcome.codes / (is_int4 ? 2 : 1) - scale_bytes;
+      CHECK(outcome.entropy_bytes < numbers + static_cast<double>(others));
+    }
   }
 
   TEST_CASE("the pack of equal files is next to nothing") {
