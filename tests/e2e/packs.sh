@@ -60,6 +60,10 @@ for quant in int4 int8; do
 done
 check "a vocabulary that grew" eval 'graft convert --base "$data/adapters/base_llama" -q -o small.graft && graft convert --base "$data/adapters/base_llama" \
   --adapter "$data/adapters/embedding" --like small.graft -q -o grown.graft && packs small.graft grown.graft'
+tied=(--base "$data/adapters/base_llama_tied" -q)
+graft convert "${tied[@]}" -o tied.graft && graft convert "${tied[@]}" --adapter "$data/adapters/lm_head_tied" -o untied.graft || exit 1
+check "a head that was untied" packs tied.graft untied.graft
+check "a head that was tied" packs untied.graft tied.graft
 check "no model to be like" fails_with "magic number" graft convert --base "$data/tales/base" --like p.graftpack -o never -q
 
 graft pack base-int4.graft mine-int4.graft -o p.graftpack --json >json || exit 1
@@ -71,6 +75,13 @@ check "a cut pack" fails_with "its preamble says" graft apply base-int4.graft cu
 check "no pack" fails_with "magic number" graft apply base-int4.graft mine-int4.graft -o never
 check "a missing pack" fails_with "missing.graftpack" graft apply base-int4.graft missing.graftpack -o never
 check "no model to pack" fails_with "magic number" graft pack base-int4.graft p.graftpack -o never
+cp base-int4.graft here.graft
+cp p.graftpack here.graftpack
+check "a pack in the base's place" fails_with "would be overwritten" graft pack here.graft mine-int4.graft -o here.graft
+check "a pack in the file's place" fails_with "would be overwritten" graft pack mine-int4.graft here.graft -o here.graft
+check "a file in the pack's place" fails_with "would be overwritten" graft apply here.graft here.graftpack -o here.graftpack
+check "a file in the base's place" eval 'graft apply here.graft here.graftpack -o here.graft -q && cmp here.graft mine-int4.graft'
+check "a pack with more behind it" eval 'echo >>here.graftpack && fails_with "its preamble says" graft apply base-int4.graft here.graftpack -o never'
 check "no folder" fails_with "nowhere" graft pack base-int4.graft mine-int4.graft -o nowhere/p.graftpack
 # On the device: what runs is the model that was packed.
 says() { "${emulator[@]}" "$run" generate "$@" --prompt "Once upon a time" --max-tokens 12 --no-cache --threads 2; }
