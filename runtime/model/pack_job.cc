@@ -2,8 +2,12 @@
 #include "runtime/model/pack_job.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "runtime/threads/parallel_tasks.h"
@@ -16,6 +20,9 @@ namespace {
 
 namespace fb = schema::fb;
 
+// Rooms for scales that are kept for other tensors are no larger.
+constexpr size_t kMostSpareBytes = size_t{4} << 20;
+
 class PackJob {
  public:
   PackJob(const schema::VerifiedModel& model, const DataSource& source, const PackLayout& layout,
@@ -26,7 +33,8 @@ class PackJob {
         slots_(slots),
         patches_(patches),
         tensors_(*model.model().tensors()),
-        readers_(new std::atomic<uint32_t>[tensors_.size()]()) {}
+        readers_(new std::atomic<uint32_t>[tensors_.size()]()),
+        scales_(tensors_.size()) {}
 
   void AddTasks(ContentCheck check) {
     std::vector<bool> is_checked(tensors_.size(), check == ContentCheck::kNone);
@@ -111,7 +119,8 @@ class PackJob {
   Status Pack(uint32_t index, unsigned worker) {
     const PackedSlice& slice = layout_.slices[index];
     const PackedEntry& entry = layout_.entries[slice.entry];
-    const fb::Tensor& tensor = *tensors_.Get(static_cast<uint32_t>(entry.source.weight));
+    const auto weight = static_cast<uint32_t>(entry.source.weight);
+    const fb::Tensor& tensor = *tensors_.Get(weight);
     const size_t first_row = slice.matrix * entry.weights.out_features;
     StoredMatrix rows =
         RowsOf(MatrixOf(model_, tensor), first_row + slice.begin, slice.end - slice.begin);
@@ -131,7 +140,10 @@ class PackJob {
       const Result<const uint8_t*> numbers = source_.ReadOnce(offset, size, &rooms_[worker].bytes);
       GRAFT_RETURN_IF_ERROR(Named(tensor, numbers.status()));
       rows.data = *numbers;
-      GRAFT_RETURN_IF_ERROR(LoadScales(tensor));
+      if (rows.scales != nullptr) {
+        GRAFT_ASSIGN_OR_RETURN(const uint8_t* const scales, ScalesOf(tensor, weight));
+        rows.scales = scales + (rows.scales - model_.tensor_bytes(tensor).scales.data());
+      }
       GRAFT_RETURN_IF_ERROR(PackRows(tensor.name()->c_str(), entry.weights, rows, bias, slice.begin,
                                      slice.end, packed));
       // At once, so that never much more than one copy is in memory. Pages shared with a neighbour
@@ -139,8 +151,42 @@ class PackJob {
       // rows it reads.
       source_.Release(offset, size);
     }
-    if (--readers_[static_cast<size_t>(entry.source.weight)] == 0) Release(tensor);
+    if (--readers_[weight] == 0) {
+      Release(tensor);
+      GiveBackScales(weight);
+    }
     return OkStatus();
+  }
+
+  // All scales of a tensor, made once for its slices.
+  Result<const uint8_t*> ScalesOf(const fb::Tensor& tensor, size_t index) {
+    const std::lock_guard<std::mutex> lock(scales_mutexes_[index % scales_mutexes_.size()]);
+    Scales& scales = scales_[index];
+    if (scales.bytes != nullptr) return scales.bytes;
+    {
+      const std::lock_guard<std::mutex> spare_lock(spare_mutex_);
+      if (!spare_.empty()) {
+        scales.room = std::move(spare_.back());
+        spare_.pop_back();
+      }
+    }
+    const std::span<const uint8_t> stored = model_.tensor_bytes(tensor).scales;
+    const Result<const uint8_t*> bytes =
+        source_.ReadOnce(OffsetOf(stored.data()), stored.size(), &scales.room);
+    GRAFT_RETURN_IF_ERROR(Named(tensor, bytes.status()));
+    scales.bytes = *bytes;
+    return scales.bytes;
+  }
+
+  // Memory that is used again is not cleared by the system again.
+  void GiveBackScales(size_t index) {
+    Scales& scales = scales_[index];
+    scales.bytes = nullptr;
+    if (scales.room.empty()) return;
+    std::vector<uint8_t> room = std::exchange(scales.room, {});
+    if (room.size() > kMostSpareBytes) return;
+    const std::lock_guard<std::mutex> lock(spare_mutex_);
+    spare_.push_back(std::move(room));
   }
 
   // Whether the slot's bytes could be made those of the slice.
@@ -161,6 +207,12 @@ class PackJob {
     PatchRoom patch;
   };
 
+  /// Of a tensor that is packed.
+  struct Scales {
+    const uint8_t* bytes = nullptr;
+    std::vector<uint8_t> room;  // where they lie if they were made
+  };
+
   const schema::VerifiedModel& model_;
   const DataSource& source_;
   const PackLayout& layout_;
@@ -171,6 +223,10 @@ class PackJob {
   const std::unique_ptr<std::atomic<uint32_t>[]> readers_;
   std::vector<Task> tasks_;
   std::vector<Room> rooms_;
+  std::array<std::mutex, 16> scales_mutexes_;  // of scales_, by tensor
+  std::vector<Scales> scales_;                 // by tensor
+  std::mutex spare_mutex_;
+  std::vector<std::vector<uint8_t>> spare_;  // rooms for scales
 };
 
 }  // namespace

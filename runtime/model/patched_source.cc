@@ -22,6 +22,8 @@ constexpr size_t kMostShown = 8192;
 constexpr uint64_t kCopyBytes = schema::kMaxBlockBytes;
 // Of a pack: enough to be on its way from a disk while blocks are decoded.
 constexpr uint64_t kReadAheadBytes = uint64_t{4} << 20;
+// Of a pack: read before they are given back.
+constexpr uint64_t kReleasedBytes = uint64_t{1} << 20;
 
 }  // namespace
 
@@ -143,6 +145,7 @@ Status PatchedSource::Make(uint32_t index, State state) const {
   if (before == kAbsent) {
     if (unit.block != kNoBlock) {
       GRAFT_RETURN_IF_ERROR(MakeBlock(unit, memory_.data() + unit.range.begin));
+      if (unit.is_run) ReleaseBase(unit.range.begin, unit.range.end - unit.range.begin);
     } else {
       const uint64_t size = unit.range.end - unit.range.begin;
       base_->WillRead(unit.base_offset, size);  // and not what a fault brings along
@@ -177,7 +180,8 @@ Status PatchedSource::MakeBlock(const Unit& unit, uint8_t* run) const {
   return OkStatus();
 }
 
-// `run` takes the bytes of a block that is one; others go to where they belong.
+// `run` takes the bytes of a block that is one, whose bytes of the base the caller releases; others go
+// to where they belong.
 Status PatchedSource::MakeBlock(const Unit& unit, uint8_t* run, Workspace* workspace) const {
   const PackBlock& block = pack_.blocks()[unit.block];
   if (!unit.is_run) {
@@ -186,17 +190,23 @@ Status PatchedSource::MakeBlock(const Unit& unit, uint8_t* run, Workspace* works
   }
   WillReadFrom(block);
   GRAFT_RETURN_IF_ERROR(pack_.MakeBlock(unit.block, base_->bytes(), run, &workspace->decoding));
-  pack_source_->Release(block.coded_offset, block.coded_bytes);
+  ReleaseCoded(block);
+  if (unit.is_run) return OkStatus();
   for (uint32_t i = block.first_step; i < block.end_step; ++i) {
     const PackStep& step = pack_.steps()[i];
     if (step.block != unit.block) continue;
-    if (!unit.is_run) {
-      std::memcpy(memory_.data() + step.offset, run, static_cast<size_t>(step.bytes));
-      run += step.bytes;
-    }
+    std::memcpy(memory_.data() + step.offset, run, static_cast<size_t>(step.bytes));
+    run += step.bytes;
     if (step.base_offset != kZeros) base_->Release(step.base_offset, step.bytes);
   }
   return OkStatus();
+}
+
+// Each time that pages are given back, all threads are interrupted: so not for each block.
+void PatchedSource::ReleaseCoded(const PackBlock& block) const {
+  const uint64_t end = block.coded_offset + block.coded_bytes;
+  const uint64_t begin = block.coded_offset / kReleasedBytes * kReleasedBytes;
+  if (end / kReleasedBytes * kReleasedBytes > begin) pack_source_->Release(begin, end - begin);
 }
 
 // Pages that hold bytes for no longer than a matrix is packed would be cleared by the system before.
@@ -238,6 +248,7 @@ Result<const uint8_t*> PatchedSource::ReadOnce(uint64_t offset, uint64_t size,
   });
   GRAFT_RETURN_IF_ERROR(status);
   copy_until(offset + size);
+  ReleaseBase(offset, size);
   return room->data();
 }
 
@@ -286,7 +297,7 @@ Result<PatchedSource::Changes> PatchedSource::ChangesOf(const PackStep& step,
   if (!changes->Has(pack_, step.block)) {
     WillReadFrom(block);
     GRAFT_RETURN_IF_ERROR(changes->Read(pack_, step.block));
-    pack_source_->Release(block.coded_offset, block.coded_bytes);
+    ReleaseCoded(block);
   }
   const size_t unit_bytes = schema::PlanesOf(block.unit);
   return Changes{step.offset, static_cast<uint32_t>(step.block_offset / unit_bytes),
@@ -312,12 +323,10 @@ void PatchedSource::Settle() const {
   spare_.shrink_to_fit();
 }
 
-// Steps that follow one another in the base are announced together.
-void PatchedSource::WillRead(uint64_t offset, uint64_t size) const {
+// Steps that follow one another in the base are visited together.
+template <typename Visit>
+void PatchedSource::VisitBase(uint64_t offset, uint64_t size, const Visit& visit) const {
   Range base{0, 0};
-  const auto announce = [&] {
-    if (base.begin < base.end) base_->WillRead(base.begin, base.end - base.begin);
-  };
   for (auto step = StepAt(offset); step != pack_.steps().end() && step->offset < offset + size;
        ++step) {
     if (step->base_offset == kZeros) continue;
@@ -325,12 +334,20 @@ void PatchedSource::WillRead(uint64_t offset, uint64_t size) const {
     const uint64_t end = std::min(step->offset + step->bytes, offset + size);
     const uint64_t base_begin = step->base_offset + (begin - step->offset);
     if (base_begin != base.end) {
-      announce();
+      if (base.begin < base.end) visit(base.begin, base.end - base.begin);
       base.begin = base_begin;
     }
     base.end = base_begin + (end - begin);
   }
-  announce();
+  if (base.begin < base.end) visit(base.begin, base.end - base.begin);
+}
+
+void PatchedSource::ReleaseBase(uint64_t offset, uint64_t size) const {
+  VisitBase(offset, size, [&](uint64_t from, uint64_t bytes) { base_->Release(from, bytes); });
+}
+
+void PatchedSource::WillRead(uint64_t offset, uint64_t size) const {
+  VisitBase(offset, size, [&](uint64_t from, uint64_t bytes) { base_->WillRead(from, bytes); });
 }
 
 // What a matrix's slices need lies in the order in which they are packed. Half of what is on its way

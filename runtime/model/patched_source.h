@@ -114,10 +114,14 @@ class PatchedSource final : public DataSource {
   Status Make(uint32_t unit, State state) const;
   Status MakeBlock(const Unit& unit, uint8_t* run) const;
   Status MakeBlock(const Unit& unit, uint8_t* run, Workspace* workspace) const;
+  void ReleaseCoded(const schema::PackBlock& block) const;
+  void ReleaseBase(uint64_t offset, uint64_t size) const;
   /// Says that the block is about to be read, and those behind it.
   void WillReadFrom(const schema::PackBlock& block) const;
   template <typename Visit>
   void VisitUnits(uint64_t offset, uint64_t size, const Visit& visit) const;
+  template <typename Visit>
+  void VisitBase(uint64_t offset, uint64_t size, const Visit& visit) const;
 
   std::shared_ptr<const DataSource> base_;
   std::unique_ptr<DataSource> pack_source_;
