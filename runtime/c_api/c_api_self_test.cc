@@ -55,6 +55,10 @@ Status CheckTexts(const ModelState& state, const fb::Probes& probes) {
   return OkStatus();
 }
 
+// Of the base only the numbers before rounding are known. What its rounding costs is taken for what
+// the adapted model's does: 0.45 to 1.44 times that in nine models in int8 and int4.
+constexpr double kBaseRoundings = 1.5;
+
 /// The rest of the verdict, once it is known that texts are as they were.
 void Judge(const runtime::ProbeFigures& figures, graft_self_test* result) {
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
@@ -65,8 +69,7 @@ void Judge(const runtime::ProbeFigures& figures, graft_self_test* result) {
   result->base_deviation = figures.has_base ? figures.base : kNone;
   result->adapter_share = figures.has_base ? figures.adapter_share : kNone;
   const int32_t expected = figures.has_base ? GRAFT_SELF_TEST_ADAPTED : GRAFT_SELF_TEST_BASE;
-  // Of the base only the numbers before rounding are known: its own rounding may cost as much again.
-  const double base_tolerance = 2 * figures.rounding_loss + figures.tolerance;
+  const double base_tolerance = kBaseRoundings * figures.rounding_loss + figures.tolerance;
   result->verdict = GRAFT_SELF_TEST_BROKEN;
   if (figures.answers == 0) {
     result->verdict = GRAFT_SELF_TEST_NONE;
