@@ -78,8 +78,15 @@ Result<Preamble> DecodePreamble(std::span<const uint8_t> bytes, uint64_t availab
                  available_bytes, kPreambleBytes);
   }
   if (std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0) {
+    constexpr char kPack[] = "\x89GRFPK";
+    constexpr char kGguf[] = "GGUF";
+    const char* what = "";
+    if (std::memcmp(bytes.data(), kPack, sizeof(kPack) - 1) == 0)
+      what = " (it is a pack, which is given beside its base)";
+    if (std::memcmp(bytes.data(), kGguf, sizeof(kGguf) - 1) == 0)
+      what = " (it is a GGUF file, of which graft-convert makes one)";
     return Error(StatusCode::kCorrupt,
-                 "not a .graft file: the first 8 bytes are not the magic number");
+                 "not a .graft file: the first 8 bytes are not the magic number%s", what);
   }
   const uint64_t stored = GetU64(&bytes[56]);
   const uint64_t computed = Checksum64(bytes.first(56));

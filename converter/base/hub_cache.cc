@@ -145,15 +145,22 @@ Result<fs::path> ResolveHubPath(const fs::path& path, const fs::path& cache) {
                name.c_str(), (cache / repository).c_str(), name.c_str());
 }
 
-std::string FolderName(const fs::path& folder) {
+std::string HubName(const fs::path& folder) {
   const fs::path clean = fs::absolute(folder).lexically_normal();
   const fs::path last = clean.has_filename() ? clean : clean.parent_path();
   const fs::path above = last.parent_path();
-  const std::string repository = above.parent_path().filename().string();
-  if (above.filename() == "snapshots" && repository.starts_with(kRepositoryStart)) {
-    return repository.substr(repository.rfind("--") + 2);
-  }
-  return last.filename().string();
+  std::string name = above.parent_path().filename().string();
+  if (above.filename() != "snapshots" || !name.starts_with(kRepositoryStart)) return {};
+  name.erase(0, kRepositoryStart.size());
+  if (const size_t end = name.find("--"); end != std::string::npos) name.replace(end, 2, "/");
+  return name;
+}
+
+std::string FolderName(const fs::path& folder) {
+  if (const std::string name = HubName(folder); !name.empty())
+    return name.substr(name.rfind('/') + 1);
+  const fs::path clean = fs::absolute(folder).lexically_normal();
+  return (clean.has_filename() ? clean : clean.parent_path()).filename().string();
 }
 
 }  // namespace graft::converter

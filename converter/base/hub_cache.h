@@ -23,6 +23,9 @@ std::filesystem::path HubCacheFolder();
 Result<std::filesystem::path> ResolveHubPath(const std::filesystem::path& path,
                                              const std::filesystem::path& cache);
 
+/// "org/name" of a repository's snapshot in the cache; empty: `folder` is none.
+std::string HubName(const std::filesystem::path& folder);
+
 /// What reports call a model or adapter: its folder's last part, or, of a snapshot in the cache, the
 /// repository's name.
 std::string FolderName(const std::filesystem::path& folder);

@@ -10,6 +10,7 @@
 #include <flatbuffers/flatbuffers.h>
 
 #include "converter/base/hub_cache.h"
+#include "converter/base/output_check.h"
 #include "converter/base/parallel.h"
 #include "converter/checkpoint/base_hash.h"
 #include "converter/commands/adapter_options.h"
@@ -144,6 +145,8 @@ class ConvertProgress {
 
 Status Convert(const ConvertOptions& options) {
   const auto start = std::chrono::steady_clock::now();
+  GRAFT_RETURN_IF_ERROR(RefuseInputAsOutput(options.output, {options.like, options.pack_for}));
+  GRAFT_RETURN_IF_ERROR(RefuseForeignOutput(options.output));
   GRAFT_ASSIGN_OR_RETURN(const LikeFile like, OpenLike(options));
   GRAFT_ASSIGN_OR_RETURN(WriteOptions write, ReadWriteOptions(options, like));
 

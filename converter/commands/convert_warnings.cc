@@ -16,27 +16,33 @@ constexpr double kLoudDivergence = 0.5;
 }  // namespace
 
 std::vector<std::string> ConvertWarnings(const ConvertReport& report) {
+  std::vector<std::string> warnings;
   const std::optional<double>& divergence = report.outcome.probe_divergence;
   const bool calibrated = report.outcome.calibrated_matrices > 0;
   const std::string instead = "try --quant int8" +
                               std::string(calibrated ? "" : ", --head int8 --calibrate") +
                               " or more --bits";
+  const bool says = report.description.task.task == Task::kTextGeneration;
   if (divergence && *divergence > kLoudDivergence) {
     std::array<char, 200> text{};
     std::snprintf(
         text.data(), text.size(),
         "rounding changes much of what the model says (KL divergence %.2f at its probes); ",
         *divergence);
-    return {text.data() + instead};
-  }
-  const bool says = report.description.task.task == Task::kTextGeneration;
-  if (!divergence && says && report.wanted.kind == StorageKind::kInt4PerChannel && !calibrated) {
-    return {
+    warnings.push_back(text.data() + instead);
+  } else if (!divergence && says && report.wanted.kind == StorageKind::kInt4PerChannel &&
+             !calibrated) {
+    warnings.push_back(
         "int4-channel has one scale for each row, which costs most models of language much of "
         "what they know, and this one has no probes to tell by; " +
-        instead};
+        instead);
   }
-  return {};
+  if (says && report.description.tokenizer.IsNull()) {
+    warnings.emplace_back(
+        "the base has no tokenizer, so the model takes and gives ids of tokens alone; put its "
+        "tokenizer.json beside it");
+  }
+  return warnings;
 }
 
 }  // namespace graft::converter

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <exception>
+#include <iostream>
 #include <memory>
 #include <new>
 #include <stdexcept>
@@ -277,6 +278,8 @@ int Run(int argc, char** argv) {
     // Help and version arrive here too, as successes.
     if (error.get_exit_code() == 0) return app.exit(error);
     std::string message = error.what();
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty())
+      message = "there is no command '" + std::string(argv[1]) + "'";
     for (char& c : message) c = c == '\n' ? ' ' : c;
     std::fprintf(stderr, "graft-convert: %s (see graft-convert --help)\n", message.c_str());
     return kExitUsage;
@@ -314,7 +317,11 @@ int RunProtected(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // writing beyond a limit is an error
   try {
     EndOnSignals();
-    return Run(argc, argv);
+    const int code = Run(argc, argv);
+    std::cout.flush();
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return code;
+    std::fputs("graft-convert: standard output: cannot be written\n", stderr);
+    return code == kExitOk ? kExitFailure : code;
   } catch (const std::bad_alloc&) {
     return FailOutOfMemory();
   } catch (const std::length_error&) {  // more than a string or a vector can ever hold

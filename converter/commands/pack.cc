@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cinttypes>
 #include <cstdio>
-#include <filesystem>
 #include <string>
-#include <system_error>
 
+#include "converter/base/output_check.h"
 #include "converter/base/parallel.h"
 #include "converter/commands/commands.h"
 #include "converter/commands/hash_text.h"
@@ -17,17 +16,9 @@
 namespace graft::converter {
 namespace {
 
-// A file that was given in the wrong place is not worth the loss of another.
-Status RefuseOutput(const std::string& output, const std::string& input) {
-  std::error_code error;
-  if (!std::filesystem::equivalent(output, input, error)) return OkStatus();
-  return Error(StatusCode::kInvalidArgument, "%.300s: is read here and would be overwritten",
-               output.c_str());
-}
-
 Status WritePackFile(const PackCommandOptions& options) {
-  GRAFT_RETURN_IF_ERROR(RefuseOutput(options.output, options.base));
-  GRAFT_RETURN_IF_ERROR(RefuseOutput(options.output, options.input));
+  GRAFT_RETURN_IF_ERROR(RefuseInputAsOutput(options.output, {options.base, options.input}));
+  GRAFT_RETURN_IF_ERROR(RefuseForeignOutput(options.output));
   GRAFT_ASSIGN_OR_RETURN(const auto base, MappedModel::Open(options.base));
   GRAFT_ASSIGN_OR_RETURN(const auto adapted, MappedModel::Open(options.input));
   Progress progress("packing", "bytes", options.quiet);
@@ -48,7 +39,8 @@ Status WritePackFile(const PackCommandOptions& options) {
 
 // The base may become what is made of it: it is replaced as a whole.
 Status ApplyPackFile(const PackCommandOptions& options) {
-  GRAFT_RETURN_IF_ERROR(RefuseOutput(options.output, options.input));
+  GRAFT_RETURN_IF_ERROR(RefuseInputAsOutput(options.output, {options.input}));
+  GRAFT_RETURN_IF_ERROR(RefuseForeignOutput(options.output));
   GRAFT_ASSIGN_OR_RETURN(const auto base, MappedModel::Open(options.base));
   GRAFT_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(options.input));
   const auto pack = schema::Pack::Open(file->bytes(), base->verified());

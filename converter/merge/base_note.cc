@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "converter/base/hub_cache.h"
 #include "converter/base/sanitize.h"
 
 namespace graft::converter {
@@ -13,6 +14,8 @@ bool IsLetterOrDigit(char c) {
 }
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 // A part of a name between signs, in small letters.
 bool IsQuantization(std::string_view word) {
@@ -32,6 +35,25 @@ bool IsQuantization(std::string_view word) {
   return word.size() == 2 && word[0] == 'q' && IsDigit(word[1]);
 }
 
+bool IsHubName(std::string_view name) {
+  const size_t slash = name.find('/');
+  return slash != 0 && slash != std::string_view::npos && slash + 1 < name.size() &&
+         name.find('/', slash + 1) == std::string_view::npos && name.front() != '.';
+}
+
+// Only where both are names on the hub: a folder may be called anything. The same model may lie with
+// several owners.
+std::string OtherBaseNote(std::string_view recorded, std::string_view base) {
+  if (!IsHubName(recorded) || !IsHubName(base)) return {};
+  const std::string_view trained = recorded.substr(recorded.find('/') + 1);
+  const std::string_view given = base.substr(base.find('/') + 1);
+  const bool same = std::equal(trained.begin(), trained.end(), given.begin(), given.end(),
+                               [](char a, char b) { return Lower(a) == Lower(b); });
+  if (same) return {};
+  return "was trained on '" + Sanitize(recorded.substr(0, 120)) + "', and this base is '" +
+         Sanitize(base.substr(0, 120)) + "': name that one as --base, unless they are the same";
+}
+
 }  // namespace
 
 bool NamesQuantizedBase(std::string_view name) {
@@ -44,7 +66,7 @@ bool NamesQuantizedBase(std::string_view name) {
   std::string word;
   for (size_t i = 0; i <= name.size(); ++i) {
     if (i < name.size() && IsLetterOrDigit(name[i])) {
-      word += name[i] >= 'A' && name[i] <= 'Z' ? static_cast<char>(name[i] + 32) : name[i];
+      word += Lower(name[i]);
       continue;
     }
     if (IsQuantization(word)) return true;
@@ -67,7 +89,7 @@ std::string BaseNote(const std::string& recorded, const Checkpoint& base, bool r
            "one "
            "(--nf4-base) if its codes are bitsandbytes'";
   }
-  if (!base.is_quantized()) return {};
+  if (!base.is_quantized()) return OtherBaseNote(recorded, HubName(base.folder()));
   return "was trained on '" + name + "', which by its name is not quantized, and this base is (" +
          base.stored_as() + "): name that one as --base, unless training quantized it alike";
 }

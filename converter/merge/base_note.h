@@ -13,7 +13,8 @@ namespace graft::converter {
 bool NamesQuantizedBase(std::string_view name);
 
 /// What to tell about `recorded`, the base an adapter names, and `base`, the one it is merged into.
-/// Empty if neither is quantized, nothing is recorded, or `rounded` says that the base is rounded as
+/// That names on the hub differ is told, too, of a base in the hub's cache.
+/// Empty if there is nothing to tell, nothing is recorded, or `rounded` says that the base is rounded as
 /// training saw it.
 std::string BaseNote(const std::string& recorded, const Checkpoint& base, bool rounded);
 

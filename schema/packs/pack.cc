@@ -29,7 +29,9 @@ Result<PackPreamble> DecodePreamble(std::span<const uint8_t> bytes) {
                  kPackPreambleBytes);
   }
   if (std::memcmp(bytes.data(), kPackMagic.data(), kPackMagic.size()) != 0) {
-    return Error(StatusCode::kCorrupt, "not a pack: the first 8 bytes are not the magic number");
+    const bool is_model = std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) == 0;
+    return Error(StatusCode::kCorrupt, "not a pack: the first 8 bytes are not the magic number%s",
+                 is_model ? " (it is a .graft file)" : "");
   }
   if (Checksum64(bytes.first(120)) != GetU64(&bytes[120])) {
     return Error(StatusCode::kCorrupt, "the pack's preamble does not have its checksum");

@@ -45,6 +45,41 @@ copy_base() { rm -rf "$work/$1"; cp -r "$data/tales/base" "$work/$1"; chmod -R u
 copy_adapter() { rm -rf "$work/$1"; cp -r "$data/tales/holmes" "$work/$1"; chmod -R u+w "$work/$1"; }
 out=$work/out/model.graft
 
+# ---- outputs ----
+# expect_kept NAME FILE NEEDLE -- COMMAND...: an error, and FILE stays as it was.
+expect_kept() {
+  local kept=$2 before
+  before=$(sha256sum <"$kept")
+  expect_error "$1" "$3" "${@:4}"
+  [[ $(sha256sum <"$kept") == "$before" ]] || fail "wrote over $kept"
+}
+copy_base overwritten
+copy_adapter overwriting
+small=$work/small.graft
+"${graft_convert[@]}" convert --base "$data/architectures/llama" --quant f32 --no-probe -q -o "$small" 2>/dev/null
+for file in "$work/overwritten/model.safetensors" "$work/overwriting/adapter_model.safetensors" "$work/overwriting/adapter_config.json"; do
+  expect_kept "output that is an input, ${file##*/}" "$file" "no file of graft's" -- \
+    "${graft_convert[@]}" convert --base "$work/overwritten" --adapter "$work/overwriting" --no-probe -o "$file"
+done
+expect_kept "output that is --like's file" "$small" "is read here" -- \
+  "${graft_convert[@]}" convert --base "$data/architectures/llama" --like "$small" --no-probe -o "$small"
+expect_kept "pack over its base" "$small" "is read here" -- "${graft_convert[@]}" pack "$small" "$small" -o "$small"
+expect_kept "forward over its model" "$small" "is read here" -- "${graft_run[@]}" forward "$small" --input "$small" -o "$small"
+expect_kept "page over a compared model" "$small" "is read here" -- \
+  "${graft_run[@]}" compare "$small" --reference "$small" --text-file "$data/tales/base/config.json" --html "$small"
+if [[ -w /dev/full ]]; then
+  for command in "convert inspect $small" "convert inspect $small --json" "convert kinds" "convert --help" "run info $small" "run tokenize --help" "run estimate $small --json"; do
+    program=graft_${command%% *}[@]
+    read -ra arguments <<<"${command#* }"
+    expect_error "$command, whose output is lost" "standard output: cannot be written" -- bash -c '"$@" >/dev/full' - "${!program}" "${arguments[@]}"
+  done
+fi
+expect_error "command that is none" "no command 'glue'" -- "${graft_convert[@]}" glue "$small"
+printf '\x89GRFPK\r\n%0200d' 0 >"$work/a.graftpack"
+expect_error "pack in a model's place" "it is a pack" -- "${graft_run[@]}" info "$work/a.graftpack"
+expect_error "model in a pack's place" "it is a .graft file" -- "${graft_convert[@]}" apply "$small" "$small" -o "$out"
+expect_error "GGUF file in a model's place" "graft-convert" -- "${graft_run[@]}" info "$data/gguf/llama.gguf"
+
 # ---- bases ----
 expect_error "base folder that does not exist" "$work/nothing" -- "${graft_convert[@]}" convert --base "$work/nothing" -o "$out"
 

@@ -19,6 +19,7 @@
 #include "platforms/embedded_linux/console/console.h"
 #include "platforms/embedded_linux/inputs/text_input.h"
 #include "platforms/embedded_linux/options/options.h"
+#include "platforms/embedded_linux/options/output_check.h"
 #include "platforms/embedded_linux/options/sampling_options.h"
 
 namespace graft_run {
@@ -52,6 +53,13 @@ std::string ReadSettings(int argc, char** argv, CompareSettings* settings) {
   if (!has_reference) return "--reference is missing";
   if (!has_text_file) return "--text-file is missing";
   if (settings->gate && settings->prompt_file.empty()) return "--gate needs --prompts";
+  for (const std::string& output : {settings->page, settings->plot}) {
+    std::string problem =
+        OutputProblem(output, {settings->reference, settings->text_file, settings->prompt_file});
+    for (const std::string& file : settings->files)
+      if (problem.empty()) problem = OutputProblem(output, {file});
+    if (!problem.empty()) return problem;
+  }
   return ParseKvFormat(kv, &settings->kv_format);
 }
 

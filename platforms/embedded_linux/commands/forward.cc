@@ -11,6 +11,7 @@
 #include "platforms/embedded_linux/model/model_handle.h"
 #include "platforms/embedded_linux/options/cache_options.h"
 #include "platforms/embedded_linux/options/options.h"
+#include "platforms/embedded_linux/options/output_check.h"
 #include "platforms/embedded_linux/options/thread_options.h"
 #include "platforms/embedded_linux/pictures/picture_forward.h"
 
@@ -135,7 +136,8 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
     return problem;
   }
   if (!has_input) return "--input is missing";
-  return has_output ? std::string() : "-o is missing";
+  if (!has_output) return "-o is missing";
+  return OutputProblem(settings->output_file, {settings->file, settings->input_file});
 }
 
 /// Computes all rows, or everything at once, and writes what comes out.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // graft-run info: what a model is, and what machine this is.
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <string>
@@ -58,8 +59,10 @@ int RunInfo(int argc, char** argv) {
   const std::string identity =
       Format("%016" PRIx64 "%016" PRIx64, info.identity_high, info.identity_low);
   if (json) {
+    std::string name = task;  // as graft-convert inspect spells it
+    std::replace(name.begin(), name.end(), ' ', '-');
     JsonObject()
-        .String("task", task)
+        .String("task", name)
         .String("architecture", info.architecture)
         .Integer("context_tokens", info.context_tokens)
         .Integer("vocabulary", info.vocabulary)

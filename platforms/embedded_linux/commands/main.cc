@@ -148,7 +148,10 @@ int main(int argc, char** argv) {
   // A file limit is an error message here: the functions that write report it.
   std::signal(SIGXFSZ, SIG_IGN);
   try {
-    return Run(argc, argv);
+    const int code = Run(argc, argv);
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    if (code == graft_run::kExitOk) graft_run::Fail("standard output", "cannot be written");
+    return code == graft_run::kExitOk ? graft_run::kExitFailure : code;
   } catch (const std::bad_alloc&) {
     return FailOutOfMemory();
   } catch (const std::length_error&) {  // more than a string or a vector can ever hold

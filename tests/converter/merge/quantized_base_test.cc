@@ -163,6 +163,30 @@ TEST_SUITE("converter/quantized_base") {
       CHECK(note.empty() == std::string(item.note).empty());
     }
   }
+
+  TEST_CASE("a base of another name on the hub is told") {
+    const EditedModel model("quantized/llama_bnb_nf4");
+    auto packed = Checkpoint::Open(model.path());
+    REQUIRE(packed.ok());
+    EditedModel plain("quantized/llama_bnb_nf4");
+    WriteDequantized(**packed, plain);
+    const TemporaryFolder cache;
+    const auto folder = cache.path() / "models--org--One" / "snapshots" / "0a1b";
+    std::filesystem::create_directories(folder);
+    std::filesystem::copy(plain.path(), folder, std::filesystem::copy_options::recursive);
+    const auto base = Checkpoint::Open(folder);
+    REQUIRE_MESSAGE(base.ok(), base.status().message());
+    CHECK(BaseNote("org/Two", **base, false) ==
+          "was trained on 'org/Two', and this base is 'org/One': name that one as --base, unless "
+          "they are the same");
+    // The same from another owner; a path; no name.
+    for (const char* recorded : {"org/One", "copies/one", "/models/two", "./two", "two", ""})
+      CHECK(BaseNote(recorded, **base, false).empty());
+    // A folder may be called anything.
+    const auto unnamed = Checkpoint::Open(plain.path());
+    REQUIRE(unnamed.ok());
+    CHECK(BaseNote("org/Two", **unnamed, false).empty());
+  }
 }
 
 }  // namespace
