@@ -40,7 +40,7 @@ class RegexParser {
       GRAFT_ASSIGN_OR_RETURN(const Expression way, ParseOuterBranch(start_is_fixed, end_is_fixed));
       ways.push_back(way);
     } while (reader_.Take("|"));
-    return pool_.Or(ways);
+    return std::ranges::find(ways, any_) != ways.end() ? any_ : pool_.Or(ways);
   }
 
   Result<Expression> ParseOuterBranch(bool start_is_fixed, bool end_is_fixed) {
@@ -74,7 +74,8 @@ class RegexParser {
         GRAFT_ASSIGN_OR_RETURN(const Expression inner, ParseOutermost(true, false));
         --depth_;
         if (!reader_.Take(")")) return reader_.Invalid("a group does not end");
-        ahead.push_back({static_cast<uint32_t>(parts.size()), is_not ? pool_.Not(inner) : inner});
+        const Expression rest = inner == any_ ? kNothing : pool_.Not(inner);  // of any characters
+        ahead.push_back({static_cast<uint32_t>(parts.size()), is_not ? rest : inner});
         continue;
       }
       GRAFT_ASSIGN_OR_RETURN(const Expression part, ParseRepeated());

@@ -61,6 +61,17 @@ TEST_SUITE("text/constrain/regex") {
     CheckRefused(CompileRegex("a(?!)"), StatusCode::kInvalidArgument, "no text");
   }
 
+  TEST_CASE("a lookahead that excludes every text leaves none, however long what follows is") {
+    const std::string rest = ".{20}.*..c.{25}d";  // its automaton has some 2^25 states
+    for (const char* none : {"(?!)", "(?!a*)", "(?!|a)", "(?!(?:))", "x(?!)", "(?=a)(?!)"}) {
+      CAPTURE(none);
+      CheckRefused(CompileRegex(none + rest), StatusCode::kInvalidArgument, "no text");
+      CheckTexts({none + rest + "|ok", {"ok"}, {"o", "x", std::string(26, 'x') + "c"}},
+                 CompileRegex(none + rest + "|ok"));
+    }
+    CheckTexts({"(?!b)[ab]c|(?=)d", {"ac", "d"}, {"bc"}}, CompileRegex("(?!b)[ab]c|(?=)d"));
+  }
+
   TEST_CASE("counts cost nothing, and what is built to explode ends") {
     CheckTexts({"a{1000,2000000000}", {std::string(1000, 'a')}, {std::string(999, 'a')}},
                CompileRegex("a{1000,2000000000}"));
