@@ -156,6 +156,11 @@ printf 'hi\n' | chat tools --tools "$work/tools.json" --reply-format llama --jso
 check "a call is shown on a line" test "$(cat "$work/out")" = '-> f {"a":"x"}'
 echo hi | chat tools --tools "$work/seven.json"
 check "tools that are none are refused" grep -q "the list of tools is not one of objects" "$work/err"
+check "a template that shows tools is not spoken of" test "$(grep -c "does not show the tools" "$work/err")" = 0
+printf 'hi\nhi\n' | chat config --tools "$work/tools.json" --max-tokens 2
+check "one that does not is, once" test "$(grep -c "does not show the tools" "$work/err")" = 1
+chat tools --tool-choice required </dev/null
+check "a choice of tools without tools is wrong usage" test $? = 2
 echo hi | chat tools --reply-format none
 check "a format that is none is refused" grep -q "known: hermes, llama" "$work/err"
 

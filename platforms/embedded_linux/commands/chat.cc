@@ -71,14 +71,13 @@ std::string ReadSettings(int argc, char** argv, Settings* settings) {
   options.Integer("context", 'c', &settings->context, 1, kMaxContextTokens);
   std::string kv = "auto";
   options.String("kv", 0, &kv, nullptr);
-  if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty()) {
+  if (std::string problem = options.Parse(argc, argv, &settings->file); !problem.empty())
     return problem;
-  }
+  if (std::string problem = settings->reply.Check(); !problem.empty()) return problem;
   if (std::string problem = settings->constraint.Check(); !problem.empty()) return problem;
   if (std::string problem = settings->sampling.Check(); !problem.empty()) return problem;
-  for (const std::string& pair : settings->set) {
+  for (const std::string& pair : settings->set)
     if (pair.find('=') == std::string::npos || pair[0] == '=') return "--set takes NAME=VALUE";
-  }
   return ParseKvFormat(kv, &settings->kv_format);
 }
 
@@ -239,7 +238,7 @@ class Conversation {
     return true;
   }
 
-  bool Render(std::string* text) const {
+  bool Render(std::string* text) {
     std::string messages = "[";
     for (const Turn& turn : turns_) {
       messages.append(messages.size() > 1 ? ", " : "").append(turn.message);
@@ -260,6 +259,7 @@ class Conversation {
                        return graft_model_render_chat(model_, nullptr, 0, &options, room, capacity,
                                                       size, error);
                      }) &&
+           tool_notice_.Tell(model_, options, *text) &&
            (pictures_.empty() || pictures_.Place(settings_.file, model_, text));
   }
 
@@ -320,6 +320,7 @@ class Conversation {
   TextPictures pictures_;
   size_t pictures_of_next_ = 0;           // the last of them
   std::vector<ReplyReader::Call> calls_;  // that have no result yet
+  ToolNotice tool_notice_;
   bool has_system_ = false;
   uint64_t answers_ = 0;
 };

@@ -21,6 +21,21 @@ bool ReplySettings::Read() {
   return !has_tools || ReadTextFile(tools_file, &tools);
 }
 
+bool ToolNotice::Tell(const graft_model* model, graft_chat_options options,
+                      const std::string& text) {
+  if (options.tools == nullptr || is_told_) return true;
+  is_told_ = true;
+  options.tools = nullptr;
+  std::string without(text.size(), '\0');
+  size_t size = 0;
+  graft_error error{};
+  const graft_status status = graft_model_render_chat(model, nullptr, 0, &options, without.data(),
+                                                      without.size(), &size, &error);
+  if (status == GRAFT_OK && size == text.size() && without == text)
+    std::fputs("(the chat template does not show the tools to the model)\n", stderr);
+  return true;
+}
+
 void ReplyReader::SetIn(const ReplySettings& settings, bool answers_tools,
                         graft_generate_options* options) const {
   options->tools = settings.tools_or_null();

@@ -24,9 +24,24 @@ struct ReplySettings {
   std::string template_text;
 
   void AddTo(Options* options);
+  /// What is wrong with the options, or an empty string.
+  std::string Check() const {
+    return has_choice && !has_tools ? "--tool-choice needs --tools" : std::string();
+  }
   /// Reads the file. False after a failure, which has been printed.
   bool Read();
   const char* tools_or_null() const { return has_tools ? tools.c_str() : nullptr; }
+};
+
+/// Says once, on standard error, that a template makes nothing of the tools: its model then never
+/// hears of them.
+class ToolNotice {
+ public:
+  /// `text` is what `options` made. True, whatever it is.
+  bool Tell(const graft_model* model, graft_chat_options options, const std::string& text);
+
+ private:
+  bool is_told_ = false;
 };
 
 class ReplyReader {
