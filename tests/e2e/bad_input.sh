@@ -74,6 +74,11 @@ if [[ -w /dev/full ]]; then
     expect_error "$command, whose output is lost" "standard output: cannot be written" -- bash -c '"$@" >/dev/full' - "${!program}" "${arguments[@]}"
   done
 fi
+for command in generate chat tokenize selftest; do
+  name="help of $command"
+  "${graft_run[@]}" $command --help >"$work/stdout" 2>"$work/stderr"
+  if (($(grep -c '^  graft-run [a-z]* FILE' "$work/stdout") == 1)) && grep -q "^  graft-run $command FILE" "$work/stdout"; then passed=$((passed + 1)); else fail "is not its own"; fi
+done
 expect_error "command that is none" "no command 'glue'" -- "${graft_convert[@]}" glue "$small"
 printf '\x89GRFPK\r\n%0200d' 0 >"$work/a.graftpack"
 expect_error "pack in a model's place" "it is a pack" -- "${graft_run[@]}" info "$work/a.graftpack"

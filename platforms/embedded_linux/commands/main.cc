@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // graft-run: runs .graft models from the command line.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <new>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 
 #include <graft/graft.h>
@@ -21,10 +23,10 @@ constexpr char kHelp[] = R"(graft-run runs .graft models.
             [--source-language L] [--target-language L] [--image F]...
             [--json-schema F | --regex R | --choices A,B | --grammar F] [--after TEXT] [--in-order] [--presence-penalty P]
             [--frequency-penalty P] [--logit-bias ID=X]... [--logprobs N] [--n ANSWERS] [--speculate] [--draft F], or --prompts F.jsonl for the prompt
-      Continues a text. Without --temperature the likeliest token is always taken. --prompt-cache: what is computed is kept in
-      F, and what F holds of the prompt's beginning is not computed again. To an encoder-decoder (T5, BART, Marian, M2M-100) the
-      prompt is the source, which it answers to; --input takes that from the tensor of the model's name. --image shows a PNG or
-      JPEG file to a model that sees.
+      Continues a text by at most N tokens (256). Without --temperature the likeliest token is always taken. --prompt-cache: what
+      is computed is kept in F, and what F holds of the prompt's beginning is not computed again. To an encoder-decoder (T5, BART,
+      Marian, M2M-100) the prompt is the source, which it answers to; --input takes that from the tensor of the model's name.
+      --image shows a PNG or JPEG file to a model that sees.
       --json-schema and its like: what the text is, from TEXT on if --after is given; a grammar is GBNF. --in-order: properties
       stand in the schema's order, rather than in any. --speculate: tokens are guessed by what followed the last ones earlier in
       the text, so that fewer passes compute them; --draft: or by a smaller model with the same tokens. The answer stays the same.
@@ -113,11 +115,33 @@ constexpr Command kCommands[] = {
     {"selftest", graft_run::RunSelfTest},
 };
 
+void PrintPart(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+// Of the whole help: the command's part, what all commands share, and its examples.
+void PrintHelpOf(std::string_view command) {
+  constexpr std::string_view kText = kHelp;
+  constexpr std::string_view kEntry = "\n  graft-run ";
+  const size_t shared = kText.find("\n\n--kv:"), examples = kText.find("\n\nExamples\n");
+  const std::string entry = std::string(kEntry) + std::string(command) + " ";
+  const size_t begin = kText.find(entry);
+  if (begin > shared || command.starts_with('-')) return PrintPart(kText);
+  PrintPart(kText.substr(begin + 1, std::min(kText.find(kEntry, begin + 1), shared) - begin));
+  PrintPart(kText.substr(shared + 1, examples - shared));
+  std::string shown;
+  for (size_t at = examples + 2; at < kText.size();) {
+    const size_t end = std::min(kText.find('\n', at), kText.size() - 1) + 1;
+    const std::string_view line = kText.substr(at, end - at);
+    if (line.find(entry.substr(3)) != std::string_view::npos) shown += line;
+    at = end;
+  }
+  if (!shown.empty()) PrintPart("\nExamples\n" + shown);
+}
+
 int Run(int argc, char** argv) {
   if (argc < 2) return graft_run::FailUsage("no command is given");
   for (int i = 1; i < argc && std::strcmp(argv[i], "--") != 0; ++i) {
     if (std::strcmp(argv[i], "--help") == 0 || std::strcmp(argv[i], "-h") == 0) {
-      std::fputs(kHelp, stdout);
+      PrintHelpOf(argv[1]);
       return graft_run::kExitOk;
     }
   }
