@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/base/output_check.h"
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <filesystem>

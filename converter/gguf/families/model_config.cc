@@ -67,6 +67,7 @@ class ConfigMaker {
   Status SetBert();
   Status SetDistilBert();
   Status SetNomic();
+  void SetUsualSizes();
   Status SetModernBert();
   Status SetLabels();
   Status SetGpt2();
@@ -214,12 +215,17 @@ Status ConfigMaker::SetDistilBert() {
   return OkStatus();
 }
 
-Status ConfigMaker::SetNomic() {
+// Under the names that most families have for them.
+void ConfigMaker::SetUsualSizes() {
   config_["hidden_size"] = hidden_;
   config_["intermediate_size"] = mlp_hidden_;
   config_["num_hidden_layers"] = layers_;
   config_["num_attention_heads"] = heads_;
   config_["max_position_embeddings"] = positions_;
+}
+
+Status ConfigMaker::SetNomic() {
+  SetUsualSizes();
   config_["hidden_act"] = "silu";
   const GgufTensor* types = FindTensor("token_types.weight");
   config_["type_vocab_size"] = types != nullptr && types->shape.size() == 2 ? types->shape[0] : 1;
@@ -228,11 +234,7 @@ Status ConfigMaker::SetNomic() {
 }
 
 Status ConfigMaker::SetModernBert() {
-  config_["hidden_size"] = hidden_;
-  config_["intermediate_size"] = mlp_hidden_;
-  config_["num_hidden_layers"] = layers_;
-  config_["num_attention_heads"] = heads_;
-  config_["max_position_embeddings"] = positions_;
+  SetUsualSizes();
   GRAFT_RETURN_IF_ERROR(AddFamilySettings(parts_, settings_, family_, &config_));
   return SetLabels();
 }
@@ -251,11 +253,7 @@ Status ConfigMaker::SetGpt2() {
 }
 
 Status ConfigMaker::SetGptNeoX() {
-  config_["hidden_size"] = hidden_;
-  config_["intermediate_size"] = mlp_hidden_;
-  config_["num_hidden_layers"] = layers_;
-  config_["num_attention_heads"] = heads_;
-  config_["max_position_embeddings"] = positions_;
+  SetUsualSizes();
   config_["hidden_act"] = "gelu";
   config_["tie_word_embeddings"] = FindTensor("output.weight") == nullptr;
   GRAFT_ASSIGN_OR_RETURN(const bool parallel, settings_.GetBool("use_parallel_residual", true));
