@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <graft/graft.h>
 #include "runtime/c_api/c_api_support.h"
@@ -16,6 +17,7 @@
 
 using graft::Error;
 using graft::OkStatus;
+using graft::Result;
 using graft::Status;
 using graft::StatusCode;
 namespace runtime = graft::runtime;
@@ -80,7 +82,9 @@ Status ReadTools(const graft_generate_options& given, const graft_session& sessi
     return Status(StatusCode::kInvalidArgument,
                   "with tools, of json_schema, regex, grammar and choices only the first can hold");
   }
-  GRAFT_ASSIGN_OR_RETURN(*tools, runtime::ToolSet::Parse(given.tools));
+  Result<runtime::ToolSet> parsed = runtime::ToolSet::Parse(given.tools);
+  if (!parsed.ok()) return parsed.status().WithContext("tools");
+  *tools = *std::move(parsed);
   if (given.tool_choice != nullptr && std::string_view(given.tool_choice) != "auto") {
     if (constraint->kind != Kind::kNone) {
       return Status(StatusCode::kInvalidArgument,

@@ -104,8 +104,9 @@ Status Create(const graft_model* model, const graft_reply_options* options, graf
                          FormatNamed(given.format, state.get(), given.template_text));
   std::shared_ptr<const runtime::ToolSet> tools;
   if (given.tools != nullptr) {
-    GRAFT_ASSIGN_OR_RETURN(runtime::ToolSet set, runtime::ToolSet::Parse(given.tools));
-    tools = std::make_shared<const runtime::ToolSet>(std::move(set));
+    Result<runtime::ToolSet> set = runtime::ToolSet::Parse(given.tools);
+    if (!set.ok()) return set.status().WithContext("tools");
+    tools = std::make_shared<const runtime::ToolSet>(*std::move(set));
   }
   const bool is_thinking = runtime::OpensThinking(*format, View(given.prompt));
   *reply = std::make_unique<graft_reply>(*format, std::move(tools), is_thinking).release();

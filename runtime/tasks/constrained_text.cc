@@ -23,6 +23,22 @@ constexpr std::string_view kBareCall = "{\"name\"";
 
 size_t WordsFor(size_t tokens) { return (tokens + 63) / 64; }
 
+/// The field of graft_generate_options that has the constraint.
+const char* FieldOf(ConstraintOptions::Kind kind) {
+  switch (kind) {
+    case ConstraintOptions::Kind::kJsonSchema:
+      return "json_schema";
+    case ConstraintOptions::Kind::kRegex:
+      return "regex";
+    case ConstraintOptions::Kind::kGbnf:
+      return "grammar";
+    case ConstraintOptions::Kind::kChoices:
+      return "choices";
+    default:
+      return "tools";
+  }
+}
+
 Result<Grammar> Compile(const ConstraintOptions& options) {
   switch (options.kind) {
     case ConstraintOptions::Kind::kJsonSchema:
@@ -46,11 +62,12 @@ Result<Grammar> Compile(const ConstraintOptions& options) {
 Result<std::unique_ptr<ConstrainedText>> ConstrainedText::Create(const TextModel& model,
                                                                  const ConstraintOptions& options) {
   // What is wrong with the constraint is told before the vocabulary is made.
-  GRAFT_ASSIGN_OR_RETURN(Grammar grammar, Compile(options));
+  Result<Grammar> grammar = Compile(options);
+  if (!grammar.ok()) return grammar.status().WithContext(FieldOf(options.kind));
   GRAFT_ASSIGN_OR_RETURN(std::shared_ptr<const Vocabulary> vocabulary,
                          model.TokenTexts(options.kind == ConstraintOptions::Kind::kTools));
   return std::unique_ptr<ConstrainedText>(
-      new ConstrainedText(model, std::move(vocabulary), std::move(grammar), options));
+      new ConstrainedText(model, std::move(vocabulary), *std::move(grammar), options));
 }
 
 ConstrainedText::ConstrainedText(const TextModel& model,

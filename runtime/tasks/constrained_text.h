@@ -39,7 +39,8 @@ class ConstrainedText {
  public:
   /// `model` must outlive this.
   /// Errors   kFailedPrecondition: the model has no tokenizer;
-  ///          those of CompileJsonSchema, CompileRegex, CompileGbnf, CompileChoices.
+  ///          those of CompileJsonSchema, CompileRegex, CompileGbnf, CompileChoices,
+  ///          with the name of the field of graft_generate_options before them.
   static Result<std::unique_ptr<ConstrainedText>> Create(const TextModel& model,
                                                          const ConstraintOptions& options);
 

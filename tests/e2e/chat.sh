@@ -169,6 +169,18 @@ generate() { "${graft_run[@]}" generate "$work/plain.graft" --no-cache "$@" >"$w
 printf '{"prompt": "The \\u006bing", "id": "a\\"b", "seed": 3}\n\n{"prompt": "Once", "max_tokens": 2, "id": 7}\n' >"$work/prompts.jsonl"
 generate --prompts "$work/prompts.jsonl" --max-tokens 4 --n 2 --temperature 1
 check "prompts from a file, two answers to each" test "$(sed 's/, "text".*//' "$work/out" | tr '\n' '|')" = '{"prompt_index": 0, "id": "a\"b", "index": 0|{"prompt_index": 0, "id": "a\"b", "index": 1|{"prompt_index": 1, "id": 7, "index": 0|{"prompt_index": 1, "id": 7, "index": 1|'
+"${graft_run[@]}" generate "$work/plain.graft" --no-cache --prompt "The king" --ignore-eos --max-tokens 400 --n 10000 --json >"$work/answers" 2>"$work/err" &
+until [[ -s $work/answers ]] || ! kill -0 $! 2>/dev/null; do sleep 0.1; done
+kill -INT $!
+wait $!
+check "Ctrl-C" test $? = 130
+check "still tells in JSON what there is" python3 -c 'import json, sys; r = json.loads(open(sys.argv[1]).readlines()[-1]); assert r["stop_reason"] == "cancelled" and len(r["ids"]) == r["generated_tokens"] < 400' "$work/answers"
+for wrong in --json-schema=$work/prompts.jsonl --grammar=$work/seven.json '--regex=(('; do
+  generate --prompt a "${wrong%%=*}" "${wrong#*=}"
+  subject=${wrong#*=}
+  [[ $wrong != --regex* ]] || subject=--regex
+  check "what is wrong with ${wrong%%=*} is said of that" grep -qF "graft-run: $subject: " "$work/err"
+done
 second=$(sed -n '2s/.*"ids": \(\[[^]]*\]\).*/\1/p' "$work/out")
 generate --prompt "The king" --max-tokens 4 --temperature 1 --seed 4 --json
 check "the second answer is that of the next seed" grep -qF "\"ids\": $second" "$work/out"

@@ -222,7 +222,7 @@ class Conversation {
     if (!settings_.json && !ends_line) std::fputc('\n', stdout);
     std::fflush(stdout);
     if (!is_answer) {
-      Fail(settings_.file, answer->error.message);
+      settings_.constraint.FailCall(settings_.file, settings_.reply.tools_file, answer->error);
       ForgetLast();
       return false;
     }

@@ -183,7 +183,7 @@ struct Answer {
 
 JsonObject ResultAsJson(const Settings& settings, const graft_model* model, const Answer& answer,
                         const Listener& listener, const graft_generate_result& result,
-                        double prefill, double decode) {
+                        double prefill, double decode, const char* stop_reason) {
   JsonObject object;
   if (settings.has_prompts_file) object.Integer("prompt_index", answer.request_index);
   if (!answer.request.id.empty()) object.Json("id", answer.request.id);
@@ -197,7 +197,7 @@ JsonObject ResultAsJson(const Settings& settings, const graft_model* model, cons
       .Integer("accepted", result.accepted_tokens)
       .Number("prefill_tokens_per_second", prefill)
       .Number("decode_tokens_per_second", decode)
-      .String("stop_reason", StopReasonName(result.stop_reason));
+      .String("stop_reason", stop_reason);
   if (settings.logprobs != kNoLogprobs) {
     object.Number("logprob", listener.log.total()).Objects("logprobs", listener.log.ToJson(model));
   }
@@ -211,7 +211,9 @@ void ShowResult(const Settings& settings, const graft_model* model, const Answer
   const double decode =
       PerSecond(steps, result.decode_ns);  // the first token comes with the prompt
   if (settings.json) {
-    ResultAsJson(settings, model, answer, listener, result, prefill, decode).Print();
+    ResultAsJson(settings, model, answer, listener, result, prefill, decode,
+                 StopReasonName(result.stop_reason))
+        .Print();
     std::fflush(stdout);
     return;
   }
@@ -230,6 +232,20 @@ void ShowResult(const Settings& settings, const graft_model* model, const Answer
     std::fprintf(stderr, "drafted: %zu tokens; accepted: %zu\n", result.drafted_tokens,
                  result.accepted_tokens);
   }
+}
+
+/// Shows what there is of an answer that failed, or that Ctrl-C ended.
+void ShowPart(const Settings& settings, const graft_model* model, const Answer& answer,
+              const Listener& listener, graft_status status) {
+  if (settings.json && status == GRAFT_CANCELLED) {
+    graft_generate_result result{};  // a call that fails tells nothing of how it came about
+    result.prompt_tokens = answer.request.ids.size();
+    result.generated_tokens = listener.ids.size();
+    ResultAsJson(settings, model, answer, listener, result, 0, 0, "cancelled").Print();
+  } else if (listener.shows && !listener.text.empty()) {
+    std::fputc('\n', stdout);
+  }
+  std::fflush(stdout);
 }
 
 /// Gives one answer. Returns an exit code.
@@ -255,13 +271,11 @@ int GiveAnswer(const Settings& settings, const graft_model* model, graft_session
   result.struct_size = sizeof(result);
   graft_error error{};
   const std::vector<int32_t>& prompt = answer.request.ids;
-  if (graft_session_generate(session, prompt.data(), prompt.size(), &options, OnToken, &listener,
-                             &result, &error) != GRAFT_OK) {
-    if (listener.shows && !listener.text.empty()) {
-      std::fputc('\n', stdout);
-      std::fflush(stdout);
-    }
-    return FailCall(settings.file, error);
+  const graft_status status = graft_session_generate(
+      session, prompt.data(), prompt.size(), &options, OnToken, &listener, &result, &error);
+  if (status != GRAFT_OK) {
+    ShowPart(settings, model, answer, listener, status);
+    return settings.constraint.FailCall(settings.file, "", error);
   }
   ShowResult(settings, model, answer, listener, result);
   return std::ferror(stdout) == 0 ? kExitOk : Fail("standard output", "cannot be written");

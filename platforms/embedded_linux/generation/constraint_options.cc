@@ -2,8 +2,11 @@
 #include "platforms/embedded_linux/generation/constraint_options.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "platforms/embedded_linux/console/console.h"
 #include "platforms/embedded_linux/inputs/text_input.h"
+#include "platforms/embedded_linux/model/model_handle.h"
 
 namespace graft_run {
 
@@ -48,6 +51,20 @@ void ConstraintOptions::SetIn(graft_generate_options* options) const {
   }
   if (has_trigger_) options->constraint_trigger = trigger_.c_str();
   options->json_in_order = in_order_ ? 1 : 0;
+}
+
+int ConstraintOptions::FailCall(const std::string& model_file, const std::string& tools_file,
+                                const graft_error& error) const {
+  const std::pair<std::string_view, std::string> subjects[] = {{"json_schema: ", schema_file_},
+                                                                      {"grammar: ", grammar_file_},
+                                                                      {"regex: ", "--regex"},
+                                                                      {"choices: ", "--choices"},
+                                                                      {"tools: ", tools_file}};
+  const std::string_view message = error.message;
+  for (const auto& [field, subject] : subjects) {
+    if (message.starts_with(field)) return Fail(subject, message.substr(field.size()));
+  }
+  return graft_run::FailCall(model_file, error);
 }
 
 }  // namespace graft_run

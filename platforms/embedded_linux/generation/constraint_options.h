@@ -19,6 +19,10 @@ class ConstraintOptions {
   bool Read();
   /// Sets the fields of *options, which point to the strings here.
   void SetIn(graft_generate_options* options) const;
+  /// Says why a call that was given these failed: of the file or option that is at fault, if the
+  /// message names its field, else of the model. Returns an exit code.
+  int FailCall(const std::string& model_file, const std::string& tools_file,
+               const graft_error& error) const;
 
  private:
   std::string schema_file_;
