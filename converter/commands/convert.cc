@@ -123,16 +123,21 @@ class ConvertProgress {
   ConvertProgress(bool quiet, WriteOptions* write)
       : measuring_("measuring", "steps", quiet),
         calibrating_("calibrating", "steps", quiet),
-        converting_("converting", "weights", quiet) {
+        converting_("converting", "weights", quiet),
+        probing_("probing", "weights", quiet) {
     write->measuring_progress = [this](int64_t done, int64_t total) {
       Show(&measuring_, done, total);
     };
     write->calibration_progress = [this](int64_t done, int64_t total) {
       Show(&calibrating_, done, total);
     };
-    write->progress = [this](int64_t done, int64_t total) { converting_.Update(done, total); };
+    write->progress = [this](int64_t done, int64_t total) { Show(&converting_, done, total); };
+    write->probing_progress = [this](int64_t done, int64_t total) { Show(&probing_, done, total); };
   }
-  void Finish() { converting_.Finish(); }
+  void Finish() {
+    converting_.Finish();
+    probing_.Finish();
+  }
 
  private:
   static void Show(Progress* progress, int64_t done, int64_t total) {
@@ -140,7 +145,7 @@ class ConvertProgress {
     if (done == total) progress->Finish();
   }
 
-  Progress measuring_, calibrating_, converting_;
+  Progress measuring_, calibrating_, converting_, probing_;
 };
 
 Status Convert(const ConvertOptions& options) {

@@ -280,6 +280,12 @@ int Run(int argc, char** argv) {
     std::string message = error.what();
     if (argc > 1 && argv[1][0] != '-' && app.get_subcommands().empty())
       message = "there is no command '" + std::string(argv[1]) + "'";
+    if (const auto extras = app.remaining(/*recurse=*/true);
+        error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) &&
+        extras.size() > 1) {
+      message = "there are arguments that it does not take:";  // CLI11 turns their order around
+      for (const std::string& extra : extras) message += " " + extra;
+    }
     for (char& c : message) c = c == '\n' ? ' ' : c;
     std::fprintf(stderr, "graft-convert: %s (see graft-convert --help)\n", message.c_str());
     return kExitUsage;

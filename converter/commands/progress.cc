@@ -24,11 +24,7 @@ bool IsTerminal() {
 }  // namespace
 
 Progress::Progress(std::string what, std::string unit, bool quiet)
-    : what_(std::move(what)),
-      unit_(std::move(unit)),
-      visible_(!quiet && IsTerminal()),
-      start_(Clock::now()),
-      drawn_(start_) {}
+    : what_(std::move(what)), unit_(std::move(unit)), visible_(!quiet && IsTerminal()) {}
 
 Progress::~Progress() { Finish(); }
 
@@ -39,12 +35,16 @@ void Progress::Update(int64_t done, int64_t total) {
   if (!lock.owns_lock()) return;
   most_done_ = std::max(most_done_, done);
   const Clock::time_point now = Clock::now();
+  if (first_done_ < 0) {
+    first_done_ = done;
+    start_ = drawn_ = now;
+  }
   if (now - drawn_ < kRedrawEvery) return;
   drawn_ = now;
   on_screen_ = true;
   const double share = static_cast<double>(most_done_) / static_cast<double>(total);
   const double seconds = std::chrono::duration<double>(now - start_).count();
-  const double rate = static_cast<double>(most_done_) / seconds;
+  const double rate = static_cast<double>(most_done_ - first_done_) / seconds;
   const double left = rate > 0 ? static_cast<double>(total - most_done_) / rate : 0;
   std::string bar(kBarWidth, '.');
   std::fill_n(bar.begin(), std::clamp(static_cast<int>(share * kBarWidth), 0, kBarWidth), '#');

@@ -17,7 +17,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// Thread-safe; draws some times a second at most.
+  /// Thread-safe; draws some times a second at most. Time counts from the first one.
   void Update(int64_t done, int64_t total);
   /// Clears the line.
   void Finish();
@@ -28,9 +28,10 @@ class Progress {
   const std::string what_;
   const std::string unit_;
   const bool visible_;
-  const Clock::time_point start_;
   std::mutex mutex_;
+  Clock::time_point start_;  // of the first update
   Clock::time_point drawn_;
+  int64_t first_done_ = -1;  // then
   int64_t most_done_ = 0;
   bool on_screen_ = false;
 };

@@ -2,6 +2,7 @@
 #include "converter/probes/answer_probes.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -44,7 +45,8 @@ void Disturb(std::span<float> numbers) {
 class Prober {
  public:
   Prober(const ModelDescription& description, const fb::Model& model,
-         std::span<const WrittenTensor> stored, const TensorSource& source, int threads);
+         std::span<const WrittenTensor> stored, const TensorSource& source, int threads,
+         const std::function<void(int64_t, int64_t)>& progress);
 
   Result<ProbeAnswers> Run();
 
@@ -62,6 +64,9 @@ class Prober {
   std::span<const WrittenTensor> stored_;
   const TensorSource& source_;
   const int threads_;
+  const std::function<void(int64_t done, int64_t total)>& progress_;
+  mutable std::atomic<int64_t> done_ = 0;  // weights that were multiplied
+  int64_t total_ = 0;
 
   std::vector<const ProbeText*> probes_;
   size_t rows_each_ = 0;
@@ -75,12 +80,14 @@ class Prober {
 };
 
 Prober::Prober(const ModelDescription& description, const fb::Model& model,
-               std::span<const WrittenTensor> stored, const TensorSource& source, int threads)
+               std::span<const WrittenTensor> stored, const TensorSource& source, int threads,
+               const std::function<void(int64_t, int64_t)>& progress)
     : description_(description),
       model_(model),
       stored_(stored),
       source_(source),
-      threads_(threads) {
+      threads_(threads),
+      progress_(progress) {
   for (const ProbeText& probe : description.probes) {
     if (probe.answered_ids == 0) continue;
     probes_.push_back(&probe);
@@ -90,6 +97,13 @@ Prober::Prober(const ModelDescription& description, const fb::Model& model,
   std::sort(known_ids_.begin(), known_ids_.end());
   known_ids_.erase(std::unique(known_ids_.begin(), known_ids_.end()), known_ids_.end());
   const auto output = static_cast<unsigned>(model.graph()->outputs()->Get(0));
+  for (const fb::Op* op : *model.graph()->ops()) {
+    const fb::Linear* linear = op->attributes_as_Linear();
+    if (linear == nullptr) continue;
+    const Constant& constant = description.constants[static_cast<size_t>(linear->weight())];
+    total_ += constant.rows() * constant.row_elements();
+  }
+  total_ *= description.adapters.empty() ? 2 : 3;
   vocabulary_ = static_cast<size_t>(model.graph()->values()->Get(output)->shape()->Get(1)->size());
 }
 
@@ -196,6 +210,7 @@ Status Prober::MultiplyRows(const OpCall& call) const {
         out[row * call.out_width + i] += bias[static_cast<size_t>(begin) + i];
       }
     }
+    if (progress_) progress_(done_ += (end - begin) * static_cast<int64_t>(width), total_);
     return OkStatus();
   });
 }
@@ -314,8 +329,9 @@ void PlanAnswers(const fb::Graph& graph, ModelDescription* description) {
 
 Result<ProbeAnswers> AnswerProbes(const ModelDescription& description, const fb::Model& model,
                                   std::span<const WrittenTensor> stored, const TensorSource& source,
-                                  int threads) {
-  return Prober(description, model, stored, source, threads).Run();
+                                  int threads,
+                                  const std::function<void(int64_t, int64_t)>& progress) {
+  return Prober(description, model, stored, source, threads, progress).Run();
 }
 
 }  // namespace graft::converter

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -46,12 +47,14 @@ struct WrittenTensor {
 
 /// Computes description.probes as PlanAnswers says. The same bits on every CPU and for any number of threads.
 /// `stored` are the tensors as they were written, one for each constant.
+/// progress: empty, or called now and then with the weights that were multiplied, and are to be.
 /// Memory   activations; some rows of weights for each thread.
 /// Cost     reads every weight twice, three times with adapters; computes some tens of rows.
 /// Errors   those of `source`; kCancelled.
 Result<ProbeAnswers> AnswerProbes(const ModelDescription& description,
                                   const schema::fb::Model& model,
                                   std::span<const WrittenTensor> stored, const TensorSource& source,
-                                  int threads);
+                                  int threads,
+                                  const std::function<void(int64_t done, int64_t total)>& progress);
 
 }  // namespace graft::converter

@@ -53,8 +53,8 @@ WriteOutcome Summarize(const ModelDescription& description, const ModelHeader& h
 
 /// Computes what the file's probes have to give, from the weights in `bytes` and before.
 Status AnswerOwnProbes(const ModelDescription& description, const TensorSource& source,
-                       std::span<const uint8_t> bytes, int threads, ModelHeader* header,
-                       std::optional<double>* divergence) {
+                       std::span<const uint8_t> bytes, const WriteOptions& options,
+                       ModelHeader* header, std::optional<double>* divergence) {
   if (description.probes.empty()) return OkStatus();
   std::vector<WrittenTensor> stored;
   for (const TensorPlace& place : header->tensors()) {
@@ -62,7 +62,8 @@ Status AnswerOwnProbes(const ModelDescription& description, const TensorSource& 
                       bytes.subspan(place.scales_offset, place.scales_bytes)});
   }
   GRAFT_ASSIGN_OR_RETURN(const ProbeAnswers answers,
-                         AnswerProbes(description, header->model(), stored, source, threads));
+                         AnswerProbes(description, header->model(), stored, source, options.threads,
+                                      options.probing_progress));
   header->SetProbeAnswers(answers);
   *divergence = ProbeDivergence(answers);
   return OkStatus();
@@ -195,8 +196,7 @@ Result<WrittenModel> WriteUnnamedModel(const ModelDescription& description,
   GRAFT_ASSIGN_OR_RETURN(const std::span<const uint8_t> bytes, file->Map());
   GRAFT_RETURN_IF_ERROR(HashWeights(bytes, options.threads, &header));
   std::optional<double> divergence;
-  GRAFT_RETURN_IF_ERROR(
-      AnswerOwnProbes(description, source, bytes, options.threads, &header, &divergence));
+  GRAFT_RETURN_IF_ERROR(AnswerOwnProbes(description, source, bytes, options, &header, &divergence));
   for (size_t i = 0; i < description.constants.size(); ++i) {
     if (description.constants[i].is_weight_matrix) header.SetMeasures(i, measures[i]);
   }

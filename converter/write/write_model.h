@@ -45,6 +45,8 @@ struct WriteOptions {
   std::function<void(int64_t done, int64_t total)> calibration_progress = {};
   /// The same, while what rounding costs is measured.
   std::function<void(int64_t done, int64_t total)> measuring_progress = {};
+  /// The same, while the probes are answered, with the weights that were multiplied.
+  std::function<void(int64_t done, int64_t total)> probing_progress = {};
   int threads = 1;
   /// Of adapted matrices, every n-th row is also quantized as it was before the adapter, to measure
   /// what is left of the adapter. 1: every row, which takes about twice the time. 0: none.

@@ -34,7 +34,10 @@ int main(int argc, char** argv) {
   graft_error error;
   graft_self_test test; /* did the adapter apply? */
   int failed, i;
-  if (argc < 3) return 2;
+  if (argc < 3) {
+    fprintf(stderr, "usage: %s BASE PROMPT PACK...\n", argv[0]);
+    return 2;
+  }
   test.struct_size = sizeof(test);
   failed = graft_model_open(argv[1], NULL, &model, &error) != GRAFT_OK ||
            graft_session_create(model, NULL, &session, &error) != GRAFT_OK ||

@@ -93,7 +93,10 @@ int main(int argc, char** argv) {
   graft_model* model = NULL;
   graft_session* session = NULL;
   int failed, round;
-  if (argc != 3) return 2;
+  if (argc != 3) {
+    fprintf(stderr, "usage: %s MODEL MESSAGE\n", argv[0]);
+    return 2;
+  }
   snprintf(talk.messages, kRoom, "[{\"role\": \"user\", \"content\": \"%s\"}",
            argv[2]); /* no quotes in it */
   failed = graft_model_open(argv[1], NULL, &model, &talk.error) != GRAFT_OK ||

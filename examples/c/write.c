@@ -20,7 +20,10 @@ int main(int argc, char** argv) {
   graft_generate_options options = GRAFT_GENERATE_OPTIONS_INIT;
   graft_error error;
   int failed;
-  if (argc != 3) return 2;
+  if (argc != 3) {
+    fprintf(stderr, "usage: %s MODEL PROMPT\n", argv[0]);
+    return 2;
+  }
   options.max_tokens = 40;
   failed = graft_model_open(argv[1], NULL, &model, &error) != GRAFT_OK ||
            graft_model_tokenize(model, argv[2], strlen(argv[2]), 1, prompt, 256, &count, &error) !=

@@ -59,7 +59,10 @@ int32_t Print(void*, int32_t, const char* text, size_t size) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 3) {
+    std::cerr << "usage: " << argv[0] << " MODEL MESSAGE\n";
+    return 2;
+  }
   try {
     const Model model = OpenModel(argv[1]);
     const Session session = CreateSession(model.get());

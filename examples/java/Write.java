@@ -11,6 +11,10 @@ public final class Write {
   private Write() {}
 
   public static void main(String[] arguments) {
+    if (arguments.length != 2) {
+      System.err.println("usage: Write MODEL PROMPT");
+      System.exit(2);
+    }
     GenerateOptions options = GenerateOptions.builder().maxTokens(40).build();
     try (Model model = Model.open(new File(arguments[0])); Session session = model.newSession()) {
       session.generate(

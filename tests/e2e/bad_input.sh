@@ -80,6 +80,7 @@ for command in generate chat tokenize selftest; do
   if (($(grep -c '^  graft-run [a-z]* FILE' "$work/stdout") == 1)) && grep -q "^  graft-run $command FILE" "$work/stdout"; then passed=$((passed + 1)); else fail "is not its own"; fi
 done
 expect_error "command that is none" "no command 'glue'" -- "${graft_convert[@]}" glue "$small"
+expect_error "arguments too many, in their order" "take: --first second --third " -- "${graft_convert[@]}" verify "$small" --first second --third
 printf '\x89GRFPK\r\n%0200d' 0 >"$work/a.graftpack"
 expect_error "pack in a model's place" "it is a pack" -- "${graft_run[@]}" info "$work/a.graftpack"
 expect_error "model in a pack's place" "it is a .graft file" -- "${graft_convert[@]}" apply "$small" "$small" -o "$out"

@@ -271,8 +271,8 @@ int GiveAnswer(const Settings& settings, const graft_model* model, graft_session
   result.struct_size = sizeof(result);
   graft_error error{};
   const std::vector<int32_t>& prompt = answer.request.ids;
-  const graft_status status = graft_session_generate(
-      session, prompt.data(), prompt.size(), &options, OnToken, &listener, &result, &error);
+  const graft_status status = graft_session_generate(session, prompt.data(), prompt.size(),
+                                                     &options, OnToken, &listener, &result, &error);
   if (status != GRAFT_OK) {
     ShowPart(settings, model, answer, listener, status);
     return settings.constraint.FailCall(settings.file, "", error);

@@ -56,10 +56,10 @@ void ConstraintOptions::SetIn(graft_generate_options* options) const {
 int ConstraintOptions::FailCall(const std::string& model_file, const std::string& tools_file,
                                 const graft_error& error) const {
   const std::pair<std::string_view, std::string> subjects[] = {{"json_schema: ", schema_file_},
-                                                                      {"grammar: ", grammar_file_},
-                                                                      {"regex: ", "--regex"},
-                                                                      {"choices: ", "--choices"},
-                                                                      {"tools: ", tools_file}};
+                                                               {"grammar: ", grammar_file_},
+                                                               {"regex: ", "--regex"},
+                                                               {"choices: ", "--choices"},
+                                                               {"tools: ", tools_file}};
   const std::string_view message = error.message;
   for (const auto& [field, subject] : subjects) {
     if (message.starts_with(field)) return Fail(subject, message.substr(field.size()));
