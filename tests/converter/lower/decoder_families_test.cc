@@ -126,13 +126,7 @@ TEST_SUITE("converter/decoders") {
   }
 
   TEST_CASE("settings that change the result and are not computed are refused by name") {
-    struct Case {
-      const char* model;
-      const char* from;
-      const char* to;
-      const char* message;
-    };
-    const Case cases[] = {
+    const SettingCase cases[] = {
         {"llama", "\"mlp_bias\": false", "\"residual_multiplier\": 0.5",
          "config.json: 'residual_multiplier' is 0.5, which this version does not compute for "
          "models of type llama"},
@@ -163,13 +157,7 @@ TEST_SUITE("converter/decoders") {
          "'architectures[0]' is \"Qwen2ForTokenClassification\"; of decoders this version"},
         {"gpt2", "\"n_head\": 4", "\"n_head\": 5", "'n_head' is 5, which does not divide n_embd"},
     };
-    for (const Case& test : cases) {
-      EditedModel model(std::string("architectures/") + test.model);
-      model.Edit(test.from, test.to);
-      const std::string message = model.Failure();
-      INFO(message, " | expected: ", std::string(test.message));
-      CHECK(Contains(message, test.message));
-    }
+    CheckSettings("architectures", cases);
   }
 
   TEST_CASE("settings of other models at the value that changes nothing are no obstacle") {

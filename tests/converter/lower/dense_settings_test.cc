@@ -13,13 +13,7 @@
 namespace graft::converter {
 TEST_SUITE("converter/dense_settings") {
   TEST_CASE("what is not computed is refused by name") {
-    struct Case {
-      const char* model;
-      const char* from;
-      const char* to;
-      const char* message;
-    };
-    const Case cases[] = {
+    const SettingCase cases[] = {
         {"bloom", "\"slow_but_exact\": false", "\"slow_but_exact\": true, \"ignored\": 0",
          ""},  // with one rank it changes nothing
         {"bloom", "\"pretraining_tp\": 1,\n  \"slow_but_exact\": false",
@@ -55,18 +49,7 @@ TEST_SUITE("converter/dense_settings") {
         {"smolvlm", "SmolVLMForConditionalGeneration", "SmolVLMForSequenceClassification",
          "of models with parts that see"},
     };
-    for (const Case& test : cases) {
-      CAPTURE(std::string(test.model));
-      EditedModel model("decoders/" + std::string(test.model));
-      model.Edit(test.from, test.to);
-      if (*test.message == 0) {
-        CHECK(model.TryConvert().ok());
-        continue;
-      }
-      const std::string message = model.Failure();
-      INFO(message, " | expected: ", std::string(test.message));
-      CHECK(Contains(message, test.message));
-    }
+    CheckSettings("decoders", cases);
   }
 
   TEST_CASE("the text model of what sees is found, its head by what the whole model says") {

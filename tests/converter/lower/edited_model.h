@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -53,6 +54,31 @@ class EditedModel {
 
 inline bool Contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
+}
+
+/// A change of a model's settings, and what the message of a conversion must then have; empty: it
+/// converts.
+struct SettingCase {
+  const char* model;
+  const char* from;
+  const char* to;
+  const char* message;
+};
+
+/// `folder` is where the models are, as "decoders".
+inline void CheckSettings(std::string_view folder, std::span<const SettingCase> cases) {
+  for (const SettingCase& test : cases) {
+    CAPTURE(std::string(test.model));
+    EditedModel model(std::string(folder) + "/" + test.model);
+    model.Edit(test.from, test.to);
+    if (*test.message == 0) {
+      CHECK(model.TryConvert().ok());
+      continue;
+    }
+    const std::string message = model.Failure();
+    INFO(message, " | expected: ", std::string(test.message));
+    CHECK(Contains(message, test.message));
+  }
 }
 
 }  // namespace graft::converter

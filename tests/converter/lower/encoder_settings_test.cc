@@ -40,13 +40,7 @@ bool SameComputation(const schema::fb::Model& a, const schema::fb::Model& b) {
 
 TEST_SUITE("converter/encoder_settings") {
   TEST_CASE("what is not computed is refused by name") {
-    struct Case {
-      const char* model;
-      const char* from;
-      const char* to;
-      const char* message;
-    };
-    const Case cases[] = {
+    const SettingCase cases[] = {
         {"mpnet", "\"relative_attention_num_buckets\": 32",
          "\"relative_attention_num_buckets\": 16", "'relative_attention_num_buckets'"},
         {"albert", "\"num_hidden_groups\": 2", "\"num_hidden_groups\": 4", "'num_hidden_groups'"},
@@ -70,14 +64,7 @@ TEST_SUITE("converter/encoder_settings") {
         {"nomic_scores", "NomicBertForSequenceClassification", "NomicBertForMultipleChoice",
          "is NomicBertForMultipleChoice"},
     };
-    for (const Case& test : cases) {
-      CAPTURE(std::string(test.model));
-      EditedModel model("encoders/" + std::string(test.model));
-      model.Edit(test.from, test.to);
-      const std::string message = model.Failure();
-      INFO(message, " | expected: ", std::string(test.message));
-      CHECK(Contains(message, test.message));
-    }
+    CheckSettings("encoders", cases);
   }
 
   TEST_CASE("the configuration of Nomic BERT's authors says the same in other words") {

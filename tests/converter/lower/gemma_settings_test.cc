@@ -13,13 +13,7 @@
 namespace graft::converter {
 TEST_SUITE("converter/gemma_settings") {
   TEST_CASE("what is not computed is refused by name") {
-    struct Case {
-      const char* model;
-      const char* from;
-      const char* to;
-      const char* message;
-    };
-    const Case cases[] = {
+    const SettingCase cases[] = {
         {"gemma4_tied_values", "\"enable_moe_block\": false", "\"enable_moe_block\": true",
          "'enable_moe_block' is true"},
         {"gemma4_tied_values", "\"use_bidirectional_attention\": null",
@@ -45,18 +39,7 @@ TEST_SUITE("converter/gemma_settings") {
          "\"laurel_rank\": 3, \"query_pre_attn_scalar\": 256, \"attn_logit_softcapping\": 50.0",
          ""},
     };
-    for (const Case& test : cases) {
-      CAPTURE(std::string(test.model));
-      EditedModel model("decoders/" + std::string(test.model));
-      model.Edit(test.from, test.to);
-      if (*test.message == 0) {
-        CHECK(model.TryConvert().ok());
-        continue;
-      }
-      const std::string message = model.Failure();
-      INFO(message, " | expected: ", std::string(test.message));
-      CHECK(Contains(message, test.message));
-    }
+    CheckSettings("decoders", cases);
   }
 
   TEST_CASE("layers that share keep no cache, and read that of the last of their type") {

@@ -210,13 +210,7 @@ TEST_SUITE("converter/lowering") {
   }
 
   TEST_CASE("refuses what it does not know, naming file, key, value and what there is") {
-    struct Case {
-      const char* model;
-      const char* from;
-      const char* to;
-      const char* message;
-    };
-    const Case cases[] = {
+    const SettingCase cases[] = {
         {"llama", "\"model_type\": \"llama\"", "\"model_type\": \"rwkv\"",
          "config.json: 'model_type' is \"rwkv\"; this version converts llama, mistral, qwen2"},
         {"llama", "\"rope_type\": \"default\"", "\"rope_type\": \"ntk\"",
@@ -250,13 +244,7 @@ TEST_SUITE("converter/lowering") {
         {"qwen2", "\"layer_types\": [\n    \"full_attention\",", "\"layer_types\": [",
          "config.json: 'layer_types' must list one type for each of the 3 layers"},
     };
-    for (const Case& test : cases) {
-      EditedModel model(std::string("architectures/") + test.model);
-      model.Edit(test.from, test.to);
-      const std::string message = model.Failure();
-      INFO(message, " | expected: ", test.message);
-      CHECK(Contains(message, test.message));
-    }
+    CheckSettings("architectures", cases);
   }
 
   TEST_CASE("takes end tokens from the generation configuration first, one or several") {
