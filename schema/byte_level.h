@@ -22,23 +22,37 @@ class ByteLevelSpelling {
     }
   }
 
+  /// Whether every character of `text`, which is UTF-8, spells a byte.
+  bool Spells(std::string_view text) const {
+    for (size_t i = 0; i < text.size();) {
+      if (ByteAt(text, &i) < 0) return false;
+    }
+    return true;
+  }
+
   /// The bytes that `text`, which is UTF-8, spells; its own if a character of it spells none.
   std::string Bytes(std::string_view text) const {
     std::string bytes;
     for (size_t i = 0; i < text.size();) {
-      unsigned code = static_cast<unsigned char>(text[i++]);
-      if (code >= 0x80) {
-        // All the characters in question take two bytes at most.
-        if (code >= 0xE0 || i == text.size()) return std::string(text);
-        code = (code & 0x1F) << 6 | (static_cast<unsigned char>(text[i++]) & 0x3F);
-      }
-      if (code >= byte_of_.size() || byte_of_[code] < 0) return std::string(text);
-      bytes += static_cast<char>(byte_of_[code]);
+      const int byte = ByteAt(text, &i);
+      if (byte < 0) return std::string(text);
+      bytes += static_cast<char>(byte);
     }
     return bytes;
   }
 
  private:
+  /// What the character at *at spells, -1 if no byte; *at goes on behind it.
+  int ByteAt(std::string_view text, size_t* at) const {
+    unsigned code = static_cast<unsigned char>(text[(*at)++]);
+    if (code >= 0x80) {
+      // All the characters in question take two bytes at most.
+      if (code >= 0xE0 || *at == text.size()) return -1;
+      code = (code & 0x1F) << 6 | (static_cast<unsigned char>(text[(*at)++]) & 0x3F);
+    }
+    return code < byte_of_.size() ? byte_of_[code] : -1;
+  }
+
   std::array<int16_t, 256 + 68> byte_of_;
 };
 

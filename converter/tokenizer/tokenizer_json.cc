@@ -190,6 +190,8 @@ Status ReadSteps(FlatBufferBuilder& builder, const TokenizerMembers& members,
   GRAFT_ASSIGN_OR_RETURN(parts->normalizer, LowerNormalizer(builder, members.normalizer));
   GRAFT_ASSIGN_OR_RETURN(parts->pre_tokenizer, LowerPreTokenizer(builder, members.pre_tokenizer));
   GRAFT_ASSIGN_OR_RETURN(parts->decoder, LowerDecoder(builder, members.decoder));
+  GRAFT_RETURN_IF_ERROR(
+      CheckLeftOut(parts->decoder, parts->model.vocabulary.texts, members.decoder));
   const bool is_byte_level = parts->pre_tokenizer.is_byte_level;
   if (is_byte_level != parts->decoder.is_byte_level) {
     return members.root.Fail(

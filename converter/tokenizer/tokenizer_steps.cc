@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "converter/tokenizer/tokenizer_steps.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
 #include "converter/tokenizer/regex_dialect.h"
 #include "converter/tokenizer/tokenizer_components.h"
+#include "schema/byte_level.h"
 #include "schema/generated/tokenizer_generated.h"
 #include "schema/verify_tokenizer.h"
 
@@ -265,27 +267,34 @@ Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
                           StatusCode::kUnsupported);
   }
   if (type == "ByteLevel") {
-    if (!result.steps.empty()) {
+    if (result.is_byte_level || !result.is_plain) {
       return component.Fail("is a ByteLevel decoder after another", StatusCode::kUnsupported);
     }
+    result.steps.clear();  // CheckLeftOut tells whether they may be
     result.is_byte_level = true;
     result.is_fused = true;
     return append(fb::DecoderKind::ByteLevel);
   }
-  if (type == "ByteFallback") return append(fb::DecoderKind::ByteFallback);
+  if (type == "ByteFallback") {
+    result.falls_back = true;
+    return append(fb::DecoderKind::ByteFallback);
+  }
   if (type == "Fuse") {
-    result.is_fused = true;
+    result.is_fused = result.fuses = true;
     return append(fb::DecoderKind::Fuse);
   }
   if (type == "Replace") {
     GRAFT_ASSIGN_OR_RETURN(const Pattern pattern, ReadPattern(component));
     GRAFT_ASSIGN_OR_RETURN(const std::string content, ReadContent(component, "content"));
+    result.is_plain = result.is_plain && !pattern.is_regex;
+    result.replaced.push_back(pattern.text);
     const auto pattern_offset = builder.CreateString(pattern.text);
     result.steps.push_back(fb::CreateDecoderStep(builder, fb::DecoderKind::Replace, pattern_offset,
                                                  builder.CreateString(content), 0, 0,
                                                  fb::PrependScheme::Always, pattern.is_regex));
     return OkStatus();
   }
+  result.is_plain = false;
   if (type == "Strip") {
     GRAFT_ASSIGN_OR_RETURN(const std::string content, ReadSomeContent(component, "content"));
     GRAFT_ASSIGN_OR_RETURN(const int64_t start,
@@ -344,6 +353,28 @@ Result<DecoderSteps> LowerDecoder(FlatBufferBuilder& builder, const JsonValue& d
                                            return AppendDecoder(builder, result, component, type);
                                          }));
   return result;
+}
+
+// A ByteLevel decoder behind one that fuses takes all text as it is where one character of it spells
+// no byte.
+Status CheckLeftOut(const DecoderSteps& steps, std::span<const std::string_view> tokens,
+                    const JsonValue& decoder) {
+  if (!steps.is_byte_level || !(steps.falls_back || steps.fuses || !steps.replaced.empty())) {
+    return OkStatus();
+  }
+  const schema::ByteLevelSpelling spelling;
+  for (const std::string_view token : tokens) {
+    const bool is_byte = token.size() == 6 && token.starts_with("<0x") && token.ends_with('>');
+    const bool is_replaced = std::any_of(
+        steps.replaced.begin(), steps.replaced.end(),
+        [&](const std::string& text) { return token.find(text) != std::string_view::npos; });
+    if ((steps.falls_back && is_byte) || is_replaced || (steps.fuses && !spelling.Spells(token))) {
+      return decoder.Fail("has a ByteLevel decoder after others, which change the token '" +
+                              std::string(token) + "'",
+                          StatusCode::kUnsupported);
+    }
+  }
+  return OkStatus();
 }
 
 }  // namespace graft::converter

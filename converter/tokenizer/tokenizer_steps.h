@@ -4,6 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include <flatbuffers/flatbuffers.h>
@@ -31,6 +34,10 @@ struct DecoderSteps {
   StepList<schema::fb::DecoderStep> steps;
   bool is_byte_level = false;
   bool is_fused = false;  ///< what follows would see all tokens as one
+  bool is_plain = true;   ///< there are no other steps than these three
+  bool falls_back = false;
+  bool fuses = false;
+  std::vector<std::string> replaced;  ///< texts, not regular expressions
 };
 
 /// Each takes the member of that name, which may be null, and fails with kCorrupt or kUnsupported,
@@ -41,5 +48,9 @@ Result<PreTokenizerSteps> LowerPreTokenizer(flatbuffers::FlatBufferBuilder& buil
                                             const JsonValue& pre_tokenizer);
 Result<DecoderSteps> LowerDecoder(flatbuffers::FlatBufferBuilder& builder,
                                   const JsonValue& decoder);
+/// Whether plain steps before a ByteLevel decoder change none of these tokens, so that they were left
+/// out rightly: transformers puts some there when it reads GGUF files.
+Status CheckLeftOut(const DecoderSteps& steps, std::span<const std::string_view> tokens,
+                    const JsonValue& decoder);
 
 }  // namespace graft::converter

@@ -175,6 +175,33 @@ TEST_SUITE("converter/tokenizer_json") {
                StatusCode::kUnsupported, {"decoder", "ByteLevel"});
   }
 
+  TEST_CASE("steps before a ByteLevel decoder are left out if they change no token") {
+    const auto json = [](const std::string& decoders, const std::string& vocab) {
+      return BpeJson(R"("pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false,
+                        "use_regex": true}, "decoder": {"type": "Sequence", "decoders": [)" +
+                         decoders + R"({"type": "ByteLevel"}]},)",
+                     vocab, "[]");
+    };
+    const std::string fallback = R"({"type": "ByteFallback"},)", fuse = R"({"type": "Fuse"},)",
+                      replace = R"({"type": "Replace", "pattern": {"String": "\u2581"},
+                                   "content": " "},)";
+    const std::string plain = R"({"a": 0, "\u0120b": 1, "\u00e9": 2})";
+    CHECK(StatusOf(json(fallback + fuse + replace, plain)).ok());
+    const auto refused = [&](const std::string& decoders, const std::string& token) {
+      CheckError(json(decoders, R"({"a": 0, ")" + token + R"(": 1})"), StatusCode::kUnsupported,
+                 {"decoder", token});
+    };
+    refused(fallback, "<0x41>");
+    refused(replace, "a\xE2\x96\x81");
+    refused(fuse, "\xE2\x96\x81");
+    refused(fuse, "a b");
+    for (const char* other :
+         {R"({"type": "Strip", "content": " ", "start": 1},)", R"({"type": "ByteLevel"},)",
+          R"({"type": "Replace", "pattern": {"Regex": "x"}, "content": ""},)"}) {
+      CheckError(json(other, plain), StatusCode::kUnsupported, {"decoder", "after another"});
+    }
+  }
+
   TEST_CASE("both ways to write merges mean the same") {
     const TestTokenizer text = TestTokenizer::FromJson(BpeJson("", kVocab, R"(["a b"])"));
     const TestTokenizer pairs = TestTokenizer::FromJson(BpeJson("", kVocab, R"([["a", "b"]])"));
