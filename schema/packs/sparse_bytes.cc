@@ -101,8 +101,37 @@ uint64_t SparseDecoder::ReadLong(uint64_t passed, size_t count, BitStream* strea
   return passed <= count ? passed : kUnsound;
 }
 
-// Reads entries from number `done` on, as many as are looked up as a whole and stay far from the ends
-// of their streams, and of the run. Gives how many.
+// Reads an entry that is not looked up as a whole, of a stream whose window is at work. False: it is
+// not read, for it ends near the stream's or the run's end, or is none.
+template <typename Put>
+inline __attribute__((always_inline)) bool SparseDecoder::ReadParts(BitStream* stream,
+                                                                    size_t last_place,
+                                                                    uint64_t* window, size_t* at,
+                                                                    Put* put) const {
+  const uint64_t bit_before = stream->bit;
+  stream->GoBehind(*window);
+  // This window, and another one behind the entry.
+  if (stream->bit / 8 + 2 * sizeof(uint64_t) > stream->end) {
+    stream->bit = bit_before;
+    return false;
+  }
+  *window = stream->MarkedWindow();
+  const auto upper = static_cast<uint32_t>(std::countr_zero(*window));
+  if (upper >= kLongGap) return false;
+  const uint64_t rest = *window >> (upper + 1);
+  const uint64_t gap = (uint64_t{upper} << gap_bits_) + (rest & ((uint64_t{1} << gap_bits_) - 1));
+  const PrefixCodes::Code code = codes_.CodeOf(rest >> gap_bits_);
+  if (code.value == 0 || *at + gap >= last_place) return false;
+  *at += gap + 1;
+  (*put)(*at - 1, code.value);
+  *window >>= upper + 1 + gap_bits_ + code.bits;
+  stream->GoBehind(*window);
+  *window = stream->MarkedWindow();
+  return true;
+}
+
+// Reads entries from number `done` on, as many as stay far from the ends of their streams, and of the
+// run. Gives how many.
 // Apart from all else, so that what it works with stays in registers.
 template <typename Put>
 __attribute__((noinline)) size_t SparseDecoder::ReadShort(size_t done, size_t entries, size_t count,
@@ -123,11 +152,11 @@ __attribute__((noinline)) size_t SparseDecoder::ReadShort(size_t done, size_t en
   auto at = static_cast<size_t>(*passed);
   size_t next = done;
   Put to = *put;
-  // False: not looked up as a whole.
-  const auto read = [&](uint64_t & window) __attribute__((always_inline)) {
+  // False: it is not read here.
+  const auto read = [&](uint64_t & window, BitStream * stream) __attribute__((always_inline)) {
     const uint32_t entry = entry_of_bits[window & mask];
     if (entry == 0) [[unlikely]]
-      return false;
+      return ReadParts(stream, last_place, &window, &at, &to);
     window >>= entry & kBitsMask;
     at += entry >> kGapBit;
     to(at - 1, static_cast<uint8_t>(entry >> kValueBit));
@@ -141,13 +170,13 @@ __attribute__((noinline)) size_t SparseDecoder::ReadShort(size_t done, size_t en
     next += kAll;
     for (size_t left = kAll; left != 0; left -= kCodeStreams) {
       short_of = left;
-      if (!read(a)) break;
+      if (!read(a, turns[0])) break;
       --short_of;
-      if (!read(b)) break;
+      if (!read(b, turns[1])) break;
       --short_of;
-      if (!read(c)) break;
+      if (!read(c, turns[2])) break;
       --short_of;
-      if (!read(d)) break;
+      if (!read(d, turns[3])) break;
       short_of = 0;
     }
     turns[0]->GoBehind(a);

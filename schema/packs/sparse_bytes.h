@@ -63,6 +63,9 @@ class SparseDecoder {
   template <typename Put>
   Status ReadEntries(size_t entries, size_t count, BitStreams* streams, Put* put) const;
   template <typename Put>
+  bool ReadParts(BitStream* stream, size_t last_place, uint64_t* window, size_t* at,
+                 Put* put) const;
+  template <typename Put>
   size_t ReadShort(size_t done, size_t entries, size_t count, BitStreams* streams, uint64_t* passed,
                    Put* put) const;
   uint64_t ReadLong(uint64_t passed, size_t count, BitStream* stream, uint8_t* value) const;

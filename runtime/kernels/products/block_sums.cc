@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/kernels/products/block_sums.h"
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "runtime/kernels/products/block_sums.cc"  // NOLINT
+#include "hwy/foreach_target.h"                                      // IWYU pragma: keep
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace graft::runtime {
-namespace HWY_NAMESPACE {
+namespace graft::runtime::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kLanes = 4;  // rows whose sums lie in one vector
+using Bytes = hn::CappedTag<uint8_t, 4 * kSummedRows>;
+using Shorts = hn::Repartition<uint16_t, Bytes>;
+using Integers = hn::Repartition<int32_t, Bytes>;
+using Words = hn::Repartition<uint32_t, Bytes>;
+using Floats = hn::Repartition<float, Bytes>;
+
+constexpr size_t kBytes = hn::MaxLanes(Bytes());
+constexpr size_t kLanes = hn::MaxLanes(Integers());  // rows whose sums lie in one vector
 constexpr size_t kVectors = kSummedRows / kLanes;
 constexpr size_t kMostRows = 32;
 constexpr int kZeroPoint = 8;
 constexpr int32_t kSixteenfold = 4 << 7;   // in the exponent of a bf16
 constexpr int32_t kLeastStored = 0x80;     // normal as it is stored,
 constexpr int32_t kBeyondStored = 0x7D80;  // and finite sixteen times as large
-
-using Bytes = hn::FixedTag<uint8_t, 16>;
-using Shorts = hn::FixedTag<uint16_t, 8>;
-using Integers = hn::FixedTag<int32_t, kLanes>;
-using Words = hn::FixedTag<uint32_t, kLanes>;
-using Floats = hn::FixedTag<float, kLanes>;
 
 // Both codes of each byte, their upper bits flipped back.
 template <class D>
@@ -34,14 +37,14 @@ HWY_INLINE hn::Vec<D> Pairs(D d, hn::Vec<D> packed) {
   return hn::Add(hn::And(codes, mask), hn::And(high, mask));
 }
 
-// The sums of the codes that 4 rows have in a group of 2 * kDepth columns.
+// The sums of the codes that kLanes rows have in a group of 2 * kDepth columns.
 template <size_t kDepth>
 HWY_INLINE hn::Vec<Integers> SumGroup(const uint8_t* at) {
   const Bytes d8;
   const Integers d32;
   if constexpr (kDepth == 8) {
     const auto first = hn::SumsOf8(Pairs(d8, hn::LoadU(d8, at)));
-    const auto second = hn::SumsOf8(Pairs(d8, hn::LoadU(d8, at + 16)));
+    const auto second = hn::SumsOf8(Pairs(d8, hn::LoadU(d8, at + kBytes)));
     return hn::ConcatEven(d32, hn::BitCast(d32, second), hn::BitCast(d32, first));
   } else if constexpr (kDepth == 4) {
     const Shorts d16;
@@ -52,7 +55,7 @@ HWY_INLINE hn::Vec<Integers> SumGroup(const uint8_t* at) {
     return hn::BitCast(
         d32, hn::Add(hn::And(shorts, hn::Set(words, 0xFFFF)), hn::ShiftRight<16>(shorts)));
   } else {
-    const hn::FixedTag<uint8_t, kLanes> d;
+    const hn::Rebind<uint8_t, Integers> d;
     return hn::PromoteTo(d32, Pairs(d, hn::LoadU(d, at)));
   }
 }
@@ -75,7 +78,7 @@ void SumRows(const PackedBlocks& tile, size_t row, int32_t* is_bad) {
     const uint8_t* const stored = at - row * kDepth + groups * group_bytes + row * sizeof(uint16_t);
     hn::Vec<Floats> scales[kVectors];
     for (size_t i = 0; i < kVectors; ++i) {
-      const hn::FixedTag<uint16_t, kLanes> d16;
+      const hn::Rebind<uint16_t, Integers> d16;
       const auto* from = reinterpret_cast<const uint16_t*>(stored) + i * kLanes;
       const auto scale = hn::PromoteTo(d32, hn::LoadU(d16, from));
       const auto is_outside =
@@ -111,19 +114,28 @@ bool SumTile(const PackedBlocks& tile, size_t rows) {
   return any == 0;
 }
 
-}  // namespace
-}  // namespace HWY_NAMESPACE
-
-bool SumBlocks(const PackedBlocks& tile, size_t rows) {
+bool SumBlocksImpl(const PackedBlocks& tile, size_t rows) {
   switch (tile.tile.depth) {
     case 8:
-      return HWY_NAMESPACE::SumTile<8>(tile, rows);
+      return SumTile<8>(tile, rows);
     case 4:
-      return HWY_NAMESPACE::SumTile<4>(tile, rows);
+      return SumTile<4>(tile, rows);
     default:
-      return HWY_NAMESPACE::SumTile<1>(tile, rows);
+      return SumTile<1>(tile, rows);
   }
 }
 
-}  // namespace graft::runtime
+}  // namespace
+}  // namespace graft::runtime::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace graft::runtime {
+HWY_EXPORT(SumBlocksImpl);
+
+bool SumBlocks(const PackedBlocks& tile, size_t rows) {
+  return HWY_DYNAMIC_DISPATCH(SumBlocksImpl)(tile, rows);
+}
+
+}  // namespace graft::runtime
+#endif  // HWY_ONCE
