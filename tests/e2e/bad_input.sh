@@ -84,6 +84,10 @@ expect_error "arguments too many, in their order" "take: --first second --third 
 printf '\x89GRFPK\r\n%0200d' 0 >"$work/a.graftpack"
 expect_error "pack in a model's place" "it is a pack" -- "${graft_run[@]}" info "$work/a.graftpack"
 expect_error "model in a pack's place" "it is a .graft file" -- "${graft_convert[@]}" apply "$small" "$small" -o "$out"
+expect_error "two packs" "--pack is given twice" -- "${graft_run[@]}" generate "$small" --pack a --pack b --prompt x
+expect_error "a number twice" "--max-tokens is given twice" -- "${graft_run[@]}" generate "$small" --max-tokens 1 --prompt x --max-tokens=2
+expect_error "a short name, then the long one" "--threads is given twice" -- "${graft_run[@]}" bench "$small" -t 1 --threads 2
+expect_error "two outputs" --output -- "${graft_convert[@]}" pack "$small" "$small" -o "$out" --output "$work/b.graftpack"
 expect_error "GGUF file in a model's place" "graft-convert" -- "${graft_run[@]}" info "$data/gguf/llama.gguf"
 
 # ---- bases ----

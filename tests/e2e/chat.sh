@@ -20,7 +20,8 @@ make() { "${graft_convert[@]}" convert --base "$work/$1" --quant int8 -o "$work/
 chat() {
   local model=$1
   shift
-  "${graft_run[@]}" chat "$work/$model.graft" --no-cache --max-tokens 8 "$@" >"$work/out" 2>"$work/err"
+  [[ " $* " == *" --max-tokens "* ]] || set -- --max-tokens 8 "$@"
+  "${graft_run[@]}" chat "$work/$model.graft" --no-cache "$@" >"$work/out" 2>"$work/err"
 }
 folder() { mkdir "$work/$1"; cp "$data"/tales/base/* "$work/$1/"; rm -f "$work/$1"/{chat_template*,tokenizer_config.json}; }
 template="{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}{{ eos_token }}assistant:{% endif %}"

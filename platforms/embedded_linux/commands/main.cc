@@ -83,6 +83,7 @@ others may write is always read.
 packed. Every command that opens a FILE takes it, and estimate.
 --trusted-key KEY.pub: only a FILE and a pack that this key has signed are opened (FILE.sig lies beside each); may be repeated.
 --prompt-file, --text-file: "-" reads standard input. Ctrl-C stops cleanly, a second one at once.
+An option with a value is given once, unless the command shows it again or with ... behind it.
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
 Examples

@@ -101,6 +101,7 @@ std::string Options::ParseAll(int argc, char** argv, std::vector<std::string>* f
     if (option.letter != 0) letters.append(1, option.letter).append(":");
   }
   names.push_back({nullptr, 0, nullptr, 0});
+  std::vector<bool> is_stored(options_.size());
   opterr = 0;
   optind = 0;  // start over: GNU's way to forget an earlier call
   for (;;) {
@@ -114,6 +115,10 @@ std::string Options::ParseAll(int argc, char** argv, std::vector<std::string>* f
     }
     for (size_t i = 0; i < options_.size(); ++i) {
       if (found != kFirstOption + static_cast<int>(i) && found != options_[i].letter) continue;
+      // Of two values one would be lost, and nobody told. A flag means the same twice.
+      if (is_stored[i] && options_[i].kind != Kind::kFlag && options_[i].kind != Kind::kStringList)
+        return Format("--%s is given twice, and takes one value", options_[i].name);
+      is_stored[i] = true;
       if (std::string problem = Store(options_[i], optarg); !problem.empty()) return problem;
       break;
     }

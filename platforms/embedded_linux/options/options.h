@@ -19,7 +19,7 @@ class Options {
   void Float(const char* name, double* value, double low, double high);
 
   /// Reads argv[1] and on: one FILE, into *file, and options in any order. Without needs_file there
-  /// may be none, and *file stays as it is.
+  /// may be none, and *file stays as it is. An option with a value stands once, unless it is a list.
   /// Returns  an empty string, or what is wrong with the command line.
   std::string Parse(int argc, char** argv, std::string* file, bool needs_file = true);
   /// The same for one FILE or more.
