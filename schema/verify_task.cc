@@ -190,7 +190,8 @@ bool IsSoundProbe(const fb::Probe& probe, const fb::Model& model, const GraphFac
       probe.logits()->size() == tokens && probe.adapted_logits() != nullptr &&
       probe.adapted_logits()->size() == tokens;
   return (answers ? can_answer : tokens == 0) && AreLogits(probe.logits(), tokens) &&
-         AreLogits(probe.adapted_logits(), tokens) && AreLogits(probe.base_logits(), tokens);
+         AreLogits(probe.adapted_logits(), tokens) && AreLogits(probe.base_logits(), tokens) &&
+         AreLogits(probe.stored_base_logits(), tokens);
 }
 
 Status CheckNormalization(const fb::ImageInput& image) {

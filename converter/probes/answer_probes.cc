@@ -28,7 +28,7 @@ constexpr int64_t kProbeTokens = 32;
 constexpr int64_t kAnsweredIds = 32;
 
 /// Which weights a pass takes.
-enum class Weights : uint8_t { kStored, kMerged, kBase };
+enum class Weights : uint8_t { kStored, kMerged, kBase, kStoredBase };
 
 // Changes numbers by more than another order of sums changes them, up or down. Where one then rounds
 // to another code, the difference grows from layer to layer; how far is measured so. A hundredth of
@@ -45,14 +45,18 @@ void Disturb(std::span<float> numbers) {
 class Prober {
  public:
   Prober(const ModelDescription& description, const fb::Model& model,
-         std::span<const WrittenTensor> stored, const TensorSource& source, int threads,
-         const std::function<void(int64_t, int64_t)>& progress);
+         std::span<const WrittenTensor> stored, const TensorSource& source, bool rounds_base,
+         int threads, const std::function<void(int64_t, int64_t)>& progress);
 
   Result<ProbeAnswers> Run();
 
  private:
   Status ReadRows(size_t tensor, int64_t begin, int64_t end, std::vector<float>* numbers) const;
-  Status ReadStored(size_t tensor, int64_t begin, int64_t end, std::vector<double>* numbers) const;
+  void DecodeStored(size_t tensor, int64_t begin, int64_t end, bool of_base,
+                    std::vector<double>* numbers) const;
+  Status ReadStoredBase(size_t tensor, int64_t begin, int64_t end,
+                        std::vector<double>* numbers) const;
+  bool HasStoredBase(size_t tensor) const;
   Status ReadSmall();
   Status MultiplyRows(const OpCall& call) const;
   Result<std::vector<float>> Pass(Weights weights, size_t copies);
@@ -63,7 +67,9 @@ class Prober {
   const fb::Model& model_;
   std::span<const WrittenTensor> stored_;
   const TensorSource& source_;
+  const bool rounds_base_;
   const int threads_;
+  bool has_stored_base_ = false;
   const std::function<void(int64_t done, int64_t total)>& progress_;
   mutable std::atomic<int64_t> done_ = 0;  // weights that were multiplied
   int64_t total_ = 0;
@@ -80,12 +86,13 @@ class Prober {
 };
 
 Prober::Prober(const ModelDescription& description, const fb::Model& model,
-               std::span<const WrittenTensor> stored, const TensorSource& source, int threads,
-               const std::function<void(int64_t, int64_t)>& progress)
+               std::span<const WrittenTensor> stored, const TensorSource& source, bool rounds_base,
+               int threads, const std::function<void(int64_t, int64_t)>& progress)
     : description_(description),
       model_(model),
       stored_(stored),
       source_(source),
+      rounds_base_(rounds_base),
       threads_(threads),
       progress_(progress) {
   for (const ProbeText& probe : description.probes) {
@@ -103,11 +110,14 @@ Prober::Prober(const ModelDescription& description, const fb::Model& model,
     const Constant& constant = description.constants[static_cast<size_t>(linear->weight())];
     total_ += constant.rows() * constant.row_elements();
   }
-  total_ *= description.adapters.empty() ? 2 : 3;
+  has_stored_base_ = !description.adapters.empty();
+  for (size_t i = 0; i < stored.size(); ++i) has_stored_base_ &= HasStoredBase(i);
+  total_ *= 2 + (description.adapters.empty() ? 0 : 1) + (has_stored_base_ ? 1 : 0);
   vocabulary_ = static_cast<size_t>(model.graph()->values()->Get(output)->shape()->Get(1)->size());
 }
 
-Status Prober::ReadStored(size_t tensor, int64_t begin, int64_t end,
+// What is stored of this model, or of the base.
+void Prober::DecodeStored(size_t tensor, int64_t begin, int64_t end, bool of_base,
                           std::vector<double>* numbers) const {
   const WrittenTensor& stored = stored_[tensor];
   const int64_t width = description_.constants[tensor].row_elements();
@@ -115,17 +125,43 @@ Status Prober::ReadStored(size_t tensor, int64_t begin, int64_t end,
     return bytes.subspan(static_cast<size_t>(begin * row_bytes),
                          static_cast<size_t>((end - begin) * row_bytes));
   };
-  const std::span<const uint8_t> data = part(stored.data, stored.format.RowDataBytes(width));
+  const std::span<const uint8_t> data =
+      part(of_base ? stored.base_data : stored.data, stored.format.RowDataBytes(width));
   if (stored.format.quantized()) {
-    DecodeRows(stored.format, data, part(stored.scales, stored.format.RowScaleBytes(width)), width,
-               *numbers);
-    return OkStatus();
+    const std::span<const uint8_t> scales = of_base ? stored.base_scales : stored.scales;
+    return DecodeRows(stored.format, data, part(scales, stored.format.RowScaleBytes(width)), width,
+                      *numbers);
   }
   const DType dtype = stored.format.kind == StorageKind::kFloat32   ? DType::kFloat32
                       : stored.format.kind == StorageKind::kFloat16 ? DType::kFloat16
                                                                     : DType::kBFloat16;
   Widen(dtype, data.data(), numbers->size(), numbers->data());
-  return OkStatus();
+}
+
+bool Prober::HasStoredBase(size_t tensor) const {
+  return !stored_[tensor].base_data.empty() || rounds_base_ ||
+         !stored_[tensor].format.quantized() ||
+         description_.AdaptedOf(description_.constants[tensor]) == nullptr;
+}
+
+// As a file of the base has it; what no adapter changes is in this file.
+Status Prober::ReadStoredBase(size_t tensor, int64_t begin, int64_t end,
+                              std::vector<double>* numbers) const {
+  const Constant& constant = description_.constants[tensor];
+  const WrittenTensor& stored = stored_[tensor];
+  if (!stored.base_data.empty() || description_.AdaptedOf(constant) == nullptr) {
+    DecodeStored(tensor, begin, end, !stored.base_data.empty(), numbers);
+    return OkStatus();
+  }
+  thread_local std::vector<double> merged, base;
+  thread_local std::vector<uint8_t> data, scales;
+  merged.resize(numbers->size());
+  base.resize(numbers->size());
+  GRAFT_RETURN_IF_ERROR(ReadConstant(constant, source_, begin, end, merged, base));
+  const int64_t width = constant.row_elements();
+  data.resize(static_cast<size_t>((end - begin) * stored.format.RowDataBytes(width)));
+  scales.resize(static_cast<size_t>((end - begin) * stored.format.RowScaleBytes(width)));
+  return EncodeRows(stored.format, base, width, data.data(), scales.data(), *numbers);
 }
 
 Status Prober::ReadRows(size_t tensor, int64_t begin, int64_t end,
@@ -134,7 +170,9 @@ Status Prober::ReadRows(size_t tensor, int64_t begin, int64_t end,
   const Constant& constant = description_.constants[tensor];
   rows.resize(static_cast<size_t>((end - begin) * constant.row_elements()));
   if (weights_ == Weights::kStored) {
-    GRAFT_RETURN_IF_ERROR(ReadStored(tensor, begin, end, &rows));
+    DecodeStored(tensor, begin, end, /*of_base=*/false, &rows);
+  } else if (weights_ == Weights::kStoredBase) {
+    GRAFT_RETURN_IF_ERROR(ReadStoredBase(tensor, begin, end, &rows));
   } else {
     base.resize(weights_ == Weights::kBase ? rows.size() : 0);
     GRAFT_RETURN_IF_ERROR(ReadConstant(constant, source_, begin, end, rows, base));
@@ -193,7 +231,8 @@ Status Prober::MultiplyRows(const OpCall& call) const {
   const size_t rows = call.batch.rows(), width = call.in[0].width;
   std::vector<float> input(call.in[0].numbers, call.in[0].numbers + rows * width);
   if (disturbs_) Disturb(std::span(input).subspan(rows / 2 * width));
-  if (weights_ == Weights::kStored && stored_[tensor].format.quantized()) {
+  const bool are_stored = weights_ == Weights::kStored || weights_ == Weights::kStoredBase;
+  if (are_stored && stored_[tensor].format.quantized()) {
     RoundInputs(input, width);
   }
   const int64_t step = RowsPerRead(description_.constants[tensor]);
@@ -278,12 +317,22 @@ Result<ProbeAnswers> Prober::Run() {
   if (probes_.empty()) return answers;
   const bool is_adapted = !description_.adapters.empty();
   GRAFT_ASSIGN_OR_RETURN(const std::vector<float> merged, Pass(Weights::kMerged, 1));
-  std::vector<float> base;
+  std::vector<float> base, stored_base;
   if (is_adapted) {
     GRAFT_ASSIGN_OR_RETURN(base, Pass(Weights::kBase, 1));
   }
+  bool has_stored_base = has_stored_base_;
+  if (has_stored_base) {
+    Result<std::vector<float>> found = Pass(Weights::kStoredBase, 1);
+    // The format cannot hold the base's numbers: they were read before.
+    has_stored_base = found.ok() || found.status().code() != StatusCode::kCorrupt;
+    if (has_stored_base) {
+      GRAFT_ASSIGN_OR_RETURN(stored_base, std::move(found));
+    }
+  }
   GRAFT_ASSIGN_OR_RETURN(const std::vector<float> stored, Pass(Weights::kStored, 2));
-  for (const auto& logits : {std::span(merged), std::span<const float>(base), std::span(stored)}) {
+  for (const auto& logits : {std::span<const float>(merged), std::span<const float>(base),
+                             std::span<const float>(stored_base), std::span(stored)}) {
     const bool finite =
         std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); });
     if (!finite) return answers;
@@ -302,6 +351,7 @@ Result<ProbeAnswers> Prober::Run() {
       numbers.logits.push_back(of(stored)[token]);
       numbers.adapted.push_back(of(merged)[token]);
       if (is_adapted) numbers.base.push_back(of(base)[token]);
+      if (has_stored_base) numbers.stored_base.push_back(of(stored_base)[token]);
       const double change = static_cast<double>(disturbed[token]) - of(stored)[token];
       squares += change * change;
     }
@@ -329,9 +379,9 @@ void PlanAnswers(const fb::Graph& graph, ModelDescription* description) {
 
 Result<ProbeAnswers> AnswerProbes(const ModelDescription& description, const fb::Model& model,
                                   std::span<const WrittenTensor> stored, const TensorSource& source,
-                                  int threads,
+                                  bool rounds_base, int threads,
                                   const std::function<void(int64_t, int64_t)>& progress) {
-  return Prober(description, model, stored, source, threads, progress).Run();
+  return Prober(description, model, stored, source, rounds_base, threads, progress).Run();
 }
 
 }  // namespace graft::converter

@@ -27,6 +27,7 @@ struct ProbeNumbers {
   std::vector<float> logits;   ///< Of the weights as they are stored, computed as a device does.
   std::vector<float> adapted;  ///< Of the weights before.
   std::vector<float> base;     ///< The same without adapters; empty: there are none.
+  std::vector<float> stored_base;  ///< Of the base's weights as they are stored; empty: not known.
 };
 
 struct ProbeAnswers {
@@ -43,18 +44,20 @@ void PlanAnswers(const schema::fb::Graph& graph, ModelDescription* description);
 struct WrittenTensor {
   StoredFormat format;
   std::span<const uint8_t> data, scales;
+  std::span<const uint8_t> base_data, base_scales;  ///< What the base's file has; empty: not known.
 };
 
 /// Computes description.probes as PlanAnswers says. The same bits on every CPU and for any number of threads.
-/// `stored` are the tensors as they were written, one for each constant.
+/// `stored` are the tensors as they were written, one for each constant. A base whose file is not known
+/// is rounded as these are if `rounds_base`.
 /// progress: empty, or called now and then with the weights that were multiplied, and are to be.
 /// Memory   activations; some rows of weights for each thread.
-/// Cost     reads every weight twice, three times with adapters; computes some tens of rows.
+/// Cost     reads every weight twice, four times with adapters; computes some tens of rows.
 /// Errors   those of `source`; kCancelled.
 Result<ProbeAnswers> AnswerProbes(const ModelDescription& description,
                                   const schema::fb::Model& model,
                                   std::span<const WrittenTensor> stored, const TensorSource& source,
-                                  int threads,
+                                  bool rounds_base, int threads,
                                   const std::function<void(int64_t done, int64_t total)>& progress);
 
 }  // namespace graft::converter

@@ -19,7 +19,7 @@ LikeBase::LikeBase(const schema::VerifiedModel& base) {
     matrix.format = {static_cast<StorageKind>(tensor->format()), tensor->block_size()};
     matrix.rows = tensor->shape()->Get(0);
     matrix.width = tensor->shape()->Get(1);
-    matrix.scales = base.tensor_bytes(*tensor).scales;
+    matrix.bytes = base.tensor_bytes(*tensor);
     matrices_.emplace(tensor->name()->string_view(), matrix);
     auto total = std::find_if(totals.begin(), totals.end(),
                               [&](const auto& known) { return known.first == matrix.format; });
@@ -54,7 +54,14 @@ std::span<const uint8_t> LikeBase::ScalesOf(const Constant& constant, const Stor
   const auto row_bytes = static_cast<size_t>(format.RowScaleBytes(matrix->width));
   const auto begin = static_cast<size_t>(row_begin);
   const auto end = static_cast<size_t>(std::min(row_end, matrix->rows));
-  return matrix->scales.subspan(begin * row_bytes, (end - begin) * row_bytes);
+  return matrix->bytes.scales.subspan(begin * row_bytes, (end - begin) * row_bytes);
+}
+
+schema::TensorBytes LikeBase::All(const Constant& constant, const StoredFormat& format) const {
+  const Matrix* matrix = Find(constant);
+  const bool is_alike =
+      matrix != nullptr && matrix->format == format && matrix->rows == constant.rows();
+  return is_alike ? matrix->bytes : schema::TensorBytes{};
 }
 
 }  // namespace graft::converter

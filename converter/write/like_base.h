@@ -30,12 +30,15 @@ class LikeBase {
   std::span<const uint8_t> ScalesOf(const Constant& constant, const StoredFormat& format,
                                     int64_t row_begin, int64_t row_end) const;
 
+  /// What the base has for a constant that is stored in `format`; empty if it is not of that shape.
+  schema::TensorBytes All(const Constant& constant, const StoredFormat& format) const;
+
  private:
   struct Matrix {
     StoredFormat format;
     int64_t rows = 0;
     int64_t width = 0;
-    std::span<const uint8_t> scales;
+    schema::TensorBytes bytes;
   };
   const Matrix* Find(const Constant& constant) const;
 

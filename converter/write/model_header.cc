@@ -235,10 +235,13 @@ flatbuffers::Offset<fb::Probes> WriteProbes(const ModelDescription& description,
     const std::vector<float> zeros(count);
     const auto logits = header.CreateVector(zeros);
     const auto adapted = header.CreateVector(zeros);
-    flatbuffers::Offset<flatbuffers::Vector<float>> base;
-    if (!description.adapters.empty()) base = header.CreateVector(zeros);
+    flatbuffers::Offset<flatbuffers::Vector<float>> base, stored_base;
+    if (!description.adapters.empty()) {
+      base = header.CreateVector(zeros);
+      stored_base = header.CreateVector(zeros);
+    }
     probes.push_back(fb::CreateProbe(header, text, probe.chat, ids, probe.answered_ids, tokens,
-                                     logits, adapted, base));
+                                     logits, adapted, base, stored_base));
   }
   return fb::CreateProbes(header, header.CreateVector(probes), 0.0f);
 }
@@ -360,7 +363,8 @@ void ModelHeader::SetProbeAnswers(const ProbeAnswers& answers) {
     if (answers.probes.empty()) {
       SetScalar(probe, fb::Probe::VT_ANSWERED_IDS, uint32_t{0});
       Empty(probe->tokens());
-      for (const auto* logits : {probe->logits(), probe->adapted_logits(), probe->base_logits()}) {
+      for (const auto* logits : {probe->logits(), probe->adapted_logits(), probe->base_logits(),
+                                 probe->stored_base_logits()}) {
         Empty(logits);
       }
       continue;
@@ -370,6 +374,11 @@ void ModelHeader::SetProbeAnswers(const ProbeAnswers& answers) {
     Fill(probe->logits(), answer.logits);
     Fill(probe->adapted_logits(), answer.adapted);
     Fill(probe->base_logits(), answer.base);
+    if (answer.stored_base.empty()) {
+      Empty(probe->stored_base_logits());
+    } else {
+      Fill(probe->stored_base_logits(), answer.stored_base);
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 #include "converter/base/parallel.h"
 #include "converter/probes/probe_divergence.h"
 #include "converter/write/choose_formats.h"
+#include "converter/write/like_base.h"
 #include "converter/write/write_weights.h"
 #include "schema/verify.h"
 
@@ -57,13 +58,18 @@ Status AnswerOwnProbes(const ModelDescription& description, const TensorSource& 
                        ModelHeader* header, std::optional<double>* divergence) {
   if (description.probes.empty()) return OkStatus();
   std::vector<WrittenTensor> stored;
-  for (const TensorPlace& place : header->tensors()) {
+  for (size_t i = 0; i < header->tensors().size(); ++i) {
+    const TensorPlace& place = header->tensors()[i];
+    schema::TensorBytes base;
+    if (options.like != nullptr) base = options.like->All(description.constants[i], place.format);
     stored.push_back({place.format, bytes.subspan(place.data_offset, place.data_bytes),
-                      bytes.subspan(place.scales_offset, place.scales_bytes)});
+                      bytes.subspan(place.scales_offset, place.scales_bytes), base.data,
+                      base.scales});
   }
-  GRAFT_ASSIGN_OR_RETURN(const ProbeAnswers answers,
-                         AnswerProbes(description, header->model(), stored, source, options.threads,
-                                      options.probing_progress));
+  GRAFT_ASSIGN_OR_RETURN(
+      const ProbeAnswers answers,
+      AnswerProbes(description, header->model(), stored, source, !options.calibration.has_value(),
+                   options.threads, options.probing_progress));
   header->SetProbeAnswers(answers);
   *divergence = ProbeDivergence(answers);
   return OkStatus();

@@ -25,17 +25,24 @@ constexpr double kLeastShare = 1e-3;
 /// Sums over all numbers that are compared.
 struct Sums {
   double deviation = 0, adapted = 0, rounding_loss = 0, base = 0, change = 0, along = 0;
+  double stored_base = 0;
   double spread = 0;
   size_t count = 0;
 };
 
 double Square(double x) { return x * x; }
 
+// As long as what it is compared with: the base's logits are told of adapted files alone.
+const flatbuffers::Vector<float>* LikeLogits(const fb::Probe& probe,
+                                             const flatbuffers::Vector<float>* logits) {
+  return logits != nullptr && logits->size() == probe.logits()->size() ? logits : nullptr;
+}
+
 void Compare(const fb::Probe& probe, const float* logits, Sums* sums) {
   const auto& stored = *probe.logits();
   const auto& adapted = *probe.adapted_logits();
-  const auto* base = probe.base_logits();
-  const bool has_base = base != nullptr && base->size() == stored.size();
+  const auto* base = LikeLogits(probe, probe.base_logits());
+  const auto* stored_base = LikeLogits(probe, probe.stored_base_logits());
   double mean = 0;
   for (const float logit : stored) mean += static_cast<double>(logit) / stored.size();
   for (uint32_t i = 0; i < stored.size(); ++i) {
@@ -45,7 +52,8 @@ void Compare(const fb::Probe& probe, const float* logits, Sums* sums) {
     sums->adapted += Square(here - exact);
     sums->rounding_loss += Square(wanted - exact);
     sums->spread += Square(wanted - mean);
-    if (has_base) {
+    if (stored_base != nullptr) sums->stored_base += Square(here - stored_base->Get(i));
+    if (base != nullptr) {
       const double without = base->Get(i);
       sums->base += Square(here - without);
       sums->change += Square(exact - without);
@@ -73,6 +81,7 @@ Result<ProbeFigures> MeasureProbes(const std::shared_ptr<const Model>& model) {
   options.kv_format = KvFormat::kFloat32;
   GRAFT_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model, options));
   Sums sums;
+  bool is_stored_base_told = true;
   for (const fb::Probe* probe : *probes->probes()) {
     if (probe->answered_ids() == 0) continue;
     const std::vector<int32_t> ids(probe->ids()->begin(),
@@ -81,7 +90,8 @@ Result<ProbeFigures> MeasureProbes(const std::shared_ptr<const Model>& model) {
     const float* logits = nullptr;
     GRAFT_RETURN_IF_ERROR(session->Append(ids, &logits));
     Compare(*probe, logits, &sums);
-    figures.has_base = probe->base_logits() != nullptr && probe->base_logits()->size() > 0;
+    figures.has_base = LikeLogits(*probe, probe->base_logits()) != nullptr;
+    is_stored_base_told &= LikeLogits(*probe, probe->stored_base_logits()) != nullptr;
   }
   const auto root = [&sums](double sum) {
     const double mean = std::sqrt(sum / static_cast<double>(sums.count));
@@ -93,6 +103,8 @@ Result<ProbeFigures> MeasureProbes(const std::shared_ptr<const Model>& model) {
   figures.adapted = root(sums.adapted);
   figures.rounding_loss = root(sums.rounding_loss);
   figures.base = root(sums.base);
+  figures.has_stored_base = is_stored_base_told;
+  figures.stored_base = root(sums.stored_base);
   if (sums.change > 0) figures.adapter_share = sums.along / sums.change;
   return figures;
 }

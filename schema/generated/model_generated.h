@@ -6127,7 +6127,8 @@ struct Probe FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
     VT_TOKENS = 12,
     VT_LOGITS = 14,
     VT_ADAPTED_LOGITS = 16,
-    VT_BASE_LOGITS = 18
+    VT_BASE_LOGITS = 18,
+    VT_STORED_BASE_LOGITS = 20
   };
   const flatbuffers::String *text() const {
     return GetPointer<const flatbuffers::String *>(VT_TEXT);
@@ -6153,6 +6154,9 @@ struct Probe FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
   const flatbuffers::Vector<float> *base_logits() const {
     return GetPointer<const flatbuffers::Vector<float> *>(VT_BASE_LOGITS);
   }
+  const flatbuffers::Vector<float> *stored_base_logits() const {
+    return GetPointer<const flatbuffers::Vector<float> *>(VT_STORED_BASE_LOGITS);
+  }
   bool Verify(flatbuffers::Verifier &verifier) const {
     return VerifyTableStart(verifier) &&
            VerifyOffset(verifier, VT_TEXT) &&
@@ -6169,6 +6173,8 @@ struct Probe FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {
            verifier.VerifyVector(adapted_logits()) &&
            VerifyOffset(verifier, VT_BASE_LOGITS) &&
            verifier.VerifyVector(base_logits()) &&
+           VerifyOffset(verifier, VT_STORED_BASE_LOGITS) &&
+           verifier.VerifyVector(stored_base_logits()) &&
            verifier.EndTable();
   }
 };
@@ -6201,6 +6207,9 @@ struct ProbeBuilder {
   void add_base_logits(flatbuffers::Offset<flatbuffers::Vector<float>> base_logits) {
     fbb_.AddOffset(Probe::VT_BASE_LOGITS, base_logits);
   }
+  void add_stored_base_logits(flatbuffers::Offset<flatbuffers::Vector<float>> stored_base_logits) {
+    fbb_.AddOffset(Probe::VT_STORED_BASE_LOGITS, stored_base_logits);
+  }
   explicit ProbeBuilder(flatbuffers::FlatBufferBuilder &_fbb)
         : fbb_(_fbb) {
     start_ = fbb_.StartTable();
@@ -6222,8 +6231,10 @@ inline flatbuffers::Offset<Probe> CreateProbe(
     flatbuffers::Offset<flatbuffers::Vector<uint32_t>> tokens = 0,
     flatbuffers::Offset<flatbuffers::Vector<float>> logits = 0,
     flatbuffers::Offset<flatbuffers::Vector<float>> adapted_logits = 0,
-    flatbuffers::Offset<flatbuffers::Vector<float>> base_logits = 0) {
+    flatbuffers::Offset<flatbuffers::Vector<float>> base_logits = 0,
+    flatbuffers::Offset<flatbuffers::Vector<float>> stored_base_logits = 0) {
   ProbeBuilder builder_(_fbb);
+  builder_.add_stored_base_logits(stored_base_logits);
   builder_.add_base_logits(base_logits);
   builder_.add_adapted_logits(adapted_logits);
   builder_.add_logits(logits);
@@ -6244,13 +6255,15 @@ inline flatbuffers::Offset<Probe> CreateProbeDirect(
     const std::vector<uint32_t> *tokens = nullptr,
     const std::vector<float> *logits = nullptr,
     const std::vector<float> *adapted_logits = nullptr,
-    const std::vector<float> *base_logits = nullptr) {
+    const std::vector<float> *base_logits = nullptr,
+    const std::vector<float> *stored_base_logits = nullptr) {
   auto text__ = text ? _fbb.CreateString(text) : 0;
   auto ids__ = ids ? _fbb.CreateVector<uint32_t>(*ids) : 0;
   auto tokens__ = tokens ? _fbb.CreateVector<uint32_t>(*tokens) : 0;
   auto logits__ = logits ? _fbb.CreateVector<float>(*logits) : 0;
   auto adapted_logits__ = adapted_logits ? _fbb.CreateVector<float>(*adapted_logits) : 0;
   auto base_logits__ = base_logits ? _fbb.CreateVector<float>(*base_logits) : 0;
+  auto stored_base_logits__ = stored_base_logits ? _fbb.CreateVector<float>(*stored_base_logits) : 0;
   return graft::schema::fb::CreateProbe(
       _fbb,
       text__,
@@ -6260,7 +6273,8 @@ inline flatbuffers::Offset<Probe> CreateProbeDirect(
       tokens__,
       logits__,
       adapted_logits__,
-      base_logits__);
+      base_logits__,
+      stored_base_logits__);
 }
 
 struct Probes FLATBUFFERS_FINAL_CLASS : private flatbuffers::Table {

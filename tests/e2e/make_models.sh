@@ -26,6 +26,10 @@ done
 for quant in int8 int4; do
   make "tales-half-$quant" --base "$data/tales/base" --adapter "$data/tales/holmes:0.5" --quant "$quant"
 done
+# Changes that are small beside what rounding costs, each the other's opposite.
+for weight in 0.1 -0.1; do
+  make "tales-holmes-$weight-int4" --base "$data/tales/base" --adapter "$data/tales/holmes:$weight" --quant int4
+done
 rm -rf "$out/with_chat"
 cp -r "$data/tales/base" "$out/with_chat"
 chmod u+w "$out/with_chat"

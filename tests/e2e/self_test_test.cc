@@ -123,6 +123,25 @@ TEST_CASE("a self-test tells the base's weights and a sibling's from the adapted
   }
 }
 
+TEST_CASE(
+    "a self-test tells base and sibling apart where rounding costs more than the adapter does") {
+  const AlignedBytes adapted = Load("tales-holmes-0.1-int4");
+  CHECK(Test(adapted).verdict == GRAFT_SELF_TEST_ADAPTED);
+  CHECK(Test(WithWeightsOf(adapted, Load("tales-base-int4"))).verdict == GRAFT_SELF_TEST_BASE);
+  const graft_self_test sibling = Test(WithWeightsOf(adapted, Load("tales-holmes--0.1-int4")));
+  CHECK(sibling.verdict == GRAFT_SELF_TEST_BROKEN);
+  CHECK(sibling.base_deviation < 1.5 * sibling.adapted_deviation);
+}
+
+TEST_CASE(
+    "a self-test knows the base of a file like another one, and a calibrated base less well") {
+  const AlignedBytes like = Load("tales-holmes-for-base-int8");
+  CHECK(Test(WithWeightsOf(like, Load("tales-base-int8"))).verdict == GRAFT_SELF_TEST_BASE);
+  const fb::Model& calibrated = Verified(Load("tales-holmes-calibrated")).model();
+  CHECK(calibrated.probes()->probes()->Get(0)->base_logits()->size() > 0);
+  CHECK(calibrated.probes()->probes()->Get(0)->stored_base_logits()->size() == 0);
+}
+
 // The codes of each matrix in turn, each code in its neighbour's place.
 void CheckShiftedCodes(const std::string& name) {
   CAPTURE(name);
@@ -219,6 +238,7 @@ TEST_CASE("probes that ask for what is not there are refused before anything is 
   CHECK(refuses([&](auto&, auto& probe) { SetElement(probe.logits(), nan); }));
   CHECK(refuses([&](auto&, auto& probe) { SetElement(probe.adapted_logits(), nan); }));
   CHECK(refuses([&](auto&, auto& probe) { SetElement(probe.base_logits(), nan); }));
+  CHECK(refuses([&](auto&, auto& probe) { SetElement(probe.stored_base_logits(), nan); }));
   for (const uint32_t answered : {0u, 65u, 1u << 20, ~0u}) {
     CAPTURE(answered);
     CHECK(refuses([&](auto&, auto& probe) { SetField(&probe, Probe::VT_ANSWERED_IDS, answered); }));
