@@ -256,6 +256,18 @@ Status AppendNormalizer(FlatBufferBuilder& builder, StepList<fb::NormalizerStep>
   return UnknownType(component, "normalizer", type);
 }
 
+Status AppendReplace(FlatBufferBuilder& builder, DecoderSteps& result, const JsonValue& component) {
+  GRAFT_ASSIGN_OR_RETURN(const Pattern pattern, ReadPattern(component));
+  GRAFT_ASSIGN_OR_RETURN(const std::string content, ReadContent(component, "content"));
+  result.is_plain = result.is_plain && !pattern.is_regex;
+  result.replaced.push_back(pattern.text);
+  const auto pattern_offset = builder.CreateString(pattern.text);
+  result.steps.push_back(fb::CreateDecoderStep(builder, fb::DecoderKind::Replace, pattern_offset,
+                                               builder.CreateString(content), 0, 0,
+                                               fb::PrependScheme::Always, pattern.is_regex));
+  return OkStatus();
+}
+
 Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const JsonValue& component,
                      const std::string& type) {
   const auto append = [&](fb::DecoderKind kind) {
@@ -284,15 +296,7 @@ Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
     return append(fb::DecoderKind::Fuse);
   }
   if (type == "Replace") {
-    GRAFT_ASSIGN_OR_RETURN(const Pattern pattern, ReadPattern(component));
-    GRAFT_ASSIGN_OR_RETURN(const std::string content, ReadContent(component, "content"));
-    result.is_plain = result.is_plain && !pattern.is_regex;
-    result.replaced.push_back(pattern.text);
-    const auto pattern_offset = builder.CreateString(pattern.text);
-    result.steps.push_back(fb::CreateDecoderStep(builder, fb::DecoderKind::Replace, pattern_offset,
-                                                 builder.CreateString(content), 0, 0,
-                                                 fb::PrependScheme::Always, pattern.is_regex));
-    return OkStatus();
+    return AppendReplace(builder, result, component);
   }
   result.is_plain = false;
   if (type == "Strip") {
