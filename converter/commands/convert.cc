@@ -31,6 +31,8 @@
 namespace graft::converter {
 namespace {
 
+constexpr int64_t kOwnProbeIds = 8, kGivenProbeIds = 32;  // that a probe's answer follows
+
 /// What --like or --pack-for names.
 struct LikeFile {
   std::unique_ptr<MappedModel> file;
@@ -91,7 +93,9 @@ Status PlanProbes(const ConvertOptions& options, flatbuffers::FlatBufferBuilder&
                  "%s: the model has no tokenizer, or it makes nothing of these texts",
                  options.probe.c_str());
   }
-  PlanAnswers(*flatbuffers::GetTemporaryPointer(header, description->graph), description);
+  // What follows a short text tells as much of the weights as what follows a long one, for less.
+  PlanAnswers(*flatbuffers::GetTemporaryPointer(header, description->graph),
+              lines.empty() ? kOwnProbeIds : kGivenProbeIds, description);
   return OkStatus();
 }
 

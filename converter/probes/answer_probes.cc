@@ -24,8 +24,6 @@ namespace {
 namespace fb = schema::fb;
 
 constexpr int64_t kProbeTokens = 32;
-// What follows a short text tells as much of the weights as what follows a long one.
-constexpr int64_t kAnsweredIds = 32;
 
 /// Which weights a pass takes.
 enum class Weights : uint8_t { kStored, kMerged, kBase, kStoredBase };
@@ -364,14 +362,13 @@ Result<ProbeAnswers> Prober::Run() {
 
 }  // namespace
 
-void PlanAnswers(const fb::Graph& graph, ModelDescription* description) {
+void PlanAnswers(const fb::Graph& graph, int64_t most_ids, ModelDescription* description) {
   if (description->task.task != Task::kTextGeneration || !GraphRunner::Check(graph).ok()) return;
   const auto output = static_cast<unsigned>(graph.outputs()->Get(0));
   const int64_t vocabulary = graph.values()->Get(output)->shape()->Get(1)->size();
   description->probe_tokens = static_cast<uint32_t>(std::min(kProbeTokens, vocabulary));
   const int64_t context = description->task.context_tokens;
-  const auto most =
-      static_cast<size_t>(context > 0 ? std::min(kAnsweredIds, context) : kAnsweredIds);
+  const auto most = static_cast<size_t>(context > 0 ? std::min(most_ids, context) : most_ids);
   for (ProbeText& probe : description->probes) {
     probe.answered_ids = static_cast<uint32_t>(std::min(most, probe.ids.size()));
   }

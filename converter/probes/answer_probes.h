@@ -38,7 +38,8 @@ struct ProbeAnswers {
 
 /// Says which of description->probes will have answers, and of how many tokens: all if the graph is
 /// one that this computes, a decoder of tokens alone, else none.
-void PlanAnswers(const schema::fb::Graph& graph, ModelDescription* description);
+/// most_ids: what is asked follows so many ids of each at the most.
+void PlanAnswers(const schema::fb::Graph& graph, int64_t most_ids, ModelDescription* description);
 
 /// How a tensor's rows are stored, and where.
 struct WrittenTensor {

@@ -192,11 +192,14 @@ void DecodeRows(const StoredFormat& format, std::span<const uint8_t> data,
                 std::span<const uint8_t> scales, int64_t row_elements, std::span<double> stored) {
   const size_t group = format.kind == StorageKind::kInt4Block ? format.block_size
                                                               : static_cast<size_t>(row_elements);
-  for (size_t i = 0; i < stored.size(); ++i) {
-    const double scale = GetScale(format, scales.data() + i / group * ScaleBytes(format));
+  for (size_t begin = 0; begin < stored.size(); begin += group) {
+    const double scale = GetScale(format, scales.data() + begin / group * ScaleBytes(format));
+    const size_t end = std::min(begin + group, stored.size());
     if (!format.is_int4()) {
-      stored[i] = static_cast<int8_t>(data[i]) * scale;
-    } else {
+      for (size_t i = begin; i < end; ++i) stored[i] = static_cast<int8_t>(data[i]) * scale;
+      continue;
+    }
+    for (size_t i = begin; i < end; ++i) {
       stored[i] = (static_cast<int>(data[i / 2] >> (i % 2 * 4) & 15) - 8) * scale;
     }
   }
