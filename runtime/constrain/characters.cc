@@ -151,6 +151,8 @@ Expression MakeCharacter(ExpressionPool* pool, const CharacterSet& set, Spelling
       if (from <= to) AddUtf8(pool, from, to, &ways);
     }
   }
+  const auto alphabet = static_cast<unsigned>(spelling);
+  for (const Expression way : ways) pool->NoteCharacter(way, alphabet);
   const Expression result = pool->Or(ways);
   if (is_plain && pool->Matches(result, "\xEE\x80\x80") &&
       pool->Matches(result, "\xF4\x8F\xBF\xBF")) {
@@ -169,7 +171,9 @@ Expression MakeText(ExpressionPool* pool, std::string_view text, Spelling spelli
 Expression MakeAnyCharacter(ExpressionPool* pool, Spelling spelling) {
   CharacterSet all;
   all.Add(0, kLastCharacter);
-  return MakeCharacter(pool, all, spelling);
+  const Expression any = MakeCharacter(pool, all, spelling);
+  pool->NoteAll(pool->Repeat(any, 0), static_cast<unsigned>(spelling));
+  return any;
 }
 
 Expression MakeAnyJsonCharacter(ExpressionPool* pool) {

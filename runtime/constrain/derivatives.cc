@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading expressions: what is left of one after a byte, and whether anything can match it.
+// Reading expressions: what is left of one after a byte.
 #include <algorithm>
 
 #include "runtime/constrain/expressions.h"
 
 namespace graft::runtime {
-namespace {
-
-constexpr size_t kMaxSearched = 20000;  // derivatives that a search for a match looks at
-
-}  // namespace
 
 void ExpressionPool::GrowMemo() {
   FlatVector<Memo> old;
@@ -100,6 +95,7 @@ ByteSet ExpressionPool::FirstBytes(Expression e) const {
   ByteSet set;
   for (;;) {
     const Node& node = nodes_[e];
+    ++looked_at_;
     switch (node.kind) {
       case Kind::kNothing:
       case Kind::kEmpty:
@@ -142,6 +138,7 @@ ByteSet ExpressionPool::SameBytes(Expression e, uint8_t byte) const {
   same.words.fill(UINT64_MAX);
   for (;;) {
     const Node& node = nodes_[e];
+    ++looked_at_;
     switch (node.kind) {
       case Kind::kNothing:
       case Kind::kEmpty:
@@ -188,54 +185,6 @@ bool ExpressionPool::Matches(Expression e, std::string_view text) {
   return IsNullable(e);
 }
 
-bool ExpressionPool::IsAlive(Expression e) {
-  const auto known = [&](Expression which) -> uint8_t {
-    if (which == kNothing) return 1;
-    if (!nodes_[which].needs_search || nodes_[which].is_nullable) return 2;
-    if (alive_.size() <= which) alive_.resize(nodes_.size());
-    return alive_[which];
-  };
-  if (const uint8_t state = known(e); state != 0) return state == 2;
-  struct Frame {
-    Expression expression;
-    ByteSet bytes;
-    unsigned tried = 0;
-  };
-  FlatVector<Frame> path;
-  FlatVector<Expression> seen;
-  size_t steps = 0;
-  bool found = false;
-  constexpr uint8_t kSeen = 3;
-  const auto enter = [&](Expression which) {
-    alive_[which] = kSeen;
-    seen.push_back(which);
-    path.push_back({which, FirstBytes(which)});
-  };
-  enter(e);
-  while (!path.empty() && !found && steps < kMaxSearched) {
-    if (path.back().tried == 256) {
-      path.pop_back();
-      continue;
-    }
-    // The quote first: where a string may end it is alive.
-    const auto byte = static_cast<uint8_t>(path.back().tried++ + '"');
-    if (!path.back().bytes.Has(byte)) continue;
-    ++steps;
-    const Expression next = Derive(path.back().expression, byte);
-    const uint8_t state = known(next);
-    found = state == 2;
-    if (state == 0) enter(next);
-  }
-  if (!found && steps >= kMaxSearched) found = true;
-  // All that was seen and left is dead if nothing was found; else what leads to it is alive, and of
-  // the rest nothing is known.
-  for (const Expression which : seen) alive_[which] = found ? 0 : 1;
-  if (found) {
-    for (const Frame& frame : path) alive_[frame.expression] = 2;
-  }
-  return found;
-}
-
 void ExpressionPool::Compact(std::span<Expression> live) {
   const size_t count = nodes_.size();
   FlatVector<uint8_t> is_live(count);
@@ -258,7 +207,7 @@ void ExpressionPool::Compact(std::span<Expression> live) {
   for (size_t i = 0; i < frozen_; ++i) moved[i] = static_cast<Expression>(i);
   nodes_.resize(frozen_);
   lists_.resize(frozen_lists_);
-  alive_.clear();
+  lives_.clear();
   lengths_.clear();
   memo_.assign(1024, Memo());
   memo_count_ = 0;

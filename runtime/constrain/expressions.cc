@@ -43,10 +43,12 @@ ExpressionPool::ExpressionPool() {
   Rehash(1024);
   memo_.assign(1024, Memo());
   Node nothing;
+  nothing.alphabets = 3;
   Intern(nothing);
   Node empty;
   empty.kind = Kind::kEmpty;
   empty.is_nullable = true;
+  empty.alphabets = 3;
   Intern(empty);
 }
 
@@ -102,17 +104,20 @@ Expression ExpressionPool::InternList(Kind kind, FlatVector<Expression>* parts) 
   node.a = static_cast<uint32_t>(lists_.size());
   node.b = static_cast<uint32_t>(parts->size());
   node.is_nullable = kind == Kind::kAnd;
-  node.needs_search = kind == Kind::kAnd;
+  node.needs_search = true;
   node.is_finite = kind == Kind::kOr;
+  node.alphabets = kind == Kind::kOr ? 3 : 0;
   for (const Expression part : *parts) {
     const Node& child = nodes_[part];
     if (kind == Kind::kOr) {
       node.is_nullable = node.is_nullable || child.is_nullable;
       node.is_finite = node.is_finite && child.is_finite;
-      node.needs_search = node.needs_search || child.needs_search;
+      node.needs_search = node.needs_search && child.needs_search;
+      node.alphabets &= child.alphabets;
     } else {
       node.is_nullable = node.is_nullable && child.is_nullable;
       node.is_finite = node.is_finite || child.is_finite;
+      node.alphabets |= child.alphabets;
     }
   }
   lists_.Append(*parts);
@@ -136,7 +141,20 @@ Expression ExpressionPool::Bytes(const ByteSet& set) {
   Node node;
   node.kind = Kind::kBytes;
   node.a = static_cast<uint32_t>(index - 1);
+  // ASCII is characters: of texts, and but for what is escaped of JSON's strings.
+  if ((set.words[2] | set.words[3]) == 0) {
+    const bool is_plain = (set.words[0] & 0x4FFFFFFFF) == 0 && (set.words[1] >> 28 & 1) == 0;
+    node.alphabets = is_plain ? 3 : 1;
+  }
   return Intern(node);
+}
+
+void ExpressionPool::NoteCharacter(Expression character, unsigned alphabet) {
+  const Node node = nodes_[character];
+  nodes_[character].alphabets |= static_cast<uint8_t>(1U << alphabet);
+  for (uint32_t i = 0; node.kind == Kind::kOr && i < node.b; ++i) {
+    NoteCharacter(lists_[node.a + i], alphabet);
+  }
 }
 
 Expression ExpressionPool::Literal(std::string_view text) {
@@ -167,6 +185,7 @@ Expression ExpressionPool::Concat(Expression first, Expression second) {
     node.is_nullable = nodes_[heads[i]].is_nullable && nodes_[second].is_nullable;
     node.needs_search = nodes_[heads[i]].needs_search || nodes_[second].needs_search;
     node.is_finite = nodes_[heads[i]].is_finite && nodes_[second].is_finite;
+    node.alphabets = nodes_[heads[i]].alphabets & nodes_[second].alphabets;
     second = Intern(node);
     if (second == kNothing) return kNothing;
   }
@@ -203,6 +222,11 @@ Expression ExpressionPool::Or(std::span<const Expression> parts) {
   }
   if (!bytes.IsEmpty()) flat.push_back(Bytes(bytes));
   SortUnique(&flat);
+  for (unsigned k = 0; k < 2; ++k) {
+    if (!std::binary_search(flat.begin(), flat.end(), all_[k])) continue;
+    EraseIf(&flat,
+            [&](Expression e) { return e != all_[k] && (nodes_[e].alphabets >> k & 1) != 0; });
+  }
   if (flat.size() == 2 && flat[0] == kEmpty && nodes_[flat[1]].is_nullable) return flat[1];
   if (flat.empty()) return kNothing;
   return flat.size() == 1 ? flat[0] : InternList(Kind::kOr, &flat);
@@ -236,6 +260,8 @@ Expression ExpressionPool::And(std::span<const Expression> parts) {
     flat.push_back(Bytes(bytes));
   }
   SortUnique(&flat);
+  unsigned alphabets = 0;
+  for (const Expression part : flat) alphabets |= nodes_[part].alphabets;
   if (flat.empty()) return Not(kNothing);
   if (flat.size() == 1) return flat[0];
   for (const Expression part : flat) {
@@ -244,8 +270,10 @@ Expression ExpressionPool::And(std::span<const Expression> parts) {
       return all ? kEmpty : kNothing;
     }
     const Node& node = nodes_[part];
-    if (node.kind == Kind::kNot && std::binary_search(flat.begin(), flat.end(), node.a)) {
-      return kNothing;
+    if (node.kind != Kind::kNot) continue;
+    if (std::binary_search(flat.begin(), flat.end(), node.a)) return kNothing;
+    for (unsigned k = 0; k < 2; ++k) {
+      if (node.a == all_[k] && (alphabets >> k & 1) != 0) return kNothing;
     }
   }
   return InternList(Kind::kAnd, &flat);
@@ -277,6 +305,7 @@ Expression ExpressionPool::Repeat(Expression body, uint32_t min, uint32_t max) {
   node.is_nullable = min == 0;
   node.needs_search = min > 0 && inner.needs_search;
   node.is_finite = inner.is_finite && max != kUnbounded;
+  node.alphabets = inner.alphabets;
   return Intern(node);
 }
 

@@ -102,8 +102,8 @@ class ExpressionPool {
   /// What may follow `byte`. Memoized.
   Expression Derive(Expression e, uint8_t byte);
   bool IsNullable(Expression e) const { return nodes_[e].is_nullable; }
-  /// Whether any text matches. Memoized. Explores; what it has not decided after very many steps it
-  /// holds for alive.
+  /// Whether any text matches. Memoized. Explores, with steps of its own; what it has not decided
+  /// after very many it holds for alive.
   bool IsAlive(Expression e);
   /// At least the bytes that a match may start with.
   ByteSet FirstBytes(Expression e) const;
@@ -118,11 +118,18 @@ class ExpressionPool {
   Expression Widen(Expression e, uint32_t least);
   /// The bytes of the shortest match; kUnbounded: none is known. Memoized.
   uint32_t ShortestMatch(Expression e) { return LengthOf(e, true); }
+  /// Tells that `character` matches whole characters of an alphabet only: 0 or 1.
+  void NoteCharacter(Expression character, unsigned alphabet);
+  /// Tells that `all` matches any row of these.
+  void NoteAll(Expression all, unsigned alphabet) { all_[alphabet] = all; }
   /// Tells that `character` matches every character that stands for itself in a JSON string.
   void NotePlainCharacter(Expression character) { plain_.push_back(character); }
 
   /// Sets how many steps may be spent from now on: derivatives, and what users add.
-  void Allow(uint64_t steps) { steps_left_ = steps; }
+  void Allow(uint64_t steps) {
+    steps_left_ = steps;
+    search_steps_left_ = steps;
+  }
   void Spend(uint64_t steps) {
     if (steps < steps_left_) {
       steps_left_ -= steps;
@@ -159,9 +166,10 @@ class ExpressionPool {
   };
   struct Node {
     Kind kind = Kind::kNothing;
-    bool is_nullable = false;
-    bool needs_search = false;  // only a search tells whether any text matches
-    bool is_finite = true;      // matches finitely many texts
+    bool is_nullable : 1 = false;
+    bool needs_search : 1 = false;  // only a search tells whether any text matches
+    bool is_finite : 1 = true;      // matches finitely many texts
+    uint8_t alphabets = 0;          // bits of those whose characters all matches consist of
     uint32_t a = 0;
     uint32_t b = 0;
     uint32_t c = 0;
@@ -182,6 +190,12 @@ class ExpressionPool {
   Expression MakeCompare(uint32_t bound, uint32_t state, uint32_t position);
   Expression MakeMultiple(uint32_t divisor, uint32_t remainder, uint32_t state);
   Expression AnyOfSorted(std::span<const std::string_view> texts, size_t depth);
+  enum class Life : uint8_t { kUnknown, kDead, kAlive, kSeen };
+  Expression Core(Expression e) const;
+  Life KnownLife(Expression core);
+  Life SearchForLife(Expression core, bool takes_apart, size_t most);
+  void TakeApart(Expression e, FlatVector<Expression>* ways);
+  void Forget(size_t nodes, size_t lists);
   uint32_t FreeOf(Expression e) const;
   uint32_t LengthOf(Expression e, bool may_search);
   uint32_t LengthOfRow(Expression e, bool may_search);
@@ -200,7 +214,7 @@ class ExpressionPool {
   };
   FlatVector<Memo> memo_;
   size_t memo_count_ = 0;
-  FlatVector<uint8_t> alive_;  // by expression: 0 unknown, 1 dead, 2 alive
+  FlatVector<Life> lives_;  // by core
   struct Length {
     uint32_t bytes = 0;
     bool is_exact = false;
@@ -209,9 +223,13 @@ class ExpressionPool {
   FlatVector<Length> lengths_;  // by expression
   size_t failed_searches_ = 0;
   FlatVector<Expression> plain_;
+  Expression all_[2] = {kNothing, kNothing};
+  size_t undecided_ = 0;            // searches for a match that did not end
+  mutable uint64_t looked_at_ = 0;  // expressions, for FirstBytes and SameBytes
   size_t frozen_ = 0;
   size_t frozen_lists_ = 0;
   uint64_t steps_left_ = kStepsToBuild;
+  uint64_t search_steps_left_ = kStepsToBuild;
   bool overflowed_ = false;
 };
 

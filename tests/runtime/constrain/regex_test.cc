@@ -61,15 +61,21 @@ TEST_SUITE("text/constrain/regex") {
     CheckRefused(CompileRegex("a(?!)"), StatusCode::kInvalidArgument, "no text");
   }
 
-  TEST_CASE("a lookahead that excludes every text leaves none, however long what follows is") {
+  TEST_CASE("what matches nothing is refused or left out, however many texts it looks like") {
     const std::string rest = ".{20}.*..c.{25}d";  // its automaton has some 2^25 states
-    for (const char* none : {"(?!)", "(?!a*)", "(?!|a)", "(?!(?:))", "x(?!)", "(?=a)(?!)"}) {
+    const std::string end = std::string(23, 'x') + "c" + std::string(25, 'x') + "d";
+    for (const char* none :
+         {"(?!)", "(?!a*)", "(?!|a)", "(?!(?:))", "x(?!)", "(?=a)(?!)", "(?!.*)(?=a)", "[]",
+          "x[]{2}", "[^\\s\\S]", "(?=a)b", "(?=[0-9]+$)[a-z]+", "(?=[0-9]+$)(?=[a-z]+$)", "(?!.*c)",
+          "(?!a)(?!b)[ab]", "(?=.{10}$)", "a(?!.{20})", "a(?=b)(?!b)"}) {
       CAPTURE(none);
       CheckRefused(CompileRegex(none + rest), StatusCode::kInvalidArgument, "no text");
-      CheckTexts({none + rest + "|ok", {"ok"}, {"o", "x", std::string(26, 'x') + "c"}},
-                 CompileRegex(none + rest + "|ok"));
+      CheckTexts({none + rest + "|[ok]{2}", {"ok", "kk"}, {"a", "b" + end, end}},
+                 CompileRegex(none + rest + "|[ok]{2}"));
     }
     CheckTexts({"(?!b)[ab]c|(?=)d", {"ac", "d"}, {"bc"}}, CompileRegex("(?!b)[ab]c|(?=)d"));
+    CheckTexts({"(?!.*d$).+|(?=b)" + rest, {"b" + end, "a"}, {"a" + end}},
+               CompileRegex("(?!.*d$).+|(?=b)" + rest));
   }
 
   TEST_CASE("counts cost nothing, and what is built to explode ends") {
