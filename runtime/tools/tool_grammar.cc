@@ -315,19 +315,6 @@ class ToolCompiler {
   Expression any_character_ = kEmpty;
 };
 
-/// The schema of a tool's arguments, which are an object whatever it says.
-Result<JsonTree> ParametersOf(const ToolSet& tools, const Tool& tool) {
-  constexpr std::string_view kNone = R"({"type":"object","additionalProperties":false})";
-  const std::string text =
-      tool.parameters == kNoJson ? std::string(kNone) : tools.tree().Text(tool.parameters);
-  GRAFT_ASSIGN_OR_RETURN(JsonTree tree, JsonTree::Parse(text));
-  if (tree.Find(0, "type") == kNoJson) {
-    const JsonId type = tree.AddString("object", 0);
-    tree.AddMember(0, "type", type);
-  }
-  return tree;
-}
-
 /// Adds the rule of calls, from behind the mark that opens them to the one that closes them.
 Result<RuleId> AddCalls(const ToolSet& tools, const ReplyFormat& format, bool in_order,
                         Grammar* grammar) {
@@ -336,7 +323,7 @@ Result<RuleId> AddCalls(const ToolSet& tools, const ReplyFormat& format, bool in
   };
   const RuleId call = grammar->NewRule();
   for (const Tool& tool : tools.tools()) {
-    Result<JsonTree> tree = ParametersOf(tools, tool);
+    Result<JsonTree> tree = tools.ParametersOf(tool);
     if (!tree.ok()) return tree.status().WithContext("tool " + tool.name);
     ToolCompiler compiler(format, std::move(tree).value(), in_order, grammar);
     const Result<RuleId> one = compiler.Compile(tool.name);

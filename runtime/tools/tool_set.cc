@@ -58,6 +58,32 @@ const Tool* ToolSet::Find(std::string_view name) const {
   return found == tools_.end() ? nullptr : &*found;
 }
 
+Result<JsonTree> ToolSet::ParametersOf(const Tool& tool) const {
+  constexpr std::string_view kNone = R"({"type":"object","additionalProperties":false})";
+  const std::string text =
+      tool.parameters == kNoJson ? std::string(kNone) : tree_.Text(tool.parameters);
+  GRAFT_ASSIGN_OR_RETURN(JsonTree tree, JsonTree::Parse(text));
+  const JsonId object = tree.AddString("object", 0);
+  const JsonId type = tree.Find(0, "type");
+  if (type == kNoJson) {
+    tree.AddMember(0, "type", object);
+  } else if (tree[type].text != "object") {
+    const auto is_object = [&](JsonId each) { return tree[each].text == "object"; };
+    if (std::ranges::none_of(tree[type].items, is_object)) {
+      return Status(StatusCode::kUnsupported, "the parameters' type is not \"object\"");
+    }
+    JsonId all = tree.Find(0, "allOf");
+    if (all == kNoJson) {
+      all = tree.Add(JsonType::kArray, 0);
+      tree.AddMember(0, "allOf", all);
+    }
+    const JsonId one = tree.Add(JsonType::kObject, 0);
+    tree.AddMember(one, "type", object);
+    tree.AddItem(all, one);
+  }
+  return tree;
+}
+
 bool ToolSet::Keep(std::string_view name) {
   if (Find(name) == nullptr) return false;
   std::erase_if(tools_, [&](const Tool& tool) { return tool.name != name; });

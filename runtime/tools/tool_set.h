@@ -35,6 +35,9 @@ class ToolSet {
   const Tool* Find(std::string_view name) const;
   /// Drops all others. False: there is none of that name.
   bool Keep(std::string_view name);
+  /// The schema of a tool's arguments, which are an object whatever it says.
+  /// Errors   kUnsupported: its type is no object; those of JsonTree::Parse.
+  Result<JsonTree> ParametersOf(const Tool& tool) const;
   ArgumentKind KindOf(std::string_view tool, std::string_view argument) const;
 
  private:

@@ -141,11 +141,16 @@ TEST_SUITE("text/tool_grammar") {
   }
 
   TEST_CASE("a schema that cannot be held is refused, with the tool's name") {
-    const ToolSet bad =
-        ToolSet::Parse(R"([{"name": "odd", "parameters": {"type": "array", "uniqueItems": true}}])")
-            .value();
-    CheckRefused(CompileTools(bad, *FindReplyFormat("hermes"), false, ""), StatusCode::kUnsupported,
-                 "tool odd: ");
+    Check("hermes", {"\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>"},
+          {"\n{\"name\": \"f\", \"arguments\": null}\n</tool_call>"},
+          R"([{"name": "f", "parameters": {"type": ["null", "object"]}}])");
+    for (const char* parameters :
+         {R"({"properties": {"a": {"type": "array", "uniqueItems": true}}})",
+          R"({"type": "string"})", R"({"type": ["array", "null"]})"}) {
+      const std::string odd = std::string(R"([{"name": "odd", "parameters": )") + parameters + "}]";
+      CheckRefused(CompileTools(ToolSet::Parse(odd).value(), *FindReplyFormat("hermes"), false, ""),
+                   StatusCode::kUnsupported, "tool odd: ");
+    }
     CheckRefused(CompileTools(ToolSet::Parse("[]").value(), *FindReplyFormat("hermes"), false, ""),
                  StatusCode::kInvalidArgument, "no tools");
   }
