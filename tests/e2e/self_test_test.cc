@@ -46,6 +46,8 @@ graft_self_test Test(const AlignedBytes& file, const std::string& pack = "") {
   return found;
 }
 
+// What it gives points into the file.
+const schema::VerifiedModel Verified(AlignedBytes&&) = delete;
 const schema::VerifiedModel Verified(const AlignedBytes& file) {
   auto verified = schema::Verify(file.span());
   REQUIRE(verified.ok());
@@ -137,9 +139,10 @@ TEST_CASE(
     "a self-test knows the base of a file like another one, and a calibrated base less well") {
   const AlignedBytes like = Load("tales-holmes-for-base-int8");
   CHECK(Test(WithWeightsOf(like, Load("tales-base-int8"))).verdict == GRAFT_SELF_TEST_BASE);
-  const fb::Model& calibrated = Verified(Load("tales-holmes-calibrated")).model();
-  CHECK(calibrated.probes()->probes()->Get(0)->base_logits()->size() > 0);
-  CHECK(calibrated.probes()->probes()->Get(0)->stored_base_logits()->size() == 0);
+  const AlignedBytes calibrated = Load("tales-holmes-calibrated");
+  const fb::Probe& probe = *Verified(calibrated).model().probes()->probes()->Get(0);
+  CHECK(probe.base_logits()->size() > 0);
+  CHECK(probe.stored_base_logits()->size() == 0);
 }
 
 // The codes of each matrix in turn, each code in its neighbour's place.
