@@ -268,6 +268,24 @@ Status AppendReplace(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
   return OkStatus();
 }
 
+Status AppendByteLevelDecoder(FlatBufferBuilder& builder, DecoderSteps& result,
+                              const JsonValue& component) {
+  if (result.is_byte_level || !result.is_plain) {
+    return component.Fail("is a ByteLevel decoder after another", StatusCode::kUnsupported);
+  }
+  if (result.steps.size() >= schema::kMaxTokenizerSteps) {
+    return component.Fail("is decoder " + std::to_string(result.steps.size() + 1) +
+                              ", more than the " + std::to_string(schema::kMaxTokenizerSteps) +
+                              " there may be",
+                          StatusCode::kUnsupported);
+  }
+  result.steps.clear();  // CheckLeftOut tells whether they may be
+  result.is_byte_level = true;
+  result.is_fused = true;
+  result.steps.push_back(fb::CreateDecoderStep(builder, fb::DecoderKind::ByteLevel));
+  return OkStatus();
+}
+
 Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const JsonValue& component,
                      const std::string& type) {
   const auto append = [&](fb::DecoderKind kind) {
@@ -278,15 +296,7 @@ Status AppendDecoder(FlatBufferBuilder& builder, DecoderSteps& result, const Jso
     return component.Fail("is a " + type + " decoder after one that fuses tokens",
                           StatusCode::kUnsupported);
   }
-  if (type == "ByteLevel") {
-    if (result.is_byte_level || !result.is_plain) {
-      return component.Fail("is a ByteLevel decoder after another", StatusCode::kUnsupported);
-    }
-    result.steps.clear();  // CheckLeftOut tells whether they may be
-    result.is_byte_level = true;
-    result.is_fused = true;
-    return append(fb::DecoderKind::ByteLevel);
-  }
+  if (type == "ByteLevel") return AppendByteLevelDecoder(builder, result, component);
   if (type == "ByteFallback") {
     result.falls_back = true;
     return append(fb::DecoderKind::ByteFallback);

@@ -195,6 +195,9 @@ TEST_SUITE("converter/tokenizer_json") {
     refused(replace, "a\xE2\x96\x81");
     refused(fuse, "\xE2\x96\x81");
     refused(fuse, "a b");
+    std::string many;
+    for (int i = 0; i < 64; ++i) many += replace;
+    CheckError(json(many, plain), StatusCode::kUnsupported, {"decoders[64]", "64"});
     for (const char* other :
          {R"({"type": "Strip", "content": " ", "start": 1},)", R"({"type": "ByteLevel"},)",
           R"({"type": "Replace", "pattern": {"Regex": "x"}, "content": ""},)"}) {
